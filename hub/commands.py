@@ -1,0 +1,126 @@
+"""What a client may ask for over the WebSocket: `hub.v1` JSON to typed commands."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+
+from hub.errors import CommandError
+
+__all__ = [
+    "Append",
+    "Auth",
+    "Cancel",
+    "Command",
+    "Generate",
+    "Ping",
+    "Presence",
+    "Subscribe",
+    "Unsubscribe",
+    "parse",
+]
+
+Id = str | Annotated[int, Strict()] | None
+
+
+class _Command(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Id = None
+    """Repeated in the reply."""
+
+
+class Auth(_Command):
+    type: Literal["auth"]
+    token: str
+
+
+class Subscribe(_Command):
+    type: Literal["subscribe"]
+    stream: str
+    start: Annotated[str, Field(alias="from")] = "now"
+
+
+class Unsubscribe(_Command):
+    type: Literal["unsubscribe"]
+    stream: str
+
+
+class Append(_Command):
+    type: Literal["append"]
+    stream: str
+    event: dict[str, Any]
+
+
+class Generate(_Command):
+    type: Literal["generate"]
+    stream: str | None = None
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    upstream: str | None = None
+    model: str | None = None
+    author: str | None = None
+    key: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Cancel(_Command):
+    type: Literal["cancel"]
+    generation: str
+
+
+class Presence(_Command):
+    type: Literal["presence"]
+    stream: str
+    state: Any = None
+
+
+class Ping(_Command):
+    type: Literal["ping"]
+
+
+Command = Auth | Subscribe | Unsubscribe | Append | Generate | Cancel | Presence | Ping
+
+_COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
+
+
+def parse(text: str | bytes) -> Command:
+    """The command in a client's frame.
+
+    Raises:
+        CommandError: it is not one; `reply_to` of the error is its ``id`` if it had one.
+    """
+    try:
+        held = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise CommandError("a frame must hold one JSON object", code="bad_json") from None
+    if not isinstance(held, dict):
+        raise CommandError("a frame must hold one JSON object", code="bad_json")
+    try:
+        return _COMMANDS.validate_python(held)
+    except ValidationError as invalid:
+        raise CommandError(_complaint(held, invalid), reply_to=_id(held)) from None
+
+
+def _id(held: dict[str, Any]) -> Id:
+    found = held.get("id")
+    return found if type(found) in (str, int) else None
+
+
+def _complaint(held: dict[str, Any], invalid: ValidationError) -> str:
+    """One sentence about the first thing that is wrong."""
+    first = invalid.errors(include_url=False, include_input=False)[0]
+    if first["type"] == "union_tag_not_found":
+        return 'a command needs a "type"'
+    if first["type"] == "union_tag_invalid":
+        return f"unknown command {str(held['type'])[:64]!r}; there are: {_known()}"
+    # What lies deeper is pydantic's way through the types, not the client's words.
+    where = str(first["loc"][1])[:64]
+    return f'"{where}" of "{held["type"]}": {first["msg"].lower()}'
+
+
+def _known() -> str:
+    kinds = (Auth, Subscribe, Unsubscribe, Append, Generate, Cancel, Presence, Ping)
+    return ", ".join(kind.__name__.lower() for kind in kinds)

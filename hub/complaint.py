@@ -1,0 +1,183 @@
+"""What an upstream says went wrong, found in whatever shape it says it.
+
+Seen in real answers, under every HTTP status and in the middle of streams::
+
+    {"error": {"message": "…", "type": "…", "code": "…" | 429}}     OpenAI, Anthropic, Gemini
+    {"error": "…"}                                                  Ollama, llama.cpp
+    {"object": "error", "message": "…", "code": 400}                vLLM
+    {"detail": "…"} · {"detail": [{"loc": […], "msg": "…"}]}        FastAPI
+    {"errors": [{"message": "…"}]}                                  gateways
+    {"code": "…", "message": "…"}                                   Cohere, Alibaba
+    [{"error": {…}}]                                                Gemini's OpenAI endpoint
+
+The words are the upstream's: they are cut, cleaned and stripped of keys before anybody
+sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from hub.events import Failed, Usage
+from hub.jsonvalue import as_text
+from hub.surrogates import whole
+
+__all__ = ["Complaint", "clean", "code_of_status", "complaint_in", "short"]
+
+LENGTH: Final = 300
+# Words longer than this are not looked at: nothing of them would be shown.
+READ: Final = 65_536
+
+# A key is masked as a whole when it has a known beginning or stands where keys stand.
+_KEYS: Final = (
+    (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/*=-]{4,}"), r"\1 …"),
+    (re.compile(r"\b(sk|pk|rk|gsk|xai|hf|pplx|nvapi|r8|csk|fw)([-_])[\w*.…-]{6,}"), r"\1\2…"),
+    (re.compile(r"\b(AIza|AKIA|ASIA|eyJ)[\w.*-]{8,}"), r"\1…"),
+    (
+        re.compile(
+            r"(?i)\b((?:x-)?api[-_ ]?key|token|secret|password)(\"?\s*[:=]\s*\"?)[^\s\",;]{4,}"
+        ),
+        r"\1\2…",
+    ),
+)
+# Control characters, and those that turn the direction of the text around them.
+_UNSEEMLY: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+_GOOD: Final = re.compile(r"(?i)2\d\d|0+|ok|success|true|running|in_progress|completed")
+
+_STATUSES: Final[Mapping[int, str]] = {
+    401: "upstream_unauthorized",
+    403: "upstream_unauthorized",
+    404: "upstream_not_found",
+    429: "upstream_rate_limited",
+    503: "upstream_overloaded",
+    529: "upstream_overloaded",
+}
+
+# Looked for, in this order, in the ``code``, ``type`` and ``status`` that go with a message.
+_WORDS: Final[tuple[tuple[str, str], ...]] = (
+    ("rate_limit", "upstream_rate_limited"),
+    ("ratelimit", "upstream_rate_limited"),
+    ("too_many", "upstream_rate_limited"),
+    ("quota", "upstream_rate_limited"),
+    ("exhausted", "upstream_rate_limited"),
+    ("overload", "upstream_overloaded"),
+    ("unavailable", "upstream_overloaded"),
+    ("api_key", "upstream_unauthorized"),
+    ("apikey", "upstream_unauthorized"),
+    ("auth", "upstream_unauthorized"),
+    ("permission", "upstream_unauthorized"),
+    ("not_found", "upstream_not_found"),
+    ("context_length", "upstream_rejected"),
+    ("content_filter", "upstream_rejected"),
+    ("content_policy", "upstream_rejected"),
+    ("invalid_request", "upstream_rejected"),
+    ("bad_request", "upstream_rejected"),
+)
+
+
+class Complaint(NamedTuple):
+    """What went wrong: ``message`` in the upstream's words, cleaned; ``code`` in the hub's.
+
+    ``words`` are the upstream's own codes, in lower case.
+    """
+
+    message: str
+    code: str = "upstream_error"
+    words: tuple[str, ...] = ()
+
+    def failure(self, usage: Usage | None) -> Failed:
+        """The end of a generation whose upstream complains in the middle of its answer."""
+        said = f": {self.message}" if self.message else " and does not say which"
+        return Failed(code=self.code, message=f"the upstream reports an error{said}", usage=usage)
+
+
+def code_of_status(status: int) -> str:
+    """The hub's code for an HTTP status that is not a success."""
+    if status >= 500:
+        return _STATUSES.get(status, "upstream_error")
+    return _STATUSES.get(status, "upstream_rejected")
+
+
+def complaint_in(held: object) -> Complaint | None:
+    """The complaint in a parsed JSON value, ``None`` if it holds none.
+
+    An ``error`` that is null, false or empty is none: some servers send one with every
+    chunk.
+    """
+    if isinstance(held, list):
+        held = held[0] if held else None
+    if not isinstance(held, dict):
+        return None
+    message = held.get("message") or held.get("msg")
+    for said in (held.get("error"), held.get("detail"), held.get("errors")):
+        if said:
+            # ``"error": true`` and ``"error": 1`` only point at the message.
+            return _complaint(message if isinstance(said, int) and message else said, held)
+    if held.get("object") == "error" or (isinstance(message, str) and message and _coded(held)):
+        return _complaint(message, held)
+    return None
+
+
+def clean(text: str) -> str:
+    """A stranger's words, fit to be shown and logged: one line, no keys, 300 characters."""
+    text = _UNSEEMLY.sub("", " ".join(whole(text[:READ]).split()))
+    for key, mask in _KEYS:
+        text = key.sub(mask, text)
+    return short(text)
+
+
+def short(text: str) -> str:
+    """At most 300 characters of a text."""
+    return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
+
+
+def _complaint(said: object, around: Mapping[str, Any]) -> Complaint:
+    words = tuple(_codes(said)) + tuple(_codes(around))
+    return Complaint(clean(_message(said)), _code(words), words)
+
+
+def _message(said: object) -> str:
+    """The sentence for people in whatever holds it."""
+    if isinstance(said, list):
+        said = said[0] if said else ""
+    if isinstance(said, str):
+        return said
+    if isinstance(said, dict):
+        for name in ("message", "msg", "detail", "error", "type", "code"):
+            if isinstance(inner := said.get(name), str) and inner:
+                return inner
+        if isinstance(inner := said.get("error"), dict) and isinstance(inner.get("message"), str):
+            return str(inner["message"])
+    return "" if said is None or said is True else as_text(said)
+
+
+def _codes(said: object) -> Iterator[str]:
+    if isinstance(said, list):
+        said = said[0] if said else None
+    if not isinstance(said, dict):
+        return
+    for name in ("code", "type", "status", "status_code", "error_code"):
+        value = said.get(name)
+        if isinstance(value, str) and value:
+            yield whole(value[:100]).lower()
+        elif type(value) is int and value:
+            yield str(value)
+
+
+def _coded(held: Mapping[str, Any]) -> bool:
+    """Whether there is a code, and not one that says that all is well."""
+    codes = [held.get(name) for name in ("code", "status", "status_code", "error_code")]
+    return any(code and not _GOOD.fullmatch(str(code)) for code in codes)
+
+
+def _code(words: tuple[str, ...]) -> str:
+    for word in words:
+        if word.isdecimal() and word.isascii() and len(word) == 3 and word >= "400":
+            return code_of_status(int(word))
+        for part, code in _WORDS:
+            if part in word.replace("-", "_").replace(" ", "_"):
+                return code
+    return "upstream_error"

@@ -1,0 +1,360 @@
+"""The typed ``config.toml``: every table, every default, every range, checked once.
+
+A value comes from the defaults below, then the file, then the environment
+(``STREAMHUB_SERVER__PORT``, see `hub.configfile`). What is wrong anywhere is told at once,
+one line each, with the file and line or the variable it stands at::
+
+    config.toml:3: server.prot: unknown key; did you mean "port"?
+
+The meaning of each key stands once, in the commented ``config.toml`` beside the package.
+Sizes are in bytes and times in seconds throughout.
+
+No API key is ever held here: a table names the variable or the file that has it, and
+`UpstreamTable.api_key` reads that when it is needed. What may hold a secret all the same
+(headers, options, a store's URL) is left out of ``repr`` and masked by `Config.shown`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from hub.configfile import Source
+from hub.errors import ConfigError
+
+__all__ = [
+    "CheckUpstream",
+    "Config",
+    "Fanout",
+    "Limits",
+    "Server",
+    "Store",
+    "Streams",
+    "Tutorial",
+    "UpstreamTable",
+]
+
+logger = logging.getLogger(__name__)
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+MASK: Final = "***"
+
+# The ceilings keep a slip of the finger from becoming an overflow in a timer or a buffer.
+Count = Annotated[int, Field(ge=1, le=2**40)]
+Seconds = Annotated[float, Field(gt=0, le=10**9)]
+Wait = Annotated[float, Field(ge=0, le=10**9)]
+
+
+def _line(value: str) -> str:
+    if not value or not value.isprintable():
+        raise PydanticCustomError("hub", "must be one line of text, not empty")
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[^\s/?#@*]+", value):
+        raise PydanticCustomError("hub", 'must be one origin, such as "https://chat.example.org"')
+    return value.lower()
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value:
+        raise PydanticCustomError("hub", "must be an http:// or https:// URL")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("hub", "must hold no user or password: use api_key_env")
+    if "?" in value or "#" in value:
+        raise PydanticCustomError("hub", "must end before any ? or #: use api_key_env or headers")
+    return value
+
+
+def _store(value: str) -> str:
+    if value != "memory:":
+        raise PydanticCustomError("hub", 'must be "memory:", the only store there is')
+    return value
+
+
+def _variable(value: str) -> str:
+    # Lower case is refused because the usual mistake is to paste the key itself here, and
+    # whatever stands here is shown in messages.
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
+        wanted = "must be the name of an environment variable in capitals, never the key itself"
+        raise PydanticCustomError("hub", wanted)
+    return value
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
+            raise PydanticCustomError("hub", "has a name that no HTTP header can have")
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+            raise PydanticCustomError("hub", "has a value with a line break or control character")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_line)]
+
+
+def _refuse(wrong: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Raise what several keys of one table got wrong, each at its own place."""
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("hub", "{said}", {"said": said}), loc=key, input=None
+        )
+        for key, said in wrong
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("config", errors)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class Server(_Table):
+    """Where the hub listens and how it says farewell."""
+
+    host: Line = "127.0.0.1"
+    port: int = Field(default=7000, ge=0, le=65535)
+    origins: list[Annotated[str, AfterValidator(_origin)]] = []
+    unix_socket: Line | None = None
+    drain_seconds: Wait = 10.0
+    access_log: bool = False
+    beat_seconds: Seconds = 15.0
+    ws_beat_seconds: Seconds = 20.0
+
+
+class Store(_Table):
+    """Where streams survive a restart."""
+
+    url: Annotated[str, AfterValidator(_store)] = Field(default="memory:", repr=False)
+
+
+class Streams(_Table):
+    """What is kept of each stream, and for how long."""
+
+    max_bytes: Count = 16 * MIB
+    max_records: Count = 100_000
+    keep_closed_seconds: Wait = 3600.0
+    keep_idle_seconds: Wait = 86400.0
+    long_poll_seconds: Seconds = 20.0
+    sse_rotate_seconds: Seconds = 60.0
+
+
+class Fanout(_Table):
+    """How records reach the connections."""
+
+    slice: Count = 250
+    slow_client_timeout: Seconds = 30.0
+    deliver: Literal["at_once", "committed"] = "at_once"
+    catch_up_bytes: Count = 64 * KIB
+    write_buffer_bytes: Count = 64 * KIB
+    notsent_lowat: Count = 16 * KIB
+
+
+class Limits(_Table):
+    """The most there may be of everything."""
+
+    connections: Count = 10_000
+    subscriptions: Count = 100
+    streams: Count = 10_000
+    stream_bytes_total: Count = 512 * MIB
+    body_bytes: Count = MIB
+    frame_bytes: Count = MIB
+    event_bytes: Count = 256 * KIB
+    name_length: Count = 200
+    prompt_bytes: Count = MIB
+    generations: Count = 100
+    generation_seconds: Seconds = 3600.0
+    idempotency_keys: Count = 10_000
+
+
+class UpstreamTable(_Table):
+    """One LLM endpoint, ``[upstreams.NAME]``; ``options`` are the dialect's own to check."""
+
+    dialect: Line
+    url: Annotated[str, AfterValidator(_url)] | None = None
+    model: Line | None = None
+    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    api_key_file: Line | None = None
+    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default={}, repr=False)
+    connect_timeout: Seconds = 10.0
+    stall_timeout: Seconds = 60.0
+    retries: int = Field(default=2, ge=0, le=100)
+    max_retry_wait: Wait = 30.0
+    chunk_bytes: Count = 4 * MIB
+    options: dict[str, Any] = Field(default={}, repr=False)
+
+    _name: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _agrees(self, info: ValidationInfo) -> Self:
+        wrong: list[tuple[tuple[str, ...], str]] = []
+        if self.api_key_env is not None and self.api_key_file is not None:
+            wrong.append((("api_key_file",), "give this or api_key_env, not both"))
+        check: CheckUpstream | None = (info.context or {}).get("check")
+        if check is not None:
+            wrong += [((key,), text) for key, text in check(self)]
+        _refuse(wrong)
+        return self
+
+    def api_key(self, environ: Mapping[str, str]) -> str | None:
+        """The key to show this upstream, read anew; ``None`` if it is to be shown none.
+
+        Raises:
+            ConfigError: the variable is not set, or the file cannot be read, is empty or
+                holds more than one line.
+        """
+        if self.api_key_env is not None:
+            key = environ.get(self.api_key_env, "").strip()
+            where = f"the environment variable {self.api_key_env}"
+            missing = f"set {where} to the API key of the upstream {self._shown_name}"
+        elif self.api_key_file is not None:
+            key = self._key_in_file(Path(self.api_key_file).expanduser())
+            where = f"the file {self.api_key_file}"
+            missing = (
+                f"write the API key of the upstream {self._shown_name} in {where}: it is empty"
+            )
+        else:
+            return None
+        if not key:
+            raise ConfigError(missing, code="api_key_missing")
+        if not (key.isascii() and key.isprintable()):
+            said = f"{where} must hold the API key of the upstream {self._shown_name} and no more"
+            raise ConfigError(said, code="api_key_invalid")
+        return key
+
+    def _key_in_file(self, path: Path) -> str:
+        try:
+            key = path.read_text("utf-8").strip()
+            open_to_all = path.stat().st_mode & 0o004
+        except (OSError, UnicodeError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or "it is not text"
+            said = f"cannot read the API key of the upstream {self._shown_name} from {path}: {why}"
+            raise ConfigError(said, code="api_key_missing") from None
+        if open_to_all:
+            logger.warning("everybody on this machine can read the API key in %s: chmod 600", path)
+        return key
+
+    @property
+    def _shown_name(self) -> str:
+        return f'"{self._name}"'
+
+
+# What a dialect finds wrong with a table, as pairs of a key and a sentence. Dialects are
+# floors above this file, so whoever loads a configuration brings this along.
+CheckUpstream = Callable[[UpstreamTable], Iterable[tuple[str, str]]]
+
+
+class Tutorial(_Table):
+    """What the tutorial routes show; an upstream of ``None`` is the default one."""
+
+    llm: str | None = None
+    faq: str | None = None
+    file: Line | None = None
+    pace: Wait = 0.1
+
+
+class Config(_Table):
+    """The whole of ``config.toml``; ``Config()`` is a hub that runs as it is."""
+
+    server: Server = Server()
+    store: Store = Store()
+    streams: Streams = Streams()
+    fanout: Fanout = Fanout()
+    limits: Limits = Limits()
+    default_upstream: str = "demo"
+    upstreams: dict[Line, UpstreamTable] = {"demo": UpstreamTable(dialect="demo")}
+    tutorial: Tutorial = Tutorial()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for name, table in self.upstreams.items():
+            table._name = name  # a table cannot see the key it stands under
+        named = {
+            ("default_upstream",): self.default_upstream,
+            ("tutorial", "llm"): self.tutorial.llm,
+            ("tutorial", "faq"): self.tutorial.faq,
+        }
+        there = ", ".join(self.upstreams) or "none"
+        _refuse(
+            [
+                (key, f'no upstream is named "{name}"; there are: {there}')
+                for key, name in named.items()
+                if name is not None and name not in self.upstreams
+            ]
+        )
+        return self
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | None,
+        environ: Mapping[str, str],
+        *,
+        check: CheckUpstream | None = None,
+    ) -> Config:
+        """Read the file, lay the environment over it, check the whole once.
+
+        Without a ``path`` only the defaults and the environment count. ``check`` is asked
+        about each upstream.
+
+        Raises:
+            ConfigError: the file cannot be read, or something in it or in the environment
+                is wrong; one line for each thing that is.
+        """
+        source = Source.read(cls, path, environ)
+        try:
+            config = cls.model_validate(source.values, context={"check": check})
+        except ValidationError as error:
+            source.check(error)
+            raise  # not reached: an error has something to say
+        source.check()
+        return config
+
+    def shown(self) -> dict[str, Any]:
+        """The configuration as TOML values, with everything that may be a secret masked.
+
+        Keys that are not set are ``None``.
+        """
+        held = self.model_dump()
+        parts = urlsplit(held["store"]["url"])
+        if "@" in parts.netloc:
+            masked = parts._replace(netloc=f"{MASK}@{parts.netloc.rpartition('@')[2]}")
+            held["store"]["url"] = urlunsplit(masked)
+        for table in held["upstreams"].values():
+            table["headers"] = dict.fromkeys(table["headers"], MASK)
+            table["options"] = _masked(table["options"])
+        return held
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(held, key) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_masked(held, name) for held in value]
+    secret = re.search(r"key|secret|token|passw|auth|credential", name, re.IGNORECASE)
+    return MASK if secret and isinstance(value, str) else value

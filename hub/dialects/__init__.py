@@ -1,0 +1,109 @@
+"""Dialects: what one provider's chunks mean. One file a provider, found by name.
+
+A dialect is pure: it turns a prompt into a request and chunks into events, and does no
+I/O of its own. One instance reads one reply. Dialects are registered in the entry-point
+group ``streamhub.dialects`` (this package's own in ``pyproject.toml``), each a callable
+that takes the options of its ``[upstreams.NAME]`` table; nothing else names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+from hub.errors import ConfigError
+from hub.events import Event, Usage
+from hub.framing import Chunk, Framing
+from hub.prompt import Prompt
+
+__all__ = ["Call", "Dialect", "Local", "MakeDialect", "find", "names"]
+
+GROUP = "streamhub.dialects"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The request to send: ``path`` is added to the configured URL, ``body`` goes as JSON."""
+
+    path: str
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Dialect(Protocol):
+    """Reads one reply of one upstream.
+
+    Events come without generation, upstream and time: the generation adds these. At most
+    one terminal event is given, and nothing after it.
+    """
+
+    @property
+    def ending(self) -> bool:
+        """The provider has said that the text is complete; only trailers may follow."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the provider has reported so far, if any."""
+
+    def call(self, prompt: Prompt) -> Call:
+        """The HTTP request for a prompt (method POST).
+
+        Raises:
+            RequestError: this provider cannot take what the prompt asks for.
+        """
+
+    def framing(self, limit: int) -> Framing:
+        """How this provider cuts its body; ``limit`` is the bytes a chunk may have."""
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        """What one chunk says.
+
+        Raises:
+            UpstreamError: it cannot be understood.
+        """
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        """The body has ended; ``clean`` if the transport itself marked the end.
+
+        Gives what was held back, and the terminal event if the provider had said enough
+        for one. Nothing terminal here means that the reply was cut off.
+        """
+
+
+@runtime_checkable
+class Local(Protocol):
+    """The extra power of a dialect that needs no network: it makes its body itself."""
+
+    def script(self, prompt: Prompt) -> Iterable[tuple[float, bytes]]:
+        """The bytes of a reply as an upstream's socket would bring them.
+
+        Each piece comes with the seconds to wait before it; 0 is no wait at all.
+        """
+
+
+MakeDialect = Callable[[Mapping[str, Any]], Dialect]
+
+
+@cache
+def _registered() -> Mapping[str, MakeDialect]:
+    return {point.name: point.load() for point in entry_points(group=GROUP)}
+
+
+def names() -> list[str]:
+    """The dialects there are, sorted."""
+    return sorted(_registered())
+
+
+def find(name: str) -> MakeDialect:
+    """The maker of a dialect.
+
+    Raises:
+        ConfigError: no dialect has this name.
+    """
+    made = _registered().get(name)
+    if made is None:
+        raise ConfigError(f'unknown dialect "{name}"; there are: {", ".join(names())}')
+    return made

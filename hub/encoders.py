@@ -1,0 +1,232 @@
+"""Records to frames: the bytes one transport sends, built once for all its subscribers.
+
+==============  ==================================  ============================================
+encoder         an event                            what else it says
+==============  ==================================  ============================================
+`WEBSOCKET`     one RFC 6455 text frame for a       ``reset``, ``closed``, ``beat`` messages
+                batch: ``{"type":"events",…}``
+`EVENT_STREAM`  ``id: POSITION`` / ``data: {…}``    ``event: reset``, ``event: closed``, comments
+`LINES`         a line of NDJSON                    ``{"type":"position"|"reset"|"closed"|"beat"}``
+`OBJECTS`       a JSON object, no separator         as `LINES`; a beat is white space
+`TEXT`          the answer's text, nothing else     nothing: a reset cannot be told
+==============  ==================================  ============================================
+
+`Chunked` puts any of them into HTTP/1.1 chunks (RFC 9112 section 7.1), so that a frame is
+ready for the socket as it is.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple, Protocol
+
+import orjson
+
+from hub.events import Delta
+from hub.records import Position, Record
+
+__all__ = [
+    "EVENT_STREAM",
+    "LINES",
+    "OBJECTS",
+    "TEXT",
+    "WEBSOCKET",
+    "Batch",
+    "Chunked",
+    "Encoder",
+    "text_frame",
+]
+
+
+class Batch(NamedTuple):
+    """Records of one stream that go out together; all of one epoch."""
+
+    stream: str
+    records: list[Record]
+    position: Position
+    """The next to read after them."""
+
+
+class Encoder(Protocol):
+    """One way to put a stream on a wire. Empty bytes mean: nothing to send."""
+
+    def events(self, batch: Batch) -> bytes:
+        """The records of a batch."""
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        """The reader goes on at ``position`` instead; ``None`` if this format cannot say so."""
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        """The stream has ended and everything was sent."""
+
+    def beat(self) -> bytes:
+        """A sign of life."""
+
+    def hello(self) -> bytes:
+        """What comes before everything else."""
+
+
+def text_frame(text: bytes) -> bytes:
+    """An unmasked, unfragmented RFC 6455 text frame (section 5.2) around UTF-8 bytes."""
+    size = len(text)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1) + text
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + text
+    return b"\x81\x7f" + size.to_bytes(8) + text
+
+
+class _WebSocket:
+    """`hub.v1` messages."""
+
+    def events(self, batch: Batch) -> bytes:
+        return text_frame(
+            b'{"type":"events","stream":%s,"position":"%s","events":[%s]}'
+            % (
+                orjson.dumps(batch.stream),
+                str(batch.position).encode(),
+                b",".join([record.body for record in batch.records]),
+            )
+        )
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+        return _message(type="reset", stream=stream, position=str(position), reason=reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return _message(type="closed", stream=stream, position=str(position))
+
+    def beat(self) -> bytes:
+        return _message(type="beat")
+
+    def hello(self) -> bytes:
+        return b""
+
+
+def _message(**fields: str) -> bytes:
+    return text_frame(orjson.dumps(fields))
+
+
+class _EventStream:
+    """Server-sent events (WHATWG HTML, section 9.2) that a native ``EventSource`` resumes."""
+
+    def events(self, batch: Batch) -> bytes:
+        epoch = batch.position.epoch
+        return b"".join(
+            [
+                b"id: %016d_%016d\ndata: %s\n\n" % (epoch, record.offset + 1, record.body)
+                for record in batch.records
+            ]
+        )
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+        del stream
+        return _named_event("reset", position, reason=reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        del stream
+        return _named_event("closed", position)
+
+    def beat(self) -> bytes:
+        return b": beat\n\n"
+
+    def hello(self) -> bytes:
+        # How soon an EventSource comes back, in milliseconds.
+        return b"retry: 1000\n\n"
+
+
+def _named_event(name: str, position: Position, **more: str) -> bytes:
+    told = orjson.dumps({"type": name, "position": str(position), **more})
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(position).encode(), told)
+
+
+class _Lines:
+    """NDJSON. After each batch a line tells the position, so that a reader can resume."""
+
+    separator: bytes = b"\n"
+
+    def events(self, batch: Batch) -> bytes:
+        bodies = [record.body for record in batch.records]
+        bodies.append(_object(type="position", position=str(batch.position)))
+        return self.separator.join(bodies) + self.separator
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+        del stream
+        return _object(type="reset", position=str(position), reason=reason) + self.separator
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        del stream
+        return _object(type="closed", position=str(position)) + self.separator
+
+    def beat(self) -> bytes:
+        return b'{"type":"beat"}\n'
+
+    def hello(self) -> bytes:
+        return b""
+
+
+class _Objects(_Lines):
+    """JSON objects one after another, as a reader of concatenated JSON takes them."""
+
+    separator = b""
+
+    def beat(self) -> bytes:
+        return b"\n"
+
+
+def _object(**fields: str) -> bytes:
+    return orjson.dumps(fields)
+
+
+class _Text:
+    """Only what the model answers, for people and pipes."""
+
+    def events(self, batch: Batch) -> bytes:
+        told = [record.event.text for record in batch.records if type(record.event) is Delta]
+        return "".join(told).encode()
+
+    def reset(self, stream: str, position: Position, reason: str) -> None:
+        del stream, position, reason
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        del stream, position
+        return b""
+
+    def beat(self) -> bytes:
+        return b""
+
+    def hello(self) -> bytes:
+        return b""
+
+
+class Chunked:
+    """Another encoder's frames as HTTP/1.1 chunks."""
+
+    def __init__(self, inner: Encoder) -> None:
+        self._inner = inner
+
+    def events(self, batch: Batch) -> bytes:
+        return _chunk(self._inner.events(batch))
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        told = self._inner.reset(stream, position, reason)
+        return None if told is None else _chunk(told)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return _chunk(self._inner.closed(stream, position))
+
+    def beat(self) -> bytes:
+        return _chunk(self._inner.beat())
+
+    def hello(self) -> bytes:
+        return _chunk(self._inner.hello())
+
+
+def _chunk(frame: bytes) -> bytes:
+    # An empty chunk would end the body.
+    return b"%x\r\n%s\r\n" % (len(frame), frame) if frame else b""
+
+
+WEBSOCKET: Final[Encoder] = _WebSocket()
+EVENT_STREAM: Final[Encoder] = _EventStream()
+LINES: Final[Encoder] = _Lines()
+OBJECTS: Final[Encoder] = _Objects()
+TEXT: Final[Encoder] = _Text()

@@ -1,0 +1,185 @@
+"""Every error of the hub, each with a code that says what to do about it.
+
+::
+
+    HubError                    internal
+    ├── ConfigError             config_invalid      the configuration cannot be used
+    ├── RequestError            bad_request         a client asked for something malformed
+    │   ├── CommandError        bad_command         a WebSocket command that is not one
+    │   ├── PositionError       bad_position        a position that is not one
+    │   ├── InvalidName         bad_name            a stream name that is not one
+    │   ├── TooLarge            too_large           a body, frame, event or prompt over its limit
+    │   └── UnsupportedType     unsupported_type    a content type that is not taken here
+    ├── Forbidden               forbidden           the Origin is not allowed
+    ├── NotFound                not_found           nothing has this address
+    │   ├── StreamNotFound      stream_not_found    no stream has this name
+    │   ├── GenerationNotFound  generation_not_found
+    │   └── UpstreamNotFound    upstream_not_found  no upstream has this name
+    ├── Conflict                conflict            the state does not allow it
+    │   ├── StreamClosed        stream_closed       a closed stream takes no more records
+    │   ├── StreamBusy          stream_busy         one generation at a time for each stream
+    │   └── KeyReused           key_reused          an idempotency key with another request
+    ├── Gone                    gone                the position asked for is no longer kept
+    ├── LimitExceeded           limit_exceeded      a limit from the configuration is reached
+    ├── Draining                draining            the hub is shutting down: come back
+    └── UpstreamError           upstream_error      an upstream did not do its part
+        └── FramingError        upstream_malformed  its bytes are not what they should be
+
+A class gives the default code; a raise may name a finer one (``upstream_stalled``,
+``upstream_rate_limited``). The message is one sentence for a person; it never holds a
+secret, a local path that is not the user's own, or a stack trace. How a code shows on
+the wire is decided in one place, ``hub.statuses``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CommandError",
+    "ConfigError",
+    "Conflict",
+    "Draining",
+    "Forbidden",
+    "FramingError",
+    "GenerationNotFound",
+    "Gone",
+    "HubError",
+    "InvalidName",
+    "KeyReused",
+    "LimitExceeded",
+    "NotFound",
+    "PositionError",
+    "RequestError",
+    "StreamBusy",
+    "StreamClosed",
+    "StreamNotFound",
+    "TooLarge",
+    "UnsupportedType",
+    "UpstreamError",
+    "UpstreamNotFound",
+]
+
+
+class HubError(Exception):
+    """The root: ``code`` is for programs, ``message`` for people."""
+
+    default_code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigError(HubError):
+    default_code = "config_invalid"
+
+
+class RequestError(HubError):
+    default_code = "bad_request"
+
+
+class CommandError(RequestError):
+    """``reply_to`` is the ``id`` of the command, where it had one."""
+
+    default_code = "bad_command"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, reply_to: str | int | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.reply_to = reply_to
+
+
+class PositionError(RequestError):
+    default_code = "bad_position"
+
+
+class InvalidName(RequestError):
+    default_code = "bad_name"
+
+
+class TooLarge(RequestError):
+    default_code = "too_large"
+
+
+class UnsupportedType(RequestError):
+    default_code = "unsupported_type"
+
+
+class Forbidden(HubError):
+    default_code = "forbidden"
+
+
+class NotFound(HubError):
+    default_code = "not_found"
+
+
+class StreamNotFound(NotFound):
+    default_code = "stream_not_found"
+
+
+class GenerationNotFound(NotFound):
+    default_code = "generation_not_found"
+
+
+class UpstreamNotFound(NotFound):
+    default_code = "upstream_not_found"
+
+
+class Conflict(HubError):
+    default_code = "conflict"
+
+
+class StreamClosed(Conflict):
+    default_code = "stream_closed"
+
+
+class StreamBusy(Conflict):
+    default_code = "stream_busy"
+
+
+class KeyReused(Conflict):
+    default_code = "key_reused"
+
+
+class Gone(HubError):
+    default_code = "gone"
+
+
+class LimitExceeded(HubError):
+    default_code = "limit_exceeded"
+
+
+class Draining(HubError):
+    default_code = "draining"
+
+
+class UpstreamError(HubError):
+    """An upstream refused, failed, stalled, lied or stopped half-way.
+
+    ``retry_after`` is the wait in seconds that the upstream asked for, ``retryable``
+    whether trying again before the first chunk can help at all.
+    """
+
+    default_code = "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retryable = retryable
+        self.retry_after = retry_after
+
+
+class FramingError(UpstreamError):
+    default_code = "upstream_malformed"

@@ -1,0 +1,162 @@
+"""The chunk, what a framing is, and what all of them have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, Protocol
+
+from hub.errors import FramingError
+
+__all__ = [
+    "BOM",
+    "DEFAULT_LIMIT",
+    "Chunk",
+    "Cutter",
+    "Framing",
+    "Refused",
+    "malformed",
+    "too_large",
+    "truncated",
+]
+
+DEFAULT_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes that one chunk may have, unless the upstream's configuration says otherwise."""
+
+BOM: Final = b"\xef\xbb\xbf"
+
+
+class Chunk(NamedTuple):
+    """One complete item of an upstream's body, not yet interpreted.
+
+    ``data`` is as the upstream sent it, so it need not be valid JSON nor valid UTF-8
+    (`Text` alone gives only valid UTF-8). ``event`` is the name of a server-sent event,
+    empty where there is none; ``data`` may be empty only if there is one.
+    """
+
+    data: bytes
+    event: str = ""
+
+
+class Framing(Protocol):
+    """Cuts one body into chunks.
+
+    Both methods take in everything at once, whether or not the result is iterated. A fault
+    is a `FramingError` that the *iteration* raises, after the chunks that came before the
+    fault; it stays: from then on every `feed` and `flush` gives it again.
+    """
+
+    def feed(self, data: bytes) -> Iterable[Chunk]:
+        """The chunks that these bytes complete.
+
+        Raises:
+            FramingError: ``chunk_too_large``, ``upstream_malformed`` or a finer code.
+            RuntimeError: `flush` has been called; each body needs a framing of its own.
+        """
+
+    def flush(self) -> Iterable[Chunk]:
+        """What is left at the end of the body; nothing when called again.
+
+        Raises:
+            FramingError: ``upstream_truncated`` if the format shows that something is
+                missing, or what `feed` raises.
+        """
+
+
+class Cutter(ABC):
+    """The frame of every framing: the limit, the byte order mark, the fault that stays.
+
+    A framing fills in `_read` and `_finish`, which add to the chunks they are given and
+    raise `FramingError`.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._limit = limit
+        self._fault: FramingError | None = None
+        self._flushed = False
+        # The first bytes while they may still become a byte order mark, None after that.
+        self._opening: bytes | None = b""
+
+    def feed(self, data: bytes) -> Iterable[Chunk]:
+        if self._fault is not None:
+            return _then_raise([], self._fault)
+        if self._flushed:
+            raise RuntimeError("a framing reads one body: make another one for the next")
+        if self._opening is not None:
+            data = self._without_mark(self._opening + data)
+        chunks: list[Chunk] = []
+        try:
+            self._read(data, chunks)
+        except FramingError as fault:
+            self._fault = fault
+            return _then_raise(chunks, fault)
+        return chunks
+
+    def flush(self) -> Iterable[Chunk]:
+        if self._fault is not None:
+            return _then_raise([], self._fault)
+        if self._flushed:
+            return ()
+        self._flushed = True
+        chunks: list[Chunk] = []
+        try:
+            if self._opening:
+                self._read(self._opening, chunks)
+            self._finish(chunks)
+        except FramingError as fault:
+            self._fault = fault
+            return _then_raise(chunks, fault)
+        return chunks
+
+    @abstractmethod
+    def _read(self, data: bytes, chunks: list[Chunk]) -> None:
+        """Take in more bytes; there may be none."""
+
+    @abstractmethod
+    def _finish(self, chunks: list[Chunk]) -> None:
+        """The body has ended."""
+
+    def _without_mark(self, opening: bytes) -> bytes:
+        if len(opening) < len(BOM) and BOM.startswith(opening):
+            self._opening = opening
+            return b""
+        self._opening = None
+        return opening.removeprefix(BOM)
+
+
+class Refused:
+    """The framing of a body that cannot be read: it gives nothing but the fault."""
+
+    def __init__(self, fault: FramingError) -> None:
+        self._fault = fault
+
+    def feed(self, data: bytes) -> Iterable[Chunk]:
+        return _then_raise([], self._fault)
+
+    def flush(self) -> Iterable[Chunk]:
+        return _then_raise([], self._fault)
+
+
+def _then_raise(chunks: list[Chunk], fault: FramingError) -> Iterator[Chunk]:
+    yield from chunks
+    raise fault
+
+
+def too_large(limit: int) -> FramingError:
+    return FramingError(
+        f"one chunk of the upstream's reply has more than {limit} bytes: "
+        "raise this upstream's chunk_bytes if that is meant to be",
+        code="chunk_too_large",
+    )
+
+
+def malformed(what: str) -> FramingError:
+    return FramingError(f"the upstream's reply is malformed: {what}")
+
+
+def truncated(what: str) -> FramingError:
+    return FramingError(
+        f"the upstream's reply was cut off {what}: try again",
+        code="upstream_truncated",
+        retryable=True,
+    )

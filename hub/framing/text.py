@@ -1,0 +1,44 @@
+"""Plain text: no items, so what has come is given at once, in whole characters."""
+
+from __future__ import annotations
+
+import codecs
+
+from hub.framing.chunk import DEFAULT_LIMIT, Chunk, Cutter
+
+__all__ = ["Text"]
+
+_LONGEST_CHARACTER = 4
+
+
+class Text(Cutter):
+    """UTF-8, whose every chunk decodes by itself; broken bytes become U+FFFD.
+
+    A text has no chunk that could be too large: a read that is larger than the limit gives
+    several chunks. Nothing in a text says that it is complete.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        super().__init__(max(limit, _LONGEST_CHARACTER))
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def _read(self, data: bytes, chunks: list[Chunk]) -> None:
+        self._give(self._decoder.decode(data), chunks)
+
+    def _finish(self, chunks: list[Chunk]) -> None:
+        self._give(self._decoder.decode(b"", final=True), chunks)
+
+    def _give(self, text: str, chunks: list[Chunk]) -> None:
+        encoded = text.encode()
+        start = 0
+        while start < len(encoded):
+            end = start + self._limit
+            while end < len(encoded) and _continues(encoded[end]):
+                end -= 1
+            chunks.append(Chunk(encoded[start:end]))
+            start = end
+
+
+def _continues(byte: int) -> bool:
+    """Whether a UTF-8 byte is not the first of its character."""
+    return byte & 0b1100_0000 == 0b1000_0000

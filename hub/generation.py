@@ -1,0 +1,156 @@
+"""A generation: one run of an upstream for one prompt, as a table of states.
+
+::
+
+              Started            Delta
+    asked ───────────▶ waiting ─────────▶ streaming ──┐ Delta
+      │                   │ ▲ │               │   ▲───┘
+      │                   │ └─┘ Other         │
+      └───────────────────┴─────────┬─────────┘
+                                    ▼  Finished · Failed · Cancelled · Interrupted
+                       finished · failed · cancelled · interrupted
+
+Every event of a run goes through `Generation.apply`, which asks the table. What the table
+does not hold is a `ValueError`: a mistake of this program, never of a client. So a
+generation has exactly one terminal event and nothing after it, because there is no row
+that would let a second one through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any, Final
+from uuid import uuid4
+
+from hub.events import (
+    Cancelled,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    Interrupted,
+    Other,
+    Started,
+    Usage,
+    now,
+    to_json,
+)
+from hub.records import Position
+
+__all__ = ["Generation", "State"]
+
+
+class State(StrEnum):
+    """Where a generation is."""
+
+    ASKED = "asked"
+    WAITING = "waiting"
+    STREAMING = "streaming"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+_ENDS: Final[Mapping[type[Event], State]] = {
+    Finished: State.FINISHED,
+    Failed: State.FAILED,
+    Cancelled: State.CANCELLED,
+    Interrupted: State.INTERRUPTED,
+}
+
+_TABLE: Final[Mapping[State, Mapping[type[Event], State]]] = {
+    State.ASKED: {Started: State.WAITING, **_ENDS},
+    State.WAITING: {Other: State.WAITING, Delta: State.STREAMING, **_ENDS},
+    State.STREAMING: {Delta: State.STREAMING, **_ENDS},
+    **{ended: {} for ended in _ENDS.values()},
+}
+
+
+class Generation:
+    """One run: its state, what it has used so far, and its terminal event once it has one."""
+
+    __slots__ = (
+        "_deltas",
+        "id",
+        "model",
+        "position",
+        "started_at",
+        "state",
+        "stream",
+        "terminal",
+        "upstream",
+        "usage",
+    )
+
+    def __init__(self, stream: str, upstream: str, model: str | None) -> None:
+        self.id = f"gen_{uuid4().hex}"
+        self.stream = stream
+        self.upstream = upstream
+        self.model = model
+        self.position: Position | None = None
+        """Where in the stream its story begins: the question, or its first event."""
+        self.state = State.ASKED
+        self.started_at = now()
+        self.terminal: Finished | Failed | Cancelled | Interrupted | None = None
+        self.usage: Usage | None = None
+        """What the upstream itself has said so far."""
+        self._deltas = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the terminal event has come."""
+        return self.terminal is not None
+
+    def apply(self, event: Event) -> Event:
+        """Take the next event of the run and return it as it goes into the stream.
+
+        The generation's id, the time and, on a terminal, the usage are filled in.
+
+        Raises:
+            ValueError: the table has no such step.
+        """
+        after = _TABLE[self.state].get(type(event))
+        if after is None:
+            raise ValueError(f"{type(event).__name__} cannot follow in state {self.state}")
+        self.state = after
+        if isinstance(event, Delta):
+            self._deltas += 1
+            return Delta(self.id, event.text, event.reasoning, event.tool, event.extra)
+        if isinstance(event, Started):
+            return replace(
+                event,
+                generation=self.id,
+                upstream=self.upstream,
+                model=self.model,
+                at=self.started_at,
+            )
+        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+            usage = event.usage or self._used()
+            self.terminal = replace(event, generation=self.id, usage=usage, at=now())
+            return self.terminal
+        return event
+
+    def to_json(self) -> dict[str, Any]:
+        """The generation as `GET /v1/generations/{id}` shows it."""
+        shown: dict[str, Any] = {
+            "id": self.id,
+            "stream": self.stream,
+            "position": None if self.position is None else str(self.position),
+            "upstream": self.upstream,
+            "model": self.model,
+            "state": self.state.value,
+            "started_at": self.started_at,
+        }
+        # A running one shows the usage it would have if it were cancelled now.
+        last = to_json(self.terminal or Cancelled(usage=self._used()))
+        shown.update({k: last[k] for k in ("reason", "code", "message", "usage") if k in last})
+        if self.terminal is not None:
+            shown["ended_at"] = self.terminal.at
+        return shown
+
+    def _used(self) -> Usage:
+        """The upstream's count, or where it never counted about a token for each delta."""
+        return self.usage or Usage(completion_tokens=self._deltas, estimated=True)

@@ -1,0 +1,62 @@
+"""Consecutive deltas as one: what a reader who lags is sent instead of every token.
+
+Merging changes how text is cut, never the text: folding the merged records gives exactly
+what folding the originals gives. A merged record stands at the offset of its last part,
+so the position after it is the position after all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from hub.events import Delta, ToolCall, encode
+from hub.records import Record
+
+__all__ = ["merge"]
+
+Kind = tuple[str, str, int]
+
+
+def merge(records: Sequence[Record]) -> list[Record]:
+    """The records with runs of deltas of one kind joined; all others as they are."""
+    return [
+        record
+        for kind, run in groupby(records, key=_kind)
+        for record in (run if kind is None else _joined(list(run)))
+    ]
+
+
+def _kind(record: Record) -> Kind | None:
+    """What a delta adds to; deltas of different kinds never merge, nor does anything else."""
+    event = record.event
+    if type(event) is not Delta or event.extra:
+        return None
+    if event.tool is not None:
+        # A piece with a name begins a call, so nothing before it may swallow it.
+        if event.text or event.reasoning or event.tool.id or event.tool.name:
+            return None
+        return ("tool", event.generation, event.tool.index)
+    if event.text and event.reasoning:
+        return None
+    return ("text" if event.text else "reasoning", event.generation, 0)
+
+
+def _joined(run: list[Record]) -> Iterator[Record]:
+    if len(run) == 1:
+        yield run[0]
+        return
+    deltas = [record.event for record in run if isinstance(record.event, Delta)]
+    merged = Delta(
+        deltas[0].generation,
+        text="".join(delta.text for delta in deltas),
+        reasoning="".join(delta.reasoning for delta in deltas),
+        tool=_call([delta.tool for delta in deltas if delta.tool is not None]),
+    )
+    yield Record(run[-1].offset, encode(merged), merged)
+
+
+def _call(pieces: list[ToolCall]) -> ToolCall | None:
+    if not pieces:
+        return None
+    return ToolCall(pieces[0].index, arguments="".join(piece.arguments for piece in pieces))

@@ -1,0 +1,89 @@
+"""Every transcript gives the same events, however its bytes were cut or its lines ended."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.transcripts import TRANSCRIPTS, Transcript, text_of
+
+TERMINAL = {"finished", "failed"}
+# What a provider may end a good reply with.
+GOOD_END = re.compile(rb'\[DONE\]|finish_reason":\s*"|"done":\s*true')
+
+each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
+any_of_them = st.sampled_from(TRANSCRIPTS)
+# The longest is no news for random cuts and takes most of their time.
+short = any_of_them.filter(lambda transcript: transcript.name != "long_line")
+
+
+def terminals(events: list[Any]) -> list[Any]:
+    return [event for event in events if event.get("type") in TERMINAL]
+
+
+def test_there_are_transcripts_of_every_kind() -> None:
+    assert {transcript.reader for transcript in TRANSCRIPTS} == {
+        "json",
+        "ollama",
+        "openai-chat",
+        "openai-chat-think",
+    }
+
+
+@each
+def test_the_events_are_the_expected_ones(transcript: Transcript) -> None:
+    assert transcript.replay([transcript.body]) == transcript.expected
+
+
+@each
+def test_one_terminal_at_most_and_always_last(transcript: Transcript) -> None:
+    events = transcript.replay([transcript.body])
+    assert terminals(events) in ([], events[-1:])
+
+
+@each
+def test_byte_by_byte(transcript: Transcript) -> None:
+    body = transcript.body
+    assert transcript.replay(body[at : at + 1] for at in range(len(body))) == transcript.expected
+
+
+@each
+def test_with_crlf(transcript: Transcript) -> None:
+    body = re.sub(rb"\r?\n", b"\r\n", transcript.body)
+    assert transcript.replay([body]) == transcript.expected
+
+
+@each
+def test_without_the_final_newline(transcript: Transcript) -> None:
+    assert transcript.replay([transcript.body.rstrip(b"\r\n")]) == transcript.expected
+
+
+@settings(max_examples=300)
+@given(transcript=short, places=st.lists(st.integers(0, 6000), max_size=12))
+def test_cut_anywhere(transcript: Transcript, places: list[int]) -> None:
+    body = transcript.body
+    cuts = [0, *sorted(place % (len(body) + 1) for place in places), len(body)]
+    pieces = [body[start:end] for start, end in pairwise(cuts)]
+    assert transcript.replay(pieces) == transcript.expected
+
+
+@settings(max_examples=300)
+@given(transcript=short, place=st.integers(0, 6000))
+def test_cut_off_anywhere(transcript: Transcript, place: int) -> None:
+    """What comes of a beginning is a beginning of the whole, and no success without an end."""
+    body = transcript.body
+    beginning = body[: place % (len(body) + 1)]
+    events = transcript.replay([beginning])
+    assert terminals(events) in ([], events[-1:])
+    if transcript.reader != "openai-chat-think":  # half a tag is text if nothing follows it
+        for kind in ("text", "reasoning"):
+            assert text_of(transcript.expected, kind).startswith(
+                text_of(events, kind).rstrip("\ufffd")
+            )
+    if transcript.reader != "json" and events and events[-1].get("type") == "finished":
+        assert GOOD_END.search(beginning)

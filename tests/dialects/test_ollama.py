@@ -1,0 +1,169 @@
+"""Ollama: the request, and what no transcript shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from hub.dialects.ollama import Ollama
+from hub.errors import RequestError, UpstreamError
+from hub.events import Finished, Usage
+from hub.framing import Chunk
+from hub.prompt import Prompt
+from tests.transcripts import read, replay
+
+HI = ({"role": "user", "content": "Hi"},)
+
+
+def body_for(*messages: dict[str, Any], **options: Any) -> dict[str, Any]:
+    body = dict(Ollama().call(Prompt(messages or HI, "llama3.2", options)).body)
+    orjson.dumps(body)
+    return body
+
+
+def test_asks_for_a_stream() -> None:
+    call = Ollama().call(Prompt(HI, "llama3.2"))
+    assert call.path == "/api/chat"
+    assert call.body == {
+        "model": "llama3.2",
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream": True,
+    }
+    assert "model" not in Ollama().call(Prompt(HI)).body
+
+
+def test_options_have_other_names() -> None:
+    body = body_for(temperature=0.5, top_p=0.9, max_tokens=100, stop="END", seed=7, user="me", n=1)
+    assert body["options"] == {
+        "temperature": 0.5,
+        "top_p": 0.9,
+        "num_predict": 100,
+        "stop": ["END"],
+        "seed": 7,
+    }
+    assert body.keys() == {"model", "messages", "stream", "options"}
+
+
+def test_options_that_are_null_are_not_sent() -> None:
+    assert "options" not in body_for(temperature=None, stop=None)
+    assert body_for(stop=["a", "b"])["options"] == {"stop": ["a", "b"]}
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "format_"),
+    [
+        ({"type": "json_object"}, "json"),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, SCHEMA),
+        ({"type": "json_schema"}, "json"),
+        ({"type": "text"}, None),
+        (None, None),
+    ],
+)
+def test_formats(wanted: object, format_: object) -> None:
+    assert body_for(response_format=wanted).get("format") == format_
+
+
+def test_tools_and_thinking() -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": SCHEMA}}]
+    assert body_for(tools=tools, tool_choice="auto")["tools"] == tools
+    assert "tools" not in body_for(tools=tools, tool_choice="none")
+    assert body_for(reasoning_effort="high")["think"] == "high"
+    assert body_for(reasoning_effort="none")["think"] is False
+
+
+def test_tool_calls_of_the_conversation_have_their_arguments_as_objects() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    bare = {"function": {"name": "g", "arguments": ""}}
+    body = body_for(
+        {"role": "assistant", "content": None, "tool_calls": [call, bare]},
+        {"role": "tool", "content": "42", "tool_call_id": "1", "name": "f"},
+    )
+    assert body["messages"] == [
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [
+                {"function": {"name": "f", "arguments": {"a": 1}}},
+                {"function": {"name": "g", "arguments": {}}},
+            ],
+        },
+        {"role": "tool", "content": "42", "tool_name": "f"},
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", "5", 5, ["a"]])
+def test_refuses_arguments_that_are_no_object(arguments: object) -> None:
+    call = {"function": {"name": "f", "arguments": arguments}}
+    with pytest.raises(RequestError, match="must be a JSON object"):
+        body_for({"role": "assistant", "tool_calls": [call]})
+
+
+def test_text_and_pictures_stand_apart() -> None:
+    parts = [
+        {"type": "text", "text": "What is "},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "text", "text": "this?"},
+    ]
+    assert body_for({"role": "user", "content": parts})["messages"] == [
+        {"role": "user", "content": "What is this?", "images": ["iVBORw0KGgo="]}
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.png", "data:image/png,abc", 5, None])
+def test_refuses_pictures_that_stand_elsewhere(url: object) -> None:
+    part = {"type": "image_url", "image_url": {"url": url}}
+    with pytest.raises(RequestError, match="data: URLs"):
+        body_for({"role": "user", "content": [part]})
+
+
+def test_the_end_is_the_end_of_the_body_after_a_line_that_is_done() -> None:
+    dialect = Ollama()
+    assert read(dialect, b'{"message":{"content":"a"},"done":false}') != []
+    assert not dialect.ending
+    assert read(dialect, b'{"done":true,"prompt_eval_count":3,"eval_count":4}') == []
+    assert dialect.ending
+    assert dialect.usage == Usage(3, 4)
+    assert list(dialect.close(clean=False)) == [Finished(usage=Usage(3, 4))]
+    assert not list(dialect.close(clean=True))
+
+
+def test_nothing_follows_an_error() -> None:
+    dialect = Ollama()
+    assert len(read(dialect, b'{"error":"out of memory","done":true}')) == 1
+    assert read(dialect, b'{"message":{"content":"a"},"done":true}', b"nonsense") == []
+    assert not list(dialect.close(clean=True))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"5",
+        b'"text"',
+        b"[]",
+        b"nonsense",
+        b'{"message":"text"}',
+        b'{"message":["text"]}',
+        b'{"message":{"content":5}}',
+        b'{"response":{"a":1}}',
+        b'{"message":{"tool_calls":{"a":1}}}',
+        b'{"message":{"tool_calls":[5]}}',
+        b'{"message":{"tool_calls":[{"function":{"name":5}}]}}',
+        b"{" * 100_000,
+    ],
+    ids=lambda line: repr(line)[:50],
+)
+def test_what_cannot_be_understood_is_one_clear_error(line: bytes) -> None:
+    with pytest.raises(UpstreamError, match="the upstream sent") as caught:
+        list(Ollama().events(Chunk(line)))
+    assert caught.value.code == "upstream_malformed"
+
+
+def test_an_indented_error_under_a_good_status_is_an_error() -> None:
+    (failed,) = replay(Ollama(), [b'{\n  "error": "model not loaded"\n}\n'])
+    assert failed["type"] == "failed"
+    assert failed["message"].endswith("model not loaded")
