@@ -1,0 +1,240 @@
+"""The steps of a pipeline: each takes lots of items and gives lots of others.
+
+A lot is what one read of the source gave: an iterable that the reader runs through once,
+to its end, before it asks for the next. Steps that do not wait only wrap it, so each item
+is made when it is asked for, and an error comes after the items before it.
+
+Every step closes what it reads when it is closed, and so on up to the source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from codecs import getincrementaldecoder
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import aclosing
+from itertools import chain, islice
+from types import CoroutineType
+from typing import TypeVar
+
+from hub.alarm import Alarm
+from hub.dialects import Dialect
+from hub.errors import FramingError, UpstreamError
+from hub.events import TERMINALS, Cancelled, Delta, Event, Failed, Interrupted
+from hub.framing import Chunk, Framing
+from hub.intake import Intake, Lots
+
+__all__ = [
+    "awaited",
+    "batched",
+    "beaten",
+    "changed",
+    "framed",
+    "mapped",
+    "merged",
+    "read_as_text",
+    "spaced",
+    "taken",
+    "understood",
+    "watched",
+]
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+async def changed(lots: Lots[T], change: Callable[[Iterable[T]], Iterable[U]]) -> Lots[U]:
+    """Each lot as ``change`` wraps it."""
+    async with aclosing(lots):
+        async for lot in lots:
+            yield change(lot)
+
+
+def mapped(lot: Iterable[T], function: Callable[[T], U]) -> Iterator[U]:
+    """What a function that is not a coroutine function makes of each item."""
+    for item in lot:
+        made = function(item)
+        if isinstance(made, CoroutineType):
+            made.close()
+            raise TypeError("map() awaits what is written as `async def`, not what it returns")
+        yield made
+
+
+async def awaited(lots: Lots[T], function: Callable[[T], Awaitable[U]]) -> Lots[U]:
+    """What a coroutine function makes of each item, one at a time."""
+    async with aclosing(lots):
+        async for lot in lots:
+            for item in lot:
+                yield (await function(item),)
+
+
+async def framed(lots: Lots[bytes], framing: Framing) -> Lots[Chunk]:
+    """Bytes to chunks."""
+    async with aclosing(lots):
+        async for lot in lots:
+            yield chain.from_iterable(map(framing.feed, lot))
+    yield framing.flush()
+
+
+async def understood(lots: Lots[Chunk], dialect: Dialect, clean: Callable[[], bool]) -> Lots[Event]:
+    """Chunks to events, up to the terminal one; see `hub.pipeline.Pipeline.events`."""
+    broken: UpstreamError | None = None
+    over = False
+
+    def whole(lot: Iterable[Chunk]) -> Iterator[Chunk]:
+        nonlocal broken
+        try:
+            yield from lot
+        except UpstreamError as error:
+            broken = error
+
+    def until_terminal(events: Iterable[Event]) -> Iterator[Event]:
+        nonlocal over
+        for event in events:
+            over = isinstance(event, TERMINALS)
+            yield event
+            if over:
+                return
+
+    try:
+        async with aclosing(lots):
+            async for lot in lots:
+                yield until_terminal(chain.from_iterable(map(dialect.events, whole(lot))))
+                if over or broken:
+                    break
+    except UpstreamError as error:
+        broken = error
+    if not over:
+        yield until_terminal(dialect.close(clean=broken is None and clean()))
+    if not over:
+        raise broken or UpstreamError(
+            "the upstream's reply ended before it was complete", code="upstream_truncated"
+        )
+
+
+async def taken(lots: Lots[T], most: int) -> Lots[T]:
+    """The first ``most`` items."""
+    left = most
+
+    def counted(lot: Iterable[T]) -> Iterator[T]:
+        nonlocal left
+        for item in islice(lot, left):
+            left -= 1
+            yield item
+
+    async with aclosing(lots):
+        while left > 0 and (lot := await anext(lots, None)) is not None:
+            yield counted(lot)
+
+
+async def batched(lots: Lots[T], most: int, within: float | None) -> Lots[list[T]]:
+    """Lists of items, none of which waits longer than ``within`` seconds."""
+    loop = asyncio.get_running_loop()
+    held: list[T] = []
+    due: float | None = None
+    async with Intake([lots], most) as intake:
+        while True:
+            try:
+                came = await intake.take(most - len(held), due)
+            except Exception:
+                if held:
+                    yield (held,)  # what came before an error is not lost with it
+                raise
+            if came and not held and within is not None:
+                due = loop.time() + within
+            held.extend(came or ())
+            if held and (not came or len(held) == most):
+                yield (held,)
+                held, due = [], None
+            if came == []:
+                return
+
+
+async def spaced(lots: Lots[T], gap: float) -> Lots[T]:
+    """The items at least ``gap`` seconds apart."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    async with aclosing(lots):
+        async for lot in lots:
+            for item in lot:
+                now = loop.time()
+                if now < due:
+                    await asyncio.sleep(due - now)
+                due = max(due, now) + gap
+                yield (item,)
+
+
+async def watched(lots: Lots[T], patience: Callable[[], float]) -> Lots[T]:
+    """The items, with an end to the waiting for the next one."""
+    alarm = Alarm()
+    async with aclosing(lots):
+        try:
+            while True:
+                seconds = patience()
+                alarm.set(seconds)
+                try:
+                    lot = await _filled(lots)
+                except asyncio.CancelledError:
+                    if not alarm.stop():
+                        raise
+                    message = f"nothing came from the upstream for {seconds:g} seconds"
+                    raise UpstreamError(message, code="upstream_stalled") from None
+                finally:
+                    alarm.stop()
+                if lot is None:
+                    return
+                yield lot
+        finally:
+            alarm.close()
+
+
+async def _filled(lots: Lots[T]) -> Iterable[T] | None:
+    """The next lot that holds anything, or ``None`` at the end."""
+    async for lot in lots:
+        items = iter(lot)
+        for first in items:
+            return chain((first,), items)
+    return None
+
+
+async def beaten(lots: Lots[T], seconds: float, item: U, ahead: int) -> Lots[T | U]:
+    """The items, and ``item`` whenever nothing has come for ``seconds``."""
+    loop = asyncio.get_running_loop()
+    async with Intake([lots], ahead) as intake:
+        while (came := await intake.take(ahead, loop.time() + seconds)) != []:
+            yield (item,) if came is None else came
+
+
+async def merged(sources: Iterable[Lots[T]], ahead: int) -> Lots[T]:
+    """The items of all sources as they come."""
+    async with Intake(sources, ahead) as intake:
+        while came := await intake.take(ahead):
+            yield came
+
+
+async def read_as_text(lots: Lots[str | bytes | Event]) -> Lots[str]:
+    """What an item says: a string, bytes of UTF-8 cut anywhere, or the text of an event."""
+    decoder = getincrementaldecoder("utf-8")()
+
+    def text_of(item: str | bytes | Event) -> str:
+        if isinstance(item, str):
+            return item
+        if isinstance(item, bytes):
+            return decode(item)
+        if isinstance(item, Failed):
+            raise UpstreamError(item.message, code=item.code)
+        if isinstance(item, Cancelled | Interrupted):
+            message = "the reply ended before it was complete"
+            raise UpstreamError(message, code="upstream_truncated")
+        return item.text if isinstance(item, Delta) else ""
+
+    def decode(piece: bytes, final: bool = False) -> str:
+        try:
+            return decoder.decode(piece, final)
+        except UnicodeDecodeError:
+            raise FramingError("the upstream's text is not UTF-8") from None
+
+    async with aclosing(lots):
+        async for lot in lots:
+            yield map(text_of, lot)
+    yield (decode(b"", final=True),)
