@@ -1,0 +1,399 @@
+"""Connections and subscriptions: who is written to, how, and what happens when they are slow.
+
+A connection is *clear* while nothing waits to be written to it: its outbox is empty and its
+transport has not paused the writing. A frame for a clear connection goes out at once, with
+one `transport.write`. Otherwise the subscription is put into the **outbox**, the
+connection's bounded `asyncio.Queue`, where it stands at most once: what waits there is a
+place, not a copy, so a slow connection holds no records. The connection's writer takes it
+out when the socket has drained, and sends what lies between its place and the tail, with
+consecutive deltas merged, in frames of a bounded size. Whoever joins late, comes back or
+falls behind goes this one way, and is written to directly again once at the tail.
+
+The writer is the only one that ever waits for the socket to drain: aiohttp shares one
+waiter among all who do, and a wait that is cancelled would poison it for the others. It
+lives only while the outbox holds something; an idle connection has neither queue nor task.
+
+A connection that takes nothing for ``slow_client_timeout`` is cut with `transport.abort`:
+a close frame would only stand behind the bytes it does not take.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from hub.counts import Counts
+from hub.encoders import Encoder
+from hub.errors import Conflict, LimitExceeded
+from hub.merge import merge
+from hub.stream import Place, Stream
+
+__all__ = ["Connection", "Pace", "Subscription", "Wire"]
+
+REPLIES: Final = 16
+"""Frames other than a stream's that may wait in an outbox."""
+
+GIVEN_UP: Final = REPLIES + 2
+"""Places in an outbox beside those and the subscriptions: one that was unsubscribed from
+stands there until its turn comes, which is before that of the reply, and there is a farewell."""
+
+
+class Wire(Protocol):
+    """What a connection needs of aiohttp's protocol object; all of it is public there."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The socket; ``None`` once it is lost."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """The transport's buffer is over its high-water mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a connection is written to.
+
+    ``catch_up_bytes`` is the size at which a catch-up frame is cut, ``beat_seconds`` the
+    time between signs of life, ``slow_client_timeout`` the seconds without progress after
+    which a connection is given up, ``subscriptions`` how many it may have, and
+    ``write_buffer_bytes`` what its transport holds before the writing pauses.
+    """
+
+    catch_up_bytes: int = 65536
+    beat_seconds: float = 20.0
+    slow_client_timeout: float = 30.0
+    subscriptions: int = 100
+    write_buffer_bytes: int = 65536
+
+
+class Subscription:
+    """One connection's place in one stream."""
+
+    __slots__ = ("connection", "encoder", "place", "queued", "reset", "stream")
+
+    def __init__(self, connection: Connection, stream: Stream, place: Place) -> None:
+        self.connection = connection
+        self.stream = stream
+        self.encoder = connection.encoder
+        self.place = place.offset
+        self.reset = place.reset
+        self.queued = False
+
+    @property
+    def lag(self) -> int:
+        """Records between its place and the tail."""
+        return self.stream.tail - self.place
+
+    def offer(self, frame: bytes, start: int, end: int) -> None:
+        """See `hub.fanout.Follower`. This is the hot path: once a follower, once a tick."""
+        if self.place != start:
+            if self.place < end:
+                self.behind()
+            return
+        connection = self.connection
+        wire = connection.wire
+        transport = wire.transport
+        if transport is None or connection.busy or wire.writing_paused:
+            self.behind()
+            return
+        if frame:
+            transport.write(frame)
+        self.place = end
+
+    def behind(self) -> None:
+        """See `hub.fanout.Follower`."""
+        if not self.queued:
+            self.queued = True
+            self.connection.enqueue(self)
+
+    def next_frame(self, limit: int) -> bytes | None:
+        """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
+        stream = self.stream
+        if self.place < stream.head:
+            self.reset = stream.trimmed()
+        if self.reset is not None:
+            reset, self.reset = self.reset, None
+            self.place = reset.position.offset
+            self.connection.counts.resets += 1
+            return self.encoder.reset(stream.name, reset.position, reset.reason)
+        if self.place == stream.tail:
+            return b""
+        batch = stream.read(self.place, limit)
+        self.connection.counts.catch_ups += 1
+        self.place = batch.position.offset
+        return self.encoder.events(batch._replace(records=merge(batch.records)))
+
+    @property
+    def done(self) -> bool:
+        """The stream has closed and all of it was sent."""
+        return self.stream.closed and self.place == self.stream.tail and self.reset is None
+
+
+class _Stuck(NamedTuple):
+    """Since when a connection has taken nothing, and how far it had come then."""
+
+    since: float
+    written: int
+    left: int
+
+
+class Connection:
+    """One WebSocket or one streaming HTTP response, from the side of what is sent to it.
+
+    ``wire`` is aiohttp's protocol object, ``drain`` waits until its buffer is low again, and
+    ``encoder`` is the one of its subscriptions and beats. With ``over`` the connection ends
+    when its last subscription has, and resolves that future then. ``until_closed`` says that
+    nothing but the closing of the socket marks the end, as in HTTP/1.0.
+    """
+
+    __slots__ = (
+        "_drain",
+        "_outbox",
+        "_over",
+        "_pace",
+        "_replies",
+        "_stuck",
+        "_until_closed",
+        "_writer",
+        "_written",
+        "beat_at",
+        "busy",
+        "complete",
+        "counts",
+        "encoder",
+        "ended",
+        "subscriptions",
+        "wire",
+    )
+
+    def __init__(
+        self,
+        wire: Wire,
+        drain: Callable[[], Awaitable[None]],
+        encoder: Encoder,
+        pace: Pace,
+        counts: Counts,
+        *,
+        over: asyncio.Future[None] | None = None,
+        until_closed: bool = False,
+    ) -> None:
+        self.wire = wire
+        self.encoder = encoder
+        self.counts = counts
+        self.subscriptions: dict[str, Subscription] = {}
+        self.busy = False
+        """The outbox holds something, or the writer is at it."""
+        self.ended = False
+        """Nothing is written any more."""
+        self.complete = False
+        """Everything there was to send has been written."""
+        self._over = over
+        self._until_closed = until_closed
+        self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
+        self._drain = drain
+        self._pace = pace
+        self._outbox: asyncio.Queue[Subscription | bytes] | None = None
+        self._replies: asyncio.Semaphore | None = None
+        self._writer: asyncio.Task[None] | None = None
+        self._written = 0
+        self._stuck: _Stuck | None = None
+        if wire.transport is not None:
+            wire.transport.set_write_buffer_limits(high=pace.write_buffer_bytes)
+
+    # Subscriptions
+
+    def admit(self, stream: Stream) -> None:
+        """Whether another stream may be followed.
+
+        Raises:
+            Conflict: it is followed already.
+            LimitExceeded: the connection follows as many as it may.
+        """
+        if stream.name in self.subscriptions:
+            raise Conflict(f'this connection follows "{stream.name}" already')
+        if len(self.subscriptions) >= self._pace.subscriptions:
+            raise LimitExceeded(
+                f"a connection may follow {self._pace.subscriptions} streams: unsubscribe first"
+            )
+
+    def subscribe(self, stream: Stream, place: Place) -> None:
+        """Follow a stream from a place on."""
+        subscription = Subscription(self, stream, place)
+        self.subscriptions[stream.name] = subscription
+        if place.reset is not None:
+            subscription.behind()
+        stream.subscribe(subscription)
+
+    def unsubscribe(self, name: str) -> bool:
+        """Stop following; false if it was not followed."""
+        subscription = self.subscriptions.pop(name, None)
+        if subscription is None:
+            return False
+        subscription.stream.unsubscribe(subscription)
+        return True
+
+    # Writing
+
+    async def send(self, frame: bytes) -> None:
+        """Write a frame that belongs to no stream, after what already waits.
+
+        Waits while too many such frames wait, so that a client which asks much and reads
+        nothing is itself read no further.
+        """
+        if not self.busy and not self.wire.writing_paused:
+            self.write(frame)
+            return
+        if self._replies is None:
+            self._replies = asyncio.Semaphore(REPLIES)
+        await self._replies.acquire()
+        self.enqueue(frame)
+
+    def enqueue(self, item: Subscription | bytes) -> None:
+        """Put a subscription or a frame into the outbox, and have the writer run."""
+        if self.ended:
+            return
+        if self._outbox is None:
+            self._outbox = asyncio.Queue(self._pace.subscriptions + REPLIES + GIVEN_UP)
+        self._outbox.put_nowait(item)
+        if not self.busy:
+            self.busy = True
+            self._writer = asyncio.create_task(self._write_out(self._outbox))
+
+    async def _write_out(self, outbox: asyncio.Queue[Subscription | bytes]) -> None:
+        """The writer: everything in the outbox, each when the socket is ready for it."""
+        try:
+            while not outbox.empty() and not self.ended:
+                await self._drain()
+                self._write_next(outbox.get_nowait())
+                # A fast reader of a long history must not keep the loop to itself.
+                await asyncio.sleep(0)
+            if self.complete:
+                # Whoever does not read the end is a slow client like any other until then.
+                await self._drain()
+                self.end()
+        except ConnectionError:
+            self.end()
+        finally:
+            self.busy = False
+
+    def _write_next(self, item: Subscription | bytes) -> None:
+        if isinstance(item, Subscription):
+            self._catch_up(item)
+        else:
+            self.write(item)
+            if self._replies is not None:
+                self._replies.release()
+
+    def _catch_up(self, subscription: Subscription) -> None:
+        """Write the next frame of one subscription; it queues again until it is at the tail."""
+        subscription.queued = False
+        stream = subscription.stream
+        if self.subscriptions.get(stream.name) is not subscription:
+            return
+        frame = subscription.next_frame(self._pace.catch_up_bytes)
+        if frame is None:
+            self.abort()
+            return
+        self.write(frame)
+        if not subscription.done:
+            if subscription.lag:
+                subscription.behind()
+            return
+        self.write(self.encoder.closed(stream.name, stream.position))
+        self.unsubscribe(stream.name)
+        self.complete = self._over is not None and not self.subscriptions
+
+    def write(self, frame: bytes) -> None:
+        """Write a frame now, whatever waits: for the first of a connection, or its writer."""
+        transport = self.wire.transport
+        if transport is None:
+            self.end()
+        elif frame:
+            transport.write(frame)
+            self._written += len(frame)
+
+    # The end
+
+    def look_after(self, now: float) -> None:
+        """What is due at a time of the loop's clock: a beat, an eviction, noticing a loss.
+
+        Called about once a second for every connection, so it costs no timer of its own.
+        """
+        transport = self.wire.transport
+        if self.ended:
+            return
+        if transport is None:
+            self.end()
+        elif self.wire.writing_paused:
+            self._give_up_if_stuck(transport, now)
+        else:
+            self._stuck = None
+            if now >= self.beat_at:
+                self.beat_at = now + self._pace.beat_seconds
+                if not self.busy:
+                    self.write(self.encoder.beat())
+
+    def _give_up_if_stuck(self, transport: asyncio.Transport, now: float) -> None:
+        # Nothing is written while the writing is paused. So it makes progress if its buffer
+        # shrinks, and also if anything was written since, however full its buffer is again.
+        written = self._written + sum(one.place for one in self.subscriptions.values())
+        left = transport.get_write_buffer_size()
+        stuck = self._stuck
+        if stuck is None or written != stuck.written or left < stuck.left:
+            self._stuck = _Stuck(now, written, left)
+        elif now - stuck.since >= self._pace.slow_client_timeout:
+            self.counts.evictions += 1
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the connection: what is in its buffer is not sent."""
+        transport = self.wire.transport
+        if transport is not None:
+            if self._until_closed:
+                _close_by_reset(transport)
+            transport.abort()
+        self.end()
+
+    def end(self) -> None:
+        """Write nothing any more and follow nothing; the socket is left as it is."""
+        self.ended = True
+        for name in list(self.subscriptions):
+            self.unsubscribe(name)
+        if self._replies is not None:
+            # Let go whoever waits in `send`: nothing will be written.
+            for _ in range(REPLIES):
+                self._replies.release()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    async def idle(self, *, within: float) -> bool:
+        """Wait until everything is written, some seconds at most; whether it is."""
+        if self._writer is not None and self.busy:
+            await asyncio.wait([self._writer], timeout=within)
+        return not self.busy
+
+    async def close(self) -> None:
+        """End, and see the writer out. For the transport's handler, as its last step."""
+        self.end()
+        if self._writer is None or self._writer.done():
+            return
+        if self.wire.transport is not None:
+            # Only on a lost socket may the wait for its drain be cancelled.
+            self.wire.transport.abort()
+        self._writer.cancel()
+        await asyncio.wait([self._writer])
+
+
+def _close_by_reset(transport: asyncio.Transport) -> None:
+    """Have the socket closed by an RST, which unlike a FIN cannot be taken for an end."""
+    held = transport.get_extra_info("socket")
+    if held is not None:
+        # To linger for zero seconds is to send an RST; Windows has shorts here.
+        kind = "hh" if sys.platform == "win32" else "ii"
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(kind, 1, 0))

@@ -1,0 +1,343 @@
+"""The HTTP side of an upstream: one request out, the bytes of the answer as they are read.
+
+Two clocks run here: ``connect_timeout`` until there is a connection (name, TCP and TLS),
+and ``stall_timeout`` from the sending of the request until the head of the answer. Between
+the chunks of the body runs the caller's, because only it knows what a chunk is. Nothing
+limits a whole reply.
+
+Leaving the context closes the socket at once, whatever is still under way on it; only a
+body that was read to its end leaves its connection for the next request.
+
+Whatever goes wrong is an `UpstreamError` with a code of its own. Its words reach whoever
+follows the reply: they name the upstream as the configuration does, and hold neither its
+address nor a key. The log has the rest, at the debug level.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from io import BytesIO
+from types import SimpleNamespace
+from typing import Final, Self
+
+import aiohttp
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+from yarl import URL
+
+from hub.errors import Draining, UpstreamError
+from hub.rejection import explain
+
+__all__ = ["Body", "Dialer", "Request"]
+
+logger = logging.getLogger(__name__)
+
+READ_BUFFER: Final = 65_536
+"""Bytes of a reply that wait unread before the socket is left to wait instead; aiohttp
+takes up to twice as many."""
+
+IDLE: Final = 4.0
+"""Seconds that an unused connection is kept. Many servers close theirs after 5, and a
+request that crosses such an end fails though nothing is wrong."""
+
+REFUSAL_BYTES: Final = 65_536
+REFUSAL_SECONDS: Final = 5.0
+"""How much of a refusal is read, and for how long."""
+
+CODINGS: Final = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
+"""Content codings that aiohttp undoes, the last two where their packages are installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST to the upstream called ``name``; the times are in seconds.
+
+    ``secrets`` are the values that no error may repeat.
+    """
+
+    name: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    content: bytes = field(repr=False)
+    connect_timeout: float
+    stall_timeout: float
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def error(
+        self, said: str, code: str, *, retryable: bool = False, retry_after: float | None = None
+    ) -> UpstreamError:
+        """What this upstream did, as an error."""
+        words = f'upstream "{self.name}" {said}'
+        return UpstreamError(words, code=code, retryable=retryable, retry_after=retry_after)
+
+    def masked(self, answer: bytes) -> bytes:
+        """An upstream's words without the secrets, which some servers repeat."""
+        for secret in self.secrets:
+            answer = answer.replace(secret.encode(), b"...")
+        return answer
+
+
+class Body:
+    """The bytes of one reply, each piece as one read brought it.
+
+    ``delimited`` is true if the transport marks the end by itself, by chunks or by a
+    length, so that a body which ended is known to be whole. A body that lasts until the
+    connection closes is not: a cut looks like an end.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], *, delimited: bool) -> None:
+        self.delimited = delimited
+        self._pieces = pieces
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next piece.
+
+        Raises:
+            UpstreamError: the body broke off, or is not what its head says.
+        """
+        return await anext(self._pieces)
+
+
+class Dialer:
+    """The sockets to all upstreams: made at the first use, closed once for all."""
+
+    def __init__(self) -> None:
+        self._client: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def close(self) -> None:
+        """Close every connection; later requests are refused with `Draining`."""
+        self._closed = True
+        if self._client is not None:
+            await self._client.close()
+
+    @asynccontextmanager
+    async def open(self, request: Request) -> AsyncIterator[Body]:
+        """Send the request and give the body of the answer.
+
+        Raises:
+            UpstreamError: there is no answer, or one that is not a reply.
+            Draining: the dialer is closed.
+        """
+        response = await self._ask(request)
+        try:
+            await _accept(request, response)
+            body = _ResponseBody(request, response)
+            try:
+                yield body
+            finally:
+                body.leave()
+        finally:
+            _hang_up(response)
+
+    async def _ask(self, request: Request) -> aiohttp.ClientResponse:
+        client = self._dialled()
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(None) as clock:
+                return await client.post(
+                    request.url,
+                    data=BytesIO(request.content),  # sent in pieces, however long it is
+                    headers=request.headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
+                    trace_request_ctx=lambda: clock.reschedule(now() + request.stall_timeout),
+                )
+        except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
+            logger.debug('upstream "%s": %s', request.name, error)
+            # Not chained: an error of aiohttp may hold the request's headers.
+            raise _unanswered(request, error) from None
+
+    def _dialled(self) -> aiohttp.ClientSession:
+        """The client that all share.
+
+        No cookies, so that no reply reaches into another; no proxy or netrc from the
+        environment, so that only the configuration says where a key goes; no limit on
+        connections, because the limit on generations is one.
+        """
+        if self._closed:
+            raise Draining("the hub is shutting down: ask again when it is back")
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": "streamhub", "Accept-Encoding": "identity"},
+                trace_configs=[_tells_when_sent()],
+                read_bufsize=READ_BUFFER,
+            )
+        return self._client
+
+
+def _tells_when_sent() -> aiohttp.TraceConfig:
+    """Calls a request's ``trace_request_ctx`` once its head is on its way."""
+
+    async def sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(sent)
+    return trace
+
+
+class _ResponseBody(Body):
+    """The body of an HTTP answer, watched until `leave`."""
+
+    def __init__(self, request: Request, response: aiohttp.ClientResponse) -> None:
+        marks = response.headers
+        chunked = "chunked" in marks.get("Transfer-Encoding", "").lower()
+        super().__init__(
+            response.content.iter_any(), delimited=chunked or "Content-Length" in marks
+        )
+        self._request = request
+        self._content = response.content
+        # Taken now, because a response lets go of its connection when that breaks. None if
+        # the answer was read to its end together with its head.
+        self._protocol = response.connection.protocol if response.connection else None
+        self._closed = self._protocol.closed if self._protocol is not None else None
+        if self._closed is not None:
+            self._closed.add_done_callback(self._wake)
+        self._fault: UpstreamError | None = None
+
+    async def __anext__(self) -> bytes:
+        if self._fault is not None:
+            raise self._fault
+        try:
+            return await anext(self._pieces)
+        except aiohttp.ClientError as error:
+            self._fault = self._broken(error)
+        if rest := self._rest():
+            return rest
+        raise self._fault
+
+    def leave(self) -> None:
+        """Stop watching the connection, which may serve others after this."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._wake)
+
+    def _rest(self) -> bytes:
+        """What arrived before the body broke off and was not read yet.
+
+        aiohttp lets the error overtake these bytes. They may hold the provider's
+        terminator, after which some servers do nothing but close.
+        """
+        self._content.set_exception(None)  # type: ignore[arg-type]  # it takes back the error
+        return self._content.read_nowait()
+
+    def _wake(self, closed: asyncio.Future[None]) -> None:
+        """Fail the reader that aiohttp forgets when it closes because of bad framing."""
+        if not closed.cancelled():
+            closed.exception()  # taken, so that the loop does not report it
+        if not self._content.is_eof() and self._content.exception() is None:
+            self._content.set_exception(aiohttp.ClientPayloadError())
+
+    def _broken(self, error: aiohttp.ClientError) -> UpstreamError:
+        lost = self._protocol.exception() if self._protocol is not None else None
+        if isinstance(error.__cause__, ContentEncodingError):
+            said, code = "sent a body that cannot be decompressed", "upstream_malformed"
+        elif isinstance(lost, HttpProcessingError):
+            said, code = "broke the rules of HTTP in the middle of the reply", "upstream_malformed"
+        elif isinstance(lost, OSError):
+            said, code = "reset the connection in the middle of the reply", "upstream_reset"
+        else:
+            said, code = "closed the connection before the reply was whole", "upstream_truncated"
+        return self._request.error(said, code, retryable=True)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Close the socket now; a body that was read to its end has let go of it before."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        # To close would first wait for unsent bytes, and over TLS for the other side.
+        connection.transport.abort()
+    response.close()
+
+
+async def _accept(request: Request, response: aiohttp.ClientResponse) -> None:
+    """Raise unless this is the beginning of a reply, of whatever type it says it is."""
+    status, headers = response.status, response.headers
+    if 300 <= status < 400:
+        raise request.error(
+            f"answered {status}, a redirect to {_host(headers)}, which is not followed:"
+            " configure the address that it leads to",
+            "upstream_rejected",
+        )
+    if not 200 <= status < 300:
+        refusal = request.masked(await _refusal(response))
+        reason = request.masked((response.reason or "").encode("utf-8", "replace")).decode()
+        error = explain(status, reason, headers, refusal)
+        said = error.message.removeprefix("the upstream ")
+        raise request.error(
+            said, error.code, retryable=error.retryable, retry_after=error.retry_after
+        )
+    coding = headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in CODINGS:
+        said = f"compresses its answers as {coding[:40]!a}, which the hub cannot undo"
+        raise request.error(said, "upstream_unsupported")
+    if response.content_type == "application/vnd.amazon.eventstream":
+        raise request.error(
+            "answers as application/vnd.amazon.eventstream, a binary format that is not read"
+            " here: configure an OpenAI-compatible address of that provider",
+            "upstream_unsupported",
+        )
+
+
+def _host(headers: Mapping[str, str]) -> str:
+    with suppress(ValueError):
+        if host := URL(headers.get("Location", "")).host:
+            return host
+    return "another address"
+
+
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer that is no reply, or the beginning of it."""
+    body = b""
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(REFUSAL_SECONDS):
+            async for piece in response.content.iter_any():
+                body += piece
+                if len(body) >= REFUSAL_BYTES:
+                    break
+    return body[:REFUSAL_BYTES]
+
+
+def _unanswered(request: Request, error: Exception) -> UpstreamError:
+    """What it means that there is not even the head of an answer."""
+    check = f"`url` in [upstreams.{request.name}]"
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            said = f"did not take the connection within {request.connect_timeout:g} s"
+            return request.error(said, "upstream_timeout", retryable=True)
+        case TimeoutError():
+            said = f"did not begin to answer within {request.stall_timeout:g} s"
+            return request.error(said, "upstream_stalled")
+        case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | UnicodeError():
+            # The last for a name that no host can have, such as one with two dots together.
+            said = f"was not found: its host name has no address; check {check}"
+            return request.error(said, "upstream_dns", retryable=True)
+        case aiohttp.ClientConnectorCertificateError():
+            said = f"shows a certificate that is not trusted here; check it, and {check}"
+            return request.error(said, "upstream_tls")
+        case aiohttp.ClientSSLError():
+            said = f"does not speak TLS as it should: check {check}; should it be http://?"
+            return request.error(said, "upstream_tls")
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            said = f"refused the connection: check that its server runs, and {check}"
+            return request.error(said, "upstream_refused", retryable=True)
+        case aiohttp.ClientConnectorError():
+            said = f"cannot be reached from here: check the network, and {check}"
+            return request.error(said, "upstream_unreachable", retryable=True)
+        case aiohttp.ClientConnectionError():
+            said = "closed the connection without an answer"
+            return request.error(said, "upstream_reset", retryable=True)
+    cause = error.__cause__
+    if cause is not None and isinstance(cause.__cause__, ContentEncodingError):
+        said = f"compresses its answers though asked not to: {cause.__cause__.message}"
+        return request.error(said, "upstream_unsupported")
+    said = f"does not speak HTTP as it should: check {check}; should it be https://?"
+    return request.error(said, "upstream_malformed")

@@ -1,0 +1,334 @@
+"""Generations at work: begun once, tied to no request, ended exactly once, found by id.
+
+A generation runs in a task of its own. A client that goes away does not touch it; `cancel`
+does, from wherever it is asked for. However the task ends, its end passes through one
+place, `_settle`, which appends the one terminal event:
+
+    it returned a terminal      Finished (or the Failed that the provider told of)
+    it raised a HubError        Failed with that error's code
+    it was cancelled            Cancelled if somebody asked for that, else Interrupted
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import orjson
+
+from hub.conversation import history
+from hub.counts import Counts
+from hub.errors import (
+    Conflict,
+    Draining,
+    GenerationNotFound,
+    HubError,
+    KeyReused,
+    LimitExceeded,
+    RequestError,
+    StreamBusy,
+    TooLarge,
+    UpstreamNotFound,
+)
+from hub.events import (
+    NOTHING,
+    Cancelled,
+    Failed,
+    Interrupted,
+    Message,
+    Started,
+    Terminal,
+    now,
+)
+from hub.generation import Generation
+from hub.prompt import Prompt
+from hub.relay import relay
+from hub.stream import Stream
+from hub.streams import Streams
+from hub.upstream import Upstream
+
+__all__ = ["Ask", "RunLimits", "Runs"]
+
+log = logging.getLogger("hub.runs")
+
+KEY_LENGTH: Final = 255
+MODEL_LENGTH: Final = 200
+"""Characters; both are kept as long as the generation is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a client wants generated.
+
+    With ``prompt`` the user's message is appended to the stream and the conversation so far
+    is sent; with ``messages`` exactly those are. Without ``stream`` the reply gets a stream
+    of its own, closed at its end. ``key`` makes asking again harmless.
+    """
+
+    prompt: str | None = None
+    messages: tuple[Mapping[str, Any], ...] | None = None
+    stream: str | None = None
+    upstream: str | None = None
+    model: str | None = None
+    author: str | None = None
+    key: str | None = None
+    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+    def fingerprint(self) -> bytes:
+        """What must be the same when a key is used again."""
+        asked = [self.prompt, self.messages, self.stream, self.upstream, self.model]
+        return hashlib.sha256(_json([*asked, dict(self.options)])).digest()
+
+    def size(self) -> int:
+        """Bytes of the prompt or the messages."""
+        if self.messages is None:
+            return len((self.prompt or "").encode())
+        return len(_json(self.messages))
+
+
+def _json(asked: object) -> bytes:
+    try:
+        return orjson.dumps(asked)
+    except orjson.JSONEncodeError as error:
+        raise RequestError(f"what is asked cannot be written as JSON: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Bounds on generations; ``seconds`` is the longest that one may run."""
+
+    generations: int = 100
+    seconds: float = 3600.0
+    prompt_bytes: int = 1024 * 1024
+    keys: int = 10_000
+
+
+class _Run:
+    """A generation and the task that it runs in."""
+
+    __slots__ = ("cancelled", "generation", "one_off", "stream", "task")
+
+    def __init__(self, generation: Generation, stream: Stream, *, one_off: bool) -> None:
+        self.generation = generation
+        self.stream = stream
+        self.one_off = one_off
+        self.cancelled = False
+        """Somebody has asked for it to stop."""
+        self.task: asyncio.Task[Terminal] | None = None
+
+
+class Runs:
+    """The generations that run, and the last that did."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        upstreams: Mapping[str, Upstream],
+        default_upstream: str,
+        *,
+        limits: RunLimits,
+        counts: Counts,
+    ) -> None:
+        self._streams = streams
+        self._upstreams = upstreams
+        self._default = default_upstream
+        self._limits = limits
+        self._counts = counts
+        self._active: dict[str, _Run] = {}
+        self._ended: OrderedDict[str, Generation] = OrderedDict()
+        self._keys: OrderedDict[str, tuple[bytes, asyncio.Future[Generation]]] = OrderedDict()
+        self._draining = False
+
+    @property
+    def active(self) -> int:
+        """How many run now."""
+        return len(self._active)
+
+    def upstream(self, name: str | None) -> Upstream:
+        """An upstream by its configured name; ``None`` for the default.
+
+        Raises:
+            UpstreamNotFound: none is called so.
+        """
+        found = self._upstreams.get(name or self._default)
+        if found is None:
+            there = ", ".join(sorted(self._upstreams))
+            raise UpstreamNotFound(f'no upstream is called "{name}"; there are: {there}')
+        return found
+
+    def find(self, generation: str) -> Generation:
+        """A generation by its id.
+
+        Raises:
+            GenerationNotFound: it never was, or was long ago.
+        """
+        run = self._active.get(generation)
+        found = run.generation if run is not None else self._ended.get(generation)
+        if found is None:
+            raise GenerationNotFound(f'no generation is called "{generation}"')
+        return found
+
+    def owns(self, generation: str) -> bool:
+        """Whether this hub made the generation: then nobody else may write its events."""
+        return generation in self._active or generation in self._ended
+
+    async def start(self, ask: Ask) -> Generation:
+        """Begin a generation, or find the one that was begun with the same key.
+
+        Raises:
+            RequestError: neither or both of prompt and messages, or something else amiss.
+            TooLarge: the prompt is over its limit.
+            UpstreamNotFound: no such upstream.
+            KeyReused: the key was used for something else.
+            StreamBusy: a generation runs in that stream already.
+            StreamClosed: the stream takes no more records.
+            LimitExceeded: as many generations run as may.
+            Draining: the hub is shutting down.
+        """
+        if ask.key is None:
+            return await self._start(ask)
+        if not 0 < len(ask.key) <= KEY_LENGTH:
+            raise RequestError(
+                f"an idempotency key has 1 to {KEY_LENGTH} characters", code="bad_key"
+            )
+        fingerprint = ask.fingerprint()
+        known = self._keys.get(ask.key)
+        if known is not None:
+            if known[0] != fingerprint:
+                raise KeyReused("this idempotency key was used for another request: take a new one")
+            return await asyncio.shield(known[1])
+        begun: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
+        self._keys[ask.key] = (fingerprint, begun)
+        try:
+            generation = await self._start(ask)
+        except BaseException as error:
+            # Nothing was begun, so the key may be tried again; whoever waits learns the same.
+            self._keys.pop(ask.key, None)
+            begun.set_exception(error if isinstance(error, HubError) else Conflict("try again"))
+            begun.exception()
+            raise
+        begun.set_result(generation)
+        while len(self._keys) > self._limits.keys:
+            self._keys.popitem(last=False)
+        return generation
+
+    async def _start(self, ask: Ask) -> Generation:
+        upstream = self._admit(ask)
+        generation = Generation("", upstream.name, ask.model or upstream.model)
+        name = generation.id if ask.stream is None else ask.stream
+        stream = await self._streams.create(name)
+        # Nothing waits from here on, so nothing can come in between.
+        self._admit(ask)
+        if stream.writing:
+            raise StreamBusy(
+                f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
+            )
+        generation.stream = stream.name
+        generation.position = stream.position
+        prompt = self._prompt(ask, stream)
+        run = _Run(generation, stream, one_off=ask.stream is None)
+        stream.append(generation.apply(Started()))
+        stream.writing = True
+        self._active[generation.id] = run
+        run.task = asyncio.create_task(self._relay(upstream, prompt, run))
+        run.task.add_done_callback(partial(self._settle, run))
+        return generation
+
+    def _admit(self, ask: Ask) -> Upstream:
+        if (ask.prompt is None) == (ask.messages is None):
+            raise RequestError('a generation needs either "prompt" or "messages"')
+        if ask.size() > self._limits.prompt_bytes:
+            raise TooLarge(f"a prompt has at most {self._limits.prompt_bytes} bytes")
+        if ask.model is not None and len(ask.model) > MODEL_LENGTH:
+            raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
+        if self._draining:
+            raise Draining("the hub is shutting down: try again in a moment")
+        if len(self._active) >= self._limits.generations:
+            raise LimitExceeded("as many generations run as may: try again later")
+        return self.upstream(ask.upstream)
+
+    def _prompt(self, ask: Ask, stream: Stream) -> Prompt:
+        if ask.messages is not None:
+            return Prompt(ask.messages, ask.model, ask.options)
+        stream.append(Message("user", ask.prompt or "", ask.author, now()))
+        return Prompt(history(stream.events()), ask.model, ask.options)
+
+    async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
+        try:
+            async with asyncio.timeout(self._limits.seconds) as longest:
+                return await relay(upstream, prompt, run.generation, run.stream)
+        except TimeoutError:
+            if not longest.expired():
+                raise
+            return Failed(
+                code="generation_too_long",
+                message=f"stopped after {self._limits.seconds:g} seconds, the longest allowed",
+            )
+
+    def _settle(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
+        """Append the terminal event: the only place that does."""
+        generation = run.generation
+        del self._active[generation.id]
+        run.stream.writing = False
+        terminal = generation.apply(_ending(run, task))
+        if not run.stream.closed:
+            run.stream.append(terminal)
+        if run.one_off:
+            run.stream.close()
+        self._counts.generations[generation.state.value] += 1
+        self._ended[generation.id] = generation
+        while len(self._ended) > self._limits.keys:
+            self._ended.popitem(last=False)
+
+    async def cancel(self, generation: str) -> Generation:
+        """Stop a generation; one that has ended stays as it is.
+
+        Raises:
+            GenerationNotFound: there is none.
+        """
+        run = self._active.get(generation)
+        if run is not None and run.task is not None:
+            run.cancelled = True
+            run.task.cancel()
+        return await self.wait(generation)
+
+    async def wait(self, generation: str) -> Generation:
+        """Wait for a generation's end; the caller's own end does not touch it.
+
+        Raises:
+            GenerationNotFound: there is none.
+        """
+        found = self.find(generation)
+        run = self._active.get(generation)
+        if run is not None and run.task is not None:
+            await asyncio.wait([run.task])
+        return found
+
+    async def close(self, grace: float) -> None:
+        """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""
+        self._draining = True
+        tasks = [run.task for run in self._active.values() if run.task is not None]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=grace)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+
+
+def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:
+    if task.cancelled():
+        return Cancelled() if run.cancelled else Interrupted()
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if isinstance(error, HubError):
+        return Failed(code=error.code, message=error.message)
+    log.error("generation %s failed", run.generation.id, exc_info=error)
+    return Failed(code="internal", message="the hub itself failed: its log says more")

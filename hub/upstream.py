@@ -1,0 +1,152 @@
+"""Upstreams: a prompt goes out, the bytes of a reply come back exactly as they are read.
+
+::
+
+    upstream = Upstream("local", make_dialect, dialer, url="http://127.0.0.1:11434/v1")
+    dialect = upstream.dialect()                      # one for each reply
+    async with upstream.open(dialect, prompt) as body:
+        async for piece in body: ...
+
+What leaving the context does, which clocks run and what an error says stands in
+`hub.dialer`. A local dialect makes its bytes itself and never comes near a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import orjson
+from multidict import CIMultiDict
+from yarl import URL
+
+from hub.dialects import Call, Dialect, Local, MakeDialect
+from hub.dialer import Body, Dialer, Request
+from hub.errors import ConfigError, RequestError
+from hub.events import NOTHING
+from hub.framing import DEFAULT_LIMIT
+from hub.prompt import Prompt
+
+__all__ = ["Body", "Dialer", "Upstream"]
+
+SECRET: Final = 8
+"""Characters from which a header's value may be a secret; to mask a shorter one would
+mask ordinary words."""
+
+
+class Upstream:
+    """One configured LLM endpoint.
+
+    The plain attributes are what a relay needs to know of it: how long a chunk may take
+    (seconds), how often and after what wait (seconds) to try again, and how many bytes a
+    chunk may have. ``options`` go to the dialect. ``headers`` win over all others.
+
+    Raises:
+        ConfigError: the dialect does not take the options, or needs a ``url`` and there
+            is none that can be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_dialect: MakeDialect,
+        dialer: Dialer,
+        *,
+        url: str | None = None,
+        model: str | None = None,
+        api_key: str | None = None,
+        headers: Mapping[str, str] = NOTHING,
+        options: Mapping[str, Any] = NOTHING,
+        connect_timeout: float = 10.0,
+        stall_timeout: float = 60.0,
+        retries: int = 2,
+        max_retry_wait: float = 30.0,
+        chunk_limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        self.name = name
+        self.model = model
+        self.stall_timeout = stall_timeout
+        self.retries = retries
+        self.max_retry_wait = max_retry_wait
+        self.chunk_limit = chunk_limit
+        self._make_dialect = make_dialect
+        self._dialer = dialer
+        self._api_key = api_key
+        self._headers = headers
+        self._options = options
+        self._connect_timeout = connect_timeout
+        self._url = "" if isinstance(self.dialect(), Local) else _address(name, url)
+
+    def __repr__(self) -> str:
+        return f"Upstream({self.name!r})"
+
+    def dialect(self) -> Dialect:
+        """A fresh dialect, for one reply."""
+        return self._make_dialect(self._options)
+
+    def open(self, dialect: Dialect, prompt: Prompt) -> AbstractAsyncContextManager[Body]:
+        """Ask, and give the bytes of the reply.
+
+        Raises:
+            RequestError: the dialect cannot put the prompt into a request.
+            UpstreamError: on entering, there is no reply.
+            Draining: on entering, the dialer is closed.
+        """
+        asked = prompt if prompt.model else replace(prompt, model=self.model)
+        if isinstance(dialect, Local):
+            return _performance(dialect.script(asked))
+        return self._dialer.open(self._request(dialect.call(asked)))
+
+    def _target(self, path: str) -> str:
+        return self._url.rstrip("/") + path if path else self._url
+
+    def _request(self, call: Call) -> Request:
+        headers = CIMultiDict({"Content-Type": "application/json"})
+        headers.update(call.headers)
+        if self._api_key is not None:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        headers.update(self._headers)
+        held = (self._api_key or "", *self._headers.values())
+        return Request(
+            self.name,
+            self._target(call.path),
+            headers,
+            _encoded(call.body),
+            self._connect_timeout,
+            self.stall_timeout,
+            secrets=tuple(value for value in held if len(value) >= SECRET),
+        )
+
+
+def _address(name: str, url: str | None) -> str:
+    where = f"url in [upstreams.{name}]"
+    if url is None:
+        raise ConfigError(f"{where} is missing: its dialect asks a server")
+    parsed = URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"{where} must begin with http:// or https:// and name a host")
+    if parsed.user is not None or parsed.password is not None:
+        raise ConfigError(f"{where} must hold no user and no password: use api_key_env")
+    return url
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise RequestError(f"the prompt cannot be written as JSON: {error}") from None
+
+
+@asynccontextmanager
+async def _performance(script: Iterable[tuple[float, bytes]]) -> AsyncIterator[Body]:
+    async with aclosing(_played(script)) as pieces:
+        yield Body(pieces, delimited=False)
+
+
+async def _played(script: Iterable[tuple[float, bytes]]) -> AsyncGenerator[bytes, None]:
+    for delay, piece in script:
+        await asyncio.sleep(delay)
+        yield piece

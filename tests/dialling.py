@@ -1,0 +1,101 @@
+"""What the tests of the dialer share: a request, its outcomes, and the two kinds of loop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import uvloop
+
+from hub.dialer import Dialer, Request
+from hub.errors import UpstreamError
+from tests.scripted import Answer, Ending, Scripted
+
+__all__ = ["BREAKS", "KEY", "LOOPS", "PROMPTLY", "failure", "free_port", "on", "read", "request"]
+
+LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+PROMPTLY: Final = 0.1  # seconds: promise P9
+KEY: Final = "4f8a2b61c9d0e7f3"  # of no known form, so that no pattern masks it
+
+
+def request(url: str, *, connect: float = 5.0, stall: float = 5.0, name: str = "local") -> Request:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    return Request(name, url, headers, b'{"a":1}', connect, stall, secrets=(KEY,))
+
+
+async def read(dialer: Dialer, asked: Request) -> list[bytes]:
+    async with dialer.open(asked) as body:
+        return [piece async for piece in body]
+
+
+async def failure(
+    dialer: Dialer, asked: Request, pieces: list[bytes] | None = None
+) -> UpstreamError:
+    """The error of a reply, and in ``pieces`` what came before it."""
+    came = [] if pieces is None else pieces
+    try:
+        async with asyncio.timeout(5), dialer.open(asked) as body:
+            async for piece in body:
+                came.append(piece)
+    except UpstreamError as raised:
+        error = raised
+    else:
+        raise AssertionError(f"the reply is whole: {came}")
+    assert error.message.startswith(f'upstream "{asked.name}" ')
+    assert KEY not in error.message
+    assert asked.url not in error.message
+    assert error.__cause__ is None
+    return error
+
+
+def on(loop: str, scenario: Callable[[Scripted, Dialer], Awaitable[None]]) -> None:
+    """Run a scenario on one kind of loop: they differ in how a socket ends."""
+
+    async def played() -> None:
+        made = Dialer()
+        async with Scripted() as server:
+            try:
+                await scenario(server, made)
+            finally:
+                await made.close()
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        runner.run(played())
+
+
+def free_port() -> int:
+    """A port where nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+BREAKS: Final[dict[str, tuple[Answer, str]]] = {
+    "closed between chunks": (Answer(b"Hel", b"lo", Ending.CLOSE), "upstream_truncated"),
+    "reset between chunks": (Answer(b"Hel", b"lo", Ending.RESET), "upstream_reset"),
+    "closed before the length": (
+        Answer(b"Hel", b"lo!!", framing="length").stop(5, Ending.CLOSE),
+        "upstream_truncated",
+    ),
+    "reset before the length": (
+        Answer(b"Hel", b"lo!!", framing="length").stop(5, Ending.RESET),
+        "upstream_reset",
+    ),
+    "closed in compression": (
+        Answer(b"Hel", b"lo", Ending.CLOSE, coding="gzip"),
+        "upstream_truncated",
+    ),
+    "reset in compression": (Answer(b"Hel", b"lo", Ending.RESET, coding="gzip"), "upstream_reset"),
+    "no size of a chunk": (
+        Answer(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"3\r\nHel\r\n2\r\nlo\r\n",
+            b"what?\r\n",
+            framing="raw",
+        ),
+        "upstream_malformed",
+    ),
+}

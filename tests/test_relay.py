@@ -1,0 +1,218 @@
+"""One attempt after another until a chunk has come; then one reply, whole or an error."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from hub.dialects.openai_chat import OpenAIChat
+from hub.errors import UpstreamError
+from hub.events import Delta, Event, Failed, Finished, Other, Started, Usage
+from hub.generation import Generation, State
+from hub.prompt import Prompt
+from hub.relay import relay
+from hub.stream import Stream
+from tests.answers import openai_sse
+from tests.puppet import END, FOREVER, Puppet, ended, refused, said
+
+PROMPT = Prompt(({"role": "user", "content": "Hi"},))
+
+
+class Desk:
+    """A generation that has begun, and the stream it writes to."""
+
+    def __init__(self, puppet: Puppet) -> None:
+        self.puppet = puppet
+        self.stream = Stream("s")
+        self.generation = Generation("s", puppet.name, None)
+        self.generation.apply(Started())
+
+    async def relay(self) -> Event:
+        return await relay(self.puppet, PROMPT, self.generation, self.stream)
+
+    def told(self) -> list[Event]:
+        return list(self.stream.events())
+
+    def text(self) -> str:
+        return "".join(event.text for event in self.told() if isinstance(event, Delta))
+
+
+async def test_deltas_are_appended_and_the_terminal_event_is_given_back() -> None:
+    desk = Desk(Puppet([said("Hel"), said("lo"), ended(prompt_tokens=1, completion_tokens=2)]))
+    end = await desk.relay()
+    assert end == Finished(reason="stop", usage=Usage(1, 2))
+    name = desk.generation.id
+    assert desk.told() == [Delta(name, text="Hel"), Delta(name, text="lo")]
+    assert desk.generation.usage == Usage(1, 2)
+    assert desk.puppet.open_now == 0
+    assert desk.puppet.prompts == [PROMPT]
+
+
+async def test_an_error_that_the_provider_tells_is_an_end_too() -> None:
+    desk = Desk(Puppet([said("Hel"), b'{"error":"the model fell over"}\n', said("lo")]))
+    end = await desk.relay()
+    assert isinstance(end, Failed)
+    assert "fell over" in end.message
+    assert desk.text() == "Hel"
+
+
+@pytest.mark.parametrize("delimited", [True, False])
+@pytest.mark.parametrize("steps", [[], [said("Hel")], [said("Hel"), b'{"te']])
+async def test_a_body_that_stops_without_the_providers_word_is_cut_off(
+    steps: list[bytes], delimited: bool
+) -> None:
+    desk = Desk(Puppet([*steps], delimited=delimited, retries=0))
+    with pytest.raises(UpstreamError) as cut:
+        await desk.relay()
+    assert cut.value.code == "upstream_truncated"
+    assert desk.puppet.open_now == 0
+
+
+async def test_silence_between_chunks_is_a_stall() -> None:
+    desk = Desk(Puppet([said("Hel"), FOREVER], stall_timeout=0.05))
+    with pytest.raises(UpstreamError) as stalled:
+        await desk.relay()
+    assert stalled.value.code == "upstream_stalled"
+    assert "0.05 seconds" in stalled.value.message
+    assert desk.puppet.open_now == 0
+
+
+async def test_bytes_that_make_no_chunk_are_silence_too() -> None:
+    pause, more = 0.02, b"x"
+    trickle = [b'{"text":"', *(step for _ in range(30) for step in (pause, more))]
+    desk = Desk(Puppet([*trickle, b'"}\n', END], stall_timeout=0.2))
+    with pytest.raises(UpstreamError) as stalled:
+        await desk.relay()
+    assert stalled.value.code == "upstream_stalled"
+
+
+async def test_a_slow_but_steady_upstream_is_not_a_stall() -> None:
+    desk = Desk(
+        Puppet([*(step for _ in range(20) for step in (0.02, said("x"))), END], stall_timeout=0.2)
+    )
+    assert isinstance(await desk.relay(), Finished)
+    assert desk.text() == "x" * 20
+
+
+async def test_after_the_last_word_only_a_moment_is_waited_for_what_may_follow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hub.relay.TRAILERS", 0.05)
+    blocks = openai_sse("Hi", done=False)
+    desk = Desk(Puppet([*blocks, FOREVER], dialect=OpenAIChat, stall_timeout=60.0))
+    assert isinstance(await desk.relay(), Finished)
+    assert desk.text() == "Hi"
+
+
+# Trying again
+
+
+async def test_before_the_first_chunk_a_failure_is_tried_again_and_told() -> None:
+    desk = Desk(Puppet([refused()], [refused(code="upstream_reset")], [said("Hi"), END], retries=2))
+    assert isinstance(await desk.relay(), Finished)
+    first, second, delta = desk.told()
+    assert first == Other(
+        {
+            "type": "retrying",
+            "generation": desk.generation.id,
+            "attempt": 1,
+            "after": 0.0,
+            "code": "upstream_overloaded",
+            "message": "no",
+        }
+    )
+    assert isinstance(second, Other)
+    assert (second.object["attempt"], second.object["code"]) == (2, "upstream_reset")
+    assert isinstance(delta, Delta)
+    assert len(desk.puppet.prompts) == 3
+
+
+async def test_no_more_often_than_configured() -> None:
+    desk = Desk(Puppet([refused()], retries=3))
+    with pytest.raises(UpstreamError, match="no"):
+        await desk.relay()
+    assert len(desk.puppet.prompts) == 4
+    assert desk.generation.state is State.WAITING
+
+
+async def test_what_trying_again_cannot_help_is_tried_once() -> None:
+    desk = Desk(Puppet([refused(retryable=False)], [said("Hi"), END]))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert len(desk.puppet.prompts) == 1
+
+
+async def test_after_the_first_chunk_nothing_is_tried_again() -> None:
+    """Or else a reader would see two beginnings."""
+    desk = Desk(Puppet([said("Hel"), refused()], [said("Hi"), END]))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert len(desk.puppet.prompts) == 1
+    assert desk.text() == "Hel"
+
+
+async def test_a_chunk_without_any_text_counts_as_the_first() -> None:
+    desk = Desk(Puppet([openai_sse()[0], refused()], dialect=OpenAIChat))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert len(desk.puppet.prompts) == 1
+
+
+async def test_the_wait_that_the_upstream_asks_for_is_kept() -> None:
+    desk = Desk(Puppet([refused(retry_after=0.2)], [said("Hi"), END]))
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await desk.relay()
+    assert loop.time() - began >= 0.2
+
+
+async def test_a_wait_longer_than_allowed_is_not_begun() -> None:
+    desk = Desk(Puppet([refused(retry_after=31.0)], [said("Hi"), END], max_retry_wait=30.0))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert desk.told() == []
+
+
+async def test_without_its_word_the_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: low / 100)
+    desk = Desk(Puppet([refused(retry_after=None)], retries=4))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    waits = [event.object["after"] for event in desk.told() if isinstance(event, Other)]
+    assert waits == [0.005, 0.01, 0.02, 0.04]
+
+
+# The end of the relay itself
+
+
+async def test_cancelled_it_closes_the_upstream_at_once_and_keeps_the_usage() -> None:
+    usage = b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+    desk = Desk(Puppet([*openai_sse("Hi")[:2], usage, FOREVER], dialect=OpenAIChat))
+    task = asyncio.create_task(desk.relay())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert desk.text() == "Hi"
+    assert desk.puppet.open_now == 1
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert desk.puppet.open_now == 0
+    assert desk.generation.usage == Usage(3, 1)
+
+
+async def test_what_goes_wrong_inside_closes_the_upstream_too() -> None:
+    desk = Desk(Puppet([said("Hi"), ZeroDivisionError("a defect"), END]))
+    with pytest.raises(ZeroDivisionError):
+        await desk.relay()
+    assert desk.puppet.open_now == 0
+    assert desk.text() == "Hi"
+
+
+async def test_a_stream_that_was_closed_meanwhile_ends_it() -> None:
+    desk = Desk(Puppet([said("Hi"), said("there"), END]))
+    desk.stream.close()
+    with pytest.raises(Exception, match="closed"):
+        await desk.relay()
+    assert desk.puppet.open_now == 0
