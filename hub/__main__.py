@@ -1,0 +1,5 @@
+"""``python -m hub``: the command ``streamhub``."""
+
+from hub.cli import main
+
+main()

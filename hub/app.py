@@ -1,0 +1,270 @@
+"""The one place of wiring: a configuration becomes a hub in an aiohttp application.
+
+`make_app` gives an application of its own, `setup` puts the hub into somebody else's, and
+`serve` runs one until it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp_cors
+from aiohttp import web
+from aiohttp.log import access_logger
+
+from hub import dialects
+from hub.config import Config, UpstreamTable
+from hub.connection import Pace
+from hub.dialer import Dialer
+from hub.hub import Hub, HubLimits
+from hub.listeners import listen, listen_unix
+from hub.origins import Origins
+from hub.runs import RunLimits
+from hub.statuses import answer_to, unmatched
+from hub.stores.memory import MemoryStore
+from hub.stream import Retention
+from hub.streams import StreamLimits
+from hub.transports.generations import Generations
+from hub.transports.live import Live
+from hub.transports.openai import OpenAI
+from hub.transports.operations import Operations
+from hub.transports.page import Page
+from hub.transports.tutorial import Tutorial
+from hub.transports.websocket import WebSockets
+from hub.upstream import Upstream
+
+__all__ = ["HUB", "make_app", "serve", "setup"]
+
+HUB = web.AppKey("streamhub", Hub)
+"""Where an application keeps its hub."""
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
+
+EXPOSED = ("Stream-Next-Offset", "Streamhub-Stream", "Streamhub-Generation", "Location")
+"""Response headers that a page of another allowed origin may read."""
+
+
+def make_app(
+    config: Config | None = None, *, environ: Mapping[str, str] = os.environ
+) -> web.Application:
+    """An application that is a hub and nothing else.
+
+    Raises:
+        ConfigError: an upstream cannot be used as configured.
+    """
+    config = config or Config()
+    app = web.Application(client_max_size=config.limits.body_bytes, middlewares=[unmatched])
+    setup(app, config=config, environ=environ)
+    return app
+
+
+def setup(
+    app: web.Application,
+    *,
+    prefix: str = "",
+    config: Config | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Hub:
+    """Put a hub into an application, its routes under ``prefix`` (such as ``"/hub"``).
+
+    The hub starts and stops with the application, which may use it as ``app[HUB]``. The
+    application's own ``client_max_size`` bounds request bodies.
+
+    Raises:
+        ConfigError: an upstream cannot be used as configured.
+    """
+    config = config or Config()
+    prefix = prefix.rstrip("/")
+    dialer = Dialer()
+    hub = Hub(
+        MemoryStore(),
+        {name: _upstream(name, table, dialer, environ) for name, table in config.upstreams.items()},
+        config.default_upstream,
+        _limits(config),
+    )
+    app[HUB] = hub
+    sockets = _route(app, hub, config, prefix)
+
+    async def running(_: web.Application) -> AsyncIterator[None]:
+        await hub.start()
+        yield
+        await hub.close()
+        await dialer.close()
+
+    async def leave(_: web.Application) -> None:
+        """Before the connections are closed: let replies end, then send everybody off."""
+        await hub.drain(config.server.drain_seconds)
+        await sockets.drain()
+        hub.cut()
+
+    app.cleanup_ctx.append(running)
+    app.on_shutdown.append(leave)
+    return hub
+
+
+def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSockets:
+    origins = Origins(config.server.origins)
+    fanout, limits, server = config.fanout, config.limits, config.server
+    pace = Pace(
+        catch_up_bytes=fanout.catch_up_bytes,
+        beat_seconds=server.beat_seconds,
+        slow_client_timeout=fanout.slow_client_timeout,
+        subscriptions=limits.subscriptions,
+        write_buffer_bytes=fanout.write_buffer_bytes,
+    )
+    sockets = WebSockets(
+        hub,
+        pace=replace(pace, beat_seconds=server.ws_beat_seconds),
+        frame_bytes=limits.frame_bytes,
+        origins=origins,
+    )
+    tutorial = Tutorial(hub, config.tutorial, beat_seconds=server.beat_seconds)
+    app.cleanup_ctx.append(tutorial.sample_file)
+    over_http = [
+        *Live(hub, pace=pace).routes(),
+        *Generations(hub).routes(),
+        *OpenAI(hub, pace=pace).routes(),
+        *Operations(hub).routes(),
+        *tutorial.routes(),
+        *Page(_web_folder()).routes(),
+    ]
+    # Not aiohttp_cors.setup: the application may have CORS rules of its own.
+    cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
+    for route in over_http:
+        cors.add(_add(app, prefix, route, origins))
+    for route in sockets.routes():
+        _add(app, prefix, route, origins)
+    return sockets
+
+
+def _add(
+    app: web.Application, prefix: str, route: web.RouteDef, origins: Origins
+) -> web.AbstractRoute:
+    """Add a route whose errors are answered in the hub's shape, whatever the application does."""
+
+    inner, safe = route.handler, route.method in SAFE
+
+    # One function for all of it: every connection that stays open keeps its frame.
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            if not safe:
+                origins.check(request)
+            response = await inner(request)
+        except Exception as error:
+            response = answer_to(error, request)
+            if request.writer.output_size and request.transport is not None:
+                # A response has begun, and the bytes of another would be taken for its body.
+                request.transport.abort()
+        if not response.prepared:
+            response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        return response
+
+    added = web.RouteDef(route.method, prefix + route.path, handle, route.kwargs)
+    return added.register(app.router)[0]
+
+
+def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:
+    allowed = aiohttp_cors.ResourceOptions(  # type: ignore[no-untyped-call]  # not annotated there
+        allow_credentials=False,
+        expose_headers=EXPOSED,
+        allow_headers="*",
+        allow_methods="*",
+        max_age=3600,
+    )
+    return dict.fromkeys(config.server.origins, allowed)
+
+
+def _limits(config: Config) -> HubLimits:
+    streams, limits, fanout = config.streams, config.limits, config.fanout
+    shortest = min(fanout.slow_client_timeout, config.server.beat_seconds)
+    return HubLimits(
+        connections=limits.connections,
+        event_bytes=limits.event_bytes,
+        slice_size=fanout.slice,
+        look_seconds=min(1.0, shortest / 4),
+        retention=Retention(streams.max_bytes, streams.max_records),
+        streams=StreamLimits(
+            streams=limits.streams,
+            total_bytes=limits.stream_bytes_total,
+            name_length=limits.name_length,
+            keep_closed=streams.keep_closed_seconds,
+            keep_idle=streams.keep_idle_seconds,
+        ),
+        runs=RunLimits(
+            generations=limits.generations,
+            seconds=limits.generation_seconds,
+            prompt_bytes=limits.prompt_bytes,
+            keys=limits.idempotency_keys,
+        ),
+    )
+
+
+def _upstream(
+    name: str, table: UpstreamTable, dialer: Dialer, environ: Mapping[str, str]
+) -> Upstream:
+    return Upstream(
+        name,
+        dialects.find(table.dialect),
+        dialer,
+        url=table.url,
+        model=table.model,
+        api_key=table.api_key(environ),
+        headers=table.headers,
+        options=table.options,
+        connect_timeout=table.connect_timeout,
+        stall_timeout=table.stall_timeout,
+        retries=table.retries,
+        max_retry_wait=table.max_retry_wait,
+        chunk_limit=table.chunk_bytes,
+    )
+
+
+def _web_folder() -> Path:
+    """The page: inside the package where it was installed, beside it in a checkout."""
+    installed = Path(__file__).parent / "web"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "web"
+
+
+async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
+    """Run a hub until SIGTERM or SIGINT; ``announce`` is told the URL once it listens.
+
+    Raises:
+        ConfigError: it cannot be run as configured.
+    """
+    app = make_app(config)
+    runner = web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=access_logger if config.server.access_log else None,
+        handler_cancellation=True,
+        shutdown_timeout=2.0,
+    )
+    server = config.server
+    if server.unix_socket is not None:
+        sockets = [listen_unix(server.unix_socket)]
+        where = f"unix:{server.unix_socket}"
+    else:
+        sockets = listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
+        where = f"http://{_in_url(server.host)}:{sockets[0].getsockname()[1]}"
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    try:
+        await runner.setup()
+        for listening in sockets:
+            await web.SockSite(runner, listening).start()
+        announce(where)
+        await told.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -1,0 +1,72 @@
+"""``streamhub serve``: run a hub until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hub.cli.calls import DEFAULT_URL
+from hub.cli.config import ConfigFile, load
+from hub.cli.output import say
+
+__all__ = ["serve"]
+
+
+def serve(
+    config: ConfigFile = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+) -> None:
+    """Run a hub until Ctrl-C or SIGTERM."""
+    from hub.app import serve as serve_app  # no other command needs the whole hub
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    held = load(config)
+    given = {"host": host, "port": port}
+    server = held.server.model_copy(update={k: v for k, v in given.items() if v is not None})
+    held = held.model_copy(update={"server": server})
+    _run(serve_app(held, announce=lambda where: say(_welcome(where))))
+
+
+def _run(serving: Coroutine[Any, Any, None]) -> None:
+    try:
+        from uvloop import run
+    except ImportError:  # there is none for Windows
+        asyncio.run(serving)
+    else:
+        run(serving)
+
+
+def _welcome(where: str) -> str:
+    """Where a newcomer looks first; ``where`` is a URL, or no place that a browser can go."""
+    if not where.startswith("http"):
+        return f"Streamhub runs at {where} (Ctrl-C stops it)."
+    # An address that means all of them is none to go to.
+    where = where.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    command = _command()
+    there = "" if where == DEFAULT_URL else f" --url {where}"
+    return f"""\
+Streamhub runs at {where} (Ctrl-C stops it). Try, each in a terminal of its own:
+
+  {command} ask "Tell me a story" --stream first{there}
+  {command} tail first{there}
+  curl -N "{where}/v1/live/first?format=text"
+
+or open {where}/ in a browser.
+"""
+
+
+def _command() -> str:
+    """How to call this command from another terminal in the same folder."""
+    called = shutil.which(sys.argv[0])
+    if called is None or shutil.which("streamhub") == called:
+        return "streamhub"
+    return os.path.relpath(called) if Path(called).is_relative_to(Path.cwd()) else called

@@ -1,0 +1,43 @@
+"""``streamhub tail``: follow a stream until it closes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Annotated
+
+import orjson
+import typer
+
+from hub.cli.calls import DEFAULT_URL, Url
+from hub.cli.follow import follow
+from hub.cli.output import Answer, Progress, say_reset, while_read, write_json
+from hub.remote import Remote
+
+__all__ = ["tail"]
+
+
+def tail(
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="The name of the stream.")],
+    start: Annotated[str, typer.Option("--from", metavar="start|now|POSITION")] = "start",
+    url: Url = DEFAULT_URL,
+    as_json: Annotated[bool, typer.Option("--json", help="Write each event as JSON.")] = False,
+) -> None:
+    """Print the answers in a stream, and go on printing them, until the stream closes."""
+    asyncio.run(_tail(url, stream, start, as_json=as_json))
+
+
+async def _tail(url: str, stream: str, start: str, *, as_json: bool) -> None:
+    with Progress() as progress, Answer() as answer:
+        async with (
+            while_read(),
+            Remote(url) as remote,
+            aclosing(follow(remote, stream, start, progress)) as chunks,
+        ):
+            async for chunk in chunks:
+                if chunk.event == "reset":
+                    say_reset(answer)
+                if as_json:
+                    write_json(chunk.data)
+                else:
+                    answer.event(orjson.loads(chunk.data))

@@ -1,0 +1,153 @@
+"""`GET /v1/live/{name}`: a stream as a plain HTTP response that goes on.
+
+=========================  ========  ==========================================================
+``Accept`` or ``?format``  is        how it resumes
+=========================  ========  ==========================================================
+text/event-stream          sse       ``id:`` is the position, ``Last-Event-ID`` or ``?from``
+application/x-ndjson       ndjson    ``{"type":"position"}`` lines, ``?from``
+application/json           json      as ndjson
+text/plain                 text      not at all: it is for people; begin at ``?from=start``
+=========================  ========  ==========================================================
+
+The response ends when the stream closes. What ends without having been told of the end
+(``closed``, or for text the last chunk of the body) was cut and may be resumed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+
+from hub.connection import Connection, Pace
+from hub.encoders import EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
+from hub.errors import Gone, RequestError
+from hub.events import Cancelled, Failed, Interrupted
+from hub.headers import streaming_headers
+from hub.hub import Hub, parse_from
+from hub.stream import From, Place, Stream
+
+__all__ = ["Live"]
+
+
+class _Format:
+    """One form of the response: its content type, and its encoder with and without chunks."""
+
+    def __init__(self, content_type: str, encoder: Encoder) -> None:
+        self.content_type = content_type
+        self.plain = encoder
+        self.chunked: Encoder = Chunked(encoder)
+
+
+_SSE: Final = _Format("text/event-stream", EVENT_STREAM)
+_TEXT: Final = _Format("text/plain", TEXT)
+_FORMATS: Final[Mapping[str, _Format]] = {
+    "sse": _SSE,
+    "ndjson": _Format("application/x-ndjson", LINES),
+    "json": _Format("application/json", OBJECTS),
+    "text": _TEXT,
+}
+
+
+class Live:
+    """The live endpoint of one hub."""
+
+    def __init__(self, hub: Hub, *, pace: Pace) -> None:
+        self._hub = hub
+        self._pace = pace
+
+    def routes(self) -> list[web.RouteDef]:
+        """The route, for an application's router."""
+        return [web.get("/v1/live/{name:.+}", self._handle, allow_head=False)]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        # One function, not several: every reader that stays keeps its frame.
+        form = _format(request)
+        start = _start(request)
+        self._hub.admit()
+        stream = await self._hub.open(request.match_info["name"])
+        place = stream.place(start)
+        if form is _TEXT and place.reset is not None:
+            raise Gone(
+                "the text from there on is no longer kept, and plain text cannot say so: "
+                "read from=start, or another format"
+            )
+        if form is _SSE and stream.closed and place.offset == stream.tail and start != "now":
+            # 204 is the one answer after which an EventSource does not come back.
+            return web.Response(status=204)
+        response = _begun(request, form, stream, place)
+        writer = await response.prepare(request)
+        if writer is None:
+            return response
+        # They are sent; kept, they would be a fifth of what an idle reader costs.
+        response.headers.clear()
+        over = asyncio.get_running_loop().create_future()
+        connection = Connection(
+            request.protocol,
+            writer.drain,
+            form.chunked if response.chunked else form.plain,
+            self._pace,
+            self._hub.counts,
+            over=over,
+        )
+        self._hub.connect(connection)
+        try:
+            connection.write(connection.encoder.hello())
+            connection.subscribe(stream, place)
+            await over
+            if not connection.complete or (form is _TEXT and _cut_short(stream)):
+                # The body must not look whole: no last chunk, no clean end.
+                connection.abort()
+        finally:
+            await self._hub.disconnect(connection)
+        return response
+
+
+def _begun(request: web.Request, form: _Format, stream: Stream, place: Place) -> web.StreamResponse:
+    headers = streaming_headers(form.content_type)
+    headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
+    response = web.StreamResponse(headers=headers)
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    return response
+
+
+def _format(request: web.Request) -> _Format:
+    asked = request.query.get("format")
+    if asked is not None:
+        form = _FORMATS.get(asked)
+        if form is None:
+            raise RequestError(f"format is one of {', '.join(_FORMATS)}", code="bad_format")
+        return form
+    accepted = request.headers.get("Accept", "").lower()
+    ranked = sorted(
+        ((_quality(part), part.split(";")[0].strip()) for part in accepted.split(",")),
+        key=lambda ranking: -ranking[0],
+    )
+    by_type = {form.content_type: form for form in _FORMATS.values()}
+    return next((by_type[kind] for _, kind in ranked if kind in by_type), _SSE)
+
+
+def _quality(part: str) -> float:
+    """The weight of one member of ``Accept`` (RFC 9110 section 12.4.2)."""
+    for parameter in part.split(";")[1:]:
+        name, _, value = parameter.strip().partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _start(request: web.Request) -> From:
+    # A reconnecting EventSource repeats its URL, so what it has read last counts more.
+    asked = request.headers.get("Last-Event-ID") or request.query.get("from", "start")
+    return parse_from(asked)
+
+
+def _cut_short(stream: Stream) -> bool:
+    last = stream.last
+    return last is not None and isinstance(last.event, Failed | Cancelled | Interrupted)

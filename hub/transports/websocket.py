@@ -1,0 +1,196 @@
+"""`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (see DESIGN, "The WebSocket").
+
+The handler reads commands, one after another, and answers each; what streams have to say is
+written by the fan-out, past this file. Frames are written raw, so the connection is opened
+without compression. Origin is checked before the upgrade: CORS does not protect WebSockets
+(RFC 6455 section 10.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from hub import commands
+from hub.commands import Append, Cancel, Command, Generate, Ping, Subscribe, Unsubscribe
+from hub.connection import Connection, Pace
+from hub.encoders import WEBSOCKET, text_frame
+from hub.errors import CommandError, Conflict, HubError, RequestError, TooLarge
+from hub.events import from_json
+from hub.hub import Hub, parse_from
+from hub.origins import Origins
+from hub.runs import Ask
+from hub.statuses import CloseCode
+
+__all__ = ["WebSockets"]
+
+PROTOCOL: Final = "hub.v1"
+
+Fields = dict[str, Any]
+
+
+class WebSockets:
+    """The WebSocket endpoint of one hub; ``frame_bytes`` bounds what a client may send."""
+
+    def __init__(self, hub: Hub, *, pace: Pace, frame_bytes: int, origins: Origins) -> None:
+        self._hub = hub
+        self._pace = pace
+        self._frame_bytes = frame_bytes
+        self._origins = origins
+        self._open: dict[web.WebSocketResponse, Connection] = {}
+
+    def routes(self) -> list[web.RouteDef]:
+        """The route, for an application's router."""
+        return [web.get("/v1/ws", self._handle, allow_head=False)]
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        self._origins.check(request)
+        self._hub.admit()
+        _check(request)
+        socket = web.WebSocketResponse(
+            protocols=(PROTOCOL,),
+            compress=False,
+            # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
+            max_msg_size=self._frame_bytes * 4,
+        )
+        writer = await socket.prepare(request)
+        # They are sent; kept, they would be a sixth of what an idle connection costs.
+        socket.headers.clear()
+        connection = Connection(
+            request.protocol, writer.drain, WEBSOCKET, self._pace, self._hub.counts
+        )
+        client = _Client(self._hub, connection, self._frame_bytes)
+        self._open[socket] = connection
+        self._hub.connect(connection)
+        try:
+            async for message in socket:
+                await client.receive(message.type, message.data)
+        finally:
+            del self._open[socket]
+            await self._hub.disconnect(connection)
+        return socket
+
+    async def drain(self) -> None:
+        """Tell every client that the hub goes away and when to come back; then close.
+
+        Each is given a moment of its own, so that they do not come back all at once.
+        """
+        for connection in self._open.values():
+            wait = random.randint(500, 5000)  # noqa: S311 - jitter
+            connection.enqueue(_frame("draining", retry_ms=wait))
+        await asyncio.gather(*(self._close(*opened) for opened in list(self._open.items())))
+
+    async def _close(self, socket: web.WebSocketResponse, connection: Connection) -> None:
+        if await connection.idle(within=1.0):
+            await socket.close(code=CloseCode.DRAINING, message=b"draining")
+        else:
+            connection.abort()
+
+
+def _check(request: web.Request) -> None:
+    """Refuse what could not be spoken with, before aiohttp does it in words of its own."""
+    if request.headers.get("Upgrade", "").lower() != "websocket":
+        raise web.HTTPUpgradeRequired(headers={"Upgrade": "websocket"})
+    offered = request.headers.get("Sec-WebSocket-Protocol")
+    if offered is not None and PROTOCOL not in [name.strip() for name in offered.split(",")]:
+        raise RequestError(f"this hub speaks the subprotocol {PROTOCOL}", code="bad_subprotocol")
+
+
+class _Client:
+    """One client: its commands, one after another, and the answer to each."""
+
+    __slots__ = ("_connection", "_frame_bytes", "_hub")
+
+    def __init__(self, hub: Hub, connection: Connection, frame_bytes: int) -> None:
+        self._hub = hub
+        self._connection = connection
+        self._frame_bytes = frame_bytes
+
+    async def receive(self, kind: WSMsgType, text: Any) -> None:
+        """Answer one frame, whatever it holds."""
+        try:
+            command = self._read(kind, text)
+        except HubError as error:
+            await self._refuse(error, getattr(error, "reply_to", None))
+            return
+        try:
+            await self._obey(command)
+        except HubError as error:
+            await self._refuse(error, command.id)
+
+    def _read(self, kind: WSMsgType, text: Any) -> Command:
+        if kind is not WSMsgType.TEXT:
+            raise CommandError("commands are text frames, not binary ones", code="bad_frame")
+        if len(text) > self._frame_bytes:
+            raise TooLarge(f"a frame has at most {self._frame_bytes} bytes", code="frame_too_large")
+        return commands.parse(text)
+
+    async def _obey(self, command: Command) -> None:
+        match command:
+            case Subscribe():
+                await self._subscribe(command)
+            case Unsubscribe():
+                await self._unsubscribe(command)
+            case Append():
+                await self._append(command)
+            case Generate():
+                await self._generate(command)
+            case Cancel():
+                generation = await self._hub.cancel(command.generation)
+                await self._ok(command, generation=generation.id, state=generation.state.value)
+            case Ping():
+                await self._ok(command)
+            case _:
+                raise CommandError(
+                    f'this hub does not know "{command.type}" yet', code="not_supported"
+                )
+
+    async def _subscribe(self, command: Subscribe) -> None:
+        start = parse_from(command.start)
+        stream = await self._hub.open(command.stream)
+        self._connection.admit(stream)
+        place = stream.place(start)
+        # The answer comes before the first events; the place waits for nobody.
+        position = stream.position_at(place.offset)
+        await self._ok(command, stream=stream.name, position=str(position))
+        self._connection.subscribe(stream, place)
+
+    async def _unsubscribe(self, command: Unsubscribe) -> None:
+        if not self._connection.unsubscribe(command.stream):
+            raise Conflict("this connection does not follow that stream", code="not_subscribed")
+        await self._ok(command, stream=command.stream)
+
+    async def _append(self, command: Append) -> None:
+        event = from_json(command.event)
+        stream = await self._hub.create(command.stream)
+        self._hub.append(stream, event)
+        await self._ok(command, stream=stream.name, position=str(stream.position))
+
+    async def _generate(self, command: Generate) -> None:
+        fields = command.model_dump(exclude={"id", "type"})
+        generation = await self._hub.generate(Ask(**fields))
+        await self._ok(
+            command,
+            generation=generation.id,
+            stream=generation.stream,
+            position=str(generation.position),
+        )
+
+    async def _ok(self, command: Command, **fields: Any) -> None:
+        await self._connection.send(_reply("ok", command.id, **fields))
+
+    async def _refuse(self, error: HubError, reply_to: str | int | None) -> None:
+        frame = _reply("error", reply_to, code=error.code, message=error.message)
+        await self._connection.send(frame)
+
+
+def _reply(kind: str, reply_to: str | int | None, **fields: Any) -> bytes:
+    return _frame(kind, **fields) if reply_to is None else _frame(kind, id=reply_to, **fields)
+
+
+def _frame(kind: str, **fields: Any) -> bytes:
+    return text_frame(orjson.dumps({"type": kind, **fields}))

@@ -1,0 +1,47 @@
+"""What all tests share: a hub of one's own on a loopback socket."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import settings
+
+from hub import HUB, Config, Hub, make_app
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("streamhub", deadline=None)
+settings.load_profile("streamhub")
+
+StartHub = Callable[..., Awaitable["Running"]]
+
+
+class Running:
+    """A hub that runs, and a client for it."""
+
+    def __init__(self, client: TestClient[Any, Any], hub: Hub) -> None:
+        self.client = client
+        self.hub = hub
+
+
+@pytest.fixture
+async def start_hub() -> AsyncIterator[StartHub]:
+    """Start hubs from tables as they stand in config.toml; all are stopped at the end."""
+    clients: list[TestClient[Any, Any]] = []
+
+    async def start(**tables: Any) -> Running:
+        server = {"drain_seconds": 0.0, **tables.pop("server", {})}
+        demo = {"dialect": "demo", "options": {"pace": 100_000}}
+        upstreams = {"demo": demo, **tables.pop("upstreams", {})}
+        config = Config.model_validate({"server": server, "upstreams": upstreams, **tables})
+        app = make_app(config)
+        client = TestClient(TestServer(app))
+        await client.start_server()
+        clients.append(client)
+        return Running(client, app[HUB])
+
+    yield start
+    for client in clients:
+        await client.close()

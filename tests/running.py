@@ -1,0 +1,127 @@
+"""Commands as processes of their own, and what a hub has to say for comparison."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, NamedTuple
+
+import orjson
+
+from hub.cli.follow import follow
+from hub.cli.output import Progress
+from hub.remote import Remote
+
+COMMAND = [sys.executable, "-m", "hub"]
+PATIENCE = 15.0
+"""Seconds after which something hangs."""
+
+
+def environ(**more: str) -> dict[str, str]:
+    kept = {name: held for name, held in os.environ.items() if not name.startswith("STREAMHUB_")}
+    return {**kept, "TERM": "xterm-256color", **more}
+
+
+def run(*arguments: str, given: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        input=given,
+        capture_output=True,
+        env=environ(**more),
+        timeout=PATIENCE,
+    )
+
+
+async def started(*arguments: str, url: str) -> Any:
+    return await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments,
+        "--url",
+        url,
+        env=environ(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+def on_a_terminal(*arguments: str) -> str:
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *arguments], stdout=follower, stderr=follower, stdin=follower, env=environ()
+    ) as running:
+        os.close(follower)
+        shown = b""
+        try:
+            while piece := os.read(leader, 65536):
+                shown += piece
+        except OSError:  # how Linux says that the other side was closed
+            pass
+        os.close(leader)
+    assert running.returncode == 0
+    return shown.decode()
+
+
+class Said(NamedTuple):
+    """How a command that ran in this process exited, and what it wrote."""
+
+    code: object
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+
+
+async def read_to_end(url: str, stream: str, *, ends: int = 1) -> list[dict[str, Any]]:
+    """The events of a stream up to this terminal one."""
+    held: list[dict[str, Any]] = []
+    async with Remote(url) as remote, aclosing(
+        follow(remote, stream, "start", Progress())
+    ) as chunks:  # fmt: skip
+        async for chunk in chunks:
+            held.append(orjson.loads(chunk.data))
+            ends -= held[-1]["type"] in ("finished", "failed", "cancelled")
+            if not ends:
+                return held
+    raise AssertionError("the stream closed")
+
+
+def read(url: str, stream: str, *, ends: int = 1) -> list[dict[str, Any]]:
+    return asyncio.run(asyncio.wait_for(read_to_end(url, stream, ends=ends), PATIENCE))
+
+
+@asynccontextmanager
+async def cutting(url: str, *, after: list[int]) -> AsyncIterator[str]:
+    """A proxy before the hub; its connections break after so many bytes, the last one never."""
+    port = int(url.rpartition(":")[2])
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hub_reader, hub_writer = await asyncio.open_connection("127.0.0.1", port)
+        hub_writer.write(await reader.readuntil(b"\r\n\r\n"))
+        left = after.pop(0) if after else sys.maxsize
+        try:
+            while left and (piece := await hub_reader.read(min(left, 65536))):
+                writer.write(piece)
+                await writer.drain()
+                left -= len(piece)
+        finally:
+            writer.transport.abort()
+            hub_writer.transport.abort()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(serve(reader, writer))
+        tasks.add(task)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
