@@ -1,20 +1,27 @@
 """The fan-out of one stream: encode once, flush once a tick, write straight when clear.
 
-`append` only marks the stream. The first mark in a tick of the loop schedules one *pass*
-for the end of that tick. A pass covers the records since the last one; it builds one frame
-for each encoder in use, when the first of its followers comes up, and offers it to every
-follower. A follower at the place where the pass begins, on a clear connection, is written
-to at once and moves to the end of the pass; any other falls behind and catches up by
-itself, from its place, at the speed of its own socket (see `hub.connection`).
+`append` only marks the stream. The first mark in a tick of the loop schedules one *round*
+for the end of that tick. A round comes to every follower once and offers it what lies
+between its place and the tail. Followers at one place are sent the same bytes, so there is
+one frame for each encoder in use and each place, built when the first such follower comes
+up. On a clear connection the frame is written at once and the follower moves to the tail;
+any other falls behind and catches up by itself, from its place, at the speed of its own
+socket (see `hub.connection`).
 
-    pass covers   [done ······· end)      offered to a follower at place p:
-                   p = done               write the frame, p = end
-                   p < end                it lags: queue it for catch-up
-                   p ≥ end                it joined after the pass began: nothing to do
+    offered to a follower at place p, with the tail at its turn:
+        p < oldest             it lags: queue it for catch-up
+        oldest ≤ p < tail      write the frame of [p, tail), p = tail
+        p = tail               it has everything: nothing to do
 
-A follower is never anything but a place, so joining has no seam between history and live,
-and a slow one costs no memory. A pass over many followers goes in slices, with a turn of
-the loop between them, so that it holds the loop for no more than a few milliseconds.
+``oldest`` is where the tail was when the round before began; whoever that round served is
+at it or beyond. A follower is never anything but a place, so joining has no seam between
+history and live, and a slow one costs no memory.
+
+A round over many followers goes in slices, with a turn of the loop between them, so that it
+holds the loop for no more than a few milliseconds. What is appended meanwhile reaches the
+slices still to come in this round, and the others in the next, which follows at once. So
+when the socket writes of one round last longer than a tick, records are joined instead of
+queued, and none is older than one round when it is sent.
 
 Measured against an `asyncio.Queue` and a task for every connection, which was the obvious
 design and is the naive peer in `bench/`: three to five times the processor time, because
@@ -25,10 +32,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hub.counts import Counts
 from hub.encoders import Batch, Encoder
+from hub.records import Record
 
 if TYPE_CHECKING:
     from hub.stream import Stream
@@ -56,32 +65,37 @@ class Follower(Protocol):
         """There is something to read at its place, or the stream has closed."""
 
 
-class _Pass:
-    """One flush under way: what it covers and who has not been offered it yet."""
-
-    __slots__ = ("batch", "end", "frames", "left", "start")
-
-    def __init__(self, start: int, batch: Batch, followers: list[Follower]) -> None:
-        self.start = start
-        self.end = batch.position.offset
-        self.batch = batch
-        self.left = iter(followers)
-        self.frames: dict[Encoder, bytes] = {}
-
-
 class Fanout:
-    """The followers of one stream, and the pass that serves them."""
+    """The followers of one stream, and the round that serves them."""
 
-    __slots__ = ("_counts", "_done", "_followers", "_marked", "_pass", "_slice", "_stream")
+    __slots__ = (
+        "_began",
+        "_counts",
+        "_first",
+        "_followers",
+        "_frames",
+        "_left",
+        "_marked",
+        "_oldest",
+        "_records",
+        "_slice",
+        "_stream",
+    )
 
     def __init__(self, stream: Stream, counts: Counts, slice_size: int) -> None:
         self._stream = stream
         self._counts = counts
         self._slice = slice_size
         self._followers: dict[Follower, None] = {}
-        self._done = stream.tail
         self._marked = False
-        self._pass: _Pass | None = None
+        self._left: Iterator[Follower] | None = None
+        """Who has not been offered anything in the round under way."""
+        self._records: list[Record] = []
+        """Those from ``_first`` on that this round may need, whatever is trimmed meanwhile."""
+        self._first = self._began = self._oldest = stream.tail
+        """``_began`` and ``_oldest`` are the tail when this round and the one before began."""
+        self._frames: dict[tuple[Encoder, int], bytes] = {}
+        """By encoder and first record; all go up to the last of ``_records``."""
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -95,64 +109,96 @@ class Fanout:
     def remove(self, follower: Follower) -> None:
         """Offer it nothing more."""
         self._followers.pop(follower, None)
-        # A pass under way may still come to it, and finds it beyond its end.
+        # A round under way may still come to it, and finds it beyond the tail.
         follower.place = BEYOND
+
+    def flushed(self, end: int) -> bool:
+        """Whether every follower has been offered the records before ``end``."""
+        return end <= (self._began if self._left is None else self._oldest)
 
     def mark(self) -> None:
         """There is something to flush: once, at the end of this tick."""
         if self._marked:
             return
-        if not self._followers and self._pass is None:
-            self._done = self._stream.tail
+        if not self._followers and self._left is None:
+            self._rest()
             return
         self._marked = True
-        if self._pass is None:
+        if self._left is None:
             asyncio.get_running_loop().call_soon(self._begin)
 
     def _begin(self) -> None:
         self._marked = False
-        stream = self._stream
-        start, end = self._done, stream.tail
-        followers = list(self._followers)
-        self._done = end
-        if start < stream.head:
-            # A burst larger than the retention: there is no frame that would do for all.
-            _turn_behind(followers)
-        elif start < end:
-            self._counts.flushes += 1
-            self._pass = _Pass(start, stream.between(start, end), followers)
-            self._go_on(self._pass)
-            return
-        self._finish()
+        self._oldest, self._began = self._began, self._stream.tail
+        del self._records[: max(0, self._oldest - self._first)]
+        self._first = max(self._first, self._oldest)
+        self._left = iter(list(self._followers))
+        self._counts.flushes += 1
+        self._go_on(self._left)
 
-    def _go_on(self, running: _Pass) -> None:
+    def _go_on(self, left: Iterator[Follower]) -> None:
         """Serve one slice; the next comes after a turn of the loop."""
-        start, end, frames = running.start, running.end, running.frames
+        end = self._take()
+        encoder, place, frame = None, BEYOND, None
         served = 0
-        for follower in running.left:
-            encoder = follower.encoder
-            frame = frames.get(encoder)
-            if frame is None:
-                frame = frames[encoder] = encoder.events(running.batch)
-            follower.offer(frame, start, end)
+        for follower in left:
+            # Nearly always all are at one place and of one encoder.
+            if follower.place != place or follower.encoder is not encoder:
+                encoder, place = follower.encoder, follower.place
+                frame = self._frame(encoder, place, end)
+            if frame is not None:
+                follower.offer(frame, place, end)
+            elif place < end:
+                follower.behind()
             served += 1
             if served == self._slice:
                 break
         self._counts.deliveries += served
         if served == self._slice:
-            asyncio.get_running_loop().call_soon(self._go_on, running)
-            return
-        self._pass = None
-        self._finish()
+            asyncio.get_running_loop().call_soon(self._go_on, left)
+        else:
+            self._finish()
+
+    def _take(self) -> int:
+        """Take up what was appended since the last slice; gives the tail."""
+        stream = self._stream
+        end = self._first + len(self._records)
+        if end < stream.tail:
+            self._frames.clear()
+            if end < stream.head:
+                # A burst larger than the retention: there is no frame that would do for all.
+                self._records.clear()
+                self._first = stream.tail
+            else:
+                self._records += stream.between(end, stream.tail).records
+        return stream.tail
+
+    def _frame(self, encoder: Encoder, place: int, end: int) -> bytes | None:
+        """The records from a place to the tail; ``None`` for a place too old, or at the tail."""
+        if not max(self._oldest, self._first) <= place < end:
+            return None
+        frame = self._frames.get((encoder, place))
+        if frame is None:
+            stream = self._stream
+            records = self._records[place - self._first :]
+            frame = encoder.events(Batch(stream.name, records, stream.position))
+            self._frames[encoder, place] = frame
+        return frame
 
     def _finish(self) -> None:
+        self._left = None
         if self._marked:
+            # Something was appended meanwhile: not all of the earlier slices have had it.
             asyncio.get_running_loop().call_soon(self._begin)
-        elif self._stream.closed:
+            return
+        self._rest()
+        if self._stream.closed:
             # Each finds out for itself that nothing more comes, once it has read everything.
-            _turn_behind(list(self._followers))
+            for follower in list(self._followers):
+                follower.behind()
 
-
-def _turn_behind(followers: list[Follower]) -> None:
-    for follower in followers:
-        follower.behind()
+    def _rest(self) -> None:
+        """Everybody has everything, or is on its own way there."""
+        self._records.clear()
+        self._frames.clear()
+        self._first = self._began = self._stream.tail
