@@ -18,11 +18,12 @@ from aiohttp import web
 from aiohttp.log import access_logger
 
 from hub import dialects
+from hub.bodies import Bodies
 from hub.config import Config, UpstreamTable
 from hub.connection import Pace
 from hub.dialer import Dialer
 from hub.hub import Hub, HubLimits
-from hub.listeners import listen, listen_unix
+from hub.listeners import BACKLOG, listen, listen_unix
 from hub.origins import Origins
 from hub.runs import RunLimits
 from hub.statuses import answer_to, unmatched
@@ -110,6 +111,11 @@ def setup(
 
 def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSockets:
     origins = Origins(config.server.origins)
+    bodies = Bodies(
+        at_once=config.limits.bodies_bytes,
+        largest=config.limits.body_bytes,
+        seconds=config.limits.body_seconds,
+    )
     fanout, limits, server = config.fanout, config.limits, config.server
     pace = Pace(
         catch_up_bytes=fanout.catch_up_bytes,
@@ -137,14 +143,14 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     # Not aiohttp_cors.setup: the application may have CORS rules of its own.
     cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
     for route in over_http:
-        cors.add(_add(app, prefix, route, origins))
+        cors.add(_add(app, prefix, route, origins, bodies))
     for route in sockets.routes():
-        _add(app, prefix, route, origins)
+        _add(app, prefix, route, origins, bodies)
     return sockets
 
 
 def _add(
-    app: web.Application, prefix: str, route: web.RouteDef, origins: Origins
+    app: web.Application, prefix: str, route: web.RouteDef, origins: Origins, bodies: Bodies
 ) -> web.AbstractRoute:
     """Add a route whose errors are answered in the hub's shape, whatever the application does."""
 
@@ -155,6 +161,7 @@ def _add(
         try:
             if not safe:
                 origins.check(request)
+                await bodies.take(request)
             response = await inner(request)
         except Exception as error:
             response = answer_to(error, request)
@@ -259,7 +266,7 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     try:
         await runner.setup()
         for listening in sockets:
-            await web.SockSite(runner, listening).start()
+            await web.SockSite(runner, listening, backlog=BACKLOG).start()
         announce(where)
         await told.wait()
     finally:

@@ -1,18 +1,56 @@
-"""Request bodies: JSON read whole, bounded, and checked against a model."""
+"""Request bodies: read whole, bounded in bytes and time, and checked against a model."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeVar
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from hub.errors import RequestError, UnsupportedType
+from hub.errors import LimitExceeded, RequestError, UnsupportedType
 
-__all__ = ["read_json"]
+__all__ = ["Bodies", "read_json"]
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class Bodies:
+    """Takes in the bodies of all requests: so many bytes at once, each in so many seconds.
+
+    Without this, clients that send the beginnings of large bodies and then nothing would
+    hold memory that no limit on connections counts.
+    """
+
+    def __init__(self, *, at_once: int, largest: int, seconds: float) -> None:
+        self._at_once = at_once
+        self._largest = largest
+        self._seconds = seconds
+        self._coming = 0
+
+    async def take(self, request: web.Request) -> None:
+        """Read the body, which the request then holds.
+
+        Raises:
+            LimitExceeded: others send too much at this moment.
+            RequestError: it came too slowly, or is not what its headers say.
+        """
+        size = min(request.content_length or self._largest, self._largest)
+        if self._coming + size > self._at_once:
+            raise LimitExceeded("too much is being sent to this hub just now: try again")
+        self._coming += size
+        try:
+            async with asyncio.timeout(self._seconds):
+                await request.read()
+        except TimeoutError:
+            said = f"the body did not come within {self._seconds:g} seconds"
+            raise RequestError(said, code="body_timeout") from None
+        except web.RequestPayloadError:
+            said = "the body is not what Content-Encoding or Transfer-Encoding says it is"
+            raise RequestError(said, code="bad_body") from None
+        finally:
+            self._coming -= size
 
 
 async def read_json(request: web.Request, model: type[M]) -> M:
@@ -31,9 +69,6 @@ async def read_json(request: web.Request, model: type[M]) -> M:
         held = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
         raise RequestError(f"the body is not JSON: {error.msg}", code="bad_json") from None
-    except web.RequestPayloadError:
-        said = "the body is not what Content-Encoding or Transfer-Encoding says it is"
-        raise RequestError(said, code="bad_body") from None
     if not isinstance(held, dict):
         raise RequestError("the body must be a JSON object")
     _check_depth(held)

@@ -98,6 +98,8 @@ def parse(text: str | bytes) -> Command:
         raise CommandError("a frame must hold one JSON object", code="bad_json") from None
     if not isinstance(held, dict):
         raise CommandError("a frame must hold one JSON object", code="bad_json")
+    if not isinstance(held.get("type"), str):
+        raise CommandError('a command needs a "type"', reply_to=_id(held))
     try:
         return _COMMANDS.validate_python(held)
     except ValidationError as invalid:
@@ -112,10 +114,8 @@ def _id(held: dict[str, Any]) -> Id:
 def _complaint(held: dict[str, Any], invalid: ValidationError) -> str:
     """One sentence about the first thing that is wrong."""
     first = invalid.errors(include_url=False, include_input=False)[0]
-    if first["type"] == "union_tag_not_found":
-        return 'a command needs a "type"'
     if first["type"] == "union_tag_invalid":
-        return f"unknown command {str(held['type'])[:64]!r}; there are: {_known()}"
+        return f"unknown command {held['type'][:64]!r}; there are: {_known()}"
     # What lies deeper is pydantic's way through the types, not the client's words.
     where = str(first["loc"][1])[:64]
     return f'"{where}" of "{held["type"]}": {first["msg"].lower()}'

@@ -183,6 +183,8 @@ class Limits(_Table):
     streams: Count = 10_000
     stream_bytes_total: Count = 512 * MIB
     body_bytes: Count = MIB
+    bodies_bytes: Count = 64 * MIB
+    body_seconds: Seconds = 30.0
     frame_bytes: Count = MIB
     event_bytes: Count = 256 * KIB
     name_length: Count = 200

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from hub.connection import Connection
 from hub.counts import Counts
-from hub.errors import Conflict, Draining, LimitExceeded, TooLarge
+from hub.errors import Conflict, Draining, LimitExceeded, RequestError, TooLarge
 from hub.events import Event, Message, Other, encode
 from hub.generation import Generation
 from hub.pipeline import Pipeline
@@ -23,6 +23,9 @@ from hub.upstream import Upstream
 __all__ = ["Hub", "HubLimits", "parse_from"]
 
 T = TypeVar("T")
+
+CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
+"""What the hub itself says between events: nobody else may seem to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,24 @@ class Hub:
             StreamClosed: the stream takes no more records.
             TooLarge: the event is over its limit.
         """
+        return stream.append_body(self._body(event), event)
+
+    async def append_to(self, name: str, event: Event) -> Stream:
+        """Write somebody's event into the stream of a name, begun if there is none.
+
+        Raises what `create` and `append` do; a stream is only begun for an event that can
+        be written.
+        """
+        body = self._body(event)
+        stream = await self.create(name)
+        stream.append_body(body, event)
+        return stream
+
+    def _body(self, event: Event) -> bytes:
+        if isinstance(event, Other) and event.object.get("type") in CONTROL:
+            raise RequestError(
+                f'only the hub says "{event.object["type"]}" in a stream', code="bad_event"
+            )
         if not isinstance(event, Message | Other) and self._runs.owns(event.generation):
             raise Conflict(
                 "only the hub writes the events of its generations", code="generation_owned"
@@ -135,7 +156,7 @@ class Hub:
         body = encode(event)
         if len(body) > self._limits.event_bytes:
             raise TooLarge(f"an event has at most {self._limits.event_bytes} bytes")
-        return stream.append_body(body, event)
+        return body
 
     @property
     def streams(self) -> int:

@@ -25,6 +25,7 @@ __all__ = ["as_count", "as_object", "as_text", "malformed", "parse"]
 # Whole numbers up to here are the same in every reader of JSON (RFC 8259, section 6).
 EXACT: Final = 2**53
 
+
 def parse(body: bytes) -> Any:
     """The value that the bytes hold. Its strings may hold lone surrogates.
 

@@ -7,12 +7,14 @@ import os
 import socket
 import stat
 from pathlib import Path
+from typing import Final
 
 from hub.errors import ConfigError
 
-__all__ = ["listen", "listen_unix"]
+__all__ = ["BACKLOG", "listen", "listen_unix"]
 
-BACKLOG = 1024
+BACKLOG: Final = 1024
+"""Connections that wait to be accepted, when many clients come back at once."""
 
 
 def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:

@@ -159,7 +159,8 @@ class Runs:
         found = self._upstreams.get(name or self._default)
         if found is None:
             there = ", ".join(sorted(self._upstreams))
-            raise UpstreamNotFound(f'no upstream is called "{name}"; there are: {there}')
+            called = (name or "")[:100]
+            raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
         return found
 
     def find(self, generation: str) -> Generation:
@@ -243,6 +244,8 @@ class Runs:
     def _admit(self, ask: Ask) -> Upstream:
         if (ask.prompt is None) == (ask.messages is None):
             raise RequestError('a generation needs either "prompt" or "messages"')
+        if not (ask.prompt or ask.messages):
+            raise RequestError("an empty prompt asks for nothing: say something")
         if ask.size() > self._limits.prompt_bytes:
             raise TooLarge(f"a prompt has at most {self._limits.prompt_bytes} bytes")
         if ask.model is not None and len(ask.model) > MODEL_LENGTH:

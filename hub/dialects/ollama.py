@@ -171,6 +171,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     if images := [_picture(part) for part in parts if as_object(part).get("image_url")]:
         made["images"] = images
     if calls := message.get("tool_calls"):
+        if not isinstance(calls, list):
+            raise RequestError("the tool calls of a message must be a list")
         made["tool_calls"] = [_asked(call) for call in calls]
     if name := message.get("name"):
         made["tool_name"] = name

@@ -60,7 +60,7 @@ class Live:
 
     def routes(self) -> list[web.RouteDef]:
         """The route, for an application's router."""
-        return [web.get("/v1/live/{name:.+}", self._handle, allow_head=False)]
+        return [web.get(r"/v1/live/{name:[\s\S]+}", self._handle, allow_head=False)]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         # One function, not several: every reader that stays keeps its frame.

@@ -57,7 +57,10 @@ class WebSockets:
             # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
             max_msg_size=self._frame_bytes * 4,
         )
-        writer = await socket.prepare(request)
+        try:
+            writer = await socket.prepare(request)
+        except ValueError:  # aiohttp chokes on a header that is no text
+            raise RequestError("the handshake of a WebSocket is malformed") from None
         # They are sent; kept, they would be a sixth of what an idle connection costs.
         socket.headers.clear()
         connection = Connection(
@@ -68,6 +71,8 @@ class WebSockets:
         self._hub.connect(connection)
         try:
             async for message in socket:
+                if message.type is WSMsgType.ERROR:
+                    break  # what was sent broke the rules of WebSocket: aiohttp has closed
                 await client.receive(message.type, message.data)
         finally:
             del self._open[socket]
@@ -125,7 +130,7 @@ class _Client:
     def _read(self, kind: WSMsgType, text: Any) -> Command:
         if kind is not WSMsgType.TEXT:
             raise CommandError("commands are text frames, not binary ones", code="bad_frame")
-        if len(text) > self._frame_bytes:
+        if len(text) > self._frame_bytes or len(text.encode()) > self._frame_bytes:
             raise TooLarge(f"a frame has at most {self._frame_bytes} bytes", code="frame_too_large")
         return commands.parse(text)
 
@@ -165,9 +170,7 @@ class _Client:
         await self._ok(command, stream=command.stream)
 
     async def _append(self, command: Append) -> None:
-        event = from_json(command.event)
-        stream = await self._hub.create(command.stream)
-        self._hub.append(stream, event)
+        stream = await self._hub.append_to(command.stream, from_json(command.event))
         await self._ok(command, stream=stream.name, position=str(stream.position))
 
     async def _generate(self, command: Generate) -> None:
