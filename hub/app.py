@@ -47,6 +47,9 @@ HUB = web.AppKey("streamhub", Hub)
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
 
+FAREWELL = 1.0
+"""Seconds that a reader has to take what it has not, when the hub goes away."""
+
 EXPOSED = ("Stream-Next-Offset", "Streamhub-Stream", "Streamhub-Generation", "Location")
 """Response headers that a page of another allowed origin may read."""
 
@@ -102,7 +105,7 @@ def setup(
         """Before the connections are closed: let replies end, then send everybody off."""
         await hub.drain(config.server.drain_seconds)
         await sockets.drain()
-        hub.cut()
+        await hub.part(FAREWELL)
 
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(leave)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from hub.counts import Counts
-from hub.encoders import Encoder
+from hub.encoders import Chunked, Encoder
 from hub.errors import Conflict, LimitExceeded
 from hub.merge import merge
 from hub.stream import Place, Stream
@@ -148,8 +148,7 @@ class Connection:
 
     ``wire`` is aiohttp's protocol object, ``drain`` waits until its buffer is low again, and
     ``encoder`` is the one of its subscriptions and beats. With ``over`` the connection ends
-    when its last subscription has, and resolves that future then. ``until_closed`` says that
-    nothing but the closing of the socket marks the end, as in HTTP/1.0.
+    when its last subscription has, and resolves that future then.
     """
 
     __slots__ = (
@@ -159,7 +158,6 @@ class Connection:
         "_pace",
         "_replies",
         "_stuck",
-        "_until_closed",
         "_writer",
         "_written",
         "beat_at",
@@ -181,7 +179,6 @@ class Connection:
         counts: Counts,
         *,
         over: asyncio.Future[None] | None = None,
-        until_closed: bool = False,
     ) -> None:
         self.wire = wire
         self.encoder = encoder
@@ -194,7 +191,6 @@ class Connection:
         self.complete = False
         """Everything there was to send has been written."""
         self._over = over
-        self._until_closed = until_closed
         self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
         self._drain = drain
         self._pace = pace
@@ -351,13 +347,15 @@ class Connection:
             self.counts.evictions += 1
             self.abort()
 
-    def abort(self) -> None:
-        """Cut the connection: what is in its buffer is not sent."""
+    def abort(self, *, sent: bool = False) -> None:
+        """Cut the connection. What is in its buffer goes out only if it is to be ``sent``."""
         transport = self.wire.transport
         if transport is not None:
-            if self._until_closed:
+            if self._over is not None and not isinstance(self.encoder, Chunked):
+                # Nothing but the closing of the socket marks the end of such a response.
                 _close_by_reset(transport)
-            transport.abort()
+            leave = transport.close if sent and not self.busy else transport.abort
+            leave()
         self.end()
 
     def end(self) -> None:
@@ -392,8 +390,8 @@ class Connection:
 
 def _close_by_reset(transport: asyncio.Transport) -> None:
     """Have the socket closed by an RST, which unlike a FIN cannot be taken for an end."""
+    # To linger for zero seconds is to send an RST; Windows has shorts here.
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
     held = transport.get_extra_info("socket")
     if held is not None:
-        # To linger for zero seconds is to send an RST; Windows has shorts here.
-        kind = "hh" if sys.platform == "win32" else "ii"
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack(kind, 1, 0))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

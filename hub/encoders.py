@@ -33,6 +33,7 @@ __all__ = [
     "Batch",
     "Chunked",
     "Encoder",
+    "pong_frame",
     "text_frame",
 ]
 
@@ -73,6 +74,11 @@ def text_frame(text: bytes) -> bytes:
     if size < 65536:
         return b"\x81\x7e" + size.to_bytes(2) + text
     return b"\x81\x7f" + size.to_bytes(8) + text
+
+
+def pong_frame(data: bytes) -> bytes:
+    """The answer to a ping with at most 125 bytes of data (RFC 6455 section 5.5.3)."""
+    return b"\x8a" + len(data).to_bytes(1) + data
 
 
 class _WebSocket:

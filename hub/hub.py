@@ -96,13 +96,14 @@ class Hub:
         """
         self.draining = True
         await self._runs.close(grace)
-        # One turn of the loop for the flush of the last terminal events.
-        await asyncio.sleep(0)
+        await self._streams.flushed()
 
-    def cut(self) -> None:
-        """Abort every connection: their clients come back with their positions."""
-        for connection in list(self.connections):
-            connection.abort()
+    async def part(self, within: float) -> None:
+        """Break off every connection, once it has what there is or after so many seconds.
+
+        Their clients come back with their positions.
+        """
+        await asyncio.gather(*(_part(one, within) for one in list(self.connections)))
 
     async def close(self) -> None:
         """Stop looking after things and let go of the store; drain first."""
@@ -232,3 +233,8 @@ class Hub:
                 if served % self._limits.slice_size == 0:
                     await asyncio.sleep(0)
             self._streams.sweep(loop.time())
+
+
+async def _part(connection: Connection, within: float) -> None:
+    await connection.idle(within=within)
+    connection.abort(sent=True)

@@ -266,7 +266,7 @@ class Stream:
 
     def _unwritten_after(self, position: Position) -> int | None:
         """Where a reader at ``position`` must go back to, if it saw what no longer is."""
-        if position > self.position and position.epoch >= self.epoch:
+        if position > self.position:
             # Written by no life that we know of: nothing tells where its past left ours.
             return self.head
         begins = self._start_after(position.epoch)

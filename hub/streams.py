@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from dataclasses import dataclass
@@ -106,6 +107,12 @@ class Streams:
         epoch = self._store.epoch()
         self._store.note(Created(name, JSON, epoch))
         return self._keep(name, Saved(JSON, ((epoch, 0),), (), closed=False))
+
+    async def flushed(self) -> None:
+        """Wait until all that is written by now has been offered to its followers."""
+        for stream, end in [(kept.stream, kept.stream.tail) for kept in self._kept.values()]:
+            while not stream.fanout.flushed(end):  # noqa: ASYNC110 - a pass goes by turns of the loop
+                await asyncio.sleep(0)
 
     def sweep(self, now: float) -> None:
         """Forget streams that closed or fell silent long ago, and what does not fit into memory.

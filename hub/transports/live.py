@@ -74,7 +74,8 @@ class Live:
                 "the text from there on is no longer kept, and plain text cannot say so: "
                 "read from=start, or another format"
             )
-        if form is _SSE and stream.closed and place.offset == stream.tail and start != "now":
+        whole = stream.closed and place == Place(stream.tail)
+        if form is _SSE and whole and start != "now":
             # 204 is the one answer after which an EventSource does not come back.
             return web.Response(status=204)
         response = _begun(request, form, stream, place)

@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from hub import commands
 from hub.commands import Append, Cancel, Command, Generate, Ping, Subscribe, Unsubscribe
 from hub.connection import Connection, Pace
-from hub.encoders import WEBSOCKET, text_frame
+from hub.encoders import WEBSOCKET, pong_frame, text_frame
 from hub.errors import CommandError, Conflict, HubError, RequestError, TooLarge
 from hub.events import from_json
 from hub.hub import Hub, parse_from
@@ -30,7 +30,8 @@ __all__ = ["WebSockets"]
 
 PROTOCOL: Final = "hub.v1"
 
-Fields = dict[str, Any]
+FAREWELL: Final = 1.0
+"""Seconds that a client has to read what it has not, when the hub goes away."""
 
 
 class WebSockets:
@@ -54,6 +55,9 @@ class WebSockets:
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
             compress=False,
+            # Pongs wait their turn like every answer, or a client that only pings and never
+            # reads would fill its buffer without bound.
+            autoping=False,
             # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
             max_msg_size=self._frame_bytes * 4,
         )
@@ -73,7 +77,10 @@ class WebSockets:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
                     break  # what was sent broke the rules of WebSocket: aiohttp has closed
-                await client.receive(message.type, message.data)
+                if message.type is WSMsgType.PING:
+                    await connection.send(pong_frame(message.data))
+                elif message.type is not WSMsgType.PONG:
+                    await client.receive(message.type, message.data)
         finally:
             del self._open[socket]
             await self._hub.disconnect(connection)
@@ -90,7 +97,8 @@ class WebSockets:
         await asyncio.gather(*(self._close(*opened) for opened in list(self._open.items())))
 
     async def _close(self, socket: web.WebSocketResponse, connection: Connection) -> None:
-        if await connection.idle(within=1.0):
+        if await connection.idle(within=FAREWELL):
+            connection.end()  # nothing may be written after the close frame
             await socket.close(code=CloseCode.DRAINING, message=b"draining")
         else:
             connection.abort()

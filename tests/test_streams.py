@@ -1,0 +1,312 @@
+"""Streams are found by name, bounded in number and memory, and forgotten in their time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hub.counts import Counts
+from hub.encoders import LINES
+from hub.errors import InvalidName, LimitExceeded, StreamClosed, StreamNotFound
+from hub.events import Message, encode
+from hub.records import Record
+from hub.stores import Change, Created, Removed, Saved
+from hub.stores.memory import MemoryStore
+from hub.stream import Retention, Stream
+from hub.streams import StreamLimits, Streams
+
+
+class Archive(MemoryStore):
+    """A store that has kept some streams, and takes a moment to bring one."""
+
+    def __init__(self, **kept: Saved) -> None:
+        super().__init__()
+        self.kept = kept
+        self.noted: list[Change] = []
+        self.loads = 0
+
+    async def load(self, stream: str) -> Saved | None:
+        self.loads += 1
+        await asyncio.sleep(0)
+        return self.kept.get(stream)
+
+    def note(self, change: Change) -> None:
+        self.noted.append(change)
+
+
+def made(store: MemoryStore | None = None, **limits: Any) -> Streams:
+    return Streams(
+        store or MemoryStore(),
+        retention=Retention(),
+        limits=StreamLimits(**limits),
+        slice_size=250,
+        counts=Counts(),
+    )
+
+
+def fill(stream: Stream, count: int = 1, size: int = 100) -> None:
+    for _ in range(count):
+        stream.append_body(b"x" * size, None)
+
+
+class Reader:
+    """Somebody who follows."""
+
+    encoder = LINES
+
+    def __init__(self, stream: Stream) -> None:
+        self.place = stream.tail
+        self._stream = stream
+        stream.subscribe(self)
+
+    def offer(self, frame: bytes, start: int, end: int) -> None:
+        self.place = end
+
+    def behind(self) -> None:
+        pass
+
+    def leave(self) -> None:
+        self._stream.unsubscribe(self)
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a",
+        "0",
+        "chat-1",
+        "a/b/c",
+        "user:7@example.org",
+        "v1.2",
+        "_x",
+        "~me",
+        "a+b",
+        "gen_0",
+        "a" * 200,
+    ],
+)
+async def test_a_name_that_can_be(name: str) -> None:
+    streams = made()
+    stream = await streams.create(name)
+    assert stream.name == name
+    assert await streams.open(name) is stream
+    assert await streams.create(name) is stream
+    assert len(streams) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "a/../b",
+        "a/.b",
+        ".hidden",
+        "a b",
+        "a\n",
+        "a\x00",
+        "a?b",
+        "a#b",
+        "a%2fb",
+        "a\\b",
+        "naïve",
+        "流",
+        "__ds",
+        "__ds/a",
+        "a" * 201,
+    ],
+)
+async def test_a_name_that_cannot_be(name: str) -> None:
+    streams = made()
+    with pytest.raises(InvalidName):
+        await streams.create(name)
+    with pytest.raises(InvalidName):
+        await streams.open(name)
+    assert len(streams) == 0
+
+
+async def test_what_was_never_begun_is_not_found() -> None:
+    with pytest.raises(StreamNotFound, match='no stream is called "chat"'):
+        await made().open("chat")
+
+
+# Limits and the store
+
+
+async def test_there_are_only_so_many_streams() -> None:
+    streams = made(streams=2)
+    await streams.create("a")
+    await streams.create("b")
+    with pytest.raises(LimitExceeded):
+        await streams.create("c")
+    await streams.create("a")
+    streams.sweep(0.0)
+    streams.sweep(10**6)
+    await streams.create("c")
+
+
+async def test_a_new_life_of_a_name_has_a_higher_epoch() -> None:
+    """A reader of the old one is reset, not sent something else from the same offset."""
+    store = Archive()
+    streams = made(store, keep_idle=1.0)
+    first = await streams.create("a")
+    fill(first, 3)
+    streams.sweep(0.0)
+    streams.sweep(2.0)
+    assert Removed("a") in store.noted
+    second = await streams.create("a")
+    assert second is not first
+    assert second.epoch > first.epoch
+    assert [c.epoch for c in store.noted if isinstance(c, Created)] == [first.epoch, second.epoch]
+    place = second.place(first.position)
+    assert place.reset is not None
+    assert place.offset == 0
+
+
+async def test_a_stream_that_the_store_kept_goes_on() -> None:
+    event = Message("user", "Hi")
+    saved = Saved("application/json", ((4, 0),), (Record(0, encode(event), event),), closed=False)
+    streams = made(Archive(a=saved))
+    stream = await streams.open("a")
+    assert (stream.epoch, stream.tail) == (4, 1)
+    assert await streams.create("a") is stream
+
+
+async def test_two_who_open_at_once_get_the_same_stream() -> None:
+    store = Archive(a=Saved("application/json", ((4, 0),), (), closed=False))
+    streams = made(store)
+    opened = await asyncio.gather(*(streams.open("a") for _ in range(3)), streams.create("a"))
+    assert len({id(stream) for stream in opened}) == 1
+    created = await asyncio.gather(*(streams.create("b") for _ in range(3)))
+    assert len({id(stream) for stream in created}) == 1
+    assert sum(isinstance(change, Created) for change in store.noted) == 1
+
+
+# Sweeping
+
+
+@pytest.mark.parametrize("clock", [0.0, 5.0, 10.0**9])
+async def test_a_new_stream_is_not_swept_before_its_time_whatever_the_clock_says(
+    clock: float,
+) -> None:
+    """The loop's clock counts from when the machine was started, which may be long ago."""
+    streams = made(keep_idle=100.0, keep_closed=10.0)
+    stream = await streams.create("a")
+    streams.sweep(clock)
+    assert not stream.closed
+    streams.sweep(clock + 99.0)
+    assert await streams.open("a") is stream
+    streams.sweep(clock + 101.0)
+    with pytest.raises(StreamNotFound):
+        await streams.open("a")
+
+
+async def test_a_closed_stream_is_kept_for_a_while_and_an_open_one_for_longer() -> None:
+    streams = made(keep_closed=10.0, keep_idle=100.0)
+    closed, idle = await streams.create("closed"), await streams.create("idle")
+    fill(closed)
+    fill(idle)
+    closed.close()
+    streams.sweep(1000.0)
+    streams.sweep(1009.0)
+    assert len(streams) == 2
+    streams.sweep(1011.0)
+    with pytest.raises(StreamNotFound):
+        await streams.open("closed")
+    assert await streams.open("idle") is idle
+    streams.sweep(1101.0)
+    assert len(streams) == 0
+    assert idle.closed, "whoever still holds it is told, instead of writing into the void"
+    with pytest.raises(StreamClosed):
+        fill(idle)
+
+
+async def test_what_is_written_or_followed_is_in_use_and_stays() -> None:
+    streams = made(keep_idle=10.0, keep_closed=10.0)
+    written, followed, done = [await streams.create(name) for name in "abc"]
+    written.writing = True
+    reader, other = Reader(followed), Reader(done)
+    done.close()
+    for second in range(0, 100, 5):
+        streams.sweep(float(second))
+    assert len(streams) == 3
+    written.writing = False
+    reader.leave()
+    other.leave()
+    streams.sweep(105.0)
+    assert len(streams) == 3
+    streams.sweep(116.0)
+    assert len(streams) == 0
+
+
+async def test_every_record_begins_the_time_anew() -> None:
+    streams = made(keep_idle=10.0)
+    stream = await streams.create("a")
+    for second in range(0, 100, 9):
+        fill(stream)
+        streams.sweep(float(second))
+    assert len(streams) == 1
+
+
+async def test_over_the_total_closed_streams_go_first_then_idle_ones_the_oldest_before() -> None:
+    streams = made(total_bytes=10_000)
+    for second, name in enumerate(["idle-old", "closed-old", "idle", "closed"]):
+        stream = await streams.create(name)
+        fill(stream, 25)
+        if name.startswith("closed"):
+            stream.close()
+        streams.sweep(float(second))
+    assert streams.size == 10_000
+
+    gone: list[str] = []
+    names = {"idle-old", "closed-old", "idle", "closed"}
+    for second in range(10, 14):
+        busy = await streams.create(f"busy-{second}")
+        fill(busy, 25)
+        busy.writing = True
+        streams.sweep(float(second))
+        left = {name for name in names if await _there(streams, name)}
+        gone += names - left
+        names = left
+        assert streams.size <= 10_000
+    assert gone == ["closed-old", "closed", "idle-old", "idle"]
+
+
+async def _there(streams: Streams, name: str) -> bool:
+    try:
+        await streams.open(name)
+    except StreamNotFound:
+        return False
+    return True
+
+
+async def test_when_all_that_is_left_is_in_use_everybody_gives_the_same_part() -> None:
+    streams = made(total_bytes=10_000)
+    kept = [await streams.create(name) for name in "abc"]
+    for stream, count in zip(kept, (20, 60, 120), strict=True):
+        fill(stream, count)
+        stream.writing = True
+    streams.sweep(1.0)
+    assert streams.size <= 10_000
+    assert [stream.tail for stream in kept] == [20, 60, 120]
+    assert [stream.size for stream in kept] == [1000, 3000, 6000]
+
+
+async def test_what_was_written_a_moment_ago_is_shrunk_not_forgotten() -> None:
+    streams = made(total_bytes=1000)
+    stream = await streams.create("a")
+    fill(stream, 30)
+    streams.sweep(1.0)
+    assert await streams.open("a") is stream
+    assert stream.size <= 1000
+    assert stream.tail == 30
