@@ -21,14 +21,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from hub.errors import HubError
 from hub.headers import streaming_headers
 
-__all__ = ["JSONObjects", "ServerEvent", "ServerEvents", "TextLines"]
+__all__ = ["JSONObjects", "ServerEvent", "ServerEvents", "TextLines", "endless"]
 
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+
+
+def endless(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
+    """A response that goes on: in chunks, or before HTTP/1.1 until the connection closes."""
+    response = web.StreamResponse(headers=headers)
+    if request.version >= HttpVersion11:
+        response.enable_chunked_encoding()
+    else:
+        response.force_close()
+    return response
 
 
 def _response(content_type: str) -> web.StreamResponse:

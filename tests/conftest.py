@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import settings
 
 from hub import HUB, Config, Hub, make_app
+from tests.runners import Keep, Runner
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("streamhub", deadline=None)
@@ -45,3 +47,19 @@ async def start_hub() -> AsyncIterator[StartHub]:
     yield start
     for client in clients:
         await client.close()
+
+
+@pytest.fixture
+async def keep() -> AsyncIterator[Keep]:
+    """Keep a runner until the end of the test, when whatever still runs is stopped."""
+    runners: list[Runner] = []
+
+    def kept(runner: Runner) -> Runner:
+        runners.append(runner)
+        return runner
+
+    yield kept
+    for runner in runners:
+        await runner.runs.close(0.0)
+        assert runner.runs.active == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "every task is awaited"

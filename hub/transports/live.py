@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 
 from hub.connection import Connection, Pace
 from hub.encoders import EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
@@ -27,6 +27,7 @@ from hub.errors import Gone, RequestError
 from hub.events import Cancelled, Failed, Interrupted
 from hub.headers import streaming_headers
 from hub.hub import Hub, parse_from
+from hub.responses import endless
 from hub.stream import From, Place, Stream
 
 __all__ = ["Live"]
@@ -109,10 +110,7 @@ class Live:
 def _begun(request: web.Request, form: _Format, stream: Stream, place: Place) -> web.StreamResponse:
     headers = streaming_headers(form.content_type)
     headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
-    response = web.StreamResponse(headers=headers)
-    if request.version >= HttpVersion11:
-        response.enable_chunked_encoding()
-    return response
+    return endless(request, headers)
 
 
 def _format(request: web.Request) -> _Format:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.bodies import read_json
@@ -39,6 +39,7 @@ from hub.generation import Generation, State
 from hub.headers import streaming_headers
 from hub.hub import Hub
 from hub.records import Position
+from hub.responses import endless
 from hub.runs import Ask
 from hub.statuses import retry_headers, status_of
 from hub.stream import Place, Stream
@@ -137,12 +138,10 @@ class OpenAI:
         self, request: web.Request, generation: Generation, stream: Stream, *, include_usage: bool
     ) -> web.StreamResponse:
         beginning = _beginning(generation, stream)
-        response = web.StreamResponse(
-            headers={**streaming_headers("text/event-stream"), **_names(generation)}
-        )
+        headers = {**streaming_headers("text/event-stream"), **_names(generation)}
+        response = endless(request, headers)
         encoder: Encoder = _Chunks(generation, include_usage=include_usage)
-        if request.version >= HttpVersion11:
-            response.enable_chunked_encoding()
+        if response.chunked:
             encoder = Chunked(encoder)
         writer = await response.prepare(request)
         if writer is None:

@@ -1,0 +1,90 @@
+"""Runs over puppets, and what must hold of every generation's story."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from hub.counts import Counts
+from hub.events import (
+    TERMINALS,
+    Event,
+    Message,
+    Other,
+    Started,
+)
+from hub.generation import Generation
+from hub.runs import Ask, RunLimits, Runs
+from hub.stores.memory import MemoryStore
+from hub.stream import Retention, Stream
+from hub.streams import StreamLimits, Streams
+from tests.puppet import END, FOREVER, Puppet, said
+
+__all__ = ["Keep", "Runner", "Slow", "hangs", "talks"]
+
+
+class Slow(MemoryStore):
+    """A store that takes a moment, so that others come in between."""
+
+    async def load(self, stream: str) -> None:
+        await asyncio.sleep(0.01)
+
+
+class Runner:
+    """Runs over puppets."""
+
+    def __init__(
+        self, *puppets: Puppet, store: MemoryStore | None = None, streams: int = 100, **limits: Any
+    ) -> None:
+        self.counts = Counts()
+        self.streams = Streams(
+            store or MemoryStore(),
+            retention=Retention(),
+            limits=StreamLimits(streams=streams),
+            slice_size=250,
+            counts=self.counts,
+        )
+        upstreams = {puppet.name: puppet for puppet in puppets}
+        self.runs = Runs(
+            self.streams,
+            upstreams,
+            puppets[0].name,
+            limits=RunLimits(**limits),
+            counts=self.counts,
+        )
+
+    async def ask(self, prompt: str | None = "Hi", **fields: Any) -> Generation:
+        return await self.runs.start(Ask(prompt, **fields))
+
+    async def stream(self, name: str) -> Stream:
+        return await self.streams.open(name)
+
+    async def told(self, generation: Generation) -> list[Event]:
+        """All events of the generation's stream, with what must hold of every one."""
+        stream = await self.stream(generation.stream)
+        events = list(stream.events())
+        story = [
+            event
+            for event in events
+            if not isinstance(event, Message | Other) and event.generation == generation.id
+        ]
+        ends = [event for event in story if isinstance(event, TERMINALS)]
+        assert isinstance(story[0], Started)
+        if generation.ended:
+            assert ends == [generation.terminal] == story[-1:], "one terminal event, always last"
+        else:
+            assert ends == []
+        return events
+
+
+def talks(*texts: str, **options: Any) -> Puppet:
+    return Puppet([*map(said, texts), END], **options)
+
+
+def hangs(**options: Any) -> Puppet:
+    return Puppet([said("Hel"), FOREVER], **options)
+
+
+Keep = Callable[[Runner], Runner]
+"""Has a runner stopped at the end of the test."""
