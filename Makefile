@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format bench clean
+.PHONY: run test check format bench soak clean
 
 run: $(VENV)/.installed
 	@$(BIN)/streamhub serve --config config.toml
@@ -24,6 +24,11 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.durable
+
+# A hub killed hundreds of times under load; SEED=… to repeat a run.
+soak: $(VENV)/.installed-test
+	@$(BIN)/python -m tests.faults.storm --kills $(or $(KILLS),300) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf $(VENV) dist bench/node_modules tests/node_modules

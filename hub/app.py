@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp_cors
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.log import access_logger
 
 from hub import dialects
@@ -27,9 +27,12 @@ from hub.listeners import BACKLOG, listen, listen_unix
 from hub.origins import Origins
 from hub.runs import RunLimits
 from hub.statuses import answer_to, unmatched
+from hub.stores import Store
 from hub.stores.memory import MemoryStore
+from hub.stores.sqlite import SQLiteStore
 from hub.stream import Retention
 from hub.streams import StreamLimits
+from hub.transports.durable import Durable
 from hub.transports.generations import Generations
 from hub.transports.live import Live
 from hub.transports.openai import OpenAI
@@ -50,7 +53,23 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 FAREWELL = 1.0
 """Seconds that a reader has to take what it has not, when the hub goes away."""
 
-EXPOSED = ("Stream-Next-Offset", "Streamhub-Stream", "Streamhub-Generation", "Location")
+EXPOSED = (
+    "ETag",
+    "Location",
+    "Producer-Epoch",
+    "Producer-Expected-Seq",
+    "Producer-Received-Seq",
+    "Producer-Seq",
+    "Stream-Closed",
+    "Stream-Cursor",
+    "Stream-Expires-At",
+    "Stream-Next-Offset",
+    "Stream-SSE-Data-Encoding",
+    "Stream-TTL",
+    "Stream-Up-To-Date",
+    "Streamhub-Generation",
+    "Streamhub-Stream",
+)
 """Response headers that a page of another allowed origin may read."""
 
 
@@ -87,7 +106,7 @@ def setup(
     prefix = prefix.rstrip("/")
     dialer = Dialer()
     hub = Hub(
-        MemoryStore(),
+        _store(config),
         {name: _upstream(name, table, dialer, environ) for name, table in config.upstreams.items()},
         config.default_upstream,
         _limits(config),
@@ -135,8 +154,15 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     )
     tutorial = Tutorial(hub, config.tutorial, beat_seconds=server.beat_seconds)
     app.cleanup_ctx.append(tutorial.sample_file)
+    durable = Durable(
+        hub,
+        pace=pace,
+        long_poll_seconds=config.streams.long_poll_seconds,
+        sse_rotate_seconds=config.streams.sse_rotate_seconds,
+    )
     over_http = [
         *Live(hub, pace=pace).routes(),
+        *durable.routes(),
         *Generations(hub).routes(),
         *OpenAI(hub, pace=pace).routes(),
         *Operations(hub).routes(),
@@ -173,6 +199,9 @@ def _add(
                 request.transport.abort()
         if not response.prepared:
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        elif request.version < HttpVersion11:
+            # It was streamed, so its end is the end of the connection; aiohttp leaves that open.
+            response.force_close()
         return response
 
     added = web.RouteDef(route.method, prefix + route.path, handle, route.kwargs)
@@ -192,19 +221,21 @@ def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:
 
 def _limits(config: Config) -> HubLimits:
     streams, limits, fanout = config.streams, config.limits, config.fanout
-    shortest = min(fanout.slow_client_timeout, config.server.beat_seconds)
+    server = config.server
+    shortest = min(fanout.slow_client_timeout, server.beat_seconds, server.ws_beat_seconds)
     return HubLimits(
         connections=limits.connections,
         event_bytes=limits.event_bytes,
         slice_size=fanout.slice,
+        deliver=fanout.deliver,
         look_seconds=min(1.0, shortest / 4),
-        retention=Retention(streams.max_bytes, streams.max_records),
+        retention=Retention(streams.max_bytes, streams.max_records, streams.warm_bytes),
         streams=StreamLimits(
             streams=limits.streams,
             total_bytes=limits.stream_bytes_total,
             name_length=limits.name_length,
-            keep_closed=streams.keep_closed_seconds,
-            keep_idle=streams.keep_idle_seconds,
+            keep_closed=streams.keep_closed_seconds or None,
+            keep_idle=streams.keep_idle_seconds or None,
         ),
         runs=RunLimits(
             generations=limits.generations,
@@ -213,6 +244,11 @@ def _limits(config: Config) -> HubLimits:
             keys=limits.idempotency_keys,
         ),
     )
+
+
+def _store(config: Config) -> Store:
+    kind, _, path = config.store.url.partition(":")
+    return MemoryStore() if kind == "memory" else SQLiteStore(path, sync=config.store.sync)
 
 
 def _upstream(

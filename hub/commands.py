@@ -14,6 +14,7 @@ __all__ = [
     "Auth",
     "Cancel",
     "Command",
+    "Fork",
     "Generate",
     "Ping",
     "Presence",
@@ -66,6 +67,15 @@ class Generate(_Command):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class Fork(_Command):
+    """Begin ``stream`` with what ``source`` holds before ``position``, its tail if none."""
+
+    type: Literal["fork"]
+    stream: str
+    source: str
+    position: str | None = None
+
+
 class Cancel(_Command):
     type: Literal["cancel"]
     generation: str
@@ -81,7 +91,7 @@ class Ping(_Command):
     type: Literal["ping"]
 
 
-Command = Auth | Subscribe | Unsubscribe | Append | Generate | Cancel | Presence | Ping
+Command = Auth | Subscribe | Unsubscribe | Append | Fork | Generate | Cancel | Presence | Ping
 
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 
@@ -122,5 +132,5 @@ def _complaint(held: dict[str, Any], invalid: ValidationError) -> str:
 
 
 def _known() -> str:
-    kinds = (Auth, Subscribe, Unsubscribe, Append, Generate, Cancel, Presence, Ping)
+    kinds = (Auth, Subscribe, Unsubscribe, Append, Fork, Generate, Cancel, Presence, Ping)
     return ", ".join(kind.__name__.lower() for kind in kinds)

@@ -90,9 +90,14 @@ def _url(value: str) -> str:
 
 
 def _store(value: str) -> str:
-    if value != "memory:":
-        raise PydanticCustomError("hub", 'must be "memory:", the only store there is')
-    return value
+    kind, colon, path = value.partition(":")
+    if value != "memory:" and not (kind == "sqlite" and colon and path):
+        raise PydanticCustomError("hub", 'must be "sqlite:" with the path of a file, or "memory:"')
+    if path.startswith("//"):
+        # As other programs write it, with two or three slashes more that mean nothing here.
+        wanted = 'must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'
+        raise PydanticCustomError("hub", wanted)
+    return _line(value)
 
 
 def _variable(value: str) -> str:
@@ -150,16 +155,20 @@ class Server(_Table):
 class Store(_Table):
     """Where streams survive a restart."""
 
-    url: Annotated[str, AfterValidator(_store)] = Field(default="memory:", repr=False)
+    url: Annotated[str, AfterValidator(_store)] = Field(
+        default="sqlite:data/streamhub.db", repr=False
+    )
+    sync: Literal["full", "normal"] = "full"
 
 
 class Streams(_Table):
     """What is kept of each stream, and for how long."""
 
-    max_bytes: Count = 16 * MIB
     max_records: Count = 100_000
-    keep_closed_seconds: Wait = 3600.0
-    keep_idle_seconds: Wait = 86400.0
+    max_bytes: Count = 16 * MIB
+    warm_bytes: Count = MIB
+    keep_closed_seconds: Wait = 0.0
+    keep_idle_seconds: Wait = 0.0
     long_poll_seconds: Seconds = 20.0
     sse_rotate_seconds: Seconds = 60.0
 

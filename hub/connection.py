@@ -20,6 +20,7 @@ a close frame would only stand behind the bytes it does not take.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import struct
 import sys
@@ -29,18 +30,20 @@ from typing import Final, NamedTuple, Protocol
 
 from hub.counts import Counts
 from hub.encoders import Chunked, Encoder
-from hub.errors import Conflict, LimitExceeded
-from hub.merge import merge
+from hub.errors import Conflict, LimitExceeded, StoreError
 from hub.stream import Place, Stream
+from hub.subscription import Subscription
 
-__all__ = ["Connection", "Pace", "Subscription", "Wire"]
+__all__ = ["Connection", "Pace", "Wire"]
+
+log = logging.getLogger("hub.connection")
 
 REPLIES: Final = 16
 """Frames other than a stream's that may wait in an outbox."""
 
 GIVEN_UP: Final = REPLIES + 2
-"""Places in an outbox beside those and the subscriptions: one that was unsubscribed from
-stands there until its turn comes, which is before that of the reply, and there is a farewell."""
+"""More places in an outbox: for what was unsubscribed from while it waited, which stands
+there before the reply to that, and for a farewell."""
 
 
 class Wire(Protocol):
@@ -70,69 +73,6 @@ class Pace:
     slow_client_timeout: float = 30.0
     subscriptions: int = 100
     write_buffer_bytes: int = 65536
-
-
-class Subscription:
-    """One connection's place in one stream."""
-
-    __slots__ = ("connection", "encoder", "place", "queued", "reset", "stream")
-
-    def __init__(self, connection: Connection, stream: Stream, place: Place) -> None:
-        self.connection = connection
-        self.stream = stream
-        self.encoder = connection.encoder
-        self.place = place.offset
-        self.reset = place.reset
-        self.queued = False
-
-    @property
-    def lag(self) -> int:
-        """Records between its place and the tail."""
-        return self.stream.tail - self.place
-
-    def offer(self, frame: bytes, start: int, end: int) -> None:
-        """See `hub.fanout.Follower`. This is the hot path: once a follower, once a tick."""
-        if self.place != start:
-            if self.place < end:
-                self.behind()
-            return
-        connection = self.connection
-        wire = connection.wire
-        transport = wire.transport
-        if transport is None or connection.busy or wire.writing_paused:
-            self.behind()
-            return
-        if frame:
-            transport.write(frame)
-        self.place = end
-
-    def behind(self) -> None:
-        """See `hub.fanout.Follower`."""
-        if not self.queued:
-            self.queued = True
-            self.connection.enqueue(self)
-
-    def next_frame(self, limit: int) -> bytes | None:
-        """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
-        stream = self.stream
-        if self.place < stream.head:
-            self.reset = stream.trimmed()
-        if self.reset is not None:
-            reset, self.reset = self.reset, None
-            self.place = reset.position.offset
-            self.connection.counts.resets += 1
-            return self.encoder.reset(stream.name, reset.position, reset.reason)
-        if self.place == stream.tail:
-            return b""
-        batch = stream.read(self.place, limit)
-        self.connection.counts.catch_ups += 1
-        self.place = batch.position.offset
-        return self.encoder.events(batch._replace(records=merge(batch.records)))
-
-    @property
-    def done(self) -> bool:
-        """The stream has closed and all of it was sent."""
-        return self.stream.closed and self.place == self.stream.tail and self.reset is None
 
 
 class _Stuck(NamedTuple):
@@ -266,7 +206,7 @@ class Connection:
         try:
             while not outbox.empty() and not self.ended:
                 await self._drain()
-                self._write_next(outbox.get_nowait())
+                await self._write_next(outbox.get_nowait())
                 # A fast reader of a long history must not keep the loop to itself.
                 await asyncio.sleep(0)
             if self.complete:
@@ -275,24 +215,29 @@ class Connection:
                 self.end()
         except ConnectionError:
             self.end()
+        except StoreError as error:
+            log.error("a connection was cut, its stream could not be read: %s", error)
+            self.abort()
         finally:
             self.busy = False
 
-    def _write_next(self, item: Subscription | bytes) -> None:
+    async def _write_next(self, item: Subscription | bytes) -> None:
         if isinstance(item, Subscription):
-            self._catch_up(item)
+            await self._catch_up(item)
         else:
             self.write(item)
             if self._replies is not None:
                 self._replies.release()
 
-    def _catch_up(self, subscription: Subscription) -> None:
+    async def _catch_up(self, subscription: Subscription) -> None:
         """Write the next frame of one subscription; it queues again until it is at the tail."""
         subscription.queued = False
         stream = subscription.stream
         if self.subscriptions.get(stream.name) is not subscription:
             return
-        frame = subscription.next_frame(self._pace.catch_up_bytes)
+        frame = await subscription.next_frame(self._pace.catch_up_bytes)
+        if self.subscriptions.get(stream.name) is not subscription:
+            return
         if frame is None:
             self.abort()
             return
@@ -350,7 +295,7 @@ class Connection:
     def abort(self, *, sent: bool = False) -> None:
         """Cut the connection. What is in its buffer goes out only if it is to be ``sent``."""
         transport = self.wire.transport
-        if transport is not None:
+        if transport is not None and not transport.is_closing():
             if self._over is not None and not isinstance(self.encoder, Chunked):
                 # Nothing but the closing of the socket marks the end of such a response.
                 _close_by_reset(transport)
@@ -379,13 +324,16 @@ class Connection:
     async def close(self) -> None:
         """End, and see the writer out. For the transport's handler, as its last step."""
         self.end()
-        if self._writer is None or self._writer.done():
-            return
-        if self.wire.transport is not None:
-            # Only on a lost socket may the wait for its drain be cancelled.
-            self.wire.transport.abort()
-        self._writer.cancel()
-        await asyncio.wait([self._writer])
+        transport = self.wire.transport
+        if self._writer is not None and not self._writer.done():
+            if transport is not None:
+                # Only on a lost socket may the wait for its drain be cancelled.
+                transport.abort()
+            self._writer.cancel()
+            await asyncio.wait([self._writer])
+        elif transport is not None and transport.is_closing() and transport.get_write_buffer_size():
+            # It closes when its buffer is empty, which whoever reads no more can put off.
+            asyncio.get_running_loop().call_later(self._pace.slow_client_timeout, transport.abort)
 
 
 def _close_by_reset(transport: asyncio.Transport) -> None:

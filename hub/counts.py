@@ -15,7 +15,7 @@ class Counts:
     records: int = 0
     """Records appended to any stream."""
     flushes: int = 0
-    """Passes over the subscribers of a stream."""
+    """Passes that had records for the subscribers of a stream."""
     deliveries: int = 0
     """Subscribers offered a frame by a pass."""
     catch_ups: int = 0

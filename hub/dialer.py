@@ -217,8 +217,10 @@ class _ResponseBody(Body):
 
     def leave(self) -> None:
         """Stop watching the connection, which may serve others after this."""
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._wake)
+        if self._closed is not None and self._closed.remove_done_callback(self._wake):
+            # Or else the loop reports that nobody has heard how an idle connection ended.
+            self._closed.remove_done_callback(_taken)  # of a reply before on this connection
+            self._closed.add_done_callback(_taken)
 
     def _rest(self) -> bytes:
         """What arrived before the body broke off and was not read yet.
@@ -247,6 +249,10 @@ class _ResponseBody(Body):
         else:
             said, code = "closed the connection before the reply was whole", "upstream_truncated"
         return self._request.error(said, code, retryable=True)
+
+
+def _taken(closed: asyncio.Future[None]) -> None:
+    closed.exception()
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:

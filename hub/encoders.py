@@ -9,6 +9,7 @@ encoder         an event                            what else it says
 `LINES`         a line of NDJSON                    ``{"type":"position"|"reset"|"closed"|"beat"}``
 `OBJECTS`       a JSON object, no separator         as `LINES`; a beat is white space
 `TEXT`          the answer's text, nothing else     nothing: a reset cannot be told
+`BYTES`         the record's bytes                  nothing
 ==============  ==================================  ============================================
 
 `Chunked` puts any of them into HTTP/1.1 chunks (RFC 9112 section 7.1), so that a frame is
@@ -25,6 +26,7 @@ from hub.events import Delta
 from hub.records import Position, Record
 
 __all__ = [
+    "BYTES",
     "EVENT_STREAM",
     "LINES",
     "OBJECTS",
@@ -45,10 +47,18 @@ class Batch(NamedTuple):
     records: list[Record]
     position: Position
     """The next to read after them."""
+    lead: bytes = b""
+    """Of text: the last bytes before them, three at most. A character may begin there."""
+    latest: bool = False
+    """They reach the tail: the reader is up to date."""
 
 
 class Encoder(Protocol):
     """One way to put a stream on a wire. Empty bytes mean: nothing to send."""
+
+    @property
+    def merges(self) -> bool:
+        """Whether who catches up may get consecutive deltas as one."""
 
     def events(self, batch: Batch) -> bytes:
         """The records of a batch."""
@@ -84,6 +94,8 @@ def pong_frame(data: bytes) -> bytes:
 class _WebSocket:
     """`hub.v1` messages."""
 
+    merges = True
+
     def events(self, batch: Batch) -> bytes:
         return text_frame(
             b'{"type":"events","stream":%s,"position":"%s","events":[%s]}'
@@ -113,6 +125,8 @@ def _message(**fields: str) -> bytes:
 
 class _EventStream:
     """Server-sent events (WHATWG HTML, section 9.2) that a native ``EventSource`` resumes."""
+
+    merges = True
 
     def events(self, batch: Batch) -> bytes:
         epoch = batch.position.epoch
@@ -147,6 +161,7 @@ def _named_event(name: str, position: Position, **more: str) -> bytes:
 class _Lines:
     """NDJSON. After each batch a line tells the position, so that a reader can resume."""
 
+    merges = True
     separator: bytes = b"\n"
 
     def events(self, batch: Batch) -> bytes:
@@ -174,6 +189,11 @@ class _Objects(_Lines):
 
     separator = b""
 
+    def events(self, batch: Batch) -> bytes:
+        # A value that is no object may be a number, and two of them would become one.
+        bodies = [r.body if r.event is not None else r.body + b"\n" for r in batch.records]
+        return b"".join(bodies) + _object(type="position", position=str(batch.position))
+
     def beat(self) -> bytes:
         return b"\n"
 
@@ -184,6 +204,8 @@ def _object(**fields: str) -> bytes:
 
 class _Text:
     """Only what the model answers, for people and pipes."""
+
+    merges = True
 
     def events(self, batch: Batch) -> bytes:
         told = [record.event.text for record in batch.records if type(record.event) is Delta]
@@ -203,11 +225,19 @@ class _Text:
         return b""
 
 
+class _Bytes(_Text):
+    """The records of a stream that holds no events, as they are."""
+
+    def events(self, batch: Batch) -> bytes:
+        return b"".join([record.body for record in batch.records])
+
+
 class Chunked:
     """Another encoder's frames as HTTP/1.1 chunks."""
 
     def __init__(self, inner: Encoder) -> None:
         self._inner = inner
+        self.merges = inner.merges
 
     def events(self, batch: Batch) -> bytes:
         return _chunk(self._inner.events(batch))
@@ -236,3 +266,4 @@ EVENT_STREAM: Final[Encoder] = _EventStream()
 LINES: Final[Encoder] = _Lines()
 OBJECTS: Final[Encoder] = _Objects()
 TEXT: Final[Encoder] = _Text()
+BYTES: Final[Encoder] = _Bytes()

@@ -11,6 +11,7 @@
     │   ├── TooLarge            too_large           a body, frame, event or prompt over its limit
     │   └── UnsupportedType     unsupported_type    a content type that is not taken here
     ├── Forbidden               forbidden           the Origin is not allowed
+    │   └── ProducerFenced      producer_fenced     a newer epoch of the producer took over
     ├── NotFound                not_found           nothing has this address
     │   ├── StreamNotFound      stream_not_found    no stream has this name
     │   ├── GenerationNotFound  generation_not_found
@@ -18,10 +19,12 @@
     ├── Conflict                conflict            the state does not allow it
     │   ├── StreamClosed        stream_closed       a closed stream takes no more records
     │   ├── StreamBusy          stream_busy         one generation at a time for each stream
-    │   └── KeyReused           key_reused          an idempotency key with another request
+    │   ├── KeyReused           key_reused          an idempotency key with another request
+    │   └── ProducerGap         producer_gap        an earlier append of the producer is missing
     ├── Gone                    gone                the position asked for is no longer kept
     ├── LimitExceeded           limit_exceeded      a limit from the configuration is reached
     ├── Draining                draining            the hub is shutting down: come back
+    ├── StoreError              store_failed        the store cannot keep what it is given
     └── UpstreamError           upstream_error      an upstream did not do its part
         └── FramingError        upstream_malformed  its bytes are not what they should be
 
@@ -50,7 +53,10 @@ __all__ = [
     "LimitExceeded",
     "NotFound",
     "PositionError",
+    "ProducerFenced",
+    "ProducerGap",
     "RequestError",
+    "StoreError",
     "StreamBusy",
     "StreamClosed",
     "StreamNotFound",
@@ -115,6 +121,16 @@ class Forbidden(HubError):
     default_code = "forbidden"
 
 
+class ProducerFenced(Forbidden):
+    """``epoch`` is the one that has taken over."""
+
+    default_code = "producer_fenced"
+
+    def __init__(self, message: str, *, epoch: int) -> None:
+        super().__init__(message)
+        self.epoch = epoch
+
+
 class NotFound(HubError):
     default_code = "not_found"
 
@@ -147,6 +163,17 @@ class KeyReused(Conflict):
     default_code = "key_reused"
 
 
+class ProducerGap(Conflict):
+    """``expected`` is the number of the append that is missing, ``received`` the one that came."""
+
+    default_code = "producer_gap"
+
+    def __init__(self, message: str, *, expected: int, received: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.received = received
+
+
 class Gone(HubError):
     default_code = "gone"
 
@@ -157,6 +184,10 @@ class LimitExceeded(HubError):
 
 class Draining(HubError):
     default_code = "draining"
+
+
+class StoreError(HubError):
+    default_code = "store_failed"
 
 
 class UpstreamError(HubError):

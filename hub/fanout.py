@@ -9,7 +9,7 @@ any other falls behind and catches up by itself, from its place, at the speed of
 socket (see `hub.connection`).
 
     offered to a follower at place p, with the tail at its turn:
-        p < oldest             it lags: queue it for catch-up
+        p < oldest             it lags: queue it for catch-up (so if p has left memory)
         oldest ≤ p < tail      write the frame of [p, tail), p = tail
         p = tail               it has everything: nothing to do
 
@@ -36,8 +36,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hub.counts import Counts
-from hub.encoders import Batch, Encoder
-from hub.records import Record
+from hub.encoders import Encoder
 
 if TYPE_CHECKING:
     from hub.stream import Stream
@@ -71,13 +70,12 @@ class Fanout:
     __slots__ = (
         "_began",
         "_counts",
-        "_first",
+        "_end",
         "_followers",
         "_frames",
         "_left",
         "_marked",
         "_oldest",
-        "_records",
         "_slice",
         "_stream",
     )
@@ -90,12 +88,10 @@ class Fanout:
         self._marked = False
         self._left: Iterator[Follower] | None = None
         """Who has not been offered anything in the round under way."""
-        self._records: list[Record] = []
-        """Those from ``_first`` on that this round may need, whatever is trimmed meanwhile."""
-        self._first = self._began = self._oldest = stream.tail
-        """``_began`` and ``_oldest`` are the tail when this round and the one before began."""
+        self._began = self._oldest = self._end = stream.tail
+        """The tail when this round, the one before, and this slice began."""
         self._frames: dict[tuple[Encoder, int], bytes] = {}
-        """By encoder and first record; all go up to the last of ``_records``."""
+        """By encoder and first record; all go up to ``_end``."""
 
     def __len__(self) -> int:
         return len(self._followers)
@@ -130,15 +126,17 @@ class Fanout:
     def _begin(self) -> None:
         self._marked = False
         self._oldest, self._began = self._began, self._stream.tail
-        del self._records[: max(0, self._oldest - self._first)]
-        self._first = max(self._first, self._oldest)
         self._left = iter(list(self._followers))
-        self._counts.flushes += 1
+        # A round that only brings the end of the stream has no frame of its own.
+        self._counts.flushes += self._began > self._oldest
         self._go_on(self._left)
 
     def _go_on(self, left: Iterator[Follower]) -> None:
         """Serve one slice; the next comes after a turn of the loop."""
-        end = self._take()
+        end = self._stream.tail
+        if end != self._end:
+            self._frames.clear()
+            self._end = end
         encoder, place, frame = None, BEYOND, None
         served = 0
         for follower in left:
@@ -159,29 +157,13 @@ class Fanout:
         else:
             self._finish()
 
-    def _take(self) -> int:
-        """Take up what was appended since the last slice; gives the tail."""
-        stream = self._stream
-        end = self._first + len(self._records)
-        if end < stream.tail:
-            self._frames.clear()
-            if end < stream.head:
-                # A burst larger than the retention: there is no frame that would do for all.
-                self._records.clear()
-                self._first = stream.tail
-            else:
-                self._records += stream.between(end, stream.tail).records
-        return stream.tail
-
     def _frame(self, encoder: Encoder, place: int, end: int) -> bytes | None:
         """The records from a place to the tail; ``None`` for a place too old, or at the tail."""
-        if not max(self._oldest, self._first) <= place < end:
+        if not max(self._oldest, self._stream.near) <= place < end:
             return None
         frame = self._frames.get((encoder, place))
         if frame is None:
-            stream = self._stream
-            records = self._records[place - self._first :]
-            frame = encoder.events(Batch(stream.name, records, stream.position))
+            frame = encoder.events(self._stream.between(place, end))
             self._frames[encoder, place] = frame
         return frame
 
@@ -199,6 +181,5 @@ class Fanout:
 
     def _rest(self) -> None:
         """Everybody has everything, or is on its own way there."""
-        self._records.clear()
         self._frames.clear()
-        self._first = self._began = self._stream.tail
+        self._began = self._stream.tail

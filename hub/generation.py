@@ -18,7 +18,7 @@ that would let a second one through.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
@@ -98,6 +98,22 @@ class Generation:
         self.usage: Usage | None = None
         """What the upstream itself has said so far."""
         self._deltas = 0
+
+    @classmethod
+    def told(
+        cls, name: str, stream: str, position: Position, events: Iterable[Event]
+    ) -> Generation:
+        """A generation of an earlier process, from its events; without its terminal, unended."""
+        told = cls(stream, "", None)
+        told.id, told.position = name, position
+        for event in events:
+            if isinstance(event, Started):
+                told.upstream, told.model = event.upstream or "", event.model
+                told.started_at = event.at or told.started_at
+            told.state = _TABLE[told.state].get(type(event), told.state)
+            if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+                told.terminal = event
+        return told
 
     @property
     def ended(self) -> bool:

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable, Mapping
+import logging
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 from hub.connection import Connection
 from hub.counts import Counts
-from hub.errors import Conflict, Draining, LimitExceeded, RequestError, TooLarge
-from hub.events import Event, Message, Other, encode
+from hub.errors import (
+    Conflict,
+    Draining,
+    LimitExceeded,
+    RequestError,
+    StoreError,
+    StreamBusy,
+    TooLarge,
+)
+from hub.events import Event, Other, encode
 from hub.generation import Generation
+from hub.meta import Meta
 from hub.pipeline import Pipeline
+from hub.producers import Stamp
 from hub.records import Position, Record
 from hub.runs import Ask, RunLimits, Runs
 from hub.stores import Store
-from hub.stream import From, Retention, Stream
+from hub.stream import Body, From, Retention, Stream
 from hub.streams import StreamLimits, Streams
 from hub.upstream import Upstream
 
 __all__ = ["Hub", "HubLimits", "parse_from"]
+
+log = logging.getLogger("hub")
 
 T = TypeVar("T")
 
@@ -35,6 +48,7 @@ class HubLimits:
     connections: int = 10_000
     event_bytes: int = 256 * 1024
     slice_size: int = 250
+    deliver: Literal["at_once", "committed"] = "at_once"
     look_seconds: float = 1.0
     """How often each connection and stream is looked after."""
     retention: Retention = field(default_factory=Retention)
@@ -79,15 +93,21 @@ class Hub:
             limits=limits.streams,
             slice_size=limits.slice_size,
             counts=self.counts,
+            deliver=limits.deliver,
         )
         self._runs = Runs(
-            self._streams, upstreams, default_upstream, limits=limits.runs, counts=self.counts
+            self._streams,
+            store,
+            upstreams,
+            default_upstream,
+            limits=limits.runs,
+            counts=self.counts,
         )
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Make the store ready and begin to look after streams and connections."""
-        await self._store.start()
+        await self._runs.interrupted(await self._store.start())
         self._watch = asyncio.create_task(self._look_after())
 
     async def drain(self, grace: float) -> None:
@@ -111,7 +131,6 @@ class Hub:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.wait([self._watch])
-        await self._store.synced()
         await self._store.stop()
 
     # Streams
@@ -121,43 +140,127 @@ class Hub:
         return await self._streams.open(name)
 
     async def create(self, name: str) -> Stream:
-        """The stream of a name, begun if there is none; see `hub.streams.Streams.create`."""
-        return await self._streams.create(name)
+        """The JSON stream of a name, begun if there is none; see `hub.streams.Streams.create`."""
+        stream, _ = await self._streams.create(name)
+        return stream
+
+    async def make(self, name: str, meta: Meta) -> tuple[Stream, bool]:
+        """A stream of any type, and whether it is new; see `hub.streams.Streams.create`."""
+        return await self._streams.create(name, meta)
+
+    async def fork(
+        self,
+        name: str,
+        source: str,
+        position: Position | None = None,
+        *,
+        meta: Meta | None = None,
+        further: int = 0,
+    ) -> tuple[Stream, bool]:
+        """A stream with another's past up to a position, and whether it is new.
+
+        This is what "edit this message" and "regenerate" are: a fork at the position of the
+        message, in which the conversation goes on differently. See `hub.streams.Streams.fork`.
+        """
+        return await self._streams.fork(name, source, position, meta, further=further)
+
+    async def delete(self, name: str) -> None:
+        """Remove a stream, and cancel what is generated in it; see `hub.streams.Streams.delete`."""
+        await self._runs.leave(await self._streams.open(name))
+        await self._streams.delete(name)
+
+    async def committed(self) -> None:
+        """Wait until everything written so far is as safe as the store makes it.
+
+        Raises:
+            StoreError: the store cannot say so.
+        """
+        await self._store.synced()
+
+    def touch(self, stream: Stream) -> None:
+        """Somebody uses the stream; see `hub.streams.Streams.touch`."""
+        self._streams.touch(stream)
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be kept just now, if so."""
+        return self._store.trouble
 
     def append(self, stream: Stream, event: Event) -> Record:
         """Write somebody's event.
 
         Raises:
-            Conflict: it would speak for a generation of this hub.
+            RequestError, Conflict: as `check_authors`.
+            Conflict: ``not_json``: the stream holds no events.
             StreamClosed: the stream takes no more records.
             TooLarge: the event is over its limit.
+            StoreError: nothing can be kept just now.
         """
-        return stream.append_body(self._body(event), event)
+        body = self._body(event)
+        stream.expect_events()
+        self.write(stream, [(body, event)])
+        return Record(stream.end - 1, body, event)
 
-    async def append_to(self, name: str, event: Event) -> Stream:
+    async def append_to(self, name: str, event: Event) -> tuple[Stream, Position]:
         """Write somebody's event into the stream of a name, begun if there is none.
 
-        Raises what `create` and `append` do; a stream is only begun for an event that can
-        be written.
+        Gives the stream and the position after the event. Raises what `create` and `append`
+        do; a stream is only begun for an event that can be written.
         """
         body = self._body(event)
         stream = await self.create(name)
-        stream.append_body(body, event)
-        return stream
+        stream.expect_events()
+        self.write(stream, [(body, event)])
+        return stream, stream.end_position()
 
     def _body(self, event: Event) -> bytes:
-        if isinstance(event, Other) and event.object.get("type") in CONTROL:
-            raise RequestError(
-                f'only the hub says "{event.object["type"]}" in a stream', code="bad_event"
-            )
-        if not isinstance(event, Message | Other) and self._runs.owns(event.generation):
-            raise Conflict(
-                "only the hub writes the events of its generations", code="generation_owned"
-            )
+        self.check_authors([(b"", event)])
         body = encode(event)
         if len(body) > self._limits.event_bytes:
             raise TooLarge(f"an event has at most {self._limits.event_bytes} bytes")
         return body
+
+    def check_authors(self, bodies: Iterable[Body]) -> None:
+        """Refuse records that would speak for this hub, or for a generation of it.
+
+        Raises:
+            RequestError: ``bad_event``: it looks like what the hub says between events.
+            Conflict: ``generation_owned``.
+        """
+        for _, event in bodies:
+            said = event.object.get("type") if isinstance(event, Other) else None
+            if isinstance(said, str) and said in CONTROL:
+                raise RequestError(f'only the hub says "{said}" in a stream', code="bad_event")
+            named = getattr(event, "generation", None)
+            if named is not None and self._runs.owns(named):
+                raise Conflict(
+                    "only the hub writes the events of its generations", code="generation_owned"
+                )
+
+    def write(
+        self,
+        stream: Stream,
+        bodies: Sequence[Body],
+        *,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        close: bool = False,
+    ) -> None:
+        """Write somebody's records, all or nothing; see `hub.stream.Stream.write`.
+
+        Raises:
+            RequestError, Conflict: as `check_authors`.
+            StreamBusy: it would close a stream in which something is generated.
+            StreamClosed: the stream takes no more records.
+            StoreError: nothing can be kept just now.
+        """
+        self.check_authors(bodies)
+        if close and stream.writing:
+            raise StreamBusy(
+                f'a generation runs in "{stream.name}": cancel it, or wait for its end'
+            )
+        stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
+        self._streams.touch(stream)
 
     @property
     def streams(self) -> int:
@@ -232,7 +335,10 @@ class Hub:
                 connection.look_after(loop.time())
                 if served % self._limits.slice_size == 0:
                     await asyncio.sleep(0)
-            self._streams.sweep(loop.time())
+            try:
+                await self._streams.sweep(loop.time())
+            except StoreError as error:
+                log.error("streams were not looked after: %s", error)
 
 
 async def _part(connection: Connection, within: float) -> None:

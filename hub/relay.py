@@ -96,6 +96,7 @@ class _Reading:
                 async for event in events:
                     if isinstance(event, TERMINALS):
                         return event
+                    await stream.space()
                     stream.append(generation.apply(event))
         finally:
             generation.usage = dialect.usage

@@ -32,12 +32,13 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 def endless(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-    """A response that goes on: in chunks, or before HTTP/1.1 until the connection closes."""
+    """A response that goes on: in chunks, or before HTTP/1.1 until the connection closes.
+
+    The closing is seen to where the routes are added, for every response that was streamed.
+    """
     response = web.StreamResponse(headers=headers)
     if request.version >= HttpVersion11:
         response.enable_chunked_encoding()
-    else:
-        response.force_close()
     return response
 
 

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -25,12 +25,13 @@ import orjson
 from hub.conversation import history
 from hub.counts import Counts
 from hub.errors import (
-    Conflict,
     Draining,
     GenerationNotFound,
+    Gone,
     HubError,
-    KeyReused,
+    InvalidName,
     LimitExceeded,
+    NotFound,
     RequestError,
     StreamBusy,
     TooLarge,
@@ -39,27 +40,32 @@ from hub.errors import (
 from hub.events import (
     NOTHING,
     Cancelled,
+    Delta,
     Failed,
     Interrupted,
     Message,
     Started,
     Terminal,
+    Usage,
     now,
 )
 from hub.generation import Generation
+from hub.keys import Keys
 from hub.prompt import Prompt
 from hub.relay import relay
+from hub.stores import Began, Ended, Keyed, Store
 from hub.stream import Stream
 from hub.streams import Streams
 from hub.upstream import Upstream
 
 __all__ = ["Ask", "RunLimits", "Runs"]
 
+Messages = tuple[Mapping[str, Any], ...]
+
 log = logging.getLogger("hub.runs")
 
-KEY_LENGTH: Final = 255
 MODEL_LENGTH: Final = 200
-"""Characters; both are kept as long as the generation is remembered."""
+"""Characters; it is kept as long as the generation is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +135,7 @@ class Runs:
     def __init__(
         self,
         streams: Streams,
+        store: Store,
         upstreams: Mapping[str, Upstream],
         default_upstream: str,
         *,
@@ -136,13 +143,14 @@ class Runs:
         counts: Counts,
     ) -> None:
         self._streams = streams
+        self._store = store
         self._upstreams = upstreams
         self._default = default_upstream
         self._limits = limits
         self._counts = counts
         self._active: dict[str, _Run] = {}
         self._ended: OrderedDict[str, Generation] = OrderedDict()
-        self._keys: OrderedDict[str, tuple[bytes, asyncio.Future[Generation]]] = OrderedDict()
+        self._keys = Keys(store, limits.keys)
         self._draining = False
 
     @property
@@ -191,55 +199,72 @@ class Runs:
             StreamClosed: the stream takes no more records.
             LimitExceeded: as many generations run as may.
             Draining: the hub is shutting down.
+            StoreError: nothing can be kept just now.
+            Gone: what the key began before a restart is no longer kept.
         """
         if ask.key is None:
-            return await self._start(ask)
-        if not 0 < len(ask.key) <= KEY_LENGTH:
-            raise RequestError(
-                f"an idempotency key has 1 to {KEY_LENGTH} characters", code="bad_key"
-            )
-        fingerprint = ask.fingerprint()
-        known = self._keys.get(ask.key)
-        if known is not None:
-            if known[0] != fingerprint:
-                raise KeyReused("this idempotency key was used for another request: take a new one")
-            return await asyncio.shield(known[1])
-        begun: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
-        self._keys[ask.key] = (fingerprint, begun)
-        try:
             generation = await self._start(ask)
-        except BaseException as error:
-            # Nothing was begun, so the key may be tried again; whoever waits learns the same.
-            self._keys.pop(ask.key, None)
-            begun.set_exception(error if isinstance(error, HubError) else Conflict("try again"))
-            begun.exception()
-            raise
-        begun.set_result(generation)
-        while len(self._keys) > self._limits.keys:
-            self._keys.popitem(last=False)
+        else:
+            generation = await self._keys.once(
+                ask.key, ask.fingerprint(), partial(self._start, ask), self._recall
+            )
+        # Even if this fails: it has begun, and whoever asks again with the key is given it.
+        await self._store.synced()
+        return generation
+
+    async def _recall(self, kept: Keyed) -> Generation:
+        """The generation that a key was used for before the hub was last started."""
+        try:
+            return self.find(kept.generation)
+        except GenerationNotFound:
+            stream = await self._streams.open(kept.stream)
+        # Its end may have been written at the start, and is shown once it is committed.
+        await self._store.synced()
+        own = [
+            event
+            async for event in stream.events(kept.position.offset)
+            if getattr(event, "generation", None) == kept.generation
+        ]
+        generation = Generation.told(kept.generation, stream.name, kept.position, own)
+        if not generation.ended:
+            raise Gone("the generation that this key began is no longer kept", code="trimmed")
         return generation
 
     async def _start(self, ask: Ask) -> Generation:
         upstream = self._admit(ask)
         generation = Generation("", upstream.name, ask.model or upstream.model)
         name = generation.id if ask.stream is None else ask.stream
-        stream = await self._streams.create(name)
-        # Nothing waits from here on, so nothing can come in between.
-        self._admit(ask)
-        if stream.writing:
-            raise StreamBusy(
-                f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
-            )
+        stream, _ = await self._streams.create(name)
+        _reserve(stream)
+        try:
+            if stream.end > stream.tail:
+                await stream.committed()  # what was said is all that was written, shown or not
+            past = () if ask.prompt is None else history([e async for e in stream.events()])
+            # Nothing waits from here to the end of `_begin`, so nothing can come in between.
+            self._admit(ask)
+            self._begin(ask, past, upstream, _Run(generation, stream, one_off=ask.stream is None))
+        except BaseException:
+            stream.writing = False
+            raise
+        return generation
+
+    def _begin(self, ask: Ask, past: Messages, upstream: Upstream, run: _Run) -> None:
+        generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        generation.position = stream.position
-        prompt = self._prompt(ask, stream)
-        run = _Run(generation, stream, one_off=ask.stream is None)
+        generation.position = stream.end_position()
+        if ask.prompt is not None:
+            stream.append(Message("user", ask.prompt, ask.author, now()))
+            past = (*past, {"role": "user", "content": ask.prompt})
+        prompt = Prompt(ask.messages or past, ask.model, ask.options)
         stream.append(generation.apply(Started()))
-        stream.writing = True
+        self._store.note(Began(stream.name, generation.id))
+        if ask.key is not None:
+            self._store.note(
+                Keyed(ask.key, ask.fingerprint(), generation.id, stream.name, generation.position)
+            )
         self._active[generation.id] = run
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
         run.task.add_done_callback(partial(self._settle, run))
-        return generation
 
     def _admit(self, ask: Ask) -> Upstream:
         if (ask.prompt is None) == (ask.messages is None):
@@ -252,15 +277,10 @@ class Runs:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
         if self._draining:
             raise Draining("the hub is shutting down: try again in a moment")
+        self._store.admit()
         if len(self._active) >= self._limits.generations:
             raise LimitExceeded("as many generations run as may: try again later")
         return self.upstream(ask.upstream)
-
-    def _prompt(self, ask: Ask, stream: Stream) -> Prompt:
-        if ask.messages is not None:
-            return Prompt(ask.messages, ask.model, ask.options)
-        stream.append(Message("user", ask.prompt or "", ask.author, now()))
-        return Prompt(history(stream.events()), ask.model, ask.options)
 
     async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
         try:
@@ -280,8 +300,10 @@ class Runs:
         del self._active[generation.id]
         run.stream.writing = False
         terminal = generation.apply(_ending(run, task))
-        if not run.stream.closed:
-            run.stream.append(terminal)
+        if not run.stream.sealed:
+            # A reader who has seen the end does not come back to hear of another.
+            run.stream.append(terminal, safe=True)
+        self._store.note(Ended(generation.id))
         if run.one_off:
             run.stream.close()
         self._counts.generations[generation.state.value] += 1
@@ -301,17 +323,43 @@ class Runs:
             run.task.cancel()
         return await self.wait(generation)
 
+    async def leave(self, stream: Stream) -> None:
+        """Stop what runs in a stream."""
+        for run in [run for run in self._active.values() if run.stream is stream]:
+            await self.cancel(run.generation.id)
+
     async def wait(self, generation: str) -> Generation:
-        """Wait for a generation's end; the caller's own end does not touch it.
+        """Wait for a generation's end, and until it is kept and shown.
+
+        The caller's own end does not touch it.
 
         Raises:
             GenerationNotFound: there is none.
+            StoreError: its end is not known to be kept.
         """
         found = self.find(generation)
         run = self._active.get(generation)
         if run is not None and run.task is not None:
             await asyncio.wait([run.task])
+        # The end was written by `_settle`, now or a moment ago: readers see it once it is kept.
+        await self._store.synced()
         return found
+
+    async def interrupted(self, left: Iterable[tuple[str, str]]) -> None:
+        """End what ran when the process before this one died: pairs (stream, generation)."""
+        for name, generation in left:
+            try:
+                stream = await self._streams.open(name)
+                if not stream.sealed:
+                    deltas = [e async for e in stream.events() if isinstance(e, Delta)]
+                    said = sum(delta.generation == generation for delta in deltas)
+                    used = Usage(completion_tokens=said, estimated=True)
+                    stream.append(Interrupted(generation, used, now()), safe=True)
+                if name == generation:
+                    stream.close()
+            except (NotFound, Gone, InvalidName):
+                log.info("the stream of generation %s is gone", generation)
+            self._store.note(Ended(generation))
 
     async def close(self, grace: float) -> None:
         """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""
@@ -323,6 +371,15 @@ class Runs:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
+
+
+def _reserve(stream: Stream) -> None:
+    stream.expect_events()
+    if stream.writing:
+        raise StreamBusy(
+            f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
+        )
+    stream.writing = True
 
 
 def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:

@@ -27,6 +27,7 @@ from hub.errors import (
     LimitExceeded,
     NotFound,
     RequestError,
+    StoreError,
     TooLarge,
     UnsupportedType,
     UpstreamError,
@@ -64,6 +65,7 @@ _CODES: Final[Mapping[str, int]] = {
     "draining": 503,
     "generation_too_long": 504,
     "internal": 500,
+    "store_full": 507,
 }
 
 _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (
@@ -76,6 +78,7 @@ _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (
     (Gone, 410),
     (LimitExceeded, 429),
     (Draining, 503),
+    (StoreError, 503),
     (UpstreamError, 502),
 )
 

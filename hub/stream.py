@@ -1,258 +1,258 @@
 """A stream: a named, ordered, append-only sequence of records that closes at most once.
 
-Position = epoch + offset. Offsets never start again, so a tail only grows; the epoch tells
-which life of the stream wrote the record at an offset. When a process dies, records that a
-reader saw but the store had not yet taken are gone, and the next life writes others at
-those offsets. Recovery therefore raises the epoch and notes where it begins, and a reader
-whose position lies beyond that beginning is told to go back to it (`Reset`). Any other
-reader just goes on: up to there both lives are the same.
+Reading is `hub.history`; this is writing and following. Used from one event loop. Writing
+never waits: subscribers are served by a flush at the end of the loop's tick (see
+`hub.fanout`), the store writes behind. What must be safe before it is answered is followed
+by `committed`.
 
-Old records are trimmed when the stream holds more than its `Retention`; a reader who asks
-for one of them is reset to the oldest kept. There is no silent hole.
+With ``deliver="committed"`` a record is shown only when the store has it: writers write at
+`end`, readers read to `tail`, and a commit moves the tail.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from functools import partial
+from typing import Literal
 
 from hub.counts import Counts
-from hub.encoders import Batch
+from hub.encoders import Encoder
 from hub.errors import StreamClosed
 from hub.events import Event, encode
 from hub.fanout import Fanout, Follower
+from hub.history import From, History, Place, Reset
+from hub.meta import JSON, Meta
+from hub.producers import Producers, Stamp
 from hub.records import Position, Record
-from hub.stores import Appended, Closed, Store, Trimmed
+from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
 from hub.stores.memory import MemoryStore
 
-__all__ = ["JSON", "From", "Place", "Reset", "Retention", "Stream"]
+__all__ = ["JSON", "Body", "From", "Place", "Reset", "Retention", "Stream"]
 
-JSON: Final = "application/json"
-
-From = Position | Literal["start", "now"]
-
-_GONE: Final = Record(-1, b"", None)
-"""Stands where a trimmed record stood, so that the record itself takes no memory."""
+Body = tuple[bytes, Event | None]
+"""An encoded record, and the event that it decodes to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of its past a stream keeps: bytes of record bodies, and records."""
+    """How much of its past a stream keeps: bytes of record bodies, and records.
+
+    ``warm_bytes`` of it stay in memory where a store has the rest.
+    """
 
     max_bytes: int = 16 * 1024 * 1024
     max_records: int = 100_000
+    warm_bytes: int = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """A reader cannot go on from where it was; ``reason`` is ``trimmed`` or ``unwritten``."""
-
-    position: Position
-    reason: Literal["trimmed", "unwritten"]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a reader starts to read, and the reset it must be told of first, if any."""
-
-    offset: int
-    reset: Reset | None = None
-
-
-class Stream:
-    """Records in memory, and the fan-out of those that come.
-
-    Used from one event loop. `append` and `close` never wait: subscribers are served by a
-    flush at the end of the loop's tick (see `hub.fanout`).
-    """
+class Stream(History):
+    """A history that can be written and followed."""
 
     __slots__ = (
+        "__weakref__",
+        "_cooling",
         "_counts",
-        "_epochs",
-        "_kept",
-        "_records",
+        "_deferred",
+        "_held",
+        "_raised",
         "_retention",
-        "_skip",
-        "_store",
-        "closed",
-        "content_type",
+        "closed_by",
+        "end",
+        "expires",
         "fanout",
-        "head",
-        "name",
-        "tail",
+        "forks",
+        "frames",
+        "hidden",
+        "producers",
+        "sealed",
+        "sequence",
         "writing",
     )
 
     def __init__(
         self,
         name: str,
+        saved: Saved | None = None,
         *,
         store: Store | None = None,
         retention: Retention | None = None,
         counts: Counts | None = None,
         slice_size: int = 250,
-        content_type: str = JSON,
-        epochs: Sequence[tuple[int, int]] = ((0, 0),),
-        records: Sequence[Record] = (),
-        closed: bool = False,
+        deliver: Literal["at_once", "committed"] = "at_once",
+        epoch: int = 0,
     ) -> None:
-        """Make a stream, or take one up again with the records that were kept.
-
-        ``epochs`` are pairs (epoch, its first offset), rising.
-        """
-        self.name = name
-        self.content_type = content_type
-        self.closed = closed
+        """Take up a stream as it was kept, or make a new one, in a life of the store."""
+        saved = saved or Saved(Meta(), ((epoch, 0),))
+        super().__init__(name, saved, store or MemoryStore())
+        self.end = self.tail
+        """The offset of the next record to be written."""
+        self.sealed = saved.closed
+        """Nothing may be written any more."""
         self.writing = False
         """A generation writes here: one at a time."""
-        self.head = records[0].offset if records else epochs[-1][1]
-        self.tail = self.head + len(records)
-        self._epochs = list(epochs)
-        self._records = list(records)
-        # Places of trimmed records at the front of the list, dropped in bulk: a trim costs O(1).
-        self._skip = 0
-        self._kept = sum(len(record.body) for record in records)
-        self._store = store or MemoryStore()
+        self.producers = Producers(dict(saved.producers))
+        self.sequence = saved.sequence
+        self.closed_by = saved.closed_by
+        self.expires = saved.expires
+        """When it expires, in seconds since 1970."""
+        self.hidden = saved.hidden
+        """Deleted, and kept for its forks."""
+        self.forks = saved.forks
+        self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
+        """Catch-up frames that several readers share, for a moment."""
+        self._deferred = deliver == "committed"
+        self._held = 0
+        """What was written and is shown once it is committed."""
+        self._cooling = False
         self._retention = retention or Retention()
         self._counts = counts if counts is not None else Counts()
+        self._raised = epoch <= self.epoch
+        if not self._raised:
+            self._epochs.append((epoch, self.tail))
         self.fanout = Fanout(self, self._counts, slice_size)
 
     @property
-    def size(self) -> int:
-        """Bytes of the record bodies that are kept."""
-        return self._kept
-
-    @property
-    def epoch(self) -> int:
-        """The present life."""
-        return self._epochs[-1][0]
-
-    @property
-    def position(self) -> Position:
-        """The position of the tail: the next record to be written."""
-        return Position(self.epoch, self.tail)
+    def content_type(self) -> str:
+        """What its records are."""
+        return self.meta.content_type
 
     @property
     def in_use(self) -> bool:
         """Somebody is subscribed, or a generation writes here."""
         return self.writing or len(self.fanout) > 0
 
-    @property
-    def last(self) -> Record | None:
-        """The newest record that is kept."""
-        return self._records[-1] if self.tail > self.head else None
-
     # Writing
 
-    def append(self, event: Event) -> Record:
-        """Write an event at the tail.
+    def append(self, event: Event, *, safe: bool = False) -> Record:
+        """Write an event at the end; ``safe`` shows it to readers only once it is committed.
 
         Raises:
             StreamClosed: nothing may be written any more.
         """
-        return self.append_body(encode(event), event)
+        return self.append_body(encode(event), event, safe=safe)
 
-    def append_body(self, body: bytes, event: Event | None) -> Record:
+    def append_body(self, body: bytes, event: Event | None, *, safe: bool = False) -> Record:
         """Write a record that is already encoded; ``event`` is what its body decodes to."""
-        if self.closed:
+        if self.sealed:
             raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
-        record = Record(self.tail, body, event)
-        self._records.append(record)
-        self.tail += 1
-        self._kept += len(body)
-        self._counts.records += 1
+        if not self._raised:
+            self._raised = True
+            self._store.note(Raised(self.name, *self._epochs[-1]))
+        record = Record(self.end, body, event)
         self._store.note(Appended(self.name, record))
-        retention = self._retention
-        if self._kept > retention.max_bytes or self.tail - self.head > retention.max_records:
-            self._trim_to(retention.max_bytes)
-        self.fanout.mark()
+        self._records.append(record)
+        self.end += 1
+        self.size += len(body)
+        self._counts.records += 1
+        self._show(safe=safe)
         return record
 
-    def close(self) -> None:
-        """Let nothing more be written; readers at the tail are told. Closing again is nothing."""
-        if not self.closed:
-            self.closed = True
-            self._store.note(Closed(self.name))
-            self.fanout.mark()
+    def write(
+        self,
+        bodies: Sequence[Body],
+        *,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        close: bool = False,
+    ) -> None:
+        """Write records, what their producer has reached, and the close: all or nothing.
 
-    def trim(self, offset: int) -> None:
-        """Forget the records before ``offset``."""
-        drop = min(offset, self.tail) - self.head
-        for place in range(self._skip, self._skip + max(drop, 0)):
-            self._kept -= len(self._records[place].body)
-            self._records[place] = _GONE
-        if drop > 0:
-            self.head += drop
-            self._skip += drop
-            self._store.note(Trimmed(self.name, self.head))
-            if self._skip * 2 >= len(self._records):
-                del self._records[: self._skip]
-                self._skip = 0
+        Raises:
+            StreamClosed: nothing may be written any more.
+            StoreError: nothing can be kept just now.
+        """
+        if self.sealed:
+            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+        self._store.admit()
+        for body, event in bodies:
+            self.append_body(body, event)
+        if stamp is not None:
+            self.producers.accept(stamp)
+            self._store.note(Accepted(self.name, stamp))
+        if sequence is not None:
+            self.sequence = sequence
+            self._store.note(Sequenced(self.name, sequence))
+        if close:
+            self.close(stamp)
+
+    def close(self, stamp: Stamp | None = None) -> None:
+        """Let nothing more be written. Closing again is nothing.
+
+        Readers at the tail are told once it is committed: they do not come back to hear that
+        it was not.
+        """
+        if not self.sealed:
+            self.sealed = True
+            self.closed_by = stamp
+            self._store.note(Closed(self.name, stamp))
+            self._show(safe=True)
+
+    async def space(self) -> None:
+        """Wait until the store takes more; for whoever can make a source wait."""
+        await self._store.space()
+
+    async def committed(self) -> None:
+        """Wait until everything written so far is as safe as the store makes it.
+
+        Raises:
+            StoreError: the store cannot say so.
+        """
+        await self._store.synced()
+
+    def _show(self, *, safe: bool) -> None:
+        """Let readers see what was written: now, or once it and all before it is committed."""
+        if safe or self._held or self._deferred:
+            self._held += 1
+            self._store.after(partial(self._show_held, self.end, closed=self.sealed))
+        else:
+            self._reveal(self.end, closed=self.sealed)
+
+    def _show_held(self, end: int, *, closed: bool) -> None:
+        self._held -= 1
+        self._reveal(end, closed=closed)
+
+    def _reveal(self, end: int, *, closed: bool) -> None:
+        self.tail = end
+        self.closed = closed
+        self._retain()
+        self.fanout.mark()
+
+    # Keeping
 
     def shrink(self, size: int) -> None:
-        """Forget the oldest records until the rest has ``size`` bytes; the newest stays."""
-        self._trim_to(size)
+        """Have about ``size`` bytes in memory; the newest record stays."""
+        self._give_up(self._fitting(size, self._retention.max_records))
 
-    def _trim_to(self, max_bytes: int) -> None:
-        """Drop the oldest until the stream fits; the newest record always stays."""
-        over_bytes = self._kept - max_bytes
-        head = max(self.head, self.tail - self._retention.max_records)
-        freed = sum(len(record.body) for record in self._slice(self.head, head))
-        while freed < over_bytes and head < self.tail - 1:
-            freed += len(self._records[self._skip + head - self.head].body)
-            head += 1
-        self.trim(head)
+    def _retain(self) -> None:
+        kept = self._retention
+        if self._store.durable:
+            if self.tail - self.head > kept.max_records:
+                self._forget(self.tail - kept.max_records)
+            if self.size > kept.warm_bytes * 2 and not self._cooling:
+                self.shrink(kept.warm_bytes)
+        elif self.size > kept.max_bytes or self.tail - self.head > kept.max_records:
+            self._give_up(self._fitting(kept.max_bytes, kept.max_records))
 
-    # Reading
+    def _give_up(self, offset: int) -> None:
+        """Let go of records in memory: for good, unless the store has them."""
+        if self._store.durable:
+            if offset > self.warm and not self._cooling:
+                self._cooling = True
+                self._store.after(partial(self._cooled, offset))
+        else:
+            self._forget(offset)
 
-    def place(self, start: From) -> Place:
-        """Where reading from a position, the ``"start"`` or ``"now"`` begins."""
-        if start == "start":
-            return Place(self.head)
-        if start == "now":
-            return Place(self.tail)
-        lost = self._unwritten_after(start)
-        if lost is not None:
-            return Place(max(lost, self.head), self._reset(max(lost, self.head), "unwritten"))
-        if start.offset < self.head:
-            return Place(self.head, self._reset(self.head, "trimmed"))
-        return Place(start.offset)
+    def _cooled(self, offset: int) -> None:
+        self._cooling = False
+        self.cool(offset)
+        # More may have been written since than that made space for.
+        self._retain()
 
-    def trimmed(self) -> Reset:
-        """What a reader is told whose place has been trimmed away."""
-        return self._reset(self.head, "trimmed")
-
-    def read(self, offset: int, limit: int) -> Batch:
-        """The records from ``offset``, until they have ``limit`` bytes; at least one if there is.
-
-        ``offset`` lies between head and tail. A batch never goes across the start of an epoch.
-        """
-        row = bisect_right(self._epochs, offset, key=_first_offset) - 1
-        end = self._epochs[row + 1][1] if row + 1 < len(self._epochs) else self.tail
-        size = 0
-        records: list[Record] = []
-        for record in self._walk(offset, end):
-            if records and size + len(record.body) > limit:
-                break
-            records.append(record)
-            size += len(record.body)
-        return Batch(self.name, records, Position(self._epochs[row][0], offset + len(records)))
-
-    def events(self) -> Iterator[Event]:
-        """The events of all records that are kept."""
-        held = self._slice(self.head, self.tail)
-        return (record.event for record in held if record.event is not None)
-
-    def between(self, start: int, end: int) -> Batch:
-        """The newest records, from ``start`` up to ``end``, all of the present epoch."""
-        return Batch(self.name, self._slice(start, end), Position(self.epoch, end))
-
-    def position_at(self, offset: int) -> Position:
-        """The position of an offset between head and tail."""
-        row = bisect_right(self._epochs, offset, key=_first_offset) - 1
-        return Position(self._epochs[row][0], offset)
+    def _forget(self, offset: int) -> None:
+        if offset > self.head:
+            self.trim(offset)
+            self._store.note(Trimmed(self.name, self.head))
 
     # Following
 
@@ -264,29 +264,12 @@ class Stream:
         """Serve it no more; it may have been dropped already."""
         self.fanout.remove(follower)
 
-    def _unwritten_after(self, position: Position) -> int | None:
-        """Where a reader at ``position`` must go back to, if it saw what no longer is."""
-        if position > self.position:
-            # Written by no life that we know of: nothing tells where its past left ours.
-            return self.head
-        begins = self._start_after(position.epoch)
-        return begins if begins is not None and position.offset > begins else None
+    def forked(self, offset: int, epoch: int) -> tuple[tuple[int, int], ...]:
+        """The lives of a fork at an offset: those of this stream up to there, and its own."""
+        mine = [life for life in self._epochs if life[1] <= offset]
+        own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
+        return tuple(mine + own) or ((epoch, offset),)
 
-    def _start_after(self, epoch: int) -> int | None:
-        """The first offset of the first life after ``epoch``."""
-        return next((first for later, first in self._epochs if later > epoch), None)
-
-    def _reset(self, offset: int, reason: Literal["trimmed", "unwritten"]) -> Reset:
-        return Reset(self.position_at(offset), reason)
-
-    def _slice(self, start: int, end: int) -> list[Record]:
-        shift = self._skip - self.head
-        return self._records[start + shift : end + shift]
-
-    def _walk(self, start: int, end: int) -> Sequence[Record]:
-        # A batch has bytes, so it never needs more than this many records at a time.
-        return self._slice(start, min(end, start + 4096))
-
-
-def _first_offset(epoch: tuple[int, int]) -> int:
-    return epoch[1]
+    def end_position(self) -> Position:
+        """The position after what has been written, shown or not."""
+        return Position(self.epoch, self.end)

@@ -1,54 +1,75 @@
-"""The streams there are: opened by name, bounded in number and memory, forgotten in time."""
+"""The streams there are: opened by name, bounded in number and memory, forgotten in time.
+
+A stream is in memory while somebody uses it and for a while after. Where the store is
+durable it then leaves memory and stays in the store; a hundred thousand idle streams are
+rows in a file. Where the store keeps nothing, leaving memory is the end of it.
+
+A fork shares its source's records up to where it forked. A source that is deleted while it
+has forks is hidden: nobody reaches it by its name, which stays taken, and it goes with the
+last of its forks.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import re
-from dataclasses import dataclass
-from typing import Final
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+from weakref import WeakValueDictionary
 
 from hub.counts import Counts
-from hub.errors import InvalidName, LimitExceeded, StreamNotFound
-from hub.stores import Created, Removed, Saved, Store
-from hub.stream import JSON, Retention, Stream
+from hub.errors import Conflict, Gone, LimitExceeded, StoreError, StreamNotFound
+from hub.forks import Beginning, beginning, inherited, is_fork
+from hub.meta import Fork, Meta
+from hub.names import check_name
+from hub.records import Position
+from hub.stores import Created, Hidden, Removed, Saved, Store, Touched
+from hub.stream import Retention, Stream
 
-__all__ = ["StreamLimits", "Streams"]
+__all__ = ["StreamLimits", "Streams", "check_name"]
 
-# One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that
-# need no escape in a path; no empty segment, and none that begins with a dot.
-_NAME: Final = re.compile(
-    r"[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*(?:/[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*)*"
-)
-RESERVED: Final = "__ds"
-"""The prefix of the Durable Streams Protocol's own addresses."""
+EXPIRE_SECONDS: Final = 10.0
+"""How often the store is asked for streams that nobody opened and whose time has come."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """Bounds on all streams together; times in seconds, sizes in bytes."""
+    """Bounds on all streams together; times in seconds, sizes in bytes.
+
+    ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
+    say how long a stream lives on that nobody uses; ``None`` is for ever.
+    """
 
     streams: int = 10_000
     total_bytes: int = 512 * 1024 * 1024
     name_length: int = 200
-    keep_closed: float = 3600.0
-    keep_idle: float = 86400.0
+    keep_closed: float | None = 3600.0
+    keep_idle: float | None = 86400.0
+    keep_warm: float = 60.0
+    """How long an unused stream stays in memory that the store has too."""
 
 
 class _Kept:
     """A stream, and since when nothing has happened to it."""
 
-    __slots__ = ("since", "stream", "tail")
+    __slots__ = ("found", "since", "stream", "tail")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.tail = stream.tail
         self.since = math.inf  # until it is looked at for the first time
+        self.found = 0
+        """How often somebody has asked for it."""
 
     def look(self, now: float) -> None:
         if self.stream.tail != self.tail or self.stream.in_use or self.since > now:
             self.tail = self.stream.tail
             self.since = now
+        self.stream.frames.clear()
+        self.stream.reads.clear()
 
 
 class Streams:
@@ -62,21 +83,31 @@ class Streams:
         limits: StreamLimits,
         slice_size: int,
         counts: Counts,
+        deliver: Literal["at_once", "committed"] = "at_once",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._retention = retention
         self._limits = limits
         self._slice_size = slice_size
         self._counts = counts
+        self._deliver = deliver
+        self._clock = clock
         self._kept: dict[str, _Kept] = {}
+        # One that has left memory while somebody still held it: there are never two of a name.
+        self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
+        self._now = 0.0
+        self._asked_at = 0.0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     @property
     def size(self) -> int:
-        """Bytes of all records that are kept."""
+        """Bytes of all records in memory."""
         return sum(kept.stream.size for kept in self._kept.values())
+
+    # Opening
 
     async def open(self, name: str) -> Stream:
         """A stream that there is.
@@ -84,59 +115,163 @@ class Streams:
         Raises:
             InvalidName: no stream can have this name.
             StreamNotFound: none has.
+            Gone: it was deleted, and is only kept for its forks.
         """
         stream = await self._find(name)
         if stream is None:
             raise StreamNotFound(
                 f'no stream is called "{name}": it begins with its first append or generation'
             )
+        if stream.hidden:
+            raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
         return stream
 
-    async def create(self, name: str) -> Stream:
-        """The stream of a name, begun if there is none.
+    async def create(self, name: str, meta: Meta | None = None) -> tuple[Stream, bool]:
+        """The stream of a name and whether it was begun now, because there was none.
 
         Raises:
             InvalidName: no stream can have this name.
             LimitExceeded: there are as many streams as there may be.
+            Conflict: it was deleted, and its name is taken as long as it has forks.
         """
         stream = await self._find(name)
+        if stream is not None and not stream.hidden:
+            return stream, False
         if stream is not None:
-            return stream
-        if len(self._kept) >= self._limits.streams:
-            raise LimitExceeded("the hub holds as many streams as it may: try again later")
+            raise Conflict(
+                f'"{name}" was deleted, and its forks still hold the name', code="stream_deleted"
+            )
+        self._check_space()
         epoch = self._store.epoch()
-        self._store.note(Created(name, JSON, epoch))
-        return self._keep(name, Saved(JSON, ((epoch, 0),), (), closed=False))
+        return self._begin(name, Saved(meta or Meta(), ((epoch, 0),))), True
 
     async def flushed(self) -> None:
-        """Wait until all that is written by now has been offered to its followers."""
+        """Wait until all that is written by now has been offered to its followers.
+
+        What the store cannot keep just now is left out.
+        """
+        if self._store.trouble is None:
+            # An end that was written is not shown before it is committed.
+            with suppress(StoreError):
+                await self._store.synced()
         for stream, end in [(kept.stream, kept.stream.tail) for kept in self._kept.values()]:
             while not stream.fanout.flushed(end):  # noqa: ASYNC110 - a pass goes by turns of the loop
                 await asyncio.sleep(0)
 
-    def sweep(self, now: float) -> None:
-        """Forget streams that closed or fell silent long ago, and what does not fit into memory.
+    async def fork(
+        self,
+        name: str,
+        source: str,
+        position: Position | None,
+        meta: Meta | None = None,
+        *,
+        further: int = 0,
+    ) -> tuple[Stream, bool]:
+        """The stream that begins with another's records, and whether it was begun now.
+
+        They are those before ``position`` (its tail if none), and some ``further`` ones (see
+        `hub.forks.beginning`). What ``meta`` leaves open (an empty content type, no expiry) is
+        as in the source.
+
+        Raises:
+            InvalidName, StreamNotFound, LimitExceeded: as `create`, `open`.
+            Conflict: ``stream_exists``: the name is taken by a stream that is not this fork;
+                ``stream_deleted``: the source or the name was deleted, and is kept for its
+                forks; ``content_type``: the source has another.
+            RequestError: ``bad_fork_offset``: the source has no such position.
+        """
+        meta = Meta(content_type="") if meta is None else meta
+        origin, first = await self._origin(source, position, further)
+        taken = await self._find(name)
+        while self._kept.get(source) is None or self._kept[source].stream is not origin:
+            # It went, or went to sleep, while something else was looked up.
+            origin, first = await self._origin(source, position, further)
+        # The lookup above may have waited.
+        held = self._kept.get(name)
+        taken = held.stream if held is not None else taken
+        whole = replace(inherited(meta, origin.meta), fork=Fork(source, first.offset))
+        if taken is not None:
+            asked = None if position is None else first
+            if taken.hidden or not await is_fork(taken, whole, asked):
+                raise Conflict(f'there is a stream called "{name}" already', code="stream_exists")
+            return taken, False
+        self._check_space()
+        lives = origin.forked(first.offset, self._store.epoch())
+        # Records are shared: a fork costs references, and only those in memory.
+        warm = max(origin.warm, origin.head)
+        shared = origin.between(warm, first.offset).records if first.offset > warm else []
+        saved = Saved(whole, lives, head=origin.head, tail=first.offset, records=tuple(shared))
+        stream = self._begin(name, saved)
+        origin.forks += 1
+        if first.part:
+            stream.append_body(first.part, None)
+        return stream, True
+
+    async def _origin(
+        self, source: str, position: Position | None, further: int
+    ) -> tuple[Stream, Beginning]:
+        origin = await self._find(source)
+        if origin is None:
+            raise StreamNotFound(f'no stream is called "{source}"')
+        if origin.hidden:
+            raise Conflict(f'"{source}" was deleted', code="stream_deleted")
+        return origin, await beginning(origin, position, further)
+
+    async def delete(self, name: str) -> None:
+        """Remove a stream, or hide it while it has forks.
+
+        Raises:
+            InvalidName, StreamNotFound, Gone: as `open`.
+        """
+        await self._remove(await self.open(name))
+
+    def touch(self, stream: Stream) -> None:
+        """Somebody reads or writes it: a stream with a sliding expiry lives on."""
+        if stream.meta.ttl is not None:
+            stream.expires = self._clock() + stream.meta.ttl
+            self._store.note(Touched(stream.name, stream.expires))
+
+    def _prolong(self, stream: Stream) -> None:
+        """A sliding expiry does not come while somebody follows or writes."""
+        ttl, expires = stream.meta.ttl, stream.expires
+        if ttl is not None and expires is not None and expires - self._clock() < ttl / 2:
+            self.touch(stream)
+
+    # Letting go
+
+    async def sweep(self, now: float) -> None:
+        """Let go of streams whose time has come, and of what does not fit into memory.
 
         ``now`` is the loop's clock; called about once a second.
         """
+        self._now = now
         for name, kept in list(self._kept.items()):
+            if self._kept.get(name) is not kept:
+                continue  # it has gone while another was being removed
             kept.look(now)
-            limit = self._limits.keep_closed if kept.stream.closed else self._limits.keep_idle
-            if now - kept.since > limit:
-                self._forget(name)
-        self._fit(now)
+            stream, unused = kept.stream, now - kept.since
+            if stream.in_use:
+                self._prolong(stream)
+            limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
+            over = limit is not None and unused > limit
+            if not stream.hidden and (over or self._expired(stream)):
+                await self._remove(stream)
+            elif self._store.durable and unused > self._limits.keep_warm:
+                self._unload(name)
+        self._fit()
+        if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
+            self._asked_at = now
+            for name in await self._store.expired(self._clock()):
+                await self._find(name)
 
-    def _fit(self, now: float) -> None:
-        """Back under the total: closed streams go first, then idle ones, the oldest before."""
+    def _fit(self) -> None:
+        """Back under the total."""
         over = self.size - self._limits.total_bytes
         if over <= 0:
             return
-        unused = [kept for kept in self._kept.values() if not kept.stream.in_use]
-        unused.sort(key=lambda kept: (not kept.stream.closed, kept.since))
-        for kept in unused:
-            if kept.stream.closed or kept.since < now:
-                over -= kept.stream.size
-                self._forget(kept.stream.name)
+        for kept in self._unused():
+            over -= kept.stream.size
+            self._drop(kept.stream)
             if over <= 0:
                 return
         # All that is left is in use: everybody gives the same part of the past.
@@ -144,43 +279,120 @@ class Streams:
         for kept in self._kept.values():
             kept.stream.shrink(int(kept.stream.size * share))
 
-    def _forget(self, name: str) -> None:
-        self._kept.pop(name).stream.close()
-        self._store.note(Removed(name))
+    def _unused(self) -> list[_Kept]:
+        """Streams that can leave memory: closed ones first, then idle ones, the oldest before."""
+        found = [
+            kept
+            for kept in self._kept.values()
+            if not kept.stream.in_use and (kept.stream.closed or kept.since < self._now)
+        ]
+        return sorted(found, key=lambda kept: (not kept.stream.closed, kept.since))
+
+    def _drop(self, stream: Stream) -> None:
+        """Out of memory, one way or the other."""
+        if self._store.durable:
+            self._unload(stream.name)
+        elif not stream.forks:
+            self._forget(stream)
+            source = stream.meta.fork and self._kept.get(stream.meta.fork.source)
+            if source:
+                source.stream.forks -= 1
+                if source.stream.hidden:
+                    self._drop(source.stream)
+
+    def _unload(self, name: str) -> None:
+        """Out of memory once the store has all of it, unless somebody came in the meantime."""
+        kept = self._kept[name]
+        found = kept.found
+
+        def leave() -> None:
+            if self._kept.get(name) is kept and kept.found == found and not kept.stream.in_use:
+                del self._kept[name]
+
+        # While nothing can be committed, nothing leaves.
+        if self._store.trouble is None:
+            self._store.after(leave)
+
+    async def _remove(self, stream: Stream) -> None:
+        # Found while its fork is still counted: it may have to be read from the store.
+        source = stream.meta.fork and await self._find(stream.meta.fork.source)
+        if self._held.get(stream.name) is not stream:
+            return  # somebody else has removed it in the meantime
+        if stream.forks:
+            stream.hidden = True
+            stream.close()
+            self._store.note(Hidden(stream.name))
+            return
+        self._forget(stream)
+        if source:
+            source.forks -= 1
+            if source.hidden and not source.forks:
+                await self._remove(source)
+
+    def _forget(self, stream: Stream) -> None:
+        self._kept.pop(stream.name, None)
+        self._held.pop(stream.name, None)
+        stream.close()
+        self._store.note(Removed(stream.name))
+
+    # Finding
 
     async def _find(self, name: str) -> Stream | None:
-        self._check(name)
-        kept = self._kept.get(name)
-        if kept is not None:
-            return kept.stream
-        saved = await self._store.load(name)
-        # Somebody else may have opened it while the store was read.
-        kept = self._kept.get(name)
-        if kept is not None:
-            return kept.stream
-        if saved is None:
-            return None
-        return self._keep(name, saved)
+        check_name(name, self._limits.name_length)
+        kept = self._in_memory(name)
+        if kept is None:
+            saved = await self._store.load(name)
+            # Somebody else may have opened it while the store was read.
+            kept = self._in_memory(name)
+            if kept is None:
+                if saved is None:
+                    return None
+                kept = self._keep(name, saved)
+        kept.found += 1
+        if not kept.stream.hidden and self._expired(kept.stream):
+            await self._remove(kept.stream)
+            left = self._kept.get(name)
+            return None if left is None else left.stream
+        return kept.stream
 
-    def _check(self, name: str) -> None:
-        if len(name) > self._limits.name_length:
-            raise InvalidName(f"a stream name has at most {self._limits.name_length} characters")
-        if _NAME.fullmatch(name) is None or name.split("/")[0] == RESERVED:
-            raise InvalidName(
-                "a stream name is letters, digits and . _ ~ : @ + - in segments divided by /"
-            )
+    def _in_memory(self, name: str) -> _Kept | None:
+        kept = self._kept.get(name)
+        if kept is None and (stream := self._held.get(name)) is not None:
+            kept = self._kept[name] = _Kept(stream)
+        return kept
 
-    def _keep(self, name: str, saved: Saved) -> Stream:
+    def _expired(self, stream: Stream) -> bool:
+        if stream.expires is None or (stream.meta.ttl and stream.in_use):
+            return False
+        return self._clock() >= stream.expires
+
+    def _check_space(self) -> None:
+        self._store.admit()
+        if self._store.durable and len(self._kept) >= self._limits.streams:
+            # They only leave memory. Where that is their end, nobody's stream goes for another's.
+            for kept in self._unused()[: 1 + len(self._kept) // 10]:
+                self._drop(kept.stream)
+        if len(self._kept) >= self._limits.streams:
+            raise LimitExceeded("the hub holds as many streams as it may: try again later")
+
+    def _begin(self, name: str, saved: Saved) -> Stream:
+        saved = replace(saved, expires=saved.meta.expires(self._clock()))
+        self._store.note(Created(name, saved.meta, saved.epochs, saved.head))
+        if saved.expires is not None:
+            self._store.note(Touched(name, saved.expires))
+        return self._keep(name, saved).stream
+
+    def _keep(self, name: str, saved: Saved) -> _Kept:
         stream = Stream(
             name,
-            content_type=saved.content_type,
-            epochs=saved.epochs,
-            records=saved.records,
-            closed=saved.closed,
+            saved,
             store=self._store,
             retention=self._retention,
             counts=self._counts,
             slice_size=self._slice_size,
+            deliver=self._deliver,
+            epoch=self._store.life,
         )
-        self._kept[name] = _Kept(stream)
-        return stream
+        self._held[name] = stream
+        kept = self._kept[name] = _Kept(stream)
+        return kept

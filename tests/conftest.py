@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import settings
 
 from hub import HUB, Config, Hub, make_app
+from hub.stores.memory import MemoryStore
+from hub.stores.sqlite import SQLiteStore
 from tests.runners import Keep, Runner
 
 # How long an example takes says more about the machine than about the code.
@@ -37,7 +40,9 @@ async def start_hub() -> AsyncIterator[StartHub]:
         server = {"drain_seconds": 0.0, **tables.pop("server", {})}
         demo = {"dialect": "demo", "options": {"pace": 100_000}}
         upstreams = {"demo": demo, **tables.pop("upstreams", {})}
-        config = Config.model_validate({"server": server, "upstreams": upstreams, **tables})
+        config = Config.model_validate(
+            {"server": server, "upstreams": upstreams, "store": {"url": "memory:"}, **tables}
+        )
         app = make_app(config)
         client = TestClient(TestServer(app))
         await client.start_server()
@@ -49,8 +54,17 @@ async def start_hub() -> AsyncIterator[StartHub]:
         await client.close()
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+async def runner_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[None]:
+    """The promises of a runner are the same whatever keeps its streams."""
+    Runner.store = MemoryStore() if request.param == "memory" else SQLiteStore(tmp_path / "hub.db")
+    await Runner.store.start()
+    yield
+    await Runner.store.stop()
+
+
 @pytest.fixture
-async def keep() -> AsyncIterator[Keep]:
+async def keep(runner_store: None) -> AsyncIterator[Keep]:
     """Keep a runner until the end of the test, when whatever still runs is stopped."""
     runners: list[Runner] = []
 

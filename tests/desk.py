@@ -9,8 +9,10 @@ from hub.connection import Connection, Pace
 from hub.counts import Counts
 from hub.encoders import LINES, Encoder
 from hub.events import Delta
+from hub.stores.memory import MemoryStore
 from hub.stream import Retention, Stream
 from tests.parsing import Lines
+from tests.shelf import Shelf
 
 __all__ = ["HIGH", "Desk", "say", "turn"]
 
@@ -58,6 +60,9 @@ class Buffer(asyncio.Transport):
             self.paused = False
             self.resumed.set()
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def abort(self) -> None:
         self.aborted = True
         self.resumed.set()
@@ -99,6 +104,7 @@ class Desk:
         subscriptions: int = 3,
         max_records: int = 100_000,
         catch_up_bytes: int = 4096,
+        durable: bool = False,
     ) -> None:
         self.counts = Counts()
         self.wire = Wire()
@@ -114,9 +120,14 @@ class Desk:
         self.connection = Connection(
             self.wire, self.wire.drain, encoder, pace, self.counts, over=self.over
         )
-        retention = Retention(max_records=max_records)
-        self.streams = [Stream(name, retention=retention, counts=self.counts) for name in "abcd"]
-        self.stream = self.streams[0]
+        # With a durable store next to nothing is in memory, and the rest has to be waited for.
+        retention = Retention(max_records=max_records, warm_bytes=1)
+        stores = [Shelf() if durable else MemoryStore() for _ in "abcd"]
+        self.streams = [
+            Stream(name, store=store, retention=retention, counts=self.counts)
+            for name, store in zip("abcd", stores, strict=True)
+        ]
+        self.stream, self.store = self.streams[0], stores[0]
 
     def follow(self, start: Any = "now", stream: Stream | None = None) -> None:
         stream = stream or self.stream

@@ -59,7 +59,9 @@ async def hub_on_loopback(**tables: Any) -> AsyncIterator[Loopback]:
     server = {"drain_seconds": 0.0, **tables.pop("server", {})}
     demo = {"dialect": "demo", "options": {"pace": 100_000}}
     upstreams = {"demo": demo, **tables.pop("upstreams", {})}
-    config = Config.model_validate({"server": server, "upstreams": upstreams, **tables})
+    config = Config.model_validate(
+        {"server": server, "upstreams": upstreams, "store": {"url": "memory:"}, **tables}
+    )
     runner = web.AppRunner(
         make_app(config), access_log=None, handler_cancellation=True, shutdown_timeout=2.0
     )

@@ -248,7 +248,7 @@ class Asked:
         async with client.post("/v1/generations", json=wanted) as response:
             assert response.status == 201
             begun = await response.json()
-            where = response.headers["Location"]
+        where = f"/v1/live/{begun['stream']}"
         async with client.get(where, params={"format": "ndjson"}) as response:
             text = await response.text()
         async with client.get(f"/v1/generations/{begun['id']}") as response:

@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Chunks", "Frame", "Frames", "Lines", "Objects", "ServerEvents", "ServerSent"]
+from aiohttp.test_utils import TestClient
+
+__all__ = [
+    "Chunks",
+    "Frame",
+    "Frames",
+    "Lines",
+    "Objects",
+    "ServerEvents",
+    "ServerSent",
+    "text_at",
+]
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
@@ -212,3 +223,13 @@ class Objects:
     def between(self) -> bool:
         """No object has begun and not ended."""
         return not self._held
+
+
+async def text_at(client: TestClient[Any, Any], where: str) -> str:
+    """The text of a stream of events, read to its end as a Durable Streams client does."""
+    async with client.get(where, params={"offset": "-1", "live": "sse"}) as response:
+        assert response.status == 200
+        told = list(ServerEvents().feed(await response.read()))
+    assert json.loads(told[-1].data)["streamClosed"]
+    events = [event for each in told if each.event == "data" for event in json.loads(each.data)]
+    return "".join(event["text"] for event in events if event["type"] == "delta")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from hub.counts import Counts
 from hub.events import (
@@ -16,12 +16,13 @@ from hub.events import (
 )
 from hub.generation import Generation
 from hub.runs import Ask, RunLimits, Runs
+from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.stream import Retention, Stream
 from hub.streams import StreamLimits, Streams
 from tests.puppet import END, FOREVER, Puppet, said
 
-__all__ = ["Keep", "Runner", "Slow", "hangs", "talks"]
+__all__ = ["Keep", "Runner", "Slow", "events_of", "hangs", "talks"]
 
 
 class Slow(MemoryStore):
@@ -34,20 +35,31 @@ class Slow(MemoryStore):
 class Runner:
     """Runs over puppets."""
 
+    store: ClassVar[Store]
+    """Where none is given."""
+
     def __init__(
-        self, *puppets: Puppet, store: MemoryStore | None = None, streams: int = 100, **limits: Any
+        self,
+        *puppets: Puppet,
+        store: Store | None = None,
+        streams: int = 100,
+        deliver: Literal["at_once", "committed"] = "at_once",
+        **limits: Any,
     ) -> None:
         self.counts = Counts()
+        store = store or self.store
         self.streams = Streams(
-            store or MemoryStore(),
+            store,
             retention=Retention(),
             limits=StreamLimits(streams=streams),
             slice_size=250,
             counts=self.counts,
+            deliver=deliver,
         )
         upstreams = {puppet.name: puppet for puppet in puppets}
         self.runs = Runs(
             self.streams,
+            store,
             upstreams,
             puppets[0].name,
             limits=RunLimits(**limits),
@@ -63,7 +75,7 @@ class Runner:
     async def told(self, generation: Generation) -> list[Event]:
         """All events of the generation's stream, with what must hold of every one."""
         stream = await self.stream(generation.stream)
-        events = list(stream.events())
+        events = await events_of(stream)
         story = [
             event
             for event in events
@@ -76,6 +88,10 @@ class Runner:
         else:
             assert ends == []
         return events
+
+
+async def events_of(stream: Stream) -> list[Event]:
+    return [event async for event in stream.events()]
 
 
 def talks(*texts: str, **options: Any) -> Puppet:

@@ -31,6 +31,7 @@ __all__ = [
     "STORY",
     "TEXT",
     "Run",
+    "bodies",
     "both_loops",
     "browser",
     "heard",
@@ -69,9 +70,18 @@ def fold(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
+def bodies(stream: Stream, since: int = 0) -> list[dict[str, Any]]:
+    """What the stream holds from an offset on, all of it in memory."""
+    assert stream.warm == stream.head
+    start = max(since, stream.head)
+    if start == stream.tail:
+        return []
+    return [json.loads(record.body) for record in stream.between(start, stream.tail).records]
+
+
 def heard(reader: Reader, stream: Stream, since: int = 0) -> bool:
     """The reader has got exactly what the stream holds, each record once, in order."""
-    held = [json.loads(r.body) for r in stream.read(max(since, stream.head), 10**9).records]
+    held = bodies(stream, since)
     if not reader.resumes:
         return reader.text == "".join(e.get("text", "") for e in held if e["type"] == "delta")
     return fold(reader.events) == fold(held) and reader.position == str(stream.position)
@@ -83,9 +93,9 @@ def say(hub: Hub, stream: Stream, count: int, size: int = 0) -> None:
         hub.append(stream, Delta("g", text=f"<{stream.tail}>" + "x" * size))
 
 
-def length(stream: Stream) -> int:
+async def length(stream: Stream) -> int:
     """How long the text of all records is."""
-    return sum(len(event.text) for event in stream.events() if isinstance(event, Delta))
+    return sum([len(event.text) async for event in stream.events() if isinstance(event, Delta)])
 
 
 def numbers(reader: Reader) -> list[int]:

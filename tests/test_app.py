@@ -23,6 +23,7 @@ from hub.events import Message
 from hub.runs import Ask
 from tests.answers import PATIENCE
 from tests.conftest import StartHub
+from tests.parsing import text_at
 
 DEMO: Final = {"demo": {"dialect": "demo", "options": {"pace": 100_000}}}
 ORIGIN: Final = "https://chat.example.org"
@@ -33,7 +34,8 @@ StartApp = Callable[[web.Application], Awaitable[Client]]
 
 
 def config(**server: Any) -> Config:
-    return Config.model_validate({"server": {"drain_seconds": 0.0, **server}, "upstreams": DEMO})
+    tables = {"server": {"drain_seconds": 0.0, **server}, "upstreams": DEMO}
+    return Config.model_validate({**tables, "store": {"url": "memory:"}})
 
 
 @pytest.fixture
@@ -67,9 +69,8 @@ async def test_a_hub_under_a_prefix_is_the_whole_hub(start_app: StartApp) -> Non
     async with client.post("/hub/v1/generations", json={"prompt": "echo hi"}) as response:
         assert response.status == 201
         where = response.headers["Location"]
-    assert where.startswith("/hub/v1/live/")
-    async with client.get(where, params={"format": "text"}) as response:
-        assert await response.text() == "hi"
+    assert where.startswith("/hub/v1/stream/")
+    assert await text_at(client, where) == "hi"
     async with client.ws_connect("/hub/v1/ws", protocols=("hub.v1",)) as ws:
         await ws.send_json({"type": "ping", "id": 1})
         assert await ws.receive_json(timeout=PATIENCE) == {"type": "ok", "id": 1}
@@ -109,8 +110,7 @@ async def test_a_hub_in_an_application_inside_another_gives_addresses_that_work(
     client = await start_app(outer)
     async with client.post("/app/hub/v1/generations", json={"prompt": "echo hi"}) as response:
         where = response.headers["Location"]
-    async with client.get(where, params={"format": "text"}) as response:
-        assert await response.text() == "hi"
+    assert await text_at(client, where) == "hi"
 
 
 async def test_the_application_uses_the_hub_from_its_own_handlers(start_app: StartApp) -> None:

@@ -16,15 +16,17 @@ LINES = 400
 
 # Every module stands on one floor; imports go down or stay. A package stands as a whole.
 FLOORS = {
-    0: ["errors", "events", "records", "prompt", "counts", "config", "configfile", "configkeys",
-        "tomllines", "headers"],
+    0: ["errors", "events", "records", "prompt", "counts", "meta", "names", "config",
+        "configfile", "configkeys", "tomllines", "headers"],
     1: ["framing", "dialects", "generation", "encoders", "merge", "commands", "conversation",
-        "answers", "complaint", "jsonvalue", "options", "rejection",
-        "surrogates", "thinking", "toolcalls"],
-    2: ["alarm", "stores", "fanout", "stream", "streams", "pipeline", "steps", "source", "intake",
-        "delivery"],
-    3: ["dialer", "remote", "remote_socket", "upstream", "connection", "relay", "runs", "hub"],
-    4: ["transports", "statuses", "bodies", "origins", "responses"],
+        "answers", "complaint", "durable_sse", "jsonvalue", "messages", "producers", "options",
+        "rejection", "surrogates", "thinking", "toolcalls"],
+    2: ["alarm", "stores", "fanout", "forks", "history", "stream", "streams", "pipeline",
+        "steps", "source", "intake", "delivery"],
+    3: ["dialer", "remote", "remote_socket", "upstream", "subscription", "connection", "keys",
+        "relay", "runs", "waiting", "hub"],
+    4: ["transports", "statuses", "bodies", "durable_answers", "durable_headers", "origins",
+        "responses"],
     5: ["app", "listeners", "cli", "__main__", "__init__"],
 }  # fmt: skip
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
@@ -50,6 +52,7 @@ BANNED = re.compile(
 # Names that are others' and that we must write to use or speak what they made.
 FOREIGN = re.compile(
     r"ClientSession|EMPTY_PAYLOAD|payload_exception|MultiDict|aiohttp\.\w+|Retry-After|session_\w+"
+    r"|Stream-Cursor|streamCursor|\"cursor\""
 )
 WRONG_NAME = re.compile(r"(common|core|base|helpers?|utils?|managers?|services?)$")
 

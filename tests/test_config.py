@@ -130,7 +130,18 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a store there is not": (
         "[store]\nurl = 'redis://u:sk-verysecret@h'",
-        ['2: store.url: must be "memory:", the only store there is'],
+        ['2: store.url: must be "sqlite:" with the path of a file, or "memory:"'],
+    ),
+    "a store in no file": (
+        "[store]\nurl = 'sqlite:'\nsync = 'off'",
+        [
+            '2: store.url: must be "sqlite:" with the path of a file, or "memory:"',
+            "3: store.sync: must be 'full' or 'normal'",
+        ],
+    ),
+    "a store that is a URL": (
+        "[store]\nurl = 'sqlite:///data/a.db'",
+        ['2: store.url: must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'],
     ),
     "an upstream without a dialect": (
         "[upstreams.demo]\nretries = 1",
@@ -186,6 +197,16 @@ def test_a_mistake_is_told_with_its_line_and_key(name: str, file: Path) -> None:
         return
     assert [re.sub(r"^config\.toml:( (?=[a-z_]+:))?", "", line) for line in lines] == expected
     assert SECRET not in "".join(lines)
+
+
+def test_streams_are_kept_in_a_file_and_for_ever_unless_said_otherwise(file: Path) -> None:
+    config = Config()
+    assert (config.store.url, config.store.sync) == ("sqlite:data/streamhub.db", "full")
+    assert (config.streams.keep_closed_seconds, config.streams.keep_idle_seconds) == (0, 0)
+    file.write_text("[store]\nurl = 'memory:'\nsync = 'normal'", "utf-8")
+    assert Config.load(file, {}).store.url == "memory:"
+    environ = {"STREAMHUB_STORE__URL": "sqlite:/tmp/with: a colon.db"}
+    assert Config.load(file, environ).store.url == "sqlite:/tmp/with: a colon.db"
 
 
 URLS = {

@@ -12,9 +12,10 @@ import pytest
 
 from hub.connection import REPLIES
 from hub.encoders import TEXT
-from hub.errors import Conflict, LimitExceeded
+from hub.errors import Conflict, LimitExceeded, StoreError
 from hub.events import Message
 from tests.desk import HIGH, Desk, say, turn
+from tests.shelf import Shelf
 
 # While it is clear, and while it is not
 
@@ -338,3 +339,41 @@ async def test_what_is_unsubscribed_while_it_waits_is_not_sent() -> None:
     await turn()
     desk.buffer.take()
     assert desk.text() == "new"
+
+
+async def test_what_is_unsubscribed_while_the_store_is_read_is_not_sent() -> None:
+    """Nor is it by a round under way that comes to it after the read."""
+    desk = Desk(durable=True)
+    assert isinstance(desk.store, Shelf)
+    say(desk.stream, "old", "older")
+    desk.store.open.clear()
+    desk.follow("start")
+    subscription = desk.connection.subscriptions["a"]
+    await turn()
+    assert desk.store.reads == 1
+    desk.connection.unsubscribe("a")
+    desk.store.open.set()
+    await turn()
+    assert subscription.place > desk.stream.tail
+    desk.buffer.take()
+    assert desk.heard() == b""
+    desk.follow("now")
+    say(desk.stream, "new")
+    await turn()
+    desk.buffer.take()
+    assert desk.text() == "new"
+
+
+async def test_whose_stream_cannot_be_read_is_cut_and_comes_back_with_its_position(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk(durable=True)
+    assert isinstance(desk.store, Shelf)
+    say(desk.stream, "old", "older")
+    desk.store.error = StoreError("the disk is gone")
+    desk.follow("start")
+    await turn()
+    assert desk.buffer.aborted
+    assert desk.connection.ended
+    assert "the disk is gone" in caplog.text
+    await desk.connection.close()

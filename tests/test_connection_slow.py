@@ -165,15 +165,15 @@ moves = st.lists(
 
 
 @quick
-@given(moves)
+@given(moves, st.booleans())
 def test_whatever_happens_each_subscription_gets_each_record_once_in_order(
-    schedule: list[tuple[str, int, int]],
+    schedule: list[tuple[str, int, int]], durable: bool
 ) -> None:
-    asyncio.run(_live_through(schedule))
+    asyncio.run(_live_through(schedule, durable=durable))
 
 
-async def _live_through(schedule: list[tuple[str, int, int]]) -> None:
-    desk = Desk(WEBSOCKET, catch_up_bytes=200)
+async def _live_through(schedule: list[tuple[str, int, int]], *, durable: bool) -> None:
+    desk = Desk(WEBSOCKET, catch_up_bytes=200, durable=durable)
     said = [0, 0, 0]
     asked: list[asyncio.Task[None]] = []
     stays: list[Stay] = []

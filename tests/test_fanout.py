@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 from hub.counts import Counts
 from hub.encoders import LINES, Batch, Encoder
 from hub.events import Message
+from hub.meta import Meta
+from hub.stores import Saved
 from hub.stream import Retention, Stream
+from tests.shelf import Shelf
 from tests.strategies import quick
 
 
 class Offsets:
     """An encoder whose frame is the offsets of the records, so that a test can read it."""
+
+    merges = False
 
     def __init__(self) -> None:
         self.built = 0
@@ -60,11 +65,11 @@ class Reader:
         self.turns += 1
         self.clear = False
 
-    def catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """What a connection's writer does when the socket has drained."""
         self.place = max(self.place, self._stream.head)
         while self.place < self._stream.tail:
-            batch = self._stream.read(self.place, 3)
+            batch = await self._stream.fetch(self.place, 3)
             self.got += [record.offset for record in batch.records]
             self.place = batch.position.offset
         self.clear = True
@@ -170,8 +175,8 @@ async def test_who_joins_in_the_middle_of_a_round_misses_and_doubles_nothing() -
     await turn(6)
     bench.append()
     await turn(8)
-    from_start.catch_up()
-    between.catch_up()
+    await from_start.catch_up()
+    await between.catch_up()
     assert at_tail.got == [2]
     assert from_start.got == [0, 1, 2]
     assert between.got == [1, 2]
@@ -259,7 +264,7 @@ async def test_who_is_behind_is_left_alone_until_it_has_caught_up() -> None:
         bench.append(2)
         await turn()
     assert (slow.got, quick_one.got) == ([], list(range(10)))
-    slow.catch_up()
+    await slow.catch_up()
     bench.append()
     await turn()
     assert slow.got == quick_one.got == list(range(11))
@@ -273,7 +278,7 @@ async def test_a_burst_larger_than_the_retention_leaves_everybody_behind() -> No
     assert [reader.got for reader in readers] == [[]] * 3
     assert [reader.turns for reader in readers] == [1] * 3
     for reader in readers:
-        reader.catch_up()
+        await reader.catch_up()
         assert reader.got == [7, 8, 9, 10, 11]
     bench.append()
     await turn()
@@ -288,14 +293,39 @@ async def test_a_burst_as_large_as_the_retention_is_one_frame() -> None:
     assert reader.got == list(range(5))
 
 
-async def test_what_is_trimmed_during_a_round_still_goes_out_in_it() -> None:
+async def test_whose_place_is_trimmed_during_a_round_falls_behind_and_meets_no_hole() -> None:
+    """A round holds no records: it would keep what the retention has let go of."""
     bench = Bench(slice_size=1, max_records=5)
     readers = [bench.reader() for _ in range(2)]
     bench.append(3)
     await turn()
     bench.append(5)
     await turn(6)
-    assert [reader.got for reader in readers] == [list(range(8))] * 2
+    assert [reader.got for reader in readers] == [list(range(8)), []]
+    assert readers[0].turns == 0
+    assert readers[1].turns > 0
+    await readers[1].catch_up()
+    assert readers[1].got == [3, 4, 5, 6, 7]
+    bench.append()
+    await turn(6)
+    assert readers[0].got == list(range(9))
+    assert readers[1].got == list(range(3, 9))
+
+
+async def test_where_a_character_began_in_what_left_memory_its_reader_turns_to_the_store() -> None:
+    """A round has no time to read it, and half a character must not go out as one."""
+    saved = Saved(Meta("text/plain"), ((0, 0),))
+    stream = Stream("s", saved, store=Shelf(), retention=Retention(warm_bytes=1))
+    reader = Reader(stream, Offsets())
+    first, second = "\N{GRINNING FACE}".encode()[:2], "\N{GRINNING FACE}".encode()[2:]
+    stream.append_body(first, None)
+    await turn(2)
+    assert (reader.got, reader.turns) == ([0], 0)
+    stream.append_body(second, None)
+    assert stream.warm == reader.place == 1
+    await turn(2)
+    assert (reader.got, reader.turns) == ([0], 1)
+    assert (await stream.fetch(1, 100)).lead == first
 
 
 async def test_closing_turns_to_each_follower_after_the_last_record() -> None:
@@ -376,10 +406,10 @@ async def _follow(schedule: list[Step], slice_size: int) -> None:
         elif chosen is not None and what == "slow":
             here[chosen][1].clear = False
         elif chosen is not None:
-            here[chosen][1].catch_up()
+            await here[chosen][1].catch_up()
     await turn(60)
     for place, reader in here:
-        reader.catch_up()
+        await reader.catch_up()
         assert reader.got == list(range(place, bench.stream.tail))
     for place, count, reader in gone:
         assert reader.got == list(range(place, place + count)), "it got more after it left"

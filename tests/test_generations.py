@@ -11,6 +11,7 @@ import pytest
 
 from tests.answers import PATIENCE, Answer, Ending, Gate, openai_block, openai_sse
 from tests.conftest import Running, StartHub
+from tests.parsing import text_at
 from tests.scripted import Scripted
 
 
@@ -63,7 +64,7 @@ async def test_a_generation_is_begun_with_the_address_of_its_stream(running: Run
         assert response.status == 201
         assert response.headers["Cache-Control"] == "no-store"
         begun = await response.json()
-        assert response.headers["Location"] == f"/v1/live/{begun['stream']}"
+        assert response.headers["Location"] == f"/v1/stream/{begun['stream']}"
     assert begun["id"] == begun["stream"]
     assert begun["upstream"] == "demo"
     assert begun["state"] in ("asked", "waiting")
@@ -228,8 +229,7 @@ async def test_names_with_other_characters_have_an_address_that_works(running: R
         begun = await response.json()
     await running.hub.finished(begun["id"])
     (await running.hub.open(name)).close()
-    async with running.client.get(where, params={"format": "text"}) as response:
-        assert await response.text() == "hi"
+    assert await text_at(running.client, where) == "hi"
 
 
 async def test_as_many_as_may_run_are_a_limit_that_says_when_to_come_back(

@@ -164,7 +164,7 @@ async def test_p8_a_prompt_sent_again_has_one_effect_however_it_is_sent() -> Non
         assert (await post("echo Hi", "k2"))[1]["id"] == other["generation"]
 
         stream = await running.hub.open("chat")
-        assert sum(isinstance(event, Message) for event in stream.events()) == 2
+        assert sum([isinstance(event, Message) async for event in stream.events()]) == 2
 
 
 def _error(reply: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +259,7 @@ def test_p12_who_is_a_little_behind_is_sent_the_rest_first(run: Run, driver: typ
 async def _drain_with_a_lag(driver: type[Reader]) -> None:
     async with hub_on_loopback() as running:
         stream = await running.hub.create("chat")
-        reader = await running.follow(driver, "chat", kernel_buffer=16384)
+        reader = await running.follow(driver, "chat", kernel_buffer=4096)
         reader.pause()
         for _ in range(100):
             say(running.hub, stream, 1, 5000)

@@ -47,8 +47,9 @@ async def _slow_and_fast(driver: type[Reader]) -> None:
             await asyncio.sleep(0)
             most = max(most, _held(connection))
         # All others have everything, while this one has not even been looked at.
+        whole = await length(stream)
         for reader in fast:
-            await reader.until(lambda: reader.length == length(stream))  # noqa: B023
+            await reader.until(lambda: reader.length == whole)  # noqa: B023
             assert numbers(reader) == list(range(1500))
         assert hub.counts.evictions == 0
         assert len(numbers(slow)) < 750
@@ -59,7 +60,7 @@ async def _slow_and_fast(driver: type[Reader]) -> None:
 
         before = slow.frames
         slow.resume()
-        await slow.until(lambda: slow.length == length(stream))
+        await slow.until(lambda: slow.length == whole)
         assert numbers(slow) == list(range(1500))
         assert slow.resets == []
         if isinstance(slow, WebSocket):
@@ -214,6 +215,27 @@ async def test_p7_a_client_that_comes_and_goes_while_it_reads_nothing_stops_no_s
         await stays.until(lambda: numbers(stays) == list(range(150)))
         nasty.resume()
         await nasty.ask(type="ping")
+
+
+@both_loops
+def test_p7_who_says_goodbye_and_never_reads_the_rest_is_let_go(run: Run) -> None:
+    run(_goodbye())
+
+
+async def _goodbye() -> None:
+    async with hub_on_loopback(fanout={"slow_client_timeout": 0.3}) as running:
+        stream = await running.hub.create("chat")
+        client = await running.follow(WebSocket, "chat", kernel_buffer=4096)
+        (connection,) = running.hub.connections
+        client.pause()
+        for _ in range(30):
+            say(running.hub, stream, 1, 2000)
+            await asyncio.sleep(0.001)
+        assert _held(connection) > 0
+        assert not connection.busy
+        client.write(client_frame(b"\x03\xe8", 8))
+        await eventually(lambda: not running.hub.connections)
+        await eventually(lambda: connection.wire.transport is None, within=3)
 
 
 async def test_p7_subscriptions_and_frames_have_a_limit() -> None:

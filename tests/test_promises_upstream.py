@@ -92,11 +92,11 @@ async def _generate(answers: list[Answer], cancelled: list[int]) -> None:
                     await asyncio.sleep(number / 5000)
                     await hub.cancel(generation.id)
                 await hub.finished(generation.id)
-                _check_story(generation, await hub.open(generation.stream))
+                await _check_story(generation, await hub.open(generation.stream))
 
 
-def _check_story(generation: Generation, stream: Stream) -> None:
-    question, *story = stream.events()
+async def _check_story(generation: Generation, stream: Stream) -> None:
+    question, *story = [event async for event in stream.events()]
     assert isinstance(question, Message)
     assert isinstance(story[0], Started)
     assert sum(isinstance(event, TERMINALS) for event in story) == 1
@@ -152,7 +152,7 @@ async def _cancel(way: str, answer: Answer) -> None:
         # Three tries, because this machine may have been busy with something else.
         assert min(took) < 0.1, took
         stream = await running.hub.open("chat")
-        ends = [event for event in stream.events() if isinstance(event, TERMINALS)]
+        ends = [event async for event in stream.events() if isinstance(event, TERMINALS)]
         assert [type(event).__name__ for event in ends] == ["Cancelled"] * 3
 
 

@@ -32,11 +32,11 @@ class Desk:
     async def relay(self) -> Event:
         return await relay(self.puppet, PROMPT, self.generation, self.stream)
 
-    def told(self) -> list[Event]:
-        return list(self.stream.events())
+    async def told(self) -> list[Event]:
+        return [event async for event in self.stream.events()]
 
-    def text(self) -> str:
-        return "".join(event.text for event in self.told() if isinstance(event, Delta))
+    async def text(self) -> str:
+        return "".join(event.text for event in await self.told() if isinstance(event, Delta))
 
 
 async def test_deltas_are_appended_and_the_terminal_event_is_given_back() -> None:
@@ -44,7 +44,7 @@ async def test_deltas_are_appended_and_the_terminal_event_is_given_back() -> Non
     end = await desk.relay()
     assert end == Finished(reason="stop", usage=Usage(1, 2))
     name = desk.generation.id
-    assert desk.told() == [Delta(name, text="Hel"), Delta(name, text="lo")]
+    assert await desk.told() == [Delta(name, text="Hel"), Delta(name, text="lo")]
     assert desk.generation.usage == Usage(1, 2)
     assert desk.puppet.open_now == 0
     assert desk.puppet.prompts == [PROMPT]
@@ -55,7 +55,7 @@ async def test_an_error_that_the_provider_tells_is_an_end_too() -> None:
     end = await desk.relay()
     assert isinstance(end, Failed)
     assert "fell over" in end.message
-    assert desk.text() == "Hel"
+    assert await desk.text() == "Hel"
 
 
 @pytest.mark.parametrize("delimited", [True, False])
@@ -93,7 +93,7 @@ async def test_a_slow_but_steady_upstream_is_not_a_stall() -> None:
         Puppet([*(step for _ in range(20) for step in (0.02, said("x"))), END], stall_timeout=0.2)
     )
     assert isinstance(await desk.relay(), Finished)
-    assert desk.text() == "x" * 20
+    assert await desk.text() == "x" * 20
 
 
 async def test_after_the_last_word_only_a_moment_is_waited_for_what_may_follow(
@@ -103,7 +103,7 @@ async def test_after_the_last_word_only_a_moment_is_waited_for_what_may_follow(
     blocks = openai_sse("Hi", done=False)
     desk = Desk(Puppet([*blocks, FOREVER], dialect=OpenAIChat, stall_timeout=60.0))
     assert isinstance(await desk.relay(), Finished)
-    assert desk.text() == "Hi"
+    assert await desk.text() == "Hi"
 
 
 # Trying again
@@ -112,7 +112,7 @@ async def test_after_the_last_word_only_a_moment_is_waited_for_what_may_follow(
 async def test_before_the_first_chunk_a_failure_is_tried_again_and_told() -> None:
     desk = Desk(Puppet([refused()], [refused(code="upstream_reset")], [said("Hi"), END], retries=2))
     assert isinstance(await desk.relay(), Finished)
-    first, second, delta = desk.told()
+    first, second, delta = await desk.told()
     assert first == Other(
         {
             "type": "retrying",
@@ -150,7 +150,7 @@ async def test_after_the_first_chunk_nothing_is_tried_again() -> None:
     with pytest.raises(UpstreamError):
         await desk.relay()
     assert len(desk.puppet.prompts) == 1
-    assert desk.text() == "Hel"
+    assert await desk.text() == "Hel"
 
 
 async def test_a_chunk_without_any_text_counts_as_the_first() -> None:
@@ -172,7 +172,7 @@ async def test_a_wait_longer_than_allowed_is_not_begun() -> None:
     desk = Desk(Puppet([refused(retry_after=31.0)], [said("Hi"), END], max_retry_wait=30.0))
     with pytest.raises(UpstreamError):
         await desk.relay()
-    assert desk.told() == []
+    assert await desk.told() == []
 
 
 async def test_without_its_word_the_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ async def test_without_its_word_the_waits_grow(monkeypatch: pytest.MonkeyPatch) 
     desk = Desk(Puppet([refused(retry_after=None)], retries=4))
     with pytest.raises(UpstreamError):
         await desk.relay()
-    waits = [event.object["after"] for event in desk.told() if isinstance(event, Other)]
+    waits = [event.object["after"] for event in await desk.told() if isinstance(event, Other)]
     assert waits == [0.005, 0.01, 0.02, 0.04]
 
 
@@ -193,7 +193,7 @@ async def test_cancelled_it_closes_the_upstream_at_once_and_keeps_the_usage() ->
     task = asyncio.create_task(desk.relay())
     for _ in range(20):
         await asyncio.sleep(0)
-    assert desk.text() == "Hi"
+    assert await desk.text() == "Hi"
     assert desk.puppet.open_now == 1
     task.cancel()
     await asyncio.wait([task])
@@ -207,7 +207,7 @@ async def test_what_goes_wrong_inside_closes_the_upstream_too() -> None:
     with pytest.raises(ZeroDivisionError):
         await desk.relay()
     assert desk.puppet.open_now == 0
-    assert desk.text() == "Hi"
+    assert await desk.text() == "Hi"
 
 
 async def test_a_stream_that_was_closed_meanwhile_ends_it() -> None:

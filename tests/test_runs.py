@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -26,17 +26,19 @@ from hub.events import (
 )
 from hub.generation import Generation, State
 from tests.puppet import END, FOREVER, Puppet, ended, refused, said
-from tests.runners import Keep, Runner, Slow, hangs, talks
+from tests.runners import Keep, Runner, Slow, events_of, hangs, talks
 
 # A reply
 
 
 async def test_a_one_off_gets_a_stream_of_its_own_that_closes_at_its_end(keep: Keep) -> None:
-    desk = keep(Runner(talks("Hel", "lo")))
+    go = asyncio.Event()
+    desk = keep(Runner(Puppet([said("Hel"), go, said("lo"), END])))
     generation = await desk.ask()
     stream = await desk.stream(generation.stream)
     assert generation.stream == generation.id
     assert stream.in_use
+    go.set()
     await desk.runs.wait(generation.id)
     question, started, *deltas, end = await desk.told(generation)
     assert isinstance(question, Message)
@@ -68,10 +70,27 @@ async def test_a_conversation_stays_open_and_is_sent_as_history(keep: Keep) -> N
     ]
     assert (puppet.prompts[1].model, puppet.prompts[1].options) == ("big", {"temperature": 0})
     assert second.position == stream.position_at(4)
-    message = next(stream.events())
+    message, *_ = await events_of(stream)
     assert isinstance(message, Message)
     assert message.author == "Ada"
     assert message.at is not None
+
+
+@pytest.mark.parametrize("deliver", ["at_once", "committed"])
+async def test_what_was_said_a_moment_ago_is_in_the_history_whoever_has_been_shown_it(
+    keep: Keep, deliver: Literal["at_once", "committed"]
+) -> None:
+    desk = keep(Runner(Puppet([said("Hello"), END]), deliver=deliver))
+    first = await desk.ask("Hi", stream="chat")
+    while not first.ended:  # noqa: ASYNC110 - the turn in which it ended counts
+        await asyncio.sleep(0)
+    (await desk.stream("chat")).append(Message("user", "You there?"))
+    second = await desk.ask("Again", stream="chat")
+    await desk.runs.wait(second.id)
+    puppet = desk.runs.upstream(None)
+    assert isinstance(puppet, Puppet)
+    said_so_far = [message["content"] for message in puppet.prompts[1].messages]
+    assert said_so_far == ["Hi", "Hello", "You there?", "Again"]
 
 
 async def test_messages_are_sent_exactly_and_not_written_down(keep: Keep) -> None:
@@ -154,7 +173,7 @@ async def test_one_generation_at_a_time_for_each_stream(keep: Keep) -> None:
     with pytest.raises(StreamBusy, match='runs in "chat" already'):
         await desk.ask(stream="chat")
     stream = await desk.stream("chat")
-    assert sum(isinstance(event, Message) for event in stream.events()) == 1
+    assert sum(isinstance(event, Message) for event in await events_of(stream)) == 1
     await desk.ask(stream="other")
     await desk.runs.cancel(first.id)
     again = await desk.ask(stream="chat")
@@ -168,7 +187,7 @@ async def test_of_many_who_ask_in_one_stream_at_once_one_is_heard(keep: Keep) ->
     assert sum(isinstance(answer, Generation) for answer in answers) == 1
     assert sum(isinstance(answer, StreamBusy) for answer in answers) == 4
     stream = await desk.stream("chat")
-    assert sum(isinstance(event, Message) for event in stream.events()) == 1
+    assert sum(isinstance(event, Message) for event in await events_of(stream)) == 1
 
 
 async def test_only_so_many_run_at_once(keep: Keep) -> None:
@@ -227,7 +246,7 @@ async def test_what_cannot_be_asked_leaves_nothing_behind(
 
 async def test_nothing_is_asked_in_a_closed_stream(keep: Keep) -> None:
     desk = keep(Runner(talks("Hi")))
-    stream = await desk.streams.create("chat")
+    stream, _ = await desk.streams.create("chat")
     stream.close()
     for fields in ({"prompt": "Hi"}, {"prompt": None, "messages": ({"content": "Hi"},)}):
         with pytest.raises(StreamClosed):

@@ -17,6 +17,7 @@ from hub.errors import (
     HubError,
     LimitExceeded,
     RequestError,
+    StoreError,
     UpstreamError,
 )
 from hub.statuses import (
@@ -50,6 +51,7 @@ STATUSES: Final = {
     "Gone": 410,
     "LimitExceeded": 429,
     "Draining": 503,
+    "StoreError": 503,
     "UpstreamError": 502,
     "FramingError": 502,
 }
@@ -62,6 +64,7 @@ FINER: Final = [
     (UpstreamError("", code="generation_too_long"), 504),
     (UpstreamError("", code="internal"), 500),
     (RequestError("", code="bad_json"), 400),
+    (StoreError("", code="store_full"), 507),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,47 +13,43 @@ from hypothesis import strategies as st
 
 from hub.errors import StreamClosed
 from hub.events import Delta, Event, Message, Other, encode
+from hub.meta import Meta
 from hub.records import Position, Record
-from hub.stores import Appended, Change, Closed, Trimmed
-from hub.stores.memory import MemoryStore
+from hub.stores import Appended, Closed, Raised, Saved, Trimmed
 from hub.stream import Place, Reset, Retention, Stream
+from tests.shelf import Notebook, Shelf
 from tests.strategies import quick
-
-
-class Notebook(MemoryStore):
-    """A store that can be asked what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.noted: list[Change] = []
-
-    def note(self, change: Change) -> None:
-        self.noted.append(change)
 
 
 def said(number: int, size: int = 0) -> Message:
     return Message("user", f"{number}" + "x" * size)
 
 
-def held_by(stream: Stream) -> list[Record]:
+async def held_by(stream: Stream) -> list[Record]:
     """All records, read in batches as a reader does."""
     found: list[Record] = []
     while stream.head + len(found) < stream.tail:
-        found += stream.read(stream.head + len(found), 1000).records
+        batch = await stream.fetch(stream.head + len(found), 1000)
+        assert batch.records, "there is always one to go on with"
+        found += batch.records
     return found
+
+
+async def events_of(stream: Stream) -> list[Event]:
+    return [event async for event in stream.events()]
 
 
 # Writing
 
 
-def test_a_record_stands_at_the_tail_encoded_once() -> None:
+async def test_a_record_stands_at_the_tail_encoded_once() -> None:
     stream = Stream("s")
     first, second = stream.append(said(1)), stream.append(said(2))
     assert [first.offset, second.offset] == [0, 1]
     assert first.body == encode(said(1))
     assert stream.position == Position(0, 2)
     assert stream.last is second
-    assert list(stream.events()) == [said(1), said(2)]
+    assert await events_of(stream) == [said(1), said(2)]
 
 
 def test_a_closed_stream_takes_nothing_and_closing_again_is_nothing() -> None:
@@ -82,6 +79,10 @@ sizes = st.lists(st.integers(0, 60), max_size=40)
 def test_retention_keeps_the_newest_that_fit_and_always_the_last(
     each: list[int], max_bytes: int, max_records: int
 ) -> None:
+    asyncio.run(_retain(each, max_bytes, max_records))
+
+
+async def _retain(each: list[int], max_bytes: int, max_records: int) -> None:
     store = Notebook()
     stream = Stream("s", store=store, retention=Retention(max_bytes, max_records))
     model: list[bytes] = []
@@ -90,11 +91,11 @@ def test_retention_keeps_the_newest_that_fit_and_always_the_last(
         model.append(encode(said(number, size)))
         while len(model) > 1 and (len(model) > max_records or len(b"".join(model)) > max_bytes):
             model.pop(0)
-        assert [record.body for record in held_by(stream)] == model
+        assert [record.body for record in await held_by(stream)] == model
         assert stream.size == len(b"".join(model))
         assert stream.tail == number + 1
         assert stream.head == stream.tail - len(model)
-        assert len(list(stream.events())) == len(model)
+        assert len(await events_of(stream)) == len(model)
     # The store has been told the same story.
     heads = [change.head for change in store.noted if isinstance(change, Trimmed)]
     assert heads == sorted(set(heads))
@@ -107,17 +108,47 @@ def test_retention_keeps_the_newest_that_fit_and_always_the_last(
 def test_trim_and_shrink_forget_the_oldest_only(
     each: list[int], trims: list[int], left: int
 ) -> None:
+    asyncio.run(_trim(each, trims, left))
+
+
+async def _trim(each: list[int], trims: list[int], left: int) -> None:
     stream = Stream("s")
     records = [stream.append(said(number, size)) for number, size in enumerate(each)]
     for offset in trims:
         head = stream.head
         stream.trim(offset)
         assert stream.head == max(head, min(offset, stream.tail))
-        assert held_by(stream) == records[stream.head :]
+        assert await held_by(stream) == records[stream.head :]
     stream.shrink(left)
-    assert held_by(stream) == records[stream.head :]
+    assert await held_by(stream) == records[stream.head :]
     assert stream.size == sum(len(record.body) for record in records[stream.head :])
     assert stream.size <= max(0, left) or stream.tail - stream.head <= 1
+
+
+@quick
+@given(sizes, st.lists(st.integers(0, 500), max_size=5), st.integers(1, 12), st.integers(0, 200))
+def test_where_a_store_has_the_rest_memory_gives_way_and_nothing_is_lost(
+    each: list[int], shrinks: list[int], max_records: int, warm_bytes: int
+) -> None:
+    asyncio.run(_cool(each, shrinks, max_records, warm_bytes))
+
+
+async def _cool(each: list[int], shrinks: list[int], max_records: int, warm_bytes: int) -> None:
+    store = Shelf()
+    retention = Retention(max_records=max_records, warm_bytes=warm_bytes)
+    stream = Stream("s", store=store, retention=retention)
+    records: list[Record] = []
+    for number, size in enumerate(each):
+        records.append(stream.append(said(number, size)))
+        assert stream.size <= 2 * warm_bytes or stream.tail - stream.warm == 1
+        assert stream.last is records[-1]
+    for size in shrinks:
+        stream.shrink(size)
+        assert stream.size <= size or stream.tail - stream.warm <= 1
+        assert stream.size == sum(len(record.body) for record in records[stream.warm :])
+    assert await held_by(stream) == records[-max_records:]
+    assert await events_of(stream) == [record.event for record in records[-max_records:]]
+    assert store.reads > 0 or stream.head == stream.warm
 
 
 class Tracked(dict[str, Any]):
@@ -144,13 +175,13 @@ def test_in_use_is_written_or_followed() -> None:
     assert stream.in_use
 
 
-def test_an_empty_stream_has_no_last_record() -> None:
+async def test_an_empty_stream_has_no_last_record() -> None:
     stream = Stream("s")
     assert stream.last is None
     stream.append(said(1))
     stream.trim(1)
     assert stream.last is None
-    assert stream.read(1, 100).records == []
+    assert (await stream.fetch(1, 100)).records == []
 
 
 # Reading: several lives of one stream
@@ -190,7 +221,10 @@ def lives(draw: st.DrawFn) -> Lives:
     records = [
         Record(place, text.encode(), Delta("g", text=text)) for place, text in enumerate(contents)
     ]
-    stream = Stream("s", epochs=epochs, records=records)
+    # Some are still in memory; the others a store has.
+    warm = draw(st.integers(0, len(contents)))
+    saved = Saved(Meta(), tuple(epochs), tail=len(contents), records=tuple(records[warm:]))
+    stream = Stream("s", saved, store=Shelf(records))
     stream.trim(draw(st.just(0) | st.integers(0, len(contents))))
     return Lives(stream, told)
 
@@ -252,11 +286,16 @@ def test_start_is_the_head_and_now_is_the_tail(told: Lives) -> None:
 
 @given(lives(), st.integers(0, 30))
 def test_batches_are_contiguous_bounded_and_of_one_epoch(told: Lives, limit: int) -> None:
+    asyncio.run(_read(told, limit))
+
+
+async def _read(told: Lives, limit: int) -> None:
     stream, offset = told.stream, told.stream.head
     beginnings = {life.first for life in told.lives}
     while offset < stream.tail:
-        batch = stream.read(offset, limit)
+        batch = await stream.fetch(offset, limit)
         offsets = [record.offset for record in batch.records]
+        assert batch.latest is (batch.position.offset == stream.tail)
         assert offsets == list(range(offset, offset + len(offsets)))
         assert offsets, "there is always one to go on with"
         assert len(offsets) == 1 or sum(len(r.body) for r in batch.records) <= limit
@@ -265,7 +304,7 @@ def test_batches_are_contiguous_bounded_and_of_one_epoch(told: Lives, limit: int
         assert batch.position == Position(written_in, offset + len(offsets))
         assert stream.place(batch.position) == Place(batch.position.offset)
         offset = batch.position.offset
-    assert stream.read(stream.tail, limit).records == []
+    assert (await stream.fetch(stream.tail, limit)).records == []
 
 
 @given(lives())
@@ -275,25 +314,45 @@ def test_every_position_that_is_told_is_one_to_come_back_to(told: Lives) -> None
     assert told.stream.place(told.stream.position) == Place(told.stream.tail)
 
 
-def test_a_long_history_is_read_in_parts() -> None:
+async def test_a_long_history_is_read_in_parts() -> None:
     stream = Stream("s")
     for number in range(10_000):
         stream.append_body(b"", None)
         assert stream.tail == number + 1
-    assert len(held_by(stream)) == 10_000
-    assert 0 < len(stream.read(0, 100).records) < 10_000
+    assert len(await held_by(stream)) == 10_000
+    assert 0 < len((await stream.fetch(0, 100)).records) < 10_000
 
 
 def test_a_stream_taken_up_again_goes_on_where_it_was() -> None:
     event: Event = said(7)
     stream = Stream(
         "s",
-        epochs=((3, 0), (5, 8)),
-        records=[Record(7, encode(event), event)],
-        closed=True,
+        Saved(
+            Meta(),
+            ((3, 0), (5, 8)),
+            head=7,
+            tail=8,
+            records=(Record(7, encode(event), event),),
+            closed=True,
+        ),
     )
     assert (stream.head, stream.tail, stream.epoch) == (7, 8, 5)
     assert stream.size == len(encode(event))
     assert stream.position == Position(5, 8)
     with pytest.raises(StreamClosed):
         stream.append(event)
+
+
+def test_a_new_life_of_a_stream_is_told_to_the_store_when_it_is_first_written() -> None:
+    """A stream that is only read again costs the store nothing."""
+    store = Notebook()
+    saved = Saved(Meta(), ((3, 0),), tail=1, records=(Record(0, b"{}", None),))
+    stream = Stream("s", saved, store=store, epoch=5)
+    assert stream.position == Position(5, 1)
+    assert stream.place(Position(3, 2)) == Place(1, Reset(Position(5, 1), "unwritten"))
+    assert store.noted == []
+    stream.append(said(1))
+    stream.append(said(2))
+    assert [change for change in store.noted if not isinstance(change, Appended)] == [
+        Raised("s", 5, 1)
+    ]

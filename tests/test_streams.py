@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,11 @@ from hub.counts import Counts
 from hub.encoders import LINES
 from hub.errors import InvalidName, LimitExceeded, StreamClosed, StreamNotFound
 from hub.events import Message, encode
+from hub.meta import Fork, Meta
 from hub.records import Record
-from hub.stores import Change, Created, Removed, Saved
+from hub.stores import Change, Created, Removed, Saved, Store
 from hub.stores.memory import MemoryStore
+from hub.stores.sqlite import SQLiteStore
 from hub.stream import Retention, Stream
 from hub.streams import StreamLimits, Streams
 
@@ -36,7 +40,7 @@ class Archive(MemoryStore):
         self.noted.append(change)
 
 
-def made(store: MemoryStore | None = None, **limits: Any) -> Streams:
+def made(store: Store | None = None, **limits: Any) -> Streams:
     return Streams(
         store or MemoryStore(),
         retention=Retention(),
@@ -92,10 +96,11 @@ class Reader:
 )
 async def test_a_name_that_can_be(name: str) -> None:
     streams = made()
-    stream = await streams.create(name)
+    stream, new = await streams.create(name)
+    assert new
     assert stream.name == name
     assert await streams.open(name) is stream
-    assert await streams.create(name) is stream
+    assert await streams.create(name) == (stream, False)
     assert len(streams) == 1
 
 
@@ -150,8 +155,11 @@ async def test_there_are_only_so_many_streams() -> None:
     with pytest.raises(LimitExceeded):
         await streams.create("c")
     await streams.create("a")
-    streams.sweep(0.0)
-    streams.sweep(10**6)
+    await streams.sweep(0.0)
+    await streams.sweep(5.0)
+    with pytest.raises(LimitExceeded):
+        await streams.create("c")
+    await streams.sweep(10**6)
     await streams.create("c")
 
 
@@ -159,15 +167,16 @@ async def test_a_new_life_of_a_name_has_a_higher_epoch() -> None:
     """A reader of the old one is reset, not sent something else from the same offset."""
     store = Archive()
     streams = made(store, keep_idle=1.0)
-    first = await streams.create("a")
+    first, _ = await streams.create("a")
     fill(first, 3)
-    streams.sweep(0.0)
-    streams.sweep(2.0)
+    await streams.sweep(0.0)
+    await streams.sweep(2.0)
     assert Removed("a") in store.noted
-    second = await streams.create("a")
+    second, _ = await streams.create("a")
     assert second is not first
     assert second.epoch > first.epoch
-    assert [c.epoch for c in store.noted if isinstance(c, Created)] == [first.epoch, second.epoch]
+    begun = [change.epochs for change in store.noted if isinstance(change, Created)]
+    assert begun == [((first.epoch, 0),), ((second.epoch, 0),)]
     place = second.place(first.position)
     assert place.reset is not None
     assert place.offset == 0
@@ -175,21 +184,107 @@ async def test_a_new_life_of_a_name_has_a_higher_epoch() -> None:
 
 async def test_a_stream_that_the_store_kept_goes_on() -> None:
     event = Message("user", "Hi")
-    saved = Saved("application/json", ((4, 0),), (Record(0, encode(event), event),), closed=False)
+    saved = Saved(Meta(), ((4, 0),), tail=1, records=(Record(0, encode(event), event),))
     streams = made(Archive(a=saved))
     stream = await streams.open("a")
     assert (stream.epoch, stream.tail) == (4, 1)
-    assert await streams.create("a") is stream
+    assert await streams.create("a") == (stream, False)
 
 
 async def test_two_who_open_at_once_get_the_same_stream() -> None:
-    store = Archive(a=Saved("application/json", ((4, 0),), (), closed=False))
+    store = Archive(a=Saved(Meta(), ((4, 0),)))
     streams = made(store)
-    opened = await asyncio.gather(*(streams.open("a") for _ in range(3)), streams.create("a"))
-    assert len({id(stream) for stream in opened}) == 1
-    created = await asyncio.gather(*(streams.create("b") for _ in range(3)))
-    assert len({id(stream) for stream in created}) == 1
+    (made_one, new), opened = await asyncio.gather(
+        streams.create("a"), asyncio.gather(*(streams.open("a") for _ in range(3)))
+    )
+    assert {id(stream) for stream in opened} == {id(made_one)}
+    assert not new
+    all_created = await asyncio.gather(*(streams.create("b") for _ in range(3)))
+    assert len({id(stream) for stream, _ in all_created}) == 1
+    assert [new for _, new in all_created].count(True) == 1
     assert sum(isinstance(change, Created) for change in store.noted) == 1
+
+
+# Where the store has them
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    store = SQLiteStore(tmp_path / "hub.db")
+    await store.start()
+    yield store
+    await store.stop()
+
+
+async def test_at_the_limit_unused_streams_make_room_by_leaving_memory_only(
+    kept: SQLiteStore,
+) -> None:
+    streams = made(kept, streams=2)
+    first, _ = await streams.create("a")
+    fill(first, 3)
+    followed, _ = await streams.create("b")
+    reader = Reader(followed)
+    await kept.synced()
+    await streams.sweep(1.0)
+    await streams.sweep(2.0)
+    await streams.create("c")
+    assert len(streams) == 2
+    assert (await streams.open("b")) is followed
+    assert (await streams.open("a")).tail == 3
+    reader.leave()
+
+
+async def test_an_unused_stream_leaves_memory_and_is_there_when_asked_for(
+    kept: SQLiteStore,
+) -> None:
+    streams = made(kept, keep_warm=10.0, keep_idle=1000.0)
+    stream, _ = await streams.create("a")
+    fill(stream, 3)
+    position = stream.position
+    del stream
+    await streams.sweep(1.0)
+    await streams.sweep(10.0)
+    assert len(streams) == 1
+    await streams.sweep(12.0)
+    await kept.synced()
+    assert len(streams) == 0
+    again = await streams.open("a")
+    assert again.position == position
+    assert again.place(position).reset is None
+
+
+async def test_flushing_waits_also_for_what_is_shown_only_once_it_is_kept(
+    kept: SQLiteStore,
+) -> None:
+    """The end of a generation is: a drain that did not wait for it would part without it."""
+    streams = made(kept)
+    stream, _ = await streams.create("a")
+    reader = Reader(stream)
+    stream.append(Message("user", "Hi"), safe=True)
+    assert stream.tail == 0
+    await streams.flushed()
+    assert reader.place == stream.tail == stream.end == 1
+
+
+async def test_a_stream_that_goes_while_the_sweep_waits_for_the_store_does_not_stop_it() -> None:
+    store = Archive(
+        source=Saved(Meta(), ((1, 0),), hidden=True, forks=1),
+        fork=Saved(Meta(fork=Fork("source", 0)), ((2, 0),)),
+        other=Saved(Meta(), ((3, 0),)),
+    )
+    store.durable = True
+    streams = made(store, keep_idle=10.0, keep_warm=1.0)
+    fork, _ = await streams.open("fork"), await streams.open("other")
+    await streams.sweep(1.0)
+    sweeping = asyncio.create_task(streams.sweep(12.0))
+    await asyncio.sleep(0)
+    await streams.delete("other")
+    assert not sweeping.done(), "it looks for the source of the fork"
+    await sweeping
+    assert fork.closed
+    assert len(streams) == 0
+    removed = [change.stream for change in store.noted if isinstance(change, Removed)]
+    assert sorted(removed) == ["fork", "other", "source"]
 
 
 # Sweeping
@@ -201,30 +296,30 @@ async def test_a_new_stream_is_not_swept_before_its_time_whatever_the_clock_says
 ) -> None:
     """The loop's clock counts from when the machine was started, which may be long ago."""
     streams = made(keep_idle=100.0, keep_closed=10.0)
-    stream = await streams.create("a")
-    streams.sweep(clock)
+    stream, _ = await streams.create("a")
+    await streams.sweep(clock)
     assert not stream.closed
-    streams.sweep(clock + 99.0)
+    await streams.sweep(clock + 99.0)
     assert await streams.open("a") is stream
-    streams.sweep(clock + 101.0)
+    await streams.sweep(clock + 101.0)
     with pytest.raises(StreamNotFound):
         await streams.open("a")
 
 
 async def test_a_closed_stream_is_kept_for_a_while_and_an_open_one_for_longer() -> None:
     streams = made(keep_closed=10.0, keep_idle=100.0)
-    closed, idle = await streams.create("closed"), await streams.create("idle")
+    (closed, _), (idle, _) = await streams.create("closed"), await streams.create("idle")
     fill(closed)
     fill(idle)
     closed.close()
-    streams.sweep(1000.0)
-    streams.sweep(1009.0)
+    await streams.sweep(1000.0)
+    await streams.sweep(1009.0)
     assert len(streams) == 2
-    streams.sweep(1011.0)
+    await streams.sweep(1011.0)
     with pytest.raises(StreamNotFound):
         await streams.open("closed")
     assert await streams.open("idle") is idle
-    streams.sweep(1101.0)
+    await streams.sweep(1101.0)
     assert len(streams) == 0
     assert idle.closed, "whoever still holds it is told, instead of writing into the void"
     with pytest.raises(StreamClosed):
@@ -233,48 +328,48 @@ async def test_a_closed_stream_is_kept_for_a_while_and_an_open_one_for_longer() 
 
 async def test_what_is_written_or_followed_is_in_use_and_stays() -> None:
     streams = made(keep_idle=10.0, keep_closed=10.0)
-    written, followed, done = [await streams.create(name) for name in "abc"]
+    written, followed, done = [(await streams.create(name))[0] for name in "abc"]
     written.writing = True
     reader, other = Reader(followed), Reader(done)
     done.close()
     for second in range(0, 100, 5):
-        streams.sweep(float(second))
+        await streams.sweep(float(second))
     assert len(streams) == 3
     written.writing = False
     reader.leave()
     other.leave()
-    streams.sweep(105.0)
+    await streams.sweep(105.0)
     assert len(streams) == 3
-    streams.sweep(116.0)
+    await streams.sweep(116.0)
     assert len(streams) == 0
 
 
 async def test_every_record_begins_the_time_anew() -> None:
     streams = made(keep_idle=10.0)
-    stream = await streams.create("a")
+    stream, _ = await streams.create("a")
     for second in range(0, 100, 9):
         fill(stream)
-        streams.sweep(float(second))
+        await streams.sweep(float(second))
     assert len(streams) == 1
 
 
 async def test_over_the_total_closed_streams_go_first_then_idle_ones_the_oldest_before() -> None:
     streams = made(total_bytes=10_000)
     for second, name in enumerate(["idle-old", "closed-old", "idle", "closed"]):
-        stream = await streams.create(name)
+        stream, _ = await streams.create(name)
         fill(stream, 25)
         if name.startswith("closed"):
             stream.close()
-        streams.sweep(float(second))
+        await streams.sweep(float(second))
     assert streams.size == 10_000
 
     gone: list[str] = []
     names = {"idle-old", "closed-old", "idle", "closed"}
     for second in range(10, 14):
-        busy = await streams.create(f"busy-{second}")
+        busy, _ = await streams.create(f"busy-{second}")
         fill(busy, 25)
         busy.writing = True
-        streams.sweep(float(second))
+        await streams.sweep(float(second))
         left = {name for name in names if await _there(streams, name)}
         gone += names - left
         names = left
@@ -292,11 +387,11 @@ async def _there(streams: Streams, name: str) -> bool:
 
 async def test_when_all_that_is_left_is_in_use_everybody_gives_the_same_part() -> None:
     streams = made(total_bytes=10_000)
-    kept = [await streams.create(name) for name in "abc"]
+    kept = [(await streams.create(name))[0] for name in "abc"]
     for stream, count in zip(kept, (20, 60, 120), strict=True):
         fill(stream, count)
         stream.writing = True
-    streams.sweep(1.0)
+    await streams.sweep(1.0)
     assert streams.size <= 10_000
     assert [stream.tail for stream in kept] == [20, 60, 120]
     assert [stream.size for stream in kept] == [1000, 3000, 6000]
@@ -304,9 +399,9 @@ async def test_when_all_that_is_left_is_in_use_everybody_gives_the_same_part() -
 
 async def test_what_was_written_a_moment_ago_is_shrunk_not_forgotten() -> None:
     streams = made(total_bytes=1000)
-    stream = await streams.create("a")
+    stream, _ = await streams.create("a")
     fill(stream, 30)
-    streams.sweep(1.0)
+    await streams.sweep(1.0)
     assert await streams.open("a") is stream
     assert stream.size <= 1000
     assert stream.tail == 30

@@ -117,6 +117,22 @@ async def test_before_http_1_1_there_are_no_chunks_and_the_connection_ends_with_
         assert b"connection: keep-alive" not in head.lower()
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/stream/chat?offset=-1&live=sse", "/stream_json_data", "/sse"]
+)
+async def test_before_http_1_1_the_end_of_any_other_stream_is_that_of_its_connection(
+    path: str,
+) -> None:
+    async with hub_on_loopback(tutorial={"pace": 0.0001}) as running:
+        stream = await running.hub.create("chat")
+        running.hub.append(stream, Delta("g", text="Hello"))
+        stream.close()
+        asked = f"GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()
+        head, _, body = (await exchange(running.port, asked)).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.0 200")
+        assert body
+
+
 # The OpenAI-compatible API follows in the same way what it has begun itself
 
 

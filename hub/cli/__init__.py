@@ -1,4 +1,4 @@
-"""The command ``streamhub``: run a hub, ask it, follow it, feed it.
+"""The command ``streamhub``: run a hub, ask it, follow it, feed it, look after its streams.
 
 Answers and data go to standard output and nothing else does; what is said about them goes to
 standard error, an error as one line ``error: message (code)``.
@@ -7,7 +7,7 @@ standard error, an error as one line ``error: message (code)``.
 exit   means
 =====  =========================================================================
 0      done; for ``serve``, stopped as it was told to
-1      it failed, and the error line says why
+1      it failed, and the error line says why; for ``doctor``, something is wrong
 2      asked wrongly: an unknown option, a missing argument
 130    interrupted with Ctrl-C; ``ask`` has cancelled its generation
 141    whoever read the output went away, as after ``| head``: not an error
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from hub.cli import ask, config, publish, serve, tail
+from hub.cli import ask, config, doctor, publish, serve, streams, tail
 from hub.cli.output import ReaderGone, hush, say_error
 from hub.errors import HubError
 
@@ -47,6 +47,8 @@ app.command()(serve.serve)
 app.command()(ask.ask)
 app.command()(tail.tail)
 app.command()(publish.publish)
+app.add_typer(streams.app, name="streams")
+app.command()(doctor.doctor)
 app.add_typer(config.app, name="config")
 
 

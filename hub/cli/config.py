@@ -17,7 +17,7 @@ from hub.config import Config, UpstreamTable
 from hub.configkeys import dotted
 from hub.errors import ConfigError
 
-__all__ = ["ConfigFile", "app", "load"]
+__all__ = ["ConfigFile", "Json", "app", "load", "mistakes"]
 
 HERE: Final = Path("config.toml")
 
@@ -62,7 +62,7 @@ def _wrong_with(table: UpstreamTable) -> Iterator[tuple[str, str]]:
 @app.command()
 def check(config: ConfigFile = None, as_json: Json = False) -> int:
     """Say whether the configuration can be used, API keys included."""
-    wrong = _mistakes(config)
+    wrong = mistakes(config)
     if as_json:
         write_json({"ok": not wrong, "errors": [error.message for error in wrong]})
     else:
@@ -73,7 +73,8 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
     return 1 if wrong else 0
 
 
-def _mistakes(path: Path | None) -> list[ConfigError]:
+def mistakes(path: Path | None) -> list[ConfigError]:
+    """Everything that is wrong with the configuration, API keys included."""
     try:
         tables = load(path).upstreams.values()
     except ConfigError as error:

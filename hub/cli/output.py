@@ -30,7 +30,9 @@ __all__ = [
     "say_reset",
     "while_read",
     "write",
+    "write_bytes",
     "write_json",
+    "write_others",
 ]
 
 _DIM: Final = Style(dim=True)
@@ -55,6 +57,32 @@ def write(text: str) -> None:
         # cannot be written in it must not end the answer.
         sys.stdout.write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
         sys.stdout.flush()
+    except BrokenPipeError:
+        hush()
+        raise ReaderGone from None
+
+
+def write_others(text: str) -> None:
+    """Write what a stranger may have written.
+
+    Raises:
+        ReaderGone: nobody reads it.
+    """
+    write(_tame(text, sys.stdout.isatty()))
+
+
+def write_bytes(held: bytes) -> None:
+    """Write a stranger's bytes as they are; on a terminal, what of them is text.
+
+    Raises:
+        ReaderGone: nobody reads it.
+    """
+    if sys.stdout.isatty():
+        write_others(held.decode(errors="replace"))
+        return
+    try:
+        sys.stdout.buffer.write(held)
+        sys.stdout.buffer.flush()
     except BrokenPipeError:
         hush()
         raise ReaderGone from None

@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Final
 
-__all__ = ["read_pieces"]
+__all__ = ["STANDARD_INPUT", "read_pieces"]
 
 SIZE: Final = 65_536
 STANDARD_INPUT: Final = 0

@@ -2,26 +2,61 @@
 
 The hub serves readers from memory; a store is told of every change as it happens, in
 order, and hands a stream back when it is opened again. `note` never waits, so that a slow
-disk does not slow the fan-out; whoever must not run ahead of the disk awaits `synced`.
+disk does not slow the fan-out; whoever must not run ahead of the disk uses `after` or
+awaits `synced`. Changes noted without a turn of the loop between them are kept together or
+not at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from hub.records import Record
+from hub.events import NOTHING
+from hub.meta import Meta
+from hub.producers import Stamp
+from hub.records import Position, Record
 
-__all__ = ["Appended", "Change", "Closed", "Created", "Removed", "Saved", "Store", "Trimmed"]
+__all__ = [
+    "Accepted",
+    "Appended",
+    "Began",
+    "Change",
+    "Closed",
+    "Created",
+    "Ended",
+    "Hidden",
+    "Keyed",
+    "Raised",
+    "Removed",
+    "Saved",
+    "Sequenced",
+    "Store",
+    "Touched",
+    "Trimmed",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A stream began, in this epoch, at offset 0."""
+    """A stream began; ``epochs`` are pairs (epoch, first offset), those of a fork its source's
+    and its own.
+    """
 
     stream: str
-    content_type: str
+    meta: Meta
+    epochs: tuple[tuple[int, int], ...]
+    head: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A new life of the stream began at an offset."""
+
+    stream: str
     epoch: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +68,22 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """An idempotent producer's append was written."""
+
+    stream: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Sequenced:
+    """The last ``Stream-Seq`` of the stream's writers."""
+
+    stream: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trimmed:
     """The records before ``head`` are gone."""
 
@@ -41,8 +92,24 @@ class Trimmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """The stream was read or written; it expires at ``expires`` (seconds since 1970)."""
+
+    stream: str
+    expires: float
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
-    """The stream takes no more records."""
+    """The stream takes no more records; ``stamp`` is of the producer that closed it."""
+
+    stream: str
+    stamp: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """The stream was deleted, but forks still need its records."""
 
     stream: str
 
@@ -54,36 +121,136 @@ class Removed:
     stream: str
 
 
-Change = Created | Appended | Trimmed | Closed | Removed
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A generation runs in the stream: if the process dies, it was interrupted."""
+
+    stream: str
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The generation has its terminal event."""
+
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keyed:
+    """An idempotency key has been used: for this generation, whose story begins at ``position``.
+
+    ``fingerprint`` tells the same request from another one with the same key.
+    """
+
+    key: str
+    fingerprint: bytes
+    generation: str
+    stream: str
+    position: Position
+
+
+Change = (
+    Created
+    | Raised
+    | Appended
+    | Accepted
+    | Sequenced
+    | Trimmed
+    | Touched
+    | Closed
+    | Hidden
+    | Removed
+    | Began
+    | Ended
+    | Keyed
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A stream as a store kept it; ``epochs`` are pairs (epoch, first offset), rising."""
+    """A stream as a store kept it.
 
-    content_type: str
+    ``epochs`` are pairs (epoch, first offset), rising. ``records`` are the newest of those
+    from ``head`` on; the older ones are read when they are asked for.
+    """
+
+    meta: Meta
     epochs: tuple[tuple[int, int], ...]
-    records: tuple[Record, ...]
-    closed: bool
+    head: int = 0
+    tail: int = 0
+    records: tuple[Record, ...] = ()
+    closed: bool = False
+    closed_by: Stamp | None = None
+    producers: Mapping[str, tuple[int, int]] = field(default_factory=lambda: NOTHING)
+    sequence: str | None = None
+    expires: float | None = None
+    hidden: bool = False
+    forks: int = 0
 
 
 class Store(Protocol):
     """What a store can do."""
 
-    async def start(self) -> None:
-        """Make it ready."""
+    @property
+    def durable(self) -> bool:
+        """Whether it hands back what it was told."""
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot keep anything just now, in a sentence; ``None`` if it can."""
+
+    async def start(self) -> list[tuple[str, str]]:
+        """Make it ready; the pairs (stream, generation) that were running when it was left.
+
+        Raises:
+            StoreError: it cannot be used; the message says the way out.
+        """
 
     async def load(self, stream: str) -> Saved | None:
         """A stream that was kept, or ``None``."""
 
+    async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
+        """Records from ``offset`` on, about ``limit`` bytes; at least one if there is."""
+
+    async def expired(self, now: float) -> list[str]:
+        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970)."""
+
+    async def keyed(self, key: str) -> Keyed | None:
+        """What an idempotency key was last used for; only the newest keys are kept."""
+
+    @property
+    def life(self) -> int:
+        """The epoch that a stream which is opened now has at least.
+
+        Higher than any in which something may have been lost.
+        """
+
     def epoch(self) -> int:
-        """An epoch for a new stream, higher than any that a removed one of its name had."""
+        """The epoch of a stream that begins now: higher than any its name has had."""
+
+    def admit(self) -> None:
+        """Whether something may be written that is to be acknowledged.
+
+        Raises:
+            StoreError: nothing can be made safe just now.
+        """
+
+    async def space(self) -> None:
+        """Wait until fewer changes are held than may be; for whoever can make a source wait."""
 
     def note(self, change: Change) -> None:
-        """Take a change; changes are kept in the order they are noted. Never waits."""
+        """Take a change. Never waits; whoever writes much asks `admit` or awaits `space`."""
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call ``done`` once everything noted so far is as safe as this store makes it."""
 
     async def synced(self) -> None:
-        """Everything noted so far is as safe as this store makes it."""
+        """Wait until everything noted so far is as safe as this store makes it.
+
+        Raises:
+            StoreError: it cannot be made safe in a reasonable time.
+        """
 
     async def stop(self) -> None:
         """Write out what is left and let go of everything."""

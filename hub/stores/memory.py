@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from hub.stores import Change, Saved
+from hub.records import Record
+from hub.stores import Change, Keyed, Saved
 
 __all__ = ["MemoryStore"]
 
@@ -17,15 +19,35 @@ class MemoryStore:
     of being sent something else from the same offset.
     """
 
+    durable = False
+    trouble = None
+    life = 0
+
     def __init__(self) -> None:
         self._epoch = 0
 
-    async def start(self) -> None:
-        """Nothing to make ready."""
+    async def start(self) -> list[tuple[str, str]]:
+        """Nothing to make ready, and nothing was running."""
+        return []
 
     async def load(self, stream: str) -> Saved | None:
         """Nothing was kept."""
         del stream
+        return None
+
+    async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
+        """Nothing was kept."""
+        del stream, offset, limit
+        return []
+
+    async def expired(self, now: float) -> list[str]:
+        """Nothing was kept, so nothing expires here."""
+        del now
+        return []
+
+    async def keyed(self, key: str) -> Keyed | None:
+        """Nothing was kept."""
+        del key
         return None
 
     def epoch(self) -> int:
@@ -33,11 +55,21 @@ class MemoryStore:
         self._epoch = max(self._epoch + 1, time.time_ns() // 1_000_000)
         return self._epoch
 
+    def admit(self) -> None:
+        """Anything may be forgotten."""
+
+    async def space(self) -> None:
+        """There is always space for nothing."""
+
     def note(self, change: Change) -> None:
         """Forget it."""
 
+    def after(self, done: Callable[[], None]) -> None:
+        """It is as safe as it will be."""
+        done()
+
     async def synced(self) -> None:
-        """As safe as it will be."""
+        """It is as safe as it will be."""
 
     async def stop(self) -> None:
         """Nothing to let go of."""

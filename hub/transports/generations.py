@@ -54,7 +54,7 @@ class Generations:
         generation = await self._hub.generate(Ask(**fields))
         # Under whatever prefix, also that of an application around the hub's.
         prefix = request.rel_url.raw_path.removesuffix("/v1/generations")
-        headers = {"Location": f"{prefix}/v1/live/{quote(generation.stream)}"}
+        headers = {"Location": f"{prefix}/v1/stream/{quote(generation.stream)}"}
         return _shown(generation, status=201, headers=headers)
 
     async def _show(self, request: web.Request) -> web.Response:

@@ -9,6 +9,8 @@ application/json           json      as ndjson
 text/plain                 text      not at all: it is for people; begin at ``?from=start``
 =========================  ========  ==========================================================
 
+A stream whose records are not events is read at `/v1/stream`; one of text, also here as text.
+
 The response ends when the stream closes. What ends without having been told of the end
 (``closed``, or for text the last chunk of the body) was cut and may be resumed.
 """
@@ -22,7 +24,7 @@ from typing import Final
 from aiohttp import web
 
 from hub.connection import Connection, Pace
-from hub.encoders import EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
+from hub.encoders import BYTES, EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
 from hub.errors import Gone, RequestError
 from hub.events import Cancelled, Failed, Interrupted
 from hub.headers import streaming_headers
@@ -36,14 +38,17 @@ __all__ = ["Live"]
 class _Format:
     """One form of the response: its content type, and its encoder with and without chunks."""
 
-    def __init__(self, content_type: str, encoder: Encoder) -> None:
+    def __init__(self, content_type: str, encoder: Encoder, *, untold: bool = False) -> None:
         self.content_type = content_type
+        self.untold = untold
+        """It has no words for a reset, or for how it ends."""
         self.plain = encoder
         self.chunked: Encoder = Chunked(encoder)
 
 
 _SSE: Final = _Format("text/event-stream", EVENT_STREAM)
-_TEXT: Final = _Format("text/plain", TEXT)
+_TEXT: Final = _Format("text/plain", TEXT, untold=True)
+_BYTES: Final = _Format("text/plain", BYTES, untold=True)
 _FORMATS: Final[Mapping[str, _Format]] = {
     "sse": _SSE,
     "ndjson": _Format("application/x-ndjson", LINES),
@@ -69,8 +74,12 @@ class Live:
         start = _start(request)
         self._hub.admit()
         stream = await self._hub.open(request.match_info["name"])
+        if form is _TEXT and stream.meta.is_text:
+            form = _BYTES
+        else:
+            stream.expect_events()
         place = stream.place(start)
-        if form is _TEXT and place.reset is not None:
+        if form.untold and place.reset is not None:
             raise Gone(
                 "the text from there on is no longer kept, and plain text cannot say so: "
                 "read from=start, or another format"
@@ -99,7 +108,7 @@ class Live:
             connection.write(connection.encoder.hello())
             connection.subscribe(stream, place)
             await over
-            if not connection.complete or (form is _TEXT and _cut_short(stream)):
+            if not connection.complete or (form.untold and _cut_short(stream)):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort()
         finally:

@@ -19,9 +19,10 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub import waiting
 from hub.bodies import read_json
 from hub.connection import Connection, Pace
-from hub.encoders import TEXT, Batch, Chunked, Encoder
+from hub.encoders import Batch, Chunked, Encoder
 from hub.errors import Gone, HubError, NotFound, UpstreamError
 from hub.events import (
     Cancelled,
@@ -108,7 +109,7 @@ class OpenAI:
         stream = await self._hub.open(generation.stream)
         await _first_word(generation, stream)
         # As long as nothing has been said, a failure can still be told by the status.
-        if isinstance(generation.terminal, Failed) and not _said(generation, stream):
+        if isinstance(generation.terminal, Failed) and not await _said(generation, stream):
             raise _failure(generation.terminal)
         if asked.stream:
             options = asked.stream_options or _StreamOptions()
@@ -168,7 +169,7 @@ class OpenAI:
         _beginning(generation, stream)
         choice = {
             "index": 0,
-            "message": _message(_said(generation, stream)),
+            "message": _message(await _said(generation, stream)),
             "logprobs": None,
             "finish_reason": _FINISH[terminal.reason],
         }
@@ -189,11 +190,11 @@ def _beginning(generation: Generation, stream: Stream) -> Place:
     return beginning
 
 
-def _said(generation: Generation, stream: Stream) -> list[Delta]:
+async def _said(generation: Generation, stream: Stream) -> list[Delta]:
     """What the generation has said so far. Others may write in the stream, too."""
     return [
         event
-        for event in stream.events()
+        async for event in stream.events()
         if isinstance(event, Delta) and event.generation == generation.id
     ]
 
@@ -202,38 +203,10 @@ def _names(generation: Generation) -> dict[str, str]:
     return {"Streamhub-Stream": generation.stream, "Streamhub-Generation": generation.id}
 
 
-# Before the first word
-
-
-class _Listener:
-    """A follower that only wants to know when a generation has begun to speak, or ended."""
-
-    encoder = TEXT
-
-    def __init__(self, generation: Generation, place: int) -> None:
-        self.place = place
-        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._generation = generation
-
-    def offer(self, frame: bytes, start: int, end: int) -> None:
-        del frame, start
-        self.place = end
-        self.behind()
-
-    def behind(self) -> None:
-        silent = self._generation.state in (State.ASKED, State.WAITING)
-        if not silent and not self.heard.done():
-            self.heard.set_result(None)
-
-
 async def _first_word(generation: Generation, stream: Stream) -> None:
-    listener = _Listener(generation, stream.tail)
-    stream.subscribe(listener)
-    try:
-        listener.behind()
-        await listener.heard
-    finally:
-        stream.unsubscribe(listener)
+    """Wait until it has begun to speak, or ended."""
+    silent = (State.ASKED, State.WAITING)
+    await waiting.until(stream, lambda: generation.state not in silent)
 
 
 # The answer in chunks
@@ -245,6 +218,8 @@ class _Chunks:
     Everything is derived from the events, so that the same records always give the same
     bytes, whether they are sent at once or caught up with.
     """
+
+    merges = True
 
     def __init__(self, generation: Generation, *, include_usage: bool) -> None:
         self._generation = generation.id

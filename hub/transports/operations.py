@@ -37,7 +37,9 @@ class Operations:
     async def _ready(self, request: web.Request) -> web.Response:
         del request
         if self._hub.draining:
-            return web.Response(status=503, text="draining\n", headers={"Retry-After": "5"})
+            return _not_ready("draining")
+        if self._hub.trouble is not None:
+            return _not_ready(self._hub.trouble)
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -45,6 +47,10 @@ class Operations:
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+
+def _not_ready(why: str) -> web.Response:
+    return web.Response(status=503, text=f"{why}\n", headers={"Retry-After": "5"})
 
 
 class _Collector(Collector):

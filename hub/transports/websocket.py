@@ -16,13 +16,14 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from hub import commands
-from hub.commands import Append, Cancel, Command, Generate, Ping, Subscribe, Unsubscribe
+from hub.commands import Append, Cancel, Command, Fork, Generate, Ping, Subscribe, Unsubscribe
 from hub.connection import Connection, Pace
 from hub.encoders import WEBSOCKET, pong_frame, text_frame
 from hub.errors import CommandError, Conflict, HubError, RequestError, TooLarge
 from hub.events import from_json
 from hub.hub import Hub, parse_from
 from hub.origins import Origins
+from hub.records import Position
 from hub.runs import Ask
 from hub.statuses import CloseCode
 
@@ -150,6 +151,8 @@ class _Client:
                 await self._unsubscribe(command)
             case Append():
                 await self._append(command)
+            case Fork():
+                await self._fork(command)
             case Generate():
                 await self._generate(command)
             case Cancel():
@@ -165,6 +168,7 @@ class _Client:
     async def _subscribe(self, command: Subscribe) -> None:
         start = parse_from(command.start)
         stream = await self._hub.open(command.stream)
+        stream.expect_events()
         self._connection.admit(stream)
         place = stream.place(start)
         # The answer comes before the first events; the place waits for nobody.
@@ -178,8 +182,16 @@ class _Client:
         await self._ok(command, stream=command.stream)
 
     async def _append(self, command: Append) -> None:
-        stream = await self._hub.append_to(command.stream, from_json(command.event))
-        await self._ok(command, stream=stream.name, position=str(stream.position))
+        stream, position = await self._hub.append_to(command.stream, from_json(command.event))
+        await stream.committed()
+        await self._ok(command, stream=stream.name, position=str(position))
+
+    async def _fork(self, command: Fork) -> None:
+        at = None if command.position is None else Position.parse(command.position)
+        stream, _ = await self._hub.fork(command.stream, command.source, at)
+        position = stream.end_position()
+        await stream.committed()
+        await self._ok(command, stream=stream.name, position=str(position))
 
     async def _generate(self, command: Generate) -> None:
         fields = command.model_dump(exclude={"id", "type"})

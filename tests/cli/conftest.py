@@ -30,9 +30,14 @@ options = { pace = 200 }
 
 
 @pytest.fixture(scope="session")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which the hub runs: its store is there."""
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="session")
+def url(folder: Path) -> Iterator[str]:
     """Where a hub runs, started and stopped as a person does it."""
-    folder = tmp_path_factory.mktemp("hub")
     (folder / "config.toml").write_text(CONFIG)
     with subprocess.Popen(
         [*COMMAND, "serve", "--port", "0"], cwd=folder, stderr=subprocess.PIPE, env=environ()

@@ -1,0 +1,233 @@
+"""``streamhub doctor``: what may go wrong with a hub of this configuration, before it does.
+
+Each line is ``ok``, ``warn`` or ``fail``, and says what to do. It changes nothing, and a hub
+may run meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from hub.cli.config import ConfigFile, Json, load, mistakes
+from hub.cli.entries import in_words
+from hub.cli.output import Progress, write_json, write_others
+from hub.cli.streams import store_path
+from hub.config import Config
+from hub.errors import ConfigError, StoreError
+from hub.stores.sqlite.catalogue import Catalogue
+from hub.stores.sqlite.checkup import damage, sqlite_version, wal_is_safe
+from hub.stores.sqlite.lock import holder
+
+__all__ = ["doctor"]
+
+MIB: Final = 1024 * 1024
+SCARCE: Final = 1024 * MIB
+"""Free space on the disk under which it is time to act."""
+
+FULL: Final = 64 * MIB
+"""Free space under which the hub cannot write what may wait to be written."""
+
+LARGE_WAL: Final = 256 * MIB
+
+OTHER_FILES: Final = 100
+"""What a hub has open besides connections: its store, its log, its listening sockets."""
+
+State = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``advice`` is empty where there is nothing to do."""
+
+    check: str
+    state: State
+    said: str
+    advice: str = ""
+
+
+def doctor(config: ConfigFile = None, as_json: Json = False) -> int:
+    """Look for what may go wrong: SQLite, the store's file, the disk, limits, configuration."""
+    found: list[Finding] = []
+    with Progress() as progress:
+        for finding in _examined(config, progress):
+            found.append(finding)
+            if not as_json:
+                progress.clear()
+                write_others(_line(finding))
+    ok = all(finding.state != "fail" for finding in found)
+    if as_json:
+        write_json({"ok": ok, "findings": [asdict(finding) for finding in found]})
+    return 0 if ok else 1
+
+
+def _line(finding: Finding) -> str:
+    advice = f": {finding.advice}" if finding.advice else ""
+    return f"{finding.state:<5}{finding.check:<13}{finding.said}{advice}\n"
+
+
+def _examined(path: Path | None, progress: Progress) -> Iterator[Finding]:
+    yield _sqlite()
+    wrong = mistakes(path)
+    yield from (_configuration(error) for error in wrong)
+    if not wrong:
+        yield Finding("config", "ok", "it can be used")
+    try:
+        config = load(path)
+    except ConfigError:
+        return  # nothing more is known of the hub
+    yield from _key_files(config)
+    yield _open_files(config)
+    try:
+        store = store_path(config)
+    except ConfigError as error:
+        yield Finding("store", "ok", error.message)
+    else:
+        yield from _store(store, progress)
+
+
+def _sqlite() -> Finding:
+    version = sqlite_version()
+    if wal_is_safe(version):
+        return Finding("sqlite", "ok", f"{version}, which has the fix of the WAL-reset bug")
+    return Finding(
+        "sqlite",
+        "fail",
+        f"{version} can, very rarely, damage a file in WAL mode (the WAL-reset bug)",
+        "install an apsw with SQLite 3.51.3 or newer: pip install --upgrade apsw",
+    )
+
+
+def _configuration(error: ConfigError) -> Finding:
+    return Finding("config", "fail", error.message, "streamhub config defaults shows every key")
+
+
+def _key_files(config: Config) -> Iterator[Finding]:
+    for table in config.upstreams.values():
+        if table.api_key_file is None:
+            continue
+        file = Path(table.api_key_file).expanduser()
+        if file.exists():  # else the configuration has been found wrong
+            yield from _private("key file", file)
+
+
+def _open_files(config: Config) -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = config.limits.connections + config.limits.generations + OTHER_FILES
+    most = "any number of" if soft == resource.RLIM_INFINITY else str(soft)
+    said = f"a process started here may have {most} open"
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return Finding("open files", "ok", f"{said}, and needs {needed} at most")
+    enough = hard == resource.RLIM_INFINITY or hard >= needed
+    return Finding(
+        "open files",
+        "warn",
+        f"{said}, and limits.connections = {config.limits.connections} needs {needed}",
+        f"ulimit -n {needed}, or LimitNOFILE={needed} in its systemd unit"
+        if enough
+        else f"the administrator has set the bound of {hard}; lower limits.connections",
+    )
+
+
+def _store(path: Path, progress: Progress) -> Iterator[Finding]:
+    yield from _folder(path.parent)
+    yield _space(path)
+    running = holder(path)
+    yield Finding(
+        "hub", "ok", f"process {running} has the store" if running else "none has the store open"
+    )
+    if not path.exists():
+        yield Finding("store", "ok", f"{path} is not there yet: the first hub makes it")
+        return
+    for file in (path, _beside(path, "-wal"), _beside(path, "-shm"), _beside(path, ".lock")):
+        if file.exists():
+            yield from _private("store", file, written=True)
+    try:
+        with Catalogue(path):
+            yield _sizes(path)
+        progress.show(f"checking {path}, {in_words(path.stat().st_size)}")
+        yield _soundness(path)
+    except StoreError as error:
+        yield Finding("store", "fail", error.message)
+
+
+def _folder(folder: Path) -> Iterator[Finding]:
+    """Who can write in the folder can put another file in place of the store."""
+    nearest = next(held for held in (folder, *folder.absolute().parents) if held.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        said = f"this user ({os.getuid()}) cannot write in {nearest}"
+        yield Finding("folder", "fail", said, "run it as its owner, or change store.url")
+        return
+    mode = nearest.stat().st_mode
+    if nearest == folder and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        said = f"everybody on this machine can replace files in {folder}"
+        yield Finding("folder", "fail", said, f"chmod o-w {folder}")
+    elif nearest == folder and mode & stat.S_IWGRP:
+        said = f"the group can replace files in {folder}"
+        yield Finding("folder", "warn", said, f"chmod g-w {folder}, unless it is meant so")
+    else:
+        yield Finding("folder", "ok", f"{folder} can be written")
+
+
+def _private(check: str, file: Path, *, written: bool = False) -> Iterator[Finding]:
+    """Whether only its owner reads the file."""
+    mode = stat.S_IMODE(file.stat().st_mode)
+    if not os.access(file, os.R_OK | (os.W_OK if written else 0)):
+        said = f"this user ({os.getuid()}) cannot use {file}"
+        yield Finding(check, "fail", said, f"run it as its owner, or chown it; mode {mode:03o}")
+    elif mode & stat.S_IWOTH:
+        said = f"everybody on this machine can write {file} (mode {mode:03o})"
+        yield Finding(check, "fail", said, f"chmod 600 {file}")
+    elif mode & 0o077:
+        who = "everybody on this machine" if mode & 0o007 else "the group"
+        said = f"{who} can read {file} (mode {mode:03o})"
+        yield Finding(check, "warn", said, f"chmod 600 {file}")
+    else:
+        yield Finding(check, "ok", f"{file} is its owner's alone (mode {mode:03o})")
+
+
+def _space(path: Path) -> Finding:
+    nearest = next(held for held in path.absolute().parents if held.exists())
+    free = shutil.disk_usage(nearest).free
+    size = path.stat().st_size if path.exists() else 0
+    said = f"{in_words(free)} are free where the store is"
+    if free < FULL:
+        advice = "make space now: what is written next may be refused"
+        return Finding("disk", "fail", said, advice)
+    if free < max(SCARCE, size):
+        advice = f"make space; streams compact needs {in_words(size)} for a while"
+        return Finding("disk", "warn", said, advice)
+    return Finding("disk", "ok", said)
+
+
+def _sizes(path: Path) -> Finding:
+    wal = _beside(path, "-wal")
+    waiting = wal.stat().st_size if wal.exists() else 0
+    said = f"{in_words(path.stat().st_size)}, and {in_words(waiting)} not yet moved into it"
+    if waiting > LARGE_WAL:
+        advice = "a reader holds it back: end what reads it for long, or restart the hub"
+        return Finding("size", "warn", said, advice)
+    return Finding("size", "ok", said)
+
+
+def _soundness(path: Path) -> Finding:
+    wrong = damage(path)
+    if wrong is None:
+        return Finding("integrity", "ok", "SQLite finds nothing wrong in the file")
+    return Finding(
+        "integrity",
+        "fail",
+        f"the file is damaged: {wrong}",
+        "stop the hub; save what streams export still reads; then put a copy from before in its "
+        "place, or move it away",
+    )
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)

@@ -1,0 +1,63 @@
+"""What a stream is made as: its content type, its expiry, and the stream it forked from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+__all__ = ["JSON", "Fork", "Meta", "essence"]
+
+JSON: Final = "application/json"
+
+
+_CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+
+
+def essence(content_type: str) -> str:
+    """A content type without its parameters, in lower case (RFC 9110 section 8.3.1)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """The stream whose records before ``offset`` are this stream's too."""
+
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Fixed when a stream is made.
+
+    ``ttl`` is the seconds of silence after which it expires, ``expires_at`` the time
+    (RFC 3339) at which it does; at most one of the two.
+    """
+
+    content_type: str = JSON
+    ttl: int | None = None
+    expires_at: str | None = None
+    fork: Fork | None = None
+
+    def expires(self, now: float) -> float | None:
+        """When it does, in seconds since 1970, if it is used last at ``now``."""
+        if self.ttl is not None:
+            return now + self.ttl
+        if self.expires_at is not None:
+            return datetime.fromisoformat(self.expires_at).timestamp()
+        return None
+
+    @property
+    def is_json(self) -> bool:
+        """Its records are JSON values; only such a stream carries events."""
+        return essence(self.content_type) == JSON
+
+    @property
+    def is_text(self) -> bool:
+        """Its bytes are text, in UTF-8 (which is what they are if nothing is said)."""
+        charset = _CHARSET.search(self.content_type)
+        return essence(self.content_type).startswith("text/") and (
+            charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+        )

@@ -1,0 +1,75 @@
+"""Idempotent producers: a retried append has one effect.
+
+(Durable Streams Protocol, section 5.2.1.) A producer numbers its appends from 0 in each of
+its epochs. What the hub has accepted of it is one pair, epoch and number, and the rules are
+a comparison:
+
+    epoch lower               fenced: a newer instance of the producer has taken over
+    epoch higher, number 0    accepted
+    epoch higher, number > 0  refused: an epoch begins at 0
+    number ≤ last             a duplicate: it was appended before, nothing happens
+    number = last + 1         accepted
+    number > last + 1         refused: something before it has not arrived
+
+`check` changes nothing. What it let pass is taken over by `accept`, together with the
+append itself, so that a refused body does not use up a number.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hub.errors import ProducerFenced, ProducerGap, RequestError
+
+__all__ = ["Producers", "Stamp"]
+
+
+class Stamp(NamedTuple):
+    """One append of one producer."""
+
+    producer: str
+    epoch: int
+    number: int
+
+
+class Producers:
+    """What has been accepted of each producer of one stream."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, last: dict[str, tuple[int, int]] | None = None) -> None:
+        self._last = dict(last or {})
+
+    def check(self, stamp: Stamp) -> bool:
+        """Whether the append is new; false for a duplicate.
+
+        Raises:
+            ProducerFenced: its epoch is over.
+            ProducerGap: an append before it is missing.
+            RequestError: a new epoch does not begin at 0.
+        """
+        epoch, last = self._last.get(stamp.producer, (-1, -1))
+        if stamp.epoch < epoch:
+            raise ProducerFenced(
+                "a newer epoch of this producer has taken over: stop, or begin a higher one",
+                epoch=epoch,
+            )
+        if stamp.epoch > epoch:
+            if epoch >= 0 and stamp.number > 0:
+                raise RequestError("a new epoch of a producer begins at 0", code="producer_epoch")
+            last = -1
+        if stamp.number > last + 1:
+            raise ProducerGap(
+                f"append {last + 1} of this producer has not arrived",
+                expected=last + 1,
+                received=stamp.number,
+            )
+        return stamp.number > last
+
+    def accept(self, stamp: Stamp) -> None:
+        """The append was written."""
+        self._last[stamp.producer] = (stamp.epoch, stamp.number)
+
+    def last(self, stamp: Stamp) -> int:
+        """The highest number accepted in the producer's present epoch."""
+        return self._last.get(stamp.producer, (stamp.epoch, stamp.number))[1]

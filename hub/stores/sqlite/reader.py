@@ -1,0 +1,173 @@
+"""Rows as streams and records: the reading half of the SQLite store, in a thread of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import orjson
+
+from hub.errors import RequestError
+from hub.events import Event, decode
+from hub.meta import Fork, Meta
+from hub.producers import Stamp
+from hub.records import Position, Record
+from hub.stores import Keyed, Saved
+
+__all__ = ["Reader"]
+
+WARM_BYTES: Final = 16 * 1024
+"""The newest records of a stream that come with it when it is opened, about so many bytes:
+what is opened only to be written should not pay for its past."""
+
+ROWS: Final = 4096
+"""Rows read at most at a time."""
+
+Row = tuple[Any, ...]
+
+
+class Reader:
+    """Reads what is committed."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        self._database.set_busy_timeout(5000)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._database.close()
+
+    def load(self, name: str) -> Saved | None:
+        """A stream with its newest records."""
+        # One transaction, so that all of it is of one commit.
+        self._database.execute("BEGIN")
+        try:
+            row = self._one(
+                "SELECT s.id, s.content_type, s.ttl, s.expires_at, f.name, s.fork_offset, s.head,"
+                " s.closed, s.closed_by, s.sequence, s.expires, s.hidden,"
+                " (SELECT count(*) FROM streams WHERE source = s.id)"
+                " FROM streams s LEFT JOIN streams f ON f.id = s.source WHERE s.name = ?",
+                name,
+            )
+            return None if row is None else self._saved(row)
+        finally:
+            self._database.execute("COMMIT")
+
+    def _saved(self, row: Row) -> Saved:
+        stream, content_type, ttl, expires_at, source, fork_offset, head, closed, by, *rest = row
+        fork = None if source is None else Fork(source, fork_offset)
+        meta = Meta(content_type, ttl, expires_at, fork)
+        newest = self._one("SELECT max(offset) FROM records WHERE stream = ?", stream)
+        tail = fork_offset if newest is None or newest[0] is None else newest[0] + 1
+        sequence, expires, hidden, forks = rest
+        return Saved(
+            meta,
+            tuple(
+                self._database.execute(
+                    "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", (stream,)
+                )
+            ),
+            head=head,
+            tail=max(tail, head),
+            records=self._warm(stream, max(head, fork_offset), meta),
+            closed=bool(closed),
+            closed_by=None if by is None else Stamp(*orjson.loads(by)),
+            producers={
+                producer: (epoch, number)
+                for producer, epoch, number in self._database.execute(
+                    "SELECT producer, epoch, number FROM producers WHERE stream = ?", (stream,)
+                )
+            },
+            sequence=sequence,
+            expires=expires,
+            hidden=bool(hidden),
+            forks=forks,
+        )
+
+    def read(self, name: str, offset: int, limit: int) -> list[Record] | None:
+        """Records from ``offset``; a fork's from its source, as far as they are the source's.
+
+        ``None`` if there is no such stream.
+        """
+        self._database.execute("BEGIN")
+        try:
+            row = self._one(
+                "SELECT id, source, fork_offset, content_type FROM streams WHERE name = ?", name
+            )
+            if row is None:
+                return None
+            stream, source, first, content_type = row
+            end = None
+            while source is not None and offset < first:
+                end = first if end is None else min(end, first)
+                stream, source, first = self._one_of(source)
+            return self._walk(stream, offset, end, limit, Meta(content_type))
+        finally:
+            self._database.execute("COMMIT")
+
+    def expired(self, now: float) -> list[str]:
+        """Streams whose time has come, some at a time."""
+        rows = self._database.execute(
+            "SELECT name FROM streams WHERE expires <= ? AND NOT hidden LIMIT 100", (now,)
+        )
+        return [str(name) for (name,) in rows]
+
+    def keyed(self, key: str) -> Keyed | None:
+        """What a key was used for."""
+        row = self._one(
+            "SELECT key, fingerprint, generation, stream, position FROM keys WHERE key = ?", key
+        )
+        if row is None:
+            return None
+        _, fingerprint, generation, stream, position = row
+        return Keyed(key, fingerprint, generation, stream, Position.parse(position))
+
+    def _walk(
+        self, stream: int, offset: int, end: int | None, limit: int, meta: Meta
+    ) -> list[Record]:
+        rows = self._database.execute(
+            "SELECT offset, body FROM records WHERE stream = ? AND offset >= ? AND offset < ?"
+            " ORDER BY offset LIMIT ?",
+            (stream, offset, 2**62 if end is None else end, ROWS),
+        )
+        found: list[Record] = []
+        size = 0
+        for at, body in rows:
+            size += len(body)
+            if found and size > limit:
+                break
+            found.append(Record(at, body, event_in(body, meta)))
+        return found
+
+    def _warm(self, stream: int, head: int, meta: Meta) -> tuple[Record, ...]:
+        rows = self._database.execute(
+            "SELECT offset, body FROM records WHERE stream = ? AND offset >= ?"
+            " ORDER BY offset DESC LIMIT ?",
+            (stream, head, ROWS),
+        )
+        found: list[Record] = []
+        size = 0
+        for offset, body in rows:
+            size += len(body)
+            if found and size > WARM_BYTES:
+                break
+            found.append(Record(offset, body, event_in(body, meta)))
+        return tuple(reversed(found))
+
+    def _one_of(self, stream: int) -> Row:
+        row = self._one("SELECT id, source, fork_offset FROM streams WHERE id = ?", stream)
+        return row if row is not None else (stream, None, 0)
+
+    def _one(self, statement: str, *values: Any) -> Row | None:
+        return self._database.execute(statement, values).fetchone()
+
+
+def event_in(body: bytes, meta: Meta) -> Event | None:
+    """The event that a record holds, if it holds one."""
+    if not meta.is_json:
+        return None
+    try:
+        return decode(body)
+    except RequestError:
+        return None

@@ -1,0 +1,391 @@
+"""The store in one SQLite file, written by one thread, in groups.
+
+Changes are gathered on the loop and handed to the writer thread as a group: at once when
+somebody waits for them, else 20 ms or 256 KB after the first. While a group is being
+committed the next one gathers, so the more is written, the larger the groups: fifty
+producers share one ``fsync``. A group is one transaction with ``synchronous=FULL``: what
+was acknowledged after it survives the loss of the process and of power.
+
+What a crash can lose is what was noted and not committed; readers may have seen it. So
+each life of the file has a number, which rises at a start that finds the file not properly
+closed, and a stream that is opened in a new life gets it as its epoch (see `hub.stream`).
+It also rises with each removal, for whoever takes the name next; as a crash may lose some
+of those, it rises by more than could have been under way.
+
+When a commit fails, because the disk is full say, the group is kept and tried again until
+it succeeds: nothing is forgotten, `trouble` says why nothing moves, and work goes on by
+itself when there is space. Groups behind it wait, up to a bound.
+
+One process at a time has the file, by a lock beside it. Reads use a connection and a
+thread of their own, which WAL lets see everything committed and hold up nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import apsw
+
+from hub.errors import StoreError
+from hub.records import Record
+from hub.stores import Appended, Change, Keyed, Removed, Saved
+from hub.stores.sqlite.ledger import Ledger
+from hub.stores.sqlite.lock import FileLock
+from hub.stores.sqlite.reader import Reader
+from hub.stores.sqlite.schema import migrate
+from hub.stores.sqlite.trouble import explained
+
+__all__ = ["SQLiteStore"]
+
+GATHER_SECONDS: Final = 0.02
+GATHER_BYTES: Final = 256 * 1024
+HELD_BYTES: Final = 64 * 1024 * 1024
+"""What may wait to be committed before changes are refused."""
+
+CHANGE_BYTES: Final = 64
+"""What a change is taken to need, beside a record's body."""
+
+LEAP: Final = HELD_BYTES // CHANGE_BYTES
+"""By how much the life rises after a crash: more removals than that cannot have been lost."""
+
+RETRY_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 10.0
+"""How long `synced` waits while nothing can be committed."""
+
+SWEEP_SECONDS: Final = 0.01
+"""Pause between two bits of sweeping while nothing else is to be written."""
+
+CHECKED_BYTES: Final = 64 * 1024 * 1024
+"""A file up to this size is checked whole at each start."""
+
+log = logging.getLogger("hub.store")
+
+T = TypeVar("T")
+
+
+class _Group:
+    """Changes that are committed together, and who waits for that."""
+
+    __slots__ = ("changes", "size", "waiting")
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.size = 0
+        self.waiting: list[Callable[[], None]] = []
+
+
+class SQLiteStore:
+    """Streams in the file at ``path``; ``sync`` is SQLite's ``synchronous``."""
+
+    durable = True
+
+    def __init__(self, path: str | Path, *, sync: Literal["full", "normal"] = "full") -> None:
+        self.trouble: str | None = None
+        self.life = 0
+        self._path = Path(path)
+        self._sync = sync
+        self._epoch = 0
+        self._lock = FileLock(self._path)
+        self._group = _Group()
+        self._flying: _Group | None = None
+        """The group that the writer has."""
+        self._held = 0
+        self._leaving_names: set[str] = set()
+        self._squeezed: list[asyncio.Future[None]] = []
+        self._due: asyncio.Handle | None = None
+        self._soon = False
+        """The group is handed over in the next turn of the loop."""
+        self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._leaving = threading.Event()
+        self._writer: threading.Thread | None = None
+        self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._reader: Reader | None = None
+
+    async def start(self) -> list[tuple[str, str]]:
+        """Open the file, recover it, begin to write; see `hub.stores.Store.start`."""
+        self._lock.take()
+        try:
+            database, running = await self._in_reader(self._open)
+        except BaseException:
+            self._lock.let_go()
+            raise
+        self._writer = threading.Thread(
+            target=self._work,
+            args=(asyncio.get_running_loop(), database),
+            name="store-writer",
+            daemon=True,
+        )
+        self._writer.start()
+        return running
+
+    async def load(self, stream: str) -> Saved | None:
+        """A stream as it was committed; one that is being removed is waited for."""
+        while True:
+            while stream in self._leaving_names:
+                gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self.after(partial(_resolve, gone))
+                await gone
+            saved = await self._in_reader(lambda: self._readers().load(stream))
+            # It may have been removed while it was read.
+            if stream not in self._leaving_names:
+                return saved
+
+    async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
+        """Committed records, a fork's source's with it."""
+        found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
+        if found is None:
+            # A fork is read as soon as it is made, perhaps before it is committed.
+            await self.synced()
+            found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
+        return found or []
+
+    async def expired(self, now: float) -> list[str]:
+        """Committed streams that are to go."""
+        return await self._in_reader(lambda: self._readers().expired(now))
+
+    async def keyed(self, key: str) -> Keyed | None:
+        """What a key was committed with."""
+        return await self._in_reader(lambda: self._readers().keyed(key))
+
+    def epoch(self) -> int:
+        """The life of the file, and one more for each removal since it began."""
+        return self._epoch
+
+    def admit(self) -> None:
+        """Nothing is let in while nothing can be committed."""
+        if self.trouble is not None or self._held > HELD_BYTES:
+            why = self.trouble or "the disk is too slow for what is written"
+            raise StoreError(f"nothing can be kept just now: {why}", code="store_full")
+
+    async def space(self) -> None:
+        """Wait while too much waits to be committed."""
+        while self._held > HELD_BYTES:
+            relief: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._squeezed.append(relief)
+            await relief
+
+    def note(self, change: Change) -> None:
+        """Gather a change."""
+        size = CHANGE_BYTES
+        kind = type(change)
+        if kind is Appended:
+            size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
+        elif kind is Removed:
+            self._epoch += 1
+            self._leaving_names.add(change.stream)  # type: ignore[union-attr]
+        group = self._group
+        group.changes.append(change)
+        group.size += size
+        self._held += size
+        if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
+            self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
+
+    def after(self, done: Callable[[], None]) -> None:
+        """Call ``done`` after the commit of what has been noted."""
+        if self._group.changes:
+            self._group.waiting.append(done)
+            if self._flying is None:
+                self._hand_over_in(0.0)
+        elif self._flying is not None:
+            self._flying.waiting.append(done)
+        else:
+            done()
+
+    async def synced(self) -> None:
+        """Wait for the commit of everything noted so far."""
+        committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.after(partial(_resolve, committed))
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await committed
+        except TimeoutError:
+            raise StoreError(
+                f"not known to be kept: {self.trouble or 'the disk is too slow'}",
+                code="store_full" if self.trouble else "store_slow",
+            ) from None
+
+    async def stop(self) -> None:
+        """Commit what is left, mark the file as properly closed, and close it."""
+        if self._writer is None:
+            return
+        with suppress(StoreError):
+            while self._flying is not None or self._group.changes:
+                await self.synced()
+        # The writer's connection is the last one, so that it leaves one file with all in it.
+        await self._in_reader(self._close_reader)
+        self._reads.shutdown()
+        self._leaving.set()
+        self._handed.put(None)
+        await asyncio.to_thread(self._writer.join)
+        self._writer = None
+        self._lock.let_go()
+
+    # On the loop
+
+    def _hand_over_in(self, seconds: float) -> None:
+        if self._soon:
+            return
+        if self._due is not None:
+            self._due.cancel()
+        self._soon = not seconds
+        loop = asyncio.get_running_loop()
+        # Never within `note`: changes noted in one turn of the loop stay in one group.
+        self._due = (
+            loop.call_later(seconds, self._hand_over)
+            if seconds
+            else loop.call_soon(self._hand_over)
+        )
+
+    def _hand_over(self) -> None:
+        self._due = None
+        self._soon = False
+        if self._flying is None and self._group.changes:
+            self._flying, self._group = self._group, _Group()
+            self._handed.put(self._flying)
+
+    def _committed(self, group: _Group) -> None:
+        if self.trouble is not None:
+            log.warning("the store can write again")
+        self.trouble = None
+        self._flying = None
+        self._held -= group.size
+        self._leaving_names -= {c.stream for c in group.changes if type(c) is Removed}
+        # First the next group, so that the disk works while those who waited go on.
+        if self._group.waiting or self._group.size > GATHER_BYTES:
+            self._hand_over_in(0.0)
+        elif self._group.changes:
+            self._hand_over_in(GATHER_SECONDS)
+        for done in group.waiting:
+            try:
+                done()
+            except Exception:
+                log.exception("what follows a commit failed")
+        squeezed, self._squeezed = self._squeezed, []
+        for relief in squeezed:
+            _resolve(relief)
+
+    def _troubled(self, why: str) -> None:
+        if self.trouble != why:
+            log.error("the store cannot write: %s", why)
+        self.trouble = why
+
+    async def _in_reader(self, task: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reads, task)
+        except apsw.Error as error:
+            raise explained(error, self._path) from None
+
+    def _readers(self) -> Reader:
+        if self._reader is None:
+            raise StoreError("the store is not open")
+        return self._reader
+
+    # In the reader's thread
+
+    def _open(self) -> tuple[apsw.Connection, list[tuple[str, str]]]:
+        try:
+            # SQLite would make it readable for others; its other files are like this one.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            size = self._path.stat().st_size
+        except OSError as error:
+            raise StoreError(f"cannot use {self._path}: {error.strerror}") from None
+        database = apsw.Connection(str(self._path))
+        try:
+            database.set_busy_timeout(5000)
+            database.pragma("journal_mode", "wal")
+            database.pragma("synchronous", self._sync)
+            database.pragma("journal_size_limit", HELD_BYTES)
+            if 0 < size <= CHECKED_BYTES:
+                found = database.execute("PRAGMA quick_check(1)").get
+                if found != "ok":
+                    raise apsw.CorruptError(str(found))
+            migrate(database, str(self._path))
+            running = self._recover(database)
+            self._reader = Reader(self._path)
+        except BaseException:
+            database.close()
+            raise
+        return database, running
+
+    def _recover(self, database: apsw.Connection) -> list[tuple[str, str]]:
+        with database:
+            if not database.execute("SELECT value FROM hub WHERE key = 'clean'").get:
+                database.execute("UPDATE hub SET value = value + ? WHERE key = 'life'", (LEAP,))
+            database.execute("UPDATE hub SET value = 0 WHERE key = 'clean'")
+        life = int(database.execute("SELECT value FROM hub WHERE key = 'life'").get)
+        self.life = self._epoch = life
+        rows = database.execute("SELECT stream, generation FROM running")
+        return [(str(stream), str(generation)) for stream, generation in rows]
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    # In the writer's thread
+
+    def _work(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
+        ledger = Ledger(database)
+        sweeping = True
+        clean = True
+        while clean:
+            try:
+                group = self._handed.get(timeout=SWEEP_SECONDS if sweeping else None)
+            except queue.Empty:
+                sweeping = self._swept(ledger)
+                continue
+            if group is None:
+                break
+            clean = self._commit(loop, ledger, group)
+            sweeping = ledger.littered
+        self._close(database, clean=clean)
+
+    def _commit(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, group: _Group) -> bool:
+        """Write a group, again and again until it is written; false if it never was."""
+        while True:
+            try:
+                ledger.write(group.changes)
+            except Exception as error:
+                if isinstance(error, apsw.Error):
+                    why = explained(error, self._path).message
+                else:
+                    # A mistake of ours; to go on without these changes would be another.
+                    log.exception("changes that cannot be written")
+                    why = "the hub itself failed: its log says more"
+                loop.call_soon_threadsafe(self._troubled, why)
+                if self._leaving.wait(RETRY_SECONDS):
+                    log.error("leaving with %d changes not written", len(group.changes))
+                    return False
+            else:
+                loop.call_soon_threadsafe(self._committed, group)
+                return True
+
+    def _swept(self, ledger: Ledger) -> bool:
+        try:
+            return ledger.sweep()
+        except apsw.Error:
+            return False  # it is only old records that stay a little longer
+
+    def _close(self, database: apsw.Connection, *, clean: bool) -> None:
+        try:
+            if clean:
+                database.execute("UPDATE hub SET value = 1 WHERE key = 'clean'")
+            database.close()
+        except apsw.Error as error:
+            log.error("the store was not properly closed: %s", error)
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

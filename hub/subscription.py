@@ -1,0 +1,94 @@
+"""A subscription: one connection's place in one stream, and how it is moved along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hub.merge import merge
+from hub.stream import Place, Stream
+
+if TYPE_CHECKING:
+    from hub.connection import Connection
+
+__all__ = ["Subscription"]
+
+SHARED: Final = 256
+"""Catch-up frames that a stream remembers, until it is next looked after."""
+
+
+class Subscription:
+    """One connection's place in one stream."""
+
+    __slots__ = ("connection", "encoder", "place", "queued", "reset", "stream")
+
+    def __init__(self, connection: Connection, stream: Stream, place: Place) -> None:
+        self.connection = connection
+        self.stream = stream
+        self.encoder = connection.encoder
+        self.place = place.offset
+        self.reset = place.reset
+        self.queued = False
+
+    @property
+    def lag(self) -> int:
+        """Records between its place and the tail."""
+        return self.stream.tail - self.place
+
+    def offer(self, frame: bytes, start: int, end: int) -> None:
+        """See `hub.fanout.Follower`. This is the hot path: once a follower, once a tick."""
+        if self.place != start:
+            if self.place < end:
+                self.behind()
+            return
+        connection = self.connection
+        wire = connection.wire
+        transport = wire.transport
+        if transport is None or connection.busy or wire.writing_paused:
+            self.behind()
+            return
+        if frame:
+            transport.write(frame)
+        self.place = end
+
+    def behind(self) -> None:
+        """See `hub.fanout.Follower`."""
+        if not self.queued:
+            self.queued = True
+            self.connection.enqueue(self)
+
+    async def next_frame(self, limit: int) -> bytes | None:
+        """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
+        stream = self.stream
+        if self.place < stream.head:
+            self.reset = stream.trimmed()
+        if self.reset is not None:
+            reset, self.reset = self.reset, None
+            self.place = reset.position.offset
+            self.connection.counts.resets += 1
+            return self.encoder.reset(stream.name, reset.position, reset.reason)
+        if self.place == stream.tail:
+            return b""
+        place = self.place
+        batch = await stream.fetch(place, limit)
+        if self.place != place:
+            return b""  # it was unsubscribed from, and a round must go on to pass it by
+        if not batch.records:
+            # They are gone: it was deleted, or trimmed in the meantime.
+            return None if self.place >= stream.head else b""
+        # Readers who come at the same time read the same past: it is encoded once for all.
+        key = (self.place, batch.position.offset, batch.latest, self.encoder)
+        frame = stream.frames.get(key)
+        if frame is None:
+            self.connection.counts.catch_ups += 1
+            if self.encoder.merges:
+                batch = batch._replace(records=merge(batch.records))
+            frame = self.encoder.events(batch)
+            if len(stream.frames) < SHARED:
+                stream.frames[key] = frame
+        self.place = batch.position.offset
+        return frame
+
+    @property
+    def done(self) -> bool:
+        """The stream has closed and all of it was sent."""
+        return self.stream.closed and self.place == self.stream.tail and self.reset is None

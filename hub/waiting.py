@@ -1,0 +1,74 @@
+"""Waiting for a stream: until it has been written, or closed, or time is up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from hub.encoders import Batch, Encoder
+from hub.stream import Stream
+
+__all__ = ["until"]
+
+
+class _Silence:
+    """The encoder of a follower that reads nothing."""
+
+    merges = False
+
+    def events(self, batch: Batch) -> bytes:
+        del batch
+        return b""
+
+    def reset(self, stream: str, position: object, reason: str) -> None:
+        del stream, position, reason
+
+    def closed(self, stream: str, position: object) -> bytes:
+        del stream, position
+        return b""
+
+    def beat(self) -> bytes:
+        return b""
+
+    def hello(self) -> bytes:
+        return b""
+
+
+_SILENCE: Final[Encoder] = _Silence()
+
+
+class _Listener:
+    """A follower that only asks, whenever something happens, whether it is what it waits for."""
+
+    encoder = _SILENCE
+
+    def __init__(self, place: int, met: Callable[[], bool]) -> None:
+        self.place = place
+        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._met = met
+
+    def offer(self, frame: bytes, start: int, end: int) -> None:
+        del frame, start
+        self.place = end
+        self.behind()
+
+    def behind(self) -> None:
+        if not self.heard.done() and self._met():
+            self.heard.set_result(None)
+
+
+async def until(stream: Stream, met: Callable[[], bool], *, within: float | None = None) -> bool:
+    """Wait until ``met()`` is true, ``within`` seconds at most; whether it is.
+
+    It is asked now, and whenever the stream has been written or closed.
+    """
+    if met():
+        return True
+    listener = _Listener(stream.tail, met)
+    stream.subscribe(listener)
+    try:
+        await asyncio.wait([listener.heard], timeout=within)
+    finally:
+        stream.unsubscribe(listener)
+    return listener.heard.done()
