@@ -25,6 +25,7 @@ format: $(VENV)/.installed-test
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.durable
+	@$(BIN)/python -m bench.reference
 
 # A hub killed hundreds of times under load; SEED=… to repeat a run.
 soak: $(VENV)/.installed-test

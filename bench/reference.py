@@ -1,16 +1,18 @@
 """Beside the published reference server of the Durable Streams Protocol: the same load on both.
 
 ``python -m bench.reference``, a good minute. The reference server keeps its streams in
-memory, which is its default; the hub is measured with a file and with memory. Each is a
-process on one CPU, and this process, with all readers and the writer, is on another.
+memory, which is its default (with ``--files`` in files; that takes longer); the hub is
+measured with a file and with memory. Each is a process on one CPU, and this process, with
+all readers and the writer, is on another.
 
-One writer appends messages of 100 bytes over one connection to a stream that already holds a
-log: one at a time, or 20 in an array, as the published client does when it has more to say
-than it has answers; each append when the one before was acknowledged. The readers are those of
-``?offset=now&live=sse``, so that what is measured is the delivery of what comes, and the
-log only costs what a server makes it cost. A delivery is one message at one reader. Every
-reader must get every message, and the processor time is read when it has: user and system
-time of all threads of the server. Servers take turns within seconds of each other.
+One writer appends messages of 100 bytes over one connection to a stream that already holds
+records: one at a time, or 20 in an array, as the published client does when it has more to
+say than it has answers; each append when the one before was acknowledged. The readers are
+those of ``?offset=now&live=sse``, so that what is measured is the delivery of what comes,
+and the older records only cost what a server makes them cost. A delivery is one message at
+one reader. Every reader must get every message, and the processor time is read when it has:
+user and system time of all threads of the server. Servers take turns within seconds of each
+other.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import product
@@ -42,9 +43,9 @@ from bench.process import Process, cpu_ns, open_files, pin
 from hub import Config
 from hub.app import serve
 
-REFERENCE = Peer("reference", "reference server, memory", script="reference.mjs")
+REFERENCE = Peer("reference", "reference server", script="reference.mjs")
 READERS = (200, 500)
-LOGS = (0, 3000)
+HELD = (0, 3000)
 AT_A_TIME = (1, 20)
 TIMES = 5.0
 """The bar: so many times the reference server's deliveries for the same processor time."""
@@ -65,7 +66,7 @@ AT_THE_TAIL = b'"upToDate":true'
 
 COLUMNS = (
     "readers",
-    "log",
+    "records held",
     "at a time",
     "server",
     "messages/s",
@@ -93,7 +94,7 @@ class Window(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """One server with so many readers and so long a log: all its windows."""
+    """One load on one server, with so many readers and so many records before: all windows."""
 
     title: str
     at_a_time: int
@@ -215,13 +216,14 @@ class Server:
             reader.close()
         self._process.stop()
 
-    async def connect(self, readers: int, log: int) -> None:
-        """Make the stream with its log, and follow it."""
+    async def connect(self, readers: int, held: int) -> None:
+        """Make the stream with its records, and follow it."""
         self._url = urlsplit(self._process.hear()["url"])
         async with Writer(self._url) as writer:
             await writer.send("PUT", b"")
-            for start in range(0, log, 500):
-                await writer.send("POST", array(min(500, log - start)))
+            # One by one: the reference server keeps what came together as one message.
+            for _ in range(held):
+                await writer.send("POST", MESSAGE)
         loop = asyncio.get_running_loop()
         for _ in range(readers):
             _, reader = await loop.create_connection(
@@ -285,10 +287,10 @@ class Server:
 # The comparison
 
 
-async def compare(readers: int, log: int, folder: Path) -> list[Row]:
-    """A row for each load on each server; the reference server's come first."""
-    urls = {"sqlite": f"sqlite:{folder / f'{readers}-{log}.db'}", "memory": "memory:"}
-    commands = {REFERENCE.title: REFERENCE.command()}
+async def compare(readers: int, held: int, folder: Path, *, files: bool) -> list[Row]:
+    """A row for each load on each server."""
+    urls = {"sqlite": f"sqlite:{folder / 'hub.db'}", "memory": "memory:"}
+    commands = {REFERENCE.title: [*REFERENCE.command(), *([str(folder)] if files else [])]}
     for kind, url in urls.items():
         commands[f"Streamhub, {kind}"] = [sys.executable, "-m", "bench.reference", "--hub", url]
     async with AsyncExitStack() as stack:
@@ -296,8 +298,9 @@ async def compare(readers: int, log: int, folder: Path) -> list[Row]:
             title: await stack.enter_async_context(Server(command))
             for title, command in commands.items()
         }
+        pin(CLIENT_CPU, os.getpid())
+        await asyncio.gather(*(server.connect(readers, held) for server in servers.values()))
         for server in servers.values():
-            await server.connect(readers, log)
             await server.load(WARM_SECONDS, 1)
         rows = [Row(title, number) for number, title in product(AT_A_TIME, servers)]
         for row in rows * ROUNDS:
@@ -310,22 +313,27 @@ def shown(found: dict[tuple[int, int], list[Row]]) -> Table:
     for column in table.columns:
         column.justify = "right"
         column.no_wrap = True
-    for (readers, log), rows in found.items():
+    for (readers, held), rows in found.items():
         reference = {row.at_a_time: row for row in rows if row.title == REFERENCE.title}
         for row in rows:
             ratio = row.per_cpu_second / reference[row.at_a_time].per_cpu_second
             verdict = "[green]pass" if ratio >= TIMES else "[red]FAIL"
             if row.title == REFERENCE.title:
                 verdict = ""
-            table.add_row(str(readers), f"{log:,}", *row.cells(), f"{ratio:.2f}", verdict)
+            table.add_row(str(readers), f"{held:,}", *row.cells(), f"{ratio:.2f}", verdict)
     return table
 
 
-async def main(cases: Iterable[tuple[int, int]], folder: Path) -> None:
-    pin(CLIENT_CPU, os.getpid())
-    found = {(readers, log): await compare(readers, log, folder) for readers, log in cases}
+async def main(folder: str | None, *, files: bool) -> None:
+    allowed = os.sched_getaffinity(0)
+    found = {}
+    for readers, held in product(READERS, HELD):
+        os.sched_setaffinity(0, allowed)  # of these a server is given its own
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            found[readers, held] = await compare(readers, held, Path(made), files=files)
     console = Console(width=None if sys.stdout.isatty() else 170)
     console.print(shown(found))
+    console.print(f"The reference server's streams were in {'files' if files else 'memory'}.")
     console.print(f"Machine: {describe()}", markup=False, highlight=False)
 
 
@@ -337,7 +345,10 @@ async def be_a_hub(url: str) -> None:
 
 if __name__ == "__main__":
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    options.add_argument("--folder", help="where the hub's files are written")
+    options.add_argument("--folder", help="where files are written")
+    options.add_argument(
+        "--files", action="store_true", help="the reference server keeps its streams in files"
+    )
     options.add_argument("--hub", help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.hub is not None:
@@ -346,5 +357,4 @@ if __name__ == "__main__":
         raise SystemExit(f"{REFERENCE.title} not measured: {reason}")
     else:
         open_files()
-        with tempfile.TemporaryDirectory(dir=asked.folder) as made:
-            uvloop.run(main(product(READERS, LOGS), Path(made)))
+        uvloop.run(main(asked.folder, files=asked.files))
