@@ -182,7 +182,7 @@ class SQLiteStore:
             size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
         elif kind is Removed:
             self._epoch += 1
-            self._leaving_names.add(change.stream)  # type: ignore[union-attr]
+            self._leaving_names.add(change.stream)  # type: ignore[union-attr]  # as above
         group = self._group
         group.changes.append(change)
         group.size += size
