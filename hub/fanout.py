@@ -36,7 +36,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from hub.counts import Counts
-from hub.encoders import Encoder
+from hub.encoders import Batch, Encoder
+from hub.records import Record
 
 if TYPE_CHECKING:
     from hub.stream import Stream
@@ -71,11 +72,13 @@ class Fanout:
         "_began",
         "_counts",
         "_end",
+        "_first",
         "_followers",
         "_frames",
         "_left",
         "_marked",
         "_oldest",
+        "_records",
         "_slice",
         "_stream",
     )
@@ -90,6 +93,9 @@ class Fanout:
         """Who has not been offered anything in the round under way."""
         self._began = self._oldest = self._end = stream.tail
         """The tail when this round, the one before, and this slice began."""
+        self._records: list[Record] = []
+        """Those from ``_first`` to ``_end`` that this round may need, whatever is trimmed."""
+        self._first = stream.tail
         self._frames: dict[tuple[Encoder, int], bytes] = {}
         """By encoder and first record; all go up to ``_end``."""
 
@@ -126,6 +132,8 @@ class Fanout:
     def _begin(self) -> None:
         self._marked = False
         self._oldest, self._began = self._began, self._stream.tail
+        del self._records[: max(0, self._oldest - self._first)]
+        self._first = max(self._first, self._oldest)
         self._left = iter(list(self._followers))
         # A round that only brings the end of the stream has no frame of its own.
         self._counts.flushes += self._began > self._oldest
@@ -135,8 +143,7 @@ class Fanout:
         """Serve one slice; the next comes after a turn of the loop."""
         end = self._stream.tail
         if end != self._end:
-            self._frames.clear()
-            self._end = end
+            self._take(end)
         encoder, place, frame = None, BEYOND, None
         served = 0
         for follower in left:
@@ -157,14 +164,33 @@ class Fanout:
         else:
             self._finish()
 
+    def _take(self, end: int) -> None:
+        """Take up what was appended since the last slice."""
+        self._frames.clear()
+        if self._end < self._stream.warm:
+            # A burst larger than the retention: there is no frame that would do for all.
+            self._records.clear()
+            self._first = end
+        else:
+            self._records += self._stream.between(self._end, end).records
+        self._end = end
+
+    def _batch(self, place: int, end: int) -> Batch | None:
+        """The records from a place to the tail, if they are at hand."""
+        stream = self._stream
+        if place >= stream.near:
+            return stream.between(place, end)
+        if place < self._first or stream.meta.is_text:
+            return None  # of text, the character that a record before began would be missing
+        return Batch(stream.name, self._records[place - self._first :], stream.position, b"", True)
+
     def _frame(self, encoder: Encoder, place: int, end: int) -> bytes | None:
         """The records from a place to the tail; ``None`` for a place too old, or at the tail."""
-        if not max(self._oldest, self._stream.near) <= place < end:
+        if not self._oldest <= place < end:
             return None
         frame = self._frames.get((encoder, place))
-        if frame is None:
-            frame = encoder.events(self._stream.between(place, end))
-            self._frames[encoder, place] = frame
+        if frame is None and (batch := self._batch(place, end)) is not None:
+            frame = self._frames[encoder, place] = encoder.events(batch)
         return frame
 
     def _finish(self) -> None:
@@ -182,4 +208,5 @@ class Fanout:
     def _rest(self) -> None:
         """Everybody has everything, or is on its own way there."""
         self._frames.clear()
-        self._began = self._stream.tail
+        self._records.clear()
+        self._began = self._end = self._first = self._stream.tail
