@@ -13,11 +13,11 @@
 from __future__ import annotations
 
 from hub.app import HUB, make_app, setup
+from hub.ask import Ask
 from hub.config import Config
 from hub.errors import HubError
 from hub.hub import Hub
 from hub.pipeline import Pipeline
 from hub.records import Position
-from hub.runs import Ask
 
 __all__ = ["HUB", "Ask", "Config", "Hub", "HubError", "Pipeline", "Position", "make_app", "setup"]

@@ -34,6 +34,7 @@ from hub.stream import Retention
 from hub.streams import StreamLimits
 from hub.transports.durable import Durable
 from hub.transports.generations import Generations
+from hub.transports.listing import Listing
 from hub.transports.live import Live
 from hub.transports.openai import OpenAI
 from hub.transports.operations import Operations
@@ -164,10 +165,11 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         *Live(hub, pace=pace).routes(),
         *durable.routes(),
         *Generations(hub).routes(),
+        *Listing(hub, allowed=server.list_streams).routes(),
         *OpenAI(hub, pace=pace).routes(),
         *Operations(hub).routes(),
         *tutorial.routes(),
-        *Page(_web_folder()).routes(),
+        *Page(_web_folder(), frame_ancestors=server.frame_ancestors).routes(),
     ]
     # Not aiohttp_cors.setup: the application may have CORS rules of its own.
     cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
@@ -226,6 +228,8 @@ def _limits(config: Config) -> HubLimits:
     return HubLimits(
         connections=limits.connections,
         event_bytes=limits.event_bytes,
+        presence=limits.presence,
+        presence_bytes=limits.presence_bytes,
         slice_size=fanout.slice,
         deliver=fanout.deliver,
         look_seconds=min(1.0, shortest / 4),
@@ -274,7 +278,7 @@ def _upstream(
 def _web_folder() -> Path:
     """The page: inside the package where it was installed, beside it in a checkout."""
     installed = Path(__file__).parent / "web"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "web"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "web" / "dist"
 
 
 async def serve(config: Config, *, announce: Callable[[str], None]) -> None:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
-from hub.errors import CommandError
+from hub.errors import CommandError, TooLarge
 
 __all__ = [
     "Append",
@@ -20,10 +29,23 @@ __all__ = [
     "Presence",
     "Subscribe",
     "Unsubscribe",
+    "encoded",
     "parse",
 ]
 
+LABEL_LENGTH: Final = 64
+
 Id = str | Annotated[int, Strict()] | None
+
+
+def _label(value: str) -> str:
+    if not 0 < len(value) <= LABEL_LENGTH or not value.isprintable():
+        wanted = f"should be 1 to {LABEL_LENGTH} printable characters"
+        raise PydanticCustomError("hub", "{wanted}", {"wanted": wanted})
+    return value
+
+
+Label = Annotated[str, AfterValidator(_label)]
 
 
 class _Command(BaseModel):
@@ -42,6 +64,8 @@ class Subscribe(_Command):
     type: Literal["subscribe"]
     stream: str
     start: Annotated[str, Field(alias="from")] = "now"
+    wait: bool = False
+    """A stream that is not there yet is followed once it begins."""
 
 
 class Unsubscribe(_Command):
@@ -82,9 +106,12 @@ class Cancel(_Command):
 
 
 class Presence(_Command):
+    """Take part in a stream as ``member``, a label of the client's own; ``None`` leaves."""
+
     type: Literal["presence"]
     stream: str
-    state: Any = None
+    state: Any
+    member: Label | None = None
 
 
 class Ping(_Command):
@@ -114,6 +141,22 @@ def parse(text: str | bytes) -> Command:
         return _COMMANDS.validate_python(held)
     except ValidationError as invalid:
         raise CommandError(_complaint(held, invalid), reply_to=_id(held)) from None
+
+
+def encoded(state: Any, limit: int) -> bytes:
+    """What a participant says of itself, as JSON.
+
+    Raises:
+        TooLarge: it has more than ``limit`` bytes.
+        CommandError: it holds what cannot be written again.
+    """
+    try:
+        found = orjson.dumps(state)
+    except orjson.JSONEncodeError as error:
+        raise CommandError(f"a state must be something that JSON can hold: {error}") from None
+    if len(found) > limit:
+        raise TooLarge(f"the state of a participant has at most {limit} bytes, as JSON")
+    return found
 
 
 def _id(held: dict[str, Any]) -> Id:

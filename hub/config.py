@@ -74,6 +74,16 @@ def _origin(value: str) -> str:
     return value.lower()
 
 
+def _ancestor(value: str) -> str:
+    if value in ("self", "'self'"):
+        return "'self'"
+    # It stands in a header among other sources, so it must be one and nothing more.
+    if not re.fullmatch(r"https?://[^\s/?#@;,'\"]+", value):
+        wanted = 'must be "self" or one origin, such as "https://www.example.org"'
+        raise PydanticCustomError("hub", wanted)
+    return value.lower()
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -145,7 +155,9 @@ class Server(_Table):
     host: Line = "127.0.0.1"
     port: int = Field(default=7000, ge=0, le=65535)
     origins: list[Annotated[str, AfterValidator(_origin)]] = []
+    frame_ancestors: list[Annotated[str, AfterValidator(_ancestor)]] = []
     unix_socket: Line | None = None
+    list_streams: bool = False
     drain_seconds: Wait = 10.0
     access_log: bool = False
     beat_seconds: Seconds = 15.0
@@ -189,6 +201,8 @@ class Limits(_Table):
 
     connections: Count = 10_000
     subscriptions: Count = 100
+    presence: int = Field(default=200, ge=0, le=1000)
+    presence_bytes: Count = KIB
     streams: Count = 10_000
     stream_bytes_total: Count = 512 * MIB
     body_bytes: Count = MIB

@@ -21,20 +21,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import struct
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
+from hub.awaited import Awaited
 from hub.counts import Counts
-from hub.encoders import Chunked, Encoder
+from hub.encoders import Chunked, Encoder, for_text
 from hub.errors import Conflict, LimitExceeded, StoreError
-from hub.stream import Place, Stream
+from hub.participants import Participant
+from hub.progress import Progress
+from hub.standby import Standby
+from hub.stream import From, Place, Stream
 from hub.subscription import Subscription
+from hub.wire import Wire, close_by_reset
 
-__all__ = ["Connection", "Pace", "Wire"]
+__all__ = ["Connection", "Note", "Pace", "Wire"]
 
 log = logging.getLogger("hub.connection")
 
@@ -46,16 +48,11 @@ GIVEN_UP: Final = REPLIES + 2
 there before the reply to that, and for a farewell."""
 
 
-class Wire(Protocol):
-    """What a connection needs of aiohttp's protocol object; all of it is public there."""
+class Note(Protocol):
+    """Something to be told that belongs to no place in a stream, made when its turn comes."""
 
-    @property
-    def transport(self) -> asyncio.Transport | None:
-        """The socket; ``None`` once it is lost."""
-
-    @property
-    def writing_paused(self) -> bool:
-        """The transport's buffer is over its high-water mark."""
+    def frame(self) -> bytes:
+        """What to write now; empty if there is nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +72,6 @@ class Pace:
     write_buffer_bytes: int = 65536
 
 
-class _Stuck(NamedTuple):
-    """Since when a connection has taken nothing, and how far it had come then."""
-
-    since: float
-    written: int
-    left: int
-
-
 class Connection:
     """One WebSocket or one streaming HTTP response, from the side of what is sent to it.
 
@@ -96,8 +85,8 @@ class Connection:
         "_outbox",
         "_over",
         "_pace",
+        "_progress",
         "_replies",
-        "_stuck",
         "_writer",
         "_written",
         "beat_at",
@@ -106,7 +95,10 @@ class Connection:
         "counts",
         "encoder",
         "ended",
+        "parts",
+        "standbys",
         "subscriptions",
+        "through",
         "wire",
     )
 
@@ -124,36 +116,42 @@ class Connection:
         self.encoder = encoder
         self.counts = counts
         self.subscriptions: dict[str, Subscription] = {}
+        self.standbys: dict[str, Standby] = {}
+        """Streams that are to be followed once they begin."""
+        self.parts: dict[str, Participant] = {}
+        """Streams it takes part in."""
         self.busy = False
         """The outbox holds something, or the writer is at it."""
         self.ended = False
         """Nothing is written any more."""
         self.complete = False
         """Everything there was to send has been written."""
+        self.through: Stream | None = None
+        """The stream whose end was written last."""
         self._over = over
         self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
         self._drain = drain
         self._pace = pace
-        self._outbox: asyncio.Queue[Subscription | bytes] | None = None
+        self._outbox: asyncio.Queue[Subscription | Note | bytes] | None = None
         self._replies: asyncio.Semaphore | None = None
         self._writer: asyncio.Task[None] | None = None
         self._written = 0
-        self._stuck: _Stuck | None = None
+        self._progress: Progress | None = None
         if wire.transport is not None:
             wire.transport.set_write_buffer_limits(high=pace.write_buffer_bytes)
 
     # Subscriptions
 
-    def admit(self, stream: Stream) -> None:
+    def admit(self, name: str) -> None:
         """Whether another stream may be followed.
 
         Raises:
-            Conflict: it is followed already.
+            Conflict: it is followed already, or waited for.
             LimitExceeded: the connection follows as many as it may.
         """
-        if stream.name in self.subscriptions:
-            raise Conflict(f'this connection follows "{stream.name}" already')
-        if len(self.subscriptions) >= self._pace.subscriptions:
+        if self.follows(name):
+            raise Conflict(f'this connection follows "{name}" already')
+        if len(self.subscriptions) + len(self.standbys) >= self._pace.subscriptions:
             raise LimitExceeded(
                 f"a connection may follow {self._pace.subscriptions} streams: unsubscribe first"
             )
@@ -166,8 +164,35 @@ class Connection:
             subscription.behind()
         stream.subscribe(subscription)
 
+    def follows(self, name: str) -> bool:
+        """Whether it is subscribed to a stream, or waits for it."""
+        return name in self.subscriptions or name in self.standbys
+
+    def stand_by(self, awaited: Awaited, name: str, start: From) -> None:
+        """Follow a stream once it begins."""
+        if not self.ended:
+            self.standbys[name] = Standby(self, awaited, name, start)
+
+    def suit(self, stream: Stream) -> None:
+        """Speak to its reader as the stream's content wants it.
+
+        Raises:
+            Conflict: ``not_json``: there is no way to.
+        """
+        plain = for_text(self.encoder) if stream.meta.is_text else None
+        if plain is None:
+            stream.expect_events()
+        else:
+            self.encoder = plain
+
     def unsubscribe(self, name: str) -> bool:
-        """Stop following; false if it was not followed."""
+        """Stop following, waiting and taking part; false if it was neither followed nor awaited."""
+        if name in self.parts:
+            self.parts[name].end()
+        standby = self.standbys.pop(name, None)
+        if standby is not None:
+            standby.cancel()
+            return True
         subscription = self.subscriptions.pop(name, None)
         if subscription is None:
             return False
@@ -190,18 +215,27 @@ class Connection:
         await self._replies.acquire()
         self.enqueue(frame)
 
-    def enqueue(self, item: Subscription | bytes) -> None:
-        """Put a subscription or a frame into the outbox, and have the writer run."""
+    def note(self, note: Note) -> None:
+        """Tell something: now if the connection is clear, else when its turn comes."""
+        if self.busy or self.wire.writing_paused:
+            self.enqueue(note)
+        else:
+            self.write(note.frame())
+
+    def enqueue(self, item: Subscription | Note | bytes) -> None:
+        """Put a subscription, a note or a frame into the outbox, and have the writer run."""
         if self.ended:
             return
         if self._outbox is None:
-            self._outbox = asyncio.Queue(self._pace.subscriptions + REPLIES + GIVEN_UP)
+            # A stream has a place for what it holds and one for who takes part in it.
+            places = 2 * (self._pace.subscriptions + GIVEN_UP)
+            self._outbox = asyncio.Queue(places + REPLIES + GIVEN_UP)
         self._outbox.put_nowait(item)
         if not self.busy:
             self.busy = True
             self._writer = asyncio.create_task(self._write_out(self._outbox))
 
-    async def _write_out(self, outbox: asyncio.Queue[Subscription | bytes]) -> None:
+    async def _write_out(self, outbox: asyncio.Queue[Subscription | Note | bytes]) -> None:
         """The writer: everything in the outbox, each when the socket is ready for it."""
         try:
             while not outbox.empty() and not self.ended:
@@ -221,13 +255,15 @@ class Connection:
         finally:
             self.busy = False
 
-    async def _write_next(self, item: Subscription | bytes) -> None:
+    async def _write_next(self, item: Subscription | Note | bytes) -> None:
         if isinstance(item, Subscription):
             await self._catch_up(item)
-        else:
+        elif isinstance(item, bytes):
             self.write(item)
             if self._replies is not None:
                 self._replies.release()
+        else:
+            self.write(item.frame())
 
     async def _catch_up(self, subscription: Subscription) -> None:
         """Write the next frame of one subscription; it queues again until it is at the tail."""
@@ -248,6 +284,7 @@ class Connection:
             return
         self.write(self.encoder.closed(stream.name, stream.position))
         self.unsubscribe(stream.name)
+        self.through = stream
         self.complete = self._over is not None and not self.subscriptions
 
     def write(self, frame: bytes) -> None:
@@ -274,7 +311,7 @@ class Connection:
         elif self.wire.writing_paused:
             self._give_up_if_stuck(transport, now)
         else:
-            self._stuck = None
+            self._progress = None
             if now >= self.beat_at:
                 self.beat_at = now + self._pace.beat_seconds
                 if not self.busy:
@@ -285,11 +322,18 @@ class Connection:
         # shrinks, and also if anything was written since, however full its buffer is again.
         written = self._written + sum(one.place for one in self.subscriptions.values())
         left = transport.get_write_buffer_size()
-        stuck = self._stuck
-        if stuck is None or written != stuck.written or left < stuck.left:
-            self._stuck = _Stuck(now, written, left)
-        elif now - stuck.since >= self._pace.slow_client_timeout:
+        if self._progress is None:
+            self._progress = Progress()
+        if self._progress.pause(now, written, left) >= self._pace.slow_client_timeout:
             self.counts.evictions += 1
+            self.abort()
+
+    def refuse(self, standby: Standby) -> None:
+        """What was waited for has begun and cannot be followed."""
+        if self._over is None:
+            self.note(standby)
+        else:
+            # A response has no words for that: whoever asks again is told by the status.
             self.abort()
 
     def abort(self, *, sent: bool = False) -> None:
@@ -298,7 +342,7 @@ class Connection:
         if transport is not None and not transport.is_closing():
             if self._over is not None and not isinstance(self.encoder, Chunked):
                 # Nothing but the closing of the socket marks the end of such a response.
-                _close_by_reset(transport)
+                close_by_reset(transport)
             leave = transport.close if sent and not self.busy else transport.abort
             leave()
         self.end()
@@ -306,7 +350,7 @@ class Connection:
     def end(self) -> None:
         """Write nothing any more and follow nothing; the socket is left as it is."""
         self.ended = True
-        for name in list(self.subscriptions):
+        for name in [*self.subscriptions, *self.standbys]:
             self.unsubscribe(name)
         if self._replies is not None:
             # Let go whoever waits in `send`: nothing will be written.
@@ -334,12 +378,3 @@ class Connection:
         elif transport is not None and transport.is_closing() and transport.get_write_buffer_size():
             # It closes when its buffer is empty, which whoever reads no more can put off.
             asyncio.get_running_loop().call_later(self._pace.slow_client_timeout, transport.abort)
-
-
-def _close_by_reset(transport: asyncio.Transport) -> None:
-    """Have the socket closed by an RST, which unlike a FIN cannot be taken for an end."""
-    # To linger for zero seconds is to send an RST; Windows has shorts here.
-    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-    held = transport.get_extra_info("socket")
-    if held is not None:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

@@ -18,10 +18,12 @@ ready for the socket as it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple, Protocol
 
 import orjson
 
+from hub.errors import HubError
 from hub.events import Delta
 from hub.records import Position, Record
 
@@ -35,7 +37,10 @@ __all__ = [
     "Batch",
     "Chunked",
     "Encoder",
+    "error_frame",
+    "for_text",
     "pong_frame",
+    "presence_frame",
     "text_frame",
 ]
 
@@ -97,12 +102,16 @@ class _WebSocket:
     merges = True
 
     def events(self, batch: Batch) -> bytes:
+        records = batch.records
+        # Where none is merged a client can count back from the position.
+        merged = len(records) > 1 and records[-1].offset - records[0].offset >= len(records)
         return text_frame(
-            b'{"type":"events","stream":%s,"position":"%s","events":[%s]}'
+            b'{"type":"events","stream":%s,"position":"%s",%s"events":[%s]}'
             % (
                 orjson.dumps(batch.stream),
                 str(batch.position).encode(),
-                b",".join([record.body for record in batch.records]),
+                _offsets(records) if merged else b"",
+                b",".join([record.body for record in records]),
             )
         )
 
@@ -119,8 +128,31 @@ class _WebSocket:
         return b""
 
 
+def _offsets(records: list[Record]) -> bytes:
+    """The offset after each record, where they do not follow one another."""
+    return b'"offsets":[%s],' % b",".join([b"%d" % (record.offset + 1) for record in records])
+
+
 def _message(**fields: str) -> bytes:
     return text_frame(orjson.dumps(fields))
+
+
+def error_frame(error: HubError, **fields: str | int) -> bytes:
+    """What was refused, over a WebSocket; ``fields`` say what the error is about."""
+    told = {"type": "error", **fields, "code": error.code, "message": error.message}
+    return text_frame(orjson.dumps(told))
+
+
+def presence_frame(stream: str, joined: Iterable[tuple[str, bytes]], left: Iterable[str]) -> bytes:
+    """Who came to take part in a stream, with their encoded state, and who went."""
+    return text_frame(
+        b'{"type":"presence","stream":%s,"joined":[%s],"left":%s}'
+        % (
+            orjson.dumps(stream),
+            b",".join([b'{"member":"%s","state":%s}' % (m.encode(), state) for m, state in joined]),
+            orjson.dumps(list(left)),
+        )
+    )
 
 
 class _EventStream:
@@ -238,6 +270,8 @@ class Chunked:
     def __init__(self, inner: Encoder) -> None:
         self._inner = inner
         self.merges = inner.merges
+        # One for all, so that those who read the same share a frame.
+        self.for_text = Chunked(BYTES) if inner is TEXT else None
 
     def events(self, batch: Batch) -> bytes:
         return _chunk(self._inner.events(batch))
@@ -267,3 +301,10 @@ LINES: Final[Encoder] = _Lines()
 OBJECTS: Final[Encoder] = _Objects()
 TEXT: Final[Encoder] = _Text()
 BYTES: Final[Encoder] = _Bytes()
+
+
+def for_text(encoder: Encoder) -> Encoder | None:
+    """The encoder instead of this one where the records are text; ``None`` if there is none."""
+    if isinstance(encoder, Chunked):
+        return encoder.for_text
+    return BYTES if encoder is TEXT else None

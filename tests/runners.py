@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
+from hub.ask import Ask
 from hub.counts import Counts
 from hub.events import (
     TERMINALS,
@@ -15,7 +16,7 @@ from hub.events import (
     Started,
 )
 from hub.generation import Generation
-from hub.runs import Ask, RunLimits, Runs
+from hub.runs import RunLimits, Runs
 from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.stream import Retention, Stream

@@ -17,6 +17,7 @@ from hub.events import (
     Interrupted,
     Message,
     Other,
+    Seconds,
     Started,
     ToolCall,
     Usage,
@@ -65,6 +66,8 @@ _usages: Final = st.none() | st.builds(
     Usage, _counts, _counts, _counts, _counts, estimated=st.booleans()
 )
 _generations: Final = st.sampled_from(["gen_1", "gen_2", ""])
+_times: Final = st.floats(0, 1e6) | st.integers(0, 1000)
+_seconds: Final = st.none() | st.builds(Seconds, st.none() | _times, _times)
 _calls: Final = st.builds(ToolCall, st.integers(0, 2), maybe_words, maybe_words, texts)
 
 deltas: Final = (
@@ -86,10 +89,10 @@ events: Final[st.SearchStrategy[Event]] = (
     deltas
     | st.builds(Message, _roles, texts, maybe_words, maybe_words, _extras)
     | st.builds(Started, _generations, texts, maybe_words, maybe_words, _extras)
-    | st.builds(Finished, _generations, _reasons, _usages, maybe_words, _extras)
-    | st.builds(Failed, _generations, texts, texts, _usages, maybe_words, _extras)
-    | st.builds(Cancelled, _generations, _usages, maybe_words, _extras)
-    | st.builds(Interrupted, _generations, _usages, maybe_words, _extras)
+    | st.builds(Finished, _generations, _reasons, _usages, _seconds, maybe_words, _extras)
+    | st.builds(Failed, _generations, texts, texts, _usages, _seconds, maybe_words, _extras)
+    | st.builds(Cancelled, _generations, _usages, _seconds, maybe_words, _extras)
+    | st.builds(Interrupted, _generations, _usages, _seconds, maybe_words, _extras)
     | others
 )
 

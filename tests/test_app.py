@@ -18,9 +18,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from hub import HUB, Config, Hub, make_app, setup
 from hub.app import serve
+from hub.ask import Ask
 from hub.errors import ConfigError
 from hub.events import Message
-from hub.runs import Ask
 from tests.answers import PATIENCE
 from tests.conftest import StartHub
 from tests.parsing import text_at
@@ -85,19 +85,6 @@ async def test_a_slash_after_the_prefix_changes_nothing(start_app: StartApp) -> 
     client = await start_app(app)
     async with client.get("/hub/livez") as response:
         assert response.status == 200
-
-
-async def test_the_page_under_a_prefix_finds_its_files(start_app: StartApp) -> None:
-    app = web.Application()
-    setup(app, prefix="/hub", config=config())
-    client = await start_app(app)
-    for name, content_type in (
-        ("", "text/html"),
-        ("page.css", "text/css"),
-        ("page.js", "text/javascript"),
-    ):
-        async with client.get(f"/hub/{name}") as response:
-            assert (response.status, response.content_type) == (200, content_type)
 
 
 async def test_a_hub_in_an_application_inside_another_gives_addresses_that_work(

@@ -44,7 +44,14 @@ def asked(**fields: Any) -> Command:
             Generate(type="generate", stream="s", messages=({"role": "user"},), key="k"),
         ),
         ({"type": "cancel", "generation": "g"}, Cancel(type="cancel", generation="g")),
-        ({"type": "presence", "stream": "s"}, Presence(type="presence", stream="s")),
+        (
+            {"type": "presence", "stream": "s", "state": None},
+            Presence(type="presence", stream="s", state=None),
+        ),
+        (
+            {"type": "presence", "stream": "s", "state": [1], "member": "流 1"},
+            Presence(type="presence", stream="s", state=[1], member="流 1"),
+        ),
         ({"type": "ping"}, Ping(type="ping")),
         ({"type": "ping", "id": 7}, Ping(type="ping", id=7)),
         ({"type": "ping", "id": "seven"}, Ping(type="ping", id="seven")),

@@ -124,6 +124,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
             for line, at in ((4, 1), (5, 2))
         ],
     ),
+    "frame ancestors": (
+        "[server]\nframe_ancestors = ['self', 'https://*.example', '*', 'https://a; script-src *']",
+        [
+            f'2: server.frame_ancestors[{at}]: must be "self" or one origin, '
+            'such as "https://www.example.org"'
+            for at in (2, 3)
+        ],
+    ),
     "a host over two lines": (
         '[server]\nhost = "a\\nb"',
         ["2: server.host: must be one line of text, not empty"],

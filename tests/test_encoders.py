@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.encoders import (
+    BYTES,
     EVENT_STREAM,
     LINES,
     OBJECTS,
@@ -19,12 +20,14 @@ from hub.encoders import (
     Batch,
     Chunked,
     Encoder,
+    for_text,
     text_frame,
 )
-from hub.events import Delta, encode
+from hub.events import Delta, Other, encode
+from hub.merge import merge
 from hub.records import Position, Record
 from tests.parsing import Chunks, Frames, Lines, Objects, ServerEvents
-from tests.strategies import quick, records, texts
+from tests.strategies import quick, records, runs_of_deltas, texts
 
 ENCODERS = [WEBSOCKET, EVENT_STREAM, LINES, OBJECTS, TEXT]
 BETWEEN = Position(7, 41)
@@ -201,3 +204,39 @@ def test_an_event_source_is_told_when_to_come_back() -> None:
     reader = ServerEvents()
     assert list(reader.feed(EVENT_STREAM.hello())) == []
     assert reader.retry == 1000
+
+
+@quick
+@given(st.lists(runs_of_deltas | records, max_size=4), st.integers(0, 1000), st.data())
+def test_with_any_merging_the_offsets_tell_each_events_place(
+    parts: list[list[Record]], first: int, draw: st.DataObject
+) -> None:
+    """So a client that reads half a frame's events knows where each of them stands."""
+    events = [record.event for part in parts for record in part if record.event is not None]
+    held = [Record(first + at, encode(event), event) for at, event in enumerate(events)]
+    start = draw.draw(st.integers(0, len(held)))
+    sent = merge(held[start:])
+    told = json.loads(next(iter(Frames().feed(WEBSOCKET.events(batch_of(sent))))).body)
+    after = Position.parse(told["position"]).offset
+    count = len(told["events"])
+    places = told.get("offsets", [after - (count - 1 - at) for at in range(count)])
+    assert places == [record.offset + 1 for record in sent]
+    assert ("offsets" in told) == (len(sent) > 1 and after - sent[0].offset != len(sent))
+    assert not held[start:] or places[-1] == after
+
+
+def test_as_long_as_nothing_is_merged_no_offsets_are_told() -> None:
+    held = [Record(at, b"{}", Other({})) for at in range(5, 9)]
+    assert b"offsets" not in WEBSOCKET.events(batch_of(held))
+    assert b"offsets" not in WEBSOCKET.events(batch_of(held[:1]))
+    assert b'"offsets":[6,8]' in WEBSOCKET.events(batch_of([held[0], held[2]]))
+
+
+def test_text_has_an_encoder_of_its_own_shared_by_all() -> None:
+    chunked = Chunked(TEXT)
+    assert for_text(TEXT) is BYTES
+    assert for_text(chunked) is for_text(chunked)
+    assert for_text(chunked) is not None
+    for encoder in (WEBSOCKET, EVENT_STREAM, LINES, OBJECTS, BYTES):
+        assert for_text(encoder) is None
+        assert for_text(Chunked(encoder)) is None

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from hub.errors import RequestError
 from hub.events import (
+    Cancelled,
     Delta,
     Event,
     Failed,
     Finished,
     Message,
     Other,
+    Seconds,
     ToolCall,
     Usage,
     decode,
@@ -77,7 +79,7 @@ def test_an_event_of_a_later_version_passes_untouched() -> None:
             },
         ),
         (
-            Finished("g", "length", Usage(3, 0, estimated=True), "2026-01-01T00:00:00Z"),
+            Finished("g", "length", Usage(3, 0, estimated=True), at="2026-01-01T00:00:00Z"),
             {
                 "type": "finished",
                 "generation": "g",
@@ -140,6 +142,30 @@ def test_a_field_of_a_wrong_type_is_named(told: dict[str, Any], field: str) -> N
     with pytest.raises(RequestError, match=f'^"{field}" of a "{told["type"]}" must be') as refused:
         from_json(told)
     assert refused.value.code == "bad_event"
+
+
+@pytest.mark.parametrize("seconds", [{"first": 0.31, "total": 4.2}, {"total": 4}, {"total": 0.0}])
+def test_how_long_it_took_is_read(seconds: dict[str, float]) -> None:
+    told = {"type": "cancelled", "generation": "g", "seconds": seconds}
+    event = from_json(told)
+    assert isinstance(event, Cancelled)
+    assert event.seconds == Seconds(seconds.get("first"), seconds["total"])
+    assert not event.extra
+    assert to_json(event) == told
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [7, "long", [], {}, {"first": 1.0}, {"total": "4"}, {"total": True}, {"total": None},
+     {"total": 1, "first": None}, {"total": 1, "more": 2}],
+)  # fmt: skip
+def test_seconds_as_somebody_else_wrote_them_are_kept_as_they_are(seconds: object) -> None:
+    """Streams hold what was appended before the word meant something here."""
+    told = {"type": "finished", "generation": "g", "reason": "stop", "seconds": seconds}
+    event = from_json(told)
+    assert isinstance(event, Finished)
+    assert event.seconds is None
+    assert to_json(event) == told
 
 
 def test_counts_that_are_not_numbers_are_left_out() -> None:

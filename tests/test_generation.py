@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.events import (
+    TERMINALS,
     Cancelled,
     Delta,
     Event,
@@ -18,9 +19,11 @@ from hub.events import (
     Interrupted,
     Message,
     Other,
+    Seconds,
     Started,
     ToolCall,
     Usage,
+    to_json,
 )
 from hub.generation import Generation, State
 from hub.records import Position
@@ -135,6 +138,46 @@ def test_where_it_told_nothing_the_deltas_are_counted_and_it_is_said_so(end: str
     told = generation.apply(EVENTS[end])
     assert not isinstance(told, Message | Started | Delta | Other)
     assert told.usage == Usage(completion_tokens=3, estimated=True)
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_end_says_how_long_it_took(end: str) -> None:
+    clock = Clock()
+    generation = Generation("chat", "demo", "small", clock)
+    for name, after in (("started", 0.0), ("other", 0.1), ("delta", 0.21), ("delta", 1.0)):
+        clock.now += after
+        generation.apply(EVENTS[name])
+    clock.now += 2.89
+    told = generation.apply(EVENTS[end])
+    assert isinstance(told, TERMINALS)
+    assert told.seconds == Seconds(first=0.31, total=4.2)
+    assert generation.to_json()["seconds"] == {"first": 0.31, "total": 4.2}
+
+
+@pytest.mark.parametrize("way", [[], ["started"], ["started", "other"]])
+def test_where_nothing_was_said_there_is_no_first(way: list[str]) -> None:
+    clock = Clock()
+    generation = Generation("chat", "demo", "small", clock)
+    for name in way:
+        generation.apply(EVENTS[name])
+    clock.now += 0.5
+    told = generation.apply(Failed())
+    assert isinstance(told, Failed)
+    assert told.seconds == Seconds(total=0.5)
+    assert to_json(told)["seconds"] == {"total": 0.5}
+
+
+def test_a_running_one_does_not_say_yet() -> None:
+    assert "seconds" not in made(["started", "delta"]).to_json()
 
 
 def test_the_usage_of_the_terminal_event_itself_counts_most() -> None:

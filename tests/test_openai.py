@@ -136,7 +136,7 @@ async def test_the_client_that_blocks_works_too(world: World) -> None:
 async def test_every_model_listed_can_be_asked(world: World) -> None:
     world.upstream.answers(Answer(*openai_sse("Hi")))
     names = [model.id async for model in world.client.models.list()]
-    assert names == ["demo", "scripted"]
+    assert names == ["scripted", "demo"], "the default comes first"
     for name in names:
         assert text_of(await chunks(await world.begin(model=name)))
 

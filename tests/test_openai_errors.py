@@ -10,7 +10,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk
 
-from hub.runs import Ask
+from hub.ask import Ask
 from tests.answers import Answer, Ending, Gate, Step, openai_block, refusal
 from tests.completions import HELLO, World, completing, request, text_of
 from tests.conftest import StartHub

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.ask import Ask
 from hub.events import Finished, Interrupted, Message, Other
-from hub.runs import Ask
 from hub.stream import Stream
 from tests.answers import Answer, Gate, openai_sse
 from tests.loopback import Loopback, eventually, hub_on_loopback

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hub.ask import Ask
 from hub.events import TERMINALS, Delta, Failed, Finished, Message, Started
 from hub.generation import Generation
-from hub.runs import Ask
 from hub.stream import Stream
 from tests.answers import Answer, Ending, Gate, openai_sse, refusal
 from tests.loopback import eventually, hub_on_loopback

@@ -184,6 +184,7 @@ async def test_what_never_was_is_not_found(any_store: Opened) -> None:
     assert await any_store.store.read("nothing", 0, LIMIT) == []
     assert await any_store.store.keyed("nothing") is None
     assert await any_store.store.expired(10.0**12) == []
+    assert await any_store.store.listed("", "", 10, 0.0) == []
 
 
 async def test_whoever_waits_is_called_in_order(any_store: Opened) -> None:
@@ -457,6 +458,47 @@ async def test_streams_expire_in_their_time(kept: Opened) -> None:
     assert await kept.store.expired(9.0) == []
     assert await kept.store.expired(10.0) == ["a"]
     assert sorted(await kept.store.expired(30.0)) == ["a", "b"]
+
+
+async def test_streams_are_listed_by_name(kept: Opened) -> None:
+    await kept.keep(
+        *(created(name) for name in ("b/1", "a", "b/2", "c", "b", "gone", "hidden", "late")),
+        *appended("a", b"1", b"2"),
+        *appended("b", b"1", b"2", b"3"),
+        forked("fork", "b", 2),
+        Trimmed("b", 3),
+        Closed("c"),
+        Removed("gone"),
+        Hidden("hidden"),
+        Touched("late", 10.0),
+    )
+    life = kept.store.life
+    listed = await kept.store.listed("", "", 100, 9.0)
+    assert [(one.name, one.tail.offset, one.closed) for one in listed] == [
+        ("a", 2, False),
+        ("b", 3, False),
+        ("b/1", 0, False),
+        ("b/2", 0, False),
+        ("c", 0, True),
+        ("fork", 2, False),
+        ("late", 0, False),
+    ]
+    assert {one.content_type for one in listed} == {BYTES.content_type}
+    assert all(one.tail.epoch >= life for one in listed)
+    assert [one.name for one in await kept.store.listed("b/", "", 100, 9.0)] == ["b/1", "b/2"]
+    assert [one.name for one in await kept.store.listed("b", "b/1", 100, 9.0)] == ["b/2"]
+    assert [one.name for one in await kept.store.listed("", "b", 2, 9.0)] == ["b/1", "b/2"]
+    assert "late" not in [one.name for one in await kept.store.listed("", "", 100, 10.0)]
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_what_is_listed_after_an_end_is_in_the_life_that_begins(
+    kept: Opened, how: str
+) -> None:
+    await kept.keep(created("a"), *appended("a", b"1"))
+    await kept.leave(how)
+    (one,) = await kept.store.listed("", "", 10, 0.0)
+    assert one.tail == Position(max(kept.store.life, (await kept.load("a")).epochs[-1][0]), 1)
 
 
 # Anything, in any order, with crashes anywhere

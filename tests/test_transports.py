@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from hub.ask import Ask
 from hub.events import Delta, Event
-from hub.runs import Ask
 from hub.stream import Stream
 from tests.loopback import Loopback, eventually, hub_on_loopback
 from tests.readers import DRIVERS, HTTP, SSE, Reader, Text, WebSocket

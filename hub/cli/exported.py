@@ -105,7 +105,7 @@ class Unfinished:
         """A terminal event for each."""
         for generation, said in self._said.items():
             used = Usage(completion_tokens=said, estimated=True)
-            yield encode(Interrupted(generation, used, now()))
+            yield encode(Interrupted(generation, used, at=now()))
 
 
 def header_line(entry: Entry, producers: dict[str, tuple[int, int]]) -> bytes:

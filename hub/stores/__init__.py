@@ -28,6 +28,7 @@ __all__ = [
     "Ended",
     "Hidden",
     "Keyed",
+    "Listed",
     "Raised",
     "Removed",
     "Saved",
@@ -189,6 +190,16 @@ class Saved:
     forks: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A stream in a list of streams; ``tail`` is the position after what it holds."""
+
+    name: str
+    content_type: str
+    tail: Position
+    closed: bool
+
+
 class Store(Protocol):
     """What a store can do."""
 
@@ -215,6 +226,11 @@ class Store(Protocol):
 
     async def expired(self, now: float) -> list[str]:
         """Streams, a bounded number, that have expired by ``now`` (seconds since 1970)."""
+
+    async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
+        """Streams kept, in the order of their names: so many of those that begin with ``prefix``
+        and lie after ``after``. Not the hidden ones, nor those that have expired by ``now``.
+        """
 
     async def keyed(self, key: str) -> Keyed | None:
         """What an idempotency key was last used for; only the newest keys are kept."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from hub.records import Record
-from hub.stores import Change, Keyed, Saved
+from hub.stores import Change, Keyed, Listed, Saved
 
 __all__ = ["MemoryStore"]
 
@@ -43,6 +43,11 @@ class MemoryStore:
     async def expired(self, now: float) -> list[str]:
         """Nothing was kept, so nothing expires here."""
         del now
+        return []
+
+    async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
+        """Nothing was kept."""
+        del prefix, after, limit, now
         return []
 
     async def keyed(self, key: str) -> Keyed | None:

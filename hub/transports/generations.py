@@ -8,10 +8,10 @@ from urllib.parse import quote
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub.ask import Ask
 from hub.bodies import read_json
 from hub.generation import Generation
 from hub.hub import Hub
-from hub.runs import Ask
 
 __all__ = ["Generations"]
 

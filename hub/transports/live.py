@@ -11,6 +11,10 @@ text/plain                 text      not at all: it is for people; begin at ``?f
 
 A stream whose records are not events is read at `/v1/stream`; one of text, also here as text.
 
+With ``?wait=true`` a stream that is not there yet is waited for: the response begins at once,
+beats, and tells the stream from its start. If what begins cannot be told in this format, the
+response is cut, and whoever asks again is answered with the reason.
+
 The response ends when the stream closes. What ends without having been told of the end
 (``closed``, or for text the last chunk of the body) was cut and may be resumed.
 """
@@ -24,8 +28,8 @@ from typing import Final
 from aiohttp import web
 
 from hub.connection import Connection, Pace
-from hub.encoders import BYTES, EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
-from hub.errors import Gone, RequestError
+from hub.encoders import EVENT_STREAM, LINES, OBJECTS, TEXT, Chunked, Encoder
+from hub.errors import Gone, RequestError, StreamNotFound
 from hub.events import Cancelled, Failed, Interrupted
 from hub.headers import streaming_headers
 from hub.hub import Hub, parse_from
@@ -48,7 +52,6 @@ class _Format:
 
 _SSE: Final = _Format("text/event-stream", EVENT_STREAM)
 _TEXT: Final = _Format("text/plain", TEXT, untold=True)
-_BYTES: Final = _Format("text/plain", BYTES, untold=True)
 _FORMATS: Final[Mapping[str, _Format]] = {
     "sse": _SSE,
     "ndjson": _Format("application/x-ndjson", LINES),
@@ -72,23 +75,31 @@ class Live:
         # One function, not several: every reader that stays keeps its frame.
         form = _format(request)
         start = _start(request)
+        waits = _waits(request)
+        name = request.match_info["name"]
         self._hub.admit()
-        stream = await self._hub.open(request.match_info["name"])
-        if form is _TEXT and stream.meta.is_text:
-            form = _BYTES
+        headers = streaming_headers(form.content_type)
+        stream: Stream | None = None
+        place = Place(0)
+        try:
+            stream = await self._hub.open(name)
+        except StreamNotFound:
+            if not waits:
+                raise
         else:
-            stream.expect_events()
-        place = stream.place(start)
-        if form.untold and place.reset is not None:
-            raise Gone(
-                "the text from there on is no longer kept, and plain text cannot say so: "
-                "read from=start, or another format"
-            )
-        whole = stream.closed and place == Place(stream.tail)
-        if form is _SSE and whole and start != "now":
-            # 204 is the one answer after which an EventSource does not come back.
-            return web.Response(status=204)
-        response = _begun(request, form, stream, place)
+            if not (form is _TEXT and stream.meta.is_text):
+                stream.expect_events()
+            place = stream.place(start)
+            if form.untold and place.reset is not None:
+                raise Gone(
+                    "the text from there on is no longer kept, and plain text cannot say so: "
+                    "read from=start, or another format"
+                )
+            if form is _SSE and start != "now" and stream.closed and place == Place(stream.tail):
+                # 204 is the one answer after which an EventSource does not come back.
+                return web.Response(status=204)
+            headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
+        response = endless(request, headers)
         writer = await response.prepare(request)
         if writer is None:
             return response
@@ -106,20 +117,18 @@ class Live:
         self._hub.connect(connection)
         try:
             connection.write(connection.encoder.hello())
-            connection.subscribe(stream, place)
+            if stream is None:
+                await self._hub.expect(connection, name, start)
+            else:
+                connection.suit(stream)
+                connection.subscribe(stream, place)
             await over
-            if not connection.complete or (form.untold and _cut_short(stream)):
+            if not connection.complete or (form.untold and _cut_short(connection.through)):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort()
         finally:
             await self._hub.disconnect(connection)
         return response
-
-
-def _begun(request: web.Request, form: _Format, stream: Stream, place: Place) -> web.StreamResponse:
-    headers = streaming_headers(form.content_type)
-    headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
-    return endless(request, headers)
 
 
 def _format(request: web.Request) -> _Format:
@@ -156,6 +165,13 @@ def _start(request: web.Request) -> From:
     return parse_from(asked)
 
 
-def _cut_short(stream: Stream) -> bool:
-    last = stream.last
+def _waits(request: web.Request) -> bool:
+    asked = request.query.get("wait", "false")
+    if asked not in ("true", "false"):
+        raise RequestError("wait is true or false", code="bad_wait")
+    return asked == "true"
+
+
+def _cut_short(stream: Stream | None) -> bool:
+    last = None if stream is None else stream.last
     return last is not None and isinstance(last.event, Failed | Cancelled | Interrupted)

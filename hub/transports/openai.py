@@ -20,6 +20,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub import waiting
+from hub.ask import Ask
 from hub.bodies import read_json
 from hub.connection import Connection, Pace
 from hub.encoders import Batch, Chunked, Encoder
@@ -41,7 +42,6 @@ from hub.headers import streaming_headers
 from hub.hub import Hub
 from hub.records import Position
 from hub.responses import endless
-from hub.runs import Ask
 from hub.statuses import retry_headers, status_of
 from hub.stream import Place, Stream
 
@@ -88,7 +88,8 @@ class OpenAI:
 
     async def _models(self, request: web.Request) -> web.Response:
         del request
-        names = sorted(self._hub.upstreams)
+        default = self._hub.default_upstream
+        names = sorted(self._hub.upstreams, key=lambda name: (name != default, name))
         shown = [
             {"id": name, "object": "model", "created": 0, "owned_by": "streamhub"} for name in names
         ]

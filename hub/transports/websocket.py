@@ -16,16 +16,27 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from hub import commands
-from hub.commands import Append, Cancel, Command, Fork, Generate, Ping, Subscribe, Unsubscribe
+from hub.ask import Ask
+from hub.commands import (
+    Append,
+    Cancel,
+    Command,
+    Fork,
+    Generate,
+    Ping,
+    Presence,
+    Subscribe,
+    Unsubscribe,
+)
 from hub.connection import Connection, Pace
-from hub.encoders import WEBSOCKET, pong_frame, text_frame
-from hub.errors import CommandError, Conflict, HubError, RequestError, TooLarge
+from hub.encoders import WEBSOCKET, error_frame, pong_frame, text_frame
+from hub.errors import CommandError, Conflict, HubError, RequestError, StreamNotFound, TooLarge
 from hub.events import from_json
 from hub.hub import Hub, parse_from
 from hub.origins import Origins
 from hub.records import Position
-from hub.runs import Ask
 from hub.statuses import CloseCode
+from hub.stream import From
 
 __all__ = ["WebSockets"]
 
@@ -158,6 +169,8 @@ class _Client:
             case Cancel():
                 generation = await self._hub.cancel(command.generation)
                 await self._ok(command, generation=generation.id, state=generation.state.value)
+            case Presence():
+                await self._presence(command)
             case Ping():
                 await self._ok(command)
             case _:
@@ -167,18 +180,41 @@ class _Client:
 
     async def _subscribe(self, command: Subscribe) -> None:
         start = parse_from(command.start)
-        stream = await self._hub.open(command.stream)
+        self._connection.admit(command.stream)
+        try:
+            stream = await self._hub.open(command.stream)
+        except StreamNotFound:
+            if not command.wait:
+                raise
+            await self._wait(command, start)
+            return
         stream.expect_events()
-        self._connection.admit(stream)
         place = stream.place(start)
         # The answer comes before the first events; the place waits for nobody.
-        position = stream.position_at(place.offset)
-        await self._ok(command, stream=stream.name, position=str(position))
+        position, tail = str(stream.position_at(place.offset)), str(stream.position)
+        await self._ok(command, stream=stream.name, position=position, tail=tail)
         self._connection.subscribe(stream, place)
+
+    async def _wait(self, command: Subscribe, start: From) -> None:
+        await self._ok(command, stream=command.stream, position=None, tail=None)
+        # It may have begun while the answer had to wait.
+        await self._hub.expect(self._connection, command.stream, start)
+
+    async def _presence(self, command: Presence) -> None:
+        here, member = self._hub.participants, None
+        label = command.member or ""
+        if not self._connection.follows(command.stream):
+            raise _not_followed()
+        if command.state is None:
+            here.leave(self._connection, command.stream, label)
+        else:
+            state = commands.encoded(command.state, here.state_bytes)
+            member = here.enter(self._connection, command.stream, label, state)
+        await self._ok(command, stream=command.stream, member=member)
 
     async def _unsubscribe(self, command: Unsubscribe) -> None:
         if not self._connection.unsubscribe(command.stream):
-            raise Conflict("this connection does not follow that stream", code="not_subscribed")
+            raise _not_followed()
         await self._ok(command, stream=command.stream)
 
     async def _append(self, command: Append) -> None:
@@ -204,15 +240,16 @@ class _Client:
         )
 
     async def _ok(self, command: Command, **fields: Any) -> None:
-        await self._connection.send(_reply("ok", command.id, **fields))
+        named = {} if command.id is None else {"id": command.id}
+        await self._connection.send(_frame("ok", **named, **fields))
 
     async def _refuse(self, error: HubError, reply_to: str | int | None) -> None:
-        frame = _reply("error", reply_to, code=error.code, message=error.message)
-        await self._connection.send(frame)
+        named = {} if reply_to is None else {"id": reply_to}
+        await self._connection.send(error_frame(error, **named))
 
 
-def _reply(kind: str, reply_to: str | int | None, **fields: Any) -> bytes:
-    return _frame(kind, **fields) if reply_to is None else _frame(kind, id=reply_to, **fields)
+def _not_followed() -> Conflict:
+    return Conflict("this connection does not follow that stream", code="not_subscribed")
 
 
 def _frame(kind: str, **fields: Any) -> bytes:

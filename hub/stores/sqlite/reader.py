@@ -13,7 +13,7 @@ from hub.events import Event, decode
 from hub.meta import Fork, Meta
 from hub.producers import Stamp
 from hub.records import Position, Record
-from hub.stores import Keyed, Saved
+from hub.stores import Keyed, Listed, Saved
 
 __all__ = ["Reader"]
 
@@ -112,6 +112,24 @@ class Reader:
             "SELECT name FROM streams WHERE expires <= ? AND NOT hidden LIMIT 100", (now,)
         )
         return [str(name) for (name,) in rows]
+
+    def listed(self, prefix: str, after: str, limit: int, now: float, life: int) -> list[Listed]:
+        """Streams by name; their tails are in the present ``life``, as if they were opened."""
+        rows = self._database.execute(
+            "SELECT s.name, s.content_type, s.closed, max(s.head, s.fork_offset,"
+            " (SELECT ifnull(max(offset) + 1, 0) FROM records WHERE stream = s.id)),"
+            " (SELECT ifnull(max(epoch), 0) FROM epochs WHERE stream = s.id)"
+            # Of two lower bounds SQLite would use one, perhaps the one that is far below. No name
+            # has a character beyond the last one of ASCII.
+            " FROM streams s WHERE s.name >= ?1 AND s.name < ?2 || char(127) AND s.name <> ?3"
+            " AND NOT s.hidden AND (s.expires IS NULL OR s.expires > ?4)"
+            " ORDER BY s.name LIMIT ?5",
+            (max(prefix, after), prefix, after, now, limit),
+        )
+        return [
+            Listed(name, content_type, Position(max(epoch, life), tail), bool(closed))
+            for name, content_type, closed, tail, epoch in rows
+        ]
 
     def keyed(self, key: str) -> Keyed | None:
         """What a key was used for."""

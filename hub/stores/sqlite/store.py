@@ -38,7 +38,7 @@ import apsw
 
 from hub.errors import StoreError
 from hub.records import Record
-from hub.stores import Appended, Change, Keyed, Removed, Saved
+from hub.stores import Appended, Change, Keyed, Listed, Removed, Saved
 from hub.stores.sqlite.ledger import Ledger
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
@@ -152,6 +152,12 @@ class SQLiteStore:
     async def expired(self, now: float) -> list[str]:
         """Committed streams that are to go."""
         return await self._in_reader(lambda: self._readers().expired(now))
+
+    async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
+        """Committed streams, as they would be opened now."""
+        return await self._in_reader(
+            lambda: self._readers().listed(prefix, after, limit, now, self.life)
+        )
 
     async def keyed(self, key: str) -> Keyed | None:
         """What a key was committed with."""

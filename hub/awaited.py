@@ -1,0 +1,59 @@
+"""Who waits for which stream to begin.
+
+When it does, the first who wait are told in the same step, before anything is written; if
+they are very many, the others follow in slices with turns of the loop between them. They
+too read it from its start, so it makes no difference to what they get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from hub.stream import Stream
+
+__all__ = ["Awaited", "Waiter"]
+
+SLICE: Final = 250
+"""Waiters told without a turn of the loop."""
+
+
+class Waiter(Protocol):
+    """Somebody who waits for a stream that is not there yet."""
+
+    def begun(self, stream: Stream) -> None:
+        """It has just begun; never waits, never raises. Told once."""
+
+
+class Awaited:
+    """The waiters, by the name of the stream."""
+
+    __slots__ = ("_waiters",)
+
+    def __init__(self) -> None:
+        self._waiters: dict[str, dict[Waiter, None]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiters.values()))
+
+    def add(self, name: str, waiter: Waiter) -> None:
+        """Tell the waiter when a stream of this name begins."""
+        self._waiters.setdefault(name, {})[waiter] = None
+
+    def remove(self, name: str, waiter: Waiter) -> None:
+        """It waits no longer."""
+        waiters = self._waiters.get(name, {})
+        waiters.pop(waiter, None)
+        if not waiters:
+            self._waiters.pop(name, None)
+
+    def begun(self, stream: Stream) -> None:
+        """A stream has begun: all who wait for it are told."""
+        waiters = self._waiters.get(stream.name, {})
+        for waiter in list(islice(waiters, SLICE)):
+            self.remove(stream.name, waiter)
+            waiter.begun(stream)
+        if waiters:
+            asyncio.get_running_loop().call_soon(self.begun, stream)

@@ -1,0 +1,32 @@
+"""The socket of a connection, as aiohttp shows it to us."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import sys
+from typing import Protocol
+
+__all__ = ["Wire", "close_by_reset"]
+
+
+class Wire(Protocol):
+    """What a connection needs of aiohttp's protocol object; all of it is public there."""
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The socket; ``None`` once it is lost."""
+
+    @property
+    def writing_paused(self) -> bool:
+        """The transport's buffer is over its high-water mark."""
+
+
+def close_by_reset(transport: asyncio.Transport) -> None:
+    """Have the socket closed by an RST, which unlike a FIN cannot be taken for an end."""
+    # To linger for zero seconds is to send an RST; Windows has shorts here.
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    held = transport.get_extra_info("socket")
+    if held is not None:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
