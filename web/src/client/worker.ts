@@ -1,0 +1,10 @@
+/** The worker that all tabs of a page share, served by the hub beside the client library. */
+
+import { Host } from "./host.js";
+
+const host = new Host(location.href.replace(/[^/]*$/u, ""));
+
+addEventListener("connect", (event) => {
+  const [port] = (event as MessageEvent).ports;
+  if (port) host.serve(port);
+});

@@ -1,0 +1,60 @@
+/**
+ * What a screen reader is told of a reply that comes: finished paragraphs, each once.
+ *
+ * A live region that changed with every token would be read out again and again, so the visible
+ * text is not live; whole paragraphs, without their Markdown, are given to a hidden region
+ * instead. Replies that were over when they were first seen are history and not announced.
+ */
+
+import type { Reply, State } from "../../client/state.js";
+import { ending } from "./ending.js";
+
+/** What one announcement may hold; nobody waits for more to be read. */
+const LONGEST = 600;
+
+export class Announcer {
+  #generation = "";
+  #said = 0;
+
+  constructor(private readonly say: (text: string) => void) {}
+
+  /** Look at the conversation after a change. */
+  heard(state: State): void {
+    const reply = state.turns.findLast((turn) => turn.kind === "reply");
+    if (!reply) return;
+    const over = reply.state !== "waiting" && reply.state !== "running";
+    if (reply.generation !== this.#generation) {
+      if (over) return;
+      this.#generation = reply.generation;
+      // What was there when the reader came is history too.
+      this.#said = reply.text.length;
+      this.say("Answering.");
+      return;
+    }
+    if (this.#said < 0) return;
+    this.#paragraphs(reply, over);
+    if (over) {
+      this.#said = -1;
+      this.say(ending(reply)?.text ?? "The answer is complete.");
+    }
+  }
+
+  #paragraphs(reply: Reply, over: boolean): void {
+    const end = over ? reply.text.length : reply.text.lastIndexOf("\n\n");
+    if (end <= this.#said) return;
+    const text = spoken(reply.text.slice(this.#said, end));
+    this.#said = end;
+    if (text) this.say(text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
+  }
+}
+
+/** Markdown as one would read it out: without its marks. */
+export function spoken(markdown: string): string {
+  return markdown
+    .replace(/^\s*(```|~~~).*$/gm, "")
+    .replace(/!?\[([^\]]*)\]\([^)]*\)/g, "$1")
+    .replace(/^\s{0,3}(#{1,6}|>|[-*+]|\d+[.)])\s+/gm, "")
+    .replace(/[*_`|]+/g, " ")
+    .replace(/\s+/g, " ")
+    .trim();
+}

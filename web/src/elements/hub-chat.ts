@@ -1,0 +1,375 @@
+/**
+ * `<hub-chat>`: a conversation with its composer, for the hub's own page and for any other.
+ *
+ *     <script type="module" src="https://hub.example/elements.js"></script>
+ *     <hub-chat stream="chat/7"></hub-chat>
+ *
+ * Attributes: `src` (the hub's address; that of the script if none), `stream` (the
+ * conversation; without one the first message begins one), `readonly` (to read along),
+ * `upstream` (who answers; the hub's default if none), `no-status` (the page itself shows the
+ * connection). Property `hub`: a `Hub` that the page has already. It fills the height that it
+ * is given.
+ *
+ * Methods: `send(text)`, `stop()`, `focusComposer()`.
+ *
+ * Events, bubbling and composed: `hub-state` {state}, `hub-status` {status, lag}, `hub-sent`
+ * {text}, and, cancelable, `hub-fork` {source, stream, position} when the reader goes to another
+ * version of the conversation: unless the page prevents it, the element goes there itself.
+ *
+ * Slots: `tools` in the composer's bar, `empty` while nothing was said.
+ *
+ * Custom properties: those of chat/theme.css.ts.
+ *
+ * How it works: the hub's client folds the stream into a `State` that shares what did not
+ * change; at most once a frame the newest one is rendered, and of the turns only those that
+ * are other objects than before.
+ */
+
+import { html, LitElement, nothing } from "lit";
+import { createRef, ref } from "lit/directives/ref.js";
+
+import type { Position } from "../client/events.js";
+import type { Hub, Status } from "../client/hub.js";
+import { EMPTY, type Reply, type Said } from "../client/state.js";
+import { unique } from "../client/unique.js";
+import { Announcer } from "./chat/announcer.js";
+import type { Place, Versions } from "./chat/branches.js";
+import type { Composer } from "./chat/composer.js";
+import { controls } from "./chat/controls.css.js";
+import { Conversation } from "./chat/conversation.js";
+import { Exchange } from "./chat/exchange.js";
+import { icon } from "./chat/icons.js";
+import { layout } from "./chat/layout.css.js";
+import { register } from "./chat/light.js";
+import { company } from "./chat/presence.js";
+import { Scrolling } from "./chat/scrolling.js";
+import { theme } from "./chat/theme.css.js";
+import { turns } from "./chat/turns.css.js";
+import { hubFor } from "./hubs.js";
+import { markdownCss } from "./markdown-css.js";
+import "./chat/composer.js";
+import "./chat/turns.js";
+import "./status.js";
+
+/** What the live region keeps; a screen reader has read the older ones. */
+const ANNOUNCED = 4;
+const NONE: ReadonlyMap<Said, Versions> = new Map();
+
+export class HubChat extends LitElement {
+  static override properties = {
+    src: {},
+    stream: { reflect: true },
+    readonly: { type: Boolean, reflect: true },
+    upstream: {},
+    noStatus: { type: Boolean, attribute: "no-status" },
+    hub: { attribute: false },
+    status: { state: true },
+  };
+
+  static override styles = [theme, markdownCss, layout, controls, turns];
+
+  declare src: string | undefined;
+  declare stream: string | undefined;
+  declare readonly: boolean;
+  declare upstream: string | undefined;
+  declare noStatus: boolean;
+  declare hub: Hub | undefined;
+  declare status: Status;
+
+  // Held, because to look for them would be to look through the whole conversation.
+  readonly #log = createRef<HTMLElement>();
+  readonly #turns = createRef<HTMLElement>();
+  readonly #announced = createRef<HTMLElement>();
+  readonly #composer = createRef<Composer>();
+  #hub: Hub | undefined;
+  #conversation: Conversation | undefined;
+  #exchange: Exchange | undefined;
+  #scrolling: Scrolling | undefined;
+  #endStatus: (() => void) | undefined;
+  readonly #announcer = new Announcer((text) => {
+    this.#say(text);
+  });
+
+  constructor() {
+    super();
+    this.readonly = false;
+    this.noStatus = false;
+    this.status = { state: "connecting" };
+    this.addEventListener("keydown", this.#pressed);
+  }
+
+  /** Ask. Gives whether the hub has accepted it; why not is shown. */
+  async send(text: string): Promise<boolean> {
+    if (text.trim() === "" || this.readonly) return false;
+    if (!this.stream) {
+      this.stream = `chat-${unique()}`;
+      this.#enter();
+    }
+    const accepted = await this.#exchange?.send(text);
+    if (!accepted) return false;
+    this.#tell("hub-sent", { text });
+    this.#scrolling?.toEnd();
+    return true;
+  }
+
+  /** Stop whatever runs in this conversation, whoever began it; what came of it stays. */
+  async stop(): Promise<void> {
+    if (!this.readonly) await this.#exchange?.stop();
+  }
+
+  focusComposer(): void {
+    this.#composer.value?.focus();
+  }
+
+  override focus(options?: FocusOptions): void {
+    (this.#composer.value ?? this.#log.value)?.focus(options);
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    // Again: everything below was given up when it left the page.
+    if (this.hasUpdated) {
+      this.#observe();
+      this.#enter();
+    }
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#leave();
+    this.#endStatus?.();
+    this.#endStatus = undefined;
+    this.#hub = undefined;
+    this.#scrolling?.close();
+    this.#scrolling = undefined;
+  }
+
+  protected override firstUpdated(): void {
+    this.#observe();
+  }
+
+  protected override updated(changed: Map<PropertyKey, unknown>): void {
+    if (changed.has("stream") || changed.has("hub") || changed.has("src")) this.#enter();
+  }
+
+  #observe(): void {
+    const box = this.#log.value;
+    const contents = this.#turns.value;
+    if (!box || !contents) return;
+    this.#scrolling = new Scrolling(box, contents, () => {
+      this.requestUpdate();
+    });
+  }
+
+  #enter(): void {
+    this.#leave();
+    const hub = this.hub ?? hubFor(this.src);
+    if (hub !== this.#hub) this.#connect(hub);
+    const { stream } = this;
+    this.#scrolling?.toEnd();
+    if (!stream) return;
+    let isNew = true;
+    const conversation = new Conversation(hub, stream, {
+      told: (state) => {
+        this.#exchange?.heard(state);
+        this.#tell("hub-state", { state });
+      },
+      lagged: () => {
+        this.#tellStatus();
+      },
+      changed: (state) => {
+        this.requestUpdate();
+        if (!state) return;
+        this.#announcer.heard(state);
+        if (!isNew) this.#scrolling?.news();
+        // What the last conversation left of its place says nothing about where to begin here.
+        else void this.updateComplete.then(() => this.#scrolling?.toEnd());
+        isNew = false;
+      },
+    });
+    this.#conversation = conversation;
+    this.#exchange?.enter(conversation);
+    this.#composer.value?.open(hub.url, stream);
+    this.requestUpdate();
+  }
+
+  #connect(hub: Hub): void {
+    this.#endStatus?.();
+    this.#hub = hub;
+    this.#exchange = new Exchange(hub, {
+      changed: () => {
+        this.requestUpdate();
+      },
+      went: (from, stream) => {
+        this.#go(from, stream);
+      },
+    });
+    this.#endStatus = hub.onStatus((status) => {
+      this.status = status;
+      this.#tellStatus();
+    });
+  }
+
+  #leave(): void {
+    this.#composer.value?.leave();
+    this.#conversation?.leave();
+    this.#conversation = undefined;
+    this.#exchange?.enter(undefined);
+  }
+
+  /** Go to another version of the conversation, or let the page do so. */
+  #go({ source, position }: Place, stream: string): void {
+    const detail = { source, stream, position };
+    const going = new CustomEvent("hub-fork", { detail, bubbles: true, composed: true, cancelable: true });
+    if (!this.dispatchEvent(going)) return;
+    this.stream = stream;
+    this.focusComposer();
+  }
+
+  // -- telling
+
+  #tell(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+
+  #tellStatus(): void {
+    this.#tell("hub-status", { status: this.status, lag: this.#conversation?.lag ?? 0 });
+  }
+
+  /** To screen readers. */
+  #say(text: string): void {
+    const region = this.#announced.value;
+    if (!region) return;
+    const line = document.createElement("p");
+    line.textContent = text;
+    region.append(line);
+    while (region.childElementCount > ANNOUNCED) region.firstElementChild?.remove();
+  }
+
+  // -- rendering
+
+  protected override render(): unknown {
+    const state = this.#conversation?.state ?? EMPTY;
+    const exchange = this.#exchange;
+    if (exchange) exchange.upstream = this.upstream;
+    const doing = exchange?.doing ?? "nothing";
+    return html`<div class="log" ${ref(this.#log)} role="log" tabindex="0" aria-label="Conversation" aria-live="off"
+        aria-busy=${state.running.length > 0}>
+        <div class="turns" ${ref(this.#turns)} @retry=${this.#retry} @again=${this.#again} @edit=${this.#edit} @version=${this.#version}
+          @above=${this.#above}>
+          ${state.turns.length === 0 ? this.#middle() : nothing}
+          <hub-turns .turns=${state.turns} .versions=${this.#conversation?.versions ?? NONE}
+            .open=${!this.readonly && !state.closed && doing === "nothing"}
+            .connected=${this.status.state === "live"} .busy=${exchange?.asking !== undefined}></hub-turns>
+        </div>
+      </div>
+      <div class="unseen" role="status" ${ref(this.#announced)}></div>
+      <div class="foot">
+        ${this.#pill()}${this.#complaint()}
+        ${this.readonly
+          ? nothing
+          : html`<hub-composer ${ref(this.#composer)} .doing=${doing} .closed=${state.closed} @ask=${this.#asked} @halt=${this.#halt}
+              @typing=${this.#typing}></hub-composer>`}
+        ${this.#line()}
+      </div>`;
+  }
+
+  /** Where nothing was said yet, or nothing can be heard. */
+  #middle(): unknown {
+    const { known, failed } = this.#conversation ?? { known: !this.stream, failed: undefined };
+    if (failed) return html`<div class="middle" role="alert">${failed.text} ${failed.code ? html`<code>${failed.code}</code>` : nothing}</div>`;
+    if (!known) return html`<div class="middle loading">${this.status.state === "live" ? "Loading…" : "Waiting for the hub…"}</div>`;
+    if (this.readonly) return html`<div class="middle">Nothing has been said here yet.</div>`;
+    return html`<div class="middle"><slot name="empty">Ask something to begin.</slot></div>`;
+  }
+
+  #pill(): unknown {
+    const scrolling = this.#scrolling;
+    if (!scrolling || scrolling.following) return nothing;
+    return html`<button class=${scrolling.unseen ? "pill" : "pill bare"} type="button" title="To the end"
+      aria-label=${scrolling.unseen ? "New text: to the end" : "To the end"} @click=${() => {
+        scrolling.toEnd(true);
+      }}>${scrolling.unseen ? "New text" : nothing}${icon("down")}</button>`;
+  }
+
+  #complaint(): unknown {
+    const held = this.#exchange?.complaint;
+    if (!held) return nothing;
+    return html`<div class="complaint" role="alert">
+      ${icon("warning")}
+      <p>${held.text} ${held.code ? html`<code>${held.code}</code>` : nothing}</p>
+      <button class="plain" type="button" @click=${() => {
+        this.#exchange?.dismiss();
+      }}>Dismiss</button>
+    </div>`;
+  }
+
+  #line(): unknown {
+    const here = company(this.#conversation?.company.members ?? []);
+    if (this.noStatus && here === "") return html`<div class="line"></div>`;
+    return html`<div class="line">
+      ${this.noStatus ? nothing : html`<hub-status .hub=${this.#hub} .lag=${this.#conversation?.lag ?? 0}></hub-status>`}
+      <span class="company">${here}</span>
+    </div>`;
+  }
+
+  // -- listening
+
+  readonly #retry = ({ detail: { reply } }: CustomEvent<{ reply: Reply }>): void => {
+    void this.#exchange?.retry(reply);
+  };
+
+  readonly #again = ({ detail: { reply } }: CustomEvent<{ reply: Reply }>): void => {
+    void this.#exchange?.again(reply);
+  };
+
+  readonly #edit = ({ detail: { said, text } }: CustomEvent<{ said: Said; text: string }>): void => {
+    void this.#exchange?.edit(said, text);
+  };
+
+  readonly #version = ({ detail }: CustomEvent<{ stream: string; position: Position }>): void => {
+    if (this.stream) this.#go({ source: this.stream, position: detail.position }, detail.stream);
+  };
+
+  readonly #asked = async ({ detail }: CustomEvent<{ text: string; accepted: () => void }>): Promise<void> => {
+    this.#conversation?.company.typing(false);
+    if (await this.send(detail.text)) detail.accepted();
+    this.focusComposer();
+  };
+
+  readonly #halt = (): void => {
+    void this.stop();
+    this.focusComposer();
+  };
+
+  readonly #typing = ({ detail: { typing } }: CustomEvent<{ typing: boolean }>): void => {
+    this.#conversation?.company.typing(typing);
+  };
+
+  readonly #pressed = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
+    if (this.readonly || (this.#exchange?.doing ?? "nothing") === "nothing") return;
+    event.preventDefault();
+    this.#halt();
+  };
+
+  /** Older turns are about to be put above what is read. */
+  readonly #above = ({ target }: Event): void => {
+    const mark = this.#scrolling?.mark();
+    const turns = target as HTMLElement & { readonly updateComplete: Promise<boolean> };
+    // `from` is set right after this event; its update is what moves the text.
+    void Promise.resolve()
+      .then(() => turns.updateComplete)
+      .then(() => {
+        if (mark) this.#scrolling?.restore(mark);
+      });
+  };
+}
+
+register("hub-chat", HubChat);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-chat": HubChat;
+  }
+}

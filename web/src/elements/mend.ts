@@ -1,0 +1,130 @@
+/**
+ * Half-typed Markdown, shown as what it is about to be.
+ *
+ * The end of a text that is still written is cut anywhere: in a mark, in a link, in a row of a
+ * table. Taken literally it would flash as stars and brackets and then jump. So the marks that
+ * say nothing yet are held back, and those that are open are closed. Only what is shown while
+ * the text grows goes through here; a guess that was wrong is gone with the next frame.
+ */
+
+const LINE_OF_MARKS =
+  /^[ \t>]*(?:[-+*|]|\d{1,3}[.)]?|#{1,6}|`{1,2}|~{1,2}|=+|-{2,}|_{1,3}|\*{2,3}|[-+*][ \t]+\[[ xX]?\]?|\[[^\]]{1,80}\]:[^\n]*)?[ \t]*$/;
+const HALF_TAG = /<\/?(?:[a-z]{0,6}[ \t]*\/?)$/i;
+const BLOCK_START = /\n(?=[ \t]*(?:[-+*][ \t]|\d{1,9}[.)][ \t]|>|#|\||\n))/g;
+const FENCE_LINE = /^[ \t>]*(?:`{3,}|~{3,})/gm;
+
+/** How far back an open mark is looked for. */
+const REACH = 2_000;
+const LONGEST_LABEL = 200;
+/** More marks than this are not about to be closed. */
+const MOST_OPEN = 6;
+
+/** The line that has no end yet, without marks that say nothing so far. */
+export function mendLine(line: string, fence: string): string {
+  if (fence !== "") {
+    const marks = line.trim();
+    return marks !== "" && marks === fence.charAt(0).repeat(marks.length) ? "" : line;
+  }
+  return LINE_OF_MARKS.test(line) ? "" : line.replace(HALF_TAG, "");
+}
+
+/** The last block with its open marks closed. */
+export function mendBlock(source: string): string {
+  const text = source.trimEnd();
+  if ((text.match(FENCE_LINE)?.length ?? 0) % 2 === 1) return text.replace(/\n[ \t]*[`~]{1,}$/, "\n");
+  const from = Math.max(0, text.length - REACH);
+  let start = from;
+  for (const { index } of text.slice(from).matchAll(BLOCK_START)) start = from + index + 1;
+  const last = text.slice(start);
+  if (/^ {0,3}\|/.test(last)) return text.slice(0, start) + mendTable(text.slice(0, start), last);
+  return text.slice(0, start) + mendInline(last);
+}
+
+/** A table is one from its first row on: the row under its head is put there early. */
+function mendTable(before: string, row: string): string {
+  const rows = before.split("\n").filter((line) => line.trim() !== "");
+  const above = rows.at(-1)?.trim() ?? "";
+  const isFirst = !above.startsWith("|");
+  if (isFirst) return `${finishRow(row)}\n${delimiters(row)}\n`;
+  const isSecond = !(rows.at(-2)?.trim() ?? "").startsWith("|");
+  return isSecond ? `${delimiters(above)}\n` : finishRow(row);
+}
+
+function finishRow(row: string): string {
+  const cells = mendInline(row.replace(/\|[ \t]*$/, ""));
+  return `${cells} |`;
+}
+
+function delimiters(head: string): string {
+  const cells = head.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/);
+  return `|${cells.map(() => " --- |").join("")}`;
+}
+
+/** Close what is open at the end of a run of text. */
+export function mendInline(text: string): string {
+  const open: string[] = [];
+  let at = 0;
+  while (at < text.length) {
+    const character = text.charAt(at);
+    if (character === "\\") {
+      if (at + 1 === text.length) return closed(text.slice(0, at), open);
+      at += 2;
+    } else if (character === "`") {
+      const run = runAt(text, at);
+      const end = text.indexOf(run, at + run.length);
+      if (end < 0) return closed(closeCode(text, at, run), open);
+      at = end + run.length;
+    } else if ("*_~".includes(character)) {
+      const run = runAt(text, at);
+      if (at + run.length === text.length) return closed(text.slice(0, at), open);
+      mark(text, at, run, open);
+      at += run.length;
+    } else if (character === "[") {
+      const link = linkAt(text, at);
+      if (link.mended !== null) return closed(link.mended, open);
+      at = link.end;
+    } else at += 1;
+  }
+  return closed(text, open);
+}
+
+function runAt(text: string, at: number): string {
+  let end = at + 1;
+  while (text.charAt(end) === text.charAt(at)) end += 1;
+  return text.slice(at, end);
+}
+
+function closeCode(text: string, at: number, run: string): string {
+  const inner = text.slice(at + run.length).replace(/`+$/, "");
+  return inner.trim() === "" ? text.slice(0, at) : text.slice(0, at) + run + inner + run;
+}
+
+function mark(text: string, at: number, run: string, open: string[]): void {
+  const before = text.charAt(at - 1);
+  const after = text.charAt(at + run.length);
+  const known = open.lastIndexOf(run);
+  if (known >= 0 && before.trim() !== "") open.length = known;
+  else if (run.length <= 3 && after.trim() !== "" && run !== "~" && !(run.startsWith("_") && /\w/.test(before))) {
+    open.push(run);
+  }
+}
+
+/** A link that begins here: where it ends, or the text with its half made whole. */
+function linkAt(text: string, at: number): { end: number; mended: string | null } {
+  const isImage = text.charAt(at - 1) === "!";
+  const before = text.slice(0, isImage ? at - 1 : at);
+  const bracket = text.indexOf("]", at);
+  if (bracket < 0) {
+    const label = text.slice(at + 1);
+    if (label.length > LONGEST_LABEL) return { end: text.length, mended: null };
+    return { end: at, mended: isImage ? before : before + mendInline(label) };
+  }
+  const isLast = bracket + 1 === text.length;
+  const isOpen = text.charAt(bracket + 1) === "(" && !text.includes(")", bracket);
+  if (!isLast && !isOpen) return { end: bracket + 1, mended: null };
+  return { end: at, mended: isImage ? before : `${before}${text.slice(at, bracket + 1)}()` };
+}
+
+function closed(text: string, open: readonly string[]): string {
+  return open.length === 0 || open.length > MOST_OPEN ? text : text.trimEnd() + open.toReversed().join("");
+}

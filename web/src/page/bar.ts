@@ -1,0 +1,54 @@
+/** The bar above the conversation: what it is called, who answers, how to hand it on. */
+
+import { html, nothing, type TemplateResult } from "lit";
+
+import type { Hub } from "../client/hub.js";
+import { icon } from "./icons.js";
+
+export interface Shown {
+  readonly title: string;
+  readonly model: string | undefined;
+  /** Nothing can be said here. */
+  readonly view: boolean;
+  /** Something was said, so that there is something to hand on. */
+  readonly begun: boolean;
+  readonly listShown: boolean;
+}
+
+export interface BarDoings {
+  readonly list: (button: HTMLElement) => void;
+  readonly fresh: () => void;
+  readonly share: (button: HTMLElement) => void;
+  readonly export: (button: HTMLElement) => void;
+}
+
+type Pressed = (event: Event) => void;
+
+const pressed = (does: (button: HTMLElement) => void): Pressed => (event) => {
+  does(event.currentTarget as HTMLElement);
+};
+
+export function bar(shown: Shown, hub: Hub, doings: BarDoings): TemplateResult {
+  return html`
+    ${shown.listShown ? nothing : html`
+      <button type="button" class="quiet" aria-label="Show the list" aria-controls="sidebar" aria-expanded="false" @click=${pressed(doings.list)}>${icon("sidebar")}</button>
+      <button type="button" class="quiet" aria-label="New conversation" @click=${doings.fresh}>${icon("plus")}</button>
+    `}
+    <div class="heading">
+      <h1 dir="auto">${shown.title}</h1>
+      ${shown.model ? html`<p class="model" title="The model that answers">${shown.model}</p>` : nothing}
+      ${shown.view ? html`<p class="badge">${icon("eye")}Read-only</p>` : nothing}
+    </div>
+    <hub-status .hub=${hub}></hub-status>
+    ${shown.begun ? html`
+      ${menu("Export", "save", doings.export)}
+      ${menu("Share", "share", doings.share)}
+    ` : nothing}
+  `;
+}
+
+function menu(label: string, drawing: "save" | "share", does: (button: HTMLElement) => void): TemplateResult {
+  return html`<button type="button" class="quiet labelled" aria-haspopup="menu" aria-expanded="false" aria-label=${label} @click=${pressed(does)}>
+    ${icon(drawing)}<span>${label}</span>
+  </button>`;
+}

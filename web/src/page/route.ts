@@ -1,0 +1,48 @@
+/**
+ * What the part of the address after `#` means.
+ *
+ * | address       | shows                                                          |
+ * | ------------- | -------------------------------------------------------------- |
+ * | `#/c/NAME`    | a conversation                                                 |
+ * | `#/v/NAME`    | the same, to read only                                         |
+ * | nothing       | a new conversation                                             |
+ * | `#NAME`       | a conversation, as older links have it                         |
+ * | anything else | a plain message                                                |
+ *
+ * It stands after `#` so that one file serves them all, under whatever prefix, and so that the
+ * name, which is all one needs to take part, reaches no server log as an address.
+ */
+
+import { isName } from "./names.js";
+
+export type Route =
+  | { readonly kind: "conversation" | "view"; readonly name: string }
+  | { readonly kind: "new" }
+  | { readonly kind: "unknown"; readonly what: string };
+
+export function routeOf(hash: string): Route {
+  const text = decoded(hash.replace(/^#/, ""));
+  if (text === undefined) return { kind: "unknown", what: hash };
+  if (text === "" || text === "/") return { kind: "new" };
+  const [letter, name] = /^\/[cv]\//.test(text) ? [text[1], text.slice(3)] : ["c", text];
+  if (!isName(name)) return { kind: "unknown", what: text };
+  return { kind: letter === "v" ? "view" : "conversation", name };
+}
+
+export function hashOf(kind: "conversation" | "view", name: string): string {
+  const path = name.split("/").map(encodeURIComponent).join("/");
+  return `#/${kind === "view" ? "v" : "c"}/${path}`;
+}
+
+/** The whole address, to hand to somebody else. */
+export function linkTo(kind: "conversation" | "view", name: string, here = location.href): string {
+  return new URL(hashOf(kind, name), here).href;
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

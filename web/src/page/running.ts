@@ -1,0 +1,40 @@
+/**
+ * Which conversations of the list are being answered, although nobody here looks at them.
+ *
+ * The page that shows a conversation knows when its answer begins, and says so in the list. It
+ * may be gone before the answer ends; so whatever is said to run is asked after now and then,
+ * a few at a time, while somebody can see the page.
+ */
+
+import type { Shelf } from "./shelf.js";
+
+const EVERY_MS = 5000;
+const AT_ONCE = 5;
+
+export function watchRunning(shelf: Shelf, hub: string, current: () => string | undefined): void {
+  setInterval(() => {
+    if (document.visibilityState === "visible") void askAfter(shelf, hub, current());
+  }, EVERY_MS);
+}
+
+export async function askAfter(shelf: Shelf, hub: string, current: string | undefined): Promise<void> {
+  const unseen = shelf.entries.filter((entry) => entry.running && entry.name !== current);
+  await Promise.all(
+    unseen.slice(0, AT_ONCE).map(async ({ name, running = "" }) => {
+      const over = await ended(hub, running);
+      // It may have been answered anew in the meantime.
+      if (over && shelf.find(name)?.running === running) shelf.put(name, { running: undefined });
+    }),
+  );
+}
+
+async function ended(hub: string, generation: string): Promise<boolean> {
+  try {
+    const answer = await fetch(new URL(`v1/generations/${encodeURIComponent(generation)}`, hub));
+    if (answer.status === 404) return true;
+    const held = (await answer.json()) as { state?: unknown; ended_at?: unknown };
+    return answer.ok && held.ended_at !== undefined;
+  } catch {
+    return false; // Offline, or no hub: nothing is known.
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * What the browser gets, built into `dist` by one `vite build`:
+ *
+ *     index.html, single.html, assets/…   the pages; each file in assets is named by its content
+ *     theme.js, favicon.svg               from public/, as they are: what a page needs at once
+ *     client.js, client.d.ts              the client library for other pages, and its types
+ *     client-worker.js                    the connection that the tabs of a page share
+ *     elements.js                         <hub-stream> and <hub-chat> for other pages
+ *
+ * Each is an environment of its own, because a file for other pages holds all that it needs
+ * and shares no chunk. Addresses are relative, so the hub may live under any prefix. The same
+ * sources give the same bytes.
+ */
+
+import { rolldown } from "rolldown";
+import { dts } from "rolldown-plugin-dts";
+import { defineConfig, type EnvironmentOptions } from "vite";
+
+/** One file of the given name, with everything in it. */
+function whole(name: string, entry: string): EnvironmentOptions {
+  return {
+    consumer: "client",
+    build: {
+      emptyOutDir: false,
+      license: { fileName: `licenses/${name}.md` },
+      rolldownOptions: {
+        input: { [name]: entry },
+        // Vite takes an entry for a page's and would drop its exports.
+        preserveEntrySignatures: "strict",
+        output: { format: "es", entryFileNames: "[name].js", codeSplitting: false },
+      },
+    },
+  };
+}
+
+/** The types of the client library in one file, written by rolldown: Vite would drop them. */
+async function types(folder: string): Promise<void> {
+  const library = await rolldown({
+    input: { client: "src/client/index.ts" },
+    plugins: [dts({ emitDtsOnly: true, tsconfig: "tsconfig.json" })],
+  });
+  await library.write({ dir: folder, entryFileNames: "[name].js" });
+  await library.close();
+}
+
+export default defineConfig({
+  base: "./",
+  appType: "mpa",
+  build: {
+    // The first that know light-dark(), which would else be written out, twice for each colour.
+    target: ["chrome123", "firefox121", "safari17.5"],
+    copyPublicDir: false,
+    // The policy of the pages allows no data: URL, so nothing is put into one.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+  },
+  environments: {
+    client: {
+      build: {
+        copyPublicDir: true,
+        license: { fileName: "licenses/page.md" },
+        rolldownOptions: { input: ["index.html", "single.html"] },
+      },
+    },
+    library: whole("client", "src/client/index.ts"),
+    worker: whole("client-worker", "src/client/worker.ts"),
+    elements: whole("elements", "src/elements/index.ts"),
+  },
+  builder: {
+    async buildApp(builder) {
+      for (const environment of Object.values(builder.environments)) await builder.build(environment);
+      await types(builder.config.build.outDir);
+    },
+  },
+});
