@@ -1,0 +1,79 @@
+"""The machine's Chromium: found, or installed with apt where that may be done.
+
+``python -m tests.browser.chromium`` does it before the tests; the tests themselves only look.
+The browsers that Playwright would download are never asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import Final
+
+__all__ = ["ARGUMENTS", "find_chromium", "installed"]
+
+NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MISSING: Final = (
+    "the browser tests need Chromium: install it (on Debian: apt-get install chromium), "
+    "or name one in the environment variable CHROMIUM"
+)
+
+ARGUMENTS: Final = [
+    # A container seldom lets a browser make namespaces, and its /dev/shm is small.
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+]
+
+
+def find_chromium() -> str:
+    """The path of Chromium or Chrome.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    found = installed()
+    if found is None:
+        raise RuntimeError(MISSING)
+    return found
+
+
+def installed() -> str | None:
+    """The path of Chromium or Chrome, if there is one."""
+    wanted = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, [wanted] if wanted else NAMES)), None)
+
+
+def main() -> int:
+    """Find it or install it."""
+    if installed() is None and (apt := _apt()) is not None:
+        print("installing chromium …", flush=True)  # noqa: T201 - for people
+        quiet = {"DEBIAN_FRONTEND": "noninteractive", **os.environ}
+        for words in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+            subprocess.run([*apt, *words], env=quiet, capture_output=True)
+    if installed() is None:
+        print(f"error: {MISSING}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _apt() -> list[str] | None:
+    """The command for apt-get as root, if this is a Debian and we may."""
+    apt = shutil.which("apt-get")
+    if apt is None or os.environ.get("CHROMIUM"):
+        return None
+    if os.geteuid() == 0:
+        return [apt]
+    sudo = shutil.which("sudo")
+    if sudo is None or subprocess.run([sudo, "-n", "true"], capture_output=True).returncode:
+        return None
+    return [sudo, "-n", apt]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""What browser tests stand on: one Chromium for all, a hub and a ground for each.
+
+::
+
+    async def test_two_tabs_see_the_same(ground: Ground, hub_process: HubProcess) -> None:
+        first, second = await ground.tab("/#/c/one"), await ground.tab("/#/c/one")
+        ...
+        await hub_process.restart(kill=True)
+
+All tests here run in one event loop, because the browser lives in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.ground import PATIENCE, SCREENSHOTS, Ground
+from tests.browser.hub_process import HubProcess
+from tests.browser.strangers import Strangers
+from tests.scripted import Scripted
+from web.build import WEB, build
+
+AXE: Final = WEB / "node_modules/axe-core/axe.min.js"
+
+Axe = Callable[..., Awaitable[list[dict[str, Any]]]]
+Shot = Callable[[Page, str], Awaitable[Path]]
+StartHubProcess = Callable[..., Awaitable[HubProcess]]
+NewGround = Callable[[str], Ground]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One event loop for the tests of this folder; this is called for those of all folders."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.asyncio(loop_scope="package"), append=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built() -> None:
+    """The page as its sources are now."""
+    build()
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def outside() -> AsyncIterator[Strangers]:
+    """What the browser asked of the world outside, which refused it."""
+    async with Strangers() as strangers:
+        yield strangers
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def chromium(outside: Strangers) -> AsyncIterator[Browser]:
+    """Chromium, without a window."""
+    expect.set_options(PATIENCE)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=find_chromium(),
+            args=[*ARGUMENTS, f"--proxy-server={outside.url}"],
+        )
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def start_hub_process(tmp_path: Path) -> AsyncIterator[StartHubProcess]:
+    """Start hubs from tables as they stand in config.toml; all are killed in the end.
+
+    Each has a line to it, which a test may cut: ``hub.line``.
+    """
+    hubs: list[HubProcess] = []
+
+    async def start(**tables: Any) -> HubProcess:
+        folder = tmp_path / f"hub{len(hubs)}"
+        folder.mkdir()
+        hubs.append(HubProcess(folder, **tables))
+        await hubs[-1].start()
+        return hubs[-1]
+
+    yield start
+    for hub in hubs:
+        await hub.end()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def hub_process(start_hub_process: StartHubProcess) -> HubProcess:
+    """A hub with the demo upstream."""
+    return await start_hub_process()
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def upstream() -> AsyncIterator[Scripted]:
+    """An upstream that does what its script says: for ``start_hub_process(upstreams=…)``."""
+    async with Scripted() as scripted:
+        yield scripted
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def new_ground(
+    chromium: Browser, outside: Strangers, start_hub_process: StartHubProcess
+) -> AsyncIterator[Callable[[str], Ground]]:
+    """Grounds over hubs that a test started itself, or over a line to one.
+
+    It needs what starts them, so that the tabs are closed before the hubs go.
+    """
+    grounds: list[Ground] = []
+    outside.asked.clear()
+
+    def make(url: str) -> Ground:
+        grounds.append(Ground(chromium, url))
+        return grounds[-1]
+
+    yield make
+    for ground in grounds:
+        await ground.close()
+    assert not outside.asked, "\n".join(outside.asked)
+
+
+@pytest.fixture
+def ground(new_ground: Callable[[str], Ground], hub_process: HubProcess) -> Ground:
+    """The tabs of this test, over the demo hub."""
+    return new_ground(hub_process.url)
+
+
+@pytest.fixture
+def shot() -> Shot:
+    """Write what a tab shows into a folder that git ignores."""
+
+    async def take(page: Page, name: str) -> Path:
+        path = SCREENSHOTS / f"{name}.png"
+        await page.screenshot(path=path)
+        return path
+
+    return take
+
+
+@pytest.fixture
+def axe() -> Axe:
+    """What axe-core finds wrong with a tab, as ``rule: elements``; the policy stays as it is."""
+    source = AXE.read_text("utf-8")
+
+    async def violations(page: Page, **options: Any) -> list[dict[str, Any]]:
+        if not await page.evaluate("typeof axe === 'object'"):
+            await page.evaluate(source)
+        found: dict[str, Any] = await page.evaluate(
+            "options => axe.run(document, options)", options
+        )
+        violations: list[dict[str, Any]] = found["violations"]
+        return violations
+
+    return violations

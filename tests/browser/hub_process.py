@@ -1,0 +1,105 @@
+"""A real hub in a process of its own, which can be stopped, killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from tests.browser.line import Line
+from tests.running import environ
+
+__all__ = ["HubProcess"]
+
+PATIENCE: Final = 20.0
+"""Seconds after which something hangs."""
+
+HERE: Final = Path(__file__).parents[2]
+_RUN: Final = """\
+import asyncio
+import sys
+from hub.app import serve
+from hub.config import Config
+config = Config.model_validate_json(sys.argv[1])
+asyncio.run(serve(config, announce=lambda where: print(where, flush=True)))
+"""
+
+
+class HubProcess:
+    """A hub on a port of its own, the same each time, whose streams are in a file.
+
+    ``line`` leads to it and can be cut: give its URL to a ground. ``tables`` are those of
+    config.toml; a test may change them while the hub is down.
+    """
+
+    def __init__(self, folder: Path, **tables: Any) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.line = Line(self.port)
+        self.log = folder / "hub.log"
+        self.tables: dict[str, Any] = {
+            "store": {"url": f"sqlite:{folder / 'hub.db'}"},
+            "upstreams": {"demo": {"dialect": "demo", "options": {"pace": 200}}},
+            **tables,
+            "server": {"drain_seconds": 0.5, **tables.get("server", {}), "port": self.port},
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start it; it listens when this returns."""
+        assert not self.runs
+        if not self.line.url:
+            await self.line.mend()
+        with self.log.open("ab") as log:
+            self._process = process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", _RUN, json.dumps(self.tables)),
+                env=environ(),
+                cwd=HERE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            said = await process.stdout.readline()
+        assert said.decode().strip() == self.url, self.log.read_text("utf-8")
+
+    async def stop(self) -> None:
+        """Tell it to stop, and wait until it has."""
+        await self._end(signal.SIGTERM)
+
+    async def kill(self) -> None:
+        """Kill it in the middle of whatever it does."""
+        await self._end(signal.SIGKILL)
+
+    async def restart(self, *, kill: bool = False) -> None:
+        """Stop or kill it and start it again, at the same address and with the same file."""
+        await (self.kill() if kill else self.stop())
+        await self.start()
+
+    async def end(self) -> None:
+        """Leave nothing of it."""
+        await self.line.cut()
+        await self.kill()
+
+    async def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        if self.runs:
+            self._process.send_signal(number)
+        async with asyncio.timeout(PATIENCE):
+            await self._process.wait()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
