@@ -44,7 +44,7 @@ class Bodies:
             async with asyncio.timeout(self._seconds):
                 await request.read()
         except TimeoutError:
-            said = f"the body did not come within {self._seconds:g} seconds"
+            said = f"the body did not come within {self._seconds:g} s"
             raise RequestError(said, code="body_timeout") from None
         except web.RequestPayloadError:
             said = "the body is not what Content-Encoding or Transfer-Encoding says it is"

@@ -255,7 +255,7 @@ class Runs:
                 raise
             return Failed(
                 code="generation_too_long",
-                message=f"stopped after {self._limits.seconds:g} seconds, the longest allowed",
+                message=f"stopped after {self._limits.seconds:g} s, the longest allowed",
             )
 
     def _settle(self, run: _Run, task: asyncio.Task[Terminal]) -> None:

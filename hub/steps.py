@@ -177,7 +177,7 @@ async def watched(lots: Lots[T], patience: Callable[[], float]) -> Lots[T]:
                 except asyncio.CancelledError:
                     if not alarm.stop():
                         raise
-                    message = f"nothing came from the upstream for {seconds:g} seconds"
+                    message = f"nothing came from the upstream for {seconds:g} s"
                     raise UpstreamError(message, code="upstream_stalled") from None
                 finally:
                     alarm.stop()

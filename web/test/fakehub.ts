@@ -73,7 +73,7 @@ export class FakeHub implements Hub {
   conversation(
     stream: string,
     told: (state: State) => void,
-    more: Pick<Handlers, "lag" | "waiting" | "failed"> = {},
+    more: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: string } = {},
   ): () => void {
     let state = EMPTY;
     return this.follow(stream, {

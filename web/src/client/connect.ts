@@ -62,7 +62,7 @@ class Client implements Hub {
   conversation(
     stream: string,
     told: (state: State) => void,
-    more?: Pick<Handlers, "lag" | "waiting" | "failed">,
+    more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
   ): () => void {
     return conversation((from, handlers) => this.#follow(stream, from, handlers), told, more);
   }

@@ -1,24 +1,33 @@
-/** A stream from its start, folded; resets are applied. */
+/** A stream from its start, or from another place, folded; resets are applied. */
 
 import type { From } from "./events.js";
 import type { Handlers } from "./hub.js";
-import { offsetOf } from "./position.js";
+import { at, offsetOf } from "./position.js";
 import type { State } from "./state.js";
 import { EMPTY, fold, rewind } from "./state.js";
 
-type More = Pick<Handlers, "lag" | "waiting" | "failed">;
+type More = Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From };
 type Follow = (from: From, handlers: Handlers) => () => void;
 
 /** Gives what ends it. */
-export function conversation(follow: Follow, told: (state: State) => void, more: More = {}): () => void {
+export function conversation(
+  follow: Follow,
+  told: (state: State) => void,
+  { from = "start", ...more }: More = {},
+): () => void {
   let state = EMPTY;
   let over = false;
   let stop = begin();
 
   function begin(): () => void {
-    return follow(state.position || "start", {
+    return follow(state.position || from, {
       ...more,
-      items: (items) => { tell(items.reduce(fold, state)); },
+      items: (items) => {
+        // After a reset it goes on from there: "now" would be another place by then.
+        const [first] = items;
+        if (from === "now" && first) from = at(first.position, offsetOf(first.position) - 1);
+        tell(items.reduce(fold, state));
+      },
       reset: (position) => {
         const offset = offsetOf(position);
         const earlier = rewind(state, position);

@@ -130,8 +130,14 @@ class Tab {
       reset: (...told) => { this.#tell(id, { name: "reset", told }); },
       lag: (told) => { this.#tell(id, { name: "lag", told }); },
       waiting: () => { this.#tell(id, { name: "waiting" }); },
-      closed: () => { this.#tell(id, { name: "closed" }); },
-      failed: ({ code, message, status }) => { this.#tell(id, { name: "failed", told: { code, message, status } }); },
+      closed: () => {
+        this.#tell(id, { name: "closed" });
+        this.#stop(id);
+      },
+      failed: ({ code, message, status }) => {
+        this.#tell(id, { name: "failed", told: { code, message, status } });
+        this.#stop(id);
+      },
     });
     this.#ends.set(id, end);
   }

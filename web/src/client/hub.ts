@@ -74,11 +74,11 @@ export interface Hub {
     stream: string,
     options?: { readonly from?: From; readonly signal?: AbortSignal },
   ): AsyncIterable<Item | Told>;
-  /** Follow a stream from its start, folded; resets are applied. Gives what ends it. */
+  /** Follow a stream from its start, or `from` elsewhere, folded; resets are applied. Gives what ends it. */
   conversation(
     stream: string,
     told: (state: State) => void,
-    more?: Pick<Handlers, "lag" | "waiting" | "failed">,
+    more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
   ): () => void;
 
   generate(ask: Ask): Promise<{ generation: string; stream: string }>;
@@ -100,7 +100,7 @@ export class HubError extends Error {
   constructor(
     readonly code: string,
     message: string,
-    /** The HTTP status; 0 where the hub could not be reached. */
+    /** The HTTP status; 0 where there was none: not reached (`unreachable`), or refused over a WebSocket. */
     readonly status = 0,
   ) {
     super(message);

@@ -107,12 +107,12 @@ export function rewind(state: State, position: Position): State {
 }
 
 function changes(state: State, { event, position }: Item): Partial<State> {
-  // A stream may hold any JSON; what is no object, or has no text where one belongs, says nothing.
+  // A stream may hold any JSON; what is not of the kind that belongs somewhere says nothing there.
   const said = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
   switch (said?.type) {
     case "message": {
       const { role, text, author, at: when } = said;
-      if (role === undefined) return {};
+      if (typeof role !== "string") return {};
       const turn = { kind: "message", role, text: string(text), ...given({ author, at: when }) } as const;
       return begun(state, { ...turn, before: first(position) });
     }
@@ -140,12 +140,18 @@ function changes(state: State, { event, position }: Item): Partial<State> {
       const error = type === "failed" ? { code: string(code), message: string(message) } : undefined;
       return changed(state, said.generation, position, (reply) => ({
         ...settled(reply),
-        ...given({ reason, error, usage, seconds, endedAt }),
+        ...given({ reason, endedAt }),
+        ...(error && { error }),
+        ...(usage && { usage: numbers(usage) }),
+        ...(typeof seconds?.total === "number" && { seconds: numbers(seconds) }),
         state: type,
       }));
     }
-    case "branch":
-      return { branches: [...state.branches, said as Branch], past: checkpoint(state) };
+    case "branch": {
+      const { type, from, to } = said;
+      const branch: Branch = { type, ...given({ from, to }), position: string(said.position) };
+      return { branches: [...state.branches, branch], past: checkpoint(state) };
+    }
     default:
       return {};
   }
@@ -248,7 +254,16 @@ function string(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** The fields that have a value. */
+/** The fields that are texts. */
 function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
+  return only(fields, (value) => typeof value === "string");
+}
+
+/** Counts and times: numbers, and what is said of them. */
+function numbers<T extends object>(fields: T): T {
+  return only(fields, (value) => typeof value === "number" || value === true);
+}
+
+function only<T extends object>(fields: T, wanted: (value: unknown) => boolean): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => wanted(value))) as T;
 }

@@ -149,6 +149,8 @@ export class HubChat extends LitElement {
   }
 
   protected override updated(changed: Map<PropertyKey, unknown>): void {
+    // What has left the page follows nothing; it enters when it comes back.
+    if (!this.isConnected) return;
     if (changed.has("stream") || changed.has("hub") || changed.has("src")) this.#enter();
   }
 
@@ -166,6 +168,7 @@ export class HubChat extends LitElement {
     const hub = this.hub ?? hubFor(this.src);
     if (hub !== this.#hub) this.#connect(hub);
     const { stream } = this;
+    this.#announcer.forget();
     this.#scrolling?.toEnd();
     if (!stream) return;
     let isNew = true;
@@ -260,12 +263,13 @@ export class HubChat extends LitElement {
           ${state.turns.length === 0 ? this.#middle() : nothing}
           <hub-turns .turns=${state.turns} .versions=${this.#conversation?.versions ?? NONE}
             .open=${!this.readonly && !state.closed && doing === "nothing"}
-            .connected=${this.status.state === "live"} .busy=${exchange?.asking !== undefined}></hub-turns>
+            .connected=${this.status.state === "live"} .busy=${exchange?.asking === true}></hub-turns>
         </div>
+        ${this.#pill()}
       </div>
       <div class="unseen" role="status" ${ref(this.#announced)}></div>
       <div class="foot">
-        ${this.#pill()}${this.#complaint()}
+        ${this.#complaint()}
         ${this.readonly
           ? nothing
           : html`<hub-composer ${ref(this.#composer)} .doing=${doing} .closed=${state.closed} @ask=${this.#asked} @halt=${this.#halt}
@@ -286,10 +290,11 @@ export class HubChat extends LitElement {
   #pill(): unknown {
     const scrolling = this.#scrolling;
     if (!scrolling || scrolling.following) return nothing;
-    return html`<button class=${scrolling.unseen ? "pill" : "pill bare"} type="button" title="To the end"
+    // Within what scrolls, so that a wheel turned above it still turns the text.
+    return html`<div class="last"><button class=${scrolling.unseen ? "pill" : "pill bare"} type="button" title="To the end"
       aria-label=${scrolling.unseen ? "New text: to the end" : "To the end"} @click=${() => {
         scrolling.toEnd(true);
-      }}>${scrolling.unseen ? "New text" : nothing}${icon("down")}</button>`;
+      }}>${scrolling.unseen ? "New text" : nothing}${icon("down")}</button></div>`;
   }
 
   #complaint(): unknown {

@@ -21,7 +21,7 @@ import { repeat } from "lit/directives/repeat.js";
 
 import type { From } from "../client/events.js";
 import type { Hub, HubError, Status } from "../client/hub.js";
-import { EMPTY, fold, rewind, type Reply, type State } from "../client/state.js";
+import { EMPTY, type Reply, type State } from "../client/state.js";
 import { Announcer } from "./chat/announcer.js";
 import { ending } from "./chat/ending.js";
 import { register } from "./chat/light.js";
@@ -108,6 +108,7 @@ export class HubStream extends LitElement {
   }
 
   #forget(): void {
+    this.#announcer.forget();
     this.state = EMPTY;
     this.status = { state: "connecting" };
     this.waiting = false;
@@ -128,32 +129,14 @@ export class HubStream extends LitElement {
     const hub = this.hub ?? hubFor(this.src);
     this.#ends.push(hub.onStatus((status) => (this.status = status)));
     const more = {
+      from: this.from ?? "start",
       waiting: () => (this.waiting = true),
       failed: (error: HubError) => (this.error = error),
     };
     const told = (state: State): void => {
       this.#told(state);
     };
-    const from = this.from ?? "start";
-    if (from === "start") {
-      this.#ends.push(hub.conversation(this.stream, told, more));
-      return;
-    }
-    this.#ends.push(
-      hub.follow(this.stream, {
-        ...more,
-        from,
-        items: (items) => {
-          told(items.reduce(fold, this.state));
-        },
-        reset: (position) => {
-          told(rewind(this.state, position));
-        },
-        closed: () => {
-          told({ ...this.state, closed: true });
-        },
-      }),
-    );
+    this.#ends.push(hub.conversation(this.stream, told, more));
   }
 
   #told(state: State): void {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import type { Branch } from "../../src/client/events.js";
+import type { Branch, HubEvent } from "../../src/client/events.js";
 import { at, ZERO } from "../../src/client/position.js";
 import { fold, EMPTY, type Said, type State } from "../../src/client/state.js";
 import { lineage, place, Sources, versions } from "../../src/elements/chat/branches.js";
@@ -109,6 +109,14 @@ describe("versions of a message", () => {
     if (again) fake.happen("S", again);
     expect(seen(fake, "S", "one")).toBe("S F @0");
     expect(lineage("F", [{ type: "branch", from: "S", position: ZERO }, { type: "branch", from: "S", position: ZERO }])).toHaveLength(2);
+  });
+
+  it("are found beside whatever JSON else a source may hold", async () => {
+    const fake = hub();
+    fake.happen("S", say("one"));
+    await fork(fake, "S", "one", "F", "eins");
+    fake.happen("S", null as unknown as HubEvent, { type: "branch", to: "G", position: at(ZERO, 0) });
+    expect(seen(fake, "F", "eins")).toBe("S F G @1");
   });
 
   it("compare places by offsets, whatever the epoch", () => {

@@ -259,6 +259,34 @@ describe("another version", () => {
     expect(text("hub-said")).toContain("two");
   });
 
+  it("is stopped, though it is asked for in another place than where it comes", async () => {
+    await begun();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    button("Answer again")?.click();
+    await settle();
+    button("Stop")?.click();
+    open();
+    await settle();
+    expect(chat.stream).not.toBe("S");
+    expect(hub.cancelled).toEqual(["g1"]);
+    expect(text("hub-reply")).toContain("Stopped.");
+  });
+
+  it("does not call back who has gone elsewhere meanwhile", async () => {
+    await begun();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    button("Answer again")?.click();
+    await settle();
+    chat.stream = "T";
+    await settle();
+    open();
+    await settle();
+    expect(chat.stream).toBe("T");
+    expect(all("[role=alert]")).toEqual([]);
+  });
+
   it("that is given up leaves all as it was", async () => {
     await begun();
     button("Edit")?.click();
@@ -375,6 +403,18 @@ describe("a reply", () => {
 });
 
 describe("the element", () => {
+  it("is told to screen readers, also when it is over at once", async () => {
+    await show();
+    hub.happen(
+      "S",
+      { type: "message", role: "user", text: "one" },
+      { type: "started", generation: "a", upstream: "demo" },
+      { type: "failed", generation: "a", code: "x", message: "refused" },
+    );
+    await settle();
+    expect(text(".unseen")).toBe("Refused.");
+  });
+
   it("only shows, read-only", async () => {
     await show((made) => (made.readonly = true));
     hub.happen(
@@ -400,6 +440,18 @@ describe("the element", () => {
     hub.happen("S", { type: "message", role: "user", text: "one" });
     await settle();
     expect(text("hub-said")).toContain("one");
+  });
+
+  it("follows nothing once it has left the page, whatever is still set", async () => {
+    await show();
+    chat.remove();
+    chat.stream = "T";
+    await settle();
+    expect(hub.followers).toBe(0);
+    hub.happen("T", { type: "message", role: "user", text: "two" });
+    document.body.append(chat);
+    await settle();
+    expect(text("hub-said")).toContain("two");
   });
 
   it("keeps the draft of each conversation", async () => {

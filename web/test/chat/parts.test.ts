@@ -91,6 +91,11 @@ describe("stats", () => {
     expect(stats(reply({ state: "waiting" }))).toEqual([]);
   });
 
+  it("claim no more than can be measured", () => {
+    const firsts = [0, 0.004, 0.006, 0.1].map((first) => stats(reply({ state: "finished", seconds: { first, total: first } })).at(-1));
+    expect(firsts).toEqual(["< 0.01", "< 0.01", "0.01", "0.10"].map((held) => `${held} s to the first word`));
+  });
+
   it("name who answers once", () => {
     expect(answered(reply({ model: "demo" }))).toBe("demo");
     expect(answered(reply({ model: "llama" }))).toBe("demo · llama");
@@ -118,7 +123,12 @@ describe("ending", () => {
     expect(silence(waiting, 12_400, true)).toMatch(/first word, 12 s/);
     expect(silence(reply({}), 180_000, true)).toMatch(/3 minutes/);
     expect(silence(waiting, 0, false)).toMatch(/Not connected/);
-    expect(silence(reply({ retrying: { message: "busy", after: 2 } }), 0, true)).toBe("Busy. Trying again in 2 s.");
+  });
+
+  it("counts down to the next try", () => {
+    const retrying = reply({ retrying: { message: "busy", after: 2.2 } });
+    const told = [0, 300, 1_300, 2_300].map((since) => silence(retrying, since, true));
+    expect(told).toEqual(["Busy. Trying again in 3 s.", "Busy. Trying again in 2 s.", "Busy. Trying again in 1 s.", "Busy. Trying again."]);
   });
 });
 
@@ -126,12 +136,14 @@ describe("complaint", () => {
   it("says what to do and that nothing is lost", () => {
     expect(complaint(new HubError("unreachable", "x", 0), "Your text is kept").text).toMatch(/cannot be reached. Your text is kept/);
     expect(complaint(new HubError("busy", "too many", 429))).toEqual({ text: "Too many. Try again in a moment.", code: "busy" });
+    expect(complaint(new HubError("stream_deleted", "it was deleted")).text).toMatch(/^It was deleted\./);
     expect(complaint(new HubError("bad", "too long", 413))).toEqual({ text: "Too long.", code: "bad" });
     expect(complaint("?")).toEqual({ text: "Something went wrong. Try again in a moment." });
   });
 
   it("knows an error by its fields, from whatever bundle", () => {
     expect(gone(Object.assign(new Error("x"), { status: 404 }))).toBe(true);
+    expect(gone(new HubError("stream_deleted", "x", 409))).toBe(true);
     expect(gone(new Error("x"))).toBe(false);
   });
 });
@@ -198,6 +210,18 @@ describe("announcer", () => {
     const [announcer, said] = told();
     announcer.heard(state(user("a"), reply({ text: "old", state: "finished" })));
     expect(said).toEqual([]);
+    announcer.forget();
+    announcer.heard(state(user("a"), reply({ generation: "h", text: "older\n\nhalf" })));
+    announcer.heard(state(user("a"), reply({ generation: "h", text: "older\n\nhalf and all", state: "finished" })));
+    expect(said).toEqual(["Answering.", "and all", "The answer is complete."]);
+  });
+
+  it("tells a reply that came whole between two looks", () => {
+    const [announcer, said] = told();
+    announcer.heard(state(user("a")));
+    const error = { code: "x", message: "refused" };
+    announcer.heard(state(user("a"), reply({ text: "Half a word", state: "failed", error })));
+    expect(said).toEqual(["Half a word", "Refused."]);
   });
 
   it("says how it ended", () => {

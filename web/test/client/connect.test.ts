@@ -213,7 +213,8 @@ describe("tabs of one page", () => {
       }
       if (chance.once(8)) show(chance.below(Math.min(hubs.length + 1, 7)));
       const port = chance.pick(browser.ports);
-      if (chance.once(10)) port.frozen = true;
+      // One that has not heard of the worker yet would give it up: here, unlike in a frozen tab, time passes.
+      if (chance.once(10) && port.taken > 0) port.frozen = true;
       else port.thaw();
       await pass(chance.below(chance.pick([3, 50, 3000])));
     }
@@ -225,6 +226,26 @@ describe("tabs of one page", () => {
     expect(seen.length).toBeGreaterThan(1);
     for (const one of seen) expect(shown(one)).toEqual(expected);
     expect(hub.sockets.size).toBe(1);
+  });
+});
+
+describe("a conversation that is followed from now on", () => {
+  it("is whole again after a reset", async () => {
+    const stream = hub.stream(S);
+    const say = (...all: string[]): void => { stream.append(...all.map((text) => ({ type: "delta", generation: "g", text }) as const)); };
+    stream.append(...words("before"));
+    let seen = EMPTY;
+    tab().conversation(S, (state) => { seen = state; }, { from: "now" });
+    await pass(50);
+    stream.append({ type: "started", generation: "g", upstream: "demo" });
+    say("a", "b", "lost");
+    await pass(50);
+    expect(seen.turns).toMatchObject([{ text: "ablost" }]);
+    hub.cut();
+    stream.crash(1);
+    say("c");
+    await pass(60_000);
+    expect(seen.turns).toMatchObject([{ state: "running", text: "abc" }]);
   });
 });
 

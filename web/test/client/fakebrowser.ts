@@ -10,6 +10,7 @@ export class FakePort {
   /** A frozen page takes nothing until it thaws. */
   frozen = false;
   sent = 0;
+  taken = 0;
   readonly waiting: unknown[] = [];
   other!: FakePort;
   #closed = false;
@@ -23,7 +24,10 @@ export class FakePort {
 
   take(data: unknown): void {
     if (this.frozen) this.waiting.push(data);
-    else if (!this.#closed) this.onmessage?.({ data });
+    else if (!this.#closed) {
+      this.taken++;
+      this.onmessage?.({ data });
+    }
   }
 
   thaw(): void {

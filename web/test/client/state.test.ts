@@ -75,6 +75,27 @@ describe("fold", () => {
     expect(failed.running).toEqual([]);
   });
 
+  it("takes from what is known only what is of its kind", () => {
+    const told = [
+      { type: "message", role: 5, text: "nobody said this" },
+      { type: "message", role: "user", text: {}, author: 5, at: [] },
+      { type: "branch", to: 5, from: "S", position: null },
+      { type: "started", generation: "g", upstream: 5, model: {}, at: 5 },
+      { type: "delta", generation: "g", tool: {} },
+      { type: "finished", generation: "g", reason: 5, usage: { completion_tokens: "many", cached_tokens: 2, estimated: true }, seconds: { total: 1, first: null } },
+      { type: "failed", generation: "h", usage: 5, seconds: { first: 1 }, at: 5 },
+    ] as unknown as HubEvent[];
+    const { turns, branches } = folded(items(told));
+    const call = { id: "", name: "", arguments: "" };
+    expect(turns).toEqual([
+      { kind: "message", role: "user", text: "", before: position(1) },
+      expect.objectContaining({ upstream: "", tools: [expect.objectContaining(call)], usage: { cached_tokens: 2, estimated: true }, seconds: { total: 1 } }),
+      expect.objectContaining({ state: "failed", error: { code: "", message: "" }, usage: {} }),
+    ]);
+    for (const turn of turns) for (const name of ["author", "at", "model", "reason", "startedAt", "endedAt"]) expect(turn).not.toHaveProperty(name);
+    expect(branches).toEqual([{ type: "branch", from: "S", position: "" }]);
+  });
+
   it("takes any JSON for what it is: nothing that is known", () => {
     const odd = [null, 1, "x", [], {}, { type: 7 }, { type: "toString" }, { type: "message" }, { type: "message", role: "user", text: 5 }];
     const state = folded(items(odd as never[]));

@@ -57,6 +57,18 @@ test("plain text stays as it is", async () => {
   });
 });
 
+test("it begins where it is told", async () => {
+  const hub = new FakeHub();
+  await answer(hub, "a", "first");
+  const element = document.createElement("hub-stream");
+  Object.assign(element, { stream: "one", from: "0000000000000000_0000000000000003", hub });
+  document.body.append(element);
+  await answer(hub, "b", "second");
+  await vi.waitFor(() => {
+    expect(element.shadowRoot?.querySelector("[part=text]")?.textContent.trim()).toBe("second");
+  });
+});
+
 test("it says how it stands, and leaves the hub with the page", async () => {
   const hub = new FakeHub();
   const root = await follow(hub);

@@ -3,7 +3,7 @@
  *
  * A live region that changed with every token would be read out again and again, so the visible
  * text is not live; whole paragraphs, without their Markdown, are given to a hidden region
- * instead. Replies that were over when they were first seen are history and not announced.
+ * instead. What was there when the reader came is history and not announced.
  */
 
 import type { Reply, State } from "../../client/state.js";
@@ -14,22 +14,29 @@ const LONGEST = 600;
 
 export class Announcer {
   #generation = "";
+  /** So much of the text is told or history; less than nothing when all is. */
   #said = 0;
+  #isNew = true;
 
   constructor(private readonly say: (text: string) => void) {}
 
+  /** The reader comes to another conversation. */
+  forget(): void {
+    this.#isNew = true;
+  }
+
   /** Look at the conversation after a change. */
   heard(state: State): void {
+    const isNew = this.#isNew;
+    this.#isNew = false;
     const reply = state.turns.findLast((turn) => turn.kind === "reply");
     if (!reply) return;
     const over = reply.state !== "waiting" && reply.state !== "running";
-    if (reply.generation !== this.#generation) {
-      if (over) return;
+    if (reply.generation !== this.#generation || isNew) {
       this.#generation = reply.generation;
-      // What was there when the reader came is history too.
-      this.#said = reply.text.length;
-      this.say("Answering.");
-      return;
+      this.#said = isNew ? reply.text.length : 0;
+      if (isNew && over) this.#said = -1;
+      if (!over) this.say("Answering.");
     }
     if (this.#said < 0) return;
     this.#paragraphs(reply, over);

@@ -165,7 +165,8 @@ export class Sources {
     return this.#hub.follow(ancestor, {
       from: from || "start",
       items: (items) => {
-        const more = items.flatMap(({ event }) => (event.type === "branch" ? [event] : []));
+        // A stream may hold any JSON, `null` too.
+        const more = items.flatMap(({ event }) => ((event as Branch | null)?.type === "branch" ? [event as Branch] : []));
         if (more.length > 0) tell([...told, ...more].slice(-MOST));
       },
       // What comes again is told again; `versions` counts each conversation once.

@@ -12,7 +12,8 @@ export function complaint(error: unknown, kept = ""): Complaint {
   const { status, code } = known(error);
   const coded = code === undefined ? {} : { code };
   const stays = kept === "" ? "" : ` ${kept}.`;
-  if (status === 0) return { text: `The hub cannot be reached.${stays} Try again when it is back.`, ...coded };
+  // What a WebSocket was refused has no status either.
+  if (code === "unreachable") return { text: `The hub cannot be reached.${stays} Try again when it is back.`, ...coded };
   const said = sentence(error instanceof Error && error.message !== "" ? error.message : "Something went wrong");
   const again = status === undefined || status === 429 || status >= 500 ? " Try again in a moment." : "";
   return { text: `${said}${stays}${again}`, ...coded };
@@ -20,8 +21,9 @@ export function complaint(error: unknown, kept = ""): Complaint {
 
 /** Whether what was asked for is not there, or no more. */
 export function gone(error: unknown): boolean {
-  const { status } = known(error);
-  return status === 404 || status === 410;
+  const { status, code } = known(error);
+  // A stream that was deleted while forks of it live keeps its name.
+  return status === 404 || status === 410 || code === "stream_deleted";
 }
 
 /** By its fields and not by its class: a page may hand over a hub from another bundle. */

@@ -58,7 +58,8 @@ export class Conversation {
       },
       waiting: () => {
         this.known = true;
-        changed();
+        // That there is nothing is news as well.
+        if (!this.#left) listener.changed(this.state);
       },
       failed: (error) => {
         this.failed = complaint(error);

@@ -39,10 +39,11 @@ function finished(reply: Reply): Ending | undefined {
   return undefined;
 }
 
-/** Why a reply that is not over stands still; nothing while it comes. */
+/** Why a reply that is not over stands still, `since` milliseconds after its last word; nothing while it comes. */
 export function silence(reply: Reply, since: number, connected: boolean): string | undefined {
   if (reply.retrying) {
-    return `${sentence(reply.retrying.message)} Trying again in ${Math.max(1, Math.round(reply.retrying.after))} s.`;
+    const left = Math.ceil(reply.retrying.after - since / 1000);
+    return `${sentence(reply.retrying.message)} Trying again${left > 0 ? ` in ${left} s` : ""}.`;
   }
   if (!connected) return "Not connected; the answer goes on at the hub and is caught up later.";
   if (since < PATIENCE) return undefined;

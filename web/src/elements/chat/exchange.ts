@@ -24,12 +24,18 @@ export interface Wanted {
 
 const KEPT = "Your text is kept";
 
+/** What the hub is being asked; whoever stops it meanwhile stops what comes of it, wherever that is. */
+interface Wish {
+  /** A message in the composer, or something else. */
+  readonly what: "message" | "other";
+  stopped: boolean;
+}
+
 export class Exchange {
   /** The upstream to ask, the hub's default if none. */
   upstream: string | undefined;
   complaint: Complaint | undefined;
-  /** The hub is being asked: a message in the composer, or something else. */
-  asking: "message" | "other" | undefined;
+  #wish: Wish | undefined;
   #stopping = false;
   /** A generation that was accepted and is not yet seen in the conversation. */
   #awaited: string | undefined;
@@ -45,13 +51,19 @@ export class Exchange {
 
   get doing(): Doing {
     if (this.#stopping) return "stopping";
-    if (this.asking === "message") return "sending";
+    if (this.#wish?.what === "message") return "sending";
     return this.#runs || this.asking ? "answering" : "nothing";
+  }
+
+  /** The hub is being asked. */
+  get asking(): boolean {
+    return this.#wish !== undefined;
   }
 
   /** From now on it is about this conversation. */
   enter(conversation: Conversation | undefined): void {
     this.#conversation = conversation;
+    this.#wish = undefined;
     this.#awaited = undefined;
     this.#stopping = false;
     this.complaint = undefined;
@@ -72,6 +84,7 @@ export class Exchange {
   async stop(): Promise<void> {
     if (this.doing === "nothing") return;
     this.#stopping = true;
+    if (this.#wish) this.#wish.stopped = true;
     this.wanted.changed();
     const running = new Set(this.#conversation?.latest.running);
     if (this.#awaited !== undefined) running.add(this.#awaited);
@@ -108,43 +121,58 @@ export class Exchange {
   }
 
   #aside(said: Said, prompt: string, kept: string): Promise<boolean> {
-    return this.#ask("other", kept, async ({ stream, latest }) => {
-      const author = said.author === undefined ? {} : { author: said.author };
-      const ask = { prompt, ...author, ...this.#whom };
-      const at = place(stream, latest, said);
-      const asked = await this.#asks.aside(at, ask).catch((error: unknown) => {
-        // The source of a fork may have been deleted since; the fork still holds its records.
-        if (at.source === stream || !gone(error)) throw error;
-        return this.#asks.aside({ source: stream, position: said.before }, ask);
-      });
-      this.wanted.went(at, asked.stream);
-      return asked;
-    });
+    return this.#ask(
+      "other",
+      kept,
+      async ({ stream, latest }) => {
+        const author = said.author === undefined ? {} : { author: said.author };
+        const ask = { prompt, ...author, ...this.#whom };
+        const at = place(stream, latest, said);
+        const asked = await this.#asks.aside(at, ask).catch((error: unknown) => {
+          // The source of a fork may have been deleted since; the fork still holds its records.
+          if (at.source === stream || !gone(error)) throw error;
+          return this.#asks.aside({ source: stream, position: said.before }, ask);
+        });
+        return { ...asked, at };
+      },
+      ({ at, stream }) => {
+        this.wanted.went(at, stream);
+      },
+    );
   }
 
-  async #ask(what: "message" | "other", kept: string, ask: (about: Conversation) => Promise<Asked>): Promise<boolean> {
+  /** `next` follows when the hub has accepted it, unless the reader has gone elsewhere meanwhile. */
+  async #ask<T extends Asked>(
+    what: "message" | "other",
+    kept: string,
+    ask: (about: Conversation) => Promise<T>,
+    next: (asked: T) => void = () => undefined,
+  ): Promise<boolean> {
     const about = this.#conversation;
     if (!about || this.doing !== "nothing") return false;
-    this.asking = what;
+    const wish: Wish = { what, stopped: false };
+    this.#wish = wish;
     this.complaint = undefined;
     this.wanted.changed();
     try {
-      this.#began(await ask(about));
+      const asked = await ask(about);
+      const stays = this.#conversation === about;
+      if (stays && about.stream === asked.stream && !has(about.latest, asked.generation)) {
+        this.#awaited = asked.generation;
+      }
+      if (wish.stopped) void this.#cancel([asked.generation]);
+      if (stays) next(asked);
       return true;
     } catch (error) {
-      this.complaint = complaint(error, kept);
-      this.#stopping = false;
+      if (this.#conversation === about) {
+        this.complaint = complaint(error, kept);
+        this.#stopping = false;
+      }
       return false;
     } finally {
-      this.asking = undefined;
+      if (this.#wish === wish) this.#wish = undefined;
       this.wanted.changed();
     }
-  }
-
-  #began({ generation, stream }: Asked): void {
-    const about = this.#conversation;
-    if (about?.stream === stream && !has(about.latest, generation)) this.#awaited = generation;
-    if (this.#stopping) void this.#cancel([generation]);
   }
 
   async #cancel(generations: Iterable<string>): Promise<void> {

@@ -76,15 +76,21 @@ export const layout = css`
     margin-inline: auto;
     padding: 0 1.5rem 0.5rem;
   }
-  .pill {
-    position: absolute;
-    inset-block-end: calc(100% + 0.5rem);
+  /* At the lower edge of what is seen, without a height of its own. */
+  .last {
+    position: sticky;
+    inset-block-end: 0.5rem;
     inset-inline: 0;
-    margin-inline: auto;
+    display: flex;
+    align-items: flex-end;
+    justify-content: center;
+    block-size: 0;
+  }
+  .pill {
+    flex: none;
     display: flex;
     align-items: center;
     gap: 0.4em;
-    inline-size: max-content;
     min-block-size: 2.25rem;
     padding: 0 0.9rem;
     border: 1px solid var(--line);
@@ -160,6 +166,29 @@ export const layout = css`
     }
     .foot {
       padding-inline: 0.75rem;
+    }
+  }
+  /* On paper: what was said, in full length, and nothing to press. */
+  @media print {
+    :host {
+      display: block;
+      block-size: auto;
+      max-block-size: none;
+      overflow: visible;
+    }
+    .log {
+      overflow: visible;
+    }
+    .turns {
+      min-block-size: 0;
+    }
+    hub-turns > * {
+      content-visibility: visible;
+    }
+    .foot,
+    .last,
+    button {
+      display: none !important;
     }
   }
 `;

@@ -45,8 +45,9 @@ export function answered(reply: Reply): string {
   return model === undefined || model === upstream ? upstream : `${upstream} · ${model}`;
 }
 
-/** "0.31 s", "4.2 s", "75 s". */
+/** "< 0.01 s", "0.31 s", "4.2 s", "75 s". */
 export function seconds(held: number): string {
+  if (held < 0.005) return "< 0.01 s";
   return `${held < 1 ? held.toFixed(2) : held < 10 ? held.toFixed(1) : held.toFixed(0)} s`;
 }
 
