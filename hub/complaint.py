@@ -20,11 +20,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from hub.errors import UpstreamError
 from hub.events import Failed, Usage
-from hub.jsonvalue import as_text
+from hub.jsonvalue import as_text, parse
 from hub.surrogates import whole
 
-__all__ = ["Complaint", "clean", "code_of_status", "complaint_in", "short"]
+__all__ = ["Complaint", "announced", "clean", "code_of_status", "complaint_in", "short"]
 
 LENGTH: Final = 300
 # Words longer than this are not looked at: nothing of them would be shown.
@@ -119,6 +120,16 @@ def complaint_in(held: object) -> Complaint | None:
     if held.get("object") == "error" or (isinstance(message, str) and message and _coded(held)):
         return _complaint(message, held)
     return None
+
+
+def announced(body: bytes) -> Complaint:
+    """The complaint in a body that is known to be one, whatever it holds."""
+    try:
+        held = parse(body)
+    except UpstreamError:
+        held = None
+    found = complaint_in(held) or complaint_in({"error": held})
+    return found or Complaint(clean(body.decode("utf-8", "replace")))
 
 
 def clean(text: str) -> str:

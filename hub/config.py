@@ -20,11 +20,10 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,6 +35,21 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hub.configfile import Source
+from hub.configvalues import (
+    KIB,
+    MIB,
+    URL,
+    Ancestor,
+    Count,
+    Header,
+    Headers,
+    Line,
+    Origin,
+    Seconds,
+    StoreURL,
+    Variable,
+    Wait,
+)
 from hub.errors import ConfigError
 
 __all__ = [
@@ -52,83 +66,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
 MASK: Final = "***"
-
-# The ceilings keep a slip of the finger from becoming an overflow in a timer or a buffer.
-Count = Annotated[int, Field(ge=1, le=2**40)]
-Seconds = Annotated[float, Field(gt=0, le=10**9)]
-Wait = Annotated[float, Field(ge=0, le=10**9)]
-
-
-def _line(value: str) -> str:
-    if not value or not value.isprintable():
-        raise PydanticCustomError("hub", "must be one line of text, not empty")
-    return value
-
-
-def _origin(value: str) -> str:
-    if value != "*" and not re.fullmatch(r"https?://[^\s/?#@*]+", value):
-        raise PydanticCustomError("hub", 'must be one origin, such as "https://chat.example.org"')
-    return value.lower()
-
-
-def _ancestor(value: str) -> str:
-    if value in ("self", "'self'"):
-        return "'self'"
-    # It stands in a header among other sources, so it must be one and nothing more.
-    if not re.fullmatch(r"https?://[^\s/?#@;,'\"]+", value):
-        wanted = 'must be "self" or one origin, such as "https://www.example.org"'
-        raise PydanticCustomError("hub", wanted)
-    return value.lower()
-
-
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not value.isprintable() or " " in value:
-        raise PydanticCustomError("hub", "must be an http:// or https:// URL")
-    if "@" in parts.netloc:
-        raise PydanticCustomError("hub", "must hold no user or password: use api_key_env")
-    if "?" in value or "#" in value:
-        raise PydanticCustomError("hub", "must end before any ? or #: use api_key_env or headers")
-    return value
-
-
-def _store(value: str) -> str:
-    kind, colon, path = value.partition(":")
-    if value != "memory:" and not (kind == "sqlite" and colon and path):
-        raise PydanticCustomError("hub", 'must be "sqlite:" with the path of a file, or "memory:"')
-    if path.startswith("//"):
-        # As other programs write it, with two or three slashes more that mean nothing here.
-        wanted = 'must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'
-        raise PydanticCustomError("hub", wanted)
-    return _line(value)
-
-
-def _variable(value: str) -> str:
-    # Lower case is refused because the usual mistake is to paste the key itself here, and
-    # whatever stands here is shown in messages.
-    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
-        wanted = "must be the name of an environment variable in capitals, never the key itself"
-        raise PydanticCustomError("hub", wanted)
-    return value
-
-
-def _headers(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
-            raise PydanticCustomError("hub", "has a name that no HTTP header can have")
-        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
-            raise PydanticCustomError("hub", "has a value with a line break or control character")
-    return value
-
-
-Line = Annotated[str, AfterValidator(_line)]
 
 
 def _refuse(wrong: Iterable[tuple[tuple[str, ...], str]]) -> None:
@@ -154,22 +92,21 @@ class Server(_Table):
 
     host: Line = "127.0.0.1"
     port: int = Field(default=7000, ge=0, le=65535)
-    origins: list[Annotated[str, AfterValidator(_origin)]] = []
-    frame_ancestors: list[Annotated[str, AfterValidator(_ancestor)]] = []
+    origins: list[Origin] = []
+    frame_ancestors: list[Ancestor] = []
     unix_socket: Line | None = None
     list_streams: bool = False
     drain_seconds: Wait = 10.0
     access_log: bool = False
     beat_seconds: Seconds = 15.0
     ws_beat_seconds: Seconds = 20.0
+    on_disconnect: Literal["continue", "cancel"] = "continue"
 
 
 class Store(_Table):
     """Where streams survive a restart."""
 
-    url: Annotated[str, AfterValidator(_store)] = Field(
-        default="sqlite:data/streamhub.db", repr=False
-    )
+    url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
     sync: Literal["full", "normal"] = "full"
 
 
@@ -221,16 +158,19 @@ class UpstreamTable(_Table):
     """One LLM endpoint, ``[upstreams.NAME]``; ``options`` are the dialect's own to check."""
 
     dialect: Line
-    url: Annotated[str, AfterValidator(_url)] | None = None
+    url: URL | None = None
     model: Line | None = None
-    api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
+    api_key_env: Variable | None = None
     api_key_file: Line | None = None
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(default={}, repr=False)
+    api_key_header: Header | None = None
+    headers: Headers = Field(default={}, repr=False)
+    query: dict[str, str] = Field(default={}, repr=False)
     connect_timeout: Seconds = 10.0
     stall_timeout: Seconds = 60.0
     retries: int = Field(default=2, ge=0, le=100)
     max_retry_wait: Wait = 30.0
     chunk_bytes: Count = 4 * MIB
+    fallback: list[str] = []
     options: dict[str, Any] = Field(default={}, repr=False)
 
     _name: str = PrivateAttr("")
@@ -331,8 +271,23 @@ class Config(_Table):
                 for key, name in named.items()
                 if name is not None and name not in self.upstreams
             ]
+            + [
+                (("upstreams", name, "fallback"), said)
+                for name, table in self.upstreams.items()
+                for said in self._wrong_in(name, table.fallback)
+            ]
         )
         return self
+
+    def _wrong_in(self, name: str, fallback: list[str]) -> Iterable[str]:
+        for place, other in enumerate(fallback):
+            if other not in self.upstreams:
+                there = ", ".join(self.upstreams)
+                yield f'no upstream is named "{other}"; there are: {there}'
+            elif other == name:
+                yield "an upstream cannot stand in for itself"
+            elif other in fallback[:place]:
+                yield f'"{other}" stands there twice'
 
     @classmethod
     def load(
@@ -372,6 +327,7 @@ class Config(_Table):
             held["store"]["url"] = urlunsplit(masked)
         for table in held["upstreams"].values():
             table["headers"] = dict.fromkeys(table["headers"], MASK)
+            table["query"] = _masked(table["query"])
             table["options"] = _masked(table["options"])
         return held
 

@@ -172,17 +172,18 @@ class Fanout:
             self._records.clear()
             self._first = end
         else:
-            self._records += self._stream.between(self._end, end).records
+            self._records += self._stream.newest(self._end, end)
         self._end = end
 
     def _batch(self, place: int, end: int) -> Batch | None:
         """The records from a place to the tail, if they are at hand."""
         stream = self._stream
+        if place >= self._first and not stream.meta.is_text:
+            found = self._records[place - self._first :]
+            return Batch(stream.name, found, stream.position, b"", True)
         if place >= stream.near:
             return stream.between(place, end)
-        if place < self._first or stream.meta.is_text:
-            return None  # of text, the character that a record before began would be missing
-        return Batch(stream.name, self._records[place - self._first :], stream.position, b"", True)
+        return None  # of text, the character that a record before began would be missing
 
     def _frame(self, encoder: Encoder, place: int, end: int) -> bytes | None:
         """The records from a place to the tail; ``None`` for a place too old, or at the tail."""

@@ -79,6 +79,7 @@ class Generation:
         "_clock",
         "_deltas",
         "_first",
+        "_handed_on",
         "id",
         "model",
         "position",
@@ -109,6 +110,7 @@ class Generation:
         self.usage: Usage | None = None
         """What the upstream itself has said so far."""
         self._deltas = 0
+        self._handed_on = False
         self._clock = clock
         # The time of day may be set meanwhile; this only goes on.
         self._began = clock()
@@ -128,12 +130,19 @@ class Generation:
             told.state = _TABLE[told.state].get(type(event), told.state)
             if isinstance(event, Finished | Failed | Cancelled | Interrupted):
                 told.terminal = event
+                told.upstream = event.extra.get("upstream", told.upstream)
+                told.model = event.extra.get("model", told.model)
         return told
 
     @property
     def ended(self) -> bool:
         """Whether the terminal event has come."""
         return self.terminal is not None
+
+    def hand_on(self, upstream: str, model: str | None) -> None:
+        """From here on another upstream answers; the terminal event says which."""
+        self.upstream, self.model = upstream, model
+        self._handed_on = True
 
     def apply(self, event: Event) -> Event:
         """Take the next event of the run and return it as it goes into the stream.
@@ -164,7 +173,10 @@ class Generation:
         if isinstance(event, Finished | Failed | Cancelled | Interrupted):
             usage = event.usage or self._used()
             took = Seconds(self._first, self._since())
-            self.terminal = replace(event, generation=self.id, usage=usage, seconds=took, at=now())
+            extra = {**event.extra, **self._answerer()} if self._handed_on else event.extra
+            self.terminal = replace(
+                event, generation=self.id, usage=usage, seconds=took, at=now(), extra=extra
+            )
             return self.terminal
         return event
 
@@ -187,6 +199,10 @@ class Generation:
         if self.terminal is not None:
             shown["ended_at"] = self.terminal.at
         return shown
+
+    def _answerer(self) -> Mapping[str, str]:
+        model = {} if self.model is None else {"model": self.model}
+        return {"upstream": self.upstream, **model}
 
     def _since(self) -> float:
         return round(self._clock() - self._began, 3)

@@ -208,6 +208,10 @@ class History:
                     yield record.event
             offset = batch.position.offset
 
+    def newest(self, start: int, end: int) -> list[Record]:
+        """The records from ``start``, which is `warm` or later, up to ``end``."""
+        return self._slice(start, end)
+
     def between(self, start: int, end: int) -> Batch:
         """The newest records, from ``start`` up to ``end``, all of the present epoch.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["JSON", "Fork", "Meta", "essence"]
@@ -52,12 +53,23 @@ class Meta:
     @property
     def is_json(self) -> bool:
         """Its records are JSON values; only such a stream carries events."""
-        return essence(self.content_type) == JSON
+        return _is_json(self.content_type)
 
     @property
     def is_text(self) -> bool:
         """Its bytes are text, in UTF-8 (which is what they are if nothing is said)."""
-        charset = _CHARSET.search(self.content_type)
-        return essence(self.content_type).startswith("text/") and (
-            charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
-        )
+        return _is_text(self.content_type)
+
+
+# Asked for every record of every stream, of which nearly all are of one type.
+@lru_cache(maxsize=64)
+def _is_json(content_type: str) -> bool:
+    return essence(content_type) == JSON
+
+
+@lru_cache(maxsize=64)
+def _is_text(content_type: str) -> bool:
+    charset = _CHARSET.search(content_type)
+    return essence(content_type).startswith("text/") and (
+        charset is None or charset[1].lower() in ("utf-8", "utf8", "us-ascii")
+    )

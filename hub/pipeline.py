@@ -43,7 +43,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from hub import steps
 from hub.delivery import Request, Response, ResponseEncoder, deliver
-from hub.dialects import Dialect
 from hub.errors import TooLarge
 from hub.events import Event
 from hub.framing import Chunk, Framing
@@ -103,6 +102,12 @@ class Pipeline(Generic[T_co]):
             self._items = self._claimed(_one_by_one(self._lots()))
         return self._items.__anext__()
 
+    def lots(self) -> Lots[T_co]:
+        """The items as they travel inside: in lots, each of which is run through once, and to
+        its end before the next. For whoever reads inside ``async with`` and has much to read.
+        """
+        return self._claimed(self._open())
+
     async def __aenter__(self) -> Pipeline[T_co]:
         return self
 
@@ -150,7 +155,9 @@ class Pipeline(Generic[T_co]):
         return self._then(lambda lots: steps.framed(lots, framing))
 
     def events(
-        self: Pipeline[Chunk], dialect: Dialect, clean: Callable[[], bool] | None = None
+        self: Pipeline[Chunk],
+        dialect: steps.Understanding,
+        clean: Callable[[], bool] | None = None,
     ) -> Pipeline[Event]:
         """Chunks to events; the last event is terminal, and nothing is read after it.
 

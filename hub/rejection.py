@@ -24,6 +24,8 @@ READ: Final = 65_536
 RETRYABLE: Final = frozenset({"upstream_rate_limited", "upstream_overloaded", "upstream_error"})
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
+# google.rpc.RetryInfo among the details of an error.
+_DELAY: Final = re.compile(rb'"retryDelay"\s*:\s*"([0-9]{1,9}(?:\.[0-9]{1,9})?)s"')
 _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,500})", re.IGNORECASE)
 
 _ADVICE: Final[Mapping[str, str]] = {
@@ -55,8 +57,16 @@ def explain(
         _sentence(status, reason, code, found.message),
         code=code,
         retryable=code in RETRYABLE and not spent,
-        retry_after=retry_after(headers, now or datetime.now(UTC)),
+        retry_after=_wait(headers, body[:READ], now or datetime.now(UTC)),
     )
+
+
+def _wait(headers: Mapping[str, str], body: bytes, now: datetime) -> float | None:
+    """The seconds to wait that the answer asks for: by a header, or as Google does, in its body."""
+    asked = retry_after(headers, now)
+    if asked is None and (found := _DELAY.search(body)) is not None:
+        return float(found[1])
+    return asked
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -7,19 +7,22 @@
 The relay itself decides three things. Only what the provider says ends a reply well: a body
 that stops without it is `upstream_truncated`, however politely the socket was closed. A
 silence between chunks of ``stall_timeout`` seconds is `upstream_stalled`; a keep-alive
-comment is not a chunk. And a failure is tried again only while no chunk has come, so that
-no reader ever sees two beginnings.
+comment is not a chunk. And a failure is tried again, here or with another upstream (see
+`hub.fallback`), only while no chunk has come, so that no reader ever sees two beginnings.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from itertools import count
 from typing import Final
 
 from hub.errors import UpstreamError
-from hub.events import TERMINALS, Other, Terminal
+from hub.events import TERMINALS, Event, Other, Terminal
+from hub.fallback import is_no_answer, stand_ins
+from hub.framing import Chunk
 from hub.generation import Generation
 from hub.pipeline import Pipeline
 from hub.prompt import Prompt
@@ -40,35 +43,75 @@ async def relay(
     Raises:
         UpstreamError: there is no whole reply; its code and message say why.
     """
+    others = stand_ins(upstream, prompt)
+    while True:
+        try:
+            return await _answer(upstream, prompt, generation, stream)
+        except _Unbegun as nothing:
+            error = nothing.error
+            found = next(others, None) if is_no_answer(error) else None
+        if found is None:
+            raise error
+        upstream, prompt = found
+        stream.append(generation.apply(_retrying(generation, error, other=upstream)))
+        generation.hand_on(upstream.name, prompt.model)
+
+
+async def _answer(
+    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+) -> Terminal:
+    """Ask one upstream as often as it may be asked.
+
+    Raises:
+        UpstreamError: the reply broke off.
+        _Unbegun: there was none.
+    """
     for attempt in count(1):
         reading = _Reading(upstream, prompt)
         try:
             return await reading.into(generation, stream)
         except UpstreamError as error:
-            if reading.begun or not error.retryable or attempt > upstream.retries:
+            if reading.begun:
                 raise
             wait = error.retry_after
             if wait is None:
                 wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)  # noqa: S311 - jitter
-            if wait > upstream.max_retry_wait:
-                raise
-            stream.append(generation.apply(_retrying(generation, attempt, wait, error)))
+            if not error.retryable or attempt > upstream.retries or wait > upstream.max_retry_wait:
+                raise _Unbegun(error) from None
+            stream.append(generation.apply(_retrying(generation, error, attempt, wait)))
             await asyncio.sleep(wait)
     raise AssertionError("unreachable: the loop above has no end")
 
 
-def _retrying(generation: Generation, attempt: int, wait: float, error: UpstreamError) -> Other:
-    """What followers see of a failure that is tried again."""
-    return Other(
-        {
-            "type": "retrying",
-            "generation": generation.id,
-            "attempt": attempt,
-            "after": round(wait, 3),
-            "code": error.code,
-            "message": error.message,
-        }
-    )
+class _Unbegun(Exception):  # not an error: which it is, is decided by whoever catches it
+    """No chunk has come from an upstream, and it is not asked again."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _retrying(
+    generation: Generation,
+    error: UpstreamError,
+    attempt: int = 1,
+    wait: float = 0.0,
+    *,
+    other: Upstream | None = None,
+) -> Other:
+    """What followers see of a failure after which somebody is asked once more.
+
+    ``other`` is the upstream that is asked instead.
+    """
+    told = {
+        "type": "retrying",
+        "generation": generation.id,
+        "attempt": attempt,
+        "after": round(wait, 3),
+        "code": error.code,
+        "message": error.message,
+    }
+    return Other(told if other is None else {**told, "upstream": other.name})
 
 
 class _Reading:
@@ -90,20 +133,26 @@ class _Reading:
                 Pipeline(body)
                 .frames(dialect.framing(upstream.chunk_limit))
                 .timeout(self._patience)
-                .tap(self._begin)
-                .events(dialect) as events,
+                .events(self) as events,
             ):
-                async for event in events:
-                    if isinstance(event, TERMINALS):
-                        return event
+                async for lot in events.lots():
                     await stream.space()
-                    stream.append(generation.apply(event))
+                    for event in lot:
+                        if isinstance(event, TERMINALS):
+                            return event
+                        stream.append(generation.apply(event))
         finally:
             generation.usage = dialect.usage
         raise AssertionError("unreachable: a pipeline of events ends in a terminal or an error")
 
-    def _begin(self, _: object) -> None:
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        """What a chunk means; there is one, so nothing is tried again from here on."""
         self.begun = True
+        return self._dialect.events(chunk)
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        """What the end of the chunks means."""
+        return self._dialect.close(clean=clean)
 
     def _patience(self) -> float:
         """Seconds that the next chunk may take."""

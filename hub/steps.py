@@ -15,16 +15,16 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import chain, islice
 from types import CoroutineType
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from hub.alarm import Alarm
-from hub.dialects import Dialect
 from hub.errors import FramingError, UpstreamError
 from hub.events import TERMINALS, Cancelled, Delta, Event, Failed, Interrupted
 from hub.framing import Chunk, Framing
 from hub.intake import Intake, Lots
 
 __all__ = [
+    "Understanding",
     "awaited",
     "batched",
     "beaten",
@@ -76,7 +76,19 @@ async def framed(lots: Lots[bytes], framing: Framing) -> Lots[Chunk]:
     yield framing.flush()
 
 
-async def understood(lots: Lots[Chunk], dialect: Dialect, clean: Callable[[], bool]) -> Lots[Event]:
+class Understanding(Protocol):
+    """The part of a dialect that says what chunks mean; see `hub.dialects.Dialect`."""
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        """What a chunk means."""
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        """What the end of the chunks means."""
+
+
+async def understood(
+    lots: Lots[Chunk], dialect: Understanding, clean: Callable[[], bool]
+) -> Lots[Event]:
     """Chunks to events, up to the terminal one; see `hub.pipeline.Pipeline.events`."""
     broken: UpstreamError | None = None
     over = False
@@ -169,32 +181,23 @@ async def watched(lots: Lots[T], patience: Callable[[], float]) -> Lots[T]:
     alarm = Alarm()
     async with aclosing(lots):
         try:
-            while True:
-                seconds = patience()
-                alarm.set(seconds)
-                try:
-                    lot = await _filled(lots)
-                except asyncio.CancelledError:
-                    if not alarm.stop():
-                        raise
-                    message = f"nothing came from the upstream for {seconds:g} s"
-                    raise UpstreamError(message, code="upstream_stalled") from None
-                finally:
+            seconds = patience()
+            alarm.set(seconds)
+            async for lot in lots:
+                items = iter(lot)
+                for first in items:  # a lot that holds nothing does not end the wait
                     alarm.stop()
-                if lot is None:
-                    return
-                yield lot
+                    yield chain((first,), items)
+                    seconds = patience()
+                    alarm.set(seconds)
+        except asyncio.CancelledError:
+            if not alarm.stop():
+                raise
+            message = f"nothing came from the upstream for {seconds:g} s"
+            raise UpstreamError(message, code="upstream_stalled") from None
         finally:
+            alarm.stop()
             alarm.close()
-
-
-async def _filled(lots: Lots[T]) -> Iterable[T] | None:
-    """The next lot that holds anything, or ``None`` at the end."""
-    async for lot in lots:
-        items = iter(lot)
-        for first in items:
-            return chain((first,), items)
-    return None
 
 
 async def beaten(lots: Lots[T], seconds: float, item: U, ahead: int) -> Lots[T | U]:

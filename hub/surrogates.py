@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["Surrogates", "whole", "without_halves"]
+__all__ = ["Surrogates", "after", "units", "whole", "without_halves"]
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -64,3 +64,18 @@ class Surrogates:
         left = REPLACEMENT if self._high else ""
         self._high = ""
         return left
+
+
+def units(text: str) -> int:
+    """The length in UTF-16, in which a pair has the same whether it came cut or not."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def after(text: str, count: int) -> str:
+    """What follows the first ``count`` units of a text."""
+    if not count:
+        return text
+    if units(text) <= count:
+        return ""
+    rest = text.encode("utf-16-le", "surrogatepass")[2 * count :]
+    return rest.decode("utf-16-le", "surrogatepass")

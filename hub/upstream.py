@@ -18,12 +18,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from hub.dialects import Call, Dialect, Local, MakeDialect
+from hub.dialects import BEARER, Call, Dialect, KeyHeader, Local, MakeDialect
 from hub.dialer import Body, Dialer, Request
 from hub.errors import ConfigError, RequestError
 from hub.events import NOTHING
@@ -42,7 +43,9 @@ class Upstream:
 
     The plain attributes are what a relay needs to know of it: how long a chunk may take
     (seconds), how often and after what wait (seconds) to try again, and how many bytes a
-    chunk may have. ``options`` go to the dialect. ``headers`` win over all others.
+    chunk may have. ``options`` go to the dialect. ``headers`` win over all others, and
+    ``api_key_header`` over the one in which the dialect shows the key. ``query`` is added to
+    every URL.
 
     Raises:
         ConfigError: the dialect does not take the options, or needs a ``url`` and there
@@ -58,7 +61,9 @@ class Upstream:
         url: str | None = None,
         model: str | None = None,
         api_key: str | None = None,
+        api_key_header: str | None = None,
         headers: Mapping[str, str] = NOTHING,
+        query: Mapping[str, str] = NOTHING,
         options: Mapping[str, Any] = NOTHING,
         connect_timeout: float = 10.0,
         stall_timeout: float = 60.0,
@@ -72,10 +77,14 @@ class Upstream:
         self.retries = retries
         self.max_retry_wait = max_retry_wait
         self.chunk_limit = chunk_limit
+        self.fallback: tuple[Upstream, ...] = ()
+        """Who is asked in turn where this one gives no answer; their own are not."""
         self._make_dialect = make_dialect
         self._dialer = dialer
         self._api_key = api_key
+        self._key_header = None if api_key_header is None else _key_header(api_key_header)
         self._headers = headers
+        self._query = query
         self._options = options
         self._connect_timeout = connect_timeout
         self._url = "" if isinstance(self.dialect(), Local) else _address(name, url)
@@ -95,21 +104,38 @@ class Upstream:
             UpstreamError: on entering, there is no reply.
             Draining: on entering, the dialer is closed.
         """
-        asked = prompt if prompt.model else replace(prompt, model=self.model)
+        asked = self._own(prompt)
         if isinstance(dialect, Local):
             return _performance(dialect.script(asked))
         return self._dialer.open(self._request(dialect.call(asked)))
 
+    def check(self, prompt: Prompt) -> None:
+        """See whether the prompt can be asked here.
+
+        Raises:
+            RequestError: the dialect cannot put it into a request.
+        """
+        dialect = self.dialect()
+        if not isinstance(dialect, Local):
+            dialect.call(self._own(prompt))
+
+    def _own(self, prompt: Prompt) -> Prompt:
+        return prompt if prompt.model else replace(prompt, model=self.model)
+
     def _target(self, path: str) -> str:
-        return self._url.rstrip("/") + path if path else self._url
+        target = self._url.rstrip("/") + path if path else self._url
+        if not self._query:
+            return target
+        return f"{target}{'&' if '?' in target else '?'}{urlencode(self._query)}"
 
     def _request(self, call: Call) -> Request:
         headers = CIMultiDict({"Content-Type": "application/json"})
         headers.update(call.headers)
         if self._api_key is not None:
-            headers["Authorization"] = f"Bearer {self._api_key}"
+            shown = self._key_header or call.key
+            headers[shown.name] = shown.prefix + self._api_key
         headers.update(self._headers)
-        held = (self._api_key or "", *self._headers.values())
+        held = (self._api_key or "", *self._headers.values(), *self._query.values())
         return Request(
             self.name,
             self._target(call.path),
@@ -119,6 +145,10 @@ class Upstream:
             self.stall_timeout,
             secrets=tuple(value for value in held if len(value) >= SECRET),
         )
+
+
+def _key_header(name: str) -> KeyHeader:
+    return BEARER if name.lower() == BEARER.name.lower() else KeyHeader(name)
 
 
 def _address(name: str, url: str | None) -> str:

@@ -60,7 +60,9 @@ def test_the_examples_in_the_shipped_file_are_usable(file: Path) -> None:
     lines = [line[2:] for line in examples.split("\n") if re.match(r"# (\[|\w+ = )", line)]
     file.write_text('default_upstream = "openai"\n' + "\n".join(lines), "utf-8")
     config = Config.load(file, {})
-    assert set(config.upstreams) == {"openai", "local", "ollama", "faq"}
+    assert set(config.upstreams) == {
+        "openai", "responses", "anthropic", "gemini", "azure", "cohere", "local", "ollama", "faq",
+    }  # fmt: skip
 
 
 def test_nothing_at_all_is_the_defaults() -> None:
@@ -82,6 +84,23 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "unknown key that is like none": (
         "[tutorial]\nzzz = 1",
         ["2: tutorial.zzz: unknown key; there are here: llm, faq, file, pace"],
+    ),
+    "a fallback that is not there": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b']",
+        ['4: upstreams.a.fallback: no upstream is named "b"; there are: a'],
+    ),
+    "a fallback on itself": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['a']",
+        ["4: upstreams.a.fallback: an upstream cannot stand in for itself"],
+    ),
+    "a fallback twice": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b', 'b']\n"
+        "[upstreams.b]\ndialect = 'demo'\nfallback = ['a']",
+        ['4: upstreams.a.fallback: "b" stands there twice'],
+    ),
+    "an api_key_header that cannot be": (
+        "[upstreams.demo]\ndialect = 'demo'\napi_key_header = 'a b'",
+        ["3: upstreams.demo.api_key_header: has a name that no HTTP header can have"],
     ),
     "unknown key of an upstream": (
         f'[upstreams.demo]\ndialect = "demo"\napi_key = "{SECRET}"',
@@ -226,8 +245,8 @@ URLS = {
     "http://[::1": "must be an http:// or https:// URL",
     "http://a/b c": "must be an http:// or https:// URL",
     f"http://user:{SECRET}@a/": "must hold no user or password: use api_key_env",
-    f"http://a/?key={SECRET}": "must end before any ? or #: use api_key_env or headers",
-    f"http://a/#{SECRET}": "must end before any ? or #: use api_key_env or headers",
+    f"http://a/?key={SECRET}": "must end before any ? or #: use api_key_env or query",
+    f"http://a/#{SECRET}": "must end before any ? or #: use api_key_env or query",
 }
 
 
@@ -332,12 +351,14 @@ def test_secrets_show_neither_in_repr_nor_in_what_is_shown() -> None:
     table = {
         "dialect": "demo",
         "headers": {"Authorization": f"Bearer {SECRET}", "X-Anything": SECRET},
+        "query": {"api-version": "2024-10-21", "key": SECRET},
         "options": {"token": SECRET, "deep": [{"Api-Key": SECRET}], "pace": 1, "key_count": 2},
     }
     config = Config.model_validate({"upstreams": {"demo": table}})
     assert SECRET not in repr(config)
     shown = config.shown()["upstreams"]["demo"]
     assert shown["headers"] == {"Authorization": MASK, "X-Anything": MASK}
+    assert shown["query"] == {"api-version": "2024-10-21", "key": MASK}
     assert shown["options"] == {
         "token": MASK,
         "deep": [{"Api-Key": MASK}],

@@ -187,3 +187,33 @@ LIMIT = 10
 def test_the_limit_holds_for_the_data_and_for_every_line(body: bytes, code: str | None) -> None:
     whole = same_however_cut(lambda: SSE(LIMIT), body, [body])
     assert whole.code == code
+
+
+GOOGLE = b"""\
+{
+  "error": {
+    "code": 503,
+    "message": "The model is overloaded.",
+    "status": "UNAVAILABLE"
+  }
+}"""
+
+
+@pytest.mark.parametrize("end", LINE_ENDS)
+@pytest.mark.parametrize("after", [b"\n\n", b"\n", b""])
+def test_an_error_that_stands_bare_among_events_is_a_chunk(end: bytes, after: bytes) -> None:
+    body = (b'data: {"a":1}\n\n' + GOOGLE + after).replace(b"\n", end)
+    first, second = outcome(SSE(), byte_by_byte(body)).chunks
+    assert first == Chunk(b'{"a":1}')
+    assert (second.event, second.data.replace(b" ", b"")) == ("error", GOOGLE.replace(b" ", b""))
+
+
+def test_other_bare_lines_are_ignored_as_the_standard_says() -> None:
+    for bare in (b'{"text":"x"}', b"{", b'{"error":', b"{{}", b'{"error":1', b"{" + b"x" * 70_000):
+        body = b"data: 1\n\n" + bare + b"\n\ndata: 2\n\n" + bare + b"\ndata: 3\n\n"
+        assert outcome(SSE(), byte_by_byte(body)).chunks == [Chunk(b"1"), Chunk(b"2"), Chunk(b"3")]
+
+
+def test_an_object_inside_a_block_is_nothing() -> None:
+    body = b'data: 1\n{"error":{"message":"x"}}\ndata: 2\n\n'
+    assert outcome(SSE(), byte_by_byte(body)).chunks == [Chunk(b"1\n2")]

@@ -133,3 +133,12 @@ def test_compares_with_the_present_if_no_time_is_given() -> None:
     error = explain(503, "Busy", {"Retry-After": date}, b"")
     assert error.retry_after is not None
     assert 0 < error.retry_after <= 600
+
+
+def test_google_says_the_wait_in_the_body() -> None:
+    body = (
+        b'{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED","details":'
+        b'[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"34.5s"}]}}'
+    )
+    assert explain(429, "Too Many Requests", {}, body).retry_after == 34.5
+    assert explain(429, "Too Many Requests", {"Retry-After": "2"}, body).retry_after == 2.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hub.dialects import MakeDialect
+from hub.dialects import Call, KeyHeader, MakeDialect
 from hub.dialects.demo import Demo
 from hub.dialects.openai_chat import OpenAIChat
 from hub.dialects.text import Text
@@ -62,6 +62,72 @@ async def test_a_prompt_goes_out_and_the_bytes_come_back(server: Scripted, diale
     assert asked.headers["accept"] == "text/event-stream"
     assert asked.json["messages"] == [{"role": "user", "content": "Hello"}]
     assert asked.json["stream"] is True
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "value"),
+    [
+        (None, "authorization", "Bearer k"),
+        ("Authorization", "authorization", "Bearer k"),
+        ("api-key", "api-key", "k"),
+    ],
+)
+async def test_the_key_is_shown_where_the_configuration_says(
+    server: Scripted, dialer: Dialer, header: str | None, name: str, value: str
+) -> None:
+    server.answers(Answer())
+    await read(
+        Upstream("a", OpenAIChat, dialer, url=server.url, api_key="k", api_key_header=header)
+    )
+    sent = server.requests[0].headers
+    assert {each: sent.get(each) for each in ("authorization", "api-key")} == {
+        "authorization": None,
+        "api-key": None,
+    } | {name: value}
+
+
+class Keyed(OpenAIChat):
+    """A dialect whose provider wants the key elsewhere, and has a query of its own."""
+
+    def call(self, prompt: Prompt) -> Call:
+        return Call("/chat?alt=sse", {}, key=KeyHeader("X-Own-Key", "Key "))
+
+
+@pytest.mark.parametrize(
+    ("query", "target"),
+    [({}, "/chat?alt=sse"), ({"v": "a b&c"}, "/chat?alt=sse&v=a+b%26c")],
+)
+async def test_a_dialect_says_where_its_key_is_shown(
+    server: Scripted, dialer: Dialer, query: dict[str, str], target: str
+) -> None:
+    server.answers(Answer())
+    await read(Upstream("own", Keyed, dialer, url=server.url, api_key="k", query=query))
+    asked = server.requests[0]
+    assert asked.target == target
+    assert asked.headers["x-own-key"] == "Key k"
+    assert "authorization" not in asked.headers
+
+
+async def test_a_query_goes_with_each_url_and_is_never_repeated(
+    server: Scripted, dialer: Dialer
+) -> None:
+    server.answers(refusal(400, "no such version: 2099-01-01-secret"))
+    query = {"api-version": "2099-01-01-secret"}
+    upstream = Upstream("azure", OpenAIChat, dialer, url=f"{server.url}/d", query=query)
+    with pytest.raises(UpstreamError) as caught:
+        await read(upstream)
+    assert server.requests[0].target == "/d/chat/completions?api-version=2099-01-01-secret"
+    assert "secret" not in caught.value.message
+
+
+async def test_a_redirect_carries_no_key(server: Scripted, dialer: Dialer) -> None:
+    server.answers(Answer(status=307, headers={"Location": f"{server.url}/elsewhere"}))
+    upstream = Upstream(
+        "azure", OpenAIChat, dialer, url=server.url, api_key="k", api_key_header="api-key"
+    )
+    with pytest.raises(UpstreamError, match="redirect"):
+        await read(upstream)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(("asked", "sent"), [(None, "configured"), ("other", "other")])

@@ -16,9 +16,13 @@ from typing import Any, NamedTuple
 import orjson
 
 from hub.dialects import Dialect
+from hub.dialects.anthropic import Anthropic
+from hub.dialects.cohere import Cohere
+from hub.dialects.gemini import Gemini
 from hub.dialects.json import Json
 from hub.dialects.ollama import Ollama
 from hub.dialects.openai_chat import OpenAIChat
+from hub.dialects.openai_responses import OpenAIResponses
 from hub.errors import UpstreamError
 from hub.events import TERMINALS, Event, encode, to_json
 from hub.framing import Chunk
@@ -27,9 +31,13 @@ CORPUS = Path(__file__).parent / "corpus"
 LIMIT = 4 * 1024 * 1024
 
 READERS: Mapping[str, Callable[[], Dialect]] = {
+    "anthropic": Anthropic,
+    "cohere": Cohere,
+    "gemini": Gemini,
     "json": Json,
     "ollama": Ollama,
     "openai-chat": OpenAIChat,
+    "openai-responses": OpenAIResponses,
     "openai-chat-think": lambda: OpenAIChat({"think": True}),
 }
 

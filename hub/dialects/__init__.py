@@ -12,25 +12,41 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from hub.errors import ConfigError
 from hub.events import Event, Usage
 from hub.framing import Chunk, Framing
 from hub.prompt import Prompt
 
-__all__ = ["Call", "Dialect", "Local", "MakeDialect", "find", "names"]
+__all__ = ["BEARER", "Call", "Dialect", "KeyHeader", "Local", "MakeDialect", "find", "names"]
 
-GROUP = "streamhub.dialects"
+GROUP: Final = "streamhub.dialects"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHeader:
+    """The header in which an API key is shown, and what stands there before the key."""
+
+    name: str
+    prefix: str = ""
+
+
+BEARER: Final = KeyHeader("Authorization", "Bearer ")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The request to send: ``path`` is added to the configured URL, ``body`` goes as JSON."""
+    """The request to send: ``path`` is added to the configured URL, ``body`` goes as JSON.
+
+    ``key`` is how this provider wants the API key shown, where one is configured. A path may
+    end in a query.
+    """
 
     path: str
     body: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    key: KeyHeader = BEARER
 
 
 class Dialect(Protocol):

@@ -7,7 +7,8 @@ looser: two lines that are done, with a tool call in between; ``response`` inste
 ends with the body, and what counts is that a line was done. ``{"error": "…"}``, which
 comes under a 200 too, always ends it.
 
-No options.
+Pictures go in the message itself, as base64. Options: ``think`` (false): split ``<think>``
+off the text.
 """
 
 from __future__ import annotations
@@ -15,44 +16,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import orjson
-
 from hub.complaint import complaint_in
 from hub.dialects import Call
-from hub.errors import RequestError
 from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
 from hub.prompt import Prompt
-from hub.surrogates import Surrogates, whole
+from hub.requested import AskedMessage, Requested, no_option
+from hub.speech import Speech
+from hub.surrogates import whole
 
 __all__ = ["Ollama"]
 
+DIALECT: Final = "ollama"
+
 _REASONS: Final[Mapping[str, Reason]] = {"length": "length", "tool_calls": "tool"}
 
-# Request fields: OpenAI's name and the one under ``options``. What is not here is not sent.
-_OPTIONS: Final[Mapping[str, str]] = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "max_tokens": "num_predict",
-    "max_completion_tokens": "num_predict",
-    "stop": "stop",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-}
+# Request fields by OpenAI's or Ollama's own name: those under ``options``, and others.
+_OPTIONS: Final = (
+    "temperature", "top_p", "top_k", "min_p", "seed", "presence_penalty", "frequency_penalty",
+    "repeat_penalty", "repeat_last_n", "num_ctx", "num_predict", "num_keep", "typical_p",
+    "mirostat", "mirostat_eta", "mirostat_tau",
+)  # fmt: skip
+_TOP: Final = ("think", "keep_alive", "format")
+_TRANSLATED: Final = (
+    "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
+    "reasoning_effort",
+)  # fmt: skip
 
 
 class Ollama:
     """Reads one reply of Ollama."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
-        Options("ollama", options)
-        self._text = Surrogates()
-        self._reasoning = Surrogates()
+        chosen = Options(DIALECT, options, ("think",))
+        self._speech = Speech(think=chosen.flag("think", False))
         self._calls = 0
         self.usage: Usage | None = None
         self._reason: Reason | None = None
@@ -63,25 +62,8 @@ class Ollama:
         return self._reason is not None
 
     def call(self, prompt: Prompt) -> Call:
-        asked = prompt.options
-        body: dict[str, Any] = {
-            "messages": [_message(message) for message in prompt.messages],
-            "stream": True,
-        }
-        if prompt.model is not None:
-            body["model"] = prompt.model
-        chosen = {_OPTIONS[name]: held for name, held in asked.items() if name in _OPTIONS}
-        if isinstance(chosen.get("stop"), str):
-            chosen["stop"] = [chosen["stop"]]
-        if chosen := {name: held for name, held in chosen.items() if held is not None}:
-            body["options"] = chosen
-        if asked.get("tools") and asked.get("tool_choice") != "none":
-            body["tools"] = asked["tools"]
-        if (wanted := _format(asked.get("response_format"))) is not None:
-            body["format"] = wanted
-        if (effort := asked.get("reasoning_effort")) is not None:
-            body["think"] = False if effort == "none" else effort
-        return Call("/api/chat", body, {"Accept": "application/x-ndjson"})
+        asked = Requested(DIALECT, prompt, (*_OPTIONS, *_TOP, *_TRANSLATED))
+        return Call("/api/chat", _body(asked), {"Accept": "application/x-ndjson"})
 
     def framing(self, limit: int) -> Framing:
         return Sniffed(NDJSON(limit), limit)
@@ -93,7 +75,7 @@ class Ollama:
         complaint = complaint_in(held)
         if complaint is not None:
             self._over = True
-            return [*self._rest(), complaint.failure(self.usage)]
+            return [*self._speech.rest(), complaint.failure(self.usage)]
         if not isinstance(held, dict):
             raise malformed("a line that is not an object")
         found: list[Event] = []
@@ -111,7 +93,7 @@ class Ollama:
         if self._over:
             return ()
         self._over = True
-        found = self._rest()
+        found = self._speech.rest()
         if self._reason is None:
             return found
         # Ollama itself says "stop" after a tool call, too.
@@ -124,14 +106,13 @@ class Ollama:
             raise malformed("a message that is not an object")
         message = message or held
         thought = message.get("thinking") or message.get("reasoning_content")
-        if isinstance(thought, str) and (text := self._reasoning.join(thought)):
-            found.append(Delta(reasoning=text))
+        if isinstance(thought, str):
+            found += self._speech.reason(thought)
         content = message.get("content") or held.get("response")
         if content:
             if not isinstance(content, str):
                 raise malformed("content that is not text")
-            if text := self._text.join(content):
-                found.append(Delta(text=text))
+            found += self._speech.say(content)
         calls = message.get("tool_calls")
         if calls:
             if not isinstance(calls, list):
@@ -153,56 +134,44 @@ class Ollama:
             whole(arguments) if isinstance(arguments, str) else as_text(arguments or {}),
         )
 
-    def _rest(self) -> list[Event]:
-        found: list[Event] = []
-        if text := self._reasoning.rest():
-            found.append(Delta(reasoning=text))
-        if text := self._text.rest():
-            found.append(Delta(text=text))
-        return found
+
+def _body(asked: Requested) -> dict[str, Any]:
+    body: dict[str, Any] = {"messages": [_message(message) for message in asked.messages]}
+    if asked.model is not None:
+        body["model"] = asked.model
+    body.update(asked.copied(_TOP))
+    chosen = asked.copied(_OPTIONS)
+    if (most := asked.max_tokens) is not None:
+        chosen["num_predict"] = most
+    if stop := asked.stop:
+        chosen["stop"] = stop
+    if chosen:
+        body["options"] = chosen
+    choice = asked.tool_choice
+    if choice not in (None, "auto", "none"):
+        raise no_option("tool_choice", DIALECT, "the model alone decides, so say auto or none")
+    if asked.tools and choice != "none":
+        body["tools"] = asked.options["tools"]
+    if (output := asked.output) is not None:
+        body["format"] = output.schema or "json"
+    if (effort := asked.options.get("reasoning_effort")) is not None:
+        body["think"] = False if effort == "none" else effort
+    body["stream"] = True
+    return body
 
 
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
-    """A message of the OpenAI shape in Ollama's: text apart from pictures, whole arguments."""
-    made: dict[str, Any] = {"role": message.get("role", "user")}
-    content = message.get("content")
-    parts = content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
-    made["content"] = "".join(str(part.get("text", "")) for part in map(as_object, parts))
-    if images := [_picture(part) for part in parts if as_object(part).get("image_url")]:
-        made["images"] = images
-    if calls := message.get("tool_calls"):
-        if not isinstance(calls, list):
-            raise RequestError("the tool calls of a message must be a list")
-        made["tool_calls"] = [_asked(call) for call in calls]
-    if name := message.get("name"):
-        made["tool_name"] = name
+def _message(message: AskedMessage) -> dict[str, Any]:
+    """A message in Ollama's form: text apart from pictures, arguments as objects."""
+    made: dict[str, Any] = {"role": message.role, "content": message.text}
+    if pictures := message.pictures:
+        if not all(picture.base64 for picture in pictures):
+            raise no_option("image_url", DIALECT, "pictures must be data: URLs here")
+        made["images"] = [picture.base64 for picture in pictures]
+    if message.calls:
+        made["tool_calls"] = [
+            {"function": {"name": call.name, "arguments": dict(call.arguments)}}
+            for call in message.calls
+        ]
+    if message.role == "tool" and message.name:
+        made["tool_name"] = message.name
     return made
-
-
-def _picture(part: Mapping[str, Any]) -> str:
-    """The base64 text of a picture that stands in the message itself."""
-    held = part["image_url"]
-    url = held.get("url") if isinstance(held, dict) else held
-    if not isinstance(url, str) or not url.startswith("data:") or ";base64," not in url:
-        raise RequestError("Ollama takes pictures as data: URLs in base64 only")
-    return url.partition(";base64,")[2]
-
-
-def _asked(call: Any) -> dict[str, Any]:
-    function = as_object(as_object(call).get("function"))
-    arguments = function.get("arguments") or "{}"
-    try:
-        held = orjson.loads(arguments) if isinstance(arguments, str) else arguments
-    except orjson.JSONDecodeError:
-        held = None
-    if not isinstance(held, dict):
-        raise RequestError("the arguments of a tool call must be a JSON object")
-    return {"function": {"name": function.get("name"), "arguments": held}}
-
-
-def _format(wanted: Any) -> Any:
-    """Ollama's ``format`` for OpenAI's ``response_format``: a schema, ``"json"`` or nothing."""
-    kind = as_object(wanted).get("type")
-    if kind == "json_schema":
-        return as_object(wanted.get("json_schema")).get("schema", "json")
-    return "json" if kind == "json_object" else None

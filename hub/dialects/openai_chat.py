@@ -14,9 +14,6 @@ on, then ``data: [DONE]``. What the copies do differently, and is taken here:
 - an error comes instead of chunks, between them, beside them or after the finish. It is
   always the end of a failed reply, whatever is said later.
 
-A refusal is what the model says instead of an answer: it is given as text, marked by
-``"refusal": true`` beside it.
-
 Options: ``include_usage`` (true): ask for token counts; some servers refuse the question.
 ``think`` (false): split ``<think>`` off the text.
 """
@@ -26,21 +23,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hub.complaint import Complaint, clean, complaint_in
+from hub.complaint import Complaint, announced, complaint_in
 from hub.dialects import Call
-from hub.errors import RequestError, UpstreamError
 from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, malformed, parse
 from hub.options import Options
 from hub.prompt import Prompt
-from hub.surrogates import Surrogates
-from hub.thinking import Thinking
+from hub.requested import no_option
+from hub.speech import Speech
 from hub.toolcalls import ToolCalls
 
 __all__ = ["OpenAIChat"]
 
-REFUSAL: Final[Mapping[str, Any]] = {"refusal": True}
+DIALECT: Final = "openai-chat"
 
 _REASONS: Final[Mapping[str, Reason]] = {
     "length": "length",
@@ -67,12 +63,9 @@ class OpenAIChat:
     """Reads one reply in the OpenAI chat completions format."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
-        chosen = Options("openai-chat", options, ("include_usage", "think"))
+        chosen = Options(DIALECT, options, ("include_usage", "think"))
         self._ask_for_usage = chosen.flag("include_usage", True)
-        self._thinking = Thinking() if chosen.flag("think", False) else None
-        self._text = Surrogates()
-        self._reasoning = Surrogates()
-        self._refusal = Surrogates()
+        self._speech = Speech(think=chosen.flag("think", False))
         self._calls = ToolCalls()
         self.usage: Usage | None = None
         self._reason: str | None = None
@@ -84,7 +77,7 @@ class OpenAIChat:
 
     def call(self, prompt: Prompt) -> Call:
         if prompt.options.get("n") not in (None, 1):
-            raise RequestError("an answer has one choice: leave out n, or ask again for another")
+            raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
         body = dict(prompt.options)
         body.pop("stream_options", None)
         if prompt.model is not None:
@@ -103,7 +96,7 @@ class OpenAIChat:
         if self._over:
             return ()
         if name == "error":
-            return self._fail(_announced(body))
+            return self._fail(announced(body))
         if body[:1] != b"{":
             body = body.strip()
             if not body:
@@ -113,7 +106,7 @@ class OpenAIChat:
         held = parse(body)
         text = _only_text(held)
         if text is not None:
-            return self._say(self._text.join(text))
+            return self._speech.say(text)
         return self._chunk(held)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
@@ -176,9 +169,11 @@ class OpenAIChat:
         if content:
             self._content(content, found)
         refusal = delta.get("refusal")
-        if isinstance(refusal, str) and (text := self._refusal.join(refusal)):
-            found.append(Delta(text=text, extra=REFUSAL))
+        if isinstance(refusal, str):
+            found += self._speech.refuse(refusal)
         calls = delta.get("tool_calls")
+        if not calls and isinstance(old := delta.get("function_call"), dict):
+            calls = [{"function": old}]  # as it was before there could be several
         if calls:
             if not isinstance(calls, list):
                 raise malformed("tool calls that are not a list")
@@ -188,25 +183,20 @@ class OpenAIChat:
     def _content(self, content: Any, found: list[Event]) -> None:
         """Text, or a list of parts: text and what was thought before it."""
         if isinstance(content, str):
-            found += self._say(self._text.join(content))
+            found += self._speech.say(content)
             return
         if not isinstance(content, list):
             raise malformed("content that is not text")
         for part in map(as_object, content):
             if isinstance(text := part.get("text"), str):
-                found += self._say(self._text.join(text))
+                found += self._speech.say(text)
             thoughts = part.get("thinking")
             for thought in thoughts if isinstance(thoughts, list) else [{"text": thoughts}]:
                 self._reason_aloud(as_object(thought).get("text"), found)
 
-    def _say(self, text: str) -> Iterable[Delta]:
-        if self._thinking is None:
-            return (Delta(text=text),) if text else ()
-        return _spoken(*self._thinking.split(text))
-
     def _reason_aloud(self, reasoning: Any, found: list[Event]) -> None:
-        if isinstance(reasoning, str) and (text := self._reasoning.join(reasoning)):
-            found.append(Delta(reasoning=text))
+        if isinstance(reasoning, str):
+            found += self._speech.reason(reasoning)
 
     def _count(self, held: Any) -> None:
         """Counts are cumulative, so that the last ones said are the right ones.
@@ -233,21 +223,7 @@ class OpenAIChat:
 
     def _rest(self) -> list[Event]:
         """What was held back, in case its other half came."""
-        found: list[Event] = []
-        if text := self._reasoning.rest():
-            found.append(Delta(reasoning=text))
-        found += self._say(self._text.rest())
-        if self._thinking is not None:
-            found += _spoken(*self._thinking.rest())
-        if text := self._refusal.rest():
-            found.append(Delta(text=text, extra=REFUSAL))
-        found += [Delta(tool=piece) for piece in self._calls.rest()]
-        return found
-
-
-def _spoken(reasoning: str, text: str) -> Iterable[Delta]:
-    said = Delta(reasoning=reasoning), Delta(text=text)
-    return [delta for delta in said if delta.reasoning or delta.text]
+        return [*self._speech.rest(), *(Delta(tool=piece) for piece in self._calls.rest())]
 
 
 def _only_text(held: Any) -> str | None:
@@ -277,15 +253,6 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
         if not choice.get("index"):
             return choice
     return None
-
-
-def _announced(body: bytes) -> Complaint:
-    """The complaint in a block that is called ``error``, whatever it holds."""
-    try:
-        found = complaint_in(parse(body))
-    except UpstreamError:
-        found = None
-    return found or Complaint(clean(body.decode("utf-8", "replace")))
 
 
 def _usage(held: Mapping[str, Any], before: Usage) -> Usage:

@@ -4,7 +4,8 @@ A block of lines, ended by a blank one, is an event; its ``data:`` lines, joined
 the chunk. Read as the standard says, except where LLM servers differ:
 
 * a block whose data is empty and that has no name says nothing, and gives no chunk;
-* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``;
+* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``, and so is
+  an object with an ``error`` that stands bare between the blocks (`hub.framing.bare`);
 * at the end of the body the standard drops an unfinished block. Some servers leave out
   the last blank line, or even the last LF, so the block is used if it is surely whole:
   its data is JSON, or ``[DONE]``.
@@ -17,6 +18,7 @@ from typing import Final
 
 import orjson
 
+from hub.framing.bare import Bare
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, too_large
 from hub.framing.lines import LineCutter
 
@@ -41,6 +43,7 @@ class SSE(LineCutter):
         self._data: list[bytes] = []
         self._size = 0
         self._event = ""
+        self._bare = Bare()
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
         if self._after_cr or b"\r" in data:
@@ -64,6 +67,7 @@ class SSE(LineCutter):
         if (
             self._data
             or self._event
+            or self._bare.open
             or len(whole) > self._limit
             or not whole.startswith(_DATA)
             or not whole.endswith(_END)
@@ -81,6 +85,7 @@ class SSE(LineCutter):
         lines.pop()  # what follows the last LF: nothing
         for line in lines:
             if line.startswith(_DATA):
+                self._bare.drop()
                 self._add(line[len(_DATA) :])
             elif line:
                 self._field(line, chunks)
@@ -91,7 +96,9 @@ class SSE(LineCutter):
         if len(line) > self._longest:
             raise too_large(self._limit)
         name, value = _parted(line)
-        if name == b"data":
+        if not self._data and self._bare.takes(line):
+            self._complain(self._bare.take(line), chunks)
+        elif name == b"data":
             self._add(value)
         elif name == b"event":
             self._event = value.decode(errors="replace")
@@ -99,6 +106,10 @@ class SSE(LineCutter):
             self._close(chunks)
             self._event = "error"
             self._add(value)
+
+    def _complain(self, found: bytes | None, chunks: list[Chunk]) -> None:
+        if found is not None:
+            chunks.append(Chunk(found, "error"))
 
     def _add(self, value: bytes) -> None:
         self._size += len(value) + 1
@@ -108,6 +119,7 @@ class SSE(LineCutter):
 
     def _close(self, chunks: list[Chunk]) -> None:
         """The block ends here."""
+        self._bare.drop()
         data = b"\n".join(self._data)
         if data or (self._data and self._event):
             chunks.append(Chunk(data, self._event))
@@ -116,6 +128,8 @@ class SSE(LineCutter):
         self._event = ""
 
     def _finish(self, chunks: list[Chunk]) -> None:
+        if not self._data and self._bare.takes(bytes(self._unfinished)):
+            self._complain(self._bare.take(bytes(self._unfinished)), chunks)
         name, value = _parted(bytes(self._unfinished))
         if name in (b"data", b"error") and self._completes(name, value):
             self._field(bytes(self._unfinished), chunks)

@@ -14,7 +14,11 @@ from tests.transcripts import TRANSCRIPTS, Transcript, text_of
 
 TERMINAL = {"finished", "failed"}
 # What a provider may end a good reply with.
-GOOD_END = re.compile(rb'\[DONE\]|finish_reason":\s*"|"done":\s*true')
+GOOD_END = re.compile(
+    rb'\[DONE\]|(?:finish_reason|finishReason|blockReason|stop_reason)":\s*"'
+    rb'|message_stop|"done":\s*true'
+    rb'|"type":\s*"response\.(?:completed|incomplete|done)|"status":\s*"(?:completed|incomplete)'
+)
 
 each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
 any_of_them = st.sampled_from(TRANSCRIPTS)
@@ -28,10 +32,14 @@ def terminals(events: list[Any]) -> list[Any]:
 
 def test_there_are_transcripts_of_every_kind() -> None:
     assert {transcript.reader for transcript in TRANSCRIPTS} == {
+        "anthropic",
+        "cohere",
+        "gemini",
         "json",
         "ollama",
         "openai-chat",
         "openai-chat-think",
+        "openai-responses",
     }
 
 

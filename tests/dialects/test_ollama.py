@@ -35,7 +35,7 @@ def test_asks_for_a_stream() -> None:
 
 
 def test_options_have_other_names() -> None:
-    body = body_for(temperature=0.5, top_p=0.9, max_tokens=100, stop="END", seed=7, user="me", n=1)
+    body = body_for(temperature=0.5, top_p=0.9, max_tokens=100, stop="END", seed=7, n=1)
     assert body["options"] == {
         "temperature": 0.5,
         "top_p": 0.9,
@@ -114,11 +114,54 @@ def test_text_and_pictures_stand_apart() -> None:
     ]
 
 
-@pytest.mark.parametrize("url", ["https://example.org/a.png", "data:image/png,abc", 5, None])
-def test_refuses_pictures_that_stand_elsewhere(url: object) -> None:
-    part = {"type": "image_url", "image_url": {"url": url}}
-    with pytest.raises(RequestError, match="data: URLs"):
+def test_refuses_pictures_that_stand_elsewhere() -> None:
+    part = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
+    with pytest.raises(RequestError, match="data: URLs") as caught:
         body_for({"role": "user", "content": [part]})
+    assert caught.value.code == "unsupported_option"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"n": 2},
+        {"user": "me"},
+        {"logprobs": True},
+        {"tool_choice": "required"},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"parallel_tool_calls": False},
+        {"nonsense": 1},
+    ],
+    ids=lambda asked: str(*asked),
+)
+def test_refuses_by_name_what_ollama_cannot_take(asked: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match=rf'"ollama" cannot ask for "{next(iter(asked))}"') as no:
+        body_for(**asked)
+    assert no.value.code == "unsupported_option"
+
+
+def test_its_own_options_are_taken() -> None:
+    body = body_for(num_ctx=8192, top_k=40, keep_alive="5m", think="low", format="json")
+    assert body["options"] == {"num_ctx": 8192, "top_k": 40}
+    assert (body["keep_alive"], body["think"], body["format"]) == ("5m", "low", "json")
+
+
+def test_a_result_names_its_tool_by_the_call_that_it_answers() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    body = body_for(
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "tool", "content": "42", "tool_call_id": "1"},
+    )
+    assert body["messages"][1] == {"role": "tool", "content": "42", "tool_name": "f"}
+
+
+def test_thinking_written_into_the_text_is_told_apart_if_asked_to() -> None:
+    lines = [
+        b'{"message":{"content":"<thi"},"done":false}',
+        b'{"message":{"content":"nk>hm</think>Hi"},"done":true}',
+    ]
+    found = read(Ollama({"think": True}), *lines)
+    assert found == [{"type": "delta", "reasoning": "hm"}, {"type": "delta", "text": "Hi"}]
 
 
 def test_the_end_is_the_end_of_the_body_after_a_line_that_is_done() -> None:

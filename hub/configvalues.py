@@ -1,0 +1,115 @@
+"""The values that a configuration holds: what each may be, and what is said of others."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+__all__ = [
+    "KIB",
+    "MIB",
+    "URL",
+    "Ancestor",
+    "Count",
+    "Header",
+    "Headers",
+    "Line",
+    "Origin",
+    "Seconds",
+    "StoreURL",
+    "Variable",
+    "Wait",
+]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# The ceilings keep a slip of the finger from becoming an overflow in a timer or a buffer.
+Count = Annotated[int, Field(ge=1, le=2**40)]
+Seconds = Annotated[float, Field(gt=0, le=10**9)]
+Wait = Annotated[float, Field(ge=0, le=10**9)]
+
+
+def _line(value: str) -> str:
+    if not value or not value.isprintable():
+        raise PydanticCustomError("hub", "must be one line of text, not empty")
+    return value
+
+
+def _origin(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"https?://[^\s/?#@*]+", value):
+        raise PydanticCustomError("hub", 'must be one origin, such as "https://chat.example.org"')
+    return value.lower()
+
+
+def _ancestor(value: str) -> str:
+    if value in ("self", "'self'"):
+        return "'self'"
+    # It stands in a header among other sources, so it must be one and nothing more.
+    if not re.fullmatch(r"https?://[^\s/?#@;,'\"]+", value):
+        wanted = 'must be "self" or one origin, such as "https://www.example.org"'
+        raise PydanticCustomError("hub", wanted)
+    return value.lower()
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value:
+        raise PydanticCustomError("hub", "must be an http:// or https:// URL")
+    if "@" in parts.netloc:
+        raise PydanticCustomError("hub", "must hold no user or password: use api_key_env")
+    if "?" in value or "#" in value:
+        raise PydanticCustomError("hub", "must end before any ? or #: use api_key_env or query")
+    return value
+
+
+def _store(value: str) -> str:
+    kind, colon, path = value.partition(":")
+    if value != "memory:" and not (kind == "sqlite" and colon and path):
+        raise PydanticCustomError("hub", 'must be "sqlite:" with the path of a file, or "memory:"')
+    if path.startswith("//"):
+        # As other programs write it, with two or three slashes more that mean nothing here.
+        wanted = 'must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'
+        raise PydanticCustomError("hub", wanted)
+    return _line(value)
+
+
+def _variable(value: str) -> str:
+    # Lower case is refused because the usual mistake is to paste the key itself here, and
+    # whatever stands here is shown in messages.
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
+        wanted = "must be the name of an environment variable in capitals, never the key itself"
+        raise PydanticCustomError("hub", wanted)
+    return value
+
+
+def _header(value: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
+        raise PydanticCustomError("hub", "has a name that no HTTP header can have")
+    return value
+
+
+def _headers(value: dict[str, str]) -> dict[str, str]:
+    for name, text in value.items():
+        _header(name)
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", text):
+            raise PydanticCustomError("hub", "has a value with a line break or control character")
+    return value
+
+
+Ancestor = Annotated[str, AfterValidator(_ancestor)]
+Header = Annotated[str, AfterValidator(_header)]
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+Line = Annotated[str, AfterValidator(_line)]
+Origin = Annotated[str, AfterValidator(_origin)]
+StoreURL = Annotated[str, AfterValidator(_store)]
+URL = Annotated[str, AfterValidator(_url)]
+Variable = Annotated[str, AfterValidator(_variable)]

@@ -1,0 +1,260 @@
+"""Cohere's chat, version 2 (``/v2/chat``).
+
+Named events whose ``type`` counts: ``content-delta`` with ``delta.message.content.text`` (or
+``.thinking``), ``tool-plan-delta``, ``tool-call-start``, ``-delta`` and ``-end``, and at last
+``message-end`` with the reason and the counts. Without that the reply was cut off. What the
+model writes about the tools that it is going to use, the plan, is given as reasoning.
+Citations are no event here. An answer that is not streamed holds all of it in ``message``.
+
+The tokens counted are those the model saw and made (``usage.tokens``), where they are told;
+those billed are fewer.
+
+The upstream's ``url`` ends before ``/v2``. A ``reasoning_effort`` other than ``none`` turns
+thinking on, of which there are no degrees. Options: ``think`` (false): split ``<think>`` off
+the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from hub.complaint import Complaint, announced, complaint_in
+from hub.dialects import Call
+from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.framing import SSE, Chunk, Framing, Sniffed
+from hub.jsonvalue import as_count, as_object, malformed, parse
+from hub.options import Options
+from hub.prompt import Prompt
+from hub.requested import AskedMessage, Picture, Requested, Tool, no_option
+from hub.speech import Speech
+from hub.toolcalls import ToolCalls
+
+__all__ = ["Cohere"]
+
+DIALECT: Final = "cohere"
+
+_REASONS: Final[Mapping[str, Reason]] = {
+    "MAX_TOKENS": "length",
+    "ERROR_LIMIT": "length",
+    "TOOL_CALL": "tool",
+    "ERROR_TOXIC": "filter",
+    "content_filter": "filter",
+}
+_FAILURES: Final[Mapping[str, str]] = {
+    "ERROR": "upstream_error",
+    "TIMEOUT": "upstream_error",
+    "USER_CANCEL": "upstream_error",
+}
+
+# Request fields: OpenAI's name, or Cohere's own, and the one in the request.
+_OPTIONS: Final[Mapping[str, str]] = {
+    "temperature": "temperature",
+    "seed": "seed",
+    "frequency_penalty": "frequency_penalty",
+    "presence_penalty": "presence_penalty",
+    "top_p": "p",
+    "p": "p",
+    "top_k": "k",
+    "k": "k",
+    "safety_mode": "safety_mode",
+    "citation_options": "citation_options",
+    "documents": "documents",
+    "strict_tools": "strict_tools",
+    "thinking": "thinking",
+    "priority": "priority",
+    "stop_sequences": "stop_sequences",
+}
+_TRANSLATED: Final = (
+    "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
+    "reasoning_effort",
+)  # fmt: skip
+
+
+class Cohere:
+    """Reads one reply of Cohere."""
+
+    def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
+        chosen = Options(DIALECT, options, ("think",))
+        self._speech = Speech(think=chosen.flag("think", False))
+        self._calls = ToolCalls()
+        self.usage: Usage | None = None
+        self._over = False
+
+    @property
+    def ending(self) -> bool:
+        return False
+
+    def call(self, prompt: Prompt) -> Call:
+        asked = Requested(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
+        return Call("/v2/chat", _body(asked), {"Accept": "text/event-stream"})
+
+    def framing(self, limit: int) -> Framing:
+        return Sniffed(SSE(limit), limit)
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        body = chunk.data.strip()
+        if self._over or not body or body == b"[DONE]":
+            return ()
+        if chunk.event == "error":
+            return self._fail(announced(body))
+        held = parse(body)
+        complaint = complaint_in(held)
+        if complaint is not None:
+            return self._fail(complaint)
+        if not isinstance(held, dict):
+            raise malformed("a chunk that is not an object")
+        kind = held.get("type")
+        kind = kind if isinstance(kind, str) else chunk.event
+        delta = as_object(held.get("delta"))
+        if kind == "message-end":
+            return self._end(delta)
+        message = delta.get("message")
+        if message is None and not kind:
+            message = held.get("message")  # an answer that is not streamed
+        found = self._message(_object(message, "a message"), held.get("index"))
+        return [*found, *self._end(held)] if held.get("finish_reason") else found
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        if self._over:
+            return ()
+        self._over = True
+        return self._rest()
+
+    def _message(self, message: Mapping[str, Any], index: Any) -> list[Event]:
+        found: list[Event] = []
+        plan = message.get("tool_plan")
+        if isinstance(plan, str):
+            found += self._speech.reason(plan)
+        content = message.get("content")
+        for part in content if isinstance(content, list) else [content]:
+            found += self._part(part)
+        calls = message.get("tool_calls")
+        if isinstance(calls, dict):
+            calls = [calls | ({} if index is None else {"index": index})]
+        if calls and not isinstance(calls, list):
+            raise malformed("tool calls that are not a list")
+        pieces = (self._calls.piece(call, place) for place, call in enumerate(calls or ()))
+        return [*found, *(Delta(tool=piece) for piece in pieces if piece is not None)]
+
+    def _part(self, part: Any) -> list[Event]:
+        if isinstance(part, str):
+            return [*self._speech.say(part)]
+        said = _object(part, "content")
+        found: list[Event] = []
+        if isinstance(thought := said.get("thinking"), str):
+            found += self._speech.reason(thought)
+        if isinstance(text := said.get("text"), str):
+            found += self._speech.say(text)
+        return found
+
+    def _end(self, held: Mapping[str, Any]) -> list[Event]:
+        self._count(as_object(held.get("usage")))
+        said = held.get("finish_reason")
+        why = said if isinstance(said, str) else ""
+        complaint = complaint_in({"error": held.get("error")})
+        if complaint is not None or why in _FAILURES:
+            return self._fail(complaint or Complaint(f'finish_reason "{why}"', _FAILURES[why]))
+        reason = _REASONS.get(why, "stop")
+        if reason == "stop" and self._calls:
+            reason = "tool"
+        found = self._rest()
+        self._over = True
+        return [*found, Finished(reason=reason, usage=self.usage)]
+
+    def _count(self, held: Mapping[str, Any]) -> None:
+        seen, billed = as_object(held.get("tokens")), as_object(held.get("billed_units"))
+        said = Usage(
+            prompt_tokens=_tokens(seen.get("input_tokens"), billed.get("input_tokens")),
+            completion_tokens=_tokens(seen.get("output_tokens"), billed.get("output_tokens")),
+            cached_tokens=_tokens(held.get("cached_tokens")),
+        )
+        if said.prompt_tokens or said.completion_tokens:  # only noughts: it does not count
+            self.usage = said
+
+    def _fail(self, complaint: Complaint) -> list[Event]:
+        found = self._rest()
+        self._over = True
+        return [*found, complaint.failure(self.usage)]
+
+    def _rest(self) -> list[Event]:
+        return [*self._speech.rest(), *(Delta(tool=piece) for piece in self._calls.rest())]
+
+
+def _object(held: Any, what: str) -> Mapping[str, Any]:
+    if held is not None and not isinstance(held, dict):
+        raise malformed(f"{what} of a strange kind")
+    return held or NOTHING
+
+
+def _tokens(*values: Any) -> int | None:
+    """A number of tokens, which Cohere may write as 12.0."""
+    return as_count(
+        *(int(value) if type(value) is float and value.is_integer() else value for value in values)
+    )
+
+
+def _body(asked: Requested) -> dict[str, Any]:
+    body: dict[str, Any] = asked.copied(_OPTIONS)
+    if asked.model is not None:
+        body["model"] = asked.model
+    body["messages"] = [_asked(message) for message in asked.messages]
+    if (most := asked.max_tokens) is not None:
+        body["max_tokens"] = most
+    if stop := asked.stop:
+        body["stop_sequences"] = stop
+    if tools := asked.tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+        if any(tool.strict for tool in tools):
+            body.setdefault("strict_tools", True)
+    choice = asked.tool_choice
+    if isinstance(choice, Tool):
+        raise no_option("tool_choice", DIALECT, "one certain tool cannot be asked for here")
+    if choice in ("required", "none"):
+        body["tool_choice"] = choice.upper()
+    if (output := asked.output) is not None:
+        made: dict[str, Any] = {"type": "json_object"}
+        body["response_format"] = made | ({"json_schema": output.schema} if output.schema else {})
+    if effort := asked.options.get("reasoning_effort"):
+        kind = "disabled" if effort == "none" else "enabled"
+        body.setdefault("thinking", {"type": kind})
+    body["stream"] = True
+    return body
+
+
+def _asked(message: AskedMessage) -> dict[str, Any]:
+    """A message as Cohere wants it."""
+    if message.pictures and message.role != "user":
+        raise no_option("image_url", DIALECT, "only a user's message may have a picture")
+    made: dict[str, Any] = {"role": message.role}
+    if message.role == "tool":
+        made["tool_call_id"] = message.answers
+    if message.pictures:
+        made["content"] = [_picture_or_text(part) for part in message.parts]
+    elif message.text or not message.calls:
+        made["content"] = message.text
+    if message.calls:
+        made["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments_text},
+            }
+            for call in message.calls
+        ]
+    return made
+
+
+def _picture_or_text(part: str | Picture) -> dict[str, Any]:
+    if not isinstance(part, Picture):
+        return {"type": "text", "text": part}
+    picture = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
+    return {"type": "image_url", "image_url": picture}
+
+
+def _tool(tool: Tool) -> dict[str, Any]:
+    made: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        made["description"] = tool.description
+    made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    return {"type": "function", "function": made}

@@ -1,0 +1,285 @@
+"""Gemini's ``streamGenerateContent``, of the Gemini API and of Vertex AI.
+
+Each chunk is a whole response that holds what is new: ``{"candidates":[{"content":
+{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}],"usageMetadata":{…}}``. They come as
+server-sent events, or without ``?alt=sse`` as one JSON array. Nothing marks the end but
+``finishReason``, which may come with the last text or without any content, and after which
+usage may still come; so the reply ends with the body. Taken as they come:
+
+- a part is text, a thought (text with ``"thought": true``), or a function call, whole or
+  (on Vertex AI) streamed value by value; signatures, code that Google ran, pictures and
+  sources are none of these and say nothing here;
+- of several candidates the first counts;
+- a prompt that was blocked gets ``promptFeedback`` and no candidate;
+- old models and imitations say ``STOP`` with every chunk: the last one counts;
+- usage is cumulative, and a chunk may have only some of the counts. Thoughts are not in
+  ``candidatesTokenCount`` and are added; what tools of Google's own read is not counted;
+- errors come instead of a chunk, alone or in an array, and always end a reply.
+
+Options: ``thoughts`` (false): ask for the model's thoughts also where the prompt says
+nothing of reasoning; models that do not think refuse the question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from hub.complaint import Complaint, announced, clean, complaint_in
+from hub.dialects import Call, KeyHeader
+from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.framing import SSE, Chunk, Framing, Sniffed
+from hub.gemini_request import request_body, request_path
+from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
+from hub.options import Options
+from hub.partialargs import PartialArguments
+from hub.prompt import Prompt
+from hub.surrogates import Surrogates, whole
+
+__all__ = ["Gemini"]
+
+KEY: Final = KeyHeader("x-goog-api-key")
+# A reply that asks for more calls than this is not one.
+MOST: Final = 1_000
+
+_REASONS: Final[Mapping[str, Reason]] = {
+    "MAX_TOKENS": "length",
+    "SAFETY": "filter",
+    "RECITATION": "filter",
+    "LANGUAGE": "filter",
+    "BLOCKLIST": "filter",
+    "PROHIBITED_CONTENT": "filter",
+    "SPII": "filter",
+    "IMAGE_SAFETY": "filter",
+    "IMAGE_PROHIBITED_CONTENT": "filter",
+    "IMAGE_RECITATION": "filter",
+    "IMAGE_OTHER": "filter",
+    "MODEL_ARMOR": "filter",
+    "JAILBREAK": "filter",
+    "OTHER": "filter",
+}
+# The model tried to call a function, and there is no call that could be made.
+_FAILURES: Final = frozenset(
+    {
+        "MALFORMED_FUNCTION_CALL",
+        "MALFORMED_RESPONSE",
+        "MISSING_THOUGHT_SIGNATURE",
+        "TOO_MANY_TOOL_CALLS",
+        "UNEXPECTED_TOOL_CALL",
+    }
+)
+# No reason at all, in the words of Google's interface definitions.
+_UNSAID: Final = frozenset({"FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
+
+
+class Gemini:
+    """Reads one reply of Gemini."""
+
+    def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
+        self._thoughts = Options("gemini", options, ("thoughts",)).flag("thoughts", False)
+        self._text = Surrogates()
+        self._reasoning = Surrogates()
+        self._calls = 0
+        # The call whose arguments are streamed, and its id.
+        self._streamed: PartialArguments | None = None
+        self._streamed_id: str | None = None
+        self._counts: dict[str, int] = {}
+        self.usage: Usage | None = None
+        self._reason: str | None = None
+        self._words = ""
+        self._says_always = False
+        self._over = False
+
+    @property
+    def ending(self) -> bool:
+        return self._reason is not None and not self._says_always
+
+    def call(self, prompt: Prompt) -> Call:
+        body = request_body(prompt, thoughts=self._thoughts)
+        return Call(request_path(prompt.model), body, {"Accept": "text/event-stream"}, KEY)
+
+    def framing(self, limit: int) -> Framing:
+        return Sniffed(SSE(limit), limit)
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        body = chunk.data.strip()
+        if self._over or not (body or chunk.event == "error"):
+            return ()
+        if chunk.event == "error":
+            return self._fail(announced(body))
+        if body == b"[DONE]":  # of servers that speak several formats
+            self._reason = self._reason or "STOP"
+            return ()
+        held = parse(body)
+        if not isinstance(held, dict) or "candidates" not in held or "error" in held:
+            complaint = complaint_in(held)
+            if complaint is not None:
+                return self._fail(complaint)
+            if not isinstance(held, dict):
+                raise malformed("a response that is not an object")
+        return self._response(held)
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        if self._over:
+            return ()
+        if self._reason in _FAILURES:
+            return self._fail(Complaint(self._words or f'finishReason "{self._reason}"'))
+        found: list[Event] = []
+        if self._reason is not None:
+            self._end_streamed(found)
+        found += self._rest()
+        self._over = True
+        if self._reason is None:
+            return found
+        reason = _REASONS.get(self._reason, "stop")
+        if reason == "stop" and self._calls:
+            reason = "tool"  # Gemini itself says STOP
+        return [*found, Finished(reason=reason, usage=self.usage)]
+
+    def _response(self, held: Mapping[str, Any]) -> list[Event]:
+        found: list[Event] = []
+        self._count(held.get("usageMetadata"))
+        candidate = _first(held.get("candidates")) or NOTHING
+        for part in _parts(candidate.get("content")):
+            self._part(part, found)
+        if found and self._reason is not None:
+            self._says_always = True
+        if self._because(as_object(held.get("promptFeedback")).get("blockReason")):
+            self._reason = "SAFETY"
+        if self._because(candidate.get("finishReason")):
+            words = candidate.get("finishMessage")
+            self._words = clean(words) if isinstance(words, str) else ""
+        return found
+
+    def _part(self, part: Any, found: list[Event]) -> None:
+        if not isinstance(part, dict):
+            raise malformed("a part that is not an object")
+        text = part.get("text")
+        if text:
+            if not isinstance(text, str):
+                raise malformed("text that is not a string")
+            if part.get("thought") is True:
+                if text := self._reasoning.join(text):
+                    found.append(Delta(reasoning=text))
+            elif text := self._text.join(text):
+                found.append(Delta(text=text))
+        function = part.get("functionCall")
+        if function is not None:
+            if not isinstance(function, dict):
+                raise malformed("a function call that is not an object")
+            self._call(function, found)
+
+    def _call(self, function: Mapping[str, Any], found: list[Event]) -> None:
+        """A call, or a piece of one: the name begins it, no ``willContinue`` ends it."""
+        name, key = function.get("name"), function.get("id")
+        pieces, more = function.get("partialArgs"), function.get("willContinue") is True
+        key = whole(key) if isinstance(key, str) and key else None
+        if name is not None and not isinstance(name, str):
+            raise malformed("a function call whose name is not a string")
+        if name and not (self._streamed and key and key == self._streamed_id):
+            self._end_streamed(found)
+            if self._calls >= MOST:
+                raise malformed(f"more than {MOST} function calls in one reply")
+            number, self._calls = self._calls, self._calls + 1
+            if not pieces and not more:
+                call = ToolCall(number, key, whole(name), _whole_arguments(function.get("args")))
+                found.append(Delta(tool=call))
+                return
+            self._streamed, self._streamed_id = PartialArguments(), key
+            found.append(Delta(tool=ToolCall(number, key, whole(name))))
+        if self._streamed is None:
+            return
+        if pieces:
+            if not isinstance(pieces, list):
+                raise malformed("partial arguments that are not a list")
+            self._argue("".join(map(self._streamed.add, pieces)), found)
+        if not more:
+            self._end_streamed(found)
+
+    def _argue(self, text: str, found: list[Event]) -> None:
+        if text:
+            found.append(Delta(tool=ToolCall(self._calls - 1, arguments=text)))
+
+    def _end_streamed(self, found: list[Event]) -> None:
+        if self._streamed is not None:
+            self._argue(self._streamed.end(), found)
+            self._streamed = None
+
+    def _because(self, reason: Any) -> bool:
+        """Whether a reason was given; it is kept."""
+        if not isinstance(reason, str) or not reason or reason in _UNSAID:
+            return False
+        self._reason = reason
+        return True
+
+    def _count(self, held: Any) -> None:
+        """Take in what is said of the counts; only noughts are a server that does not count."""
+        counts = self._counts
+        for name, value in as_object(held).items():
+            if name in _COUNTED and (count := as_count(value)) is not None:
+                counts[name] = count
+        thoughts = counts.get("thoughtsTokenCount")
+        answered = counts.get("candidatesTokenCount")
+        if thoughts is not None:
+            answered = (answered or 0) + thoughts
+        if counts.get("promptTokenCount") or answered:
+            self.usage = Usage(
+                prompt_tokens=counts.get("promptTokenCount"),
+                completion_tokens=answered,
+                reasoning_tokens=thoughts,
+                cached_tokens=counts.get("cachedContentTokenCount"),
+            )
+
+    def _fail(self, complaint: Complaint) -> list[Event]:
+        self._over = True
+        return [*self._rest(), complaint.failure(self.usage)]
+
+    def _rest(self) -> list[Event]:
+        """What was held back, in case its other half came."""
+        found: list[Event] = []
+        if text := self._reasoning.rest():
+            found.append(Delta(reasoning=text))
+        if text := self._text.rest():
+            found.append(Delta(text=text))
+        return found
+
+
+_COUNTED: Final = frozenset(
+    {
+        "promptTokenCount",
+        "candidatesTokenCount",
+        "thoughtsTokenCount",
+        "cachedContentTokenCount",
+    }
+)
+
+
+def _first(candidates: Any) -> Mapping[str, Any] | None:
+    """The candidate numbered 0, which the only one may fail to be called."""
+    if not candidates:
+        return None
+    if not isinstance(candidates, list):
+        raise malformed("candidates that are not a list")
+    for candidate in candidates:
+        if not isinstance(candidate, dict):
+            raise malformed("a candidate that is not an object")
+        if not candidate.get("index"):
+            return candidate
+    return None
+
+
+def _parts(content: Any) -> list[Any]:
+    if content is None:
+        return []
+    if not isinstance(content, dict):
+        raise malformed("content that is not an object")
+    parts = content.get("parts") or []
+    if not isinstance(parts, list):
+        raise malformed("parts that are not a list")
+    return parts
+
+
+def _whole_arguments(held: Any) -> str:
+    if held is not None and not isinstance(held, dict):
+        raise malformed("arguments of a function that are not an object")
+    return as_text(held or {})

@@ -1,0 +1,255 @@
+"""Where one upstream gives no answer another does, and followers see which."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+import orjson
+import pytest
+
+from hub.dialects.ollama import Ollama
+from hub.errors import UpstreamError
+from hub.events import Delta, Event, Failed, Finished, Other, Started, to_json
+from hub.fallback import is_no_answer
+from hub.generation import Generation
+from hub.prompt import Prompt
+from hub.records import Position
+from hub.relay import relay
+from hub.stream import Stream
+from tests.conftest import StartHub
+from tests.dialling import free_port
+from tests.puppet import END, FOREVER, Puppet, refused, said
+from tests.recorded import cancelled_at_every_wait
+from tests.scripted import Answer, Scripted, openai_sse, refusal
+
+PROMPT = Prompt(({"role": "user", "content": "Hi"},))
+
+
+class Desk:
+    """A generation that has begun with the first of some upstreams."""
+
+    def __init__(self, first: Puppet, *others: Puppet, prompt: Prompt = PROMPT) -> None:
+        first.fallback = others
+        self.first = first
+        self.prompt = prompt
+        self.stream = Stream("s")
+        self.generation = Generation("s", first.name, prompt.model or first.model)
+        self.started = self.generation.apply(Started())
+
+    async def relay(self) -> Event:
+        """The terminal event, as it goes into the stream."""
+        end = await relay(self.first, self.prompt, self.generation, self.stream)
+        return self.generation.apply(end)
+
+    async def told(self) -> list[Event]:
+        return [event async for event in self.stream.events()]
+
+    async def text(self) -> str:
+        return "".join(event.text for event in await self.told() if isinstance(event, Delta))
+
+    async def retried(self) -> list[Any]:
+        return [event.object for event in await self.told() if isinstance(event, Other)]
+
+
+def answering(name: str = "other", **options: Any) -> Puppet:
+    return Puppet([said("Hi"), END], name=name, **options)
+
+
+NO_ANSWER = {
+    "refused": refused(code="upstream_refused", retryable=True),
+    "no connection in time": refused(code="upstream_timeout", retryable=True),
+    "no such name": refused(code="upstream_dns", retryable=True),
+    "429 with a long wait": refused(code="upstream_rate_limited", retry_after=3600.0),
+    "429, quota used up": refused(code="upstream_rate_limited", retryable=False),
+    "500": refused(code="upstream_error"),
+    "503": refused(code="upstream_overloaded"),
+    "head of the answer never came": refused(code="upstream_stalled", retryable=False),
+}
+
+
+@pytest.mark.parametrize("error", NO_ANSWER.values(), ids=NO_ANSWER.keys())
+async def test_the_other_answers_where_the_first_does_not(error: UpstreamError) -> None:
+    desk = Desk(Puppet([error], name="first", retries=0), answering())
+    end = await desk.relay()
+    assert isinstance(end, Finished)
+    assert to_json(end)["upstream"] == "other"
+    assert desk.generation.to_json()["upstream"] == "other"
+    assert await desk.text() == "Hi"
+    (told,) = await desk.retried()
+    assert told == {
+        "type": "retrying",
+        "generation": desk.generation.id,
+        "attempt": 1,
+        "after": 0.0,
+        "code": error.code,
+        "message": error.message,
+        "upstream": "other",
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "upstream_rejected",
+        "upstream_unauthorized",
+        "upstream_not_found",
+        "upstream_tls",
+        "upstream_html",
+        "upstream_malformed",
+        "upstream_unsupported",
+        "chunk_too_large",
+    ],
+)
+async def test_what_somebody_must_mend_is_not_hidden(code: str) -> None:
+    other = answering()
+    desk = Desk(Puppet([refused(code=code, retryable=False)]), other)
+    with pytest.raises(UpstreamError) as caught:
+        await desk.relay()
+    assert caught.value.code == code
+    assert other.prompts == []
+    assert await desk.told() == []
+
+
+async def test_all_retries_come_first() -> None:
+    first = Puppet([refused()], name="first", retries=2)
+    desk = Desk(first, answering())
+    await desk.relay()
+    assert len(first.prompts) == 3
+    assert ["upstream" in told for told in await desk.retried()] == [False, False, True]
+
+
+async def test_silence_before_the_first_chunk_is_no_answer() -> None:
+    first = Puppet([FOREVER], name="first", stall_timeout=0.05)
+    desk = Desk(first, answering())
+    assert isinstance(await desk.relay(), Finished)
+    assert first.open_now == 0
+
+
+async def test_an_empty_body_is_no_answer() -> None:
+    desk = Desk(Puppet([], name="first", retries=0), answering())
+    assert isinstance(await desk.relay(), Finished)
+
+
+@pytest.mark.parametrize("steps", [[said("Hel")], [said("Hel"), FOREVER], [b'{"other":1}\n']])
+async def test_never_after_a_chunk(steps: list[Any]) -> None:
+    other = answering()
+    desk = Desk(Puppet(steps, name="first", retries=3, stall_timeout=0.05), other)
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert other.prompts == []
+    assert await desk.retried() == []
+
+
+async def test_each_in_turn_and_the_last_error_counts() -> None:
+    second = Puppet([refused(code="upstream_reset")], name="second", retries=0)
+    third = Puppet([refused(code="upstream_unauthorized", retryable=False)], name="third")
+    desk = Desk(Puppet([refused()], name="first", retries=0), second, third, answering())
+    with pytest.raises(UpstreamError) as caught:
+        await desk.relay()
+    assert caught.value.code == "upstream_unauthorized"
+    assert [told["upstream"] for told in await desk.retried()] == ["second", "third"]
+    failed = desk.generation.apply(Failed(code=caught.value.code))
+    assert to_json(failed)["upstream"] == "third"
+
+
+async def test_the_others_own_fallback_is_not_used_so_that_circles_end() -> None:
+    first = Puppet([refused(code="upstream_refused")], name="first", retries=0)
+    second = Puppet([refused(code="upstream_reset")], name="second", retries=0)
+    second.fallback = (first,)
+    with pytest.raises(UpstreamError) as caught:
+        await Desk(first, second).relay()
+    assert caught.value.code == "upstream_reset"
+    assert (len(first.prompts), len(second.prompts)) == (1, 1)
+
+
+@pytest.mark.parametrize(("own", "asked"), [("claude", "claude"), (None, "gpt")])
+async def test_the_other_is_asked_for_its_own_model(own: str | None, asked: str) -> None:
+    other = answering(model=own)
+    prompt = Prompt(PROMPT.messages, "gpt")
+    desk = Desk(Puppet([refused()], retries=0), other, prompt=prompt)
+    end = to_json(await desk.relay())
+    assert other.prompts[0].model == asked
+    assert end["model"] == desk.generation.model == asked
+
+
+async def test_one_that_cannot_take_the_prompt_is_passed_over() -> None:
+    unable = Puppet([END], name="unable", dialect=Ollama)
+    prompt = Prompt(PROMPT.messages, None, {"n": 2})
+    desk = Desk(Puppet([refused()], retries=0), unable, answering(), prompt=prompt)
+    assert to_json(await desk.relay())["upstream"] == "other"
+    assert unable.prompts == []
+
+
+async def test_a_cancel_ends_it_whoever_is_asked() -> None:
+    puppets: list[Puppet] = []
+
+    def run() -> Coroutine[Any, Any, Event]:
+        first = Puppet([refused()], name="first", retries=1)
+        puppets[:] = [first, Puppet([said("H"), FOREVER], name="other")]
+        return Desk(*puppets).relay()
+
+    def check() -> None:
+        assert [puppet.open_now for puppet in puppets] == [0, 0]
+
+    assert await cancelled_at_every_wait(run, check, most=20) == 20
+    assert puppets[1].prompts != []
+
+
+async def test_who_started_it_is_told_where_nobody_else_answered() -> None:
+    desk = Desk(answering(name="first"), answering())
+    end = to_json(await desk.relay())
+    assert "upstream" not in end
+    assert to_json(desk.started)["upstream"] == "first"
+
+
+async def test_a_generation_of_an_earlier_process_knows_who_answered() -> None:
+    desk = Desk(Puppet([refused()], name="first", retries=0), answering(model="m"))
+    events = [desk.started, await desk.relay()]
+    told = Generation.told("g", "s", Position(1, 0), events)
+    assert (told.upstream, told.model) == ("other", "m")
+
+
+def test_a_429_counts_and_a_400_does_not() -> None:
+    assert is_no_answer(UpstreamError("x", code="upstream_rate_limited"))
+    assert not is_no_answer(UpstreamError("x", code="upstream_rejected"))
+
+
+async def test_in_a_running_hub(start_hub: StartHub) -> None:
+    """One started, the fallback in sight, one end, over real sockets."""
+    async with Scripted() as server:
+        server.answers(refusal(503, "busy"), under="/busy")
+        server.answers(Answer(*openai_sse("Hel", "lo")), under="/good")
+        running = await start_hub(
+            upstreams={
+                "busy": {
+                    "dialect": "openai-chat",
+                    "url": f"{server.url}/busy",
+                    "retries": 0,
+                    "fallback": ["gone", "good"],
+                },
+                "gone": {
+                    "dialect": "openai-chat",
+                    "url": f"http://127.0.0.1:{free_port()}",
+                    "retries": 0,
+                },
+                "good": {"dialect": "openai-chat", "url": f"{server.url}/good", "model": "m"},
+            },
+            default_upstream="busy",
+        )
+        asked = {"prompt": "Hi"}
+        async with running.client.post("/v1/generations", json=asked) as response:
+            made = await response.json()
+        async with running.client.get(f"/v1/live/{made['stream']}?format=ndjson") as response:
+            text = await response.text()
+    events = [orjson.loads(line) for line in text.splitlines() if line]
+    told = [event for event in events if event["type"] in KINDS]
+    kinds = [event["type"] for event in told]
+    assert kinds == ["started", "retrying", "retrying", "delta", "delta", "finished"]
+    assert [event.get("upstream") for event in told] == ["busy", "gone", "good", None, None, "good"]
+    async with running.client.get(f"/v1/generations/{made['id']}") as response:
+        shown = await response.json()
+    assert (shown["upstream"], shown["model"], shown["state"]) == ("good", "m", "finished")
+
+
+KINDS = ("started", "retrying", "delta", "finished", "failed")
