@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from hub import HUB, Config, Hub, make_app
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from tests.runners import Keep, Runner
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As whoever is started in the background of a shell has it, and all its children would:
+    # the command line would then rightly ignore the Ctrl-C that tests send.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("streamhub", deadline=None)

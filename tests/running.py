@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from hub.cli.follow import follow
-from hub.cli.output import Progress
-from hub.remote import Remote
+from hub.client import Hub
+from hub.client.following import hear
 
 COMMAND = [sys.executable, "-m", "hub"]
 PATIENCE = 15.0
@@ -81,11 +80,9 @@ Command = Callable[..., Said]
 async def read_to_end(url: str, stream: str, *, ends: int = 1) -> list[dict[str, Any]]:
     """The events of a stream up to this terminal one."""
     held: list[dict[str, Any]] = []
-    async with Remote(url) as remote, aclosing(
-        follow(remote, stream, "start", Progress())
-    ) as chunks:  # fmt: skip
-        async for chunk in chunks:
-            held.append(orjson.loads(chunk.data))
+    async with Hub(url) as hub, aclosing(hear(hub.wire, stream, "start")) as all_heard:
+        async for heard in all_heard:
+            held.append(orjson.loads(heard.body))
             ends -= held[-1]["type"] in ("finished", "failed", "cancelled")
             if not ends:
                 return held

@@ -10,11 +10,10 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from hub.cli.calls import DEFAULT_URL, Url, call
-from hub.cli.follow import follow
+from hub.cli.calls import DEFAULT_URL, Url, shown
 from hub.cli.output import Answer, Progress, say, say_error, say_reset, while_read, write_json
+from hub.client import Generation, Hub
 from hub.errors import HubError, RequestError
-from hub.remote import Remote
 
 __all__ = ["ask"]
 
@@ -36,9 +35,7 @@ def ask(
     """Ask for an answer and print it as it comes. Ctrl-C cancels it."""
     if prompt == "-":
         prompt = _standard_input()
-    asked = {"prompt": prompt, "upstream": upstream, "stream": stream}
-    body = {key: value for key, value in asked.items() if value is not None}
-    return asyncio.run(_ask(url, body, as_json=as_json))
+    return asyncio.run(_ask(url, prompt, upstream, stream, as_json=as_json))
 
 
 def _standard_input() -> str:
@@ -48,23 +45,25 @@ def _standard_input() -> str:
         raise RequestError("the prompt on standard input must be UTF-8 text") from None
 
 
-async def _ask(url: str, body: dict[str, Any], *, as_json: bool) -> int:
+async def _ask(
+    url: str, prompt: str, upstream: str | None, stream: str | None, *, as_json: bool
+) -> int:
     with Progress() as progress:
-        async with Remote(url) as remote:
+        async with Hub(url) as hub:
             progress.show("waiting for the answer")
-            generation = await _begin(remote, body)
+            asking = hub.generate(prompt, upstream=upstream, stream=stream)
+            generation = await _begun(hub, asyncio.create_task(asking))
             try:
                 # Whoever only stops reading does not cancel: others may read on.
                 async with while_read():
-                    return await _show(remote, generation, progress, as_json=as_json)
+                    return await _show(hub, generation, progress, as_json=as_json)
             except asyncio.CancelledError:
                 progress.show("cancelling")
-                await _cancel(remote, generation["id"])
+                await _cancel(hub, generation)
                 raise
 
 
-async def _begin(remote: Remote, body: dict[str, Any]) -> dict[str, Any]:
-    beginning = asyncio.create_task(call(remote, "POST", "/v1/generations", body))
+async def _begun(hub: Hub, beginning: asyncio.Task[Generation]) -> Generation:
     try:
         return await asyncio.shield(beginning)
     except asyncio.CancelledError:
@@ -72,36 +71,33 @@ async def _begin(remote: Remote, body: dict[str, Any]) -> dict[str, Any]:
         with suppress(HubError, TimeoutError):
             async with asyncio.timeout(CANCEL_WAIT):
                 generation = await beginning
-            await _cancel(remote, generation["id"])
+            await _cancel(hub, generation)
         raise
 
 
-async def _cancel(remote: Remote, generation: str) -> None:
+async def _cancel(hub: Hub, generation: Generation) -> None:
     try:
         async with asyncio.timeout(CANCEL_WAIT):
-            await call(remote, "DELETE", f"/v1/generations/{generation}")
+            await hub.cancel(generation.id)
     except (HubError, TimeoutError) as error:
         say_error(
             f"the generation may go on: {str(error) or 'the hub does not answer'}", "not_cancelled"
         )
 
 
-async def _show(
-    remote: Remote, generation: dict[str, Any], progress: Progress, *, as_json: bool
-) -> int:
+async def _show(hub: Hub, generation: Generation, progress: Progress, *, as_json: bool) -> int:
     """Print what the generation says; the exit code that its end stands for."""
-    start = generation["position"] or "start"
-    following = follow(remote, generation["stream"], start, progress)
-    async with aclosing(following) as chunks:
+    following = shown(hub, generation.stream, generation.position or "start", progress)
+    async with aclosing(following) as all_heard:
         with Answer() as answer:
-            async for chunk in chunks:
-                event = orjson.loads(chunk.data)
-                if chunk.event == "reset":
+            async for heard in all_heard:
+                event = orjson.loads(heard.body)
+                if heard.reset:
                     say_reset(answer)
-                if not isinstance(event, dict) or event.get("generation") != generation["id"]:
+                if not isinstance(event, dict) or event.get("generation") != generation.id:
                     continue
                 if as_json:
-                    write_json(chunk.data)
+                    write_json(heard.body)
                 else:
                     answer.event(event)
                 if event["type"] in _ENDS:

@@ -1,44 +1,35 @@
-"""What the commands ask of a hub, and what its refusals say."""
+"""What all commands that speak to a hub share."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from collections.abc import AsyncGenerator
+from typing import Annotated, Final
 
-import orjson
 import typer
 
-from hub.errors import HubError
-from hub.remote import Remote
+from hub.cli.output import Progress
+from hub.client import Hub
+from hub.client.following import Heard, hear
 
-__all__ = ["DEFAULT_URL", "Url", "call", "refusal"]
+__all__ = ["DEFAULT_URL", "Url", "shown"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:7000"
 
 Url = Annotated[str, typer.Option("--url", help="Where the hub is.")]
 
 
-async def call(remote: Remote, method: str, path: str, json: Any = None) -> Any:
-    """Ask the hub for something and give what it answers.
+async def shown(
+    hub: Hub, stream: str, start: str, progress: Progress
+) -> AsyncGenerator[Heard, None]:
+    """What a stream says, as it stands there, while ``progress`` shows the waits.
 
     Raises:
-        HubError: it refuses, or does not answer.
+        HubError: as `hub.client.following.hear`.
     """
-    status, held = await remote.request(method, path, json=json)
-    if status >= 400:
-        raise _told(status, held)
-    return held
 
+    def waits(seconds: float) -> None:
+        progress.show(f"the connection was lost; trying again in {seconds:.1f} s")
 
-def refusal(status: int, body: bytes) -> HubError:
-    """The error in the body of a reply, as well as it can be made out."""
-    try:
-        return _told(status, orjson.loads(body))
-    except orjson.JSONDecodeError:
-        return _told(status, None)
-
-
-def _told(status: int, held: object) -> HubError:
-    error = held.get("error") if isinstance(held, dict) else None
-    if isinstance(error, dict) and isinstance(error.get("message"), str):
-        return HubError(error["message"], code=str(error.get("code")))
-    return HubError(f"what answers there is no hub: HTTP status {status}", code="hub_malformed")
+    async for heard in hear(hub.wire, stream, start, waits=waits):
+        progress.clear()
+        yield heard

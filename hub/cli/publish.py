@@ -12,10 +12,10 @@ import typer
 from hub.cli.calls import DEFAULT_URL, Url
 from hub.cli.output import Progress
 from hub.cli.standard_input import read_pieces
+from hub.client.socket import Socket
 from hub.errors import FramingError, HubError, RequestError, TooLarge
 from hub.events import decode, to_json
 from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
-from hub.remote_socket import RemoteSocket
 
 __all__ = ["publish"]
 
@@ -80,7 +80,7 @@ _How = _Said | _Typed | _Given
 
 async def _publish(url: str, stream: str, how: _How) -> None:
     with Progress() as progress:
-        async with RemoteSocket(url) as socket:
+        async with Socket(url) as socket:
             sending = _Sending(socket, stream, how, progress)
             try:
                 await sending.run()
@@ -91,7 +91,7 @@ async def _publish(url: str, stream: str, how: _How) -> None:
 class _Sending:
     """Events go out without waiting for each other; confirmations come back in order."""
 
-    def __init__(self, socket: RemoteSocket, stream: str, how: _How, progress: Progress) -> None:
+    def __init__(self, socket: Socket, stream: str, how: _How, progress: Progress) -> None:
         self._socket = socket
         self._stream = stream
         self._how = how

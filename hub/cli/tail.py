@@ -9,10 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from hub.cli.calls import DEFAULT_URL, Url
-from hub.cli.follow import follow
+from hub.cli.calls import DEFAULT_URL, Url, shown
 from hub.cli.output import Answer, Progress, say_reset, while_read, write_json
-from hub.remote import Remote
+from hub.client import Hub
 
 __all__ = ["tail"]
 
@@ -31,13 +30,13 @@ async def _tail(url: str, stream: str, start: str, *, as_json: bool) -> None:
     with Progress() as progress, Answer() as answer:
         async with (
             while_read(),
-            Remote(url) as remote,
-            aclosing(follow(remote, stream, start, progress)) as chunks,
+            Hub(url) as hub,
+            aclosing(shown(hub, stream, start, progress)) as all_heard,
         ):
-            async for chunk in chunks:
-                if chunk.event == "reset":
+            async for heard in all_heard:
+                if heard.reset:
                     say_reset(answer)
                 if as_json:
-                    write_json(chunk.data)
+                    write_json(heard.body)
                 else:
-                    answer.event(orjson.loads(chunk.data))
+                    answer.event(orjson.loads(heard.body))

@@ -1,10 +1,10 @@
-"""A hub spoken to over HTTP, as the command line does.
+"""A hub spoken to over HTTP: requests and their replies, and nothing about what they mean.
 
 ::
 
-    async with Remote("http://127.0.0.1:7000") as remote:
-        status, reply = await remote.request("POST", "/v1/generations", json={"prompt": "Hi"})
-        async with remote.stream("/v1/live/name", headers={"Accept": "text/plain"}) as stream:
+    async with Wire("http://127.0.0.1:7000") as wire:
+        status, reply = await wire.request("POST", "/v1/generations", json={"prompt": "Hi"})
+        async with wire.stream("/v1/live/name", headers={"Accept": "text/plain"}) as stream:
             async for piece in stream: ...
 
 A status that is not a success is a reply like any other; an error, always an
@@ -30,7 +30,7 @@ from yarl import URL
 
 from hub.errors import RequestError, UpstreamError
 
-__all__ = ["Following", "Remote"]
+__all__ = ["Reply", "Wire"]
 
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 60.0
@@ -40,7 +40,7 @@ REPLY_BYTES: Final = 64 * 1024 * 1024
 """The largest reply that is read as JSON."""
 
 
-class Following:
+class Reply:
     """A reply that is read as it comes: ``status``, ``headers``, and its bytes in pieces."""
 
     def __init__(self, url: str, response: aiohttp.ClientResponse) -> None:
@@ -64,7 +64,7 @@ class Following:
             raise _lost(self._url) from None
 
 
-class Remote:
+class Wire:
     """One hub at one URL, while the context lasts.
 
     Raises:
@@ -80,7 +80,10 @@ class Remote:
 
     async def __aenter__(self) -> Self:
         self._client = aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), headers={"User-Agent": "streamhub"}
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": "streamhub"},
+            # A content type says something of a stream, also where there is no body.
+            skip_auto_headers=("Content-Type",),
         )
         return self
 
@@ -103,53 +106,66 @@ class Remote:
         Raises:
             UpstreamError: there is no such reply; the code is one of the three above.
         """
+        sent = dict(headers or {})
+        if json is not None:
+            sent["Content-Type"] = "application/json"
+        body = None if json is None else orjson.dumps(json)
+        status, _, held = await self.send(method, path, body, sent)
+        try:
+            return status, orjson.loads(held) if held else None
+        except orjson.JSONDecodeError:
+            raise self._not_a_hub("does not answer in JSON") from None
+
+    async def send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Ask, and give the status, the headers and the body of the reply as it is.
+
+        Raises:
+            UpstreamError: as `request`.
+        """
         try:
             async with (
                 asyncio.timeout(REQUEST_SECONDS),
-                self._response(method, path, json, headers) as response,
+                self._response(method, path, body, headers) as response,
             ):
-                body = bytearray()
-                async for piece in Following(self._url, response):
-                    body += piece
-                    if len(body) > REPLY_BYTES:
+                held = bytearray()
+                async for piece in Reply(self._url, response):
+                    held += piece
+                    if len(held) > REPLY_BYTES:
                         raise self._not_a_hub("answers with more than can be read here")
-                return response.status, orjson.loads(body) if body else None
+                return response.status, response.headers, bytes(held)
         except TimeoutError:
             raise UpstreamError(
                 f"the hub at {self._url} does not answer within {REQUEST_SECONDS:g} s",
                 code="hub_unreachable",
                 retryable=True,
             ) from None
-        except orjson.JSONDecodeError:
-            raise self._not_a_hub("does not answer in JSON") from None
 
     @asynccontextmanager
     async def stream(
         self, path: str, headers: Mapping[str, str] | None = None
-    ) -> AsyncIterator[Following]:
+    ) -> AsyncIterator[Reply]:
         """GET, and follow the reply for as long as it lasts; leaving closes the socket.
 
         Raises:
             UpstreamError: ``hub_unreachable``, ``hub_malformed``.
         """
-        async with self._response("GET", path, None, headers) as response:
-            yield Following(self._url, response)
+        async with self._response("GET", path, None, headers or {}) as response:
+            yield Reply(self._url, response)
 
     @asynccontextmanager
     async def _response(
-        self, method: str, path: str, json: Any, headers: Mapping[str, str] | None
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._client is None:
-            raise RuntimeError("a Remote is used inside its context")
-        sent = dict(headers or {})
-        if json is not None:
-            sent["Content-Type"] = "application/json"
+            raise RuntimeError("a Wire is used inside its context")
         try:
             response = await self._client.request(
                 method,
                 self._url + path,
-                data=None if json is None else BytesIO(orjson.dumps(json)),
-                headers=sent,
+                data=None if body is None else BytesIO(body),
+                headers=headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
             )

@@ -2,11 +2,11 @@
 
 ::
 
-    async with RemoteSocket("http://127.0.0.1:7000") as socket:
+    async with Socket("http://127.0.0.1:7000") as socket:
         await socket.send({"type": "append", "id": 1, "stream": "news", "event": {...}})
         reply = await socket.receive()
 
-Errors have the codes of `hub.remote`.
+Errors have the codes of `hub.client.wire`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import orjson
 
 from hub.errors import HubError
 
-__all__ = ["RemoteSocket"]
+__all__ = ["Socket"]
 
 PROTOCOL: Final = "hub.v1"
 CONNECT_SECONDS: Final = 10.0
 
 
-class RemoteSocket:
+class Socket:
     """One WebSocket to the hub at ``url``, while the context lasts."""
 
     def __init__(self, url: str) -> None:
@@ -87,7 +87,7 @@ class RemoteSocket:
     @property
     def _opened(self) -> aiohttp.ClientWebSocketResponse:
         if self._socket is None:
-            raise RuntimeError("a RemoteSocket is used inside its context")
+            raise RuntimeError("a Socket is used inside its context")
         return self._socket
 
     async def _connect(self, client: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hub import remote as remote_module
+from hub.client import wire as wire_module
+from hub.client.wire import Wire
 from hub.errors import RequestError, UpstreamError
-from hub.remote import Remote
 from tests.dialling import free_port
 from tests.scripted import Answer, Ending, Scripted, refusal
 
@@ -22,16 +22,16 @@ async def server() -> AsyncIterator[Scripted]:
 
 async def asked(url: str) -> UpstreamError:
     """The error of a request that gets no reply."""
-    async with Remote(url) as remote:
+    async with Wire(url) as wire:
         with pytest.raises(UpstreamError) as caught:
-            await remote.request("GET", "/v1/x")
+            await wire.request("GET", "/v1/x")
         return caught.value
 
 
 async def test_a_request_gives_the_status_and_the_json(server: Scripted) -> None:
     server.answers(Answer(b'{"id":', b'"g"}', status=201, type="application/json"))
-    async with Remote(server.url + "/") as remote:
-        reply = await remote.request("POST", "/v1/x", json={"é": 1}, headers={"X-Own": "1"})
+    async with Wire(server.url + "/") as wire:
+        reply = await wire.request("POST", "/v1/x", json={"é": 1}, headers={"X-Own": "1"})
     assert reply == (201, {"id": "g"})
     got = server.requests[0]
     assert (got.method, got.target, got.json) == ("POST", "/v1/x", {"é": 1})
@@ -40,21 +40,21 @@ async def test_a_request_gives_the_status_and_the_json(server: Scripted) -> None
 
 async def test_a_refusal_is_a_reply(server: Scripted) -> None:
     server.answers(refusal(404, "no such stream"))
-    async with Remote(server.url) as remote:
-        status, reply = await remote.request("DELETE", "/v1/x")
+    async with Wire(server.url) as wire:
+        status, reply = await wire.request("DELETE", "/v1/x")
     assert (status, reply["error"]["message"]) == (404, "no such stream")
     assert server.requests[0].body == b""
 
 
 async def test_an_empty_reply_is_nothing(server: Scripted) -> None:
     server.answers(Answer(status=204, framing="length"))
-    async with Remote(server.url) as remote:
-        assert await remote.request("DELETE", "/v1/x") == (204, None)
+    async with Wire(server.url) as wire:
+        assert await wire.request("DELETE", "/v1/x") == (204, None)
 
 
 async def test_a_stream_is_followed_as_it_comes(server: Scripted) -> None:
     server.answers(Answer(b"a", b"b", 0.01, b"c", headers={"Stream-Next-Offset": "7"}))
-    async with Remote(server.url) as remote, remote.stream("/v1/live/s") as stream:
+    async with Wire(server.url) as wire, wire.stream("/v1/live/s") as stream:
         assert stream.status == 200
         assert stream.headers["stream-next-offset"] == "7"
         assert [piece async for piece in stream] == [b"a", b"b", b"c"]
@@ -62,8 +62,8 @@ async def test_a_stream_is_followed_as_it_comes(server: Scripted) -> None:
 
 async def test_leaving_a_stream_closes_it(server: Scripted) -> None:
     server.answers(Answer(b"a", Ending.HANG))
-    async with Remote(server.url) as remote:
-        async with remote.stream("/v1/live/s") as stream:
+    async with Wire(server.url) as wire:
+        async with wire.stream("/v1/live/s") as stream:
             await anext(stream)
         await server.requests[0].left()
 
@@ -82,7 +82,7 @@ async def test_a_hub_that_leaves_is_lost(server: Scripted, ending: Ending) -> No
     server.answers(Answer(b"{", ending))
     assert (await asked(server.url)).code == "hub_lost"
     server.answers(Answer(b"{", ending))
-    async with Remote(server.url) as remote, remote.stream("/v1/live/s") as stream:
+    async with Wire(server.url) as wire, wire.stream("/v1/live/s") as stream:
         assert await anext(stream) == b"{"
         with pytest.raises(UpstreamError) as caught:
             await anext(stream)
@@ -102,7 +102,7 @@ async def test_what_is_no_hub_is_named(server: Scripted, answer: Answer) -> None
 async def test_a_reply_without_end_is_not_read(
     server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_module, "REPLY_BYTES", 1000)
+    monkeypatch.setattr(wire_module, "REPLY_BYTES", 1000)
     server.answers(Answer(b"[" * 2000, Ending.HANG))
     assert (await asked(server.url)).code == "hub_malformed"
     await server.requests[0].left()
@@ -111,7 +111,7 @@ async def test_a_reply_without_end_is_not_read(
 async def test_a_hub_that_does_not_answer_is_given_up(
     server: Scripted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote_module, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(wire_module, "REQUEST_SECONDS", 0.1)
     server.answers(Answer(Ending.HANG, framing="raw"))
     assert (await asked(server.url)).code == "hub_unreachable"
 
@@ -119,18 +119,18 @@ async def test_a_hub_that_does_not_answer_is_given_up(
 @pytest.mark.parametrize("url", ["", "127.0.0.1:7000", "ws://127.0.0.1:7000", "http://"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     with pytest.raises(RequestError):
-        Remote(url)
+        Wire(url)
 
 
 async def test_outside_its_context_it_is_not_used() -> None:
     with pytest.raises(RuntimeError):
-        await Remote("http://127.0.0.1:9").request("GET", "/")
+        await Wire("http://127.0.0.1:9").request("GET", "/")
 
 
 async def test_nothing_is_left_running(server: Scripted) -> None:
     before = len(asyncio.all_tasks())
     server.answers(Answer(b"1"))
-    async with Remote(server.url) as remote:
-        await remote.request("GET", "/")
+    async with Wire(server.url) as wire:
+        await wire.request("GET", "/")
     await server.alone()
     assert len(asyncio.all_tasks()) == before

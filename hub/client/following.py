@@ -1,0 +1,226 @@
+"""A stream followed across dropped connections: each event once, in order.
+
+The position that comes with every event (``id:`` of the server-sent event) is where the
+next connection goes on. The first connection must succeed; a later one is tried again a
+bounded number of times, with growing waits of random length.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+import orjson
+
+from hub.client.backoff import wait_before
+from hub.client.refusals import refusal
+from hub.client.wire import Reply, Wire
+from hub.errors import HubError, RequestError
+from hub.events import Event, Other, from_json
+from hub.framing import DEFAULT_LIMIT, SSE
+
+__all__ = ["Following", "Heard", "Reset", "Value", "hear"]
+
+TRIES: Final = 8
+# Several times the beat of a hub: a connection that is silent for longer is dead.
+SILENCE: Final = 90.0
+# What may be better in a moment: no connection, a hub that stops or is full.
+PASSING: Final = frozenset({"hub_lost", "hub_unreachable", "draining", "limit_exceeded"})
+# What a proxy answers for a hub that is not there.
+ABSENT: Final = frozenset({502, 503, 504})
+
+_ID: Final = re.compile(rb"^id: ([0-9_]+)$", re.MULTILINE)
+
+
+class Heard(NamedTuple):
+    """One thing that a hub said of a stream, as it came."""
+
+    body: bytes
+    """Its JSON."""
+    position: str
+    """The next to read after it."""
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The stream goes on at another position than was expected.
+
+    What lies between ``position`` and what was read last is no longer kept
+    (``reason`` ``trimmed``), or a crash has taken back what was read from ``position`` on:
+    forget it, the records that took its place follow.
+    """
+
+    position: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A record that is no JSON object: some other program's."""
+
+    value: Any
+
+
+class Following:
+    """A stream's events as they come: an async iterator, and a context that closes it.
+
+    It ends where the stream does. ``position`` is the next to read after the last event given:
+    whoever keeps it can go on there later.
+
+    Raises:
+        HubError: while iterating: the hub refuses, or cannot be reached (again).
+    """
+
+    def __init__(self, heard: AsyncGenerator[Heard, None], start: str) -> None:
+        self._heard = heard
+        self.position = start
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event | Reset | Value:
+        heard = await anext(self._heard)
+        self.position = heard.position
+        held = orjson.loads(heard.body)
+        if heard.reset:
+            return Reset(heard.position, held["reason"])
+        return _typed(held)
+
+    async def aclose(self) -> None:
+        """Close the connection, if there is one."""
+        await self._heard.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _typed(held: Any) -> Event | Value:
+    """A record as what it is; one that only looks like an event passes as it stands."""
+    try:
+        return from_json(held)
+    except RequestError:
+        return Other(held) if isinstance(held, dict) else Value(held)
+
+
+@dataclass(slots=True)
+class _Place:
+    position: str
+    connected: bool = False
+
+
+def _silent(wait: float) -> None:
+    """Nobody wants to know about the waits."""
+
+
+async def hear(
+    wire: Wire,
+    stream: str,
+    start: str,
+    *,
+    wait: bool = False,
+    waits: Callable[[float], None] = _silent,
+) -> AsyncGenerator[Heard, None]:
+    """What a hub says of a stream, until it closes.
+
+    ``start`` is ``start``, ``now`` or a position. With ``wait`` the stream need not exist
+    yet. ``waits`` is told the seconds before each new connection.
+
+    Raises:
+        HubError: the hub refuses, or cannot be reached (again).
+    """
+    place = _Place(start)
+    tries = 0
+    while True:
+        before = place.position
+        try:
+            async with aclosing(_read(wire, stream, place, wait=wait)) as all_heard:
+                async for heard in all_heard:
+                    yield heard
+            return
+        except HubError as error:
+            if error.code not in PASSING or not place.connected:
+                raise
+        tries = tries + 1 if place.position == before else 1
+        if tries > TRIES:
+            said = f"the connection was lost and could not be made again in {TRIES} tries"
+            raise HubError(said, code="hub_unreachable")
+        seconds = wait_before(tries)
+        waits(seconds)
+        await asyncio.sleep(seconds)
+
+
+async def _read(
+    wire: Wire, stream: str, place: _Place, *, wait: bool
+) -> AsyncGenerator[Heard, None]:
+    """What one connection brings; it ends well only where the stream does."""
+    path = f"/v1/live/{quote(stream)}?format=sse&from={quote(place.position)}"
+    async with AsyncExitStack() as stack:
+        async with _patience():
+            reply = await stack.enter_async_context(wire.stream(path + "&wait=true" * wait))
+        if reply.status == 204:  # all of a closed stream has been read
+            return
+        if reply.status != 200:
+            raise await _refused(reply)
+        place.connected = True
+        place.position = reply.headers.get("Stream-Next-Offset", place.position)
+        framing, unfinished = SSE(), b""
+        while piece := await _next(reply):
+            blocks, unfinished = _whole_blocks(unfinished + piece)
+            # Every block that is no comment has both a position and a body.
+            positions = iter(_ID.findall(blocks))
+            for chunk in framing.feed(blocks):
+                if chunk.event == "closed":
+                    return
+                position = next(positions, b"").decode() or place.position
+                yield Heard(chunk.data, position, reset=chunk.event == "reset")
+                # Only now: whoever takes it has had all that the position covers.
+                place.position = position
+    raise HubError("the hub ended the reply before the stream ended", code="hub_lost")
+
+
+def _whole_blocks(held: bytes) -> tuple[bytes, bytes]:
+    """What ends with a blank line, and the rest; a hub ends its lines with LF alone.
+
+    Raises:
+        HubError: a block that no hub sends.
+    """
+    blocks, blank, rest = held.rpartition(b"\n\n")
+    if len(rest) > DEFAULT_LIMIT:
+        raise HubError("what answers there is no hub: its event has no end", code="hub_malformed")
+    return blocks + blank, rest
+
+
+async def _next(reply: Reply) -> bytes:
+    """The next bytes; none at the end."""
+    async with _patience():
+        return await anext(reply, b"")
+
+
+async def _refused(reply: Reply) -> HubError:
+    body = b""
+    while piece := await _next(reply):
+        body += piece
+    error = refusal(reply.status, body)
+    return HubError(error.message, code="hub_lost") if reply.status in ABSENT else error
+
+
+@asynccontextmanager
+async def _patience() -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(SILENCE):
+            yield
+    except TimeoutError:
+        said = f"the hub says nothing for {SILENCE:g} s"
+        raise HubError(said, code="hub_unreachable") from None

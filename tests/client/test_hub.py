@@ -1,0 +1,168 @@
+"""What a client may do with a hub, and that trying again has one effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from hub.client import Delta, Finished, Hub, HubError, Message, Started
+from hub.errors import Conflict, GenerationNotFound, RequestError, TooLarge
+from tests.loopback import Loopback, hub_on_loopback
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.client.backoff.FIRST_WAIT", 0.001)
+
+
+def at(running: Loopback) -> str:
+    return f"http://127.0.0.1:{running.port}"
+
+
+@asynccontextmanager
+async def losing_replies(url: str, *, first: int) -> AsyncIterator[str]:
+    """A proxy that passes each request on, and cuts off the replies to the first ones."""
+    port = int(url.rpartition(":")[2])
+    left = [first]
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hub_reader, hub_writer = await asyncio.open_connection("127.0.0.1", port)
+        back = asyncio.create_task(answer(hub_reader, writer))
+        try:
+            while piece := await reader.read(65536):
+                hub_writer.write(piece)
+        finally:
+            hub_writer.close()
+            await asyncio.wait([back])
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65536):
+            if left[0]:
+                left[0] -= 1
+                break
+            writer.write(piece)
+        writer.transport.abort()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.create_task(serve(reader, writer)))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_answer_is_followed_from_its_start_to_its_end() -> None:
+    async with hub_on_loopback() as running, Hub(at(running)) as hub:
+        await hub.append("chat", Message("user", "before"))
+        generation = await hub.generate("help", stream="chat", author="Ada")
+        events = [event async for event in hub.answer(generation)]
+        assert isinstance(events[0], Started)
+        assert isinstance(events[-1], Finished)
+        assert "".join(event.text for event in events if isinstance(event, Delta))
+        ended = await hub.generation(generation.id)
+    assert (ended.state, ended.stream, ended.reason) == ("finished", "chat", "stop")
+    assert ended.usage is not None
+    assert ended.usage.completion_tokens
+
+
+async def test_a_cancel_stops_it_for_everybody() -> None:
+    async with hub_on_loopback(
+        upstreams={"slow": {"dialect": "demo", "options": {"pace": 20}}}
+    ) as running, Hub(at(running)) as hub:  # fmt: skip
+        generation = await hub.generate("long", upstream="slow")
+        assert (await hub.cancel(generation.id)).state == "cancelled"
+        assert (await hub.cancel(generation.id)).state == "cancelled"
+        assert (await hub.generation(generation.id)).state == "cancelled"
+
+
+async def test_a_fork_goes_on_differently() -> None:
+    async with hub_on_loopback() as running, Hub(at(running)) as hub:
+        await hub.append("one", {"n": 0})
+        after = await hub.append("one", {"n": 1})
+        await hub.append("one", {"n": 2})
+        await hub.fork("two", "one", after)
+        await hub.append("two", {"n": "other"})
+        async with hub.follow("two") as following:
+            held = [await anext(following) for _ in range(3)]
+        assert [event.object["n"] for event in held] == [0, 1, "other"]  # type: ignore[union-attr]  # all are objects
+        await hub.delete("two")
+        with pytest.raises(HubError) as gone:
+            await anext(hub.follow("two"))
+    assert gone.value.code == "stream_not_found"
+
+
+Attempt = Callable[[Hub], Awaitable[object]]
+
+
+async def _ask(hub: Hub) -> object:
+    return await hub.generate("help", stream="once")
+
+
+async def _append(hub: Hub) -> object:
+    return await hub.append("once", Message("user", "help"))
+
+
+@pytest.mark.parametrize("attempt", [_ask, _append])
+async def test_a_lost_reply_is_asked_for_again_and_has_one_effect(attempt: Attempt) -> None:
+    async with hub_on_loopback() as running, losing_replies(at(running), first=3) as proxy:
+        async with Hub(proxy) as hub:
+            await attempt(hub)
+        stream = await running.hub.open("once")
+        said = [event async for event in stream.events() if isinstance(event, Message)]
+    assert [event.text for event in said] == ["help"]
+
+
+async def test_appends_at_once_stay_in_order_and_are_each_there_once() -> None:
+    async with hub_on_loopback() as running, losing_replies(at(running), first=4) as proxy:
+        async with Hub(proxy) as hub:
+            await asyncio.gather(*(hub.append("many", {"n": n}) for n in range(50)))
+        async with Hub(at(running)) as hub, hub.follow("many") as following:
+            held = [await anext(following) for _ in range(50)]
+            assert following.position == (await running.hub.open("many")).position.__str__()
+    assert [event.object["n"] for event in held] == list(range(50))  # type: ignore[union-attr]  # all are objects
+
+
+async def test_refusals_are_the_errors_that_they_are_in_the_hub() -> None:
+    async with hub_on_loopback() as running, Hub(at(running)) as hub:
+        with pytest.raises(GenerationNotFound):
+            await hub.cancel("gen_of_nobody")
+        with pytest.raises(RequestError):
+            await hub.generate()
+        with pytest.raises(TooLarge):
+            await hub.append("big", {"text": "x" * 2_000_000})
+        await hub.generate("help", stream="keyed", key="k")
+        with pytest.raises(HubError) as reused:
+            await hub.generate("other", stream="keyed", key="k")
+        assert reused.value.code == "key_reused"
+        await hub.append("one", {"n": 1})
+        await hub.append("two", {"n": 1})
+        with pytest.raises(Conflict):
+            await hub.fork("two", "one")
+
+
+async def test_after_a_refused_append_the_next_one_works() -> None:
+    async with hub_on_loopback() as running, Hub(at(running)) as hub:
+        await hub.append("mended", {"n": 1})
+        with pytest.raises(HubError):
+            await hub.append("mended", {"type": "reset"})
+        await hub.append("mended", {"n": 2})
+        async with hub.follow("mended") as following:
+            held = [await anext(following) for _ in range(2)]
+    assert [event.object["n"] for event in held] == [1, 2]  # type: ignore[union-attr]  # both are objects
+
+
+async def test_the_models_are_listed() -> None:
+    async with hub_on_loopback() as running, Hub(at(running)) as hub:
+        assert await hub.models() == ["demo"]
+
+
+def test_a_url_that_is_none_is_refused() -> None:
+    with pytest.raises(RequestError):
+        Hub("localhost:7000")
