@@ -1,0 +1,18 @@
+"""What the hub speaks, described for programs and people, from the code that speaks it.
+
+================  ===============================================================================
+`described`       the nouns: an operation, its parameters, bodies and answers
+`routes`          every route over HTTP, in tables of operations, one file for each matter
+`shapes`          JSON Schemas of events, bodies and answers
+`codes`           every error code that a client can see, with its status
+`openapi`         all of it as one OpenAPI 3.1 document
+`frames`          every frame that the hub sends over the WebSocket
+`asyncapi`        the WebSocket as one AsyncAPI 3 document
+`html` `page`     both documents, readable
+`written`         the documents as they are kept here and served
+================  ===============================================================================
+
+``python -m hub.docs`` writes ``openapi.json`` and ``asyncapi.json`` beside this file. A test
+holds them to the code: to the router of a running hub, to what it really answers, and to the
+specifications' own schemas.
+"""

@@ -1,0 +1,138 @@
+"""Every error code that a client can see: the class it is raised as, and what it means.
+
+The status is not written here: `hub.statuses` says it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+from hub import errors as e
+from hub.statuses import status_of
+
+__all__ = ["CODES", "FAILURES", "Code", "by_status", "status"]
+
+
+class Code(NamedTuple):
+    """What a code is raised as, and what it says to a person."""
+
+    kind: type[e.HubError]
+    says: str
+
+
+CODES: Final[Mapping[str, Code]] = {
+    # What is wrong with a request.
+    "bad_request": Code(e.RequestError, "something in the request is malformed"),
+    "bad_body": Code(e.RequestError, "the body is not what its headers say"),
+    "bad_content_type": Code(e.RequestError, "Content-Type is missing or malformed"),
+    "bad_event": Code(e.RequestError, "not an event, or one that only the hub writes"),
+    "bad_expiry": Code(e.RequestError, "Stream-TTL or Stream-Expires-At is malformed"),
+    "bad_fork_offset": Code(e.RequestError, "the offset of a fork is malformed"),
+    "bad_format": Code(e.RequestError, "no such format"),
+    "bad_header": Code(e.RequestError, "a header is given twice, or is no text"),
+    "bad_json": Code(e.RequestError, "not JSON, or nested too deeply"),
+    "bad_key": Code(e.RequestError, "an idempotency key that is none"),
+    "bad_limit": Code(e.RequestError, "a limit that is none"),
+    "bad_live": Code(e.RequestError, "live is long-poll or sse"),
+    "bad_name": Code(e.InvalidName, "a stream's name that is none"),
+    "bad_position": Code(e.PositionError, "a position that is none"),
+    "bad_producer": Code(e.RequestError, "a producer's headers are malformed or not all there"),
+    "bad_wait": Code(e.RequestError, "wait is true or false"),
+    "body_timeout": Code(e.RequestError, "the body came too slowly"),
+    "empty_body": Code(e.RequestError, "there is nothing to append"),
+    "producer_epoch": Code(e.RequestError, "a new epoch of a producer must begin at 0"),
+    "unsupported_part": Code(e.RequestError, "a part of a message that cannot be sent"),
+    "unsupported_option": Code(e.RequestError, "the upstream cannot take this option"),
+    "too_large": Code(e.TooLarge, "a body, an event or a prompt over its limit"),
+    "unsupported_type": Code(e.UnsupportedType, "this content type is not taken here"),
+    # What is wrong with a command, over the WebSocket.
+    "bad_command": Code(e.CommandError, "a command that is none"),
+    "bad_frame": Code(e.CommandError, "commands are text frames"),
+    "bad_subprotocol": Code(e.RequestError, "the hub does not speak what the client offers"),
+    "frame_too_large": Code(e.TooLarge, "a frame over its limit"),
+    "not_subscribed": Code(e.Conflict, "this connection does not follow that stream"),
+    "not_supported": Code(e.CommandError, "a command that this hub does not know yet"),
+    # What may not be done, is not there, or not now.
+    "forbidden": Code(e.Forbidden, "not allowed here"),
+    "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
+    "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),
+    "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
+    "not_found": Code(e.NotFound, "nothing has this address"),
+    "generation_not_found": Code(e.GenerationNotFound, "no generation has this id"),
+    "model_not_found": Code(e.NotFound, "no model is called so: see /v1/models"),
+    "response_not_found": Code(e.NotFound, "no response is called so, or it was not stored"),
+    "stream_not_found": Code(e.StreamNotFound, "no stream has this name"),
+    "upstream_not_found": Code(
+        e.UpstreamNotFound, "no upstream has this name, or it knows no such address or model"
+    ),
+    "conflict": Code(e.Conflict, "the state does not allow it"),
+    "content_type": Code(e.Conflict, "the stream takes another content type"),
+    "generation_owned": Code(e.Conflict, "only the hub writes the events of its generations"),
+    "key_reused": Code(e.KeyReused, "the idempotency key came with another request before"),
+    "not_json": Code(e.Conflict, "the stream holds no events"),
+    "producer_gap": Code(e.ProducerGap, "an earlier append of the producer is missing"),
+    "stream_busy": Code(e.StreamBusy, "one generation at a time in a stream"),
+    "stream_closed": Code(e.StreamClosed, "the stream is closed and takes no more"),
+    "stream_deleted": Code(e.Conflict, "the stream is deleted, or was while this was done"),
+    "stream_exists": Code(e.Conflict, "there is a stream of this name that is not so"),
+    "stream_seq": Code(e.Conflict, "Stream-Seq is not greater than the last"),
+    "gone": Code(e.Gone, "what is asked for is no longer kept"),
+    "position_trimmed": Code(e.Gone, "what was at that position is no longer kept"),
+    "position_unwritten": Code(e.Gone, "what was at that position was taken back by a crash"),
+    "trimmed": Code(e.Gone, "the generation of this key is no longer kept"),
+    "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again"),
+    "draining": Code(e.Draining, "the hub is going away: come back"),
+    "store_failed": Code(e.StoreError, "the store cannot keep what it is given"),
+    "store_corrupt": Code(e.StoreError, "the store's file is damaged"),
+    "store_full": Code(e.StoreError, "the disk is full: work goes on when there is space"),
+    "store_slow": Code(e.StoreError, "the store does not keep up"),
+    "internal": Code(e.HubError, "the hub itself failed: its log says more"),
+    # Why a reply did not come, or is not whole.
+    "chunk_too_large": Code(e.FramingError, "a piece of the reply is over its limit"),
+    "generation_stopped": Code(e.UpstreamError, "the generation was stopped before its end"),
+    "generation_too_long": Code(e.UpstreamError, "the generation ran over its time"),
+    "upstream_error": Code(e.UpstreamError, "the upstream reports an error"),
+    "upstream_html": Code(e.FramingError, "the upstream sent a web page"),
+    "upstream_dns": Code(e.UpstreamError, "the upstream's host name has no address"),
+    "upstream_malformed": Code(e.FramingError, "the upstream sent what its dialect cannot be"),
+    "upstream_overloaded": Code(e.UpstreamError, "the upstream asks to come again later"),
+    "upstream_rate_limited": Code(e.UpstreamError, "the upstream was asked too often"),
+    "upstream_refused": Code(e.UpstreamError, "the upstream refused the connection"),
+    "upstream_rejected": Code(e.UpstreamError, "the upstream does not take the request"),
+    "upstream_reset": Code(e.UpstreamError, "the upstream reset the connection"),
+    "upstream_stalled": Code(e.UpstreamError, "the upstream fell silent in the middle"),
+    "upstream_timeout": Code(e.UpstreamError, "the upstream did not answer in time"),
+    "upstream_tls": Code(e.UpstreamError, "no secure connection to the upstream"),
+    "upstream_truncated": Code(e.UpstreamError, "the upstream stopped before the end"),
+    "upstream_unauthorized": Code(e.UpstreamError, "the upstream does not take the key"),
+    "upstream_unreachable": Code(e.UpstreamError, "no connection to the upstream"),
+    "upstream_unsupported": Code(e.FramingError, "the upstream sent another content type"),
+}
+
+FAILURES: Final = (
+    *("bad_request", "unsupported_option", "internal", "generation_too_long"),
+    *(code for code, held in CODES.items() if issubclass(held.kind, e.UpstreamError)),
+)
+"""Why a generation may fail, which for who waits for it whole is the answer's error."""
+
+_MORE: Final[Mapping[type[e.HubError], Mapping[str, Any]]] = {
+    e.ProducerFenced: {"epoch": 1},
+    e.ProducerGap: {"expected": 1, "received": 2},
+}
+
+
+def status(code: str) -> int:
+    """The HTTP status that a code is answered with."""
+    kind, says = CODES[code]
+    more: dict[str, Any] = dict(_MORE.get(kind, {}))
+    error = kind(says, **more) if more else kind(says, code=code)
+    return status_of(error)
+
+
+def by_status(codes: tuple[str, ...]) -> Iterator[tuple[int, str, list[str]]]:
+    """Each status that these codes have, its name, and the codes."""
+    statuses = {code: status(code) for code in codes}
+    for number in sorted(set(statuses.values())):
+        yield number, HTTPStatus(number).phrase, [c for c, s in statuses.items() if s == number]

@@ -1,0 +1,157 @@
+"""What the chat interfaces of other people's pages speak: the AI SDK's, and TanStack AI's."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hub.docs.described import EVENT_STREAM, JSON, TEXT, Answer, Operation, header, path, query, ref
+from hub.docs.routes.durable import READ
+from hub.docs.routes.openai import LEAVES, NAMES, REFUSED
+
+__all__ = ["GROUPS", "OPERATIONS"]
+
+GROUPS: Final = {
+    "Chat interfaces": "For the AI SDK's `useChat` and for TanStack AI, with their own transports "
+    "or with those of Durable Streams. A chat is the stream that its id names.",
+}
+
+ID: Final = path("id", "The chat's id, which is the name of its stream.")
+ASKED: Final = (
+    query("upstream", "Which upstream to ask, where the body does not say."),
+    query("model", "Which model."),
+    header("Idempotency-Key", "Makes asking again harmless."),
+    LEAVES,
+)
+ADDRESS: Final = {**NAMES, "Location": "Where the answer is a Durable Stream."}
+CHUNKS: Final = {
+    **ADDRESS,
+    "x-vercel-ai-ui-message-stream": "`v1`.",
+}
+WRONG: Final = (*REFUSED, "bad_name", "stream_busy", "stream_closed", "not_json")
+READING: Final = (
+    query("offset", "`-1` for the start, `now`, or an offset that was told before."),
+    query("live", "How to wait for more.", enum=["long-poll", "sse"]),
+    query("cursor", "What `Stream-Cursor` told."),
+)
+VIEW: Final = (
+    Answer(
+        200,
+        "The chunks, as one array; with `live=sse`, events `data` and `control`.",
+        {JSON: {}, EVENT_STREAM: TEXT},
+        {**READ, "Stream-Cursor": "To be given back with the next long poll."},
+    ),
+    Answer(204, "Nothing came in time.", {}, {**READ, "Stream-Cursor": "As above."}),
+)
+UNREADABLE: Final = (
+    "bad_position",
+    "bad_live",
+    "bad_name",
+    "stream_not_found",
+    "generation_not_found",
+    "not_json",
+    "gone",
+    "position_trimmed",
+    "position_unwritten",
+    "limit_exceeded",
+    "draining",
+)
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        "/api/chat",
+        "Chat interfaces",
+        "Say something to `useChat`'s chat, or ask for an answer again",
+        "The AI SDK's UI message stream, version 1. `model`, `upstream` and `options` are as for "
+        "`/v1/generations`. A message that is sent twice has one effect.",
+        parameters=(
+            *ASKED,
+            header("Accept", "`application/json` asks for the address of the answer alone."),
+        ),
+        body={JSON: ref("ChatRequest")},
+        answers=(
+            Answer(200, "The answer, in UI message chunks.", {EVENT_STREAM: TEXT}, CHUNKS),
+            Answer(201, "Where the answer is to be read.", {JSON: ref("ChatAddress")}, ADDRESS),
+        ),
+        errors=(*WRONG, "unsupported_part"),
+        wrong="text",
+    ),
+    Operation(
+        "GET",
+        "/api/chat/{id}/stream",
+        "Chat interfaces",
+        "Take up the answer that is being given",
+        parameters=(ID, header("Accept", "`application/json` asks for its address alone.")),
+        answers=(
+            Answer(
+                200,
+                "The answer, from its start, or its address.",
+                {EVENT_STREAM: TEXT, JSON: ref("ChatAddress")},
+                CHUNKS,
+            ),
+            Answer(204, "None is being given."),
+        ),
+        errors=("gone", "position_trimmed", "limit_exceeded", "draining"),
+        wrong="text",
+    ),
+    Operation(
+        "POST",
+        "/api/chat/{id}/stop",
+        "Chat interfaces",
+        "Stop the answer that is being given",
+        "For everybody. `useChat`'s own `stop()` only stops reading.",
+        parameters=(ID,),
+        answers=(
+            Answer(200, "How it ended.", {JSON: ref("Generation")}),
+            Answer(204, "None was being given."),
+        ),
+        errors=("generation_not_found",),
+        wrong="text",
+    ),
+    Operation(
+        "GET",
+        "/api/chat/{id}/stream/{generation}",
+        "Chat interfaces",
+        "Read an answer as a Durable Stream",
+        "For `@durable-streams/aisdk-transport`: UI message chunks in JSON, closed at its end.",
+        parameters=(
+            ID,
+            path("generation", "The generation's id."),
+            *READING,
+            query(
+                "whole",
+                "Whether to begin with the message that it goes on with.",
+                enum=["true", "false"],
+                default="false",
+            ),
+        ),
+        answers=VIEW,
+        errors=UNREADABLE,
+        wrong="text",
+    ),
+    Operation(
+        "POST",
+        "/api/chat/{id}",
+        "Chat interfaces",
+        "Say something in TanStack AI's conversation",
+        "It is answered as soon as the answer begins, which comes to all who read. A message that "
+        "has been answered and comes again is answered again.",
+        parameters=(ID, *ASKED),
+        body={JSON: ref("ConversationRequest")},
+        answers=(Answer(202, "It is being answered.", {}, NAMES),),
+        errors=(*WRONG, "unsupported_part"),
+        wrong="sentence",
+    ),
+    Operation(
+        "GET",
+        "/api/chat/{id}",
+        "Chat interfaces",
+        "Read TanStack AI's conversation as a Durable Stream",
+        "For `@durable-streams/tanstack-ai-transport`: AG-UI events in JSON, open for ever. A "
+        "conversation that has not begun is empty.",
+        parameters=(ID, *READING),
+        answers=VIEW,
+        errors=UNREADABLE,
+        wrong="sentence",
+    ),
+)
