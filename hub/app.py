@@ -19,12 +19,15 @@ from aiohttp.log import access_logger
 
 from hub import dialects
 from hub.bodies import Bodies
+from hub.chat_answers import sentence, sentence_in_json
 from hub.config import Config, UpstreamTable
 from hub.connection import Pace
 from hub.dialer import Dialer
 from hub.hub import Hub, HubLimits
 from hub.listeners import BACKLOG, listen, listen_unix
+from hub.openai_answers import openai_answer_to
 from hub.origins import Origins
+from hub.replies import Replies
 from hub.runs import RunLimits
 from hub.statuses import answer_to, unmatched
 from hub.stores import Store
@@ -32,16 +35,22 @@ from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from hub.stream import Retention
 from hub.streams import StreamLimits
+from hub.transports.aisdk import AISDK
+from hub.transports.documents import Documents
 from hub.transports.durable import Durable
 from hub.transports.generations import Generations
 from hub.transports.listing import Listing
 from hub.transports.live import Live
+from hub.transports.models import Models
 from hub.transports.openai import OpenAI
+from hub.transports.openai_responses import OpenAIResponses
 from hub.transports.operations import Operations
 from hub.transports.page import Page
+from hub.transports.tanstack import TanStack
 from hub.transports.tutorial import Tutorial
 from hub.transports.websocket import WebSockets
 from hub.upstream import Upstream
+from hub.view_reading import ViewPace
 
 __all__ = ["HUB", "make_app", "serve", "setup"]
 
@@ -108,7 +117,7 @@ def setup(
     dialer = Dialer()
     hub = Hub(
         _store(config),
-        {name: _upstream(name, table, dialer, environ) for name, table in config.upstreams.items()},
+        _upstreams(config, dialer, environ),
         config.default_upstream,
         _limits(config),
     )
@@ -166,22 +175,40 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         *durable.routes(),
         *Generations(hub).routes(),
         *Listing(hub, allowed=server.list_streams).routes(),
-        *OpenAI(hub, pace=pace).routes(),
         *Operations(hub).routes(),
         *tutorial.routes(),
+        *Documents().routes(),
         *Page(_web_folder(), frame_ancestors=server.frame_ancestors).routes(),
     ]
+    replies = Replies(hub, pace=pace, on_disconnect=server.on_disconnect)
+    for_openai = [
+        *OpenAI(hub, replies).routes(),
+        *OpenAIResponses(hub, replies).routes(),
+        *Models(hub).routes(),
+    ]
+    view = ViewPace(pace, config.streams.long_poll_seconds, config.streams.sse_rotate_seconds)
     # Not aiohttp_cors.setup: the application may have CORS rules of its own.
     cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
     for route in over_http:
         cors.add(_add(app, prefix, route, origins, bodies))
+    for route in for_openai:
+        cors.add(_add(app, prefix, route, origins, bodies, openai_answer_to))
+    for route in AISDK(hub, replies, pace=view).routes():
+        cors.add(_add(app, prefix, route, origins, bodies, sentence))
+    for route in TanStack(hub, replies, pace=view).routes():
+        cors.add(_add(app, prefix, route, origins, bodies, sentence_in_json))
     for route in sockets.routes():
         _add(app, prefix, route, origins, bodies)
     return sockets
 
 
 def _add(
-    app: web.Application, prefix: str, route: web.RouteDef, origins: Origins, bodies: Bodies
+    app: web.Application,
+    prefix: str,
+    route: web.RouteDef,
+    origins: Origins,
+    bodies: Bodies,
+    answer: Callable[[Exception, web.Request], web.Response] = answer_to,
 ) -> web.AbstractRoute:
     """Add a route whose errors are answered in the hub's shape, whatever the application does."""
 
@@ -195,7 +222,7 @@ def _add(
                 await bodies.take(request)
             response = await inner(request)
         except Exception as error:
-            response = answer_to(error, request)
+            response = answer(error, request)
             if request.writer.output_size and request.transport is not None:
                 # A response has begun, and the bytes of another would be taken for its body.
                 request.transport.abort()
@@ -255,6 +282,17 @@ def _store(config: Config) -> Store:
     return MemoryStore() if kind == "memory" else SQLiteStore(path, sync=config.store.sync)
 
 
+def _upstreams(
+    config: Config, dialer: Dialer, environ: Mapping[str, str]
+) -> Mapping[str, Upstream]:
+    made = {
+        name: _upstream(name, table, dialer, environ) for name, table in config.upstreams.items()
+    }
+    for name, table in config.upstreams.items():
+        made[name].fallback = tuple(made[other] for other in table.fallback)
+    return made
+
+
 def _upstream(
     name: str, table: UpstreamTable, dialer: Dialer, environ: Mapping[str, str]
 ) -> Upstream:
@@ -265,7 +303,9 @@ def _upstream(
         url=table.url,
         model=table.model,
         api_key=table.api_key(environ),
+        api_key_header=table.api_key_header,
         headers=table.headers,
+        query=table.query,
         options=table.options,
         connect_timeout=table.connect_timeout,
         stall_timeout=table.stall_timeout,

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from hub.errors import RequestError
-from hub.events import NOTHING
+from hub.events import NOTHING, Message
 
 __all__ = ["Ask"]
 
@@ -22,6 +22,10 @@ class Ask:
     With ``prompt`` the user's message is appended to the stream and the conversation so far
     is sent; with ``messages`` exactly those are. Without ``stream`` the reply gets a stream
     of its own, closed at its end. ``key`` makes asking again harmless.
+
+    ``said`` is what of the messages was not in the stream yet, and is appended before the
+    reply begins; ``beside`` are fields that its `started` event has beside its own. (Neither
+    is part of what must be the same: they say nothing that the rest does not.)
     """
 
     prompt: str | None = None
@@ -32,6 +36,8 @@ class Ask:
     author: str | None = None
     key: str | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    said: tuple[Message, ...] = ()
+    beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     def fingerprint(self) -> bytes:
         """What must be the same when a key is used again."""

@@ -318,9 +318,17 @@ class Hub:
         """A generation by its id; see `hub.runs.Runs.find`."""
         return self._runs.find(name)
 
+    def running(self, stream: str) -> Generation | None:
+        """The generation that runs in a stream, if one does."""
+        return self._runs.running_in(stream)
+
     async def cancel(self, name: str) -> Generation:
         """Stop a generation; see `hub.runs.Runs.cancel`."""
         return await self._runs.cancel(name)
+
+    def stop(self, name: str) -> None:
+        """Stop a generation without waiting for it; see `hub.runs.Runs.stop`."""
+        self._runs.stop(name)
 
     async def finished(self, name: str) -> Generation:
         """A generation, once it has ended; see `hub.runs.Runs.wait`."""

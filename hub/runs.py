@@ -122,6 +122,11 @@ class Runs:
         """The generation that runs in each stream, by the name of the stream."""
         return {run.stream.name: name for name, run in self._active.items()}
 
+    def running_in(self, stream: str) -> Generation | None:
+        """The generation that runs in a stream, if one does."""
+        found = (run.generation for run in self._active.values() if run.stream.name == stream)
+        return next(found, None)
+
     def upstream(self, name: str | None) -> Upstream:
         """An upstream by its configured name; ``None`` for the default.
 
@@ -219,8 +224,10 @@ class Runs:
         if ask.prompt is not None:
             stream.append(Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})
+        for message in ask.said:
+            stream.append(message)
         prompt = Prompt(ask.messages or past, ask.model, ask.options)
-        stream.append(generation.apply(Started()))
+        stream.append(generation.apply(Started(extra=ask.beside)))
         self._store.note(Began(stream.name, generation.id))
         if ask.key is not None:
             self._store.note(
@@ -275,16 +282,20 @@ class Runs:
         while len(self._ended) > self._limits.keys:
             self._ended.popitem(last=False)
 
+    def stop(self, generation: str) -> None:
+        """Have a generation end, without waiting for it; nothing if none runs by that name."""
+        run = self._active.get(generation)
+        if run is not None and run.task is not None:
+            run.cancelled = True
+            run.task.cancel()
+
     async def cancel(self, generation: str) -> Generation:
         """Stop a generation; one that has ended stays as it is.
 
         Raises:
             GenerationNotFound: there is none.
         """
-        run = self._active.get(generation)
-        if run is not None and run.task is not None:
-            run.cancelled = True
-            run.task.cancel()
+        self.stop(generation)
         return await self.wait(generation)
 
     async def leave(self, stream: Stream) -> None:

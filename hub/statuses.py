@@ -62,6 +62,7 @@ _CODES: Final[Mapping[str, int]] = {
     "upstream_rate_limited": 429,
     # Why a generation failed, told once more by somebody who has only the code.
     "bad_request": 400,
+    "unsupported_option": 400,
     "draining": 503,
     "generation_too_long": 504,
     "internal": 500,

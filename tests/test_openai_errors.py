@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterable, AsyncIterator
+from io import BytesIO
 from typing import Any, Final
 
 import openai
@@ -153,3 +154,58 @@ async def test_a_cancel_by_somebody_else_is_an_error_with_a_reason(world: World)
     with pytest.raises(openai.APIError, match="stopped before its end"):
         await until_it_breaks(raw.parse(), given)
     assert text_of(given) == "Hel"
+
+
+# Their shape
+
+
+async def answered(world: World, body: bytes, **headers: str) -> tuple[int, dict[str, Any]]:
+    sent = {"Content-Type": "application/json", **headers}
+    async with world.running.client.post(
+        "/v1/chat/completions", data=BytesIO(body), headers=sent
+    ) as response:
+        held = await response.json()
+        assert set(held) == {"error"}
+        assert set(held["error"]) == {"message", "type", "param", "code"}
+        assert held["error"]["message"]
+        return response.status, held["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"{nonsense", {}, 400, "bad_json"),
+        (b"[]", {}, 400, "bad_request"),
+        (b'{"model":"demo","messages":"Hi"}', {}, 400, "bad_request"),
+        (b"{}", {"Content-Type": "text/plain"}, 415, "unsupported_type"),
+        (b"{}", {"Origin": "https://evil.example"}, 403, "origin_not_allowed"),
+        (b'{"x":"' + b"x" * 2**20 + b'"}', {}, 413, "http_413"),
+    ],
+    ids=["nonsense", "list", "messages", "type", "origin", "too large"],
+)
+async def test_every_error_has_the_shape_that_openais_have(
+    body: bytes, headers: dict[str, str], status: int, code: str, world: World
+) -> None:
+    found, error = await answered(world, body, **headers)
+    assert (found, error["code"], error["type"]) == (status, code, "invalid_request_error")
+
+
+async def test_an_option_that_the_upstream_cannot_take_is_refused_by_its_name(
+    start_hub: StartHub,
+) -> None:
+    table = {"dialect": "anthropic", "url": "http://127.0.0.1:9", "model": "m-1"}
+    running = await start_hub(upstreams={"claude": table})
+    body = {"model": "claude", "messages": HELLO, "logit_bias": {"1": 2}}
+    async with running.client.post("/v1/chat/completions", json=body) as response:
+        assert response.status == 400
+        error = (await response.json())["error"]
+    assert "logit_bias" in error["message"]
+    assert (error["code"], error["type"]) == ("unsupported_option", "invalid_request_error")
+
+
+async def test_one_model_is_shown_by_any_of_its_names(world: World) -> None:
+    for name in ("demo", "scripted", "scripted/m-2", "m-1"):
+        assert (await world.client.models.retrieve(name)).id == name
+    with pytest.raises(openai.NotFoundError) as caught:
+        await world.client.models.retrieve("gpt-9")
+    assert caught.value.code == "model_not_found"
