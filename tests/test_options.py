@@ -25,7 +25,7 @@ DIALECTS = [Demo, Json, Ollama, OpenAIChat, Text]
         (OpenAIChat, {"includ_usage": False}, 'did you mean "include_usage"?'),
         (OpenAIChat, {"include_usage": "no"}, '"include_usage" of dialect "openai-chat" must be'),
         (OpenAIChat, {"think": 1}, "true or false"),
-        (Ollama, {"think": True}, "it takes none"),
+        (Ollama, {"thinks": True}, 'did you mean "think"?'),
         (Text, {"inputs": "q"}, 'did you mean "input"?'),
         (Text, {"input": ""}, "a string that is not empty"),
         (Json, {"txt": "a"}, 'did you mean "text"?'),
@@ -74,3 +74,8 @@ def test_gives_what_was_set_and_else_the_default() -> None:
     assert options.number("m", 5) == 5.0
     assert options.choice("c", ("a", "b")) == "b"
     assert options.choice("d", ("a", "b")) is None
+
+
+def test_a_dialect_without_options_says_that_it_takes_none() -> None:
+    with pytest.raises(ConfigError, match="it takes none"):
+        Options("own", {"think": True})

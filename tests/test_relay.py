@@ -75,7 +75,7 @@ async def test_silence_between_chunks_is_a_stall() -> None:
     with pytest.raises(UpstreamError) as stalled:
         await desk.relay()
     assert stalled.value.code == "upstream_stalled"
-    assert "0.05 seconds" in stalled.value.message
+    assert "0.05 s" in stalled.value.message
     assert desk.puppet.open_now == 0
 
 

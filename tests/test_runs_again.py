@@ -238,7 +238,7 @@ async def test_a_generation_runs_only_so_long(keep: Keep) -> None:
     await desk.told(generation)
     assert isinstance(generation.terminal, Failed)
     assert generation.terminal.code == "generation_too_long"
-    assert "0.05 seconds" in generation.terminal.message
+    assert "0.05 s," in generation.terminal.message
     assert puppet.open_now == 0
 
 

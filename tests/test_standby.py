@@ -16,6 +16,7 @@ from hub.events import Message
 from hub.meta import Meta
 from tests.answers import PATIENCE
 from tests.conftest import Running, StartHub
+from tests.loopback import eventually
 from tests.test_websocket import Talk
 
 Obj = dict[str, Any]
@@ -138,7 +139,7 @@ async def test_all_who_wait_are_told(running: Running) -> None:
         ]
         for talk in talks:
             await wait(talk)
-        assert waiting(running) == 20
+        await eventually(lambda: waiting(running) == 20)
         await by_append(running)
         for talk in talks:
             assert await events(talk, 3) == [HELLO] * 3
@@ -155,7 +156,7 @@ async def test_deleted_and_begun_again_it_is_another_stream(running: Running, ta
     old = str((await running.hub.append_to("other", Message("user", "x")))[1])
     epoch = old.partition("_")[0]
     await wait(talk, **{"from": f"{epoch}_{3:016d}"})
-    assert waiting(running) == 1
+    await eventually(lambda: waiting(running) == 1)
     await by_append(running)
     reset = await talk.hear()
     assert (reset["type"], reset["reason"]) == ("reset", "unwritten")
@@ -173,7 +174,7 @@ async def test_waits_count_as_subscriptions_and_end_with_the_connection(
     assert (await talk.say(type="unsubscribe", stream="a"))["type"] == "ok"
     assert (await talk.say(type="unsubscribe", stream="a"))["code"] == "not_subscribed"
     assert (await wait(talk, "d"))["type"] == "ok"
-    assert waiting(running) == 3
+    await eventually(lambda: waiting(running) == 3)
     await talk.socket.close()
     async with asyncio.timeout(PATIENCE):
         while waiting(running):  # noqa: ASYNC110 - until the hub has seen it leave
