@@ -35,13 +35,13 @@ def validator(document: dict[str, Any], name: str) -> Any:
 
 def operation(method: str, path: str) -> dict[str, Any]:
     """What the document says of this method at this address; a fixed path goes first."""
-    found = []
+    found: list[tuple[int, dict[str, Any]]] = []
     for template, methods in OVER_HTTP["paths"].items():
         pattern = re.sub(r"{name}", ".+", re.sub(r"{(?!name)\w+}", "[^/]+", template))
         if re.fullmatch(pattern, path.partition("?")[0]) and method.lower() in methods:
             found.append((template.count("{"), methods[method.lower()]))
     assert found, f"{method} {path} is not described"
-    return min(found, key=lambda one: one[0])[1]  # type: ignore[no-any-return]  # from JSON
+    return min(found, key=lambda one: one[0])[1]
 
 
 async def ask(hub: Running, method: str, path: str, **more: Any) -> ClientResponse:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from hub.client import Delta, Finished, Hub, HubError, Message, Started
+from hub.client import Delta, Finished, Hub, HubError, Message, Other, Started
 from hub.errors import Conflict, GenerationNotFound, RequestError, TooLarge
 from tests.loopback import Loopback, hub_on_loopback
 
@@ -91,7 +91,7 @@ async def test_a_fork_goes_on_differently() -> None:
         await hub.append("two", {"n": "other"})
         async with hub.follow("two") as following:
             held = [await anext(following) for _ in range(3)]
-        assert [event.object["n"] for event in held] == [0, 1, "other"]  # type: ignore[union-attr]  # all are objects
+        assert held == [Other({"n": said}) for said in (0, 1, "other")]
         await hub.delete("two")
         with pytest.raises(HubError) as gone:
             await anext(hub.follow("two"))
@@ -126,7 +126,7 @@ async def test_appends_at_once_stay_in_order_and_are_each_there_once() -> None:
         async with Hub(at(running)) as hub, hub.follow("many") as following:
             held = [await anext(following) for _ in range(50)]
             assert following.position == (await running.hub.open("many")).position.__str__()
-    assert [event.object["n"] for event in held] == list(range(50))  # type: ignore[union-attr]  # all are objects
+    assert held == [Other({"n": number}) for number in range(50)]
 
 
 async def test_refusals_are_the_errors_that_they_are_in_the_hub() -> None:
@@ -155,7 +155,7 @@ async def test_after_a_refused_append_the_next_one_works() -> None:
         await hub.append("mended", {"n": 2})
         async with hub.follow("mended") as following:
             held = [await anext(following) for _ in range(2)]
-    assert [event.object["n"] for event in held] == [1, 2]  # type: ignore[union-attr]  # both are objects
+    assert held == [Other({"n": 1}), Other({"n": 2})]
 
 
 async def test_the_models_are_listed() -> None:

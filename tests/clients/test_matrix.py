@@ -20,6 +20,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import async_playwright
 from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from hub.client import Delta, Finished, Hub, SyncHub
 from tests.aimock import aimock, reply
@@ -174,7 +175,9 @@ async def by_websockets(url: str) -> Cells:
     found = []
     for name in PROVIDERS:
         events: list[dict[str, Any]] = []
-        async with connect(f"{url.replace('http', 'ws')}/v1/ws", subprotocols=["hub.v1"]) as socket:  # type: ignore[list-item]  # a NewType of str
+        async with connect(
+            f"{url.replace('http', 'ws')}/v1/ws", subprotocols=[Subprotocol("hub.v1")]
+        ) as socket:
             stream = f"websockets/{name}"
             for command in (
                 {"type": "subscribe", "stream": stream, "from": "start", "wait": True},

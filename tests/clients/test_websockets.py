@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from tests.conftest import Running, StartHub
 from tests.scripted import Answer, Ending, Gate, Scripted, openai_block, openai_sse, refusal
@@ -23,7 +24,7 @@ class World:
     async def connected(self) -> AsyncIterator[ClientConnection]:
         url = str(self.hub.client.make_url("/v1/ws")).replace("http", "ws", 1)
         # What goes out over a connection that is compressed cannot be shared with others.
-        async with connect(url, subprotocols=["hub.v1"], compression=None) as socket:  # type: ignore[list-item]  # a NewType of str
+        async with connect(url, subprotocols=[Subprotocol("hub.v1")], compression=None) as socket:
             assert socket.subprotocol == "hub.v1"
             yield socket
 
