@@ -268,6 +268,7 @@ def test_the_library_folds_what_the_encoders_produce(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(PATIENCE * 2)
 async def test_the_library_uses_a_hub(start_hub: StartHub) -> None:
-    hub = await start_hub()
+    # At a pace, or else the long answer is over before anybody can stop it.
+    hub = await start_hub(upstreams={"demo": {"dialect": "demo", "options": {"pace": 500}}})
     url = str(hub.client.make_url("/"))
     await asyncio.to_thread(_vitest, STREAMHUB_URL=url)
