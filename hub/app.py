@@ -18,11 +18,13 @@ from aiohttp import HttpVersion11, web
 from aiohttp.log import access_logger
 
 from hub import dialects
+from hub.admission import Admission
 from hub.bodies import Bodies
 from hub.chat_answers import sentence, sentence_in_json
 from hub.config import Config, UpstreamTable
 from hub.connection import Pace
 from hub.dialer import Dialer
+from hub.hosts import Hosts
 from hub.hub import Hub, HubLimits
 from hub.listeners import BACKLOG, listen, listen_unix
 from hub.openai_answers import openai_answer_to
@@ -56,9 +58,6 @@ __all__ = ["HUB", "make_app", "serve", "setup"]
 
 HUB = web.AppKey("streamhub", Hub)
 """Where an application keeps its hub."""
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-"""Methods that change nothing (RFC 9110 section 9.2.1)."""
 
 FAREWELL = 1.0
 """Seconds that a reader has to take what it has not, when the hub goes away."""
@@ -142,13 +141,12 @@ def setup(
 
 
 def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSockets:
-    origins = Origins(config.server.origins)
-    bodies = Bodies(
-        at_once=config.limits.bodies_bytes,
-        largest=config.limits.body_bytes,
-        seconds=config.limits.body_seconds,
-    )
     fanout, limits, server = config.fanout, config.limits, config.server
+    origins = Origins(server.origins)
+    bodies = Bodies(
+        at_once=limits.bodies_bytes, largest=limits.body_bytes, seconds=limits.body_seconds
+    )
+    admission = Admission(Hosts(server.hosts), origins, bodies)
     pace = Pace(
         catch_up_bytes=fanout.catch_up_bytes,
         beat_seconds=server.beat_seconds,
@@ -190,15 +188,15 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     # Not aiohttp_cors.setup: the application may have CORS rules of its own.
     cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
     for route in over_http:
-        cors.add(_add(app, prefix, route, origins, bodies))
+        cors.add(_add(app, prefix, route, admission))
     for route in for_openai:
-        cors.add(_add(app, prefix, route, origins, bodies, openai_answer_to))
+        cors.add(_add(app, prefix, route, admission, openai_answer_to))
     for route in AISDK(hub, replies, pace=view).routes():
-        cors.add(_add(app, prefix, route, origins, bodies, sentence))
+        cors.add(_add(app, prefix, route, admission, sentence))
     for route in TanStack(hub, replies, pace=view).routes():
-        cors.add(_add(app, prefix, route, origins, bodies, sentence_in_json))
+        cors.add(_add(app, prefix, route, admission, sentence_in_json))
     for route in sockets.routes():
-        _add(app, prefix, route, origins, bodies)
+        _add(app, prefix, route, admission)
     return sockets
 
 
@@ -206,20 +204,17 @@ def _add(
     app: web.Application,
     prefix: str,
     route: web.RouteDef,
-    origins: Origins,
-    bodies: Bodies,
+    admission: Admission,
     answer: Callable[[Exception, web.Request], web.Response] = answer_to,
 ) -> web.AbstractRoute:
     """Add a route whose errors are answered in the hub's shape, whatever the application does."""
 
-    inner, safe = route.handler, route.method in SAFE
+    inner = route.handler
 
     # One function for all of it: every connection that stays open keeps its frame.
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            if not safe:
-                origins.check(request)
-                await bodies.take(request)
+            await admission.admit(request)
             response = await inner(request)
         except Exception as error:
             response = answer(error, request)

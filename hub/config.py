@@ -43,6 +43,7 @@ from hub.configvalues import (
     Count,
     Header,
     Headers,
+    Host,
     Line,
     Origin,
     Seconds,
@@ -92,6 +93,7 @@ class Server(_Table):
 
     host: Line = "127.0.0.1"
     port: int = Field(default=7000, ge=0, le=65535)
+    hosts: list[Host] = []
     origins: list[Origin] = []
     frame_ancestors: list[Ancestor] = []
     unix_socket: Line | None = None

@@ -17,6 +17,7 @@ __all__ = [
     "Count",
     "Header",
     "Headers",
+    "Host",
     "Line",
     "Origin",
     "Seconds",
@@ -38,6 +39,13 @@ def _line(value: str) -> str:
     if not value or not value.isprintable():
         raise PydanticCustomError("hub", "must be one line of text, not empty")
     return value
+
+
+def _host(value: str) -> str:
+    if value != "*" and not re.fullmatch(r"[^\s/?#@*:\[\]]+", value):
+        wanted = 'must be one name without scheme and port, such as "chat.example.org"'
+        raise PydanticCustomError("hub", wanted)
+    return value.lower()
 
 
 def _origin(value: str) -> str:
@@ -108,6 +116,7 @@ def _headers(value: dict[str, str]) -> dict[str, str]:
 Ancestor = Annotated[str, AfterValidator(_ancestor)]
 Header = Annotated[str, AfterValidator(_header)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+Host = Annotated[str, AfterValidator(_host)]
 Line = Annotated[str, AfterValidator(_line)]
 Origin = Annotated[str, AfterValidator(_origin)]
 StoreURL = Annotated[str, AfterValidator(_store)]

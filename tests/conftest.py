@@ -43,7 +43,8 @@ async def start_hub() -> AsyncIterator[StartHub]:
     clients: list[TestClient[Any, Any]] = []
 
     async def start(**tables: Any) -> Running:
-        server = {"drain_seconds": 0.0, **tables.pop("server", {})}
+        # Bytes that tests write are addressed to "hub".
+        server = {"drain_seconds": 0.0, "hosts": ["hub"], **tables.pop("server", {})}
         demo = {"dialect": "demo", "options": {"pace": 100_000}}
         upstreams = {"demo": demo, **tables.pop("upstreams", {})}
         config = Config.model_validate(

@@ -56,7 +56,8 @@ class Loopback:
 @asynccontextmanager
 async def hub_on_loopback(**tables: Any) -> AsyncIterator[Loopback]:
     """Run a hub with tables as they stand in config.toml."""
-    server = {"drain_seconds": 0.0, **tables.pop("server", {})}
+    # Bytes that tests write are addressed to "hub".
+    server = {"drain_seconds": 0.0, "hosts": ["hub"], **tables.pop("server", {})}
     demo = {"dialect": "demo", "options": {"pace": 100_000}}
     upstreams = {"demo": demo, **tables.pop("upstreams", {})}
     config = Config.model_validate(

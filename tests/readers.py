@@ -56,7 +56,7 @@ class WebSocket(Reader):
     def _request(self, start: str) -> bytes:
         self._key = base64.b64encode(os.urandom(16)).decode()
         return (
-            "GET /v1/ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {self._key}\r\n"
             "Sec-WebSocket-Protocol: hub.v1\r\n\r\n"
         ).encode()
@@ -136,7 +136,7 @@ class HTTP(Reader):
 
     def _request(self, start: str) -> bytes:
         where = f"/v1/live/{self.stream}?format={self.form}&from={start}"
-        return f"GET {where} HTTP/{self.version}\r\nHost: hub\r\n\r\n".encode()
+        return f"GET {where} HTTP/{self.version}\r\nHost: localhost\r\n\r\n".encode()
 
     def _reset_parsers(self) -> None:
         self._chunks = Chunks()

@@ -31,7 +31,8 @@ FLOORS = {
     3: ["dialer", "fallback", "client", "upstream", "wire", "progress", "subscription",
         "standby", "participants", "connection", "keys", "relay", "runs", "waiting", "hub"],
     4: ["transports", "docs", "statuses", "bodies", "durable_answers", "durable_headers", "origins",
-        "responses", "openai_answers", "models", "replies", "view_reading", "chat_answers"],
+        "hosts", "admission", "responses", "openai_answers", "models", "replies", "view_reading",
+        "chat_answers"],
     5: ["app", "listeners", "cli", "__main__", "__init__"],
 }  # fmt: skip
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}

@@ -7,7 +7,7 @@ import asyncio
 from tests.conftest import StartHub
 
 BEGUN = (
-    b"POST /v1/generations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b"POST /v1/generations HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
     b"Content-Length: 900000\r\n\r\n" + b'{"prompt":"'
 )
 

@@ -51,7 +51,7 @@ def request(origin: bytes | None, host: bytes) -> bytes:
 async def test_the_pages_own_origin_may_and_no_other(
     origin: bytes | None, host: bytes, may: bool, start_hub: StartHub
 ) -> None:
-    port = (await start_hub()).client.port
+    port = (await start_hub(server={"hosts": ["*"]})).client.port
     given = await exchange(port, request(origin, host))
     # A generation that there is not is what whoever may ask is told.
     assert given[9:12] == (b"404" if may else b"403")
@@ -87,7 +87,7 @@ async def test_an_origin_that_is_configured_may_and_no_other(
 async def test_a_websocket_is_refused_before_it_is_one(
     origin: str | None, may: bool, start_hub: StartHub
 ) -> None:
-    running = await start_hub(server={"origins": [CHAT]})
+    running = await start_hub(server={"origins": [CHAT], "hosts": ["hub"]})
     header = b"" if origin is None else b"Origin: " + origin.encode() + b"\r\n"
     given = await exchange(
         running.client.port, UPGRADE + header + b"Connection: close\r\n\r\n", CLOSE

@@ -56,6 +56,7 @@ CODES: Final[Mapping[str, Code]] = {
     "not_supported": Code(e.CommandError, "a command that this hub does not know yet"),
     # What may not be done, is not there, or not now.
     "forbidden": Code(e.Forbidden, "not allowed here"),
+    "host_not_allowed": Code(e.Forbidden, "the hub does not go by the name in Host"),
     "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
     "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),
     "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
