@@ -160,7 +160,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         frame_bytes=limits.frame_bytes,
         origins=origins,
     )
-    tutorial = Tutorial(hub, config.tutorial, beat_seconds=server.beat_seconds)
+    tutorial = Tutorial(hub, config.tutorial, origins, beat_seconds=server.beat_seconds)
     app.cleanup_ctx.append(tutorial.sample_file)
     durable = Durable(
         hub,

@@ -97,4 +97,36 @@ async def test_a_websocket_is_refused_before_it_is_one(
         assert [frame.opcode for frame in frames(given)] == [8]
 
 
+@pytest.mark.parametrize(
+    ("headers", "may"),
+    [
+        ({}, True),  # curl
+        ({"Sec-Fetch-Site": "none"}, True),  # typed
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": CHAT}, True),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, False),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "null"}, False),
+    ],
+)
+@pytest.mark.parametrize(
+    "route", ["/stream_data_to_frontend_test", "/stream_faq_data_to_frontend_test?query=hi"]
+)
+async def test_no_other_page_has_an_upstream_asked_by_an_image(
+    route: str, headers: dict[str, str], may: bool, start_hub: StartHub
+) -> None:
+    client = (await start_hub(server={"origins": [CHAT]})).client
+    async with client.get(route, headers=headers) as response:
+        assert response.status == (200 if may else 403)
+        assert ("origin_not_allowed" in await response.text()) is not may
+
+
+async def test_where_any_page_may_an_image_may_too(start_hub: StartHub) -> None:
+    client = (await start_hub(server={"origins": ["*"]})).client
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    async with client.get("/stream_data_to_frontend_test", headers=headers) as response:
+        assert response.status == 200
+
+
 CLOSE: Final = client_frame(b"\x03\xe8", 8)

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hub import dialects
 from hub.framing import SSE, ConcatenatedJSON
 from hub.hub import Hub
+from hub.origins import Origins
 from hub.pipeline import Pipeline
 from hub.statuses import answer_to
 from hub.stores.memory import MemoryStore
@@ -71,7 +72,7 @@ async def tutorial(
         ),
     }
     hub = Hub(MemoryStore(), upstreams, "llm")
-    routes = Tutorial(hub, values or Values(), beat_seconds=beat_seconds)
+    routes = Tutorial(hub, values or Values(), Origins(), beat_seconds=beat_seconds)
     app = web.Application(middlewares=[answered])
     app.add_routes(routes.routes())
     app.cleanup_ctx.append(routes.sample_file)

@@ -20,7 +20,8 @@ What fails before the first object is answered with an ordinary error.
 
 The two relays are **tied to their request**: a client that leaves ends the reading of the
 upstream. No generation is started for them, so nobody else can follow one and nobody could
-ever stop it; for replies that outlive a tab there is ``/v1/generations``.
+ever stop it; for replies that outlive a tab there is ``/v1/generations``. An upstream may be
+paid, so no page of another origin may have it asked, by an image or otherwise.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from hub.errors import HubError, NotFound, UpstreamError
 from hub.events import Delta, Event, Failed, Finished
 from hub.framing import Chunk, ConcatenatedJSON
 from hub.hub import Hub
+from hub.origins import Origins
 from hub.pipeline import Pipeline
 from hub.prompt import Prompt
 from hub.responses import JSONObjects, ServerEvent, ServerEvents, TextLines
@@ -102,9 +104,12 @@ class Tutorial:
     Relays that have nothing to say beat every ``beat_seconds``.
     """
 
-    def __init__(self, hub: Hub, given: Given, *, beat_seconds: float = 15.0) -> None:
+    def __init__(
+        self, hub: Hub, given: Given, origins: Origins, *, beat_seconds: float = 15.0
+    ) -> None:
         self._hub = hub
         self._given = given
+        self._origins = origins
         self._beat_seconds = beat_seconds
         self._making: asyncio.Task[TemporaryDirectory[str]] | None = None
 
@@ -160,6 +165,8 @@ class Tutorial:
     async def _ask(
         self, request: web.Request, name: str | None, prompt: Prompt
     ) -> web.StreamResponse:
+        # A GET like others, but an answer may have its price.
+        self._origins.check(request)
         reply = self._hub.pipeline(lambda: self._reply(name, prompt))
         objects = reply.flat_map(_shown).beat(self._beat_seconds, None)
         return await objects.respond(request, JSONObjects(_failure))
