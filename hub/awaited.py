@@ -2,7 +2,8 @@
 
 When it does, the first who wait are told in the same step, before anything is written; if
 they are very many, the others follow in slices with turns of the loop between them. They
-too read it from its start, so it makes no difference to what they get.
+too read it from its start, so it makes no difference to what they get. If it goes again before
+it is their turn, they wait for the next of its name.
 """
 
 from __future__ import annotations
@@ -30,10 +31,12 @@ class Waiter(Protocol):
 class Awaited:
     """The waiters, by the name of the stream."""
 
-    __slots__ = ("_waiters",)
+    __slots__ = ("_beginning", "_waiters")
 
     def __init__(self) -> None:
         self._waiters: dict[str, dict[Waiter, None]] = {}
+        self._beginning: dict[str, Stream] = {}
+        """Streams that not all who wait have been told of."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiters.values()))
@@ -51,9 +54,22 @@ class Awaited:
 
     def begun(self, stream: Stream) -> None:
         """A stream has begun: all who wait for it are told."""
+        self._beginning[stream.name] = stream
+        self._tell(stream)
+
+    def gone(self, stream: Stream) -> None:
+        """It was deleted: nobody is told of it any more."""
+        if self._beginning.get(stream.name) is stream:
+            del self._beginning[stream.name]
+
+    def _tell(self, stream: Stream) -> None:
+        if self._beginning.get(stream.name) is not stream:
+            return
         waiters = self._waiters.get(stream.name, {})
         for waiter in list(islice(waiters, SLICE)):
             self.remove(stream.name, waiter)
             waiter.begun(stream)
         if waiters:
-            asyncio.get_running_loop().call_soon(self.begun, stream)
+            asyncio.get_running_loop().call_soon(self._tell, stream)
+        else:
+            del self._beginning[stream.name]

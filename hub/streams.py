@@ -317,6 +317,7 @@ class Streams:
         source = stream.meta.fork and await self._find(stream.meta.fork.source)
         if self._held.get(stream.name) is not stream:
             return  # somebody else has removed it in the meantime
+        self.awaited.gone(stream)
         if stream.forks:
             stream.hidden = True
             stream.close()

@@ -56,7 +56,8 @@ class WebSocket(Reader):
     def _request(self, start: str) -> bytes:
         self._key = base64.b64encode(os.urandom(16)).decode()
         return (
-            "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\n"
+            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {self._key}\r\n"
             "Sec-WebSocket-Protocol: hub.v1\r\n\r\n"
         ).encode()

@@ -47,3 +47,36 @@ async def test_very_many_are_told_in_slices_between_which_others_have_their_turn
     assert not leaving.told
     assert late.told == [stream]
     assert not awaited._waiters
+
+
+async def test_whoever_is_told_later_is_not_told_of_what_has_gone_by_then() -> None:
+    awaited, old, new = Awaited(), Stream("a"), Stream("a")
+    waiters = [Waiter() for _ in range(2 * SLICE)]
+    for waiter in waiters:
+        awaited.add("a", waiter)
+    awaited.begun(old)
+    awaited.gone(old)
+    awaited.gone(new)
+    await turn()
+    assert [bool(waiter.told) for waiter in waiters] == [True] * SLICE + [False] * SLICE
+    awaited.begun(new)
+    await turn()
+    assert all(waiter.told == [old] for waiter in waiters[:SLICE])
+    assert all(waiter.told == [new] for waiter in waiters[SLICE:])
+    assert not awaited._waiters
+    assert not awaited._beginning
+
+
+async def test_the_next_of_its_name_is_told_in_the_place_of_what_has_gone() -> None:
+    """Also where the first has not been told to all when the next begins."""
+    awaited, old, new = Awaited(), Stream("a"), Stream("a")
+    waiters = [Waiter() for _ in range(4 * SLICE)]
+    for waiter in waiters:
+        awaited.add("a", waiter)
+    awaited.begun(old)
+    awaited.gone(old)
+    awaited.begun(new)
+    for _ in range(4):
+        await turn()
+    assert all(waiter.told == [new] for waiter in waiters[SLICE:])
+    assert not awaited._beginning

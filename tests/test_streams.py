@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub.awaited import SLICE
 from hub.counts import Counts
 from hub.encoders import LINES
 from hub.errors import InvalidName, LimitExceeded, StreamClosed, StreamNotFound
@@ -53,6 +54,16 @@ def made(store: Store | None = None, **limits: Any) -> Streams:
 def fill(stream: Stream, count: int = 1, size: int = 100) -> None:
     for _ in range(count):
         stream.append_body(b"x" * size, None)
+
+
+class Waiting:
+    """Somebody who waits for a stream."""
+
+    def __init__(self) -> None:
+        self.told: list[Stream] = []
+
+    def begun(self, stream: Stream) -> None:
+        self.told.append(stream)
 
 
 class Reader:
@@ -405,3 +416,16 @@ async def test_what_was_written_a_moment_ago_is_shrunk_not_forgotten() -> None:
     assert await streams.open("a") is stream
     assert stream.size <= 1000
     assert stream.tail == 30
+
+
+async def test_who_would_be_told_after_the_deletion_waits_for_the_next() -> None:
+    streams = made()
+    waiters = [Waiting() for _ in range(SLICE + 1)]
+    for waiter in waiters:
+        streams.awaited.add("a", waiter)
+    first, _ = await streams.create("a")
+    await streams.delete("a")
+    await asyncio.sleep(0)
+    assert [waiter.told for waiter in waiters] == [[first]] * SLICE + [[]]
+    second, _ = await streams.create("a")
+    assert waiters[-1].told == [second]
