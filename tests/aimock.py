@@ -29,7 +29,7 @@ __all__ = ["aimock", "reply"]
 
 HERE: Final = Path(__file__).parent
 PACKAGE: Final = HERE / "node_modules" / "@copilotkit" / "aimock"
-PATIENCE: Final = 30.0  # seconds for Node to start on a busy machine
+PATIENCE: Final = 60.0  # seconds for Node to start on a busy machine
 
 _LISTENING: Final = re.compile(r"listening on (http://\S+)\n")
 

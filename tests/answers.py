@@ -30,7 +30,9 @@ __all__ = [
     "refusal",
 ]
 
-PATIENCE: Final = 10.0  # seconds that a test waits for what must come
+PATIENCE: Final = 60.0
+"""Seconds that a test waits for what must come: long, because nobody waits for it but who
+fails, and the machine may be busy with something else."""
 
 
 class Ending(Enum):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,7 +68,7 @@ class Misuse(Protocol):
         """Do it once; give every error that came of it."""
 
 
-def tables(upstream: Scripted) -> dict[str, Any]:
+def tables(upstream: Scripted, nobody: str) -> dict[str, Any]:
     """The configuration of a hub with narrow limits, whose upstreams do as they are told."""
     faulty = {
         "dialect": "openai-chat",
@@ -89,20 +88,12 @@ def tables(upstream: Scripted) -> dict[str, Any]:
         "upstreams": {
             "faulty": faulty,
             "ollama": {**faulty, "dialect": "ollama"},
-            "refused": {**faulty, "url": f"http://127.0.0.1:{free_port()}/v1"},
+            "refused": {**faulty, "url": f"{nobody}/v1"},
             "nowhere": {**faulty, "url": "http://nowhere.invalid/v1"},
             "demo": {"dialect": "demo", "model": "demo-1", "options": {"pace": 100_000}},
             "steady": {**faulty, "url": f"{upstream.url}/steady"},
         },
     }
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass(frozen=True)

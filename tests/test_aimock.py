@@ -19,7 +19,7 @@ from tests.conftest import Running, StartHub
 
 STORY = "Es war einmal 👨‍👩‍👧‍👦 — 从前有一个小女孩 — 🦊🐺🌲, and\n```py\nprint('…')\n```\n" * 7
 AWAY = 0.3  # seconds that a client which dropped stays away: a dozen records
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 Event = dict[str, Any]
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from tests.answers import PATIENCE
 from tests.conftest import StartHub
+from tests.dialling import nobody
 from tests.misuse import KEY, Asked, Bystander, Frame, Http, Told, World, tables
 from tests.misuses import CASES, Case
 from tests.scripted import Scripted
@@ -21,9 +24,30 @@ from tests.scripted import Scripted
 HUB: Final = Path(__file__).parents[1]
 
 
+@pytest.fixture
+def gone() -> Iterator[str]:
+    with nobody() as url:
+        yield url
+
+
+@pytest.fixture(autouse=True)
+def _unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is asked for the name that there is not: networks differ in what they answer, and
+    some in whether they do."""
+    known = socket.getaddrinfo
+
+    def found(host: str, *given: Any, **more: Any) -> Any:
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return known(host, *given, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
 @pytest.mark.parametrize("name", CASES)
 async def test_one_clear_error_and_nothing_else(
     name: str,
+    gone: str,
     start_hub: StartHub,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -33,7 +57,7 @@ async def test_one_clear_error_and_nothing_else(
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("EDGE_KEY", KEY)
     async with Scripted() as upstream:
-        world = World(await start_hub(**tables(upstream)), upstream, tmp_path)
+        world = World(await start_hub(**tables(upstream, gone)), upstream, tmp_path)
         hub = world.running.hub
         (await hub.create("shut")).close()
         await hub.create("shut2")

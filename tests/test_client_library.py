@@ -41,7 +41,7 @@ from tests.conftest import StartHub
 from web import node
 
 WEB: Final = Path(__file__).parents[1] / "web"
-PATIENCE: Final = 120.0
+PATIENCE: Final = 200.0
 PIECES: Final = ("Fire", "works ", "at ", "é", "你好", "\n\n", "🎆", '"\\', "</p>", " ")
 
 

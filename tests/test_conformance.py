@@ -45,7 +45,7 @@ def _read(report: Path, said: bytes) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 async def test_every_test_of_the_suite_passes_with_every_store(
     start_hub: StartHub, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from hub.connection import REPLIES
 from hub.encoders import TEXT
 from hub.errors import Conflict, LimitExceeded, StoreError
 from hub.events import Message
+from tests.answers import PATIENCE
 from tests.desk import HIGH, Desk, say, turn
 from tests.shelf import Shelf
 
@@ -191,7 +192,7 @@ async def test_whoever_waits_to_answer_is_let_go_when_the_connection_ends() -> N
     await turn()
     assert not answers.done()
     desk.connection.abort()
-    await asyncio.wait_for(answers, 1)
+    await asyncio.wait_for(answers, PATIENCE)
     await desk.connection.close()
 
 

@@ -27,7 +27,7 @@ def look(desk: Desk, *seconds: float) -> None:
 
 async def test_an_idle_connection_beats() -> None:
     desk = Desk()
-    look(desk, 1, 10, 19.9)
+    look(desk, 1, 10, 18)
     assert not desk.buffer.waiting
     look(desk, 20.1, 21, 39, 40.2, 59)
     desk.buffer.take()

@@ -16,6 +16,7 @@ from aiohttp import web
 from hub.errors import HubError, UpstreamError
 from hub.pipeline import Pipeline
 from hub.statuses import answer_to
+from tests.answers import PATIENCE
 from tests.recorded import Recorded
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -50,11 +51,11 @@ class Client:
         await self.writer.drain()
 
     async def until(self, mark: bytes) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self.reader.readuntil(mark)
 
     async def rest(self) -> bytes:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
     def stop_reading(self) -> None:
@@ -136,7 +137,7 @@ async def serving(
 
 async def closed(source: Recorded[Any]) -> None:
     """Return as soon as the source is closed."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await source.left.wait()
 
 
@@ -294,7 +295,7 @@ def test_a_client_that_leaves_closes_a_source_that_is_silent(
     async def scenario(connect: Connect) -> None:
         client = await connect()
         await client.ask()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await source.waiting.wait()
         client.leave()
         await closed(source)
@@ -338,7 +339,7 @@ def test_a_client_that_reads_slowly_but_reads_is_not_cut_off() -> None:
         await client.ask()
         tail = b""
         while not tail.endswith(LAST):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 more = await client.reader.read(2**17)
             assert more
             tail = (tail + more)[-len(LAST) :]

@@ -15,8 +15,8 @@ import pytest
 
 from hub.dialer import Dialer
 from hub.errors import UpstreamError
-from tests.dialling import BREAKS, KEY, LOOPS, failure, free_port, on, read, request
-from tests.scripted import Answer, Coding, Ending, Framing, Scripted, refusal
+from tests.dialling import BREAKS, KEY, LOOPS, failure, nobody, on, read, request
+from tests.scripted import Answer, Coding, Ending, Framing, Gate, Scripted, refusal
 
 
 @pytest.fixture
@@ -40,9 +40,14 @@ async def dialer() -> AsyncIterator[Dialer]:
 async def test_bytes_come_as_they_were_sent(
     upstream: Scripted, dialer: Dialer, framing: Framing, coding: Coding | None
 ) -> None:
-    upstream.answers(Answer(b"Hel", b"lo \xe2\x82", b"\xac", framing=framing, coding=coding))
+    pieces, gates = [b"Hel", b"lo \xe2\x82", b"\xac"], [Gate(), Gate(), Gate()]
+    steps = [step for both in zip(pieces, gates, strict=True) for step in both]
+    upstream.answers(Answer(*steps, framing=framing, coding=coding))
     async with dialer.open(request(upstream.url)) as body:
-        assert [piece async for piece in body] == [b"Hel", b"lo \xe2\x82", b"\xac"]
+        for piece, gate in zip(pieces, gates, strict=True):
+            assert await anext(body) == piece
+            gate.open()
+        assert [piece async for piece in body] == []
         assert body.delimited is (framing != "close")
         with pytest.raises(StopAsyncIteration):
             await anext(body)
@@ -208,7 +213,8 @@ def full_backlog() -> Iterator[int]:
 
 
 async def test_refused_says_to_check_the_server_and_the_url(dialer: Dialer) -> None:
-    error = await failure(dialer, request(f"http://127.0.0.1:{free_port()}"))
+    with nobody() as url:
+        error = await failure(dialer, request(url))
     assert (error.code, error.retryable) == ("upstream_refused", True)
     assert "check that its server runs, and `url` in [upstreams.local]" in error.message
 
@@ -216,11 +222,10 @@ async def test_refused_says_to_check_the_server_and_the_url(dialer: Dialer) -> N
 async def test_the_log_has_the_address_but_not_the_key(
     dialer: Dialer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.DEBUG, "hub.dialer"):
-        port = free_port()
-        asked = request(f"http://127.0.0.1:{port}/v1")
+    with caplog.at_level(logging.DEBUG, "hub.dialer"), nobody() as url:
+        asked = request(f"{url}/v1")
         await failure(dialer, asked)
-    assert str(port) in caplog.text
+    assert url.rpartition(":")[2] in caplog.text
     assert KEY not in caplog.text
     assert KEY not in repr(asked)
 
@@ -264,14 +269,15 @@ async def test_silence_before_the_head_is_a_stall(upstream: Scripted, dialer: Di
     upstream.answers(Answer(Ending.HANG, framing="raw"))
     error = await failure(dialer, request(upstream.url, stall=0.2))
     assert (error.code, error.retryable) == ("upstream_stalled", False)
-    await upstream.requests[0].left()
+    await (await upstream.request()).left()
 
 
 async def test_silence_after_the_head_is_the_callers_to_judge(
     upstream: Scripted, dialer: Dialer
 ) -> None:
-    upstream.answers(Answer(b"a", 0.4, b"b"))
-    assert await read(dialer, request(upstream.url, connect=0.1, stall=0.1)) == [b"a", b"b"]
+    """The clocks for the connection and for the head have long stopped."""
+    upstream.answers(Answer(b"a", 1.2, b"b"))
+    assert await read(dialer, request(upstream.url, connect=1.0, stall=1.0)) == [b"a", b"b"]
 
 
 async def test_what_is_not_http_is_malformed(upstream: Scripted, dialer: Dialer) -> None:

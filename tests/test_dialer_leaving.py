@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import ssl
@@ -18,7 +19,9 @@ import pytest
 
 from hub.dialer import Dialer
 from hub.errors import Draining, UpstreamError
-from tests.dialling import BREAKS, LOOPS, PROMPTLY, failure, on, read, request
+from tests.answers import PATIENCE
+from tests.dialling import BREAKS, LOOPS, failure, on, promptly, read, request
+from tests.loopback import eventually
 from tests.scripted import Answer, Ending, Gate, Scripted
 
 
@@ -39,21 +42,24 @@ async def dialer() -> AsyncIterator[Dialer]:
 @pytest.mark.parametrize("place", ["before the head", "in the body"])
 def test_a_cancel_reaches_the_upstream_at_once(loop: str, place: str) -> None:
     """P9. Both ends run in one process and take their stamps from one clock, so nothing
-    but the work itself lies between them: about 1 ms, which leaves room for a busy machine.
-    """
+    but the work itself lies between them: about 1 ms."""
 
     async def scenario(upstream: Scripted, dialer: Dialer) -> None:
-        gate = Gate()
-        before = place == "before the head"
-        upstream.answers(Answer(gate, framing="raw") if before else Answer(b"a", gate))
-        reading = asyncio.create_task(read(dialer, request(upstream.url)))
-        await gate.reached()
-        await asyncio.sleep(0.02)
-        asked = time.monotonic()
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        assert await (await upstream.request()).left() - asked < PROMPTLY
+        async def attempt() -> float:
+            gate = Gate()
+            before = place == "before the head"
+            upstream.answers(Answer(gate, framing="raw") if before else Answer(b"a", gate))
+            number = len(upstream.requests)
+            reading = asyncio.create_task(read(dialer, request(upstream.url)))
+            await gate.reached()
+            await asyncio.sleep(0.02)
+            asked = time.monotonic()
+            reading.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await reading
+            return await upstream.requests[number].left() - asked
+
+        await promptly(attempt)
 
     on(loop, scenario)
 
@@ -63,12 +69,15 @@ def test_a_cancel_reaches_an_upstream_that_is_ahead_of_the_reader(loop: str) -> 
     """P9 with megabytes on the way: nothing is waited for."""
 
     async def scenario(upstream: Scripted, dialer: Dialer) -> None:
-        upstream.answers(Answer(*[b"x" * 65_536] * 1000))
-        async with dialer.open(request(upstream.url)) as body:
-            await anext(body)
-            await asyncio.sleep(0.1)
-            asked = time.monotonic()
-        assert await upstream.requests[0].left() - asked < PROMPTLY
+        async def attempt() -> float:
+            upstream.answers(Answer(*[b"x" * 65_536] * 1000))
+            async with dialer.open(request(upstream.url)) as body:
+                await anext(body)
+                await asyncio.sleep(0.1)
+                asked = time.monotonic()
+            return await upstream.requests[-1].left() - asked
+
+        await promptly(attempt)
 
     on(loop, scenario)
 
@@ -78,7 +87,7 @@ def test_a_cancel_reaches_an_upstream_that_does_not_read(loop: str) -> None:
     """P9 with most of a long prompt still to be sent: closing would wait for that."""
 
     async def scenario(_: Scripted, dialer: Dialer) -> None:
-        lost: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        lost: asyncio.Queue[float] = asyncio.Queue()
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
@@ -86,16 +95,21 @@ def test_a_cancel_reaches_an_upstream_that_does_not_read(loop: str) -> None:
             while not writer.is_closing():
                 writer.write(b"x")
                 await asyncio.sleep(0.001)
-            lost.set_result(time.monotonic())
+            lost.put_nowait(time.monotonic())
 
         async with await asyncio.start_server(answer, "127.0.0.1", 0, limit=1024) as server:
             port = server.sockets[0].getsockname()[1]
             asked = replace(request(f"http://127.0.0.1:{port}"), content=b"x" * 30_000_000)
-            async with dialer.open(asked) as body:
-                await anext(body)
-                await asyncio.sleep(0.2)  # until all that lies between them is full
-                left = time.monotonic()
-            assert await asyncio.wait_for(lost, 5) - left < PROMPTLY
+
+            async def attempt() -> float:
+                async with dialer.open(asked) as body:
+                    await anext(body)
+                    await asyncio.sleep(0.2)  # until all that lies between them is full
+                    left = time.monotonic()
+                async with asyncio.timeout(PATIENCE):
+                    return await lost.get() - left
+
+            await promptly(attempt)
 
     on(loop, scenario)
 
@@ -104,16 +118,19 @@ def test_a_cancel_reaches_an_upstream_that_does_not_read(loop: str) -> None:
 async def test_leaving_early_closes_the_socket_at_once(
     upstream: Scripted, dialer: Dialer, way: str
 ) -> None:
-    upstream.answers(Answer(b"a", b"b", Ending.HANG))
-    asked = 0.0
-    with suppress(ZeroDivisionError):
-        async with dialer.open(request(upstream.url)) as body:
-            async for _ in body:
-                asked = time.monotonic()
-                if way == "break":
-                    break
-                raise ZeroDivisionError
-    assert await upstream.requests[0].left() - asked < PROMPTLY
+    async def attempt() -> float:
+        upstream.answers(Answer(b"a", b"b", Ending.HANG))
+        asked = 0.0
+        with suppress(ZeroDivisionError):
+            async with dialer.open(request(upstream.url)) as body:
+                async for _ in body:
+                    asked = time.monotonic()
+                    if way == "break":
+                        break
+                    raise ZeroDivisionError
+        return await upstream.requests[-1].left() - asked
+
+    await promptly(attempt)
 
 
 async def test_a_connection_left_early_is_not_used_again(
@@ -151,12 +168,13 @@ async def test_nothing_is_left_behind(upstream: Scripted) -> None:
                 async with asyncio.timeout(0.2):
                     await read(dialer, request(url))
 
+    gc.collect()  # or what other tests left would be closed meanwhile
     files, tasks = len(os.listdir("/dev/fd")), len(asyncio.all_tasks())
     dialer = Dialer()
     await asyncio.gather(*(once(dialer, number) for number in range(20)))
     await dialer.close()
     await upstream.alone()
-    assert len(os.listdir("/dev/fd")) == files
+    await eventually(lambda: len(os.listdir("/dev/fd")) <= files)
     assert len(asyncio.all_tasks()) == tasks
 
 
@@ -213,11 +231,12 @@ from hub.dialer import Dialer, Request
 
 async def main():
     dialer = Dialer()
-    async with dialer.open(Request("local", sys.argv[1], {}, b"{}", 5.0, 5.0)) as body:
-        await anext(body)
-        asked = time.monotonic()
-    print(asked, flush=True)
-    await asyncio.sleep(0.3)
+    while sys.stdin.readline():
+        async with dialer.open(Request("local", sys.argv[1], {}, b"{}", 60.0, 60.0)) as body:
+            await anext(body)
+            asked = time.monotonic()
+        await asyncio.sleep(0.3)
+        print(asked, flush=True)
     await dialer.close()
 
 {"asyncio": asyncio.run, "uvloop": uvloop.run}[sys.argv[2]](main())
@@ -230,14 +249,25 @@ async def test_a_cancel_reaches_the_upstream_at_once_over_tls(
 ) -> None:
     """P9. In another process, since what is trusted is read when Python starts; the
     monotonic clock is the machine's, the same for both."""
-    secure.answers(Answer(b"a", Ending.HANG))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", CANCELS_OVER_TLS, secure.url, loop),
         env={**os.environ, "SSL_CERT_FILE": str(certificate.with_suffix(".crt"))},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
+    asking, telling = process.stdin, process.stdout
+    assert asking is not None
+    assert telling is not None
+
+    async def attempt() -> float:
+        secure.answers(Answer(b"a", Ending.HANG))
+        number = len(secure.requests)
+        asking.write(b"again\n")
+        left = await (await secure.request(number)).left()
+        return left - float(await telling.readline())
+
     try:
-        left = await (await secure.request()).left()
+        await promptly(attempt)
     finally:
-        output, _ = await process.communicate()
-    assert left - float(output) < PROMPTLY
+        asking.close()
+        await process.communicate()

@@ -10,11 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from hub.docs.frames import COMMANDS
+from tests.answers import PATIENCE
 from tests.conftest import Running, StartHub
 from tests.described import ASKED, OVER_HTTP, ask, validator
 from tests.scripted import Answer, Scripted, openai_sse, refusal
 
-PATIENCE = 10.0
 JSON = {"Content-Type": "application/json"}
 USER = {"role": "user", "content": "help"}
 HELLO = {"type": "message", "role": "user", "text": "Hello"}

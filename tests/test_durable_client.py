@@ -14,7 +14,7 @@ import pytest
 from tests import npm
 from tests.conftest import Running, StartHub
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 MODES = ["sse", "long-poll"]
 
 

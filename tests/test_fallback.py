@@ -18,7 +18,7 @@ from hub.records import Position
 from hub.relay import relay
 from hub.stream import Stream
 from tests.conftest import StartHub
-from tests.dialling import free_port
+from tests.dialling import nobody
 from tests.puppet import END, FOREVER, Puppet, refused, said
 from tests.recorded import cancelled_at_every_wait
 from tests.scripted import Answer, Scripted, openai_sse, refusal
@@ -217,6 +217,11 @@ def test_a_429_counts_and_a_400_does_not() -> None:
 
 async def test_in_a_running_hub(start_hub: StartHub) -> None:
     """One started, the fallback in sight, one end, over real sockets."""
+    with nobody() as gone:
+        await _falls_back(start_hub, gone)
+
+
+async def _falls_back(start_hub: StartHub, gone: str) -> None:
     async with Scripted() as server:
         server.answers(refusal(503, "busy"), under="/busy")
         server.answers(Answer(*openai_sse("Hel", "lo")), under="/good")
@@ -230,7 +235,7 @@ async def test_in_a_running_hub(start_hub: StartHub) -> None:
                 },
                 "gone": {
                     "dialect": "openai-chat",
-                    "url": f"http://127.0.0.1:{free_port()}",
+                    "url": gone,
                     "retries": 0,
                 },
                 "good": {"dialect": "openai-chat", "url": f"{server.url}/good", "model": "m"},

@@ -12,6 +12,7 @@ from hub import Hub
 from hub.errors import Conflict, RequestError
 from hub.events import Event, Message
 from hub.records import Position
+from tests.answers import PATIENCE
 from tests.conftest import Running, StartHub
 
 
@@ -24,7 +25,7 @@ async def hub(request: pytest.FixtureRequest, start_hub: StartHub, tmp_path: Pat
 async def asked(socket: ClientWebSocketResponse, **command: Any) -> Any:
     await socket.send_json({"id": "x", **command})
     while True:
-        told = await socket.receive_json(timeout=10)
+        told = await socket.receive_json(timeout=PATIENCE)
         if told.get("id") == "x":
             return told
 

@@ -97,7 +97,7 @@ async def _stuck() -> None:
         for _ in range(60):
             say(hub, stream, 20, 500)
             await asyncio.sleep(0.01)
-        await eventually(lambda: len(hub.connections) == 1, within=3)
+        await eventually(lambda: len(hub.connections) == 1)
         assert hub.counts.evictions == 3
         await stays.until(lambda: numbers(stays) == list(range(1200)))
         for reader in stuck:
@@ -235,7 +235,7 @@ async def _goodbye() -> None:
         assert not connection.busy
         client.write(client_frame(b"\x03\xe8", 8))
         await eventually(lambda: not running.hub.connections)
-        await eventually(lambda: connection.wire.transport is None, within=3)
+        await eventually(lambda: connection.wire.transport is None)
 
 
 async def test_p7_subscriptions_and_frames_have_a_limit() -> None:

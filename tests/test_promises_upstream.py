@@ -183,7 +183,7 @@ async def _go_away() -> None:
             assert response.connection.transport is not None
             response.connection.transport.abort()
             response.close()
-        await eventually(lambda: not running.hub.connections, within=3)
+        await eventually(lambda: not running.hub.connections)
         assert running.hub.generating == 3
         for gate in gates:
             gate.open()

@@ -34,7 +34,7 @@ FILE = HERE.parent / "RECIPES.md"
 README = HERE.parent / "README.md"
 PROMPT = "Tell me a story"
 STORY = "Es war einmal 👨‍👩‍👧 — 从前有一个小女孩 — and that is all there is."
-PATIENCE = 30.0
+PATIENCE = 60.0
 HUB_AT = "127.0.0.1:7000"
 
 

@@ -87,7 +87,7 @@ def openai() -> Dialect:
 async def test_bytes_cut_anywhere_give_the_same_events(places: list[int]) -> None:
     edges = [0, *sorted(places), len(REPLY)]
     reads = [REPLY[a:b] for a, b in pairwise(edges)]
-    p = Pipeline(Recorded(reads, wait=None)).frames(SSE()).timeout(5).events(openai())
+    p = Pipeline(Recorded(reads, wait=None)).frames(SSE()).timeout(60).events(openai())
     *deltas, last = await p.collect()
     assert isinstance(last, Finished)
     assert "".join(event.text for event in deltas if isinstance(event, Delta)) == "".join(TEXTS)
@@ -183,7 +183,7 @@ async def test_other_errors_are_not_taken_for_an_end() -> None:
 async def test_the_source_says_whether_its_end_is_clean(delimited: bool) -> None:
     dialect, source = Words(), Recorded([b"a\n"])
     source.delimited = delimited
-    p = Pipeline(source).frames(NDJSON()).timeout(5).events(dialect)
+    p = Pipeline(source).frames(NDJSON()).timeout(60).events(dialect)
     if delimited:
         assert (await p.collect())[-1] == Finished()
     else:

@@ -571,7 +571,7 @@ def rows(path: Path, statement: str) -> int:
 
 
 async def emptied(path: Path, table: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while rows(path, f"SELECT count(*) FROM {table}"):  # noqa: ASYNC110, S608 - no event tells
             await asyncio.sleep(0.01)
 

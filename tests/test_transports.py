@@ -152,7 +152,7 @@ async def test_who_has_gone_is_noticed_and_in_nobodys_way(world: World) -> None:
     gone.drop()
     world.append(*STORY)
     await stays.until(lambda: heard(stays, world.stream))
-    await eventually(lambda: len(world.hub.connections) == 1, within=3)
+    await eventually(lambda: len(world.hub.connections) == 1)
     assert len(world.stream.fanout) == 1
 
 
@@ -269,7 +269,7 @@ async def test_beats_come(make_world: MakeWorld, driver: type[Reader]) -> None:
         await asyncio.sleep(0.2)
         assert reader.text == "", "whatever was sent would be text"
         return
-    await reader.until(lambda: reader.beats >= 3, within=2)
+    await reader.until(lambda: reader.beats >= 3)
     world.append(*STORY)
     await reader.until(lambda: heard(reader, world.stream))
 
@@ -307,7 +307,7 @@ async def test_only_so_many_connections(make_world: MakeWorld) -> None:
     assert (refused.status, refused.error["code"]) == (429, "limit_exceeded")
     assert world.hub.counts.refusals == 1
     readers[0].drop()
-    await eventually(lambda: len(world.hub.connections) == 1, within=3)
+    await eventually(lambda: len(world.hub.connections) == 1)
     again = await world.follow("start")
     world.append(*STORY)
     await again.until(lambda: heard(again, world.stream))
@@ -332,8 +332,8 @@ async def test_who_never_reads_is_cut(make_world: MakeWorld) -> None:
         world.say("x" * 50_000)
         await asyncio.sleep(0)
     await stays.until(lambda: heard(stays, world.stream))
-    await eventually(lambda: world.hub.counts.evictions, within=3)
-    await eventually(lambda: len(world.hub.connections) == 1, within=3)
+    await eventually(lambda: world.hub.counts.evictions)
+    await eventually(lambda: len(world.hub.connections) == 1)
     slow.resume()
     await slow.until(lambda: slow.end)
     assert slow.end == "cut" or slow.name == "text/1.0", "it must not look like the end"
@@ -352,7 +352,7 @@ async def test_who_never_reads_the_end_of_a_closed_stream_is_cut_too(
     slow.pause()
     await settle()
     assert len(world.hub.connections) == 1
-    await eventually(lambda: world.hub.counts.evictions, within=3)
+    await eventually(lambda: world.hub.counts.evictions)
     slow.resume()
     await slow.until(lambda: slow.end)
 

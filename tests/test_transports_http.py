@@ -222,7 +222,7 @@ async def test_others_follow_a_completion_and_whoever_asked_may_go() -> None:
         others = [await running.follow(driver, name) for driver in DRIVERS]
         await reader.until(lambda: reader.text == "Hello ")
         reader.drop()
-        await eventually(lambda: len(running.hub.connections) == len(others), within=3)
+        await eventually(lambda: len(running.hub.connections) == len(others))
         gate.open()
         for other in others:
             await other.until(lambda: other.text == "".join(WORDS))  # noqa: B023

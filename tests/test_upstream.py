@@ -17,6 +17,7 @@ from hub.dialects.text import Text
 from hub.errors import ConfigError, Draining, RequestError, UpstreamError
 from hub.prompt import Prompt
 from hub.upstream import Dialer, Upstream
+from tests.answers import PATIENCE
 from tests.scripted import Answer, Ending, Scripted, openai_sse, refusal
 
 HELLO = Prompt(({"role": "user", "content": "Hello"},))
@@ -47,7 +48,7 @@ async def dialer() -> AsyncIterator[Dialer]:
 
 
 async def read(upstream: Upstream, prompt: Prompt = HELLO) -> bytes:
-    async with asyncio.timeout(5), upstream.open(upstream.dialect(), prompt) as body:
+    async with asyncio.timeout(PATIENCE), upstream.open(upstream.dialect(), prompt) as body:
         return b"".join([piece async for piece in body])
 
 

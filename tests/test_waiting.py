@@ -15,7 +15,7 @@ async def test_what_is_so_already_is_not_waited_for() -> None:
 
 async def test_an_append_wakes() -> None:
     stream = Stream("s")
-    waiting = asyncio.ensure_future(until(stream, lambda: stream.tail > 0, within=10))
+    waiting = asyncio.ensure_future(until(stream, lambda: stream.tail > 0, within=60))
     await asyncio.sleep(0)
     stream.append(Message("user", "hello"))
     assert await waiting
@@ -24,7 +24,7 @@ async def test_an_append_wakes() -> None:
 
 async def test_a_close_wakes() -> None:
     stream = Stream("s")
-    waiting = asyncio.ensure_future(until(stream, lambda: stream.closed, within=10))
+    waiting = asyncio.ensure_future(until(stream, lambda: stream.closed, within=60))
     await asyncio.sleep(0)
     stream.close()
     assert await waiting

@@ -25,7 +25,7 @@ PHONE: Final[dict[str, Any]] = {
 """Options of a context that is a phone."""
 
 _LOCAL: Final = ("about", "blob", "data")
-PATIENCE: Final = 15_000.0
+PATIENCE: Final = 40_000.0
 """Milliseconds after which something hangs."""
 
 

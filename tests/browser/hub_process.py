@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from tests.browser.line import Line
+from tests.ports import Port
 from tests.running import environ
 
 __all__ = ["HubProcess"]
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds after which something hangs."""
 
 HERE: Final = Path(__file__).parents[2]
@@ -38,7 +38,8 @@ class HubProcess:
     """
 
     def __init__(self, folder: Path, **tables: Any) -> None:
-        self.port = _free_port()
+        self._held = Port()
+        self.port = self._held.number
         self.url = f"http://127.0.0.1:{self.port}"
         self.line = Line(self.port)
         self.log = folder / "hub.log"
@@ -89,6 +90,7 @@ class HubProcess:
         """Leave nothing of it."""
         await self.line.cut()
         await self.kill()
+        self._held.release()
 
     async def _end(self, number: signal.Signals) -> None:
         if self._process is None:
@@ -97,9 +99,3 @@ class HubProcess:
             self._process.send_signal(number)
         async with asyncio.timeout(PATIENCE):
             await self._process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port

@@ -10,8 +10,8 @@ import pytest
 from hub.client import wire as wire_module
 from hub.client.wire import Wire
 from hub.errors import RequestError, UpstreamError
-from tests.dialling import free_port
-from tests.scripted import Answer, Ending, Scripted, refusal
+from tests.dialling import nobody
+from tests.scripted import Answer, Ending, Gate, Scripted, refusal
 
 
 @pytest.fixture
@@ -53,11 +53,16 @@ async def test_an_empty_reply_is_nothing(server: Scripted) -> None:
 
 
 async def test_a_stream_is_followed_as_it_comes(server: Scripted) -> None:
-    server.answers(Answer(b"a", b"b", 0.01, b"c", headers={"Stream-Next-Offset": "7"}))
+    pieces, gates = [b"a", b"b", b"c"], [Gate(), Gate(), Gate()]
+    steps = [step for both in zip(pieces, gates, strict=True) for step in both]
+    server.answers(Answer(*steps, headers={"Stream-Next-Offset": "7"}))
     async with Wire(server.url) as wire, wire.stream("/v1/live/s") as stream:
         assert stream.status == 200
         assert stream.headers["stream-next-offset"] == "7"
-        assert [piece async for piece in stream] == [b"a", b"b", b"c"]
+        for piece, gate in zip(pieces, gates, strict=True):
+            assert await anext(stream) == piece
+            gate.open()
+        assert [piece async for piece in stream] == []
 
 
 async def test_leaving_a_stream_closes_it(server: Scripted) -> None:
@@ -69,7 +74,8 @@ async def test_leaving_a_stream_closes_it(server: Scripted) -> None:
 
 
 async def test_without_a_hub_it_says_how_to_start_one() -> None:
-    error = await asked(f"http://127.0.0.1:{free_port()}")
+    with nobody() as url:
+        error = await asked(url)
     assert error.code == "hub_unreachable"
     assert "start one with `streamhub serve`" in error.message
 
@@ -81,9 +87,11 @@ async def test_a_hub_that_leaves_is_lost(server: Scripted, ending: Ending) -> No
     assert (await asked(server.url)).code == "hub_lost"
     server.answers(Answer(b"{", ending))
     assert (await asked(server.url)).code == "hub_lost"
-    server.answers(Answer(b"{", ending))
+    gate = Gate()
+    server.answers(Answer(b"{", gate, ending))
     async with Wire(server.url) as wire, wire.stream("/v1/live/s") as stream:
         assert await anext(stream) == b"{"
+        gate.open()
         with pytest.raises(UpstreamError) as caught:
             await anext(stream)
     assert caught.value.code == "hub_lost"

@@ -15,7 +15,7 @@ __all__ = ["PATIENCE", "Chat", "Chats", "chats"]
 
 FOLDER: Final = Path(__file__).parent
 PACKAGES: Final = FOLDER.parent
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 LINE: Final = 2**24
 
 

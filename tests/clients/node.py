@@ -18,7 +18,7 @@ from web.node import find_node, install
 __all__ = ["Script", "script", "told"]
 
 HERE: Final = Path(__file__).parent
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 
 
 class Script:

@@ -23,7 +23,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -35,8 +34,9 @@ from typing import Any, Literal, NamedTuple, Self
 import aiohttp
 
 from hub.records import Position
+from tests.ports import Port
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds after which something hangs."""
 
 ENDS = ("finished", "failed", "cancelled", "interrupted")
@@ -121,8 +121,8 @@ class Storm:
         self._chance = random.Random(plan.seed)  # noqa: S311 - so that it can be repeated
         self._over = False
         self._reading = True
-        self._port = _free_port()
-        self._config = _config(plan, folder / "hub.db", self._port)
+        self._port = Port()
+        self._config = _config(plan, folder / "hub.db", self._port.number)
         self._child = 0
 
     @property
@@ -154,6 +154,7 @@ class Storm:
                 os.kill(self._child, signal.SIGKILL)
                 await self._begin()
             await asyncio.sleep(plan.longest)
+            await self._everybody_answered()
             self._over = True
             await _all(writers)
             # The last ones end properly: what still runs is interrupted, nothing is lost.
@@ -176,7 +177,7 @@ class Storm:
             stdout=asyncio.subprocess.PIPE,
         )
         self._client = aiohttp.ClientSession(
-            f"http://127.0.0.1:{self._port}", timeout=aiohttp.ClientTimeout(total=10)
+            f"http://127.0.0.1:{self._port.number}", timeout=aiohttp.ClientTimeout(total=10)
         )
         return self
 
@@ -188,6 +189,7 @@ class Storm:
         assert self._nursery.stdin is not None
         self._nursery.stdin.close()
         await self._nursery.wait()
+        self._port.release()
 
     async def _begin(self) -> None:
         """A new hub, until it can be reached."""
@@ -203,6 +205,16 @@ class Storm:
                         return
             await asyncio.sleep(0.005)
         raise AssertionError("the hub does not come back")
+
+    async def _everybody_answered(self) -> None:
+        """However slow the machine is, nobody comes away with nothing."""
+        async with asyncio.timeout(PATIENCE):
+            while self._answered() != {*self.streams}:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+
+    def _answered(self) -> set[str]:
+        """The streams in which something was acknowledged or begun."""
+        return {*self.told.acked, *(self.told.asked[key] for key in self.told.keyed)}
 
     # Writing
 
@@ -447,12 +459,6 @@ def _config(plan: Plan, path: Path, port: int) -> str:
             "upstreams": {"demo": {"dialect": "demo", "options": {"pace": 600}}},
         }
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> None:
