@@ -8,9 +8,7 @@ form of their own, checked, from which a dialect writes its provider's body::
     for message in asked.messages:
         message.role, message.parts, message.calls
 
-An option that the dialect does not take is refused by its name, never left out in silence:
-who asked for it would believe that it holds. One that is null, or says what is so anyway
-(``n`` of 1), asks for nothing, and is taken for absent.
+Which options there are to translate, and which are refused, is in `hub.options_asked`.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ import orjson
 from hub.errors import RequestError
 from hub.events import NOTHING
 from hub.jsonvalue import as_object, as_text
+from hub.options_asked import no_option, options_asked
 from hub.prompt import Prompt
 
 __all__ = [
@@ -40,22 +39,6 @@ __all__ = [
     "no_option",
 ]
 
-# Ways of asking for what every answer of the hub is: one choice, streamed.
-_OURS: Final = frozenset({"stream", "stream_options"})
-# Values that say what is so anyway.
-_NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "parallel_tool_calls": (True,),
-    "store": (False,),
-    "metadata": ({},),
-    "tools": ([],),
-    "response_format": ({"type": "text"},),
-}
 _DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s+")
 
@@ -139,15 +122,6 @@ class Output:
     description: str | None = None
 
 
-def no_option(option: str, dialect: str, why: str = "") -> RequestError:
-    """The refusal of an option that a dialect's provider cannot take."""
-    said = f": {why}" if why else ": leave it out"
-    return RequestError(
-        f'the dialect "{dialect}" cannot ask for "{option[:100]}"{said}',
-        code="unsupported_option",
-    )
-
-
 class Requested:
     """A prompt, read for one dialect.
 
@@ -162,11 +136,7 @@ class Requested:
     def __init__(self, dialect: str, prompt: Prompt, takes: Iterable[str]) -> None:
         self.dialect = dialect
         self.model = prompt.model
-        self.options = _asking(prompt.options)
-        known = frozenset(takes)
-        for option in self.options:
-            if option not in known:
-                raise no_option(option, dialect)
+        self.options = options_asked(prompt.options, dialect, frozenset(takes))
         self.messages = _messages(dialect, prompt.messages)
 
     @property
@@ -257,15 +227,6 @@ class Requested:
             schema,
             strict if isinstance(strict, bool) else None,
         )
-
-
-def _asking(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options that ask for something."""
-    return {
-        name: held
-        for name, held in options.items()
-        if held is not None and name not in _OURS and held not in _NOTHING.get(name, ())
-    }
 
 
 def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:

@@ -24,7 +24,7 @@ FLOORS = {
         "responses_request", "rejection", "callids", "calls", "openai_errors", "completions",
         "response_asked",
         "response_told", "response_events", "uichunks", "uimessages", "aguichunks",
-        "view", "requested", "speech", "surrogates", "thinking",
+        "view", "options_asked", "requested", "speech", "surrogates", "thinking",
         "toolcalls"],
     2: ["alarm", "stores", "fanout", "forks", "history", "stream", "awaited", "kept", "listing",
         "streams", "pipeline", "steps", "source", "intake", "delivery"],

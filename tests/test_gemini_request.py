@@ -243,8 +243,6 @@ def test_thinking_by_the_client_itself_and_thoughts_by_option() -> None:
         ("n", 2),
         ("logit_bias", {"1": 2}),
         ("logprobs", True),
-        ("parallel_tool_calls", False),
-        ("user", "me"),
         ("reasoning_effort", "none"),
         ("reasoning_effort", {"effort": "low"}),
         ("functions", [{"name": "f"}]),

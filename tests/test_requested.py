@@ -8,7 +8,7 @@ import pytest
 
 from hub.errors import RequestError
 from hub.prompt import Prompt
-from hub.requested import AskedCall, AskedMessage, Output, Picture, Requested, Tool, no_option
+from hub.requested import AskedCall, AskedMessage, Output, Picture, Requested, Tool
 
 EVERY = (
     "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
@@ -27,42 +27,6 @@ def refused(*messages: Any, **options: Any) -> RequestError:
     except RequestError as error:
         return error
     raise AssertionError(f"it is taken: {taken}")
-
-
-def test_an_option_that_the_dialect_does_not_take_is_refused_by_name() -> None:
-    error = refused(seed=1)
-    assert error.code == "unsupported_option"
-    assert error.message == 'the dialect "some" cannot ask for "seed": leave it out'
-    assert no_option("x" * 1000, "d", "why").message.endswith('x": why')
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"n": 1},
-        {"n": None},
-        {"seed": None},
-        {"stream": True},
-        {"stream_options": {"include_usage": True}},
-        {"logprobs": False},
-        {"presence_penalty": 0},
-        {"frequency_penalty": 0.0},
-        {"logit_bias": {}},
-        {"metadata": {}},
-        {"parallel_tool_calls": True},
-        {"store": False},
-        {"tools": []},
-        {"response_format": {"type": "text"}},
-    ],
-    ids=str,
-)
-def test_what_is_so_anyway_asks_for_nothing(options: dict[str, Any]) -> None:
-    assert asked(**options).options == {}
-
-
-@pytest.mark.parametrize("options", [{"n": 2}, {"parallel_tool_calls": False}, {"store": True}])
-def test_what_is_not_so_anyway_does(options: dict[str, Any]) -> None:
-    assert refused(**options).code == "unsupported_option"
 
 
 def test_messages() -> None:

@@ -109,10 +109,9 @@ def test_thinking_is_on_or_off(effort: str, kind: str) -> None:
     "asked",
     [
         {"n": 2},
-        {"user": "me"},
         {"logprobs": True},
         {"logit_bias": {"1": 2}},
-        {"parallel_tool_calls": False},
+        {"tools": [TOOL], "parallel_tool_calls": False},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
         {"nonsense": 1},
     ],

@@ -125,11 +125,10 @@ def test_refuses_pictures_that_stand_elsewhere() -> None:
     "asked",
     [
         {"n": 2},
-        {"user": "me"},
         {"logprobs": True},
         {"tool_choice": "required"},
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"parallel_tool_calls": False},
+        {"tools": [{"function": {"name": "f"}}], "parallel_tool_calls": False},
         {"nonsense": 1},
     ],
     ids=lambda asked: str(*asked),
