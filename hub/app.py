@@ -255,7 +255,9 @@ def _limits(config: Config) -> HubLimits:
         slice_size=fanout.slice,
         deliver=fanout.deliver,
         look_seconds=min(1.0, shortest / 4),
-        retention=Retention(streams.max_bytes, streams.max_records, streams.warm_bytes),
+        retention=Retention(
+            streams.max_bytes, streams.max_records, streams.warm_bytes, streams.max_producers
+        ),
         streams=StreamLimits(
             streams=limits.streams,
             total_bytes=limits.stream_bytes_total,

@@ -118,6 +118,7 @@ class Streams(_Table):
     max_records: Count = 100_000
     max_bytes: Count = 16 * MIB
     warm_bytes: Count = MIB
+    max_producers: Count = 1_000
     keep_closed_seconds: Wait = 0.0
     keep_idle_seconds: Wait = 0.0
     long_poll_seconds: Seconds = 20.0

@@ -35,6 +35,7 @@ LARGEST: Final = 2**53 - 1
 """The largest whole number that is the same everywhere (protocol section 5.2.1)."""
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
+PRODUCER_LENGTH: Final = 255
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
@@ -115,6 +116,9 @@ def stamp(request: web.Request) -> Stamp | None:
         return None
     if not producer or epoch is None or number is None:
         raise RequestError(f"give all of {', '.join(names)}, or none", code="bad_producer")
+    if len(producer) > PRODUCER_LENGTH:
+        said = f"Producer-Id has at most {PRODUCER_LENGTH} characters"
+        raise RequestError(said, code="bad_producer")
     return Stamp(
         producer,
         _number(epoch, _DIGITS, "Producer-Epoch", "bad_producer"),

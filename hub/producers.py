@@ -13,13 +13,16 @@ a comparison:
 
 `check` changes nothing. What it let pass is taken over by `accept`, together with the
 append itself, so that a refused body does not use up a number.
+
+Nothing is ever forgotten of a producer, or its next append might be taken for new; so a stream
+has only so many.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from hub.errors import ProducerFenced, ProducerGap, RequestError
+from hub.errors import Conflict, ProducerFenced, ProducerGap, RequestError
 
 __all__ = ["Producers", "Stamp"]
 
@@ -33,12 +36,13 @@ class Stamp(NamedTuple):
 
 
 class Producers:
-    """What has been accepted of each producer of one stream."""
+    """What has been accepted of each producer of one stream, at most ``most`` of them."""
 
-    __slots__ = ("_last",)
+    __slots__ = ("_last", "_most")
 
-    def __init__(self, last: dict[str, tuple[int, int]] | None = None) -> None:
+    def __init__(self, last: dict[str, tuple[int, int]] | None = None, *, most: int = 1000) -> None:
         self._last = dict(last or {})
+        self._most = most
 
     def check(self, stamp: Stamp) -> bool:
         """Whether the append is new; false for a duplicate.
@@ -47,7 +51,14 @@ class Producers:
             ProducerFenced: its epoch is over.
             ProducerGap: an append before it is missing.
             RequestError: a new epoch does not begin at 0.
+            Conflict: the stream has as many producers as it may.
         """
+        if stamp.producer not in self._last and len(self._last) >= self._most:
+            raise Conflict(
+                f"{self._most} producers have written here, and a new one may not: go on as one "
+                "of them, or raise streams.max_producers",
+                code="too_many_producers",
+            )
         epoch, last = self._last.get(stamp.producer, (-1, -1))
         if stamp.epoch < epoch:
             raise ProducerFenced(

@@ -36,7 +36,7 @@ Body = tuple[bytes, Event | None]
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of its past a stream keeps: bytes of record bodies, and records.
+    """How much of its past a stream keeps: bytes of record bodies, records, and producers.
 
     ``warm_bytes`` of it stay in memory where a store has the rest.
     """
@@ -44,6 +44,7 @@ class Retention:
     max_bytes: int = 16 * 1024 * 1024
     max_records: int = 100_000
     warm_bytes: int = 1024 * 1024
+    max_producers: int = 1000
 
 
 class Stream(History):
@@ -91,7 +92,6 @@ class Stream(History):
         """Nothing may be written any more."""
         self.writing = False
         """A generation writes here: one at a time."""
-        self.producers = Producers(dict(saved.producers))
         self.sequence = saved.sequence
         self.closed_by = saved.closed_by
         self.expires = saved.expires
@@ -106,6 +106,7 @@ class Stream(History):
         """What was written and is shown once it is committed."""
         self._cooling = False
         self._retention = retention or Retention()
+        self.producers = Producers(dict(saved.producers), most=self._retention.max_producers)
         self._counts = counts if counts is not None else Counts()
         self._raised = epoch <= self.epoch
         if not self._raised:

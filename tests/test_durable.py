@@ -344,6 +344,24 @@ async def test_producers_count_in_digits(hub: Running, number: str) -> None:
     assert await code_of(answer) == (400, "bad_producer")
 
 
+async def test_a_producers_name_and_their_number_are_bounded(start_hub: StartHub) -> None:
+    hub = await start_hub(streams={"max_producers": 1})
+    await put(hub, "made", TEXT)
+    stamp = {"Producer-Epoch": "0", "Producer-Seq": "0"}
+    for name, told in (
+        ("p" * 256, (400, "bad_producer")),
+        ("p" * 255, None),
+        ("q", (409, "too_many_producers")),
+    ):
+        answer = await post(hub, "made", {**TEXT, **stamp, "Producer-Id": name}, b"x")
+        if told is None:
+            assert answer.status == 200
+        else:
+            assert await code_of(answer) == told
+    answer = await hub.client.get("/v1/stream/made?offset=-1")
+    assert await answer.read() == b"x"
+
+
 @pytest.mark.parametrize(
     "body",
     [b"NaN", b"{", b"[1,]", b"1 2", b"[1][2]", b'"\xff"', b'"\xed\xa0\x80"', b"[" * 1000, b"  "],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.errors import HubError, ProducerFenced, ProducerGap, RequestError
+from hub.errors import Conflict, HubError, ProducerFenced, ProducerGap, RequestError
 from hub.producers import Producers, Stamp
 
 
@@ -43,6 +43,19 @@ def test_a_gap_is_refused_and_says_what_is_missing() -> None:
     with pytest.raises(ProducerGap) as refused:
         Producers().check(Stamp("new", 0, 1))
     assert (refused.value.expected, refused.value.received) == (0, 1)
+
+
+def test_a_stream_has_only_so_many_and_forgets_none() -> None:
+    producers = Producers({"kept": (0, 3)}, most=2)
+    assert producers.check(Stamp("p", 0, 0))
+    producers.accept(Stamp("p", 0, 0))
+    with pytest.raises(Conflict) as refused:
+        producers.check(Stamp("new", 0, 0))
+    assert refused.value.code == "too_many_producers"
+    assert "streams.max_producers" in refused.value.message
+    assert producers.check(Stamp("kept", 0, 4))
+    assert producers.check(Stamp("p", 1, 0)), "a new epoch is no new producer"
+    assert not producers.check(Stamp("p", 0, 0))
 
 
 def test_an_older_epoch_is_fenced_whatever_its_number() -> None:

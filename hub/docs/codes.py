@@ -79,6 +79,7 @@ CODES: Final[Mapping[str, Code]] = {
     "stream_deleted": Code(e.Conflict, "the stream is deleted, or was while this was done"),
     "stream_exists": Code(e.Conflict, "there is a stream of this name that is not so"),
     "stream_seq": Code(e.Conflict, "Stream-Seq is not greater than the last"),
+    "too_many_producers": Code(e.Conflict, "as many producers have written there as may"),
     "gone": Code(e.Gone, "what is asked for is no longer kept"),
     "position_trimmed": Code(e.Gone, "what was at that position is no longer kept"),
     "position_unwritten": Code(e.Gone, "what was at that position was taken back by a crash"),

@@ -108,6 +108,7 @@ OPERATIONS: Final = (
             "content_type",
             "generation_owned",
             "producer_gap",
+            "too_many_producers",
             "too_large",
             *KEPT,
         ),
