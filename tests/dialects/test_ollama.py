@@ -128,10 +128,10 @@ def test_refuses_pictures_that_stand_elsewhere() -> None:
         {"logprobs": True},
         {"tool_choice": "required"},
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"tools": [{"function": {"name": "f"}}], "parallel_tool_calls": False},
+        {"parallel_tool_calls": False, "tools": [{"function": {"name": "f"}}]},
         {"nonsense": 1},
     ],
-    ids=lambda asked: str(*asked),
+    ids=lambda asked: str(next(iter(asked))),
 )
 def test_refuses_by_name_what_ollama_cannot_take(asked: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match=rf'"ollama" cannot ask for "{next(iter(asked))}"') as no:
