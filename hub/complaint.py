@@ -51,7 +51,7 @@ _GOOD: Final = re.compile(r"(?i)2\d\d|0+|ok|success|true|running|in_progress|com
 _STATUSES: Final[Mapping[int, str]] = {
     401: "upstream_unauthorized",
     403: "upstream_unauthorized",
-    404: "upstream_not_found",
+    404: "upstream_model_not_found",
     429: "upstream_rate_limited",
     503: "upstream_overloaded",
     529: "upstream_overloaded",
@@ -70,7 +70,7 @@ _WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("apikey", "upstream_unauthorized"),
     ("auth", "upstream_unauthorized"),
     ("permission", "upstream_unauthorized"),
-    ("not_found", "upstream_not_found"),
+    ("not_found", "upstream_model_not_found"),
     ("context_length", "upstream_rejected"),
     ("content_filter", "upstream_rejected"),
     ("content_policy", "upstream_rejected"),

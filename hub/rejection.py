@@ -30,7 +30,7 @@ _TITLE: Final = re.compile(r"<title[^>]{0,200}>([^<]{1,500})", re.IGNORECASE)
 
 _ADVICE: Final[Mapping[str, str]] = {
     "upstream_unauthorized": "check its API key",
-    "upstream_not_found": "check its url and model",
+    "upstream_model_not_found": "check its url and model",
     "upstream_rate_limited": "wait before asking again",
     "upstream_overloaded": "ask again later",
 }

@@ -25,7 +25,7 @@ from hub.events import Usage
         ({"error": {"message": "m", "type": "authentication_error"}}, "m", "upstream_unauthorized"),
         ({"error": {"message": "m", "code": "context_length_exceeded"}}, "m", "upstream_rejected"),
         ({"error": {"message": "m", "code": 500}}, "m", "upstream_error"),
-        ({"error": {"message": "m", "code": "404"}}, "m", "upstream_not_found"),
+        ({"error": {"message": "m", "code": "404"}}, "m", "upstream_model_not_found"),
         ({"error": "m"}, "m", "upstream_error"),
         ({"error": True, "message": "m"}, "m", "upstream_error"),
         ({"error": {"error": {"message": "m"}}}, "m", "upstream_error"),
@@ -40,7 +40,7 @@ from hub.events import Usage
         ({"errors": [{"message": "m", "code": 503}]}, "m", "upstream_overloaded"),
         ({"code": "Throttling.RateLimit", "message": "m"}, "m", "upstream_rate_limited"),
         ({"status": 500, "msg": "m"}, "m", "upstream_error"),
-        ([{"error": {"message": "m", "status": "NOT_FOUND"}}], "m", "upstream_not_found"),
+        ([{"error": {"message": "m", "status": "NOT_FOUND"}}], "m", "upstream_model_not_found"),
     ],
 )  # fmt: skip
 def test_finds(held: Any, message: str, code: str) -> None:

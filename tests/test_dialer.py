@@ -294,7 +294,7 @@ async def test_what_is_not_http_is_malformed(upstream: Scripted, dialer: Dialer)
     [
         (400, "Bad Request", "upstream_rejected", False),
         (401, "Unauthorized", "upstream_unauthorized", False),
-        (404, "Not Found", "upstream_not_found", False),
+        (404, "Not Found", "upstream_model_not_found", False),
         (429, "Too Many Requests", "upstream_rate_limited", True),
         (500, "Internal Server Error", "upstream_error", True),
         (503, "Service Unavailable", "upstream_overloaded", True),
@@ -349,7 +349,7 @@ async def test_a_refusal_that_breaks_off_is_still_a_refusal(
 ) -> None:
     upstream.answers(Answer(b"bad mod", Ending.RESET, status=404, type="text/plain"))
     error = await failure(dialer, request(upstream.url))
-    assert error.code == "upstream_not_found"
+    assert error.code == "upstream_model_not_found"
     assert "bad mod" in error.message
 
 

@@ -93,7 +93,7 @@ async def test_the_other_answers_where_the_first_does_not(error: UpstreamError) 
     [
         "upstream_rejected",
         "upstream_unauthorized",
-        "upstream_not_found",
+        "upstream_model_not_found",
         "upstream_tls",
         "upstream_html",
         "upstream_malformed",

@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
         (400, "upstream_rejected", False),
         (401, "upstream_unauthorized", False),
         (403, "upstream_unauthorized", False),
-        (404, "upstream_not_found", False),
+        (404, "upstream_model_not_found", False),
         (413, "upstream_rejected", False),
         (422, "upstream_rejected", False),
         (429, "upstream_rate_limited", True),

@@ -65,9 +65,7 @@ CODES: Final[Mapping[str, Code]] = {
     "model_not_found": Code(e.NotFound, "no model is called so: see /v1/models"),
     "response_not_found": Code(e.NotFound, "no response is called so, or it was not stored"),
     "stream_not_found": Code(e.StreamNotFound, "no stream has this name"),
-    "upstream_not_found": Code(
-        e.UpstreamNotFound, "no upstream has this name, or it knows no such address or model"
-    ),
+    "upstream_not_found": Code(e.UpstreamNotFound, "no upstream has this name"),
     "conflict": Code(e.Conflict, "the state does not allow it"),
     "content_type": Code(e.Conflict, "the stream takes another content type"),
     "generation_owned": Code(e.Conflict, "only the hub writes the events of its generations"),
@@ -99,6 +97,9 @@ CODES: Final[Mapping[str, Code]] = {
     "upstream_html": Code(e.FramingError, "the upstream sent a web page"),
     "upstream_dns": Code(e.UpstreamError, "the upstream's host name has no address"),
     "upstream_malformed": Code(e.FramingError, "the upstream sent what its dialect cannot be"),
+    "upstream_model_not_found": Code(
+        e.UpstreamError, "the upstream has no such model, or nothing at its url"
+    ),
     "upstream_overloaded": Code(e.UpstreamError, "the upstream asks to come again later"),
     "upstream_rate_limited": Code(e.UpstreamError, "the upstream was asked too often"),
     "upstream_refused": Code(e.UpstreamError, "the upstream refused the connection"),
