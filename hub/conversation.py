@@ -1,40 +1,137 @@
-"""A stream read as a conversation: what was said so far, as an upstream wants to be told."""
+"""A stream read as a conversation: what was said so far, as an upstream wants to be told.
+
+A stream only grows, but a conversation may go back: an answer is asked for again, or a
+question is put in other words. The event that begins the new branch says so in its field
+``after``: the name of the message that it goes on from (``null`` for none: from the start).
+What stands between the two is history of the stream, and no longer of the conversation.
+
+::
+
+    {"type":"message","role":"user","text":"Hi","id":"q1"}
+    {"type":"started","generation":"gen_1"}  …          an answer
+    {"type":"started","generation":"gen_2","after":"q1"}  …  another, in its place
+
+A message is named by its ``id``, an answer by its generation, or by the ``message`` that the
+generation is a part of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
-from hub.events import Delta, Event, Message, Started
+import orjson
 
-__all__ = ["history"]
+from hub.callids import CallIds
+from hub.events import Delta, Event, Message, Started, ToolCall
+
+__all__ = ["AFTER", "history"]
+
+AFTER: Final = "after"
 
 
 def history(events: Iterable[Event]) -> tuple[Mapping[str, Any], ...]:
     """The messages of a conversation, oldest first, in the OpenAI chat shape.
 
     A reply is the text of a generation's deltas, also of one that failed or was cancelled:
-    it is what the people in the conversation have read. Reasoning and tool calls are not
-    repeated to the upstream. A reply stands where its generation started.
+    it is what the people in the conversation have read. Reasoning is not repeated to the
+    upstream, nor are tool calls that nobody has answered, which providers refuse. A reply
+    stands where its generation started, and the results of tools stand behind their calls.
     """
-    said: list[tuple[str, list[str]]] = []
-    replies: dict[str, list[str]] = {}
+    conversation = _Conversation()
     for event in events:
+        conversation.take(event)
+    return tuple(message for turn in conversation.turns for message in turn.messages())
+
+
+class _Call:
+    """A tool call of a reply, and what the tool gave once it has."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.name = ""
+        self.pieces: list[str] = []
+        self.result: str | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """As it is repeated to an upstream, which takes no arguments that are not JSON."""
+        arguments = "".join(self.pieces) or "{}"
+        try:
+            orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            arguments = "{}"
+        function = {"name": self.name, "arguments": arguments}
+        return {"id": self.key, "type": "function", "function": function}
+
+
+class _Turn:
+    """A message, or a reply: what one side said at once."""
+
+    def __init__(self, role: str, *names: object) -> None:
+        self.role = role
+        self.names = [name for name in names if isinstance(name, str)]
+        self.parts: list[str] = []
+        self.calls: dict[int, _Call] = {}
+
+    def messages(self) -> Iterator[Mapping[str, Any]]:
+        text = "".join(self.parts)
+        answered = [call for call in self.calls.values() if call.name and call.result is not None]
+        if answered:
+            calls = [call.asked() for call in answered]
+            yield {"role": self.role, "content": text or None, "tool_calls": calls}
+        elif text:
+            yield {"role": self.role, "content": text}
+        for call in answered:
+            yield {"role": "tool", "tool_call_id": call.key, "content": call.result}
+
+
+class _Conversation:
+    """The turns so far."""
+
+    def __init__(self) -> None:
+        self.turns: list[_Turn] = []
+        self._replies: dict[str, _Turn] = {}
+        self._calls: dict[str, _Call] = {}
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Message | Started) and AFTER in event.extra:
+            self._go_back(event.extra[AFTER])
         if isinstance(event, Message):
-            said.append((event.role, [event.text]))
+            self._message(event)
         elif isinstance(event, Started):
-            _reply(said, replies, event.generation)
+            self._reply(event.generation, event.extra.get("message"))
         elif isinstance(event, Delta) and event.text:
-            _reply(said, replies, event.generation).append(event.text)
-    messages = ((role, "".join(parts)) for role, parts in said)
-    return tuple({"role": role, "content": text} for role, text in messages if text)
+            self._reply(event.generation).parts.append(event.text)
+        if isinstance(event, Delta) and event.tool is not None:
+            self._call(event.generation, event.tool)
 
+    def _go_back(self, name: object) -> None:
+        """To where a message ends; nowhere, if there is none of that name."""
+        places = [at for at, turn in enumerate(self.turns) if name in turn.names]
+        if places or name is None:
+            del self.turns[places[-1] + 1 if places else 0 :]
 
-def _reply(
-    said: list[tuple[str, list[str]]], replies: dict[str, list[str]], generation: str
-) -> list[str]:
-    """The parts of a generation's reply, begun when it is first heard of."""
-    if generation not in replies:
-        replies[generation] = []
-        said.append(("assistant", replies[generation]))
-    return replies[generation]
+    def _message(self, said: Message) -> None:
+        if said.role != "tool":
+            self.turns.append(_Turn(said.role, said.extra.get("id")))
+            self.turns[-1].parts.append(said.text)
+            return
+        # A result says nothing to an upstream that is not told of the call.
+        call = self._calls.get(str(said.extra.get("tool_call_id")))
+        if call is not None:
+            call.result = said.text
+
+    def _reply(self, generation: str, message: object = None) -> _Turn:
+        """A generation's reply, begun when it is first heard of."""
+        if generation not in self._replies:
+            self._replies[generation] = _Turn("assistant", generation, message)
+            self.turns.append(self._replies[generation])
+        return self._replies[generation]
+
+    def _call(self, generation: str, piece: ToolCall) -> None:
+        calls = self._reply(generation).calls
+        if piece.index not in calls:
+            call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
+            self._calls[call.key] = call
+        calls[piece.index].name = piece.name or calls[piece.index].name
+        calls[piece.index].pieces.append(piece.arguments)

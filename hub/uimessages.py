@@ -25,10 +25,11 @@ from typing import Any, Final
 
 import orjson
 
+from hub.conversation import AFTER
 from hub.errors import RequestError
 from hub.events import Message, now
 
-__all__ = ["asked", "name_of", "reply_name", "said"]
+__all__ = ["asked", "beside", "name_of", "said"]
 
 Object = Mapping[str, Any]
 
@@ -119,9 +120,17 @@ def name_of(message: Object) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def reply_name(messages: tuple[Object, ...]) -> str | None:
+def _reply_name(messages: tuple[Object, ...]) -> str | None:
     """The id of the message that the reply goes on with; ``None`` if it begins one."""
     return name_of(messages[-1]) if messages[-1].get("role") == "assistant" else None
+
+
+def beside(messages: tuple[Object, ...], *, again: bool) -> dict[str, Any]:
+    """What the beginning of the reply says beside its own; ``again`` for one that replaces."""
+    if goes_on := _reply_name(messages):
+        return {"message": goes_on}
+    asked = name_of(messages[-1])
+    return {AFTER: asked} if again and asked else {}
 
 
 def _message(message: Object, text: str) -> Iterator[Message]:

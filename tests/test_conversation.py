@@ -72,6 +72,87 @@ def test_a_reply_whose_beginning_is_trimmed_away_is_still_one() -> None:
     assert history([Delta("one", text="l"), Delta("one", text="o")]) == said(("assistant", "lo"))
 
 
+def question(text: str, name: str, **extra: object) -> Message:
+    return Message("user", text, extra={"id": name, **extra})
+
+
+def answer(generation: str, text: str, **extra: object) -> list[Event]:
+    return [Started(generation, extra=extra), Delta(generation, text=text), Finished(generation)]
+
+
+def test_an_answer_that_was_asked_for_again_takes_the_place_of_the_former() -> None:
+    events = [
+        question("Hi", "q1"),
+        *answer("one", "Hello"),
+        *answer("two", "Hey", after="q1"),
+        question("And?", "q2"),
+        *answer("three", "So"),
+        *answer("four", "Well", after="q2"),
+    ]
+    assert history(events) == said(
+        ("user", "Hi"), ("assistant", "Hey"), ("user", "And?"), ("assistant", "Well")
+    )
+
+
+def test_a_question_in_other_words_takes_the_place_of_all_that_followed() -> None:
+    events = [
+        question("Hi", "q1"),
+        *answer("one", "Hello"),
+        question("Who?", "q2"),
+        *answer("two", "Me"),
+        question("Who are you?", "q2", after="one"),
+        *answer("three", "A hub"),
+    ]
+    assert history(events) == said(
+        ("user", "Hi"), ("assistant", "Hello"), ("user", "Who are you?"), ("assistant", "A hub")
+    )
+    anew = question("Hello", "q1", after=None)
+    assert history([*events, anew]) == said(("user", "Hello"))
+
+
+def test_a_branch_from_what_is_not_there_leaves_all_as_it_was() -> None:
+    events = [Message("user", "Hi"), *answer("one", "Hello"), *answer("two", "Hey", after="q9")]
+    assert history(events) == said(("user", "Hi"), ("assistant", "Hello"), ("assistant", "Hey"))
+
+
+def test_calls_that_were_answered_are_repeated_with_their_results() -> None:
+    """A result without its call, or a call without its result, is refused by providers."""
+    gave = {"tool_call_id": "call_1", "message": "one"}
+    events: list[Event] = [
+        question("Weather?", "q1"),
+        Started("one"),
+        Delta("one", text="Let me see."),
+        Delta("one", tool=ToolCall(0, "call_1", "look", '{"a"')),
+        Delta("one", tool=ToolCall(0, arguments=":1}")),
+        Delta("one", tool=ToolCall(1, "call_2", "look", "{")),
+        Finished("one", reason="tool"),
+        question("Quick!", "q2"),
+        Message("tool", "sunny", extra=gave),
+        Message("tool", "never asked for", extra={"tool_call_id": "call_9"}),
+        *answer("two", "Sun", message="one"),
+    ]
+    function = {"name": "look", "arguments": '{"a":1}'}
+    call = {"id": "call_1", "type": "function", "function": function}
+    assert history(events) == (
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+        {"role": "user", "content": "Quick!"},
+        {"role": "assistant", "content": "Sun"},
+    )
+    # The whole message, of which that was the end, is answered again.
+    again = answer("three", "Rain", after="q1")
+    assert history([*events, *again])[1:] == said(("assistant", "Rain"))
+
+
+def test_arguments_that_are_no_json_are_not_repeated() -> None:
+    events: list[Event] = [
+        Delta("one", tool=ToolCall(0, None, "look", "{")),
+        Message("tool", "what?", extra={"tool_call_id": "call_one0"}),
+    ]
+    assert history(events)[0]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
 def test_reasoning_tools_and_foreign_objects_are_not_repeated() -> None:
     events: list[Event] = [
         Started("one"),

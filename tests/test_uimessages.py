@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import HubError, RequestError
-from hub.uimessages import asked, name_of, reply_name, said
+from hub.uimessages import asked, beside, name_of, said
 
 PNG = "data:image/png;base64,iVBORw=="
 
@@ -165,8 +165,15 @@ def test_names() -> None:
     reply = message(text("Hello"), role="assistant", id="a1")
     assert name_of(reply) == "a1"
     assert name_of({"role": "user"}) is None
-    assert reply_name((message(text("Hi")), reply)) == "a1"
-    assert reply_name((reply, message(text("Hi")))) is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_reply_says_beside_its_own(again: bool) -> None:
+    reply = message(text("Hello"), role="assistant", id="a1")
+    question = message(text("Hi"), id="q1")
+    assert beside((question, reply), again=again) == {"message": "a1"}
+    assert beside((question,), again=again) == ({"after": "q1"} if again else {})
+    assert beside(({"role": "user", "content": "Hi"},), again=again) == {}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ Every answer names its Durable Stream in ``Location``: the transport of
 no header. So that the first one need not leave a body unread, ``Accept: application/json`` (an
 entry of its ``headers``) asks for the address alone, with 201 or 200.
 
+A question that is put in other words, or answered again, begins another branch of the
+conversation: the event that does so names the message it goes on from (`hub.conversation`).
+
 A message sent twice has one effect. An error before the first word is plain text, which is
 what ``useChat`` shows; one after it is an ``error`` chunk, and then the body is cut.
 """
@@ -29,6 +32,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -39,8 +43,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub import uimessages, view_reading
 from hub.ask import Ask
 from hub.bodies import read_json
+from hub.conversation import AFTER
 from hub.errors import GenerationNotFound, RequestError
-from hub.events import Cancelled, Finished, Started
+from hub.events import Cancelled, Finished, Message, Started
 from hub.generation import Generation
 from hub.hub import Hub
 from hub.models import resolve
@@ -208,7 +213,6 @@ def _ask(hub: Hub, request: web.Request, chat: _Chat) -> Ask:
     if model is not None and upstream is None:
         upstream, model = resolve(hub, model)
     again = chat.trigger == "regenerate-message"
-    goes_on = uimessages.reply_name(chat.messages)
     return Ask(
         messages=uimessages.asked(chat.messages),
         stream=chat.id,
@@ -216,9 +220,19 @@ def _ask(hub: Hub, request: web.Request, chat: _Chat) -> Ask:
         model=model,
         key=request.headers.get("Idempotency-Key", _key(chat)),
         options=chat.options,
-        said=() if again else uimessages.said(chat.messages),
-        beside={"message": goes_on} if goes_on else {},
+        said=() if again else _said(chat),
+        beside=uimessages.beside(chat.messages, again=again),
     )
+
+
+def _said(chat: _Chat) -> tuple[Message, ...]:
+    """What is said that was not said before, maybe in the place of what was."""
+    said = uimessages.said(chat.messages)
+    *before, last = chat.messages
+    if chat.messageId is None or last.get("role") == "assistant":
+        return said
+    after = uimessages.name_of(before[-1]) if before else None
+    return tuple(replace(one, extra={**one.extra, AFTER: after}) for one in said)
 
 
 def _key(chat: _Chat) -> str | None:

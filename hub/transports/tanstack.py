@@ -12,7 +12,8 @@ comes to all who read, the asker too. ``model``, ``upstream`` and ``options`` st
 or in ``data``, the first two also in the query.
 
 A message that is being answered and comes again changes nothing. One that has been answered
-and comes again is answered again (TanStack AI's ``reload``), and not repeated.
+and comes again is answered again (TanStack AI's ``reload``), and not repeated; that answer
+takes the place of the former in what a model is told later (`hub.conversation`).
 """
 
 from __future__ import annotations
@@ -103,7 +104,6 @@ class TanStack:
         model = body.model or more.model or request.query.get("model")
         if model is not None and upstream is None:
             upstream, model = resolve(self._hub, model)
-        goes_on = uimessages.reply_name(body.messages)
         return Ask(
             messages=uimessages.asked(body.messages),
             stream=name,
@@ -112,7 +112,7 @@ class TanStack:
             key=request.headers.get("Idempotency-Key", _key(name, new)),
             options={**more.options, **body.options},
             said=new,
-            beside={"message": goes_on} if goes_on else {},
+            beside=uimessages.beside(body.messages, again=not new),
         )
 
     async def _read(self, request: web.Request) -> web.StreamResponse:

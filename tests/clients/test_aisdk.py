@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from hub.ask import Ask
 from hub.events import Cancelled, Delta, Failed, Finished, Message, Started
 from tests.aimock import aimock, reply
 from tests.clients.chats import Chat, Chats, chats
@@ -45,6 +46,11 @@ class World:
     async def events(self, chat: str = "chat") -> list[Any]:
         stream = await self.hub.hub.open(chat)
         return [event async for event in stream.events()]
+
+    async def prompt(self, text: str, chat: str = "chat") -> None:
+        """Go on with a chat without its messages, as the hub's own clients do."""
+        generation = await self.hub.hub.generate(Ask(prompt=text, stream=chat))
+        await self.hub.hub.finished(generation.id)
 
     def asked(self, number: int = -1) -> Any:
         return self.upstream.requests[number].json["messages"]
@@ -419,6 +425,31 @@ async def test_a_question_is_asked_anew_in_other_words(world: World) -> None:
     state = await chat.until(status="ready", text="Second")
     assert len(state["messages"]) == 2
     assert world.asked() == [{"role": "user", "content": "Hello again"}]
+
+
+async def test_a_model_is_told_the_branch_that_people_see(world: World) -> None:
+    texts = ("First", "Second", "Third", "Fourth")
+    world.upstream.answers(*(Answer(*openai_sse(text)) for text in texts))
+    chat = await world.open()
+    await chat.call("send", question("Hello"))
+    await chat.until(status="ready", text="First")
+    await chat.call("regenerate")
+    await chat.until(status="ready", text="Second")
+    await world.prompt("And?")
+    assert world.asked() == [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Second"},
+        {"role": "user", "content": "And?"},
+    ]
+    await chat.call("send", {"text": "Hello again", "messageId": "q1"})
+    await chat.until(status="ready", text="Fourth")
+    world.upstream.answers(Answer(*openai_sse("Fifth")))
+    await world.prompt("And?")
+    assert world.asked() == [
+        {"role": "user", "content": "Hello again"},
+        {"role": "assistant", "content": "Fourth"},
+        {"role": "user", "content": "And?"},
+    ]
 
 
 async def test_what_others_say_there_is_not_part_of_the_answer(world: World) -> None:
