@@ -51,7 +51,7 @@ def test_it_ends_a_wait_that_takes_too_long(loop: str) -> None:
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
-        assert await within(alarm, 5, asyncio.sleep(0, "next")) == "next"
+        assert await within(alarm, 60, asyncio.sleep(0, "next")) == "next"
         alarm.close()
 
     play(loop, scenario)
@@ -61,8 +61,8 @@ def test_it_ends_a_wait_that_takes_too_long(loop: str) -> None:
 def test_many_short_waits_are_longer_than_one_may_be(loop: str) -> None:
     async def scenario() -> None:
         alarm = Alarm()
-        for _ in range(20):
-            await within(alarm, 0.05, asyncio.sleep(0.005))
+        for _ in range(5):
+            await within(alarm, 1.0, asyncio.sleep(0.25))
         alarm.close()
 
     play(loop, scenario)
@@ -72,9 +72,9 @@ def test_many_short_waits_are_longer_than_one_may_be(loop: str) -> None:
 def test_it_does_not_ring_between_two_waits(loop: str) -> None:
     async def scenario() -> None:
         alarm = Alarm()
-        await within(alarm, 0.01, asyncio.sleep(0))
-        await asyncio.sleep(0.03)
-        await within(alarm, 0.02, asyncio.sleep(0.005))
+        await within(alarm, 0.5, asyncio.sleep(0))
+        await asyncio.sleep(0.6)
+        await within(alarm, 5, asyncio.sleep(0.005))
         with pytest.raises(TimeoutError):
             await within(alarm, 0.01, asyncio.Event().wait())
         alarm.close()
@@ -87,7 +87,7 @@ def test_a_shorter_wait_after_a_longer_one_is_ended_in_its_own_time(loop: str) -
     async def scenario() -> None:
         alarm = Alarm()
         await within(alarm, 60, asyncio.sleep(0))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(TimeoutError):
                 await within(alarm, 0.01, asyncio.Event().wait())
         alarm.close()

@@ -8,6 +8,7 @@ import gc
 import pytest
 
 from hub.intake import Intake, Lots
+from tests.desk import turn
 from tests.recorded import nothing_left
 
 
@@ -23,7 +24,7 @@ async def lots(*items: int, fails: Exception | None = None, hangs: bool = False)
 
 async def test_it_takes_what_is_there_up_to_a_number_then_says_the_end() -> None:
     async with Intake([lots(1, 2, 3)], ahead=5) as intake:
-        await asyncio.sleep(0.01)
+        await turn()
         assert await intake.take(2) == [1, 2]
         assert await intake.take(2) == [3]
         assert await intake.take(2) == []
@@ -39,18 +40,19 @@ async def test_it_reads_ahead_no_further_than_it_may() -> None:
             yield (n,)
 
     async with Intake([endless()], ahead=3) as intake:
-        await asyncio.sleep(0.01)
+        await turn()
         assert read == [0, 1, 2, 3]
         assert await intake.take(2) == [0, 1]
-        await asyncio.sleep(0.01)
+        await turn()
         assert read == [0, 1, 2, 3, 4, 5]
 
 
 async def test_a_wait_that_is_given_up_loses_no_item() -> None:
     loop = asyncio.get_running_loop()
+    comes = asyncio.Event()
 
     async def slow() -> Lots[int]:
-        await asyncio.sleep(0.03)
+        await comes.wait()
         yield (1,)
 
     async with Intake([slow()], ahead=1) as intake:
@@ -61,12 +63,13 @@ async def test_a_wait_that_is_given_up_loses_no_item() -> None:
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
+        comes.set()
         assert await intake.take(1) == [1]
 
 
 async def test_an_error_comes_after_the_items_before_it() -> None:
     async with Intake([lots(1, 2, fails=KeyError("read"))], ahead=5) as intake:
-        await asyncio.sleep(0.01)
+        await turn()
         assert await intake.take(5) == [1, 2]
         with pytest.raises(KeyError, match="read"):
             await intake.take(5)
@@ -89,7 +92,7 @@ async def test_an_error_that_nobody_came_to_hear_is_reported_nowhere(
     """A reader that has left early did not ask for what was read ahead of it."""
     async with Intake([lots(1, fails=KeyError())], ahead=5) as intake:
         assert await intake.take(1) == [1]
-        await asyncio.sleep(0.01)
+        await turn()
     del intake
     gc.collect()
     assert caplog.text == ""
@@ -122,7 +125,7 @@ async def test_leaving_waits_until_every_source_is_closed() -> None:
             yield (name,)
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0.01)
+            await turn()
             closed.append(name)
 
     async with Intake([slow_to_close("a"), slow_to_close("b")], ahead=5) as intake:
@@ -145,7 +148,7 @@ async def test_leaving_reports_a_source_that_cannot_be_closed_and_closes_the_oth
                 raise fails
 
     intake = Intake([closing(None), closing(OSError("stuck")), closing(None)], ahead=9)
-    await asyncio.sleep(0.01)
+    await turn()
     with pytest.raises(OSError, match="stuck"):
         await intake.aclose()
     assert len(closed) == 3

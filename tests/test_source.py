@@ -15,6 +15,7 @@ import pytest
 
 from hub.pipeline import Pipeline
 from hub.source import Source
+from tests.loopback import eventually
 from tests.recorded import Recorded, cancelled_at_every_wait, nothing_left
 
 
@@ -118,8 +119,7 @@ async def test_a_cancel_at_any_wait_closes_the_file(tmp_path: Path) -> None:
 
     await cancelled_at_every_wait(run, lambda: None, most=40)
     gc.collect()
-    await asyncio.sleep(0.05)
-    assert nothing_left()
+    await eventually(nothing_left)
 
 
 async def test_a_file_is_closed_also_when_its_closing_is_given_up(tmp_path: Path) -> None:

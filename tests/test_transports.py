@@ -112,19 +112,19 @@ async def test_history_turns_into_live_without_a_seam(world: World) -> None:
     done = False
 
     async def talk() -> None:
-        for number in range(120):
+        number = 0
+        while not done:
             world.say(f"<{number}>")
+            number += 1
             await asyncio.sleep(0.0005)
-        nonlocal done
-        done = True
 
     talking = asyncio.create_task(talk())
     readers = []
-    while not done:
+    for _ in range(4):
         readers.append(await world.follow("start"))
         await asyncio.sleep(0.02)
+    done = True
     await talking
-    assert len(readers) > 2
     for reader in readers:
         await reader.until(lambda: heard(reader, world.stream))  # noqa: B023
 

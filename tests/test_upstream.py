@@ -243,7 +243,6 @@ async def test_a_script_is_played_with_its_pauses() -> None:
     began = time.monotonic()
     async with upstream.open(dialect, HELLO) as body:
         assert await anext(body) == b"a"
-        assert time.monotonic() - began < 0.1
         assert [piece async for piece in body] == [b"b"]
         assert time.monotonic() - began >= 0.1
         assert not body.delimited
