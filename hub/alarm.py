@@ -8,8 +8,12 @@ the one timer stays, and when it goes off too early it is set again.
 from __future__ import annotations
 
 import asyncio
+from math import inf
+from typing import Final
 
 __all__ = ["Alarm"]
+
+NEVER: Final = inf
 
 
 class Alarm:
@@ -26,31 +30,32 @@ class Alarm:
             raise
         finally:
             alarm.stop()
+
+    Set again without a stop it is put off: what was waited for has come, and more is to come.
     """
 
-    __slots__ = ("_cancels", "_due", "_loop", "_rang", "_task", "_timer")
+    __slots__ = ("_at", "_cancels", "_due", "_loop", "_rang", "_task", "_timer")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._at = NEVER
+        """When the timer goes off."""
         self._task: asyncio.Task[object] | None = None
-        self._due = 0.0
+        self._due = NEVER
         self._cancels = 0
         self._rang = False
 
     def set(self, seconds: float) -> None:
-        """The current task begins to wait, for so long at most."""
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an alarm is set by a task")
-        self._task = task
-        self._cancels = task.cancelling()
-        self._due = self._loop.time() + seconds
-        if self._timer is not None and self._timer.when() > self._due:
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(self._due, self._look)
+        """The current task begins to wait, for so long at most; or goes on to, from now on."""
+        if self._task is None:
+            task = self._task = asyncio.current_task()
+            if task is None:
+                raise RuntimeError("an alarm is set by a task")
+            self._cancels = task.cancelling()
+        due = self._due = self._loop.time() + seconds
+        if due < self._at:
+            self._go_off_at(due)
 
     def stop(self) -> bool:
         """The wait is over; true if nothing but this alarm has cancelled it."""
@@ -61,17 +66,26 @@ class Alarm:
         return task.uncancel() <= self._cancels
 
     def close(self) -> None:
-        """Give the timer back."""
+        """Stop, and give the timer back."""
+        self.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._at = NEVER
+
+    def _go_off_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._at = due
+        self._timer = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
+        self._at = NEVER
         if self._task is None:
             return  # nobody waits: the next to do so sets a new timer
         if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
+            self._go_off_at(self._due)
         else:
             self._rang = True
             self._task.cancel()

@@ -101,7 +101,20 @@ class Body:
         Raises:
             UpstreamError: the body broke off, or is not what its head says.
         """
-        return await anext(self._pieces)
+        if piece := await self.read():
+            return piece
+        raise StopAsyncIteration
+
+    async def read(self) -> bytes:
+        """The next piece; empty at the end.
+
+        Raises:
+            UpstreamError: as `__anext__`.
+        """
+        async for piece in self._pieces:
+            if piece:
+                return piece
+        return b""
 
 
 class Dialer:
@@ -191,9 +204,7 @@ class _ResponseBody(Body):
     def __init__(self, request: Request, response: aiohttp.ClientResponse) -> None:
         marks = response.headers
         chunked = "chunked" in marks.get("Transfer-Encoding", "").lower()
-        super().__init__(
-            response.content.iter_any(), delimited=chunked or "Content-Length" in marks
-        )
+        self.delimited = chunked or "Content-Length" in marks
         self._request = request
         self._content = response.content
         # Taken now, because a response lets go of its connection when that breaks. None if
@@ -204,11 +215,11 @@ class _ResponseBody(Body):
             self._closed.add_done_callback(self._wake)
         self._fault: UpstreamError | None = None
 
-    async def __anext__(self) -> bytes:
+    async def read(self) -> bytes:
         if self._fault is not None:
             raise self._fault
         try:
-            return await anext(self._pieces)
+            return await self._content.readany()
         except aiohttp.ClientError as error:
             self._fault = self._broken(error)
         if rest := self._rest():

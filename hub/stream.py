@@ -189,6 +189,11 @@ class Stream(History):
             self._store.note(Closed(self.name, stamp))
             self._show(safe=True)
 
+    @property
+    def full(self) -> bool:
+        """The store holds as much as it may."""
+        return self._store.full
+
     async def space(self) -> None:
         """Wait until the store takes more; for whoever can make a source wait."""
         await self._store.space()

@@ -25,7 +25,7 @@ from hub.errors import UpstreamError
 from hub.prompt import Prompt
 from hub.upstream import Body, Dialer, Upstream
 
-__all__ = ["END", "FOREVER", "Puppet", "ended", "refused", "said"]
+__all__ = ["END", "FOREVER", "Puppet", "Step", "ended", "refused", "said"]
 
 Step = bytes | float | asyncio.Event | Exception
 

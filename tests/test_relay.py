@@ -13,9 +13,10 @@ from hub.events import Delta, Event, Failed, Finished, Other, Started, Usage
 from hub.generation import Generation, State
 from hub.prompt import Prompt
 from hub.relay import relay
+from hub.stores.memory import MemoryStore
 from hub.stream import Stream
 from tests.answers import openai_sse
-from tests.puppet import END, FOREVER, Puppet, ended, refused, said
+from tests.puppet import END, FOREVER, Puppet, Step, ended, refused, said
 
 PROMPT = Prompt(({"role": "user", "content": "Hi"},))
 
@@ -104,6 +105,102 @@ async def test_after_the_last_word_only_a_moment_is_waited_for_what_may_follow(
     desk = Desk(Puppet([*blocks, FOREVER], dialect=OpenAIChat, stall_timeout=60.0))
     assert isinstance(await desk.relay(), Finished)
     assert await desk.text() == "Hi"
+
+
+# The end of a reply
+
+
+COMPLETE = openai_sse("Hi", done=False)
+"""A reply that the provider called complete, without the ``[DONE]`` after it."""
+
+LOST = UpstreamError("the connection broke", code="upstream_reset")
+TOO_LONG = b"data: " + b"x" * 500 + b"\n\n"
+
+
+@pytest.mark.parametrize("after", [[], [LOST], [TOO_LONG], [TOO_LONG, FOREVER]])
+async def test_a_reply_that_the_provider_called_complete_is_whole_however_it_ends(
+    after: list[Step],
+) -> None:
+    puppet = Puppet([*COMPLETE, *after], dialect=OpenAIChat, chunk_limit=400, retries=0)
+    desk = Desk(puppet)
+    assert isinstance(await desk.relay(), Finished)
+    assert await desk.text() == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("last", "code"),
+    [(LOST, "upstream_reset"), (TOO_LONG, "chunk_too_large")],
+)
+async def test_what_cuts_a_reply_off_comes_after_what_was_held_back(last: Step, code: str) -> None:
+    half = b'data: {"choices":[{"delta":{"content":"x\\ud83d"}}]}\n\n'
+    desk = Desk(Puppet([half, last], dialect=OpenAIChat, chunk_limit=400))
+    with pytest.raises(UpstreamError) as cut:
+        await desk.relay()
+    assert cut.value.code == code
+    assert await desk.text() == "x\N{REPLACEMENT CHARACTER}"
+
+
+async def test_what_cannot_be_understood_beats_a_finish() -> None:
+    desk = Desk(Puppet([*COMPLETE, b"data: {]\n\n", FOREVER], dialect=OpenAIChat))
+    with pytest.raises(UpstreamError) as error:
+        await desk.relay()
+    assert error.value.code == "upstream_malformed"
+
+
+async def test_chunks_before_a_fault_in_the_same_read_are_not_lost() -> None:
+    text = b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n'
+    desk = Desk(Puppet([text + TOO_LONG], dialect=OpenAIChat, chunk_limit=400))
+    with pytest.raises(UpstreamError):
+        await desk.relay()
+    assert await desk.text() == "Hi"
+    assert len(desk.puppet.prompts) == 1  # and so they are the beginning of a reply
+
+
+async def test_what_is_left_at_the_end_of_the_body_is_read() -> None:
+    desk = Desk(Puppet([said("Hel"), said("lo"), END.rstrip()]))
+    assert isinstance(await desk.relay(), Finished)
+    assert await desk.text() == "Hello"
+
+
+async def test_nothing_is_appended_after_the_terminal_event() -> None:
+    desk = Desk(Puppet([said("Hi") + END + said("more"), FOREVER]))
+    assert isinstance(await desk.relay(), Finished)
+    assert await desk.text() == "Hi"
+
+
+# A store that is full
+
+
+class Crowded(MemoryStore):
+    """A store that is full until it is told to have space."""
+
+    full = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+        self._relief = asyncio.Event()
+
+    async def space(self) -> None:
+        self.waits += 1
+        await self._relief.wait()
+
+    def relieve(self) -> None:
+        self.full = False
+        self._relief.set()
+
+
+async def test_while_the_store_is_full_nothing_is_read_and_nobody_is_called_silent() -> None:
+    puppet = Puppet([said("Hel"), said("lo"), END], stall_timeout=0.05)
+    desk, store = Desk(puppet), Crowded()
+    desk.stream = Stream("s", store=store)
+    task = asyncio.create_task(desk.relay())
+    await asyncio.sleep(0.15)
+    assert not task.done()
+    assert (await desk.text(), store.waits) == ("Hel", 1)
+    store.relieve()
+    assert isinstance(await task, Finished)
+    assert await desk.text() == "Hello"
 
 
 # Trying again

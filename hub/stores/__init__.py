@@ -252,8 +252,12 @@ class Store(Protocol):
             StoreError: nothing can be made safe just now.
         """
 
+    @property
+    def full(self) -> bool:
+        """As many changes are held as may be."""
+
     async def space(self) -> None:
-        """Wait until fewer changes are held than may be; for whoever can make a source wait."""
+        """Wait until it is not full; for whoever can make a source wait."""
 
     def note(self, change: Change) -> None:
         """Take a change. Never waits; whoever writes much asks `admit` or awaits `space`."""

@@ -21,6 +21,7 @@ class MemoryStore:
 
     durable = False
     trouble = None
+    full = False
     life = 0
 
     def __init__(self) -> None:

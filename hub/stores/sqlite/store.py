@@ -169,15 +169,19 @@ class SQLiteStore:
 
     def admit(self) -> None:
         """Nothing is let in while nothing can be committed."""
-        if self.trouble is not None or self._held > HELD_BYTES:
+        if self.trouble is not None or self.full:
             why = self.trouble or "the disk is too slow for what is written"
             raise StoreError(f"nothing can be kept just now: {why}", code="store_full")
 
+    @property
+    def full(self) -> bool:
+        """Too much waits to be committed."""
+        return self._held > HELD_BYTES
+
     async def space(self) -> None:
-        """Wait while too much waits to be committed."""
-        while self._held > HELD_BYTES:
-            relief: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._squeezed.append(relief)
+        """Wait for commits."""
+        while self.full:
+            self._squeezed.append(relief := asyncio.get_running_loop().create_future())
             await relief
 
     def note(self, change: Change) -> None:
@@ -246,11 +250,10 @@ class SQLiteStore:
         self._soon = not seconds
         loop = asyncio.get_running_loop()
         # Never within `note`: changes noted in one turn of the loop stay in one group.
-        self._due = (
-            loop.call_later(seconds, self._hand_over)
-            if seconds
-            else loop.call_soon(self._hand_over)
-        )
+        if seconds:
+            self._due = loop.call_later(seconds, self._hand_over)
+        else:
+            self._due = loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
         self._due = None
