@@ -9,18 +9,24 @@ everything else is on another.
 
 *CPU per chunk* is the processor time of the whole process for a long answer of chunks of
 280 bytes, by the number of chunks: one in each write of the upstream, or five (reads of
-1.4 KB). *Time to the first token* is from the request's last byte to the first byte of text,
-over a connection that stands already, of answers that begin at once. The ways take
-turns; what a way adds is its quantile less that of the direct way.
+1.4 KB). *Time to the first token* is from before the request is written to when the first
+byte of text has been read. The upstream begins to answer at once: either as models do, with
+more to come after the first token, or with all of it in one write, so that the end has to be
+dealt with as well before anything is sent. Every way has one connection that stands already
+and has been used; the ways take turns, one request each, so that whatever else happens on the
+machine happens to all. What a way adds is its quantile less that of the direct way.
 
 A processor of a virtual machine that has nothing to do is taken away, and what wakes it is
 slow: on an idle machine each hop between two processes would cost more than all that is
-measured. So both are kept awake, by loops that give way to everything (``SCHED_IDLE``).
+measured. So both are kept awake, by loops that give way to everything (``SCHED_IDLE``). And
+who else runs on the machine would be measured too, in the tail above all; so for the times
+the processes go before everybody (``SCHED_FIFO``), where that is allowed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import socket
@@ -28,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
@@ -40,11 +46,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import describe
-from bench.process import Process, cpu_ns, pin
+from bench.process import Process, ahead, cpu_ns, pin
 
 SERVER_CPU, CLIENT_CPU = 0, 1
-FIRSTS = 300
-"""Requests of each way for the time to the first token."""
+WARMING, FIRSTS = 100, 1000
+"""Requests of each way before the time to the first token is taken, and for it."""
+
+SHORT = {"more comes later": "2-400-1", "one word, whole": "1-0-1"}
 
 ROUNDS = 5
 LONG = {
@@ -100,8 +108,9 @@ class Client:
             "Content-Type: application/json\r\nAuthorization: Bearer bench\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
-        self._writer.write(head.encode() + body)
+        request = head.encode() + body
         asked = time.perf_counter()
+        self._writer.write(request)
         first, chunks, last = 0.0, 0, b""
         while not last.endswith(b"0\r\n\r\n"):
             read = await self._reader.read(2**18)
@@ -209,17 +218,18 @@ def _awake() -> Iterator[None]:
 # Figures
 
 
-async def _firsts(ways: list[Way]) -> dict[str, list[float]]:
-    """Milliseconds to the first token, sorted."""
+async def _firsts(ways: list[Way], model: str) -> dict[str, list[float]]:
+    """Milliseconds to the first token, by the title of the way."""
     held: dict[str, list[float]] = {way.title: [] for way in ways}
-    for warm in (True, False):
-        for _ in range(30 if warm else FIRSTS):
-            for way in ways:
-                async with Client(way) as client:
-                    seconds, _ = await client.ask("1-0-1")
-                if not warm:
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(Client(way)) for way in ways]
+        stack.enter_context(ahead([os.getpid(), *(way.pid for way in ways)]))
+        for turn in range(WARMING + FIRSTS):
+            for way, client in zip(ways, clients, strict=True):
+                seconds, _ = await client.ask(model)
+                if turn >= WARMING:
                     held[way.title].append(seconds * 1e3)
-    return {title: sorted(times) for title, times in held.items()}
+    return held
 
 
 async def _cost(way: Way, chunks: int, rate: int, together: int) -> float:
@@ -242,8 +252,9 @@ async def _measure(console: Console) -> None:
         hub = stack.enter_context(streamhub(direct.port))
         peer = stack.enter_context(litellm(direct.port))
         others = [] if peer is None else [peer]
-        times = await _firsts([direct, floor, hub, *others])
-        console.print(_first_table(times))
+        for title, model in SHORT.items():
+            times = await _firsts([direct, floor, hub, *others], model)
+            console.print(_first_table(f"to the first token: {title}", times))
         table = Table("µs of CPU a chunk", "Streamhub", f"≤ {CPU_BAR:g}", box=box.MARKDOWN)
         for way in (floor, *others):
             table.add_column(way.title)
@@ -260,11 +271,8 @@ async def _measure(console: Console) -> None:
             console.print("LiteLLM is not installed: `make bench` installs it")
 
 
-def _first_table(times: dict[str, list[float]]) -> Table:
-    table = Table(
-        "time to the first token", "p50 ms", "p99 ms", "added p50", "added p99", "bar",
-        box=box.MARKDOWN,
-    )  # fmt: skip
+def _first_table(title: str, times: dict[str, list[float]]) -> Table:
+    table = Table(title, "p50 ms", "p99 ms", "added p50", "added p99", "bar", box=box.MARKDOWN)
     floor = _quantiles(times["directly"])
     for title, held in times.items():
         p50, p99 = _quantiles(held)
@@ -284,6 +292,7 @@ def main() -> None:
     console = Console(width=120)
     console.print(describe())
     pin(CLIENT_CPU, os.getpid())
+    gc.disable()  # its pauses would be measured; those of the servers are their own
     uvloop.run(_measure(console))
 
 
