@@ -5,8 +5,10 @@ and ``stall_timeout`` from the sending of the request until the head of the answ
 the chunks of the body runs the caller's, because only it knows what a chunk is. Nothing
 limits a whole reply.
 
-Leaving the context closes the socket at once, whatever is still under way on it; only a
-body that was read to its end leaves its connection for the next request.
+Leaving the context closes the socket at once, whatever is still under way on it. Only a body
+that was read to its end leaves its connection for the next request, or one of which the
+caller says that it is `Body.over`: the provider's last word mostly comes a moment before the
+end of the body, and to break off there would make every request pay for a new connection.
 
 Whatever goes wrong is an `UpstreamError` with a code of its own. Its words reach whoever
 follows the reply: they name the upstream as the configuration does, and hold neither its
@@ -20,6 +22,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from types import SimpleNamespace
 from typing import Final, Self
@@ -42,6 +45,9 @@ takes up to twice as many."""
 IDLE: Final = 4.0
 """Seconds that an unused connection is kept. Many servers close theirs after 5, and a
 request that crosses such an end fails though nothing is wrong."""
+
+ENDING: Final = 1.0
+"""Seconds that a body which is over has to end, so that its connection can be used again."""
 
 REFUSAL_BYTES: Final = 65_536
 REFUSAL_SECONDS: Final = 5.0
@@ -88,6 +94,9 @@ class Body:
     connection closes is not: a cut looks like an end.
     """
 
+    over = False
+    """Nothing that still comes matters: to be said by the reader, before it leaves."""
+
     def __init__(self, pieces: AsyncIterator[bytes], *, delimited: bool) -> None:
         self.delimited = delimited
         self._pieces = pieces
@@ -122,11 +131,15 @@ class Dialer:
 
     def __init__(self) -> None:
         self._client: aiohttp.ClientSession | None = None
+        self._ending: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
+        """Those whose reply is over and whose body is not."""
         self._closed = False
 
     async def close(self) -> None:
         """Close every connection; later requests are refused with `Draining`."""
         self._closed = True
+        for response in [*self._ending]:
+            self._give_up(response)
         if self._client is not None:
             await self._client.close()
 
@@ -139,15 +152,33 @@ class Dialer:
             Draining: the dialer is closed.
         """
         response = await self._ask(request)
+        body: _ResponseBody | None = None
         try:
             await _accept(request, response)
             body = _ResponseBody(request, response)
-            try:
-                yield body
-            finally:
-                body.leave()
+            yield body
         finally:
-            _hang_up(response)
+            if body is not None:
+                body.leave()
+            if body is not None and body.over:
+                self._let_end(response)
+            else:
+                _hang_up(response)
+
+    def _let_end(self, response: aiohttp.ClientResponse) -> None:
+        """Keep the response until its body has ended, which gives its connection free."""
+        if response.connection is not None and not self._closed:
+            later = asyncio.get_running_loop().call_later
+            self._ending[response] = later(ENDING, self._give_up, response)
+            response.content.on_eof(partial(self._ended, response))
+
+    def _ended(self, response: aiohttp.ClientResponse) -> None:
+        if timer := self._ending.pop(response, None):
+            timer.cancel()
+
+    def _give_up(self, response: aiohttp.ClientResponse) -> None:
+        self._ended(response)
+        _hang_up(response)
 
     async def _ask(self, request: Request) -> aiohttp.ClientResponse:
         client = self._dialled()

@@ -144,7 +144,8 @@ class _Reading:
         try:
             async with upstream.open(dialect, self._prompt) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
-                if self._terminal is None:
+                body.over = self._terminal is not None
+                if not body.over:
                     # What broke off is whole all the same if the provider has said so.
                     self._append(dialect.close(clean=broken is None and body.delimited))
         finally:

@@ -75,6 +75,7 @@ class Request:
     gone: float | None = None
     sent: int = 0
     _left: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    _answered: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
     def json(self) -> Any:
@@ -86,6 +87,14 @@ class Request:
             await self._left.wait()
         assert self.gone is not None
         return self.gone
+
+    async def answered(self) -> None:
+        """Return when all of the answer has been sent, and read by a client in this loop."""
+        async with asyncio.timeout(PATIENCE):
+            await self._answered.wait()
+
+    def mark_answered(self) -> None:
+        self._answered.set()
 
     def mark_gone(self) -> None:
         if self.gone is None:
@@ -215,6 +224,7 @@ class _Connection(asyncio.Protocol):
                 self._request = request
                 await self._play(answer, request)
                 self._request = None
+                request.mark_answered()
         except Exception as exc:  # the test must hear of it, whatever it is
             self._server._faults.append(exc)
             self._transport.abort()

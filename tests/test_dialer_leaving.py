@@ -143,6 +143,43 @@ async def test_a_connection_left_early_is_not_used_again(
     assert upstream.connections == 2
 
 
+async def test_what_is_over_has_a_moment_to_end_and_leaves_its_connection_for_the_next(
+    upstream: Scripted, dialer: Dialer
+) -> None:
+    gate = Gate()
+    upstream.answers(Answer(b"old", gate), Answer(b"new"))
+    async with dialer.open(request(upstream.url)) as body:
+        assert await anext(body) == b"old"
+        body.over = True
+    gate.open()
+    await upstream.requests[0].answered()
+    assert await read(dialer, request(upstream.url)) == [b"new"]
+    assert upstream.connections == 1
+
+
+async def test_what_is_over_and_does_not_end_is_closed(
+    upstream: Scripted, dialer: Dialer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.dialer.ENDING", 0.01)
+    upstream.answers(Answer(b"old", Ending.HANG), Answer(b"new"))
+    async with dialer.open(request(upstream.url)) as body:
+        await anext(body)
+        body.over = True
+    await upstream.requests[0].left()
+    assert await read(dialer, request(upstream.url)) == [b"new"]
+    assert upstream.connections == 2
+
+
+async def test_a_dialer_that_closes_waits_for_no_end(upstream: Scripted) -> None:
+    dialer = Dialer()
+    upstream.answers(Answer(b"old", Ending.HANG))
+    async with dialer.open(request(upstream.url)) as body:
+        await anext(body)
+        body.over = True
+    await dialer.close()
+    await upstream.requests[0].left()
+
+
 async def test_a_closed_dialer_refuses(upstream: Scripted) -> None:
     dialer = Dialer()
     upstream.answers(Answer(b"a"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 
 from hub.dialects.openai_chat import OpenAIChat
+from hub.dialer import Dialer
 from hub.errors import UpstreamError
 from hub.events import Delta, Event, Failed, Finished, Other, Started, Usage
 from hub.generation import Generation, State
@@ -15,8 +17,10 @@ from hub.prompt import Prompt
 from hub.relay import relay
 from hub.stores.memory import MemoryStore
 from hub.stream import Stream
-from tests.answers import openai_sse
+from hub.upstream import Upstream
+from tests.answers import Gate, openai_sse
 from tests.puppet import END, FOREVER, Puppet, Step, ended, refused, said
+from tests.scripted import Answer, Scripted
 
 PROMPT = Prompt(({"role": "user", "content": "Hi"},))
 
@@ -297,6 +301,22 @@ async def test_cancelled_it_closes_the_upstream_at_once_and_keeps_the_usage() ->
     assert task.cancelled()
     assert desk.puppet.open_now == 0
     assert desk.generation.usage == Usage(3, 1)
+
+
+async def test_the_end_of_a_body_that_comes_after_the_last_word_saves_the_next_connection() -> None:
+    gates = [Gate(), Gate()]
+    dialer = Dialer()
+    async with Scripted() as server, AsyncExitStack() as leaving:
+        leaving.push_async_callback(dialer.close)
+        server.answers(*(Answer(*openai_sse("Hi"), gate) for gate in gates))
+        upstream = Upstream("local", OpenAIChat, dialer, url=server.url)
+        for number, gate in enumerate(gates):
+            generation = Generation("s", upstream.name, None)
+            generation.apply(Started())
+            assert isinstance(await relay(upstream, PROMPT, generation, Stream("s")), Finished)
+            gate.open()
+            await server.requests[number].answered()
+        assert server.connections == 1
 
 
 async def test_what_goes_wrong_inside_closes_the_upstream_too() -> None:
