@@ -22,12 +22,12 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
-from types import SimpleNamespace
 from typing import Final, Self
 
 import aiohttp
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from yarl import URL
 
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 READ_BUFFER: Final = 65_536
 """Bytes of a reply that wait unread before the socket is left to wait instead; aiohttp
 takes up to twice as many."""
+
+PIECE: Final = 65_536
+"""Bytes of a request that are sent at once; a longer one leaves turns to others."""
 
 IDLE: Final = 4.0
 """Seconds that an unused connection is kept. Many servers close theirs after 5, and a
@@ -182,17 +185,15 @@ class Dialer:
 
     async def _ask(self, request: Request) -> aiohttp.ClientResponse:
         client = self._dialled()
-        now = asyncio.get_running_loop().time
+        content = request.content
         try:
-            async with asyncio.timeout(None) as clock:
-                return await client.post(
-                    request.url,
-                    data=BytesIO(request.content),  # sent in pieces, however long it is
-                    headers=request.headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(connect=request.connect_timeout),
-                    trace_request_ctx=lambda: clock.reschedule(now() + request.stall_timeout),
-                )
+            return await client.post(
+                request.url,
+                data=content if len(content) <= PIECE else BytesIO(content),  # sent in pieces
+                headers=request.headers,
+                allow_redirects=False,
+                timeout=_clocks(request.connect_timeout, request.stall_timeout),
+            )
         except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
             logger.debug('upstream "%s": %s', request.name, error)
             # Not chained: an error of aiohttp may hold the request's headers.
@@ -212,21 +213,43 @@ class Dialer:
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "streamhub", "Accept-Encoding": "identity"},
-                trace_configs=[_tells_when_sent()],
+                response_class=_Answer,
                 read_bufsize=READ_BUFFER,
             )
         return self._client
 
 
-def _tells_when_sent() -> aiohttp.TraceConfig:
-    """Calls a request's ``trace_request_ctx`` once its head is on its way."""
+class _Answer(aiohttp.ClientResponse):
+    """A response whose head is waited for from when the request begins to be sent."""
 
-    async def sent(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx()
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        clocked = connection.protocol
+        try:
+            if clocked is not None:
+                clocked.start_timeout()
+            return await super().start(connection)
+        except BaseException:
+            _abort(connection)
+            raise
+        finally:
+            if clocked is not None:
+                # How long the body may take is not known here.
+                clocked.read_timeout = None
+                clocked.start_timeout()
 
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(sent)
-    return trace
+
+@cache
+def _clocks(connect: float, stall: float) -> aiohttp.ClientTimeout:
+    """The two clocks of an upstream."""
+    return aiohttp.ClientTimeout(connect=connect, sock_read=stall)
+
+
+def _abort(connection: Connection) -> None:
+    """Close the socket now: to close it properly would first wait for unsent bytes, and over
+    TLS for the other side.
+    """
+    if connection.transport is not None:
+        connection.transport.abort()
 
 
 class _ResponseBody(Body):
@@ -299,10 +322,8 @@ def _taken(closed: asyncio.Future[None]) -> None:
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
     """Close the socket now; a body that was read to its end has let go of it before."""
-    connection = response.connection
-    if connection is not None and connection.transport is not None:
-        # To close would first wait for unsent bytes, and over TLS for the other side.
-        connection.transport.abort()
+    if response.connection is not None:
+        _abort(response.connection)
     response.close()
 
 

@@ -10,6 +10,7 @@ import sys
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 
@@ -270,6 +271,18 @@ async def test_silence_before_the_head_is_a_stall(upstream: Scripted, dialer: Di
     error = await failure(dialer, request(upstream.url, stall=0.2))
     assert (error.code, error.retryable) == ("upstream_stalled", False)
     await (await upstream.request()).left()
+
+
+async def test_a_prompt_that_nobody_reads_is_a_stall(dialer: Dialer) -> None:
+    """And what is still to be sent does not hold the socket open."""
+    accepted: list[asyncio.StreamWriter] = []
+    async with await asyncio.start_server(
+        lambda _, writer: accepted.append(writer), "127.0.0.1", 0, limit=1024
+    ) as server:
+        asked = request(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", stall=0.05)
+        error = await failure(dialer, replace(asked, content=b"x" * 30_000_000))
+        accepted[0].transport.abort()
+    assert error.code == "upstream_stalled"
 
 
 async def test_silence_after_the_head_is_the_callers_to_judge(
