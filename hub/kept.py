@@ -1,12 +1,30 @@
-"""A stream in memory, and since when nothing has happened to it."""
+"""A stream in memory, since when nothing has happened to it, and how long it may stay."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from hub.stream import Stream
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "StreamLimits"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """Bounds on all streams together; times in seconds, sizes in bytes.
+
+    ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
+    say how long a stream lives on that nobody uses; ``None`` is for ever.
+    """
+
+    streams: int = 10_000
+    total_bytes: int = 512 * 1024 * 1024
+    name_length: int = 200
+    keep_closed: float | None = 3600.0
+    keep_idle: float | None = 86400.0
+    keep_warm: float = 60.0
+    """How long an unused stream stays in memory that the store has too."""
 
 
 class Kept:

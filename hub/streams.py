@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
@@ -23,7 +23,7 @@ from hub.awaited import Awaited
 from hub.counts import Counts
 from hub.errors import Conflict, Gone, LimitExceeded, StoreError, StreamNotFound
 from hub.forks import Beginning, beginning, inherited, is_fork
-from hub.kept import Kept
+from hub.kept import Kept, StreamLimits
 from hub.listing import page
 from hub.meta import Fork, Meta
 from hub.names import check_name
@@ -35,23 +35,6 @@ __all__ = ["StreamLimits", "Streams", "check_name"]
 
 EXPIRE_SECONDS: Final = 10.0
 """How often the store is asked for streams that nobody opened and whose time has come."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamLimits:
-    """Bounds on all streams together; times in seconds, sizes in bytes.
-
-    ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
-    say how long a stream lives on that nobody uses; ``None`` is for ever.
-    """
-
-    streams: int = 10_000
-    total_bytes: int = 512 * 1024 * 1024
-    name_length: int = 200
-    keep_closed: float | None = 3600.0
-    keep_idle: float | None = 86400.0
-    keep_warm: float = 60.0
-    """How long an unused stream stays in memory that the store has too."""
 
 
 class Streams:
@@ -124,9 +107,16 @@ class Streams:
             raise Conflict(
                 f'"{name}" was deleted, and its forks still hold the name', code="stream_deleted"
             )
+        return self.begin(name, meta), True
+
+    def begin(self, name: str, meta: Meta | None = None) -> Stream:
+        """The stream of a name that was made for it, so that no other can have it.
+
+        Raises:
+            LimitExceeded: there are as many streams as there may be.
+        """
         self._check_space()
-        epoch = self._store.epoch()
-        return self._begin(name, Saved(meta or Meta(), ((epoch, 0),))), True
+        return self._begin(name, Saved(meta or Meta(), ((self._store.epoch(), 0),)))
 
     async def flushed(self) -> None:
         """Wait until all that is written by now has been offered to its followers.
@@ -244,7 +234,9 @@ class Streams:
         ``now`` is the loop's clock; called about once a second.
         """
         self._now = now
-        for name, kept in list(self._kept.items()):
+        for looked_at, (name, kept) in enumerate(list(self._kept.items()), start=1):
+            if looked_at % self._slice_size == 0:
+                await asyncio.sleep(0)
             if self._kept.get(name) is not kept:
                 continue  # it has gone while another was being removed
             kept.look(now)
@@ -376,10 +368,11 @@ class Streams:
             raise LimitExceeded("the hub holds as many streams as it may: try again later")
 
     def _begin(self, name: str, saved: Saved) -> Stream:
-        saved = replace(saved, expires=saved.meta.expires(self._clock()))
         self._store.note(Created(name, saved.meta, saved.epochs, saved.head))
-        if saved.expires is not None:
-            self._store.note(Touched(name, saved.expires))
+        expires = saved.meta.expires(self._clock())
+        if expires is not None:
+            saved = replace(saved, expires=expires)
+            self._store.note(Touched(name, expires))
         stream = self._keep(name, saved).stream
         self.awaited.begun(stream)
         return stream

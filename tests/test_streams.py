@@ -41,12 +41,12 @@ class Archive(MemoryStore):
         self.noted.append(change)
 
 
-def made(store: Store | None = None, **limits: Any) -> Streams:
+def made(store: Store | None = None, *, slice_size: int = 250, **limits: Any) -> Streams:
     return Streams(
         store or MemoryStore(),
         retention=Retention(),
         limits=StreamLimits(**limits),
-        slice_size=250,
+        slice_size=slice_size,
         counts=Counts(),
     )
 
@@ -172,6 +172,24 @@ async def test_there_are_only_so_many_streams() -> None:
         await streams.create("c")
     await streams.sweep(10**6)
     await streams.create("c")
+
+
+async def test_to_look_after_many_streams_leaves_turns_to_others() -> None:
+    """A token that waits for it would wait longer, the more streams there are."""
+    streams = made(slice_size=2)
+    for number in range(6):
+        await streams.create(str(number))
+    turns = []
+
+    async def count() -> None:
+        while True:
+            turns.append(None)
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    await streams.sweep(0.0)
+    counting.cancel()
+    assert len(turns) == 3
 
 
 async def test_a_new_life_of_a_name_has_a_higher_epoch() -> None:
