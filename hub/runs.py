@@ -200,17 +200,21 @@ class Runs:
         return generation
 
     async def _start(self, ask: Ask) -> Generation:
-        upstream = self._admit(ask)
+        self._check(ask)
+        self._admit()
+        upstream = self.upstream(ask.upstream)
         generation = Generation("", upstream.name, ask.model or upstream.model)
-        name = generation.id if ask.stream is None else ask.stream
-        stream, _ = await self._streams.create(name)
+        if ask.stream is None:
+            stream = self._streams.begin(generation.id)
+        else:
+            stream, _ = await self._streams.create(ask.stream)
         _reserve(stream)
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # what was said is all that was written, shown or not
             past = () if ask.prompt is None else history([e async for e in stream.events()])
             # Nothing waits from here to the end of `_begin`, so nothing can come in between.
-            self._admit(ask)
+            self._admit()
             self._begin(ask, past, upstream, _Run(generation, stream, one_off=ask.stream is None))
         except BaseException:
             stream.writing = False
@@ -237,7 +241,8 @@ class Runs:
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
         run.task.add_done_callback(partial(self._settle, run))
 
-    def _admit(self, ask: Ask) -> Upstream:
+    def _check(self, ask: Ask) -> None:
+        """Whether this can be asked at all."""
         if (ask.prompt is None) == (ask.messages is None):
             raise RequestError('a generation needs either "prompt" or "messages"')
         if not (ask.prompt or ask.messages):
@@ -246,12 +251,14 @@ class Runs:
             raise TooLarge(f"a prompt has at most {self._limits.prompt_bytes} bytes")
         if ask.model is not None and len(ask.model) > MODEL_LENGTH:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
+
+    def _admit(self) -> None:
+        """Whether one more may run just now."""
         if self._draining:
             raise Draining("the hub is shutting down: try again in a moment")
         self._store.admit()
         if len(self._active) >= self._limits.generations:
             raise LimitExceeded("as many generations run as may: try again later")
-        return self.upstream(ask.upstream)
 
     async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
         try:

@@ -87,6 +87,8 @@ class Upstream:
         self._query = query
         self._options = options
         self._connect_timeout = connect_timeout
+        held = (api_key or "", *headers.values(), *query.values())
+        self._secrets = tuple(value for value in held if len(value) >= SECRET)
         self._url = "" if isinstance(self.dialect(), Local) else _address(name, url)
 
     def __repr__(self) -> str:
@@ -105,7 +107,8 @@ class Upstream:
             Draining: on entering, the dialer is closed.
         """
         asked = self._own(prompt)
-        if isinstance(dialect, Local):
+        # A local one has no address; to look for its power costs more than all else here.
+        if not self._url and isinstance(dialect, Local):
             return _performance(dialect.script(asked))
         return self._dialer.open(self._request(dialect.call(asked)))
 
@@ -135,7 +138,6 @@ class Upstream:
             shown = self._key_header or call.key
             headers[shown.name] = shown.prefix + self._api_key
         headers.update(self._headers)
-        held = (self._api_key or "", *self._headers.values(), *self._query.values())
         return Request(
             self.name,
             self._target(call.path),
@@ -143,7 +145,7 @@ class Upstream:
             _encoded(call.body),
             self._connect_timeout,
             self.stall_timeout,
-            secrets=tuple(value for value in held if len(value) >= SECRET),
+            self._secrets,
         )
 
 

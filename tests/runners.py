@@ -32,6 +32,9 @@ class Slow(MemoryStore):
     async def load(self, stream: str) -> None:
         await asyncio.sleep(0.01)
 
+    async def keyed(self, key: str) -> None:
+        await asyncio.sleep(0.01)
+
 
 class Runner:
     """Runs over puppets."""

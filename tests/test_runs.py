@@ -25,10 +25,24 @@ from hub.events import (
     Started,
 )
 from hub.generation import Generation, State
+from hub.stores.memory import MemoryStore
 from tests.puppet import END, FOREVER, Puppet, ended, refused, said
 from tests.runners import Keep, Runner, Slow, events_of, hangs, talks
 
 # A reply
+
+
+class Unread(MemoryStore):
+    """A store that nobody may look anything up in."""
+
+    async def load(self, stream: str) -> None:
+        raise AssertionError(f"{stream} was looked for")
+
+
+async def test_a_one_off_is_begun_without_looking_into_the_store(keep: Keep) -> None:
+    """Nobody can have had the name of its stream, and its upstream waits to be asked."""
+    desk = keep(Runner(talks("Hi"), store=Unread()))
+    assert await desk.told(await desk.ask())
 
 
 async def test_a_one_off_gets_a_stream_of_its_own_that_closes_at_its_end(keep: Keep) -> None:
