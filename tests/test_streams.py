@@ -179,7 +179,7 @@ async def test_to_look_after_many_streams_leaves_turns_to_others() -> None:
     streams = made(slice_size=2)
     for number in range(6):
         await streams.create(str(number))
-    turns = []
+    turns: list[None] = []
 
     async def count() -> None:
         while True:
