@@ -6,6 +6,9 @@ Named events whose ``type`` counts: ``content-delta`` with ``delta.message.conte
 model writes about the tools that it is going to use, the plan, is given as reasoning.
 Citations are no event here. An answer that is not streamed holds all of it in ``message``.
 
+Some gateways still answer in version 1, which is read, too: an ``event_type``, the pieces at
+the top, calls without ids, and in ``stream-end`` the whole answer once more.
+
 The tokens counted are those the model saw and made (``usage.tokens``), where they are told;
 those billed are fewer.
 
@@ -78,6 +81,7 @@ class Cohere:
         chosen = Options(DIALECT, options, ("think",))
         self._speech = Speech(think=chosen.flag("think", False))
         self._calls = ToolCalls()
+        self._said = False  # in version 1: text that comes once more with the end
         self.usage: Usage | None = None
         self._over = False
 
@@ -104,6 +108,8 @@ class Cohere:
             return self._fail(complaint)
         if not isinstance(held, dict):
             raise malformed("a chunk that is not an object")
+        if "event_type" in held or isinstance(held.get("text"), str):
+            return self._version_1(held)
         kind = held.get("type")
         kind = kind if isinstance(kind, str) else chunk.event
         delta = as_object(held.get("delta"))
@@ -120,6 +126,38 @@ class Cohere:
             return ()
         self._over = True
         return self._rest()
+
+    def _version_1(self, held: Mapping[str, Any]) -> list[Event]:
+        kind = held.get("event_type")
+        if kind == "text-generation":
+            self._said = True
+            return self._part(held)
+        if kind == "tool-calls-chunk":
+            return self._calls_1([held.get("tool_call_delta")])
+        if kind == "tool-calls-generation":
+            return [] if self._calls else self._calls_1(held.get("tool_calls"))
+        if kind not in (None, "stream-end"):
+            return []
+        answer = _object(held.get("response"), "a response") if kind else held
+        found = [] if self._said else self._part(answer)
+        if not self._calls:
+            found += self._calls_1(answer.get("tool_calls"))
+        why = held.get("finish_reason") or answer.get("finish_reason")
+        return [*found, *self._end({"finish_reason": why, "usage": answer.get("meta")})]
+
+    def _calls_1(self, held: Any) -> list[Event]:
+        """Calls, or one piece of one, in the words of version 2."""
+        if held and not isinstance(held, list):
+            raise malformed("tool calls that are not a list")
+        calls = [
+            {
+                "index": call.get("index", place),
+                "function": {"name": call.get("name"), "arguments": call.get("parameters")},
+            }
+            for place, call in enumerate(_object(each, "a call") for each in held or ())
+            if call.get("name") or call.get("parameters")
+        ]
+        return self._message({"tool_calls": calls}, None)
 
     def _message(self, message: Mapping[str, Any], index: Any) -> list[Event]:
         found: list[Event] = []
