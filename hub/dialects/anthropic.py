@@ -11,6 +11,7 @@ data as ``type``, and that counts. Taken as they come:
 - tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results)
   are none of the client's calls; signatures, citations, summaries of what was forgotten,
   ``ping``, and whatever comes to be sent one day, say nothing here;
+- ``message_start`` may come twice for one message, but not a message twice;
 - usage is cumulative and stands in two places, a field said later being the right one.
   ``input_tokens`` leaves out what was read from and written to the cache, so they are added;
 - a whole message comes although a stream was asked for; a ``message_start`` may have
@@ -31,6 +32,7 @@ from typing import Any, Final
 from hub.anthropic_request import request_body
 from hub.complaint import Complaint, announced, complaint_in
 from hub.dialects import Call, KeyHeader
+from hub.errors import UpstreamError
 from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
@@ -82,6 +84,9 @@ class Anthropic:
         self._calls = 0
         self._last = -1
         self._begun = False
+        self._message_id: Any = None
+        # The first index that may come now that a message was begun again.
+        self._beyond = 0
         self._counts: dict[str, int] = {}
         self.usage: Usage | None = None
         self._reason: str | None = None
@@ -130,9 +135,15 @@ class Anthropic:
         return self._rest()
 
     def _message_start(self, held: Mapping[str, Any], found: list[Event]) -> None:
+        message = as_object(held.get("message"))
+        again = message.get("id")
         if self._begun:
-            raise malformed("a second message in the middle of the first")
-        self._message(as_object(held.get("message")), found)
+            if not again or again != self._message_id:
+                raise _spliced()
+            self._beyond = self._last + 1
+            return
+        self._message_id = again
+        self._message(message, found)
 
     def _message(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._count(held.get("usage"))
@@ -151,6 +162,8 @@ class Anthropic:
     def _block_start(self, held: Mapping[str, Any], found: list[Event]) -> None:
         index = held.get("index")
         self._last = index if type(index) is int else self._last + 1
+        if self._last < self._beyond:
+            raise _spliced()
         self._open(self._last, held.get("content_block"), found)
 
     def _open(self, index: int, block: Any, found: list[Event]) -> None:
@@ -294,6 +307,10 @@ _KINDS: Final[Mapping[str, _Read]] = {
     "message": Anthropic._whole_message,
     "error": Anthropic._error,
 }
+
+
+def _spliced() -> UpstreamError:
+    return malformed("a second message in the middle of the first")
 
 
 def _arguments(value: Any) -> str:
