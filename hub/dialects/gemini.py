@@ -11,6 +11,8 @@ usage may still come; so the reply ends with the body. Taken as they come:
   sources are none of these and say nothing here;
 - of several candidates the first counts;
 - a prompt that was blocked gets ``promptFeedback`` and no candidate;
+- an answer that is not streamed needs no reason to be whole (old models gave none);
+- asked by Google's older libraries, it gives the numbers of reasons, not their names;
 - old models and imitations say ``STOP`` with every chunk: the last one counts;
 - usage is cumulative, and a chunk may have only some of the counts. Thoughts are not in
   ``candidatesTokenCount`` and are added; what tools of Google's own read is not counted;
@@ -28,7 +30,7 @@ from typing import Any, Final
 from hub.complaint import Complaint, announced, clean, complaint_in
 from hub.dialects import Call, KeyHeader
 from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
-from hub.framing import SSE, Chunk, Framing, Sniffed
+from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
 from hub.gemini_request import request_body, request_path
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
@@ -68,6 +70,9 @@ _FAILURES: Final = frozenset(
         "UNEXPECTED_TOOL_CALL",
     }
 )
+# The numbers that mean the same in both of Google's APIs. Nearly all beyond them are words for
+# an answer that was held back.
+_NUMBERED: Final[Mapping[int, str]] = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION"}
 # No reason at all, in the words of Google's interface definitions.
 _UNSAID: Final = frozenset({"FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
 
@@ -85,6 +90,10 @@ class Gemini:
         self._streamed_id: str | None = None
         self._counts: dict[str, int] = {}
         self.usage: Usage | None = None
+        self._framing: Sniffed | None = None
+        self._responses = 0
+        self._lines = False
+        self._said = False
         self._reason: str | None = None
         self._words = ""
         self._says_always = False
@@ -99,7 +108,8 @@ class Gemini:
         return Call(request_path(prompt.model), body, {"Accept": "text/event-stream"}, KEY)
 
     def framing(self, limit: int) -> Framing:
-        return Sniffed(SSE(limit), limit)
+        self._framing = Sniffed(SSE(limit), limit)
+        return self._framing
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
         body = chunk.data.strip()
@@ -117,11 +127,14 @@ class Gemini:
                 return self._fail(complaint)
             if not isinstance(held, dict):
                 raise malformed("a response that is not an object")
+        self._lines = b"\n" in body
         return self._response(held)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
+        if self._reason is None and clean and self._is_whole():
+            self._reason = "STOP"
         if self._reason in _FAILURES:
             return self._fail(Complaint(self._words or f'finishReason "{self._reason}"'))
         found: list[Event] = []
@@ -136,12 +149,23 @@ class Gemini:
             reason = "tool"  # Gemini itself says STOP
         return [*found, Finished(reason=reason, usage=self.usage)]
 
+    def _is_whole(self) -> bool:
+        """Whether the body was one object that says something, so that nothing can be missing.
+
+        Google writes it in many lines; one of a single line may be the first of several.
+        """
+        framing = self._framing.chosen if self._framing is not None else None
+        one = type(framing) is ConcatenatedJSON and self._responses == 1
+        return one and self._lines and self._said
+
     def _response(self, held: Mapping[str, Any]) -> list[Event]:
         found: list[Event] = []
+        self._responses += 1
         self._count(held.get("usageMetadata"))
         candidate = _first(held.get("candidates")) or NOTHING
         for part in _parts(candidate.get("content")):
             self._part(part, found)
+        self._said = self._said or bool(found)
         if found and self._reason is not None:
             self._says_always = True
         if self._because(as_object(held.get("promptFeedback")).get("blockReason")):
@@ -207,6 +231,8 @@ class Gemini:
 
     def _because(self, reason: Any) -> bool:
         """Whether a reason was given; it is kept."""
+        if type(reason) is int:
+            reason = _NUMBERED.get(reason, "OTHER") if reason else ""
         if not isinstance(reason, str) or not reason or reason in _UNSAID:
             return False
         self._reason = reason

@@ -52,6 +52,11 @@ class Sniffed:
         self._held = bytearray()
         self._start = 0
 
+    @property
+    def chosen(self) -> Framing | None:
+        """The framing that reads the body, None while the first bytes have not told."""
+        return self._chosen
+
     def feed(self, data: bytes) -> Iterable[Chunk]:
         if self._chosen is None:
             self._held += data

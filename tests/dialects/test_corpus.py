@@ -93,5 +93,6 @@ def test_cut_off_anywhere(transcript: Transcript, place: int) -> None:
             assert text_of(transcript.expected, kind).startswith(
                 text_of(events, kind).rstrip("\ufffd")
             )
-    if transcript.reader != "json" and events and events[-1].get("type") == "finished":
+    cut = beginning.rstrip() != body.rstrip()  # an answer that is one object ends with it
+    if cut and transcript.reader != "json" and events and events[-1].get("type") == "finished":
         assert GOOD_END.search(beginning)
