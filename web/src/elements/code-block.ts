@@ -31,6 +31,7 @@ export class CodeBlock {
     const bar = document.createElement("div");
     const copy = document.createElement("button");
     this.element.className = "hub-code";
+    this.element.dir = "ltr";
     bar.className = "hub-code-bar";
     this.label.className = "hub-code-language";
     copy.className = "hub-copy";
@@ -39,7 +40,6 @@ export class CodeBlock {
     copy.setAttribute("aria-label", "Copy code");
     this.pre.tabIndex = 0;
     this.pre.setAttribute("role", "group");
-    this.code.dir = "ltr";
     bar.append(this.label, copy);
     this.pre.append(this.code);
     this.element.append(bar, this.pre);

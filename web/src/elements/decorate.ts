@@ -22,6 +22,8 @@ export function decorate(fragment: DocumentFragment): void {
   for (const pre of fragment.querySelectorAll("pre")) pre.replaceWith(codeBlock(pre));
   for (const table of fragment.querySelectorAll("table")) scrollable(table);
   for (const link of fragment.querySelectorAll("a")) dressLink(link);
+  // Each block goes by its own first letter: an Arabic answer must not turn the code in it round.
+  for (const block of fragment.children) if (!block.hasAttribute("dir")) block.setAttribute("dir", "auto");
 }
 
 function codeBlock(pre: Element): Element {

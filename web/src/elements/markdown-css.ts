@@ -29,6 +29,8 @@ const prose = css`
   .hub-markdown > * { margin-block: 0 0.85em; }
   .hub-markdown > :last-child { margin-block-end: 0; }
   .hub-markdown :is(p, h1, h2, h3, h4, h5, h6, li, th, td) { unicode-bidi: plaintext; text-align: start; }
+  /* Within a list or a column all stand on one side, beside the marks. */
+  .hub-markdown :is(li, li p, th, td) { text-align: -webkit-match-parent; text-align: match-parent; }
   .hub-markdown :is(h1, h2, h3, h4, h5, h6) { line-height: 1.3; font-weight: 650; margin-block: 1.4em 0.5em; }
   .hub-markdown > :is(h1, h2, h3, h4, h5, h6):first-child { margin-block-start: 0; }
   .hub-markdown h1 { font-size: 1.5em; }
@@ -76,8 +78,9 @@ const prose = css`
   .hub-table { overflow-x: auto; }
   .hub-markdown table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
   .hub-markdown :is(th, td) { padding: 0.4em 0.8em; border-block-end: 1px solid var(--line); overflow-wrap: normal; }
-  .hub-markdown :is(th, td)[align="right"] { text-align: end; }
+  .hub-markdown :is(th, td)[align="right"] { text-align: right; }
   .hub-markdown :is(th, td)[align="center"] { text-align: center; }
+  .hub-markdown :is(th, td) a { overflow-wrap: anywhere; }
   .hub-markdown th { font-weight: 650; border-block-end-width: 2px; }
   .hub-told { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 `;
@@ -112,6 +115,9 @@ const code = css`
     padding: 0.25rem 0.6rem;
     cursor: pointer;
   }
+  @media (pointer: coarse) {
+    .hub-copy { min-height: 2.5rem; min-width: 3.5rem; }
+  }
   .hub-copy:hover { color: var(--text); background: color-mix(in srgb, var(--text) 8%, transparent); }
   .hub-code pre { margin: 0; padding: 0.8rem 0.9rem; overflow-x: auto; tab-size: 4; }
   .hub-code pre:focus-visible { outline-offset: -3px; }
@@ -124,6 +130,15 @@ const code = css`
     unicode-bidi: isolate;
   }
   .hub-piece { display: block; }
+  /* Paper cannot be scrolled. */
+  @media print {
+    .hub-copy { display: none; }
+    .hub-table { overflow: visible; }
+    .hub-markdown :is(th, td) { overflow-wrap: anywhere; }
+    .hub-code code { width: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
+    .hub-markdown :is(h1, h2, h3, h4, h5, h6) { break-after: avoid; }
+    .hub-markdown :is(tr, .hub-code-bar) { break-inside: avoid; }
+  }
 `;
 
 const colours = css`

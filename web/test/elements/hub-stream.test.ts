@@ -42,7 +42,7 @@ test("each answer is a section; what people asked is left out", async () => {
   await vi.waitFor(() => {
     expect([...root.querySelectorAll(".hub-markdown")].map((node) => node.innerHTML)).toEqual([
       "<p><strong>first</strong></p>",
-      "<p>second</p>",
+      '<p dir="auto">second</p>',
     ]);
   });
   expect(root.textContent).not.toContain("question");

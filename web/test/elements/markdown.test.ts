@@ -172,7 +172,7 @@ test("clear() forgets the text and what was still to be written", () => {
   expect(root.innerHTML).toBe("");
   markdown.set("new", true);
   settle();
-  expect(root.innerHTML).toBe("<p>new</p>");
+  expect(root.innerHTML).toBe('<p dir="auto">new</p>');
 });
 
 test("a definition reaches the paragraphs before it, and only them", () => {

@@ -110,7 +110,7 @@ export class ReplyView extends Light {
     return html`<article class="reply" aria-label="Answer" aria-busy=${this.#running}>
       ${reply.reasoning ? this.#thoughts(reply) : nothing}
       ${reply.refusal ? html`<p class="badge">The model declined</p>` : nothing}
-      <div class="text" dir="auto" ${ref(this.#words)}></div>
+      <div class="text" ${ref(this.#words)}></div>
       ${reply.tools.length > 0 ? html`<hub-tools .calls=${reply.tools}></hub-tools>` : nothing}
       ${this.#running ? this.#waiting(reply) : this.#end(reply)}
       <div class="actions">
@@ -131,7 +131,7 @@ export class ReplyView extends Light {
         this.requestUpdate();
       }}>
       <summary class=${thinking ? "busy" : ""}>${icon("on")}${label}</summary>
-      <div class="thoughts" dir="auto" ${ref(this.#thoughtsHost)}></div>
+      <div class="thoughts" ${ref(this.#thoughtsHost)}></div>
     </details>`;
   }
 
@@ -170,7 +170,7 @@ export class ReplyView extends Light {
   }
 
   #stats(reply: Reply): string {
-    const parts = stats(reply, this.#seen, this.now);
+    const parts = stats(reply, this.#seen, this.#heard);
     return [answered(reply), ...parts].filter(Boolean).join(" · ");
   }
 

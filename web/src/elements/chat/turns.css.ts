@@ -9,11 +9,6 @@ export const turns = css`
   article p {
     margin: 0;
   }
-  .text,
-  .words,
-  .thoughts {
-    unicode-bidi: plaintext;
-  }
   .said.user {
     display: flex;
     flex-direction: column;
@@ -24,6 +19,7 @@ export const turns = css`
     padding-block-start: 0;
   }
   .words {
+    unicode-bidi: plaintext;
     white-space: pre-wrap;
   }
   .said.user .words {
@@ -58,6 +54,13 @@ export const turns = css`
     min-block-size: 2rem;
     /* Where the line is too long for a phone, it must not touch the block above. */
     padding-block-start: 0.25rem;
+  }
+  /* Buttons beside the counts, also where those need two lines. */
+  .reply .actions {
+    flex-wrap: nowrap;
+  }
+  .reply .hover {
+    flex: none;
   }
   .said.user .actions {
     margin-inline: 0 -0.1rem;
@@ -98,6 +101,7 @@ export const turns = css`
     align-items: center;
     gap: 0.25rem;
     min-block-size: 2rem;
+    margin-inline-start: -0.3rem;
     padding-inline-end: 0.5rem;
     border-radius: 0.5rem;
     list-style: none;
@@ -230,6 +234,12 @@ export const turns = css`
     summary .icon,
     .composer {
       transition: none;
+    }
+  }
+  /* Without its background, which printers leave out, it would float. */
+  @media print {
+    .said.user .words {
+      border: 1px solid var(--line);
     }
   }
   @media (forced-colors: active) {
