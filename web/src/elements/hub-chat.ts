@@ -13,8 +13,9 @@
  * Methods: `send(text)`, `stop()`, `focusComposer()`.
  *
  * Events, bubbling and composed: `hub-state` {state}, `hub-status` {status, lag}, `hub-sent`
- * {text}, and, cancelable, `hub-fork` {source, stream, position} when the reader goes to another
- * version of the conversation: unless the page prevents it, the element goes there itself.
+ * {text}, and, cancelable, `hub-fork` {source, stream, position, arrival} when the reader goes to
+ * another version of the conversation: unless the page prevents it, the element goes there itself.
+ * A page that shows it in another element gives that one the `arrival`, so that it shows the place.
  *
  * Slots: `tools` in the composer's bar, `empty` while nothing was said.
  *
@@ -33,6 +34,7 @@ import type { Hub, Status } from "../client/hub.js";
 import { EMPTY, type Reply, type Said } from "../client/state.js";
 import { unique } from "../client/unique.js";
 import { Announcer } from "./chat/announcer.js";
+import { type Arrival, arrive, departure } from "./chat/arrival.js";
 import type { Place, Versions } from "./chat/branches.js";
 import type { Composer } from "./chat/composer.js";
 import { controls } from "./chat/controls.css.js";
@@ -40,6 +42,7 @@ import { Conversation } from "./chat/conversation.js";
 import { Exchange } from "./chat/exchange.js";
 import { icon } from "./chat/icons.js";
 import { layout } from "./chat/layout.css.js";
+import type { Step } from "./chat/said.js";
 import { register } from "./chat/light.js";
 import { company } from "./chat/presence.js";
 import { Scrolling } from "./chat/scrolling.js";
@@ -63,6 +66,7 @@ export class HubChat extends LitElement {
     upstream: {},
     noStatus: { type: Boolean, attribute: "no-status" },
     hub: { attribute: false },
+    arrival: { attribute: false },
     status: { state: true },
   };
 
@@ -74,6 +78,7 @@ export class HubChat extends LitElement {
   declare upstream: string | undefined;
   declare noStatus: boolean;
   declare hub: Hub | undefined;
+  declare arrival: Arrival | undefined;
   declare status: Status;
 
   // Held, because to look for them would be to look through the whole conversation.
@@ -188,6 +193,7 @@ export class HubChat extends LitElement {
         // What the last conversation left of its place says nothing about where to begin here.
         else void this.updateComplete.then(() => this.#scrolling?.toEnd());
         isNew = false;
+        if (this.arrival) void this.updateComplete.then(this.#arrive);
       },
     });
     this.#conversation = conversation;
@@ -221,13 +227,21 @@ export class HubChat extends LitElement {
   }
 
   /** Go to another version of the conversation, or let the page do so. */
-  #go({ source, position }: Place, stream: string): void {
-    const detail = { source, stream, position };
+  #go({ source, position }: Place, stream: string, arrival?: Arrival): void {
+    const detail = { source, stream, position, arrival };
     const going = new CustomEvent("hub-fork", { detail, bubbles: true, composed: true, cancelable: true });
     if (!this.dispatchEvent(going)) return;
     this.stream = stream;
-    this.focusComposer();
+    this.arrival = arrival;
+    if (!arrival) this.focusComposer();
   }
+
+  readonly #arrive = async (): Promise<void> => {
+    const { arrival } = this;
+    const scrolling = this.#scrolling;
+    const turns = this.#turns.value?.querySelector("hub-turns");
+    if (arrival && scrolling && turns && (await arrive(arrival, turns, scrolling))) this.arrival = undefined;
+  };
 
   // -- telling
 
@@ -332,8 +346,11 @@ export class HubChat extends LitElement {
     void this.#exchange?.edit(said, text);
   };
 
-  readonly #version = ({ detail }: CustomEvent<{ stream: string; position: Position }>): void => {
-    if (this.stream) this.#go({ source: this.stream, position: detail.position }, detail.stream);
+  readonly #version = ({ detail, target }: CustomEvent<{ stream: string; position: Position; step: Step }>): void => {
+    const scrolling = this.#scrolling;
+    if (!this.stream || !scrolling) return;
+    const { stream, position, step } = detail;
+    this.#go({ source: this.stream, position }, stream, departure(position, step, target as Element, scrolling));
   };
 
   readonly #asked = async ({ detail }: CustomEvent<{ text: string; accepted: () => void }>): Promise<void> => {
@@ -367,7 +384,8 @@ export class HubChat extends LitElement {
       .then(() => turns.updateComplete)
       .then(() => {
         if (mark) this.#scrolling?.restore(mark);
-      });
+      })
+      .then(this.#arrive);
   };
 }
 

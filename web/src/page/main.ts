@@ -15,6 +15,7 @@ import "../elements/index.js";
 import { render } from "lit";
 
 import { connect } from "../client/index.js";
+import type { Arrival } from "../elements/chat/arrival.js";
 import { bar, type BarDoings } from "./bar.js";
 import { dialogOpen } from "./dialogs.js";
 import { Drawer } from "./drawer.js";
@@ -64,8 +65,10 @@ class Page {
       const status = this.#bar.querySelector("hub-status");
       if (status) status.lag = records;
     },
-    forked: (stream) => {
-      this.#go("conversation", stream);
+    forked: (stream, arrival) => {
+      this.#go(this.#route.kind === "view" ? "view" : "conversation", stream, arrival);
+      // Another version has begun, and what was pressed is gone.
+      if (!arrival) this.#composeByHand();
     },
   });
 
@@ -87,7 +90,12 @@ class Page {
     watchRunning(this.#shelf, this.#hub.url, () => this.#name);
     listenForKeys(this.#deeds, () => this.#singles, () => menuOpen() || dialogOpen());
     this.#follow();
-    if (matchMedia("(pointer: fine)").matches) this.#stage.compose();
+    this.#composeByHand();
+  }
+
+  /** Focus the composer where that does not bring a keyboard onto the screen. */
+  #composeByHand(): boolean {
+    return matchMedia("(pointer: fine)").matches && this.#stage.compose();
   }
 
   /** The conversation that is shown. */
@@ -106,7 +114,7 @@ class Page {
   }
 
   /** Show what the address says. */
-  #follow(): void {
+  #follow(arrival?: Arrival): void {
     const said = routeOf(location.hash);
     const route = said.kind === "new" ? ({ kind: "conversation", name: newName() } as const) : said;
     if (route.kind !== "unknown") {
@@ -116,14 +124,15 @@ class Page {
     }
     this.#route = route;
     const focused = this.#main.contains(document.activeElement);
-    this.#stage.show(route, this.#models.chosen);
-    if (focused) this.#main.focus();
+    const writing = this.#main.querySelector("hub-chat")?.shadowRoot?.activeElement instanceof HTMLTextAreaElement;
+    this.#stage.show(route, this.#models.chosen, arrival);
+    if (focused && !arrival && !(writing && this.#composeByHand())) this.#main.focus();
     this.#draw();
   }
 
-  #go(kind: "conversation" | "view", name: string): void {
+  #go(kind: "conversation" | "view", name: string, arrival?: Arrival): void {
     history.pushState(null, "", hashOf(kind, name));
-    this.#follow();
+    this.#follow(arrival);
   }
 
   /** Another conversation, unless nothing was said in this one yet. */

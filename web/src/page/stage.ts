@@ -11,6 +11,7 @@ import { html, render, type TemplateResult } from "lit";
 
 import type { Hub } from "../client/hub.js";
 import { EMPTY, type State } from "../client/state.js";
+import type { Arrival } from "../elements/chat/arrival.js";
 import type { HubChat } from "../elements/hub-chat.js";
 import type { Route } from "./route.js";
 import { welcome } from "./welcome.js";
@@ -20,8 +21,8 @@ export interface Told {
   changed(): void;
   /** So many records are still to come. */
   lagged(records: number): void;
-  /** The conversation goes on as another one. */
-  forked(stream: string): void;
+  /** The conversation goes on as another one, which shows the same place if one is given. */
+  forked(stream: string, arrival: Arrival | undefined): void;
 }
 
 export class Stage {
@@ -41,7 +42,7 @@ export class Stage {
     picker.slot = "tools";
   }
 
-  show(route: Exclude<Route, { kind: "new" }>, model: string | undefined): void {
+  show(route: Exclude<Route, { kind: "new" }>, model: string | undefined, arrival?: Arrival): void {
     this.state = EMPTY;
     this.told.lagged(0);
     if (route.kind === "unknown") {
@@ -53,6 +54,7 @@ export class Stage {
     chat.hub = this.hub;
     chat.stream = route.name;
     chat.noStatus = true;
+    chat.arrival = arrival;
     chat.readonly = route.kind === "view";
     if (!chat.readonly) chat.append(this.picker, this.#greeting);
     this.#listen(chat);
@@ -100,7 +102,8 @@ export class Stage {
     chat.addEventListener("hub-fork", (event) => {
       if (chat !== this.#chat) return;
       event.preventDefault();
-      this.told.forked((event as CustomEvent<{ stream: string }>).detail.stream);
+      const { stream, arrival } = (event as CustomEvent<{ stream: string; arrival?: Arrival }>).detail;
+      this.told.forked(stream, arrival);
     });
   }
 }

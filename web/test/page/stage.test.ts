@@ -89,8 +89,9 @@ test("what a conversation says after it was left is not heard", () => {
 });
 
 test("a fork is gone to by the page, not by the element", () => {
-  expect(tell(chat(), "hub-fork", { stream: "three" })).toBe(false);
-  expect(told.forked).toHaveBeenCalledExactlyOnceWith("three");
+  const arrival = { position: "p", top: 40, step: "on" };
+  expect(tell(chat(), "hub-fork", { stream: "three", arrival })).toBe(false);
+  expect(told.forked).toHaveBeenCalledExactlyOnceWith("three", arrival);
 });
 
 test("only what runs is stopped", () => {

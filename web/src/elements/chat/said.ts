@@ -10,6 +10,9 @@ import { entered, grow } from "./keyboard.js";
 import { Light, register } from "./light.js";
 import "./copier.js";
 
+/** To the version before, or the next. */
+export type Step = "back" | "on";
+
 export class SaidView extends Light {
   static override properties = {
     said: { attribute: false },
@@ -47,7 +50,7 @@ export class SaidView extends Light {
   }
 
   #text(said: Said): unknown {
-    if (said.role === "assistant") return html`<div class="text" dir="auto"></div>`;
+    if (said.role === "assistant") return html`<div class="text"></div>`;
     return html`<div class="words" dir="auto">${said.text}</div>`;
   }
 
@@ -69,10 +72,10 @@ export class SaidView extends Light {
     const held = this.versions;
     if (!held) return nothing;
     const { streams, shown } = held;
-    const turn = (by: number, name: "back" | "on", label: string): unknown =>
-      html`<button class="tiny" type="button" aria-label=${label} title=${label} ?disabled=${!streams[shown + by]}
+    const turn = (by: number, name: Step, label: string): unknown =>
+      html`<button class=${`tiny ${name}`} type="button" aria-label=${label} title=${label} ?disabled=${!streams[shown + by]}
         @click=${() => {
-          this.tell("version", { stream: streams[shown + by], position: held.position });
+          this.tell("version", { stream: streams[shown + by], position: held.position, step: name });
         }}>${icon(name)}</button>`;
     return html`<span class="versions" role="group" aria-label="Versions of this message">
       ${turn(-1, "back", "Previous version")}
@@ -99,6 +102,13 @@ export class SaidView extends Light {
     if (!host) return;
     this.#markdown ??= new StreamingMarkdown(host);
     this.#markdown.set(this.said.text, true);
+  }
+
+  /** Focus the button that leads on in this direction, or the other where there is no further. */
+  focusVersions(step: Step): void {
+    const buttons = this.querySelectorAll<HTMLElement>(".versions button:enabled");
+    const wanted = [...buttons].find((button) => button.classList.contains(step)) ?? buttons[0];
+    wanted?.focus({ preventScroll: true });
   }
 
   readonly edit = async (): Promise<void> => {
@@ -140,3 +150,9 @@ export class SaidView extends Light {
 const WHO = { user: "You", assistant: "Assistant", system: "Instructions", tool: "What a tool said" } as const;
 
 register("hub-said", SaidView);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-said": SaidView;
+  }
+}

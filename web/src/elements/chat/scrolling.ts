@@ -18,6 +18,11 @@ interface Mark {
   readonly fromEnd: number;
 }
 
+interface Pin {
+  readonly one: Element;
+  readonly top: number;
+}
+
 export class Scrolling {
   following = true;
   /** Text has come that the reader, who is further up, has not seen. */
@@ -25,16 +30,18 @@ export class Scrolling {
   #top = 0;
   #finger = 0;
   #held = false;
+  #pinned: Pin | undefined;
   readonly #sizes: ResizeObserver;
   readonly #ended = new AbortController();
 
   constructor(
-    private readonly box: HTMLElement,
+    readonly box: HTMLElement,
     contents: HTMLElement,
     private readonly changed: () => void,
   ) {
     const { signal } = this.#ended;
     const passive = { signal, passive: true };
+    for (const deed of ["wheel", "keydown", "touchmove", "pointerdown"]) box.addEventListener(deed, this.#unpin, passive);
     box.addEventListener("scroll", this.#scrolled, passive);
     // A smooth way to the end ends where the end was when it began.
     box.addEventListener("scrollend", this.#arrived, passive);
@@ -61,6 +68,8 @@ export class Scrolling {
 
   /** Stay at the end, if that is where the reader is. */
   keep(): void {
+    if (this.#pinned?.one.isConnected) this.#stay(this.#pinned);
+    if (this.#pinned) return;
     if (!this.following || this.#held) return;
     this.box.scrollTop = this.box.scrollHeight;
     this.#top = this.box.scrollTop;
@@ -77,11 +86,30 @@ export class Scrolling {
   /** Go to the end, and follow it from now on. */
   toEnd(smooth = false): void {
     this.#held = false;
+    this.#pinned = undefined;
     this.#turn(true);
     const { scrollTop, scrollHeight, clientHeight } = this.box;
     const isFar = scrollHeight - scrollTop > FAR * clientHeight;
     if (!smooth || isFar || matchMedia("(prefers-reduced-motion: reduce)").matches) this.keep();
     else this.box.scrollTo({ top: this.box.scrollHeight, behavior: "smooth" });
+  }
+
+  /** How far below the upper edge of what is seen something is. */
+  topOf(one: Element): number {
+    return one.getBoundingClientRect().top - this.box.getBoundingClientRect().top;
+  }
+
+  /** Keep something this far below the upper edge, until the reader does something. */
+  pin(one: Element, top: number): void {
+    this.#pinned = { one, top };
+    this.keep();
+  }
+
+  #stay({ one, top }: Pin): void {
+    this.box.scrollTop += this.topOf(one) - top;
+    const { scrollTop, scrollHeight, clientHeight } = this.box;
+    this.#top = scrollTop;
+    this.#turn(scrollHeight - clientHeight - scrollTop <= 1);
   }
 
   /** Where the reader is, to be restored when something was put above. */
@@ -113,6 +141,10 @@ export class Scrolling {
     if (scrollTop < this.#top - 1 && fromEnd > 1) this.#turn(false);
     else if (fromEnd <= NEAR && scrollTop > this.#top) this.#turn(true);
     this.#top = scrollTop;
+  };
+
+  readonly #unpin = (): void => {
+    this.#pinned = undefined;
   };
 
   readonly #wheeled = ({ deltaY }: WheelEvent): void => {

@@ -108,3 +108,9 @@ function isPrompt(turn: Turn): boolean {
 }
 
 register("hub-turns", Turns);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-turns": Turns;
+  }
+}
