@@ -33,7 +33,8 @@ export class HubStatus extends LitElement {
         gap: 0.5em;
         min-block-size: 1.75em;
         color: var(--muted);
-        font: 0.8125rem/1.4 var(--font);
+        font: var(--hub-status-size, 0.8125rem) / 1.4 var(--font);
+        white-space: nowrap;
       }
       .dot {
         flex: none;
@@ -51,6 +52,7 @@ export class HubStatus extends LitElement {
         background: var(--error);
       }
       button {
+        position: relative;
         min-block-size: 1.75em;
         padding: 0 0.75em;
         border: 1px solid var(--line);
@@ -60,8 +62,19 @@ export class HubStatus extends LitElement {
         font: inherit;
         cursor: pointer;
       }
+      /* A finger needs more than is to be seen. */
+      button::after {
+        content: "";
+        position: absolute;
+        inset: -0.6rem;
+      }
       button:hover {
         border-color: currentColor;
+      }
+      @media (width <= 30rem) {
+        .more {
+          display: none;
+        }
       }
       button:focus-visible {
         outline: 2px solid var(--accent);
@@ -122,10 +135,10 @@ export class HubStatus extends LitElement {
   }
 
   #more(status: Status): unknown {
-    if (status.state === "live" && this.lag > 0) return html`<span aria-hidden="true">· ${count(this.lag)} to go</span>`;
+    if (status.state === "live" && this.lag > 0) return html`<span aria-hidden="true">· ${count(this.lag)}<span class="more"> to go</span></span>`;
     if (status.state !== "offline") return nothing;
     const left = Math.max(0, Math.ceil((status.retryAt - this.now) / 1000));
-    return html`<span aria-hidden="true" title=${status.why}>${left > 0 ? `· trying again in ${left} s` : "· trying now…"}</span>
+    return html`<span aria-hidden="true" title=${status.why}>· ${left > 0 ? html`<span class="more">trying again in </span>${left} s` : "trying now…"}</span>
       <button type="button" aria-label="Try to connect now" @click=${() => this.hub?.retry()}>now</button>`;
   }
 }

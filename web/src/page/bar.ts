@@ -38,8 +38,8 @@ export function bar(shown: Shown, hub: Hub, doings: BarDoings): TemplateResult {
       <h1 dir="auto">${shown.title}</h1>
       ${shown.model ? html`<p class="model" title="The model that answers">${shown.model}</p>` : nothing}
       ${shown.view ? html`<p class="badge">${icon("eye")}Read-only</p>` : nothing}
+      <hub-status .hub=${hub}></hub-status>
     </div>
-    <hub-status .hub=${hub}></hub-status>
     ${shown.begun ? html`
       ${menu("Export", "save", doings.export)}
       ${menu("Share", "share", doings.share)}

@@ -63,9 +63,11 @@ function search({ entries, query }: Listed, doings: ListDoings): TemplateResult 
     doings.search((event.target as HTMLInputElement).value);
   };
   const key = (event: KeyboardEvent): void => {
-    if (event.key !== "Escape" || query === undefined || event.isComposing) return;
+    if (query === undefined || event.isComposing) return;
+    if (event.key === "Escape") doings.search(undefined);
+    else if (event.key === "Enter") document.querySelector<HTMLElement>("#sidebar .list a")?.click();
+    else return;
     event.preventDefault();
-    doings.search(undefined);
   };
   return html`<label class="search">
     ${icon("search")}

@@ -96,7 +96,9 @@ export const controls = css`
     display: flex;
     align-items: center;
     gap: 0.5rem;
-    padding-inline-start: 0.35rem;
+  }
+  .editor .row {
+    padding-inline-start: 0.6rem;
   }
   .hint {
     flex: 1;
@@ -133,6 +135,18 @@ export const controls = css`
     display: flex;
     align-items: flex-end;
     padding: 0.4rem;
+  }
+  @media (pointer: coarse) {
+    .tiny,
+    .round {
+      inline-size: 2.5rem;
+      block-size: 2.5rem;
+    }
+    .plain,
+    .strong {
+      min-block-size: 2.5rem;
+      border-radius: 1.25rem;
+    }
   }
   @media (forced-colors: active) {
     .round,

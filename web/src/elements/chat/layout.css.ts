@@ -36,6 +36,26 @@ export const layout = css`
     scrollbar-color: var(--line) transparent;
     outline-offset: -2px;
   }
+  /* Text goes out of sight softly, above and below. */
+  .log::before,
+  .log::after {
+    content: "";
+    position: sticky;
+    z-index: 1;
+    display: block;
+    block-size: 1rem;
+    background: linear-gradient(var(--background), transparent);
+    pointer-events: none;
+  }
+  .log::before {
+    inset-block-start: 0;
+    margin-block-end: -1rem;
+  }
+  .log::after {
+    inset-block-end: 0;
+    margin-block-start: -1rem;
+    rotate: 180deg;
+  }
   .turns {
     display: flex;
     flex-direction: column;
@@ -81,6 +101,7 @@ export const layout = css`
     position: sticky;
     inset-block-end: 0.5rem;
     inset-inline: 0;
+    z-index: 2;
     display: flex;
     align-items: flex-end;
     justify-content: center;
@@ -185,10 +206,18 @@ export const layout = css`
     hub-turns > * {
       content-visibility: visible;
     }
+    .log::before,
+    .log::after,
     .foot,
     .last,
     button {
       display: none !important;
+    }
+  }
+  @media (forced-colors: active) {
+    .log::before,
+    .log::after {
+      display: none;
     }
   }
 `;
