@@ -12,6 +12,11 @@ import { Lexer, Parser, Renderer, Tokenizer, getDefaults, type Tokens } from "ma
 const DEEPEST = 16;
 /** A block with more marks than this is no prose: its stars, or its tags, are text. */
 const MOST_MARKS = 400;
+/**
+ * A word this long, of letters that a mail address may have, is no address, and to look at each
+ * of its letters for where it might end would take as many steps as it has letters, squared.
+ */
+const ENDLESS_WORD = /[\w.!#$%&'*+/=?`{|}~-]{1000}/;
 const TAG = /^<(\/?)(br|b|i|u|s|em|strong|del|ins|mark|sub|sup|kbd)[ \t]*\/?>/i;
 
 export function escape(text: string): string {
@@ -31,6 +36,12 @@ class Careful extends Tokenizer {
     super();
     this.hasStress = atMost(source, /[*_~]+/g);
     this.hasTags = atMost(source, /</g);
+  }
+
+  /** Addresses are links only where somebody says so. */
+  readNoAddresses(): void {
+    const { text, url } = Lexer.rules.inline.normal;
+    this.rules = { ...this.rules, inline: { ...this.rules.inline, text, url } };
   }
 
   override html(): undefined {
@@ -125,6 +136,7 @@ export function markup(source: string, references: References): string {
   const tokenizer = new Careful(source);
   const options = { ...getDefaults(), gfm: true, tokenizer, renderer: new Plain() };
   const lexer = new Lexer(options);
+  if (ENDLESS_WORD.test(source)) tokenizer.readNoAddresses();
   lexer.tokens.links = asked(references);
   try {
     const tokens = lexer.lex(source);

@@ -231,6 +231,13 @@ describe("announcer", () => {
     expect(said).toEqual(["Answering.", "Stopped."]);
   });
 
+  it("looks at no more of a paragraph without end than it can say", () => {
+    const [announcer, said] = told();
+    announcer.heard(state(reply({})));
+    announcer.heard(state(reply({ text: "[".repeat(300_000), state: "finished" })));
+    expect(said).toEqual(["Answering.", `${"[".repeat(600)} …`, "The answer is complete."]);
+  });
+
   it("reads no fences", () => {
     expect(spoken("```js\nlet a\n```")).toBe("let a");
   });

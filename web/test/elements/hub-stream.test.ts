@@ -41,7 +41,7 @@ test("each answer is a section; what people asked is left out", async () => {
   await answer(hub, "b", "second");
   await vi.waitFor(() => {
     expect([...root.querySelectorAll(".hub-markdown")].map((node) => node.innerHTML)).toEqual([
-      "<p><strong>first</strong></p>",
+      '<p dir="auto"><strong>first</strong></p>',
       '<p dir="auto">second</p>',
     ]);
   });

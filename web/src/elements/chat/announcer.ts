@@ -11,6 +11,7 @@ import { ending } from "./ending.js";
 
 /** What one announcement may hold; nobody waits for more to be read. */
 const LONGEST = 600;
+const LOOKED_AT = 4 * LONGEST;
 
 export class Announcer {
   #generation = "";
@@ -49,7 +50,8 @@ export class Announcer {
   #paragraphs(reply: Reply, over: boolean): void {
     const end = over ? reply.text.length : reply.text.lastIndexOf("\n\n");
     if (end <= this.#said) return;
-    const text = spoken(reply.text.slice(this.#said, end));
+    // Of a paragraph without end no more is looked at than can be said.
+    const text = spoken(reply.text.slice(this.#said, Math.min(end, this.#said + LOOKED_AT)));
     this.#said = end;
     if (text) this.say(text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
   }
