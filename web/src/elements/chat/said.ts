@@ -3,12 +3,17 @@
 import { html, nothing } from "lit";
 
 import type { Said } from "../../client/state.js";
+import { cutBefore } from "../blocks.js";
 import { StreamingMarkdown } from "../markdown.js";
 import type { Versions } from "./branches.js";
 import { icon } from "./icons.js";
 import { entered, grow } from "./keyboard.js";
 import { Light, register } from "./light.js";
 import "./copier.js";
+
+/** A message of more letters is folded: to lay out a pasted book would stop the page for seconds. */
+const LONG = 10_000;
+const SHOWN = 2_000;
 
 /** To the version before, or the next. */
 export type Step = "back" | "on";
@@ -20,6 +25,7 @@ export class SaidView extends Light {
     editable: { type: Boolean },
     busy: { type: Boolean },
     editing: { state: true },
+    whole: { state: true },
   };
 
   declare said: Said | undefined;
@@ -29,6 +35,8 @@ export class SaidView extends Light {
   /** The hub is being asked. */
   declare busy: boolean;
   declare editing: boolean;
+  /** The reader wants to see all of a long one. */
+  declare whole: boolean;
   #markdown: StreamingMarkdown | undefined;
 
   constructor() {
@@ -36,6 +44,7 @@ export class SaidView extends Light {
     this.editable = false;
     this.busy = false;
     this.editing = false;
+    this.whole = false;
   }
 
   protected override render(): unknown {
@@ -51,7 +60,13 @@ export class SaidView extends Light {
 
   #text(said: Said): unknown {
     if (said.role === "assistant") return html`<div class="text"></div>`;
-    return html`<div class="words" dir="auto">${said.text}</div>`;
+    const { text } = said;
+    if (text.length <= LONG) return html`<div class="words" dir="auto">${text}</div>`;
+    const shown = this.whole ? text : `${text.slice(0, cutBefore(text.slice(0, SHOWN), SHOWN)).trimEnd()} …`;
+    return html`<div class="words" dir="auto">${shown}</div>
+      <button class="plain" type="button" aria-expanded=${this.whole} @click=${this.#turn}>${
+        this.whole ? "Show less" : `Show all ${text.length.toLocaleString("en")} letters`
+      }</button>`;
   }
 
   #actions(said: Said): unknown {
@@ -119,6 +134,10 @@ export class SaidView extends Light {
     grow(area);
     area.focus();
     area.setSelectionRange(area.value.length, area.value.length);
+  };
+
+  readonly #turn = (): void => {
+    this.whole = !this.whole;
   };
 
   readonly #input = (event: Event): void => {

@@ -29,6 +29,9 @@ export const turns = css`
     border-end-end-radius: 0.35rem;
     background: var(--bubble);
   }
+  .words + .plain {
+    margin-block-start: 0.5rem;
+  }
   .said.system .words,
   .said.tool .words {
     padding: 0.6rem 0.9rem;
