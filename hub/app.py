@@ -15,7 +15,6 @@ from pathlib import Path
 
 import aiohttp_cors
 from aiohttp import HttpVersion11, web
-from aiohttp.log import access_logger
 
 from hub import dialects
 from hub.admission import Admission
@@ -24,9 +23,10 @@ from hub.chat_answers import sentence, sentence_in_json
 from hub.config import Config, UpstreamTable
 from hub.connection import Pace
 from hub.dialer import Dialer
+from hub.door import Door
 from hub.hosts import Hosts
 from hub.hub import Hub, HubLimits
-from hub.listeners import BACKLOG, listen, listen_unix
+from hub.listeners import listen, listen_unix
 from hub.openai_answers import openai_answer_to
 from hub.origins import Origins
 from hub.replies import Replies
@@ -328,7 +328,6 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     runner = web.AppRunner(
         app,
         handle_signals=False,
-        access_log=access_logger if config.server.access_log else None,
         handler_cancellation=True,
         shutdown_timeout=2.0,
     )
@@ -345,10 +344,18 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
         loop.add_signal_handler(number, told.set)
     try:
         await runner.setup()
-        for listening in sockets:
-            await web.SockSite(runner, listening, backlog=BACKLOG).start()
-        announce(where)
-        await told.wait()
+        door = Door(
+            runner,
+            sockets=config.limits.sockets,
+            idle_seconds=server.idle_seconds,
+            access_log=server.access_log,
+        )
+        try:
+            await door.open(sockets)
+            announce(where)
+            await told.wait()
+        finally:
+            door.close()
     finally:
         await runner.cleanup()
 

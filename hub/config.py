@@ -99,6 +99,7 @@ class Server(_Table):
     unix_socket: Line | None = None
     list_streams: bool = False
     drain_seconds: Wait = 10.0
+    idle_seconds: Seconds = 75.0
     access_log: bool = False
     beat_seconds: Seconds = 15.0
     ws_beat_seconds: Seconds = 20.0
@@ -139,6 +140,7 @@ class Fanout(_Table):
 class Limits(_Table):
     """The most there may be of everything."""
 
+    sockets: Count = 20_000
     connections: Count = 10_000
     subscriptions: Count = 100
     presence: int = Field(default=200, ge=0, le=1000)

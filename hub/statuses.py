@@ -56,6 +56,7 @@ class CloseCode(IntEnum):
 
 _CODES: Final[Mapping[str, int]] = {
     "body_timeout": 408,
+    "head_too_large": 431,
     "key_reused": 422,
     "upstream_stalled": 504,
     "upstream_timeout": 504,

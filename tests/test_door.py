@@ -1,0 +1,132 @@
+"""What happens to a connection before there is a request, as `serve` lets it in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+import pytest
+from aiohttp import web
+
+from hub import Config, make_app
+from hub.door import Door
+from hub.listeners import listen
+from tests.answers import PATIENCE
+from tests.loopback import eventually
+from tests.wire import exchange
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+@asynccontextmanager
+async def opened(*, sockets: int = 100, idle: float = 60.0) -> AsyncIterator[tuple[Door, int]]:
+    config = Config.model_validate({"store": {"url": "memory:"}, "server": {"drain_seconds": 0.0}})
+    runner = web.AppRunner(make_app(config), handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    door = Door(runner, sockets=sockets, idle_seconds=idle, access_log=False)
+    listening = listen("127.0.0.1", 0, notsent_lowat=16_384)
+    try:
+        await door.open(listening)
+        yield door, listening[0].getsockname()[1]
+    finally:
+        door.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"garbage\r\n\r\n", b"400", "bad_http"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400", "bad_http"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"400", "bad_http"),
+        (b"GET /\xff HTTP/1.1\r\nHost: hub\r\n\r\n", b"400", "bad_http"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"400", "bad_http"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", b"400", "bad_http"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 1000 + b"\r\n", b"400", "bad_http"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 9000 + b"\r\n\r\n", b"431", "head_too_large"),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", b"431", "head_too_large"),
+    ],
+    ids=["garbage", "TLS", "HTTP/2", "bytes", "hosts", "length", "many", "header", "line"],
+)
+async def test_garbage_is_told_so_in_the_hubs_shape_and_fills_no_log(
+    sent: bytes, status: bytes, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened() as (door, port):
+        for before in (b"", LIVE):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            if before:
+                writer.write(before)
+                await reader.readuntil(b"ok\n")
+            writer.write(sent)
+            async with asyncio.timeout(PATIENCE):
+                head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            writer.close()
+            assert head[9:12] == status
+            assert b"application/json" in head
+            assert orjson.loads(body)["error"]["code"] == code
+        await eventually(lambda: door.inside == 0)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", b"GET /livez HT", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: y", LIVE, LIVE + b"GET"],
+    ids=["nothing", "line", "head", "answered", "the next"],
+)
+async def test_a_connection_without_a_request_is_closed_in_time(sent: bytes) -> None:
+    async with opened(idle=0.1) as (door, port):
+        await exchange(port, sent)  # which waits for the end
+        await eventually(lambda: door.inside == 0)
+
+
+async def test_a_head_that_comes_by_drops_is_not_waited_for() -> None:
+    async with opened(idle=0.1) as (_, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        ended = asyncio.ensure_future(reader.read())
+        async with asyncio.timeout(PATIENCE):
+            for byte in LIVE[:-2] + b"X: y\r\n" * 10_000:
+                writer.write(bytes([byte]))
+                await asyncio.wait([ended], timeout=0.01)
+                if ended.done():
+                    break
+        assert await ended == b""
+        writer.transport.abort()
+
+
+async def test_one_connection_too_many_is_told_to_come_later() -> None:
+    async with opened(sockets=2) as (door, port):
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        await eventually(lambda: door.inside == 2)
+        given = await exchange(port)
+        assert given.startswith(b"HTTP/1.1 429 ")
+        assert b"Retry-After: 1\r\n" in given
+        assert orjson.loads(given.partition(b"\r\n\r\n")[2])["error"]["code"] == "limit_exceeded"
+        held[0][1].write(LIVE)
+        assert (await held[0][0].readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
+        held[1][1].close()
+        await eventually(lambda: door.inside == 1)
+        assert (await exchange(port, LAST)).startswith(b"HTTP/1.1 200 ")
+        held[0][1].close()
+
+
+async def test_what_is_inside_stays_when_the_door_is_closed() -> None:
+    async with opened() as (door, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(LIVE)
+        await reader.readuntil(b"ok\n")
+        door.close()
+        writer.write(LIVE)
+        await reader.readuntil(b"ok\n")
+        with pytest.raises(ConnectionRefusedError):
+            await exchange(port, LAST)
+        writer.close()
+
+
+def test_a_runner_that_is_not_set_up_has_no_door() -> None:
+    runner = web.AppRunner(web.Application())
+    with pytest.raises(RuntimeError):
+        Door(runner, sockets=1, idle_seconds=1, access_log=False)
