@@ -79,7 +79,8 @@ class Request:
         self, said: str, code: str, *, retryable: bool = False, retry_after: float | None = None
     ) -> UpstreamError:
         """What this upstream did, as an error."""
-        words = f'upstream "{self.name}" {said}'
+        # Once more: JSON has other ways of writing what was looked for in the bytes.
+        words = self.masked(f'upstream "{self.name}" {said}'.encode()).decode()
         return UpstreamError(words, code=code, retryable=retryable, retry_after=retry_after)
 
     def masked(self, answer: bytes) -> bytes:
@@ -195,7 +196,8 @@ class Dialer:
                 timeout=_clocks(request.connect_timeout, request.stall_timeout),
             )
         except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
-            logger.debug('upstream "%s": %s', request.name, error)
+            # It may hold the whole address, and a key in its query.
+            logger.debug('upstream "%s": %s', request.name, request.masked(str(error).encode()))
             # Not chained: an error of aiohttp may hold the request's headers.
             raise _unanswered(request, error) from None
 

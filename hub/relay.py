@@ -154,7 +154,7 @@ class _Reading:
             raise broken or UpstreamError(
                 "the upstream's reply ended before it was complete", code="upstream_truncated"
             )
-        return self._terminal
+        return upstream.discreet(self._terminal)
 
     async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
         """Append what the body says, up to the terminal event; what broke it off, if it did."""

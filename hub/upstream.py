@@ -27,7 +27,7 @@ from yarl import URL
 from hub.dialects import BEARER, Call, Dialect, KeyHeader, Local, MakeDialect
 from hub.dialer import Body, Dialer, Request
 from hub.errors import ConfigError, RequestError
-from hub.events import NOTHING
+from hub.events import NOTHING, Failed, Terminal
 from hub.framing import DEFAULT_LIMIT
 from hub.prompt import Prompt
 
@@ -111,6 +111,15 @@ class Upstream:
         if not self._url and isinstance(dialect, Local):
             return _performance(dialect.script(asked))
         return self._dialer.open(self._request(dialect.call(asked)))
+
+    def discreet(self, terminal: Terminal) -> Terminal:
+        """How a reply ended, without the secrets that some servers repeat when they complain."""
+        if not isinstance(terminal, Failed):
+            return terminal
+        said = terminal.message
+        for secret in self._secrets:
+            said = said.replace(secret, "...")
+        return replace(terminal, message=said)
 
     def check(self, prompt: Prompt) -> None:
         """See whether the prompt can be asked here.

@@ -178,7 +178,7 @@ class Tutorial:
             chunks = self._hub.pipeline(body).frames(dialect.framing(upstream.chunk_limit))
             async with chunks.timeout(upstream.stall_timeout).events(dialect) as events:
                 async for event in events:
-                    yield event
+                    yield upstream.discreet(event) if isinstance(event, Failed) else event
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
         lines = self._hub.pipeline(lambda: _numbers(1)).map(_line)
