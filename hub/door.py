@@ -23,6 +23,10 @@ from hub.statuses import error_body, error_response, retry_headers, status_of
 
 __all__ = ["Door"]
 
+LINGER: Final = 0.05
+"""Seconds for which the rest of a body that nobody wants is read, so that its sender hears why.
+aiohttp unpacks it too, without a turn of the loop: a megabyte may hold seconds of that."""
+
 _GARBAGE: Final = RequestError("this is not HTTP as the hub understands it", code="bad_http")
 _TOO_LONG: Final = RequestError(
     "a line of the request's head has more than 8190 bytes", code="head_too_large"
@@ -43,6 +47,7 @@ class Door:
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
             "access_log": access_logger if access_log else None,
+            "lingering_time": LINGER,
         }
         self._listening: list[asyncio.Server] = []
         self.inside = 0

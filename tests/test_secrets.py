@@ -44,10 +44,10 @@ HELLO: Final[list[dict[str, str]]] = [{"role": "user", "content": "hello"}]
 PARTS: Final = [{"type": "text", "text": "hello"}]
 ROUTES: Final[list[tuple[str, dict[str, Any]]]] = [
     ("/v1/generations", {"prompt": "hello", "stream": "asked"}),
-    ("/v1/chat/completions", {"messages": HELLO, "stream": True}),
-    ("/v1/chat/completions", {"messages": HELLO}),
-    ("/v1/responses", {"input": "hello"}),
-    ("/v1/responses", {"input": "hello", "stream": True}),
+    ("/v1/chat/completions", {"model": "keyed", "messages": HELLO, "stream": True}),
+    ("/v1/chat/completions", {"model": "keyed", "messages": HELLO}),
+    ("/v1/responses", {"model": "keyed", "input": "hello"}),
+    ("/v1/responses", {"model": "keyed", "input": "hello", "stream": True}),
     ("/api/chat", {"id": "chat", "messages": [{"role": "user", "parts": PARTS}]}),
     ("/stream_data_to_frontend_test", {"messages": HELLO}),
 ]  # fmt: skip
