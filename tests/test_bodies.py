@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
+import pytest
+from aiohttp import web
+
+from hub.bodies import Bodies
 from tests.conftest import StartHub
+from tests.loopback import eventually
 
 BEGUN = (
     b"POST /v1/generations HTTP/1.1\r\nHost: hub\r\nContent-Type: application/json\r\n"
@@ -12,7 +18,11 @@ BEGUN = (
 )
 
 
-async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(start_hub: StartHub) -> None:
+async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Bodies] = []
+    monkeypatch.setattr(Bodies, "take", _noted(Bodies.take, begun))
     running = await start_hub(limits={"bodies_bytes": 2_000_000})
     port = running.client.server.port
     writers = []
@@ -20,7 +30,7 @@ async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(start_hub: 
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(BEGUN)
         writers.append(writer)
-    await asyncio.sleep(0.1)
+    await eventually(lambda: begun and begun[0]._coming == 1_800_000)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(BEGUN)
     assert b" 429 " in await reader.readline()
@@ -29,9 +39,21 @@ async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(start_hub: 
     assert answer.status == 201
     for open_writer in [*writers, writer]:
         open_writer.close()
-    await asyncio.sleep(0.1)
+    await eventually(lambda: begun[0]._coming == 0)
     answer = await running.client.post("/v1/generations", json={"prompt": "x" * 900_000})
     assert answer.status == 201
+
+
+def _noted(
+    take: Callable[[Bodies, web.Request], Awaitable[None]], begun: list[Bodies]
+) -> Callable[[Bodies, web.Request], Awaitable[None]]:
+    """The same, and whose it was."""
+
+    async def taken(bodies: Bodies, request: web.Request) -> None:
+        begun.append(bodies)
+        await take(bodies, request)
+
+    return taken
 
 
 async def test_a_body_that_comes_too_slowly_is_given_up(start_hub: StartHub) -> None:

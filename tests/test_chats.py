@@ -14,8 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from hub import Config, setup
-from hub.events import Message
+from hub.events import Delta, Message
 from tests.conftest import Running, StartHub
+from tests.loopback import eventually
 from tests.scripted import Answer, Ending, Gate, Scripted, openai_sse, refusal
 
 HI = {"id": "q1", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
@@ -57,6 +58,12 @@ async def begun(start_hub: StartHub, upstream: Scripted, **tables: Any) -> Runni
     table = {"dialect": "openai-chat", "url": upstream.url, "model": "m", "retries": 0}
     named = {"upstreams": {"scripted": table}, "default_upstream": "scripted"}
     return await start_hub(**{"streams": {"long_poll_seconds": 0.2}, **named, **tables})
+
+
+async def half_said(world: World) -> None:
+    """Return when the first half of the answer stands in the stream."""
+    stream = await world.hub.hub.open("c")
+    await eventually(lambda: stream.last and isinstance(stream.last.event, Delta))
 
 
 def chunks(body: str) -> list[Any]:
@@ -250,7 +257,7 @@ async def test_an_answer_is_polled(world: World) -> None:
     gate = Gate()
     world.upstream.answers(Answer(*HALF, gate, *openai_sse("lo")[1:]))
     where = await world.address()
-    await gate.reached()
+    await half_said(world)
     first = await world.client.get(where, params={"offset": "-1", "live": "long-poll"})
     assert text_of(await first.json()) == "Hel"
     at = {"offset": first.headers["Stream-Next-Offset"], "live": "long-poll"}
@@ -374,9 +381,10 @@ async def test_a_reader_is_sent_off_in_time_and_comes_back(start_hub: StartHub) 
     async with Scripted() as upstream:
         gate = Gate()
         upstream.answers(Answer(*HALF, gate, *openai_sse("lo")[1:]))
-        hub = await begun(start_hub, upstream, streams={"sse_rotate_seconds": 0.1})
+        hub = await begun(start_hub, upstream, streams={"sse_rotate_seconds": 0.5})
         world = World(hub, upstream)
         where = await world.address()
+        await half_said(world)
         first = await (await world.client.get(where, params={"offset": "-1", "live": "sse"})).text()
         assert "streamClosed" not in first
         offset = json.loads(first.rsplit("data:", 1)[1])["streamNextOffset"]

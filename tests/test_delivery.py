@@ -345,7 +345,7 @@ def test_a_client_that_reads_slowly_but_reads_is_not_cut_off() -> None:
             tail = (tail + more)[-len(LAST) :]
             await asyncio.sleep(0.03)
 
-    play("asyncio", lambda: Pipeline(source), scenario, patience=2.0)
+    play("asyncio", lambda: Pipeline(source), scenario, patience=1.0)
 
 
 def test_a_cancelled_handler_does_not_end_the_body() -> None:

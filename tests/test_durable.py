@@ -16,6 +16,7 @@ from hub import Config, setup
 from hub.stream import Stream
 from hub.transports.durable import Durable
 from tests.conftest import Running, StartHub
+from tests.loopback import eventually
 
 JSON = {"Content-Type": "application/json"}
 TEXT = {"Content-Type": "text/plain"}
@@ -23,11 +24,21 @@ HELLO = {"type": "message", "role": "user", "text": "hello"}
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def hub(request: pytest.FixtureRequest, start_hub: StartHub, tmp_path: Path) -> Running:
-    store = {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/hub.db"}[request.param]
-    return await start_hub(
-        store={"url": store}, streams={"long_poll_seconds": 0.2, "sse_rotate_seconds": 0.5}
-    )
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return {"memory": "memory:", "sqlite": f"sqlite:{tmp_path}/hub.db"}[request.param]
+
+
+@pytest.fixture
+async def hub(start_hub: StartHub, store: str) -> Running:
+    streams = {"long_poll_seconds": 0.2, "sse_rotate_seconds": 60}
+    return await start_hub(store={"url": store}, streams=streams)
+
+
+@pytest.fixture
+async def rotating(start_hub: StartHub, store: str) -> Running:
+    """Its responses end after a while, whether or not the stream does."""
+    streams = {"long_poll_seconds": 0.2, "sse_rotate_seconds": 0.5}
+    return await start_hub(store={"url": store}, streams=streams)
 
 
 async def put(
@@ -46,11 +57,7 @@ async def code_of(response: ClientResponse) -> tuple[int, str]:
 
 async def followed(stream: Stream, *, by: int) -> None:
     """Wait until so many follow it."""
-    for _ in range(500):
-        if len(stream.fanout) == by:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("nobody came")
+    await eventually(lambda: len(stream.fanout) == by)
 
 
 # The same streams
@@ -169,8 +176,9 @@ async def test_text_is_followed_as_text(hub: Running) -> None:
 # Server-sent events
 
 
-async def test_a_response_ends_after_a_while_and_whole(hub: Running) -> None:
+async def test_a_response_ends_after_a_while_and_whole(rotating: Running) -> None:
     """The end of a response is no end of the stream, and is a clean one."""
+    hub = rotating
     await put(hub, "quiet", TEXT, b"a")
     text = await (await hub.client.get("/v1/stream/quiet?offset=-1&live=sse")).text()
     assert "streamClosed" not in text
@@ -200,8 +208,11 @@ async def test_consecutive_deltas_stay_apart(hub: Running) -> None:
     assert json.loads(data[5:]) == deltas
 
 
-async def test_an_interval_that_is_not_over_is_answered_with_a_later_one(hub: Running) -> None:
+async def test_an_interval_that_is_not_over_is_answered_with_a_later_one(
+    rotating: Running,
+) -> None:
     """Or else a cache would give the same answer for ever."""
+    hub = rotating
     await put(hub, "cached", TEXT, b"a")
     url = "/v1/stream/cached?offset=-1&live={}&cursor={}"
     for live in ("long-poll", "sse"):
@@ -214,15 +225,25 @@ async def test_an_interval_that_is_not_over_is_answered_with_a_later_one(hub: Ru
         assert int(told) > 10**9
 
 
-async def test_a_stream_lives_as_long_as_somebody_follows_it(start_hub: StartHub) -> None:
+async def test_a_stream_lives_as_long_as_somebody_follows_it(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A sliding expiry is one of silence, and a reader who listens is none."""
     hub = await start_hub(server={"beat_seconds": 0.4}, streams={"sse_rotate_seconds": 60})
-    await put(hub, "slid", {**TEXT, "Stream-TTL": "1"})
+    now = [1000.0]
+    monkeypatch.setattr(hub.hub._streams, "_clock", lambda: now[0])
+    await put(hub, "slid", {**TEXT, "Stream-TTL": "60"})
+    stream = await hub.hub.open("slid")
     reader = await hub.client.get("/v1/stream/slid?offset=-1&live=sse")
-    await asyncio.sleep(1.7)
+    await followed(stream, by=1)
+    now[0] += 100
     assert (await hub.client.head("/v1/stream/slid")).status == 200
+    await eventually(lambda: stream.expires == now[0] + 60)
     reader.close()
-    await asyncio.sleep(1.3)
+    await followed(stream, by=0)
+    now[0] += 59
+    assert (await hub.client.head("/v1/stream/slid")).status == 200
+    now[0] += 2
     assert (await hub.client.head("/v1/stream/slid")).status == 404
 
 
@@ -301,8 +322,9 @@ async def test_what_others_wrote_cannot_run_as_a_page(hub: Running) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-async def test_text_of_another_charset_goes_as_bytes(hub: Running) -> None:
+async def test_text_of_another_charset_goes_as_bytes(rotating: Running) -> None:
     """Server-sent events are UTF-8; what is not must not be broken by them."""
+    hub = rotating
     await put(hub, "latin", {"Content-Type": "text/plain; charset=ISO-8859-1"}, b"caf\xe9")
     assert await (await hub.client.get("/v1/stream/latin")).read() == b"caf\xe9"
     answer = await hub.client.get("/v1/stream/latin?offset=-1&live=sse")

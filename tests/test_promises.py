@@ -184,7 +184,7 @@ def test_p12_a_drain_loses_nothing_and_sends_everybody_off_at_a_time_of_their_ow
 async def _drain() -> None:
     async with Scripted() as upstream:
         tables = scripted(upstream)
-        server = {"drain_seconds": 2.0}
+        server = {"drain_seconds": 3.0}
         async with (
             hub_on_loopback(**tables, server=server, fanout={"slice": 1}) as running,
             browser(running) as client,

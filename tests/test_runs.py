@@ -26,6 +26,7 @@ from hub.events import (
 )
 from hub.generation import Generation, State
 from hub.stores.memory import MemoryStore
+from tests.loopback import eventually
 from tests.puppet import END, FOREVER, Puppet, ended, refused, said
 from tests.runners import Keep, Runner, Slow, events_of, hangs, talks
 
@@ -169,7 +170,7 @@ async def test_a_stream_that_is_closed_under_it_gets_no_more_records(keep: Keep)
     desk = keep(Runner(Puppet([said("Hel"), go, said("lo"), END])))
     generation = await desk.ask(stream="chat")
     stream = await desk.stream("chat")
-    await asyncio.sleep(0.01)
+    await eventually(lambda: stream.last and isinstance(stream.last.event, Delta))
     stream.close()
     go.set()
     await desk.runs.wait(generation.id)

@@ -18,6 +18,7 @@ from hub.errors import (
 from hub.events import (
     Cancelled,
     Delta,
+    Event,
     Failed,
     Finished,
     Interrupted,
@@ -28,8 +29,17 @@ from hub.events import (
 )
 from hub.generation import Generation
 from hub.stores.memory import MemoryStore
+from tests.desk import turn
+from tests.loopback import eventually
 from tests.puppet import END, Puppet, refused, said
 from tests.runners import Keep, Runner, Slow, events_of, hangs, talks
+
+
+async def said_by(desk: Runner, generation: Generation, kind: type[Event]) -> None:
+    """Return when it has told an event of this kind."""
+    stream = await desk.stream(generation.stream)
+    await eventually(lambda: stream.last and isinstance(stream.last.event, kind))
+
 
 # Asking again
 
@@ -101,7 +111,7 @@ async def test_who_gives_up_asking_leaves_the_key_to_others(keep: Keep) -> None:
 async def test_only_so_many_keys_and_ended_generations_are_remembered(keep: Keep) -> None:
     desk = keep(Runner(talks("Hi"), keys=3))
     made = [await desk.ask(key=f"{number}") for number in range(5)]
-    await desk.runs.close(1.0)
+    await desk.runs.close(60.0)
     with pytest.raises(GenerationNotFound):
         desk.runs.find(made[0].id)
     assert desk.runs.find(made[4].id) is made[4]
@@ -129,7 +139,7 @@ async def test_cancel_ends_it_closes_the_upstream_and_keeps_what_was_said(keep: 
     puppet = hangs()
     desk = keep(Runner(puppet))
     generation = await desk.ask()
-    await asyncio.sleep(0.01)
+    await said_by(desk, generation, Delta)
     assert puppet.open_now == 1
     assert await desk.runs.cancel(generation.id) is generation
     assert puppet.open_now == 0
@@ -156,7 +166,7 @@ async def test_cancel_before_the_first_step_is_an_end_too(keep: Keep) -> None:
 async def test_cancel_while_it_waits_to_try_again(keep: Keep) -> None:
     desk = keep(Runner(Puppet([refused(retry_after=20.0)], [said("Hi"), END])))
     generation = await desk.ask()
-    await asyncio.sleep(0.01)
+    await said_by(desk, generation, Other)
     await desk.runs.cancel(generation.id)
     kinds = [type(event) for event in await desk.told(generation)]
     assert kinds == [Message, Started, Other, Cancelled]
@@ -209,9 +219,9 @@ async def test_whoever_waits_may_go_without_touching_it(keep: Keep) -> None:
     desk = keep(Runner(Puppet([said("Hel"), go, said("lo"), END])))
     generation = await desk.ask()
     waiting = [asyncio.create_task(desk.runs.wait(generation.id)) for _ in range(2)]
-    await asyncio.sleep(0.01)
+    await said_by(desk, generation, Delta)
     waiting[0].cancel()
-    await asyncio.sleep(0.01)
+    await asyncio.wait([waiting[0]])
     go.set()
     assert await waiting[1] is generation
     assert isinstance(generation.terminal, Finished)
@@ -255,9 +265,10 @@ async def test_closing_lets_replies_end_and_interrupts_those_that_do_not(keep: K
     quick, slow = Puppet([said("Hel"), go, END], name="quick"), hangs(name="slow")
     desk = keep(Runner(quick, slow))
     ends, hangs_on = await desk.ask(), await desk.ask(upstream="slow", stream="chat")
-    await asyncio.sleep(0.01)
-    closing = asyncio.create_task(desk.runs.close(0.1))
-    await asyncio.sleep(0.01)
+    for generation in (ends, hangs_on):
+        await said_by(desk, generation, Delta)
+    closing = asyncio.create_task(desk.runs.close(1.0))
+    await turn()
     with pytest.raises(Draining):
         await desk.ask()
     go.set()
@@ -285,8 +296,8 @@ async def test_who_asked_before_the_closing_and_is_not_served_yet_is_refused(kee
 async def test_a_cancel_during_the_closing_is_still_a_cancel(keep: Keep) -> None:
     desk = keep(Runner(hangs()))
     generation = await desk.ask()
-    await asyncio.sleep(0.01)
-    closing = asyncio.create_task(desk.runs.close(5.0))
+    await said_by(desk, generation, Delta)
+    closing = asyncio.create_task(desk.runs.close(60.0))
     await asyncio.sleep(0)
     await desk.runs.cancel(generation.id)
     await closing

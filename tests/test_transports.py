@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hub.ask import Ask
+from hub.connection import Connection
 from hub.events import Delta, Event
 from hub.stream import Stream
 from tests.loopback import Loopback, eventually, hub_on_loopback
@@ -323,16 +324,27 @@ async def test_a_hub_that_shuts_down_takes_nobody_in(world: World) -> None:
 # Slow readers
 
 
+def patience_ends(connection: Connection) -> None:
+    """It is looked at, and again so much later, with nothing taken in between. That the hub does
+    this by itself is in ``test_promises_slow.py``."""
+    now = asyncio.get_running_loop().time()
+    connection.look_after(now)
+    assert not connection.ended
+    connection.look_after(now + 31)
+
+
 async def test_who_never_reads_is_cut(make_world: MakeWorld) -> None:
-    world: World = await make_world(fanout={"slow_client_timeout": 0.2})
+    world: World = await make_world()
     slow = await world.follow("start", kernel_buffer=4096)
+    (connection,) = world.hub.connections
     stays = await world.follow("start")
     slow.pause()
     for _ in range(40):
         world.say("x" * 50_000)
         await asyncio.sleep(0)
     await stays.until(lambda: heard(stays, world.stream))
-    await eventually(lambda: world.hub.counts.evictions)
+    patience_ends(connection)
+    assert world.hub.counts.evictions == 1
     await eventually(lambda: len(world.hub.connections) == 1)
     slow.resume()
     await slow.until(lambda: slow.end)
@@ -344,15 +356,16 @@ async def test_who_never_reads_the_end_of_a_closed_stream_is_cut_too(
     make_world: MakeWorld,
 ) -> None:
     """Its response is written, but as long as it takes no more it is a connection."""
-    world: World = await make_world(fanout={"slow_client_timeout": 0.2})
+    world: World = await make_world()
     slow = world.reader(kernel_buffer=4096)
     world.say("x" * 200_000)
     world.stream.close()
     await slow.open("start")
     slow.pause()
     await settle()
-    assert len(world.hub.connections) == 1
-    await eventually(lambda: world.hub.counts.evictions)
+    (connection,) = world.hub.connections
+    patience_ends(connection)
+    assert world.hub.counts.evictions == 1
     slow.resume()
     await slow.until(lambda: slow.end)
 

@@ -181,10 +181,10 @@ WORDS = ["Hel", "lo ", "wörld \U0001f30a", "."]
 
 
 @asynccontextmanager
-async def asked(*answers: Answer) -> AsyncIterator[Loopback]:
+async def asked(*answers: Answer, stall: float = 60.0) -> AsyncIterator[Loopback]:
     async with Scripted() as upstream:
         upstream.answers(*answers)
-        table = {"dialect": "openai-chat", "url": upstream.url, "stall_timeout": 0.3}
+        table = {"dialect": "openai-chat", "url": upstream.url, "stall_timeout": stall}
         tables = {"upstreams": {"one": table}, "default_upstream": "one"}
         async with hub_on_loopback(**tables) as running:
             yield running
@@ -205,7 +205,8 @@ async def test_a_completion_comes_once_in_order_and_ends_well(kind: type[Complet
 async def test_a_completion_that_broke_off_never_looks_whole(
     kind: type[Completion], ending: Ending
 ) -> None:
-    async with asked(Answer(*openai_sse(*WORDS)[:3], ending)) as running:
+    stall = 1.0 if ending is Ending.HANG else 60.0
+    async with asked(Answer(*openai_sse(*WORDS)[:3], ending), stall=stall) as running:
         reader = await running.follow(kind, "Hi")
         await reader.until(lambda: reader.end)
         assert reader.text == "Hello "

@@ -66,7 +66,7 @@ async def tutorial(
     dialer = Dialer()
     faq_options = {"input": "query", "done": "state=1"}
     upstreams = {
-        "llm": Upstream("llm", dialects.find("openai-chat"), dialer, url=url, stall_timeout=5),
+        "llm": Upstream("llm", dialects.find("openai-chat"), dialer, url=url, stall_timeout=60),
         "faq": Upstream(
             "faq", dialects.find("json"), dialer, url=f"{url}/faq", options=faq_options
         ),
@@ -77,7 +77,7 @@ async def tutorial(
     app.add_routes(routes.routes())
     app.cleanup_ctx.append(routes.sample_file)
     try:
-        async with TestClient(TestServer(app), timeout=ClientTimeout(total=20)) as client:
+        async with TestClient(TestServer(app), timeout=ClientTimeout(total=60)) as client:
             yield client
     finally:
         await dialer.close()
@@ -151,7 +151,7 @@ def test_stream_json_data_says_the_sentence() -> None:
 @pytest.mark.parametrize("path", ["/stream_json_data", "/stream_data_to_frontend"])
 async def test_stream_json_data_arrives_as_it_is_made(path: str) -> None:
     """At this pace the whole takes longer than this test may."""
-    async with tutorial(Values(pace=0.3)) as client:
+    async with tutorial(Values(pace=1.0)) as client:
         response = await client.get(path)
         objects = Objects(response)
         assert [held["text"] for held in await objects.until(2)] == ["大", "模"]
