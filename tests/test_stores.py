@@ -607,20 +607,27 @@ async def test_sqlite_keeps_the_newest_keys(sqlite: Opened) -> None:
     assert await sqlite.store.keyed(f"k{KEYS + 9}") is not None
 
 
-async def test_sqlite_sweeps_in_small_bits_between_commits(sqlite: Opened, tmp_path: Path) -> None:
+async def test_sqlite_sweeps_in_small_bits_between_commits(
+    sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "hub.db"
     count = SWEPT * 20
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 1.0)
     await sqlite.keep(created("s"), *appended("s", *[b"x"] * count), created("t"))
     await sqlite.keep(Removed("s"))
     assert rows(path, "SELECT count(*) FROM records") > 0, "a commit waits for a bit of it only"
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 0.001)
     for at in range(5):
         await sqlite.keep(*appended("t", b"%d" % at, start=at))
     await emptied(path, "trash")
     assert rows(path, "SELECT count(*) FROM records") == 5
 
 
-async def test_sqlite_sweeps_large_records_a_few_at_a_time(sqlite: Opened, tmp_path: Path) -> None:
+async def test_sqlite_sweeps_large_records_a_few_at_a_time(
+    sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "hub.db"
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 1.0)
     for start in range(0, 40, 10):
         await sqlite.keep(
             *([created("s")] if not start else []),
@@ -628,6 +635,7 @@ async def test_sqlite_sweeps_large_records_a_few_at_a_time(sqlite: Opened, tmp_p
         )
     await sqlite.keep(Removed("s"))
     assert rows(path, "SELECT count(*) FROM records") >= 30
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 0.001)
     await emptied(path, "records")
 
 
@@ -732,9 +740,9 @@ async def test_sqlite_holds_no_more_than_its_bound(
 async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
     sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await sqlite.keep(created("s"))
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
-    await sqlite.keep(created("s"))
     blocker = apsw.Connection(str(tmp_path / "hub.db"))
     blocker.execute(
         "CREATE TRIGGER no BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT,'no'); END"
@@ -745,6 +753,7 @@ async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
     assert sqlite.store.trouble is not None
     with pytest.raises(StoreError, match="nothing can be kept just now"):
         sqlite.store.admit()
+    monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 60.0)
     blocker.execute("DROP TRIGGER no")
     blocker.close()
     await sqlite.store.synced()
@@ -755,10 +764,10 @@ async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
 async def test_sqlite_left_with_something_unwritten_begins_a_later_life(
     sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
     life = sqlite.store.life
     await sqlite.keep(created("s"))
+    monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
     blocker = apsw.Connection(str(tmp_path / "hub.db"))
     blocker.execute(
         "CREATE TRIGGER no BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT,'no'); END"
