@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,6 +22,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As whoever is started in the background of a shell has it, and all its children would:
     # the command line would then rightly ignore the Ctrl-C that tests send.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A proxy of this machine is for the world outside. What it says of it is kept, for npm.
+for _name in ("NO_PROXY", "no_proxy"):
+    _beside = [os.environ[_name]] if os.environ.get(_name) else []
+    os.environ[_name] = ",".join([*_beside, "127.0.0.1", "localhost"])
+
+# What makes a program colour what it says to a pipe, as some who run tests for us have it set.
+for _name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(_name, None)
 
 # How long an example takes says more about the machine than about the code.
 settings.register_profile("streamhub", deadline=None)
