@@ -20,8 +20,8 @@ def words(count: int) -> str:
     return " ".join(f"w{number}" for number in range(count))
 
 
-ENDLESS: Final = f"echo {words(3000)}"
-"""A prompt that the demo answers for longer than any test lasts."""
+ENDLESS: Final = f"echo {words(9000)}"
+"""A prompt that the demo answers for 45 seconds: longer than any test needs to stop it."""
 
 
 class Chat:

@@ -28,6 +28,14 @@ from tests.scripted import Scripted
 from web.build import WEB, build
 
 AXE: Final = WEB / "node_modules/axe-core/axe.min.js"
+FINISHED: Final = """
+async () => {
+  const running = () => document.getAnimations().filter(
+    (one) => one.effect.getComputedTiming().iterations !== Infinity);
+  await Promise.allSettled(running().map((one) => one.finished));
+}
+"""
+"""Nothing that fades or moves is judged half-way."""
 
 Axe = Callable[..., Awaitable[list[dict[str, Any]]]]
 Shot = Callable[[Page, str], Awaitable[Path]]
@@ -148,6 +156,7 @@ def axe() -> Axe:
     async def violations(page: Page, **options: Any) -> list[dict[str, Any]]:
         if not await page.evaluate("typeof axe === 'object'"):
             await page.evaluate(source)
+        await page.evaluate(FINISHED)
         found: dict[str, Any] = await page.evaluate(
             "options => axe.run(document, options)", options
         )

@@ -8,6 +8,7 @@ browser could reach; everything beyond the machine ends in a proxy that remember
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
+from tests.answers import PATIENCE
 from tests.browser.strangers import Strangers
 from web.build import DIST, WEB
 
@@ -287,5 +289,6 @@ async def test_the_corpus_bites(stage: Stage) -> None:
     names = ("images", "handlers", "svg", "styles")
     text = stage.text("".join((corpus / f"{name}.md").read_text("utf-8") for name in names))
     await stage.page.evaluate("text => { document.body.innerHTML = text }", text)
-    await stage.page.wait_for_timeout(500)
-    assert await stage.harm() != []
+    async with asyncio.timeout(PATIENCE):
+        while not await stage.harm():
+            await stage.page.wait_for_timeout(20)

@@ -3,7 +3,8 @@
 The one promise here that is about time: no task of the main thread over 100 ms. What
 Chromium calls a long task is measured by the clock on the wall, which also counts whatever
 else the machine does meanwhile. So tasks are traced, and the processor time that each took
-is what counts; a try that fails is made again, once, because the machine's caches are others' too.
+is what counts; a try that fails is made again, because the machine's caches are others' too: what
+holds the page up does so each time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tests.browser.ground import Ground
 
 LONGEST: Final = 100.0
 """Milliseconds of processor time."""
-TRIES: Final = 2
+TRIES: Final = 4
 PACE: Final = 2_500
 """Tokens a second; a fast model has some hundreds."""
 
@@ -110,10 +111,14 @@ async def test_a_long_answer(
 
     weight = Weight(await chat.page.context.new_cdp_session(chat.page))
     await used(chat)
-    heap, nodes = await weight.taken()
-    for _ in range(4):
-        await used(chat)
     later, more = await weight.taken()
+    for _ in range(3):  # what is only collected late grows once, and what leaks each time
+        heap, nodes = later, more
+        for _ in range(4):
+            await used(chat)
+        later, more = await weight.taken()
+        if later < heap + 2.0 and more < nodes * 1.02 + 50:
+            break
     assert later < heap + 2.0, f"megabytes of heap: {heap:.1f}, then {later:.1f}"
     assert more < nodes * 1.02 + 50, f"nodes: {nodes}, then {more}"
 

@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from tests.answers import Answer, Gate, openai_sse
 from tests.browser.chat import ENDLESS, Chat
-from tests.browser.conftest import Axe, NewGround, Shot, StartHubProcess
+from tests.browser.conftest import FINISHED, Axe, NewGround, Shot, StartHubProcess
 from tests.browser.ground import PHONE, Ground
 from tests.scripted import Scripted
 
@@ -45,6 +45,7 @@ def found(violations: list[dict[str, Any]]) -> list[str]:
 
 
 async def wide(page: Page) -> list[str]:
+    await page.evaluate(FINISHED)
     held: list[str] = await page.evaluate(WIDER)
     return held
 
@@ -77,7 +78,6 @@ async def test_axe_finds_nothing(
     page = chat.page
 
     async def clean(state: str) -> None:
-        # Nothing that fades is judged half-way.
         await page.evaluate(FINISHED)
         await shot(page, f"{state}-{scheme}")
         assert found(await axe(page)) == [], state
@@ -138,15 +138,6 @@ async def test_axe_finds_nothing(
     await clean("nowhere")
 
 
-FINISHED = """
-async () => {
-  const running = () => document.getAnimations().filter(
-    (one) => one.effect.getComputedTiming().iterations !== Infinity);
-  await Promise.allSettled(running().map((one) => one.finished));
-}
-"""
-
-
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (320, 568)])
 async def test_a_phone(ground: Ground, shot: Shot, axe: Axe, *, width: int, height: int) -> None:
     """Nothing stands out at the sides, and all that the page can do is there."""
@@ -175,7 +166,6 @@ async def test_a_phone(ground: Ground, shot: Shot, axe: Axe, *, width: int, heig
     await page.get_by_role("button", name="Show the list").tap()
     drawer = page.get_by_role("dialog", name="Conversations")
     await expect(drawer).to_be_visible()
-    await page.evaluate(FINISHED)
     assert await wide(page) == []
     await shot(page, f"phone-{width}-list")
     assert found(await axe(page)) == []

@@ -9,11 +9,13 @@ import aiohttp
 from playwright.async_api import expect
 
 from tests.browser.conftest import Axe, NewGround, Shot, StartHubProcess
-from tests.browser.ground import Ground
 
 
-async def test_the_text_appears_as_it_comes(ground: Ground, shot: Shot, axe: Axe) -> None:
-    tab = await ground.tab("/single.html")
+async def test_the_text_appears_as_it_comes(
+    start_hub_process: StartHubProcess, new_ground: NewGround, shot: Shot, axe: Axe
+) -> None:
+    hub = await start_hub_process(tutorial={"pace": 0.5})
+    tab = await new_ground(hub.url).tab("/single.html")
     answer = tab.get_by_role("log", name="Answer")
     ask = tab.get_by_role("button", name="Ask")
     stop = tab.get_by_role("button", name="Stop")

@@ -233,11 +233,13 @@ async def test_versions_in_both_tabs(ground: Ground) -> None:
     for chat, count in ((first, "3/3"), (second, "1/3")):
         await expect(chat.said.last.locator(".count")).to_have_text(count)
     await second.said.last.get_by_role("button", name="Next version").click()
+    await expect(second.said.last.locator(".count")).to_have_text("2/3")
     await second.said.last.get_by_role("button", name="Next version").click()
     await second.answered("two")
     await expect(second.page).to_have_url(first.page.url)
     await expect(second.said.last.get_by_role("button", name="Next version")).to_be_disabled()
     await first.said.last.get_by_role("button", name="Previous version").click()
+    await expect(first.said.last.locator(".count")).to_have_text("2/3")
     await first.said.last.get_by_role("button", name="Previous version").click()
     await first.answered("one")
     await expect(first.page).to_have_url(re.compile("#/c/one$"))
