@@ -185,7 +185,7 @@ async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str) -> 
 
 @named(CLIENTS, "console")
 async def test_in_a_shell(recipe: Recipe, hub: Running) -> None:
-    text = recipe.text.replace(HUB_AT, address(hub)).replace("--max-time 5", "--max-time 1")
+    text = recipe.text.replace(HUB_AT, address(hub)).replace("--max-time 5", "--max-time 3")
     commands = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
     assert len(commands) == len(text.splitlines())
     for command in commands:
