@@ -15,6 +15,7 @@ run: | $(BIN)/python
 
 test: check
 	@$(BIN)/python -m tests.browser.chromium
+	@$(BIN)/python -m tests.npm
 	@$(BIN)/python -m pytest
 
 check: page $(VENV)/.installed-test

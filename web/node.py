@@ -30,6 +30,7 @@ _QUIET: Final = {
     # Without a network npm would else try for more than a minute.
     "npm_config_fetch_retry_mintimeout": "1000",
     "npm_config_fetch_retry_maxtimeout": "5000",
+    "npm_config_fetch_retries": "4",
 }
 """Unless the environment says otherwise."""
 
