@@ -25,6 +25,8 @@ class LineCutter(Cutter):
     def _whole_lines(self, data: bytes) -> bytes:
         """The lines that are finished now, each with its LF; the rest is kept."""
         end = data.rfind(b"\n") + 1
+        if end == len(data) and not self._unfinished:
+            return data  # nearly always: servers write whole lines
         if not end:
             self._unfinished += data
             return b""

@@ -46,7 +46,8 @@ class SSE(LineCutter):
         self._bare = Bare()
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
-        if self._after_cr or b"\r" in data:
+        # To look with `in` would cost more: it first takes what it looks for to be a number.
+        if self._after_cr or data.find(b"\r") >= 0:
             data = self._with_lf(data)
         whole = self._whole_lines(data)
         if not self._plain_blocks(whole, chunks):
