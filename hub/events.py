@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeGuard
 import orjson
 
 from hub.errors import RequestError
+from hub.unchanging import unchanging
 
 __all__ = [
     "TERMINALS",
@@ -108,7 +109,7 @@ class Started:
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Delta:
     """More text, more reasoning, or a piece of a tool call: one of the three."""
 

@@ -17,6 +17,7 @@ from hub.events import NOTHING
 from hub.meta import Meta
 from hub.producers import Stamp
 from hub.records import Position, Record
+from hub.unchanging import unchanging
 
 __all__ = [
     "Accepted",
@@ -60,7 +61,7 @@ class Raised:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@unchanging
 class Appended:
     """A record was written at the tail."""
 
