@@ -27,7 +27,7 @@ from hub.door import Door
 from hub.hosts import Hosts
 from hub.hub import Hub, HubLimits
 from hub.listeners import listen, listen_unix
-from hub.openai_answers import openai_answer_to
+from hub.openai_answers import lacking, openai_answer_to
 from hub.origins import Origins
 from hub.replies import Replies
 from hub.runs import RunLimits
@@ -91,7 +91,9 @@ def make_app(
         ConfigError: an upstream cannot be used as configured.
     """
     config = config or Config()
-    app = web.Application(client_max_size=config.limits.body_bytes, middlewares=[unmatched])
+    app = web.Application(
+        client_max_size=config.limits.body_bytes, middlewares=[lacking, unmatched]
+    )
     setup(app, config=config, environ=environ)
     return app
 

@@ -25,6 +25,7 @@ Message = dict[str, Any]
 # Fields that go on under the same name, and those that only this side needs.
 _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
+    "prompt_cache_retention",
 )  # fmt: skip
 # Values that ask for nothing, of fields that can ask for more than there is.
 _NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
@@ -63,6 +64,7 @@ class ResponseAsked(BaseModel):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
 
     @property
     def kept(self) -> bool:

@@ -209,3 +209,29 @@ async def test_one_model_is_shown_by_any_of_its_names(world: World) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         await world.client.models.retrieve("gpt-9")
     assert caught.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/completions", "/v1/chat/completions"),
+        ("/embeddings", "embeddings"),
+        ("/responses/compact", "compacts nothing"),
+        ("/images/generations", "images"),
+        ("/conversations", "previous_response_id"),
+        ("/v1/chat/completions", "the base URL of a hub ends with /v1"),
+    ],
+)
+async def test_what_a_hub_does_not_have_says_what_to_use(
+    path: str, says: str, world: World
+) -> None:
+    with pytest.raises(openai.NotFoundError, match=says) as caught:
+        await world.client.post(path, cast_to=object, body={"model": "scripted"})
+    assert caught.value.code == "not_found"
+    assert caught.value.type == "invalid_request_error"
+
+
+async def test_a_base_url_without_its_end_says_so(world: World) -> None:
+    client = world.client.with_options(base_url=str(world.running.client.make_url("/")))
+    with pytest.raises(openai.NotFoundError, match="the base URL of a hub ends with /v1"):
+        await client.chat.completions.create(model="scripted", messages=HELLO)

@@ -154,7 +154,7 @@ async def test_it_is_asked_in_the_words_of_every_provider(world: World) -> None:
         ({"tool_choice": {"type": "file_search"}, "tools": [{"type": "function"}]}, "file_search"),
         ({"text": {"format": {"type": "grammar"}}}, "grammar"),
         ({"reasoning": {"effort": "low", "budget": 1}}, "reasoning.budget"),
-        ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "item_reference"),
+        ({"input": [{"type": "code_interpreter_call", "id": "ci_1"}]}, "code_interpreter_call"),
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
             "input_file",
@@ -475,6 +475,45 @@ async def test_what_goes_on_from_one_that_runs_is_a_conflict(world: World) -> No
         await world.client.responses.create(
             model="demo", input="echo hi", previous_response_id=begun.id
         )
+
+
+async def test_what_it_was_asked_is_listed(world: World) -> None:
+    world.upstream.answers(Answer(*openai_sse("Hi")))
+    asked: Any = [{"role": "user", "content": str(number)} for number in range(25)]
+    made = await world.client.responses.create(model="scripted", input=asked)
+    pages = world.client.responses.input_items.list(made.id, order="asc")
+    listed: list[Any] = [item async for item in pages]
+    texts = [part.text for item in listed for part in item.content]
+    assert texts == [str(number) for number in range(25)]
+    with pytest.raises(openai.NotFoundError):
+        await world.client.responses.input_items.list("resp_" + "0" * 32)
+
+
+async def test_an_item_is_looked_up_by_its_id(world: World) -> None:
+    """So does @ai-sdk/openai repeat a conversation: in references, not in words."""
+    function = {"name": "look", "arguments": "{}"}
+    piece = {"index": 0, "id": "call_1", "type": "function", "function": function}
+    call = openai_block({"tool_calls": [piece]}, finish_reason="tool_calls")
+    world.upstream.answers(
+        Answer(openai_block({"content": "Let me look."}), call, b"data: [DONE]\n\n"),
+        Answer(*openai_sse("Sunny")),
+    )
+    made = await world.client.responses.create(model="scripted", input="Weather?")
+    references = [{"type": "item_reference", "id": item.id} for item in made.output]
+    result = {"type": "function_call_output", "call_id": "call_1", "output": "sun"}
+    asked: Any = [{"role": "user", "content": "Weather?"}, *references, result]
+    await world.client.responses.create(model="scripted", input=asked)
+    _, said, gave = world.upstream.requests[1].json["messages"]
+    assert said["content"] == "Let me look."
+    assert [call["id"] for call in said["tool_calls"]] == ["call_1"] == [gave["tool_call_id"]]
+
+
+@pytest.mark.parametrize("name", ["msg_1", "msg_" + "0" * 32 + "0", "x", ""])
+async def test_an_item_that_is_not_there_is_not_found(name: str, world: World) -> None:
+    asked: Any = [{"type": "item_reference", "id": name}]
+    with pytest.raises(openai.NotFoundError, match="no item") as caught:
+        await world.client.responses.create(model="scripted", input=asked)
+    assert caught.value.code == "response_not_found"
 
 
 async def test_a_retried_request_with_its_key_is_the_same_response(world: World) -> None:

@@ -207,6 +207,16 @@ ANSWERS: Final[Mapping[str, Schema]] = {
             ),
         },
     ),
+    "InputItems": thing(
+        "A page of what a response was asked, as OpenAI documents it.",
+        {
+            "object": const("list"),
+            "data": {"type": "array", "items": {"type": "object"}},
+            "first_id": {"type": ["string", "null"]},
+            "last_id": {"type": ["string", "null"]},
+            "has_more": {"type": "boolean"},
+        },
+    ),
     "Deleted": thing("", {"id": TEXT, "object": const("response"), "deleted": {"const": True}}),
     "ChatAddress": thing("Where an answer is to be read.", {"streamUrl": TEXT}),
     "Generation": thing(

@@ -4,6 +4,7 @@
 ``POST /v1/responses``                     begin one; ``stream``, ``background``
 ``GET /v1/responses/{id}``                 as it is now; ``?stream=true&starting_after=N``
                                            tells its events again from the one after number N
+``GET /v1/responses/{id}/input_items``     what it was asked, as a list of items
 ``POST /v1/responses/{id}/cancel``         stop it; one that has ended stays as it is
 ``DELETE /v1/responses/{id}``              forget it, stream and all
 =========================================  ===================================================
@@ -14,11 +15,13 @@ restart of the hub as long as its stream is kept. With ``store`` false what was 
 kept, and there is no response to come back to.
 
 ``previous_response_id`` goes on from a response: its input and its answer, and those of the
-ones before it, are said again before the new input.
+ones before it, are said again before the new input. An ``item_reference`` is an item of an
+earlier response, which its id tells: some clients repeat a conversation in these.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
@@ -44,6 +47,7 @@ from hub.models import resolve
 from hub.replies import Replies, beginning, names
 from hub.response_asked import ResponseAsked
 from hub.response_events import ResponseEvents
+from hub.response_input import input_items, input_page
 from hub.response_told import ResponseTold
 from hub.stream import Stream
 
@@ -51,6 +55,9 @@ __all__ = ["OpenAIResponses"]
 
 KEPT: Final = "response"
 """The field of `Started` that says that a generation is a response, and of what."""
+
+_ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9]+")
+"""The id of an item, and the id of its response in it (`hub.response_told`)."""
 
 LONGEST: Final = 1000
 """Responses that may stand before one."""
@@ -89,12 +96,16 @@ class OpenAIResponses:
             web.post("/v1/responses", self._begin),
             web.get(one, self._show),
             web.delete(one, self._delete),
+            web.get(one + "/input_items", self._input),
             web.post(one + "/cancel", self._cancel),
         ]
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         asked = await read_json(request, ResponseAsked)
         asked.check()
+        if isinstance(asked.input, list):
+            resolved = [await self._item(item) for item in asked.input]
+            asked = asked.model_copy(update={"input": resolved})
         shown, given = asked.shown(), asked.messages()
         before = [message async for message in self._before(asked.previous_response_id)]
         first = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
@@ -122,6 +133,23 @@ class OpenAIResponses:
                 told.tell(event)
         return _shown(told.response(), generation)
 
+    async def _item(self, given: Any) -> Any:
+        """An item of the input, looked up if only its id was given."""
+        if not isinstance(given, dict) or given.get("type") != "item_reference":
+            return given
+        name = str(given.get("id"))
+        known = _ITEM.fullmatch(name)
+        if known is not None:
+            with suppress(NotFound):
+                found = await self._find(f"resp_{known[1]}")
+                for item in found.now()["output"]:
+                    if item["id"] == name:
+                        return item
+        raise NotFound(
+            f'no item of a response is called "{name[:100]}", or it was not stored',
+            code="response_not_found",
+        )
+
     async def _before(self, last: str | None) -> AsyncIterator[Mapping[str, Any]]:
         """What was said up to a response and in it, oldest first."""
         found: list[_Found] = []
@@ -148,6 +176,12 @@ class OpenAIResponses:
         events = ResponseEvents(found.told(), after)
         self._hub.admit()
         return await self._replies.streamed(request, found.generation, found.stream, events)
+
+    async def _input(self, request: web.Request) -> web.Response:
+        found = await self._find(request.match_info["id"])
+        wanted = {name: request.query.get(name) for name in ("after", "limit", "order")}
+        page = input_page(input_items(found.generation.id, found.input), **wanted)
+        return _shown(page, found.generation)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -140,6 +140,17 @@ OPERATIONS: Final = (
         errors=("bad_request", *_NOT_FOUND),
     ),
     _response(
+        "GET",
+        "/input_items",
+        "List what a response was asked",
+        "Its own input; what was said before it stands with the responses before it.",
+        Answer(200, "A page of items.", {JSON: ref("InputItems")}, NAMES),
+        query("after", "The id of the item to go on after."),
+        query("limit", "The most items of a page.", type="integer", default=20),
+        query("order", "By age.", enum=["asc", "desc"], default="desc"),
+        errors=("bad_request", *_NOT_FOUND),
+    ),
+    _response(
         "POST",
         "/cancel",
         "Cancel a response",
