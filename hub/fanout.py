@@ -75,6 +75,7 @@ class Fanout:
         "_first",
         "_followers",
         "_frames",
+        "_is_text",
         "_left",
         "_marked",
         "_oldest",
@@ -85,6 +86,7 @@ class Fanout:
 
     def __init__(self, stream: Stream, counts: Counts, slice_size: int) -> None:
         self._stream = stream
+        self._is_text = stream.meta.is_text
         self._counts = counts
         self._slice = slice_size
         self._followers: dict[Follower, None] = {}
@@ -132,8 +134,10 @@ class Fanout:
     def _begin(self) -> None:
         self._marked = False
         self._oldest, self._began = self._began, self._stream.tail
-        del self._records[: max(0, self._oldest - self._first)]
-        self._first = max(self._first, self._oldest)
+        if self._records:
+            # The round before went on to this one without a rest.
+            del self._records[: max(0, self._oldest - self._first)]
+            self._first = max(self._first, self._oldest)
         self._left = iter(list(self._followers))
         # A round that only brings the end of the stream has no frame of its own.
         self._counts.flushes += self._began > self._oldest
@@ -178,7 +182,7 @@ class Fanout:
     def _batch(self, place: int, end: int) -> Batch | None:
         """The records from a place to the tail, if they are at hand."""
         stream = self._stream
-        if place >= self._first and not stream.meta.is_text:
+        if place >= self._first and not self._is_text:
             found = self._records[place - self._first :]
             return Batch(stream.name, found, stream.position, b"", True)
         if place >= stream.near:

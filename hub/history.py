@@ -119,7 +119,7 @@ class History:
     @property
     def position(self) -> Position:
         """The position of the tail: the next record to be read."""
-        return Position(self.epoch, self.tail)
+        return Position(self._epochs[-1][0], self.tail)
 
     @property
     def last(self) -> Record | None:
