@@ -162,6 +162,8 @@ class Connection:
         self.subscriptions[stream.name] = subscription
         if place.reset is not None:
             subscription.behind()
+        else:
+            subscription.take_up(self._pace.catch_up_bytes)
         stream.subscribe(subscription)
 
     def follows(self, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from hub.encoders import Batch
 from hub.merge import merge
 from hub.stream import Place, Stream
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from hub.connection import Connection
 
 __all__ = ["Subscription"]
+
+LITTLE: Final = 16
+"""Records that whoever joins may lack and is sent at once, if they are at hand."""
 
 SHARED: Final = 256
 """Catch-up frames that a stream remembers, until it is next looked after."""
@@ -56,6 +60,17 @@ class Subscription:
             self.queued = True
             self.connection.enqueue(self)
 
+    def take_up(self, limit: int) -> None:
+        """Send at once what is missing, if that is little: most who join come for what has just
+        begun, and need neither an outbox nor its writer.
+        """
+        stream, place = self.stream, self.place
+        near = 0 < self.lag <= LITTLE and place >= max(stream.near, stream.epochs[-1][1])
+        if near and not stream.closed:
+            batch = stream.between(place, stream.tail)
+            if sum(len(record.body) for record in batch.records) <= limit:
+                self.offer(self._frame(batch), place, stream.tail)
+
     async def next_frame(self, limit: int) -> bytes | None:
         """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
         stream = self.stream
@@ -75,7 +90,13 @@ class Subscription:
         if not batch.records:
             # They are gone: it was deleted, or trimmed in the meantime.
             return None if self.place >= stream.head else b""
-        # Readers who come at the same time read the same past: it is encoded once for all.
+        frame = self._frame(batch)
+        self.place = batch.position.offset
+        return frame
+
+    def _frame(self, batch: Batch) -> bytes:
+        """Readers who come at the same time read the same past: it is encoded once for all."""
+        stream = self.stream
         key = (self.place, batch.position.offset, batch.latest, self.encoder)
         frame = stream.frames.get(key)
         if frame is None:
@@ -85,7 +106,6 @@ class Subscription:
             frame = self.encoder.events(batch)
             if len(stream.frames) < SHARED:
                 stream.frames[key] = frame
-        self.place = batch.position.offset
         return frame
 
     @property

@@ -34,6 +34,33 @@ async def test_a_clear_connection_is_written_to_directly_without_a_task_or_a_cop
     assert desk.counts.catch_ups == 0
 
 
+async def test_who_joins_for_what_has_just_begun_is_sent_it_at_once_and_goes_direct() -> None:
+    desk = Desk()
+    say(desk.stream, "a", "b")
+    tasks = len(asyncio.all_tasks())
+    desk.follow("start")
+    desk.buffer.take()
+    assert desk.text() == "ab"
+    assert not desk.connection.busy
+    assert len(asyncio.all_tasks()) == tasks
+    say(desk.stream, "c")
+    await turn(1)
+    desk.buffer.take()
+    assert desk.text() == "abc"
+
+
+async def test_who_joins_while_something_waits_is_sent_it_after_that() -> None:
+    desk = Desk()
+    say(desk.stream, "a", "b")
+    desk.clog()
+    await desk.connection.send(b'{"type":"ok"}\n')
+    desk.follow("start")
+    desk.buffer.take()
+    await turn()
+    desk.buffer.take()
+    assert [line["type"] for line in desk.lines()] == ["ok", "delta", "position"]
+
+
 async def test_a_slow_one_is_sent_what_it_missed_as_merged_deltas_and_then_goes_direct() -> None:
     desk = Desk()
     desk.follow()
