@@ -187,16 +187,19 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         *Models(hub).routes(),
     ]
     view = ViewPace(pace, config.streams.long_poll_seconds, config.streams.sse_rotate_seconds)
-    # Not aiohttp_cors.setup: the application may have CORS rules of its own.
-    cors = aiohttp_cors.CorsConfig(app, defaults=_cors(config))
+    # Not aiohttp_cors.setup: the application may have CORS rules of its own. And where no other
+    # origin is allowed there is nothing to say, which it would find out for every response.
+    allow: Callable[[web.AbstractRoute], object] = (
+        aiohttp_cors.CorsConfig(app, defaults=_cors(config)).add if server.origins else _unshared
+    )
     for route in over_http:
-        cors.add(_add(app, prefix, route, admission))
+        allow(_add(app, prefix, route, admission))
     for route in for_openai:
-        cors.add(_add(app, prefix, route, admission, openai_answer_to))
+        allow(_add(app, prefix, route, admission, openai_answer_to))
     for route in AISDK(hub, replies, pace=view).routes():
-        cors.add(_add(app, prefix, route, admission, sentence))
+        allow(_add(app, prefix, route, admission, sentence))
     for route in TanStack(hub, replies, pace=view).routes():
-        cors.add(_add(app, prefix, route, admission, sentence_in_json))
+        allow(_add(app, prefix, route, admission, sentence_in_json))
     for route in sockets.routes():
         _add(app, prefix, route, admission)
     return sockets
@@ -232,6 +235,10 @@ def _add(
 
     added = web.RouteDef(route.method, prefix + route.path, handle, route.kwargs)
     return added.register(app.router)[0]
+
+
+def _unshared(route: web.AbstractRoute) -> None:
+    """No other origin may use the route, which is what browsers take silence for."""
 
 
 def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:

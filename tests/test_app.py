@@ -170,6 +170,17 @@ async def test_its_cors_rules_and_the_applications_do_not_mix(start_app: StartAp
             assert (response.status == 200) is allowed
 
 
+async def test_where_no_other_origin_is_configured_none_is_allowed(start_app: StartApp) -> None:
+    client = await start_app(make_app(config()))
+    async with client.get("/v1/models", headers={"Origin": ORIGIN}) as response:
+        assert response.status == 200
+        assert "Access-Control-Allow-Origin" not in response.headers
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"}
+    async with client.options("/v1/models", headers=asked) as response:
+        assert response.status == 405
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
