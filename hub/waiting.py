@@ -68,7 +68,10 @@ async def until(stream: Stream, met: Callable[[], bool], *, within: float | None
     listener = _Listener(stream.tail, met)
     stream.subscribe(listener)
     try:
-        await asyncio.wait([listener.heard], timeout=within)
+        if within is None:
+            await listener.heard
+        else:
+            await asyncio.wait([listener.heard], timeout=within)
     finally:
         stream.unsubscribe(listener)
     return listener.heard.done()
