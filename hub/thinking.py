@@ -2,7 +2,8 @@
 
 The tag counts only where models put it, at the very start (white space may precede it):
 further on it is something that the answer talks about, and an answer that mentions the
-tag must not disappear into the reasoning.
+tag must not disappear into the reasoning. Right after its end it counts once more, because
+Bedrock's OpenAI endpoint wraps each streamed piece of reasoning in a pair of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from typing import Final
 
 __all__ = ["Thinking"]
 
-OPEN: Final = "<think>"
-CLOSE: Final = "</think>"
+# What the tag is called: by most models; by Gemini's and by Bedrock's OpenAI endpoint.
+TAGS: Final = {
+    "<think>": "</think>",
+    "<thought>": "</thought>",
+    "<reasoning>": "</reasoning>",
+}
 # White space in front of the tag is held back until the tag is seen; this much at most.
 LEADING: Final = 256
 
@@ -21,56 +26,69 @@ LEADING: Final = 256
 class _Stage(Enum):
     BEFORE = auto()
     INSIDE = auto()
+    BETWEEN = auto()
     AFTER = auto()
 
 
 class Thinking:
     """Splits the text of one reply; the same for any cutting of it into pieces."""
 
-    __slots__ = ("_held", "_stage")
+    __slots__ = ("_close", "_held", "_open", "_stage")
 
     def __init__(self) -> None:
         self._stage = _Stage.BEFORE
-        self._held = ""
+        self._held = self._open = self._close = ""
 
     def split(self, piece: str) -> tuple[str, str]:
         """The reasoning and the text that can be given out after this piece."""
         if self._stage is _Stage.AFTER:
             return "", piece
         self._held += piece
-        if self._stage is _Stage.BEFORE:
-            return self._begin()
-        return self._look_for_the_end()
+        reasoning = ""
+        while self._opens():
+            reasoning += self._thought()
+            if self._stage is _Stage.INSIDE:
+                return reasoning, ""
+        return reasoning, self._answer()
 
     def rest(self) -> tuple[str, str]:
         """The reasoning and the text that were held back, at the end of the reply."""
         left, self._held = self._held, ""
         return (left, "") if self._stage is _Stage.INSIDE else ("", left)
 
-    def _begin(self) -> tuple[str, str]:
-        start = self._held.lstrip()
-        if start.startswith(OPEN):
-            self._stage = _Stage.INSIDE
-            self._held = start[len(OPEN) :]
-            return self._look_for_the_end()
-        if OPEN.startswith(start) and len(self._held) <= LEADING:
-            return "", ""
-        self._stage = _Stage.AFTER
-        return self.rest()
+    def _answer(self) -> str:
+        """What is held of the answer, once it is known to be that."""
+        return self.rest()[1] if self._stage is _Stage.AFTER else ""
 
-    def _look_for_the_end(self) -> tuple[str, str]:
-        reasoning, tag, text = self._held.partition(CLOSE)
-        if tag:
+    def _opens(self) -> bool:
+        """Whether what is held is reasoning; false too while that cannot be known."""
+        if self._stage is _Stage.INSIDE:
+            return True
+        first = self._stage is _Stage.BEFORE
+        start = self._held.lstrip() if first else self._held
+        tags = TAGS if first else (self._open,)
+        for tag in tags:
+            if start.startswith(tag):
+                self._stage, self._open, self._close = _Stage.INSIDE, tag, TAGS[tag]
+                self._held = start[len(tag) :]
+                return True
+        if len(self._held) > LEADING or not any(tag.startswith(start) for tag in tags):
             self._stage = _Stage.AFTER
-            self._held = ""
-            return reasoning, text
-        kept = _beginning_of_tag(reasoning)
+        return False
+
+    def _thought(self) -> str:
+        """The reasoning up to the closing tag, or all but what may be the beginning of one."""
+        reasoning, tag, after = self._held.partition(self._close)
+        if tag:
+            self._stage, self._held = _Stage.BETWEEN, after
+            return reasoning
+        kept = _beginning_of_tag(reasoning, self._close)
         given = reasoning[: len(reasoning) - kept]
         self._held = reasoning[len(given) :]
-        return given, ""
+        return given
 
 
-def _beginning_of_tag(text: str) -> int:
+def _beginning_of_tag(text: str, tag: str) -> int:
     """How many characters at the end of the text may be the first of the closing tag."""
-    longest = min(len(text), len(CLOSE) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(CLOSE[:n])), 0)
+    longest = min(len(text), len(tag) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hub.thinking import LEADING, Thinking
 
 TEXT = st.lists(
-    st.sampled_from(["<", "think>", "<think>", "</think>", "</", "a", "\n", " ", "</think", "字"])
+    st.sampled_from(
+        ["<", "think>", "<think>", "</think>", "</", "a", "\n", " ", "</think", "字", "<thought>"]
+    )
 ).map("".join)
 
 
@@ -36,6 +38,12 @@ def split(pieces: list[str]) -> tuple[str, str]:
         ("<think>Hm.</think>a<think>b</think>", "Hm.", "a<think>b</think>"),
         ("<think>a </thin b</think>c", "a </thin b", "c"),
         ("<think>for ever</thi", "for ever</thi", ""),
+        ("<thought>Hm.</thought>Yes.", "Hm.", "Yes."),
+        ("<thought>Hm.</think>Yes.", "Hm.</think>Yes.", ""),
+        ("<reasoning>a</reasoning><reasoning> b</reasoning>Yes.", "a b", "Yes."),
+        ("<reasoning>a</reasoning><reas", "a", "<reas"),
+        ("<reasoning>a</reasoning><think>b</think>", "a", "<think>b</think>"),
+        ("<think>a</think>\n<think>b</think>", "a", "\n<think>b</think>"),
     ],
 )
 def test_splits(text: str, reasoning: str, answer: str) -> None:
