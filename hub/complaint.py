@@ -8,6 +8,8 @@ Seen in real answers, under every HTTP status and in the middle of streams::
     {"detail": "…"} · {"detail": [{"loc": […], "msg": "…"}]}        FastAPI
     {"errors": [{"message": "…"}]}                                  gateways
     {"code": "…", "message": "…"}                                   Cohere, Alibaba
+    {"error_code": 336100, "error_msg": "…"}                        Baidu
+    {"base_resp": {"status_code": 1004, "status_msg": "…"}}         MiniMax
     [{"error": {…}}]                                                Gemini's OpenAI endpoint
 
 The words are the upstream's: they are cut, cleaned and stripped of keys before anybody
@@ -112,13 +114,16 @@ def complaint_in(held: object) -> Complaint | None:
         held = held[0] if held else None
     if not isinstance(held, dict):
         return None
-    message = held.get("message") or held.get("msg")
+    message = held.get("message") or held.get("msg") or held.get("error_msg")
     for said in (held.get("error"), held.get("detail"), held.get("errors")):
         if said:
             # ``"error": true`` and ``"error": 1`` only point at the message.
             return _complaint(message if isinstance(said, int) and message else said, held)
     if held.get("object") == "error" or (isinstance(message, str) and message and _coded(held)):
         return _complaint(message, held)
+    base = held.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return _complaint(base.get("status_msg"), base)
     return None
 
 
@@ -159,10 +164,17 @@ def _message(said: object) -> str:
     if isinstance(said, dict):
         for name in ("message", "msg", "detail", "error", "type", "code"):
             if isinstance(inner := said.get(name), str) and inner:
-                return inner
+                return inner + _raw(said)
         if isinstance(inner := said.get("error"), dict) and isinstance(inner.get("message"), str):
             return str(inner["message"])
     return "" if said is None or said is True else as_text(said)
+
+
+def _raw(said: Mapping[str, Any]) -> str:
+    """What OpenRouter adds: the words of the provider behind it, which are the reason."""
+    around = said.get("metadata")
+    raw = around.get("raw") if isinstance(around, dict) else None
+    return f": {raw}" if isinstance(raw, str) and raw else ""
 
 
 def _codes(said: object) -> Iterator[str]:
@@ -170,7 +182,10 @@ def _codes(said: object) -> Iterator[str]:
         said = said[0] if said else None
     if not isinstance(said, dict):
         return
-    for name in ("code", "type", "status", "status_code", "error_code"):
+    for name in (
+        "code", "type", "status", "status_code", "error_code", "error_type",
+        "http_status_code", "statusCode",
+    ):  # fmt: skip
         value = said.get(name)
         if isinstance(value, str) and value:
             yield whole(value[:100]).lower()
@@ -180,7 +195,9 @@ def _codes(said: object) -> Iterator[str]:
 
 def _coded(held: Mapping[str, Any]) -> bool:
     """Whether there is a code, and not one that says that all is well."""
-    codes = [held.get(name) for name in ("code", "status", "status_code", "error_code")]
+    codes = [
+        held.get(name) for name in ("code", "status", "status_code", "error_code", "statusCode")
+    ]
     return any(code and not _GOOD.fullmatch(str(code)) for code in codes)
 
 
