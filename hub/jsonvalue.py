@@ -93,8 +93,9 @@ def as_object(value: Any) -> Mapping[str, Any]:
 
 
 def as_count(*values: Any) -> int | None:
-    """The first of the values that can be a number of tokens."""
-    return next((value for value in values if type(value) is int and 0 <= value < EXACT), None)
+    """The first of the values that can be a number of tokens; 9.0 is one, too."""
+    whole = (int(v) if type(v) is float and v.is_integer() else v for v in values)
+    return next((value for value in whole if type(value) is int and 0 <= value < EXACT), None)
 
 
 def malformed(what: str) -> UpstreamError:

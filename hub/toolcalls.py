@@ -2,9 +2,10 @@
 
 By the OpenAI format each piece carries the ``index`` of its call, and only the first one
 the ``id`` and the ``name``. Seen besides: no index at all; the name repeated with every
-piece, or empty; a new random id with every piece; index 0 for every one of several calls;
-arguments in the first piece, or everything in one; arguments as an object. Calls are
-numbered here by their first appearance, whatever the server counts from.
+piece, or empty; a new random id with every piece; index 0 for every one of several calls,
+with an id of its own each or with none; arguments in the first piece, or everything in one;
+arguments as an object; a call of which nothing is filled in. Calls are numbered here by
+their first appearance, whatever the server counts from.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.events import ToolCall
-from hub.jsonvalue import as_text, malformed
+from hub.jsonvalue import as_object, as_text, malformed
 from hub.surrogates import Surrogates, whole
 
 __all__ = ["ToolCalls"]
@@ -28,6 +29,7 @@ class _Call:
     index: int | None
     key: str = ""
     name: str = ""
+    begun: bool = False
     arguments: Surrogates = field(default_factory=Surrogates)
 
 
@@ -52,17 +54,21 @@ class ToolCalls:
         """
         if not isinstance(held, dict):
             raise malformed("a tool call that is not an object")
-        said = held.get("function")
-        function = said if isinstance(said, dict) else {}
+        # A custom tool has an ``input``, which is any text.
+        function = as_object(held.get("function")) or as_object(held.get("custom"))
         index, key, name = held.get("index"), _text(held.get("id")), _text(function.get("name"))
+        said = _arguments(function.get("arguments", function.get("input")))
         call = self._find(index if type(index) is int else None, key, name, place)
         new = call is None
         if call is None:
+            if not (key or name or said):
+                return None  # a form that was not filled in
             call = self._begin(index if type(index) is int else None)
         # Of the id and the name only what is new is given on.
         key, call.key = ("", call.key) if call.key else (key, key)
         name, call.name = ("", call.name) if call.name else (name, name)
-        arguments = call.arguments.join(_arguments(function.get("arguments")))
+        call.begun = call.begun or bool(said)
+        arguments = call.arguments.join(said)
         if not (new or key or name or arguments):
             return None
         return ToolCall(call.number, key or None, name or None, arguments)
@@ -77,9 +83,11 @@ class ToolCalls:
         last = self._calls[-1] if self._calls else None
         if index is not None:
             call = next((call for call in reversed(self._calls) if call.index == index), None)
+            if call is None or not name:
+                return call
             # Another id alone may come from a server that makes one up for every piece.
-            begins = call is not None and key and name and call.key not in ("", key)
-            return None if begins else call
+            another = call.key not in ("", key) if key else call.begun and call.name != name
+            return None if another else call
         if key:
             call = next((call for call in reversed(self._calls) if call.key == key), None)
             return call if call is not None or name else last

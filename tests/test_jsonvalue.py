@@ -114,7 +114,13 @@ def test_what_is_written_reads_the_same(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("values", "count"),
-    [((3,), 3), ((None, 0, 5), 0), ((True, "3", 2.0, -1, 2**53), None), ((), None)],
+    [
+        ((3,), 3),
+        ((None, 0, 5), 0),
+        ((9.0,), 9),
+        ((True, "3", 2.5, -1.0, 1e300, float("inf"), float("nan"), -1, 2**53), None),
+        ((), None),
+    ],
 )
 def test_counts(values: tuple[object, ...], count: int | None) -> None:
     assert as_count(*values) == count

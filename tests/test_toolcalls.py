@@ -115,6 +115,30 @@ def test_a_piece_that_adds_nothing_gives_nothing() -> None:
     assert len(read([piece("f", "", index=0)], [piece("", "", index=0)], [{"index": 0}])) == 1
 
 
+def test_another_name_under_the_same_index_is_another_call() -> None:
+    assert joined([piece("f", '{"a":1}', index=0)], [piece("g", '{"b":2}', index=0)]) == [
+        (None, "f", '{"a":1}'),
+        (None, "g", '{"b":2}'),
+    ]
+
+
+def test_a_form_that_is_not_filled_in_is_no_call() -> None:
+    empty = {"id": "", "type": "function", **piece("", "", index=0)}
+    assert joined([empty], [piece("f", "{}", index=0, id="1")]) == [("1", "f", "{}")]
+    assert not ToolCalls()
+
+
+def test_a_custom_tool_is_given_text() -> None:
+    begun = {"index": 0, "id": "1", "type": "custom", "custom": {"name": "sum", "input": ""}}
+    more = [{"index": 0, "custom": {"input": text}} for text in ("4 ", "+ 4")]
+    assert joined([begun], more) == [("1", "sum", "4 + 4")]
+
+
+def test_an_empty_custom_tool_beside_a_function_is_none() -> None:
+    call = {**piece("f", "{}", id="1"), "custom": {"name": "", "input": ""}}
+    assert joined([call]) == [("1", "f", "{}")]
+
+
 def test_a_split_character_is_carried_for_each_call() -> None:
     assert joined(
         [piece("f", "\ud83d", index=0), piece("g", "\ud83d", index=1)],

@@ -8,9 +8,13 @@ on, then ``data: [DONE]``. What the copies do differently, and is taken here:
   one counts), under ``x_groq`` or inside the choice;
 - ``finish_reason`` is missing or ``""`` instead of null, comes with the last text, or never;
   ``[DONE]`` never comes. Either of the two ends a reply, neither is a truncation;
-- reasoning is ``reasoning_content``, ``reasoning``, a list of parts in ``content`` or, with
-  the option ``think``, text between ``<think>`` and ``</think>``;
-- a whole ``chat.completion`` comes although a stream was asked for;
+- reasoning is ``reasoning_content``, ``reasoning``, ``reasoning_text``, ``reasoning_details``,
+  a list of parts in ``content`` or, with the option ``think``, text between ``<think>`` and
+  ``</think>``. Where several of them come in one delta they say the same, and one is read;
+- a whole ``chat.completion`` comes although a stream was asked for, or after one, in which
+  case it only says everything once more. Its JSON has an end, so it needs no reason to be
+  complete;
+- the words of an answer that is spoken are its ``transcript``;
 - an error comes instead of chunks, between them, beside them or after the finish. It is
   always the end of a failed reply, whatever is said later.
 
@@ -27,7 +31,7 @@ from hub.complaint import Complaint, announced, complaint_in
 from hub.dialects import Call
 from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.jsonvalue import as_count, as_object, malformed, parse
+from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
 from hub.prompt import Prompt
 from hub.requested import no_option
@@ -38,15 +42,21 @@ __all__ = ["OpenAIChat"]
 
 DIALECT: Final = "openai-chat"
 
+# Reasons are compared in lower case, up to a colon: Gemini's endpoint says "content_filter: …".
 _REASONS: Final[Mapping[str, Reason]] = {
     "length": "length",
     "max_tokens": "length",
-    "model_length": "length",
+    "model_length": "length",  # Mistral
+    "model_context_window_exceeded": "length",  # Z.ai
+    "time_limit": "length",  # watsonx
+    "token_limit": "length",
+    "tool_call": "tool",
     "tool_calls": "tool",
     "function_call": "tool",
     "tool_use": "tool",
     "content_filter": "filter",
     "safety": "filter",
+    "recitation": "filter",
     "sensitive": "filter",
     "refusal": "filter",
 }
@@ -54,7 +64,11 @@ _REASONS: Final[Mapping[str, Reason]] = {
 _FAILURES: Final[Mapping[str, str]] = {
     "error": "upstream_error",
     "abort": "upstream_error",
+    "cancelled": "upstream_error",
+    "timeout": "upstream_error",
     "network_error": "upstream_error",
+    "function_call_filter": "upstream_error",
+    "malformed_function_call": "upstream_error",
     "insufficient_system_resource": "upstream_overloaded",
 }
 
@@ -69,6 +83,7 @@ class OpenAIChat:
         self._calls = ToolCalls()
         self.usage: Usage | None = None
         self._reason: str | None = None
+        self._begun = False
         self._over = False
 
     @property
@@ -106,6 +121,8 @@ class OpenAIChat:
         held = parse(body)
         text = _only_text(held)
         if text is not None:
+            if text:
+                self._begun = True
             return self._speech.say(text)
         return self._chunk(held)
 
@@ -129,74 +146,81 @@ class OpenAIChat:
         if choices:
             choice = _first(choices)
             if choice is not None:
-                complaint = self._choice(choice, found)
+                whole = held.get("object") == "chat.completion"
+                complaint = self._choice(choice, whole, found)
         if (usage := held.get("usage")) is not None:
             self._count(usage)
         if (groq := held.get("x_groq")) is not None:
+            complaint = complaint_in({"error": as_object(groq).get("error")}) or complaint
             self._count(as_object(groq).get("usage"))
-        if "error" in held or not choices:
+        if not choices or "error" in held or "base_resp" in held:
             complaint = complaint_in(held) or complaint
         if complaint is not None:
             found += self._fail(complaint)
         return found
 
-    def _choice(self, choice: Mapping[str, Any], found: list[Event]) -> Complaint | None:
-        """What the choice adds; ``message`` is where an answer that is not streamed has it.
-
-        Beside a delta, ``message`` is the text so far once more (Perplexity).
-        """
-        delta = choice["delta"] if "delta" in choice else choice.get("message")
+    def _choice(
+        self, choice: Mapping[str, Any], whole: bool, found: list[Event]
+    ) -> Complaint | None:
+        """What the choice adds; ``whole`` if it stands in an answer that is not streamed."""
+        delta, message = choice.get("delta"), choice.get("message")
         if delta:
-            if not isinstance(delta, dict):
-                raise malformed("a delta that is not an object")
             self._delta(delta, found)
+        # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
+        if message and (not self._begun or not (whole or delta)):
+            self._delta(message, found)
         if (usage := choice.get("usage")) is not None:
             self._count(usage)
-        reason = choice.get("finish_reason")
+        reason = choice.get("finish_reason") or as_object(choice.get("finish_details")).get("type")
         if not reason or reason == "null":
-            return None
-        self._reason = reason if isinstance(reason, str) else "stop"
-        code = _FAILURES.get(self._reason)
-        if code is None:
-            return None
-        return complaint_in(choice) or Complaint(f'finish_reason "{self._reason}"', code)
+            reason = "stop" if whole and message and "delta" not in choice else None
+        if reason:
+            self._reason = reason if isinstance(reason, str) else "stop"
+        if "error" in choice and (complaint := complaint_in({"error": choice["error"]})):
+            return complaint
+        code = _FAILURES.get(_word(self._reason)) if reason else None
+        return None if code is None else Complaint(f'finish_reason "{self._reason}"', code)
 
-    def _delta(self, delta: Mapping[str, Any], found: list[Event]) -> None:
-        content = delta.get("content")
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+    def _delta(self, delta: Any, found: list[Event]) -> None:
+        if not isinstance(delta, dict):
+            raise malformed("a delta that is not an object")
+        content = delta.get("content") or as_object(delta.get("audio")).get("transcript")
+        reasoning = _reasoning(delta)
         if reasoning:
-            self._reason_aloud(reasoning, found)
+            self._begun = True
+            found += self._speech.reason(reasoning)
         if content:
+            self._begun = True
             self._content(content, found)
         refusal = delta.get("refusal")
-        if isinstance(refusal, str):
+        if isinstance(refusal, str) and refusal:
+            self._begun = True
             found += self._speech.refuse(refusal)
         calls = delta.get("tool_calls")
-        if not calls and isinstance(old := delta.get("function_call"), dict):
+        if not calls and any((old := as_object(delta.get("function_call"))).values()):
             calls = [{"function": old}]  # as it was before there could be several
         if calls:
+            self._begun = True
             if not isinstance(calls, list):
                 raise malformed("tool calls that are not a list")
             pieces = (self._calls.piece(held, place) for place, held in enumerate(calls))
             found += [Delta(tool=piece) for piece in pieces if piece is not None]
 
     def _content(self, content: Any, found: list[Event]) -> None:
-        """Text, or a list of parts: text and what was thought before it."""
+        """Text, or a list of parts: text and what was thought before it, or a JSON answer."""
         if isinstance(content, str):
             found += self._speech.say(content)
-            return
-        if not isinstance(content, list):
+        elif isinstance(content, dict):
+            found += self._speech.say(as_text(content))  # Cloudflare, where a schema was given
+        elif isinstance(content, list):
+            for part in map(as_object, content):
+                if isinstance(text := part.get("text"), str):
+                    found += self._speech.say(text)
+                thoughts = part.get("thinking") or part.get("summary")  # Mistral · Databricks
+                for thought in thoughts if isinstance(thoughts, list) else [{"text": thoughts}]:
+                    found += self._speech.reason(_text_of(thought))
+        else:
             raise malformed("content that is not text")
-        for part in map(as_object, content):
-            if isinstance(text := part.get("text"), str):
-                found += self._speech.say(text)
-            thoughts = part.get("thinking")
-            for thought in thoughts if isinstance(thoughts, list) else [{"text": thoughts}]:
-                self._reason_aloud(as_object(thought).get("text"), found)
-
-    def _reason_aloud(self, reasoning: Any, found: list[Event]) -> None:
-        if isinstance(reasoning, str):
-            found += self._speech.reason(reasoning)
 
     def _count(self, held: Any) -> None:
         """Counts are cumulative, so that the last ones said are the right ones.
@@ -209,7 +233,7 @@ class OpenAIChat:
                 self.usage = said
 
     def _finish(self) -> Iterable[Event]:
-        reason = _REASONS.get(self._reason or "", "stop")
+        reason = _REASONS.get(_word(self._reason), "stop")
         if reason == "stop" and self._calls:
             reason = "tool"  # said by servers that were told which tool to call
         found = self._rest()
@@ -255,17 +279,41 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
     return None
 
 
+def _reasoning(delta: Mapping[str, Any]) -> str:
+    said = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("reasoning_text")
+    if isinstance(said, str):
+        return said
+    details = delta.get("reasoning_details")  # alone at Snowflake, the same again at OpenRouter
+    return "".join(map(_text_of, details)) if isinstance(details, list) else ""
+
+
+def _text_of(part: Any) -> str:
+    """The text of a piece of reasoning; there may also be a signature or a cipher in it."""
+    held = as_object(part)
+    text = held.get("text") or held.get("summary")
+    return text if isinstance(text, str) else ""
+
+
+def _word(reason: str | None) -> str:
+    return (reason or "").partition(":")[0].lower()
+
+
 def _usage(held: Mapping[str, Any], before: Usage) -> Usage:
-    asked = as_object(held.get("prompt_tokens_details"))
-    answered = as_object(held.get("completion_tokens_details"))
+    asked = as_object(held.get("prompt_tokens_details") or held.get("prompt_token_details"))
+    answered = as_object(
+        held.get("completion_tokens_details") or held.get("completion_token_details")  # Writer
+    )
     cached = as_count(
         asked.get("cached_tokens"),
         held.get("prompt_cache_hit_tokens"),  # DeepSeek
-        held.get("cached_tokens"),  # Moonshot
+        held.get("cached_tokens"),  # Moonshot, Together
+        held.get("num_cached_tokens"),  # Mistral
+        held.get("cache_read_input_tokens"),  # Databricks
     )
+    thought = as_count(answered.get("reasoning_tokens"), held.get("reasoning_tokens"))
     return Usage(
         prompt_tokens=as_count(held.get("prompt_tokens"), before.prompt_tokens),
         completion_tokens=as_count(held.get("completion_tokens"), before.completion_tokens),
-        reasoning_tokens=as_count(answered.get("reasoning_tokens"), before.reasoning_tokens),
+        reasoning_tokens=as_count(thought, before.reasoning_tokens),
         cached_tokens=as_count(cached, before.cached_tokens),
     )

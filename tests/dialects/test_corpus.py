@@ -17,7 +17,9 @@ TERMINAL = {"finished", "failed"}
 GOOD_END = re.compile(
     rb'\[DONE\]|(?:finish_reason|finishReason|blockReason|stop_reason)":\s*"'
     rb'|message_stop|"done":\s*true'
-    rb'|"type":\s*"response\.(?:completed|incomplete|done)|"status":\s*"(?:completed|incomplete)'
+    rb'|^\s*\{.*"object":\s*"chat\.completion".*\}\s*$'  # a whole one needs no reason
+    rb'|"type":\s*"response\.(?:completed|incomplete|done)|"status":\s*"(?:completed|incomplete)',
+    re.DOTALL,
 )
 
 each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
