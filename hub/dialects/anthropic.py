@@ -113,7 +113,7 @@ class Anthropic:
         if not body:
             return ()
         if body == b"[DONE]":  # of servers that speak several formats
-            return self._finish()
+            return self._finish() if self._begun or self._reason is not None else ()
         held = parse(body)
         kind = (held.get("type") or name) if isinstance(held, dict) else None
         read = _KINDS.get(kind) if isinstance(kind, str) else None

@@ -118,7 +118,8 @@ class Gemini:
         if chunk.event == "error":
             return self._fail(announced(body))
         if body == b"[DONE]":  # of servers that speak several formats
-            self._reason = self._reason or "STOP"
+            if self._said:
+                self._reason = self._reason or "STOP"
             return ()
         held = parse(body)
         if not isinstance(held, dict) or "candidates" not in held or "error" in held:
