@@ -1,9 +1,9 @@
 """A prompt as the request of OpenAI's Responses: messages become items.
 
-Leading system messages become the ``instructions``, tool calls and their results items of
-their own. ``store`` is false unless it is asked for, so that nothing stays with the
-provider. What stands in the form of this API already (its built-in tools, ``reasoning``,
-``text``, ``include`` …) goes through as it is.
+Leading system messages become the ``instructions`` of what follows, tool calls and their
+results items of their own. ``store`` is false unless it is asked for, so that nothing stays
+with the provider. What stands in the form of this API already (its built-in tools,
+``reasoning``, ``text``, ``include`` …) goes through as it is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
     if asked.model is not None:
         body["model"] = asked.model
     leading = list(takewhile(lambda message: message.role == "system", asked.messages))
-    if leading and "instructions" not in body:
+    if 0 < len(leading) < len(asked.messages) and "instructions" not in body:
         body["instructions"] = "\n\n".join(message.text for message in leading)
     else:
         leading = []

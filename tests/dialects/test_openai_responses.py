@@ -52,6 +52,13 @@ def test_system_messages_at_the_beginning_are_the_instructions() -> None:
     assert body["input"][1:] == [{"type": "message", **later}]
 
 
+def test_system_messages_alone_are_the_input() -> None:
+    """Instructions for nothing are refused there: "input" must not be empty."""
+    body = body_for({"role": "system", "content": "Greet me."})
+    assert "instructions" not in body
+    assert body["input"] == [{"type": "message", "role": "system", "content": "Greet me."}]
+
+
 def test_a_conversation_with_tools_becomes_items() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     body = body_for(
