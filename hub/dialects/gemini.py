@@ -134,7 +134,9 @@ class Gemini:
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
-        if self._reason is None and clean and self._is_whole():
+        if self._says_always and not clean:
+            self._reason = None  # it may be that of any chunk
+        elif self._reason is None and clean and self._is_whole():
             self._reason = "STOP"
         if self._reason in _FAILURES:
             return self._fail(Complaint(self._words or f'finishReason "{self._reason}"'))

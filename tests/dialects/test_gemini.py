@@ -71,6 +71,23 @@ def test_without_a_reason_there_is_no_end(clean: bool) -> None:
     assert events == [{"type": "delta", "text": "Hi"}]
 
 
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_server_that_always_says_stop_must_end_its_body_itself(clean: bool) -> None:
+    """Else a connection that broke between two chunks would look like the end."""
+    pieces = [
+        b"data: " + response({"text": text}, finishReason="STOP") + b"\n\n" for text in ("H", "i")
+    ]
+    ended = [event for event in replay(Gemini(), pieces, clean=clean) if event["type"] != "delta"]
+    assert ended == ([{"type": "finished", "reason": "stop"}] if clean else [])
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_whole_answer_without_a_reason_must_end_its_body_itself(clean: bool) -> None:
+    pieces = [response({"text": "Hi"}).replace(b"[", b"[\n")]
+    ended = [event for event in replay(Gemini(), pieces, clean=clean) if event["type"] != "delta"]
+    assert ended == ([{"type": "finished", "reason": "stop"}] if clean else [])
+
+
 def test_nothing_follows_an_error() -> None:
     dialect = Gemini()
     assert len(read(dialect, b'{"error":{"code":500,"message":"no"}}')) == 1
