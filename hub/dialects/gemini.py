@@ -74,7 +74,9 @@ _FAILURES: Final = frozenset(
 # an answer that was held back.
 _NUMBERED: Final[Mapping[int, str]] = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION"}
 # No reason at all, in the words of Google's interface definitions.
-_UNSAID: Final = frozenset({"FINISH_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
+_UNSAID: Final = frozenset(
+    {"FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"}
+)
 
 
 class Gemini:
@@ -236,9 +238,9 @@ class Gemini:
         """Whether a reason was given; it is kept."""
         if type(reason) is int:
             reason = _NUMBERED.get(reason, "OTHER") if reason else ""
-        if not isinstance(reason, str) or not reason or reason in _UNSAID:
+        if not isinstance(reason, str) or not reason or reason.upper() in _UNSAID:
             return False
-        self._reason = reason
+        self._reason = reason.upper()  # Google's clients do not heed the case
         return True
 
     def _count(self, held: Any) -> None:
