@@ -326,3 +326,13 @@ def hook_of(monkeypatch: pytest.MonkeyPatch, version: str, **replaced: Any) -> A
     return hatch_build.PageHook(
         str(ROOT), {}, builder.config, builder.metadata, str(ROOT), "wheel", builder.app
     )
+
+
+# What is said of it
+
+
+def test_the_readme_names_every_property_of_the_elements() -> None:
+    sources = [path.read_text("utf-8") for path in (WEB / "src/elements").rglob("*.ts")]
+    used = {name for text in sources for name in re.findall(r"var\((--hub-[a-z-]+)", text)}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert used == set(re.findall(r"(--hub-[a-z-]+):", readme))

@@ -23,7 +23,7 @@ import type { From } from "../client/events.js";
 import type { Hub, HubError, Status } from "../client/hub.js";
 import { EMPTY, type Reply, type State } from "../client/state.js";
 import { Announcer } from "./chat/announcer.js";
-import { ending } from "./chat/ending.js";
+import { ending, sentence } from "./chat/ending.js";
 import { register } from "./chat/light.js";
 import { theme } from "./chat/theme.css.js";
 import { hubFor } from "./hubs.js";
@@ -170,7 +170,7 @@ export class HubStream extends LitElement {
 
   #standing(): readonly [Standing, string] {
     const { status, error } = this;
-    if (error !== undefined) return ["failed", error.message];
+    if (error !== undefined) return ["failed", sentence(error.message)];
     if (!this.stream) return ["failed", "No stream is named."];
     if (this.state.closed) return ["ended", "Ended"];
     if (status.state === "closed") return ["failed", status.message];

@@ -87,7 +87,7 @@ class Page {
       event.preventDefault();
       if (!this.#stage.compose()) this.#main.focus();
     });
-    watchRunning(this.#shelf, this.#hub.url, () => this.#name);
+    watchRunning(this.#shelf, this.#hub, () => this.#name);
     listenForKeys(this.#deeds, () => this.#singles, () => menuOpen() || dialogOpen());
     this.#follow();
     this.#composeByHand();

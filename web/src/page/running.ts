@@ -6,14 +6,16 @@
  * a few at a time, while somebody can see the page.
  */
 
+import type { Hub } from "../client/hub.js";
 import type { Shelf } from "./shelf.js";
 
 const EVERY_MS = 5000;
 const AT_ONCE = 5;
 
-export function watchRunning(shelf: Shelf, hub: string, current: () => string | undefined): void {
+/** A hub that cannot be reached is not asked: that would be errors in the console and nothing else. */
+export function watchRunning(shelf: Shelf, hub: Hub, current: () => string | undefined): void {
   setInterval(() => {
-    if (document.visibilityState === "visible") void askAfter(shelf, hub, current());
+    if (document.visibilityState === "visible" && hub.status.state === "live") void askAfter(shelf, hub.url, current());
   }, EVERY_MS);
 }
 

@@ -62,6 +62,21 @@ describe("sending", () => {
     expect(hub.asked[2]?.key).not.toBe(hub.asked[0]?.key);
   });
 
+  it("that succeeds tells a connection that waits that the hub is back", async () => {
+    await show();
+    type("one");
+    press("Enter");
+    await settle();
+    expect(hub.retries).toBe(0);
+    hub.happen("S", { type: "finished", generation: "g1", reason: "stop" });
+    hub.become({ state: "offline", retryAt: Date.now() + 30_000, why: "" });
+    await settle();
+    type("two");
+    press("Enter");
+    await settle();
+    expect(hub.retries).toBe(1);
+  });
+
   it("keeps what was typed while the hub was asked", async () => {
     await show();
     let open: () => void = () => undefined;

@@ -1,8 +1,9 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import type { Hub, Status } from "../../src/client/hub.js";
 import { Memory } from "../../src/page/memory.js";
-import { askAfter } from "../../src/page/running.js";
+import { askAfter, watchRunning } from "../../src/page/running.js";
 import { Shelf } from "../../src/page/shelf.js";
 
 const HUB = "http://h/hub/";
@@ -60,4 +61,19 @@ test("a long list is asked after a few at a time", async () => {
   const asked = answering(() => Response.json({}));
   await askAfter(shelf, HUB, undefined);
   expect(asked.mock.calls.length).toBe(5);
+});
+
+test("a hub that cannot be reached is not asked until it is there again", async () => {
+  vi.useFakeTimers();
+  shelf.put("a", { running: "g" });
+  const asked = answering(() => Response.json({ state: "running" }));
+  const hub: { url: string; status: Status } = { url: HUB, status: { state: "offline", retryAt: 0, why: "" } };
+  watchRunning(shelf, hub as Hub, () => undefined);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(asked).not.toHaveBeenCalled();
+  hub.status = { state: "live", via: "websocket" };
+  await vi.advanceTimersByTimeAsync(6_000);
+  expect(asked).toHaveBeenCalled();
+  vi.clearAllTimers();
+  vi.useRealTimers();
 });

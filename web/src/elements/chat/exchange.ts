@@ -156,6 +156,8 @@ export class Exchange {
     this.wanted.changed();
     try {
       const asked = await ask(about);
+      // The hub is back, which the connection may not know for half a minute.
+      if (this.hub.status.state === "offline") this.hub.retry();
       const stays = this.#conversation === about;
       if (stays && about.stream === asked.stream && !has(about.latest, asked.generation)) {
         this.#awaited = asked.generation;
