@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from hub.client.backoff import wait_before
 from hub.client.following import PASSING
-from hub.client.refusals import refusal
+from hub.client.refusals import malformed, refusal
 from hub.client.wire import Wire
 from hub.errors import HubError
 
@@ -69,9 +69,12 @@ class Appending:
             status, headers, held = await self._wire.send("PUT", self._path, b"", JSON)
             if status < 400:
                 status, headers, held = await self._post(body)
-        if status >= 400:
+        if status >= 300:
             raise refusal(status, held)
-        return headers.get("Stream-Next-Offset", "")
+        position = headers.get("Stream-Next-Offset")
+        if position is None:
+            raise malformed("it says no position")
+        return position
 
     async def _post(self, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
         stamp = {

@@ -1,7 +1,8 @@
 """The same client without ``async``: every call waits in the calling thread.
 
 A thread of its own runs the event loop; what is called here is handed over to it and waited
-for. Any number of threads may use one `SyncHub`.
+for. Any number of threads may use one `SyncHub`. It works where an event loop runs already (a
+notebook), but that loop waits with it: a coroutine better uses `Hub`.
 """
 
 from __future__ import annotations
@@ -101,8 +102,8 @@ class SyncHub:
                 ...
     """
 
-    def __init__(self, url: str = DEFAULT_URL) -> None:
-        self._hub = Hub(url)
+    def __init__(self, url: str = DEFAULT_URL, *, headers: Mapping[str, str] | None = None) -> None:
+        self._hub = Hub(url, headers=headers)
         self._running: _Loop | None = None
 
     def __enter__(self) -> Self:
@@ -120,7 +121,7 @@ class SyncHub:
     @property
     def _loop(self) -> _Loop:
         if self._running is None:
-            raise RuntimeError("a SyncHub is used inside its context")
+            raise RuntimeError("a hub is spoken to inside its context: with SyncHub(url) as hub")
         return self._running
 
     def follow(self, stream: str, *, from_: str = "start", wait: bool = False) -> SyncFollowing:

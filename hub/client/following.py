@@ -19,7 +19,7 @@ from urllib.parse import quote
 import orjson
 
 from hub.client.backoff import wait_before
-from hub.client.refusals import refusal
+from hub.client.refusals import ABSENT, malformed, refusal
 from hub.client.wire import Reply, Wire
 from hub.errors import HubError, RequestError
 from hub.events import Event, Other, from_json
@@ -32,8 +32,6 @@ TRIES: Final = 8
 SILENCE: Final = 90.0
 # What may be better in a moment: no connection, a hub that stops or is full.
 PASSING: Final = frozenset({"hub_lost", "hub_unreachable", "draining", "limit_exceeded"})
-# What a proxy answers for a hub that is not there.
-ABSENT: Final = frozenset({502, 503, 504})
 
 _ID: Final = re.compile(rb"^id: ([0-9_]+)$", re.MULTILINE)
 
@@ -173,6 +171,8 @@ async def _read(
             return
         if reply.status != 200:
             raise await _refused(reply)
+        if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
+            raise malformed("it sends no events")
         place.connected = True
         place.position = reply.headers.get("Stream-Next-Offset", place.position)
         framing, unfinished = SSE(), b""
@@ -198,7 +198,7 @@ def _whole_blocks(held: bytes) -> tuple[bytes, bytes]:
     """
     blocks, blank, rest = held.rpartition(b"\n\n")
     if len(rest) > DEFAULT_LIMIT:
-        raise HubError("what answers there is no hub: its event has no end", code="hub_malformed")
+        raise malformed("its event has no end")
     return blocks + blank, rest
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, fields
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from hub.client.appending import Appending
 from hub.client.backoff import wait_before
 from hub.client.following import PASSING, Following, Reset, Value, hear
-from hub.client.refusals import call
+from hub.client.refusals import call, malformed
 from hub.client.wire import Wire
 from hub.errors import HubError
 from hub.events import TERMINALS, Event, Message, Other, Usage, encode
 
 __all__ = ["Generation", "Hub", "StreamInfo"]
+
+T = TypeVar("T")
 
 DEFAULT_URL: Final = "http://127.0.0.1:7000"
 TRIES: Final = 5
@@ -75,6 +77,7 @@ class Hub:
 
     Whatever can be repeated without harm is tried again over a lost connection, a few times
     with growing waits: generations and appends carry keys that give them one effect.
+    ``headers`` go with every request, for a proxy that wants to know who asks.
 
     Raises:
         RequestError: the URL is none.
@@ -82,8 +85,8 @@ class Hub:
             in `hub.errors`; or ``hub_unreachable``, ``hub_lost``, ``hub_malformed``.
     """
 
-    def __init__(self, url: str = DEFAULT_URL) -> None:
-        self.wire = Wire(url)
+    def __init__(self, url: str = DEFAULT_URL, *, headers: Mapping[str, str] | None = None) -> None:
+        self.wire = Wire(url, headers)
         self._writers: dict[str, Appending] = {}
 
     async def __aenter__(self) -> Self:
@@ -126,16 +129,17 @@ class Hub:
         query = {"limit": str(PAGE)} | ({"prefix": prefix} if prefix else {})
         while True:
             page = await self._ask("GET", f"/v1/streams?{urlencode(query)}")
-            for held in page["streams"]:
-                yield _info(held)
-            if not page["more"]:
+            streams, more = _read(page, _page)
+            for stream in streams:
+                yield stream
+            if not more:
                 return
-            query["after"] = page["streams"][-1]["name"]
+            query["after"] = streams[-1].name
 
     async def models(self) -> list[str]:
         """What can be asked, the default first."""
         listed = await self._ask("GET", "/v1/models")
-        return [model["id"] for model in listed["data"]]
+        return _read(listed, lambda held: [str(model["id"]) for model in held["data"]])
 
     # Generating
 
@@ -168,16 +172,15 @@ class Hub:
             "key": key or uuid4().hex,
         }
         body = {name: value for name, value in asked.items() if value is not None}
-        return _generation(await self._ask("POST", "/v1/generations", body))
+        return _read(await self._ask("POST", "/v1/generations", body), _generation)
 
     async def generation(self, generation: str) -> Generation:
         """How a generation is now."""
-        return _generation(await self._ask("GET", f"/v1/generations/{quote(generation, safe='')}"))
+        return _read(await self._ask("GET", _path(generation)), _generation)
 
     async def cancel(self, generation: str) -> Generation:
         """Stop a generation; one that has ended stays as it is."""
-        path = f"/v1/generations/{quote(generation, safe='')}"
-        return _generation(await self._ask("DELETE", path))
+        return _read(await self._ask("DELETE", _path(generation)), _generation)
 
     # Writing
 
@@ -218,6 +221,22 @@ class Hub:
         return await call(self.wire, method, path, body, headers=headers)
 
 
+def _path(generation: str) -> str:
+    return f"/v1/generations/{quote(generation, safe='')}"
+
+
+def _read(held: Any, make: Callable[[Any], T]) -> T:
+    """What an answer says, as long as it is a hub's.
+
+    Raises:
+        HubError: ``hub_malformed``.
+    """
+    try:
+        return make(held)
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise malformed("it answers with other JSON") from None
+
+
 def _generation(held: Any) -> Generation:
     known = {field.name for field in fields(Generation)}
     shown = {name: value for name, value in held.items() if name in known}
@@ -225,6 +244,11 @@ def _generation(held: Any) -> Generation:
         counts = {field.name for field in fields(Usage)}
         shown["usage"] = Usage(**{n: value for n, value in usage.items() if n in counts})
     return Generation(**shown)
+
+
+def _page(held: Any) -> tuple[list[StreamInfo], bool]:
+    streams = [_info(stream) for stream in held["streams"]]
+    return streams, bool(held["more"] and streams)
 
 
 def _info(held: Any) -> StreamInfo:

@@ -20,7 +20,10 @@ from hub.errors import (
     UnsupportedType,
 )
 
-__all__ = ["call", "refusal"]
+__all__ = ["ABSENT", "call", "malformed", "refusal"]
+
+ABSENT: Final = frozenset({502, 503, 504})
+"""What a proxy answers for a hub that is not there."""
 
 # For codes that are finer than a class: what the status says.
 _STATUSES: Final[Mapping[int, type[HubError]]] = {
@@ -49,7 +52,7 @@ async def call(
         HubError: it refuses, by the class that the hub itself raised, or does not answer.
     """
     status, held = await wire.request(method, path, json=json, headers=headers)
-    if status >= 400:
+    if status >= 300:
         raise _told(status, held)
     return held
 
@@ -68,7 +71,14 @@ def _told(status: int, held: object) -> HubError:
         code = str(error.get("code"))
         kind = _CLASSES.get(code) or _STATUSES.get(status, HubError)
         return kind(error["message"], code=code)
-    return HubError(f"what answers there is no hub: HTTP status {status}", code="hub_malformed")
+    if status in ABSENT:
+        return HubError(f"no hub is there: a proxy answers with status {status}", code="hub_lost")
+    return malformed(f"it answers with the HTTP status {status}")
+
+
+def malformed(why: str) -> HubError:
+    """The error of an answer that no hub gives."""
+    return HubError(f"what answers there is no hub: {why}", code="hub_malformed")
 
 
 def _classes(root: type[HubError]) -> Iterator[type[HubError]]:

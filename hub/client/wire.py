@@ -71,17 +71,17 @@ class Wire:
         RequestError: the URL is none.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         self._url = url.rstrip("/")
+        self._headers = {"User-Agent": "streamhub", **(headers or {})}
         self._client: aiohttp.ClientSession | None = None
-        parsed = URL(self._url)
-        if parsed.scheme not in ("http", "https") or not parsed.host:
+        if not _is_http(self._url):
             raise RequestError(f'"{url}" is not the URL of a hub, such as http://127.0.0.1:7000')
 
     async def __aenter__(self) -> Self:
         self._client = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "streamhub"},
+            headers=self._headers,
             # A content type says something of a stream, also where there is no body.
             skip_auto_headers=("Content-Type",),
         )
@@ -114,6 +114,8 @@ class Wire:
         try:
             return status, orjson.loads(held) if held else None
         except orjson.JSONDecodeError:
+            if status >= 300:  # a proxy's, maybe: its status says more than its body
+                return status, None
             raise self._not_a_hub("does not answer in JSON") from None
 
     async def send(
@@ -159,7 +161,7 @@ class Wire:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._client is None:
-            raise RuntimeError("a Wire is used inside its context")
+            raise RuntimeError("a hub is spoken to inside its context: async with Hub(url) as hub")
         try:
             response = await self._client.request(
                 method,
@@ -187,6 +189,14 @@ class Wire:
     def _not_a_hub(self, said: str) -> UpstreamError:
         said = f"what is at {self._url} is not a hub: it {said}"
         return UpstreamError(said, code="hub_malformed")
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return False
+    return parsed.scheme in ("http", "https") and bool(parsed.host)
 
 
 def _lost(url: str) -> UpstreamError:
