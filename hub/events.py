@@ -22,6 +22,7 @@ from hub.unchanging import unchanging
 
 __all__ = [
     "TERMINALS",
+    "TYPE_OF",
     "Cancelled",
     "Delta",
     "Event",
@@ -179,7 +180,7 @@ Event = Message | Started | Delta | Terminal | Other
 
 TERMINALS: Final = (Finished, Failed, Cancelled, Interrupted)
 
-_TYPE_OF: Final[Mapping[type, str]] = {
+TYPE_OF: Final[Mapping[type, str]] = {
     Message: "message",
     Started: "started",
     Delta: "delta",
@@ -194,7 +195,7 @@ def to_json(event: Event) -> dict[str, Any]:
     """The JSON object of an event: fields that hold nothing are left out."""
     if isinstance(event, Other):
         return dict(event.object)
-    found: dict[str, Any] = {"type": _TYPE_OF[type(event)]}
+    found: dict[str, Any] = {"type": TYPE_OF[type(event)]}
     for name in event.__dataclass_fields__:
         value = getattr(event, name)
         if name == "extra":

@@ -4,6 +4,7 @@
 `described`       the nouns: an operation, its parameters, bodies and answers
 `routes`          every route over HTTP, in tables of operations, one file for each matter
 `shapes`          JSON Schemas of events, bodies and answers
+`chunks`          those of what other people's clients are told piece by piece
 `codes`           every error code that a client can see, with its status
 `openapi`         all of it as one OpenAPI 3.1 document
 `frames`          every frame that the hub sends over the WebSocket

@@ -20,6 +20,7 @@ __all__ = [
     "Parameter",
     "Schema",
     "Shape",
+    "events_of",
     "header",
     "path",
     "query",
@@ -42,6 +43,11 @@ BYTES: Final[Schema] = {}
 def ref(name: str) -> Schema:
     """A schema that has a name."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def events_of(name: str) -> Schema:
+    """Server-sent events whose data has this schema; OpenAPI 3.1 has no word for that."""
+    return {**TEXT, "description": f"The data of each event is a `{name}`.", "x-data": ref(name)}
 
 
 @dataclass(frozen=True, slots=True)

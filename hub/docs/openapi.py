@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from hub.docs.chunks import CHUNKS
 from hub.docs.codes import by_status
 from hub.docs.described import JSON, TEXT, Answer, Operation, Parameter, Schema, Shape, ref
 from hub.docs.routes import GROUPS, OPERATIONS
@@ -34,13 +35,13 @@ _ERRORS: Final[Mapping[Shape, Mapping[str, Schema]]] = {
 }
 
 MODELS: Final[dict[str, type[BaseModel]]] = {
-    "GenerationRequest": generations._Asked,
-    "CompletionRequest": openai._Completion,
+    "GenerationRequest": generations.GenerationAsked,
+    "CompletionRequest": openai.CompletionAsked,
     "ResponseRequest": ResponseAsked,
-    "ChatRequest": aisdk._Chat,
-    "ConversationRequest": tanstack._Said,
-    "MessagesRequest": tutorial._Messages,
-    "QueryRequest": tutorial._Query,
+    "ChatRequest": aisdk.ChatAsked,
+    "ConversationRequest": tanstack.ConversationAsked,
+    "MessagesRequest": tutorial.MessagesAsked,
+    "QueryRequest": tutorial.QueryAsked,
 }
 
 
@@ -70,7 +71,7 @@ def schemas() -> dict[str, Schema]:
     found: dict[str, Schema] = {}
     for name, model in MODELS.items():
         found.update(of_model(name, model))
-    return {**found, **ANSWERS, **EVENTS}
+    return {**found, **ANSWERS, **CHUNKS, **EVENTS}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
     held: dict[str, Any] = {str(one.status): _answer(one) for one in operation.answers}
     error = _content(_ERRORS[operation.wrong])
     more = UNSAFE if operation.method not in ("GET", "HEAD") else ()
-    codes = tuple(dict.fromkeys((*operation.errors, *more)))
+    codes = tuple(dict.fromkeys((*operation.errors, "host_not_allowed", *more)))
     for number, phrase, named in by_status(codes):
         said = f"{phrase}: {', '.join(f'`{code}`' for code in named)}"
         held[str(number)] = {"description": said, "x-codes": named, "content": error}

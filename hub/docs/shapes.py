@@ -89,7 +89,7 @@ def _of_event(kind: type) -> Schema:
     made.pop("$defs", None)
     fields = {name: _told(held) for name, held in made["properties"].items() if name != "extra"}
     needed = made.get("required", [])
-    if (word := events._TYPE_OF.get(kind)) is not None:
+    if (word := events.TYPE_OF.get(kind)) is not None:
         fields = {"type": const(word), **fields}
         needed = ["type", *needed]
     about = " ".join((kind.__doc__ or "").replace("``", "`").split())
@@ -119,16 +119,16 @@ RETRYING: Final = thing(
 
 EVENTS: Final[Mapping[str, Schema]] = {
     **{part.__name__: _of_event(part) for part in _PARTS},
-    **{kind.__name__: _of_event(kind) for kind in events._TYPE_OF},
+    **{kind.__name__: _of_event(kind) for kind in events.TYPE_OF},
     "Retrying": RETRYING,
     "Event": {
         "description": "One record of a stream of events. Any other JSON object is one too.",
         "anyOf": [
-            *(ref(kind.__name__) for kind in events._TYPE_OF),
+            *(ref(kind.__name__) for kind in events.TYPE_OF),
             ref("Retrying"),
             {
                 "type": "object",
-                "not": {"properties": {"type": {"enum": [*events._TYPE_OF.values(), "retrying"]}},
+                "not": {"properties": {"type": {"enum": [*events.TYPE_OF.values(), "retrying"]}},
                         "required": ["type"]},
             },
         ],

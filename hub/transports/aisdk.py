@@ -54,14 +54,14 @@ from hub.stream import Stream
 from hub.uichunks import UIChunks
 from hub.view_reading import Viewed, ViewPace
 
-__all__ = ["AISDK"]
+__all__ = ["AISDK", "ChatAsked"]
 
 VERSION: Final = {"x-vercel-ai-ui-message-stream": "v1"}
 
 READ_BYTES: Final = 256 * 1024
 
 
-class _Chat(BaseModel):
+class ChatAsked(BaseModel):
     """The body of a POST; what an application adds of its own is not the hub's."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -93,7 +93,7 @@ class AISDK:
         ]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        chat = await read_json(request, _Chat)
+        chat = await read_json(request, ChatAsked)
         ask = _ask(self._hub, request, chat)
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
@@ -205,7 +205,7 @@ async def _start(
 # Asking
 
 
-def _ask(hub: Hub, request: web.Request, chat: _Chat) -> Ask:
+def _ask(hub: Hub, request: web.Request, chat: ChatAsked) -> Ask:
     if chat.trigger not in ("submit-message", "regenerate-message"):
         raise RequestError("trigger is submit-message or regenerate-message")
     upstream = chat.upstream or request.query.get("upstream")
@@ -225,7 +225,7 @@ def _ask(hub: Hub, request: web.Request, chat: _Chat) -> Ask:
     )
 
 
-def _said(chat: _Chat) -> tuple[Message, ...]:
+def _said(chat: ChatAsked) -> tuple[Message, ...]:
     """What is said that was not said before, maybe in the place of what was."""
     said = uimessages.said(chat.messages)
     *before, last = chat.messages
@@ -235,7 +235,7 @@ def _said(chat: _Chat) -> tuple[Message, ...]:
     return tuple(replace(one, extra={**one.extra, AFTER: after}) for one in said)
 
 
-def _key(chat: _Chat) -> str | None:
+def _key(chat: ChatAsked) -> str | None:
     """What makes a request sent twice one: the chat, the message and all that is asked.
 
     Whoever wants another answer to the same says so. Without the id of the answer that is to

@@ -13,10 +13,10 @@ from hub.bodies import read_json
 from hub.generation import Generation
 from hub.hub import Hub
 
-__all__ = ["Generations"]
+__all__ = ["GenerationAsked", "Generations"]
 
 
-class _Asked(BaseModel):
+class GenerationAsked(BaseModel):
     """The body of a POST: one of ``prompt`` and ``messages``, the rest as wanted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class Generations:
         ]
 
     async def _start(self, request: web.Request) -> web.Response:
-        asked = await read_json(request, _Asked)
+        asked = await read_json(request, GenerationAsked)
         fields = asked.model_dump()
         # draft-ietf-httpapi-idempotency-key-header
         fields["key"] = request.headers.get("Idempotency-Key", asked.key)

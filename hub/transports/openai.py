@@ -21,14 +21,14 @@ from hub.hub import Hub
 from hub.models import resolve
 from hub.replies import Replies, beginning, names, said
 
-__all__ = ["OpenAI"]
+__all__ = ["CompletionAsked", "OpenAI"]
 
 
 class _StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
-class _Completion(BaseModel):
+class CompletionAsked(BaseModel):
     """The body of a POST; fields that are not the hub's own go on to the upstream."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -52,7 +52,7 @@ class OpenAI:
         return [web.post("/v1/chat/completions", self._complete)]
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        asked = await read_json(request, _Completion)
+        asked = await read_json(request, CompletionAsked)
         if asked.n not in (None, 1):
             raise RequestError("n: an answer has one choice here; ask again for another")
         upstream, model = resolve(self._hub, asked.model)

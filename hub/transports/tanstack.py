@@ -38,7 +38,7 @@ from hub.replies import Replies, names
 from hub.stream import Stream
 from hub.view_reading import Viewed, ViewPace
 
-__all__ = ["TanStack"]
+__all__ = ["ConversationAsked", "TanStack"]
 
 
 class _Wanted(BaseModel):
@@ -51,7 +51,7 @@ class _Wanted(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class _Said(_Wanted):
+class ConversationAsked(_Wanted):
     """The body of a POST."""
 
     messages: tuple[dict[str, Any], ...] = Field(min_length=1)
@@ -74,7 +74,7 @@ class TanStack:
         ]
 
     async def _say(self, request: web.Request) -> web.Response:
-        body = await read_json(request, _Said)
+        body = await read_json(request, ConversationAsked)
         name = request.match_info["id"]
         said = uimessages.said(body.messages)
         known = await self._known(name)
@@ -98,7 +98,9 @@ class TanStack:
         messages = [event async for event in stream.events() if isinstance(event, Message)]
         return [_identity(message) for message in messages]
 
-    def _ask(self, request: web.Request, name: str, body: _Said, new: tuple[Message, ...]) -> Ask:
+    def _ask(
+        self, request: web.Request, name: str, body: ConversationAsked, new: tuple[Message, ...]
+    ) -> Ask:
         more = body.data or _Wanted()
         upstream = body.upstream or more.upstream or request.query.get("upstream")
         model = body.model or more.model or request.query.get("model")

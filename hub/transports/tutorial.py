@@ -46,7 +46,7 @@ from hub.pipeline import Pipeline
 from hub.prompt import Prompt
 from hub.responses import JSONObjects, ServerEvent, ServerEvents, TextLines
 
-__all__ = ["Given", "Tutorial", "relayed"]
+__all__ = ["Given", "MessagesAsked", "QueryAsked", "Tutorial", "relayed"]
 
 SENTENCE: Final = (
     "大模型通常指的是那些规模庞大、参数数量极多的人工智能模型，它们在训练时使用了海量的数据，"
@@ -86,13 +86,13 @@ class Given(Protocol):
         """Seconds for each character; lines and events take ten times as long."""
 
 
-class _Messages(BaseModel):
+class MessagesAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     messages: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
 
 
-class _Query(BaseModel):
+class QueryAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     query: Annotated[str, Field(min_length=1)]
@@ -149,14 +149,14 @@ class Tutorial:
 
     async def _ask_llm(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
-            messages = (await read_json(request, _Messages)).messages
+            messages = (await read_json(request, MessagesAsked)).messages
         else:
             messages = ({"role": "user", "content": QUESTION},)
         return await self._ask(request, self._given.llm, Prompt(messages))
 
     async def _ask_faq(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
-            query = (await read_json(request, _Query)).query
+            query = (await read_json(request, QueryAsked)).query
         else:
             query = request.query.get("query") or QUERY
         prompt = Prompt(({"role": "user", "content": query},))

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.described import EVENT_STREAM, JSON, TEXT, Answer, Operation, header, path, query, ref
+from hub.docs.described import (
+    EVENT_STREAM,
+    JSON,
+    TEXT,
+    Answer,
+    Operation,
+    events_of,
+    header,
+    path,
+    query,
+    ref,
+)
 from hub.docs.routes.durable import READ
 from hub.docs.routes.openai import LEAVES, NAMES, REFUSED
 
@@ -33,15 +44,22 @@ READING: Final = (
     query("live", "How to wait for more.", enum=["long-poll", "sse"]),
     query("cursor", "What `Stream-Cursor` told."),
 )
-VIEW: Final = (
-    Answer(
-        200,
-        "The chunks, as one array; with `live=sse`, events `data` and `control`.",
-        {JSON: {}, EVENT_STREAM: TEXT},
-        {**READ, "Stream-Cursor": "To be given back with the next long poll."},
-    ),
-    Answer(204, "Nothing came in time.", {}, {**READ, "Stream-Cursor": "As above."}),
-)
+
+
+def _view(chunk: str) -> tuple[Answer, ...]:
+    told = {**READ, "Stream-Cursor": "To be given back with the next long poll."}
+    return (
+        Answer(
+            200,
+            "The chunks, as one array; with `live=sse`, events `data`, which hold such an array, "
+            "and `control`.",
+            {JSON: {"type": "array", "items": ref(chunk)}, EVENT_STREAM: TEXT},
+            told,
+        ),
+        Answer(204, "Nothing came in time.", {}, {**READ, "Stream-Cursor": "As above."}),
+    )
+
+
 UNREADABLE: Final = (
     "bad_position",
     "bad_live",
@@ -70,7 +88,7 @@ OPERATIONS: Final = (
         ),
         body={JSON: ref("ChatRequest")},
         answers=(
-            Answer(200, "The answer, in UI message chunks.", {EVENT_STREAM: TEXT}, CHUNKS),
+            Answer(200, "The answer.", {EVENT_STREAM: events_of("UIChunk")}, CHUNKS),
             Answer(201, "Where the answer is to be read.", {JSON: ref("ChatAddress")}, ADDRESS),
         ),
         errors=(*WRONG, "unsupported_part"),
@@ -86,7 +104,7 @@ OPERATIONS: Final = (
             Answer(
                 200,
                 "The answer, from its start, or its address.",
-                {EVENT_STREAM: TEXT, JSON: ref("ChatAddress")},
+                {EVENT_STREAM: events_of("UIChunk"), JSON: ref("ChatAddress")},
                 CHUNKS,
             ),
             Answer(204, "None is being given."),
@@ -125,7 +143,7 @@ OPERATIONS: Final = (
                 default="false",
             ),
         ),
-        answers=VIEW,
+        answers=_view("UIChunk"),
         errors=UNREADABLE,
         wrong="text",
     ),
@@ -150,7 +168,7 @@ OPERATIONS: Final = (
         "For `@durable-streams/tanstack-ai-transport`: AG-UI events in JSON, open for ever. A "
         "conversation that has not begun is empty.",
         parameters=(ID, *READING),
-        answers=VIEW,
+        answers=_view("ConversationChunk"),
         errors=UNREADABLE,
         wrong="sentence",
     ),

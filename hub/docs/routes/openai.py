@@ -8,10 +8,10 @@ from hub.docs.codes import FAILURES
 from hub.docs.described import (
     EVENT_STREAM,
     JSON,
-    TEXT,
     Answer,
     Operation,
     Parameter,
+    events_of,
     header,
     path,
     query,
@@ -96,7 +96,7 @@ OPERATIONS: Final = (
                 "The answer, whole; with `stream` as server-sent events, each a "
                 "`CompletionChunk`, then `data: [DONE]`. An answer that breaks off ends in an "
                 "error, and never in `[DONE]`.",
-                {JSON: ref("Completion"), EVENT_STREAM: TEXT},
+                {JSON: ref("Completion"), EVENT_STREAM: events_of("CompletionChunk")},
                 NAMES,
             ),
         ),
@@ -117,7 +117,7 @@ OPERATIONS: Final = (
             Answer(
                 200,
                 "The response, or its numbered events.",
-                {JSON: ref("Response"), EVENT_STREAM: TEXT},
+                {JSON: ref("Response"), EVENT_STREAM: events_of("ResponseEvent")},
                 NAMES,
             ),
         ),
@@ -132,7 +132,7 @@ OPERATIONS: Final = (
         Answer(
             200,
             "As it is now; with `stream=true` its events, from the one after `starting_after`.",
-            {JSON: ref("Response"), EVENT_STREAM: TEXT},
+            {JSON: ref("Response"), EVENT_STREAM: events_of("ResponseEvent")},
             NAMES,
         ),
         query("stream", "Whether to be told its events.", enum=["true", "false"], default="false"),

@@ -49,6 +49,7 @@ OPERATIONS: Final = (
             answers=(PIECES,),
             errors=(
                 *FAILURES,
+                "origin_not_allowed",
                 *(("bad_json", "unsupported_type", "too_large") if method == "POST" else ()),
             ),
         )

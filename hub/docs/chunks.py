@@ -1,0 +1,131 @@
+"""JSON Schemas of what other people's clients are told piece by piece.
+
+Each is a union over ``type``, of which a row here is one member: its fields, the optional ones
+marked by a question mark. What they mean stands where they are made (`hub.uichunks`,
+`hub.aguichunks`, `hub.response_told`); a test holds these rows to all that those make of every
+recorded reply, and finds each of them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from hub.docs.described import TEXT, Schema, ref
+
+__all__ = ["CHUNKS"]
+
+_NUMBER: Final[Schema] = {"type": "integer"}
+_ANY: Final[Schema] = {}
+_OBJECT: Final[Schema] = {"type": "object"}
+_RESPONSE: Final = ref("Response")
+
+
+def _one_of(says: str, kinds: Mapping[str, Mapping[str, Schema]], **always: Schema) -> Schema:
+    members = [_member(kind, {**always, **fields}) for kind, fields in kinds.items()]
+    return {"description": says, "oneOf": members}
+
+
+def _member(kind: str, fields: Mapping[str, Schema]) -> dict[str, Any]:
+    held = {"type": {"type": "string", "const": kind}}
+    held |= {name.removesuffix("?"): dict(schema) for name, schema in fields.items()}
+    needed = [name for name in fields if not name.endswith("?")]
+    return {
+        "title": kind,
+        "type": "object",
+        "properties": held,
+        "required": ["type", *needed],
+        "additionalProperties": False,
+    }
+
+
+def _enum(*words: str) -> Schema:
+    return {"type": "string", "enum": list(words)}
+
+
+_PART: Final = {"id": TEXT}
+_CALL: Final = {"toolCallId": TEXT}
+_NAMED_CALL: Final = {**_CALL, "toolName": TEXT}
+_UI: Final[Mapping[str, Mapping[str, Schema]]] = {
+    "start": {"messageId": TEXT},
+    "start-step": {},
+    "text-start": _PART,
+    "text-delta": {**_PART, "delta": TEXT},
+    "text-end": _PART,
+    "reasoning-start": _PART,
+    "reasoning-delta": {**_PART, "delta": TEXT},
+    "reasoning-end": _PART,
+    "tool-input-start": _NAMED_CALL,
+    "tool-input-delta": {**_CALL, "inputTextDelta": TEXT},
+    "tool-input-available": {**_NAMED_CALL, "input": _ANY},
+    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT},
+    "tool-output-available": {**_CALL, "output": _ANY},
+    "tool-output-error": {**_CALL, "errorText": TEXT},
+    "finish-step": {},
+    "finish": {
+        "finishReason": _enum("stop", "length", "tool-calls", "content-filter"),
+        "messageMetadata": _OBJECT,
+    },
+    "abort": {"reason": TEXT},
+    "error": {"errorText": TEXT},
+}
+
+_MESSAGE: Final = {"messageId": TEXT}
+_RUN: Final = {"threadId": TEXT, "runId": TEXT}
+_AGUI: Final[Mapping[str, Mapping[str, Schema]]] = {
+    "RUN_STARTED": _RUN,
+    "TEXT_MESSAGE_START": {**_MESSAGE, "role": TEXT},
+    "TEXT_MESSAGE_CONTENT": {**_MESSAGE, "delta": TEXT},
+    "TEXT_MESSAGE_END": _MESSAGE,
+    "REASONING_START": _MESSAGE,
+    "REASONING_MESSAGE_START": {**_MESSAGE, "role": _enum("reasoning")},
+    "REASONING_MESSAGE_CONTENT": {**_MESSAGE, "delta": TEXT},
+    "REASONING_MESSAGE_END": _MESSAGE,
+    "REASONING_END": _MESSAGE,
+    "TOOL_CALL_START": {**_CALL, "toolCallName": TEXT, "parentMessageId": TEXT},
+    "TOOL_CALL_ARGS": {**_CALL, "delta": TEXT},
+    "TOOL_CALL_END": {**_CALL, "toolCallName": TEXT, "input?": _ANY},
+    "TOOL_CALL_RESULT": {**_CALL, **_MESSAGE, "content": TEXT, "role": _enum("tool")},
+    "CUSTOM": {"name": _enum("tool-input-available"), "value": _OBJECT},
+    "RUN_FINISHED": {**_RUN, "finishReason": TEXT, "usage?": _OBJECT},
+    "RUN_ERROR": {**_RUN, "message": TEXT, "code": TEXT, "error": _OBJECT},
+}
+
+_ITEM: Final = {"output_index": _NUMBER, "item": _OBJECT}
+_AT: Final = {"output_index": _NUMBER, "item_id": TEXT}
+_IN: Final = {**_AT, "content_index": _NUMBER}
+_ABOUT: Final = {**_AT, "summary_index": _NUMBER}
+_WHOLE: Final = {"response": _RESPONSE}
+_RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
+    "response.created": _WHOLE,
+    "response.in_progress": _WHOLE,
+    "response.output_item.added": _ITEM,
+    "response.output_item.done": _ITEM,
+    "response.content_part.added": {**_IN, "part": _OBJECT},
+    "response.content_part.done": {**_IN, "part": _OBJECT},
+    "response.output_text.delta": {**_IN, "delta": TEXT, "logprobs": {"type": "array"}},
+    "response.output_text.done": {**_IN, "text": TEXT, "logprobs": {"type": "array"}},
+    "response.refusal.delta": {**_IN, "delta": TEXT},
+    "response.refusal.done": {**_IN, "refusal": TEXT},
+    "response.reasoning_summary_part.added": {**_ABOUT, "part": _OBJECT},
+    "response.reasoning_summary_part.done": {**_ABOUT, "part": _OBJECT},
+    "response.reasoning_summary_text.delta": {**_ABOUT, "delta": TEXT},
+    "response.reasoning_summary_text.done": {**_ABOUT, "text": TEXT},
+    "response.function_call_arguments.delta": {**_AT, "delta": TEXT},
+    "response.function_call_arguments.done": {**_AT, "name": TEXT, "arguments": TEXT},
+    "response.completed": _WHOLE,
+    "response.incomplete": _WHOLE,
+    "response.cancelled": _WHOLE,
+    "response.failed": _WHOLE,
+    "error": {"code": TEXT, "message": TEXT, "param": _ANY, "error": _OBJECT},
+}
+
+CHUNKS: Final[Mapping[str, Schema]] = {
+    "UIChunk": _one_of("A chunk of the AI SDK's UI message stream, version 1.", _UI),
+    "ConversationChunk": _one_of("An event of AG-UI, as TanStack AI reads them.", _AGUI),
+    "ResponseEvent": _one_of(
+        "An event of OpenAI's Responses; the numbers count them.",
+        _RESPONSES,
+        sequence_number=_NUMBER,
+    ),
+}
