@@ -17,7 +17,8 @@ __all__ = ["CHUNKS"]
 
 _NUMBER: Final[Schema] = {"type": "integer"}
 _ANY: Final[Schema] = {}
-_OBJECT: Final[Schema] = {"type": "object"}
+_OBJECT: Final = ref("Object")
+_LIST: Final[Schema] = {"type": "array", "items": {}}
 _RESPONSE: Final = ref("Response")
 
 
@@ -31,7 +32,6 @@ def _member(kind: str, fields: Mapping[str, Schema]) -> dict[str, Any]:
     held |= {name.removesuffix("?"): dict(schema) for name, schema in fields.items()}
     needed = [name for name in fields if not name.endswith("?")]
     return {
-        "title": kind,
         "type": "object",
         "properties": held,
         "required": ["type", *needed],
@@ -103,8 +103,8 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.output_item.done": _ITEM,
     "response.content_part.added": {**_IN, "part": _OBJECT},
     "response.content_part.done": {**_IN, "part": _OBJECT},
-    "response.output_text.delta": {**_IN, "delta": TEXT, "logprobs": {"type": "array"}},
-    "response.output_text.done": {**_IN, "text": TEXT, "logprobs": {"type": "array"}},
+    "response.output_text.delta": {**_IN, "delta": TEXT, "logprobs": _LIST},
+    "response.output_text.done": {**_IN, "text": TEXT, "logprobs": _LIST},
     "response.refusal.delta": {**_IN, "delta": TEXT},
     "response.refusal.done": {**_IN, "refusal": TEXT},
     "response.reasoning_summary_part.added": {**_ABOUT, "part": _OBJECT},
@@ -121,6 +121,8 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
 }
 
 CHUNKS: Final[Mapping[str, Schema]] = {
+    # By a name, because programs that make clients stumble over so many that have none.
+    "Object": {"type": "object", "description": "Any JSON object."},
     "UIChunk": _one_of("A chunk of the AI SDK's UI message stream, version 1.", _UI),
     "ConversationChunk": _one_of("An event of AG-UI, as TanStack AI reads them.", _AGUI),
     "ResponseEvent": _one_of(

@@ -183,7 +183,7 @@ def _answer(number: str, held: Document) -> Markup:
     told = [prose(held["description"])]
     content = [
         joined(el("code", media), ": ", kind(one["schema"]))
-        if "$ref" in one.get("schema", {})
+        if {"$ref", "x-data", "items"} & one.get("schema", {}).keys()
         else el("code", media)
         for media, one in held.get("content", {}).items()
     ]

@@ -22,6 +22,8 @@ def definition(schema: Mapping[str, Any], *, hide: tuple[str, ...] = ()) -> Mark
     ]
     if rows:
         return el("dl", *rows)
+    if "oneOf" in schema:
+        return el("dl", *(_member(one) for one in schema["oneOf"]))
     return Markup("") if properties or "type" in schema else el("p", kind(schema))
 
 
@@ -36,6 +38,12 @@ def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> Markup:
     return el("div", el("dt", el("code", name), word), el("dd", *told))
 
 
+def _member(schema: Mapping[str, Any]) -> Markup:
+    """One of those that a `type` tells apart."""
+    fields = definition(schema, hide=("type",)) if len(schema["properties"]) > 1 else ""
+    return el("div", el("dt", el("code", schema["properties"]["type"]["const"])), el("dd", fields))
+
+
 def _inside(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The objects that a value may be, or be a list of."""
     return [one.get("items", one) for one in schema.get("anyOf", [schema])]
@@ -46,6 +54,8 @@ def kind(schema: Mapping[str, Any]) -> Markup:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return el("a", name, href=f"#schema-{name}")
+    if "x-data" in schema:
+        return joined("events, the data of each a ", kind(schema["x-data"]))
     if "const" in schema:
         return el("code", json.dumps(schema["const"]))
     if "enum" in schema:
