@@ -147,6 +147,20 @@ async def test_an_answer_keeps_its_turn_behind_what_already_waits() -> None:
     assert [line["type"] for line in desk.lines()] == ["delta", "position", "ok"]
 
 
+async def test_an_answer_waits_for_the_writers_turn_though_the_socket_is_clear_again() -> None:
+    desk = Desk()
+    desk.follow()
+    desk.clog()
+    say(desk.stream, "first")
+    await turn()
+    desk.buffer.take()
+    assert not desk.wire.writing_paused
+    await desk.connection.send(b'{"type":"ok"}\n')
+    await turn()
+    desk.buffer.take()
+    assert [line["type"] for line in desk.lines()] == ["delta", "position", "ok"]
+
+
 async def test_nothing_of_a_stream_overtakes_the_answer_to_its_subscribe() -> None:
     """Not even when the socket has just become clear, before the writer had its turn."""
     desk = Desk()

@@ -177,6 +177,8 @@ async def test_a_stream_that_is_closed_under_it_gets_no_more_records(keep: Keep)
     assert generation.state is State.FAILED
     assert isinstance(stream.last and stream.last.event, Delta)
     assert not stream.in_use
+    assert desk.runs.find(generation.id) is generation, "its end is known, though not written"
+    assert desk.counts.generations == {"failed": 1}
 
 
 # What is refused
