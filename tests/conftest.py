@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from hub import HUB, Config, Hub, make_app
 from hub.stores.memory import MemoryStore
@@ -32,8 +32,10 @@ for _name in ("NO_PROXY", "no_proxy"):
 for _name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
     os.environ.pop(_name, None)
 
-# How long an example takes says more about the machine than about the code.
-settings.register_profile("streamhub", deadline=None)
+# How long an example takes says more about the machine than about the code. And a change is
+# judged by the same examples each time; ``pytest --hypothesis-profile=explore`` tries others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("streamhub", settings.get_profile("explore"), derandomize=True)
 settings.load_profile("streamhub")
 
 StartHub = Callable[..., Awaitable["Running"]]
