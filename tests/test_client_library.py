@@ -236,7 +236,7 @@ def _vitest(**environ: str) -> None:
     kept = {name: held for name, held in os.environ.items() if not name.startswith("STREAMHUB_")}
     options = {"NODE_OPTIONS": "--experimental-websocket", "NO_COLOR": "1"}
     done = subprocess.run(
-        [*found, str(script), "run", "test/client/hub.test.ts"],
+        [*found, str(script), "run", "--testTimeout=120000", "test/client/hub.test.ts"],
         cwd=WEB,
         env={**kept, **options, **environ},
         stdin=subprocess.DEVNULL,

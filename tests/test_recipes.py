@@ -25,7 +25,7 @@ from playwright.async_api import async_playwright, expect
 from hub import HUB, Config, dialects, make_app
 from hub.prompt import Prompt
 from tests.aimock import aimock, reply
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.conftest import Running, StartHub
 from web.node import find_node
 
@@ -175,7 +175,7 @@ async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str) -> 
     app.router.add_get("/", show)
     async with TestServer(app) as pages, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=str(find_chromium()), args=list(ARGUMENTS)
+            executable_path=str(find_chromium()), args=list(ARGUMENTS), timeout=STARTS
         )
         page = await browser.new_page()
         await page.goto(str(pages.make_url("/")))

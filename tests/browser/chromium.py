@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Final
 
-__all__ = ["ARGUMENTS", "find_chromium", "installed"]
+__all__ = ["ARGUMENTS", "STARTS", "find_chromium", "installed"]
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING: Final = (
@@ -29,6 +29,10 @@ ARGUMENTS: Final = [
     "--disable-component-update",
     "--no-first-run",
 ]
+
+
+STARTS: Final = 120_000.0
+"""Milliseconds that it may take to start: the first time, on a busy machine, it reads much."""
 
 
 def find_chromium() -> str:

@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.browser.ground import PATIENCE, SCREENSHOTS, Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.strangers import Strangers
@@ -71,6 +71,7 @@ async def chromium(outside: Strangers) -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(
             executable_path=find_chromium(),
             args=[*ARGUMENTS, f"--proxy-server={outside.url}"],
+            timeout=STARTS,
         )
         yield browser
         await browser.close()

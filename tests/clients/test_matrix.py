@@ -24,7 +24,7 @@ from websockets.typing import Subprotocol
 
 from hub.client import Delta, Finished, Hub, SyncHub
 from tests.aimock import aimock, reply
-from tests.browser.chromium import ARGUMENTS, find_chromium
+from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.clients.asking import Question, ask
 from tests.clients.chats import chats
 from tests.clients.node import told
@@ -176,7 +176,9 @@ async def by_websockets(url: str) -> Cells:
     for name in PROVIDERS:
         events: list[dict[str, Any]] = []
         async with connect(
-            f"{url.replace('http', 'ws')}/v1/ws", subprotocols=[Subprotocol("hub.v1")]
+            f"{url.replace('http', 'ws')}/v1/ws",
+            subprotocols=[Subprotocol("hub.v1")],
+            open_timeout=60,
         ) as socket:
             stream = f"websockets/{name}"
             for command in (
@@ -278,7 +280,7 @@ def in_a_page(client: str) -> Callable[[str], Awaitable[Cells]]:
         given = json.dumps([url, client, PROVIDERS, PROMPT])
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(
-                executable_path=str(find_chromium()), args=list(ARGUMENTS)
+                executable_path=str(find_chromium()), args=list(ARGUMENTS), timeout=STARTS
             )
             page = await browser.new_page()
             # Any page of the hub's own origin will do that has no policy against scripts.

@@ -24,7 +24,9 @@ class World:
     async def connected(self) -> AsyncIterator[ClientConnection]:
         url = str(self.hub.client.make_url("/v1/ws")).replace("http", "ws", 1)
         # What goes out over a connection that is compressed cannot be shared with others.
-        async with connect(url, subprotocols=[Subprotocol("hub.v1")], compression=None) as socket:
+        async with connect(
+            url, subprotocols=[Subprotocol("hub.v1")], compression=None, open_timeout=60
+        ) as socket:
             assert socket.subprotocol == "hub.v1"
             yield socket
 
