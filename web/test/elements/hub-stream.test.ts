@@ -44,7 +44,7 @@ test("each answer is a section; what people asked is left out", async () => {
       '<p dir="auto"><strong>first</strong></p>',
       '<p dir="auto">second</p>',
     ]);
-  });
+  }, { timeout: 20_000 });
   expect(root.textContent).not.toContain("question");
 });
 
@@ -54,7 +54,7 @@ test("plain text stays as it is", async () => {
   await answer(hub, "a", "**first** <b>");
   await vi.waitFor(() => {
     expect(root.querySelector(".plain")?.textContent).toBe("**first** <b>");
-  });
+  }, { timeout: 20_000 });
 });
 
 test("it begins where it is told", async () => {
@@ -66,7 +66,7 @@ test("it begins where it is told", async () => {
   await answer(hub, "b", "second");
   await vi.waitFor(() => {
     expect(element.shadowRoot?.querySelector("[part=text]")?.textContent.trim()).toBe("second");
-  });
+  }, { timeout: 20_000 });
 });
 
 test("it says how it stands, and leaves the hub with the page", async () => {
@@ -75,7 +75,7 @@ test("it says how it stands, and leaves the hub with the page", async () => {
   hub.become({ state: "offline", retryAt: 0, why: "gone" });
   await vi.waitFor(() => {
     expect(root.querySelector("[part=status]")?.textContent).toContain("Offline");
-  });
+  }, { timeout: 20_000 });
   expect(hub.followers).toBeGreaterThan(0);
   document.body.replaceChildren();
   expect(hub.followers).toBe(0);

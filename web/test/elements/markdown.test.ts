@@ -230,7 +230,7 @@ test("the button copies the code and says so", async () => {
   button?.click();
   await vi.waitFor(() => {
     expect(button?.textContent).toBe("Copied");
-  });
+  }, { timeout: 20_000 });
   expect(writeText).toHaveBeenCalledWith("let a;");
   expect(root.parentElement?.querySelector("[role=status]")?.textContent).toBe("Code copied");
   vi.advanceTimersByTime(5_000);

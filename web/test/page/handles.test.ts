@@ -50,7 +50,7 @@ test("deleting asks first; kept is kept", async () => {
   press("Keep it");
   await vi.waitFor(() => {
     expect(document.querySelector("dialog")).toBeNull();
-  });
+  }, { timeout: 20_000 });
   expect(asked).not.toHaveBeenCalled();
   expect(shelf.entries).toHaveLength(1);
 });
@@ -62,7 +62,7 @@ test.each([204, 404, 410])("answered with %i, it is gone", async (status) => {
   press("Delete");
   await vi.waitFor(() => {
     expect(left).toHaveBeenCalledExactlyOnceWith("team/plans");
-  });
+  }, { timeout: 20_000 });
   expect(asked).toHaveBeenCalledExactlyOnceWith(new URL("http://h/hub/v1/stream/team/plans"), { method: "DELETE" });
   expect(shelf.entries).toEqual([]);
 });
@@ -77,7 +77,7 @@ test.each([
   press("Delete");
   await vi.waitFor(() => {
     expect(document.getElementById("notice")?.textContent).toBe(`It was not deleted: ${why}`);
-  });
+  }, { timeout: 20_000 });
   expect(shelf.entries).toHaveLength(1);
   expect(left).not.toHaveBeenCalled();
 });
@@ -89,5 +89,5 @@ test("a name given by hand is kept as such", async () => {
   document.querySelector("dialog form")?.dispatchEvent(new Event("submit", { cancelable: true }));
   await vi.waitFor(() => {
     expect(shelf.find("team/plans")).toMatchObject({ title: "Better plans", named: true });
-  });
+  }, { timeout: 20_000 });
 });
