@@ -4,7 +4,8 @@ A page can come from a name whose owner then lets it lead to 127.0.0.1 (DNS rebi
 browser that page and the hub are of one origin: it may read every answer, and its `Origin`
 equals `Host`. Only `Host` tells. So what arrives at a loopback address must be addressed to one
 too, or to a name that the configuration has. Elsewhere any name will do, unless the configuration
-has some. No browser reaches a Unix socket, nor leaves `Host` out.
+has some; then these hold, and the address itself, which probes use. No browser reaches a Unix
+socket, nor leaves `Host` out.
 """
 
 from __future__ import annotations
@@ -36,11 +37,12 @@ class Hosts:
             Forbidden: it is addressed to a name that is not the hub's.
         """
         host = request.headers.get("Host", "")
-        if not host or "*" in self._named or not (self._named or _came_to_loopback(request)):
+        here = _address(request)
+        if not host or "*" in self._named or not (self._named or _is_loopback(here)):
             return
         found = _HOST.fullmatch(host)
         name = _plain(found[1] or found[2]) if found else ""
-        if name in self._named or _is_local(name):
+        if name and (name in self._named or name == here or _is_local(name)):
             return
         shown = (name or host)[:200]
         said = f'this hub is not called "{shown}": if it should be, add that to server.hosts'
@@ -56,9 +58,10 @@ def _is_local(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
 
-def _came_to_loopback(request: web.Request) -> bool:
+def _address(request: web.Request) -> str:
+    """Where it has arrived; nothing for a Unix socket."""
     place = None if request.transport is None else request.transport.get_extra_info("sockname")
-    return isinstance(place, tuple) and _is_loopback(place[0])
+    return str(place[0]) if isinstance(place, tuple) else ""
 
 
 def _is_loopback(address: str) -> bool:

@@ -372,3 +372,13 @@ def test_a_mistake_in_code_shows_no_values_either() -> None:
     with pytest.raises(ValidationError) as caught:
         Config.model_validate({"upstreams": {"demo": {"dialect": 1, "api_key": SECRET}}})
     assert SECRET not in str(caught.value)
+
+
+def test_what_the_readme_says_is_a_configuration(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 1
+    for block in blocks:
+        file = tmp_path / "config.toml"
+        file.write_text(block, "utf-8")
+        Config.load(file, {"LOCAL_KEY": "k"})

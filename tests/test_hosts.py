@@ -166,8 +166,25 @@ async def test_where_no_loopback_address_is_listened_on_any_name_will_do(
 ) -> None:
     client = (await start_hub(server={"hosts": []})).client
     # What a socket says that others can reach; a test has none.
-    monkeypatch.setattr("hub.hosts._came_to_loopback", lambda _: False)
+    monkeypatch.setattr("hub.hosts._address", lambda _: "192.0.2.7")
     assert (await exchange(client.port, asked(b"hub.internal"))).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"chat.example.org", b"200"),
+        (b"192.0.2.7:7000", b"200"),  # as a probe asks
+        (b"192.0.2.8:7000", b"403"),
+        (b"evil.example", b"403"),
+    ],
+)
+async def test_there_names_that_are_configured_hold_and_the_address_itself(
+    host: bytes, status: bytes, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = (await start_hub(server={"hosts": ["chat.example.org"]})).client
+    monkeypatch.setattr("hub.hosts._address", lambda _: "192.0.2.7")
+    assert (await exchange(client.port, asked(host)))[9:12] == status
 
 
 def test_a_socket_of_both_kinds_says_loopback_in_its_own_way() -> None:
