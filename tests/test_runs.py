@@ -25,7 +25,9 @@ from hub.events import (
     Started,
 )
 from hub.generation import Generation, State
+from hub.stores import Began, Change
 from hub.stores.memory import MemoryStore
+from tests.desk import turn
 from tests.loopback import eventually
 from tests.puppet import END, FOREVER, Puppet, ended, refused, said
 from tests.runners import Keep, Runner, Slow, events_of, hangs, talks
@@ -89,6 +91,35 @@ async def test_a_conversation_stays_open_and_is_sent_as_history(keep: Keep) -> N
     assert isinstance(message, Message)
     assert message.author == "Ada"
     assert message.at is not None
+
+
+class Keeping(MemoryStore):
+    """A store that has not kept a generation's beginning before ``kept`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept = asyncio.Event()
+        self.kept.set()
+
+    def note(self, change: Change) -> None:
+        super().note(change)
+        if isinstance(change, Began):
+            self.kept.clear()
+
+    async def synced(self) -> None:
+        await self.kept.wait()
+
+
+async def test_who_asks_is_answered_once_the_beginning_is_kept(keep: Keep) -> None:
+    """P3, and P8: whoever was told of a generation finds it after a crash."""
+    store = Keeping()
+    desk = keep(Runner(hangs(), store=store))
+    asking = asyncio.create_task(desk.ask(stream="chat", key="k"))
+    await turn(50)
+    assert desk.runs.active == 1
+    assert not asking.done()
+    store.kept.set()
+    assert (await asking).stream == "chat"
 
 
 @pytest.mark.parametrize("deliver", ["at_once", "committed"])
