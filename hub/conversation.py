@@ -13,11 +13,17 @@ What stands between the two is history of the stream, and no longer of the conve
 
 A message is named by its ``id``, an answer by its generation, or by the ``message`` that the
 generation is a part of.
+
+The messages come oldest first, in the OpenAI chat shape. A reply is the text of a generation's
+deltas, also of one that failed or was cancelled: it is what the people in the conversation have
+read. Reasoning is not repeated to the upstream, nor are tool calls that nobody has answered,
+which providers refuse. A reply stands where its generation started, and the results of tools
+stand behind their calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -25,23 +31,67 @@ import orjson
 from hub.callids import CallIds
 from hub.events import Delta, Event, Message, Started, ToolCall
 
-__all__ = ["AFTER", "history"]
+__all__ = ["AFTER", "Conversation"]
 
 AFTER: Final = "after"
 
 
-def history(events: Iterable[Event]) -> tuple[Mapping[str, Any], ...]:
-    """The messages of a conversation, oldest first, in the OpenAI chat shape.
+class Conversation:
+    """What was said from one offset of a stream up to another; it can be gone on with."""
 
-    A reply is the text of a generation's deltas, also of one that failed or was cancelled:
-    it is what the people in the conversation have read. Reasoning is not repeated to the
-    upstream, nor are tool calls that nobody has answered, which providers refuse. A reply
-    stands where its generation started, and the results of tools stand behind their calls.
-    """
-    conversation = _Conversation()
-    for event in events:
-        conversation.take(event)
-    return tuple(message for turn in conversation.turns for message in turn.messages())
+    def __init__(self, start: int = 0) -> None:
+        self.start = self.end = start
+        self._turns: list[_Turn] = []
+        self._replies: dict[str, _Turn] = {}
+        self._calls: dict[str, _Call] = {}
+
+    def messages(self) -> tuple[Mapping[str, Any], ...]:
+        """All that was said."""
+        return tuple(message for turn in self._turns for message in turn.messages())
+
+    def take(self, event: Event) -> None:
+        """What comes next in the stream."""
+        if isinstance(event, Message | Started) and AFTER in event.extra:
+            self._go_back(event.extra[AFTER])
+        if isinstance(event, Message):
+            self._message(event)
+        elif isinstance(event, Started):
+            self._reply(event.generation, event.extra.get("message"))
+        elif isinstance(event, Delta) and event.text:
+            self._reply(event.generation).parts.append(event.text)
+        if isinstance(event, Delta) and event.tool is not None:
+            self._call(event.generation, event.tool)
+
+    def _go_back(self, name: object) -> None:
+        """To where a message ends; nowhere, if there is none of that name."""
+        places = [at for at, turn in enumerate(self._turns) if name in turn.names]
+        if places or name is None:
+            del self._turns[places[-1] + 1 if places else 0 :]
+
+    def _message(self, said: Message) -> None:
+        if said.role != "tool":
+            self._turns.append(_Turn(said.role, said.extra.get("id")))
+            self._turns[-1].parts.append(said.text)
+            return
+        # A result says nothing to an upstream that is not told of the call.
+        call = self._calls.get(str(said.extra.get("tool_call_id")))
+        if call is not None:
+            call.result = said.text
+
+    def _reply(self, generation: str, message: object = None) -> _Turn:
+        """A generation's reply, begun when it is first heard of."""
+        if generation not in self._replies:
+            self._replies[generation] = _Turn("assistant", generation, message)
+            self._turns.append(self._replies[generation])
+        return self._replies[generation]
+
+    def _call(self, generation: str, piece: ToolCall) -> None:
+        calls = self._reply(generation).calls
+        if piece.index not in calls:
+            call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
+            self._calls[call.key] = call
+        calls[piece.index].name = piece.name or calls[piece.index].name
+        calls[piece.index].pieces.append(piece.arguments)
 
 
 class _Call:
@@ -74,7 +124,7 @@ class _Turn:
         self.calls: dict[int, _Call] = {}
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
-        text = "".join(self.parts)
+        self.parts[:] = [text := "".join(self.parts)]
         answered = [call for call in self.calls.values() if call.name and call.result is not None]
         if answered:
             calls = [call.asked() for call in answered]
@@ -83,55 +133,3 @@ class _Turn:
             yield {"role": self.role, "content": text}
         for call in answered:
             yield {"role": "tool", "tool_call_id": call.key, "content": call.result}
-
-
-class _Conversation:
-    """The turns so far."""
-
-    def __init__(self) -> None:
-        self.turns: list[_Turn] = []
-        self._replies: dict[str, _Turn] = {}
-        self._calls: dict[str, _Call] = {}
-
-    def take(self, event: Event) -> None:
-        if isinstance(event, Message | Started) and AFTER in event.extra:
-            self._go_back(event.extra[AFTER])
-        if isinstance(event, Message):
-            self._message(event)
-        elif isinstance(event, Started):
-            self._reply(event.generation, event.extra.get("message"))
-        elif isinstance(event, Delta) and event.text:
-            self._reply(event.generation).parts.append(event.text)
-        if isinstance(event, Delta) and event.tool is not None:
-            self._call(event.generation, event.tool)
-
-    def _go_back(self, name: object) -> None:
-        """To where a message ends; nowhere, if there is none of that name."""
-        places = [at for at, turn in enumerate(self.turns) if name in turn.names]
-        if places or name is None:
-            del self.turns[places[-1] + 1 if places else 0 :]
-
-    def _message(self, said: Message) -> None:
-        if said.role != "tool":
-            self.turns.append(_Turn(said.role, said.extra.get("id")))
-            self.turns[-1].parts.append(said.text)
-            return
-        # A result says nothing to an upstream that is not told of the call.
-        call = self._calls.get(str(said.extra.get("tool_call_id")))
-        if call is not None:
-            call.result = said.text
-
-    def _reply(self, generation: str, message: object = None) -> _Turn:
-        """A generation's reply, begun when it is first heard of."""
-        if generation not in self._replies:
-            self._replies[generation] = _Turn("assistant", generation, message)
-            self.turns.append(self._replies[generation])
-        return self._replies[generation]
-
-    def _call(self, generation: str, piece: ToolCall) -> None:
-        calls = self._reply(generation).calls
-        if piece.index not in calls:
-            call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
-            self._calls[call.key] = call
-        calls[piece.index].name = piece.name or calls[piece.index].name
-        calls[piece.index].pieces.append(piece.arguments)

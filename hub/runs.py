@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from hub.ask import Ask
-from hub.conversation import history
+from hub.conversation import Conversation
 from hub.counts import Counts
 from hub.errors import (
     Draining,
@@ -63,6 +64,11 @@ log = logging.getLogger("hub.runs")
 
 MODEL_LENGTH: Final = 200
 """Characters; it is kept as long as the generation is remembered."""
+
+CONVERSATIONS: Final = 100
+REMEMBERED: Final = 1_000_000
+"""So many conversations of so many characters: to read a long one again from its beginning takes
+tens of milliseconds, in which its upstream is not asked and no other token moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,8 @@ class Runs:
         self._active: dict[str, _Run] = {}
         self._ended: OrderedDict[str, Generation] = OrderedDict()
         self._keys = Keys(store, limits.keys)
+        self._pasts: WeakKeyDictionary[Stream, Conversation] = WeakKeyDictionary()
+        """Those that were asked in last, the oldest first."""
         self._draining = False
 
     @property
@@ -212,7 +220,7 @@ class Runs:
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # what was said is all that was written, shown or not
-            past = () if ask.prompt is None else history([e async for e in stream.events()])
+            past = () if ask.prompt is None else await self._past(stream)
             # Nothing waits from here to the end of `_begin`, so nothing can come in between.
             self._admit()
             self._begin(ask, past, upstream, _Run(generation, stream, one_off=ask.stream is None))
@@ -220,6 +228,21 @@ class Runs:
             stream.writing = False
             raise
         return generation
+
+    async def _past(self, stream: Stream) -> Messages:
+        """What was said in a stream, of which only what is new since the last time is read."""
+        past = self._pasts.pop(stream, None)
+        if past is None or past.start != stream.head:
+            past = Conversation(stream.head)
+        async for event in stream.events(past.end):
+            past.take(event)
+        past.end = stream.tail
+        messages = past.messages()
+        if sum(len(message["content"] or "") for message in messages) <= REMEMBERED:
+            self._pasts[stream] = past
+        if len(self._pasts) > CONVERSATIONS:
+            del self._pasts[next(iter(self._pasts))]
+        return messages
 
     def _begin(self, ask: Ask, past: Messages, upstream: Upstream, run: _Run) -> None:
         generation, stream = run.generation, run.stream

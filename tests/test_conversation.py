@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import pytest
 from hypothesis import given
 
-from hub.conversation import history
+from hub.conversation import Conversation
 from hub.events import (
     Cancelled,
     Delta,
@@ -21,6 +24,13 @@ from hub.events import (
 from hub.merge import merge
 from hub.records import Record
 from tests.strategies import quick, records
+
+
+def history(events: Iterable[Event]) -> tuple[Mapping[str, Any], ...]:
+    conversation = Conversation()
+    for event in events:
+        conversation.take(event)
+    return conversation.messages()
 
 
 def said(*pairs: tuple[str, str]) -> tuple[dict[str, str], ...]:

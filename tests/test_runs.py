@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 import pytest
@@ -19,6 +20,7 @@ from hub.errors import (
 )
 from hub.events import (
     Delta,
+    Event,
     Failed,
     Finished,
     Message,
@@ -27,6 +29,7 @@ from hub.events import (
 from hub.generation import Generation, State
 from hub.stores import Began, Change
 from hub.stores.memory import MemoryStore
+from hub.stream import Stream
 from tests.desk import turn
 from tests.loopback import eventually
 from tests.puppet import END, FOREVER, Puppet, ended, refused, said
@@ -120,6 +123,55 @@ async def test_who_asks_is_answered_once_the_beginning_is_kept(keep: Keep) -> No
     assert not asking.done()
     store.kept.set()
     assert (await asking).stream == "chat"
+
+
+async def test_of_a_conversation_only_what_is_new_is_read(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To read a long one from its beginning would keep its upstream, and all others, waiting."""
+    read: list[int] = []
+    reads = Stream.events
+
+    def noted(stream: Stream, start: int = 0) -> AsyncIterator[Event]:
+        read.append(start)
+        return reads(stream, start)
+
+    desk = keep(Runner(Puppet([said("Hello"), END])))
+    puppet = desk.runs.upstream(None)
+    assert isinstance(puppet, Puppet)
+    monkeypatch.setattr(Stream, "events", noted)
+    for _ in range(3):
+        generation = await desk.ask("Hi", stream="chat")
+        await desk.runs.wait(generation.id)
+    assert read == [0, 0, 4], "each time what the reply before has said"
+    assert [message["content"] for message in puppet.prompts[2].messages] == [
+        *("Hi", "Hello", "Hi", "Hello", "Hi")
+    ]
+
+
+async def test_what_was_trimmed_is_no_longer_sent(keep: Keep) -> None:
+    desk = keep(Runner(Puppet([said("Hello"), END])))
+    puppet = desk.runs.upstream(None)
+    assert isinstance(puppet, Puppet)
+    for text in ("one", "two", "three"):
+        generation = await desk.ask(text, stream="chat")
+        await desk.runs.wait(generation.id)
+        (await desk.stream("chat")).trim(4)
+    assert [message["content"] for message in puppet.prompts[2].messages] == [
+        *("two", "Hello", "three")
+    ]
+
+
+async def test_no_more_conversations_are_remembered_than_may_be(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hub.runs.CONVERSATIONS", 2)
+    monkeypatch.setattr("hub.runs.REMEMBERED", 10)
+    desk = keep(Runner(Puppet([said("Hello"), END])))
+    for name in ("a", "b", "c", "c", "c"):
+        generation = await desk.ask("Hi", stream=name)
+        await desk.runs.wait(generation.id)
+    assert [stream.name for stream in desk.runs._pasts] == ["b"]
 
 
 @pytest.mark.parametrize("deliver", ["at_once", "committed"])
