@@ -45,9 +45,9 @@ takes up to twice as many."""
 PIECE: Final = 65_536
 """Bytes of a request that are sent at once; a longer one leaves turns to others."""
 
-IDLE: Final = 4.0
-"""Seconds that an unused connection is kept. Many servers close theirs after 5, and a
-request that crosses such an end fails though nothing is wrong."""
+IDLE: Final = 30.0
+"""Seconds that an unused connection is kept, for a chat's next prompt. That a server has closed
+it is seen; of a request that crosses this there is no answer, and the relay asks again."""
 
 ENDING: Final = 1.0
 """Seconds that a body which is over has to end, so that its connection can be used again."""
