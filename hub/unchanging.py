@@ -1,7 +1,7 @@
 """Values that nobody changes, which the type checker sees to and Python does not.
 
 A frozen dataclass sets each of its fields through ``object.__setattr__``: to make one of
-five fields takes four times as long as to make one that is not frozen. That is too much
+five fields takes three times as long as to make one that is not frozen. That is too much
 for what is made anew for every chunk of every reply. For a type checker what is declared
 ``@unchanging`` is a frozen dataclass all the same, and to set one of its fields an error.
 """
