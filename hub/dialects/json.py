@@ -11,7 +11,7 @@ Options: ``text`` ("text"): the path to the text. ``input`` ("messages"): the re
 that the prompt's text goes to, or ``"messages"`` for the whole list. ``done``: the path to
 what is true in the last object, or ``"path=value"``. ``error`` ("error"): the path to what
 is not empty when something went wrong. ``framing``: how the objects are cut; if left out,
-the first bytes tell.
+the first bytes tell. ``think`` (false): split ``<think>`` off the text.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hub.framing import (
 from hub.jsonvalue import as_text, malformed, parse
 from hub.options import Options
 from hub.prompt import Prompt
-from hub.surrogates import Surrogates
+from hub.speech import Speech
 
 __all__ = ["Json"]
 
@@ -55,13 +55,13 @@ class Json:
     usage = None
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
-        chosen = Options("json", options, ("text", "input", "done", "error", "framing"))
+        chosen = Options("json", options, ("text", "input", "done", "error", "framing", "think"))
         self._path = chosen.text("text", "text")
         self._input = chosen.text("input", "messages")
         self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
-        self._text = Surrogates()
+        self._speech = Speech(think=chosen.flag("think", False))
         self._over = False
 
     def call(self, prompt: Prompt) -> Call:
@@ -100,11 +100,10 @@ class Json:
         self._over = True
         return self._rest()
 
-    def _say(self, text: Any) -> list[Event]:
+    def _say(self, text: Any) -> list[Delta]:
         if text is not None and not isinstance(text, str):
             raise malformed(f'something that is not text at "{self._path}"')
-        said = self._text.join(text or "")
-        return [Delta(text=said)] if said else []
+        return self._speech.say(text or "")
 
     def _is_last(self, held: Any) -> bool:
         if not self._done:
@@ -118,9 +117,8 @@ class Json:
         self._over = True
         return [*self._rest(), Finished()]
 
-    def _rest(self) -> list[Event]:
-        left = self._text.rest()
-        return [Delta(text=left)] if left else []
+    def _rest(self) -> list[Delta]:
+        return self._speech.rest()
 
 
 def _at(held: Any, path: str) -> Any:

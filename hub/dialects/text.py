@@ -3,8 +3,8 @@
 Text has no end mark, so a reply is complete only when the transport itself said where it
 ends (a length, or chunked encoding). A body that just stops may have been cut off.
 
-Option: ``input`` ("prompt"): the request field that the prompt's text goes to, or
-``"messages"`` for the whole list.
+Options: ``input`` ("prompt"): the request field that the prompt's text goes to, or
+``"messages"`` for the whole list. ``think`` (false): split ``<think>`` off the text.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub.dialects import Call
-from hub.events import NOTHING, Delta, Event, Finished
+from hub.events import NOTHING, Event, Finished
 from hub.framing import Chunk, Framing
 from hub.framing import Text as TextFraming
 from hub.jsonvalue import malformed
 from hub.options import Options
 from hub.prompt import Prompt
+from hub.speech import Speech
 
 __all__ = ["Text"]
 
@@ -30,7 +31,9 @@ class Text:
     usage = None
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
-        self._input = Options("text", options, ("input",)).text("input", "prompt")
+        chosen = Options("text", options, ("input", "think"))
+        self._input = chosen.text("input", "prompt")
+        self._speech = Speech(think=chosen.flag("think", False))
 
     def call(self, prompt: Prompt) -> Call:
         whole = [dict(message) for message in prompt.messages]
@@ -47,7 +50,7 @@ class Text:
             text = chunk.data.decode()
         except UnicodeDecodeError:
             raise malformed("bytes that are not UTF-8") from None
-        return (Delta(text=text),) if text else ()
+        return self._speech.say(text)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        return (Finished(),) if clean else ()
+        return [*self._speech.rest(), *((Finished(),) if clean else ())]

@@ -136,3 +136,15 @@ def test_a_json_bomb_is_one_clear_error() -> None:
     for framing in ("ndjson", "concatenated"):
         events = replay(Json({"framing": framing}), [b'{"text":' * 100_000 + b"\n"])
         assert events == [{"raised": "upstream_malformed"}]
+
+
+def test_thinking_is_split_off_if_asked_for() -> None:
+    pieces = [b'{"text":"<thi"}', b'{"text":"nk>Hm.</think>"}', b'{"text":"Yes"}', b'{"text":"."}']
+    assert text_of(replay(Json(), pieces)) == "<think>Hm.</think>Yes."
+    assert replay(Json({"think": True}), pieces) == [
+        {"type": "delta", "reasoning": "Hm."},
+        {"type": "delta", "text": "Yes"},
+        {"type": "delta", "text": "."},
+        STOP,
+    ]
+    assert text_of(replay(Json({"think": True}), [b'{"text":"<thi"}'], clean=False)) == "<thi"

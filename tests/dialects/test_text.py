@@ -47,3 +47,16 @@ def test_a_chunk_that_is_not_utf_8_is_one_clear_error() -> None:
 def test_there_is_nothing_to_sniff_in_text() -> None:
     assert text_of(replay(Text(), [b"<html>"])) == "<html>"
     assert text_of(replay(Text(), [b"data: x\n\n"])) == "data: x\n\n"
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_thinking_is_split_off_if_asked_for(clean: bool) -> None:
+    body = "<think>Hm, 字.</think>字"
+    assert text_of(replay(Text(), [body.encode()])) == body
+    pieces = [bytes([byte]) for byte in body.encode()]
+    found = replay(Text({"think": True}), pieces, clean=clean)
+    assert (text_of(found, "reasoning"), text_of(found)) == ("Hm, 字.", "字")
+
+
+def test_the_beginning_of_a_tag_is_text_if_nothing_follows_it() -> None:
+    assert text_of(replay(Text({"think": True}), [b"<thi"], clean=False)) == "<thi"
