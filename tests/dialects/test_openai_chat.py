@@ -65,7 +65,10 @@ def test_takes_a_prompt_that_asks_for_one_choice() -> None:
         ("model_length", "length"),
         ("tool_calls", "tool"),
         ("function_call", "tool"),
+        ("MAX_TOKENS", "length"),
+        ("model_context_window_exceeded", "length"),
         ("content_filter", "filter"),
+        ("content_filter: RECITATION", "filter"),
         ("safety", "filter"),
         (7, "stop"),
     ],
@@ -73,6 +76,13 @@ def test_takes_a_prompt_that_asks_for_one_choice() -> None:
 def test_reasons(said: object, reason: str) -> None:
     (finished,) = read(OpenAIChat(), chunk(finish=said), b"[DONE]")
     assert finished == {"type": "finished", "reason": reason}
+
+
+@pytest.mark.parametrize("said", ["error", "abort", "TIMEOUT", "malformed_function_call"])
+def test_a_reason_that_is_no_good_end_is_a_failure(said: str) -> None:
+    (failed,) = read(OpenAIChat(), chunk(finish=said), b"[DONE]")
+    assert (failed["type"], failed["code"]) == ("failed", "upstream_error")
+    assert f'"{said}"' in failed["message"]
 
 
 @pytest.mark.parametrize("said", [None, "", "null", False])
