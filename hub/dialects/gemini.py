@@ -103,7 +103,9 @@ class Gemini:
 
     @property
     def ending(self) -> bool:
-        return self._reason is not None and not self._says_always
+        # Translators give an empty STOP before the first text, while the model thinks.
+        said = self._said or self._reason != "STOP"
+        return self._reason is not None and said and not self._says_always
 
     def call(self, prompt: Prompt) -> Call:
         body = request_body(prompt, thoughts=self._thoughts)

@@ -65,6 +65,21 @@ def test_a_server_that_always_says_stop_is_not_taken_to_be_near_its_end() -> Non
     assert list(dialect.close(clean=True)) == [Finished()]
 
 
+def test_an_empty_stop_at_the_beginning_is_not_near_the_end() -> None:
+    """CLIProxyAPI gives one for each piece of reasoning: the text may be long in coming."""
+    dialect = Gemini()
+    read(dialect, response(finishReason="STOP"))
+    assert not dialect.ending
+    read(dialect, response({"text": "a"}), response(finishReason="STOP"))
+    assert list(dialect.close(clean=True)) == [Finished()]
+
+
+def test_a_refusal_without_a_word_is_the_end() -> None:
+    dialect = Gemini()
+    read(dialect, response(finishReason="SAFETY"))
+    assert dialect.ending
+
+
 @pytest.mark.parametrize("clean", [True, False])
 def test_without_a_reason_there_is_no_end(clean: bool) -> None:
     events = replay(Gemini(), [b"data: " + response({"text": "Hi"}) + b"\n\n"], clean=clean)
