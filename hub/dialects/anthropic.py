@@ -58,7 +58,8 @@ _REASONS: Final[Mapping[str, Reason]] = {
     "content_filter": "filter",
 }
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
-_COUNTED: Final = ("input_tokens", "output_tokens", _READ, _WRITTEN)
+_ASKED: Final = "input_tokens"
+_COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
 
 
 @dataclass(slots=True)
@@ -249,12 +250,16 @@ class Anthropic:
             self._reason = reason
 
     def _count(self, held: Any) -> None:
-        """Take in what is said of the counts; only noughts are a server that does not count."""
+        """Take in what is said of the counts; only noughts are a server that does not count.
+
+        A nought after a count of the prompt means that there was no more to say (SGLang); of
+        the cache it counts, for the prompt may have been summed up in between.
+        """
         said = as_object(held)
         counts = self._counts
         for name in _COUNTED:
             if (count := as_count(said.get(name))) is not None:
-                counts[name] = count
+                counts[name] = count or (counts.get(name, 0) if name == _ASKED else 0)
         details = as_object(said.get("output_tokens_details"))
         if (count := as_count(details.get("thinking_tokens"))) is not None:
             counts["thinking_tokens"] = count
