@@ -21,13 +21,14 @@ from aiohttp import web
 from hub import waiting
 from hub.ask import Ask
 from hub.connection import Connection, Pace
-from hub.encoders import Chunked, Encoder
+from hub.encoders import Batch, Chunked, Encoder
 from hub.errors import Gone, RequestError
-from hub.events import Delta, Failed, Finished
+from hub.events import TERMINALS, Delta, Failed, Finished
 from hub.generation import Generation, State
 from hub.headers import streaming_headers
 from hub.hub import Hub
 from hub.openai_errors import broken_off
+from hub.records import Position
 from hub.responses import endless
 from hub.stream import Place, Stream
 
@@ -127,6 +128,9 @@ class Replies:
         place = beginning(generation, stream)
         headers = {**streaming_headers("text/event-stream"), **names(generation)}
         response = endless(request, headers)
+        ending = _UpTo(generation.id, encoder)
+        if stream.name != generation.id:
+            encoder = ending
         if response.chunked:
             encoder = Chunked(encoder)
         writer = await response.prepare(request)
@@ -139,13 +143,59 @@ class Replies:
         self._hub.connect(connection)
         try:
             connection.subscribe(stream, place)
-            await over
-            if not connection.complete or not isinstance(generation.terminal, Finished):
+            if stream.name == generation.id:
+                await over
+                complete = connection.complete
+            else:
+                complete = await self._heard(connection, ending, over)
+            if not complete or not isinstance(generation.terminal, Finished):
                 # The body must not look whole: no last chunk, no clean end.
-                connection.abort(sent=connection.complete)
+                connection.abort(sent=complete)
         finally:
             await self._hub.disconnect(connection)
         return response
+
+    async def _heard(
+        self, connection: Connection, ending: _UpTo, over: asyncio.Future[None]
+    ) -> bool:
+        """Wait for the end of a generation whose stream goes on; whether all of it is told."""
+        await asyncio.wait([over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
+        if ending.ended.done():
+            # The writer takes this only when the socket has drained, after all before it.
+            connection.enqueue(b"")
+            await connection.idle(within=2 * self._pace.slow_client_timeout)
+        return ending.ended.done()
+
+
+class _UpTo:
+    """An encoder that says when a generation has ended, in a stream that may go on."""
+
+    def __init__(self, generation: str, inner: Encoder) -> None:
+        self.merges = inner.merges
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._generation = generation
+        self._inner = inner
+
+    def events(self, batch: Batch) -> bytes:
+        frame = self._inner.events(batch)
+        for record in batch.records:
+            event = record.event
+            ours = isinstance(event, TERMINALS) and event.generation == self._generation
+            if ours and not self.ended.done():
+                self.ended.set_result(None)
+        return frame
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        return self._inner.reset(stream, position, reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return self._inner.closed(stream, position)
+
+    def beat(self) -> bytes:
+        return self._inner.beat()
+
+    def hello(self) -> bytes:
+        return self._inner.hello()
 
 
 class _Look:

@@ -7,12 +7,13 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+import openai
 import pytest
 from openai import AsyncStream, OpenAI
 
 from hub.answers import CHINESE, POEM
 from hub.events import Delta, Finished
-from tests.answers import PATIENCE, Answer, Gate, openai_sse
+from tests.answers import PATIENCE, Answer, Ending, Gate, openai_block, openai_sse
 from tests.completions import HELLO, World, chunks, completing, request, said, text_of, url_of
 from tests.conftest import StartHub
 from tests.wire import exchange
@@ -57,6 +58,45 @@ async def test_usage_comes_last_in_a_chunk_without_choices_if_asked_for(world: W
     assert last.usage is not None
     assert last.usage.completion_tokens > 10
     assert all(c.usage is None and c.choices for c in before)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_in_a_stream_of_a_chosen_name(streamed: bool, world: World) -> None:
+    """Others follow it there, and the next one may go there too."""
+    world.upstream.answers(*[Answer(*openai_sse("Hel", "lo"))] * 2)
+    headers = {"Streamhub-Stream": "radio"}
+    for _ in range(2):
+        if streamed:
+            text = text_of(await chunks(await world.begin(extra_headers=headers)))
+        else:
+            create = world.client.chat.completions.create
+            whole = await create(model="scripted", messages=HELLO, extra_headers=headers)
+            text = whole.choices[0].message.content or ""
+        assert text == "Hello"
+    stream = await world.running.hub.open("radio")
+    events = [event async for event in stream.events()]
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == "HelloHello"
+    assert not stream.closed
+
+
+async def test_one_that_breaks_off_in_a_stream_of_a_chosen_name_is_an_error(world: World) -> None:
+    world.upstream.answers(Answer(openai_block({"content": "Hel"}), Ending.CLOSE))
+    answer = await world.begin(extra_headers={"Streamhub-Stream": "radio"})
+    with pytest.raises(openai.APIError):
+        await chunks(answer)
+
+
+async def test_a_stream_in_which_something_is_said_takes_no_other(world: World) -> None:
+    gate = Gate()
+    blocks = openai_sse("Hel", "lo")
+    world.upstream.answers(Answer(*blocks[:2], gate, *blocks[2:]))
+    headers = {"Streamhub-Stream": "radio"}
+    answer = await world.begin(extra_headers=headers)
+    with pytest.raises(openai.ConflictError) as caught:
+        await world.begin(extra_headers=headers)
+    assert caught.value.code == "stream_busy"
+    gate.open()
+    assert text_of(await chunks(answer)) == "Hello"
 
 
 async def test_usage_is_the_upstreams_own(world: World) -> None:

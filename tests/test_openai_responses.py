@@ -535,3 +535,9 @@ async def test_one_whose_beginning_is_no_longer_kept_is_not_given_by_half(
         with pytest.raises(openai.APIStatusError) as caught:
             await world.client.responses.create(model="demo", input="poem")
         assert caught.value.status_code == 410
+
+
+async def test_a_response_goes_into_no_stream_of_another_name(world: World) -> None:
+    headers = {"Streamhub-Stream": "radio"}
+    with pytest.raises(openai.BadRequestError, match="Streamhub-Stream"):
+        await world.client.responses.create(model="scripted", input="Hi", extra_headers=headers)

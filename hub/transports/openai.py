@@ -1,7 +1,9 @@
 """OpenAI's chat completions: `POST /v1/chat/completions`.
 
 A completion is a generation like any other, in a stream of its own, named in the header
-``Streamhub-Stream``; whoever knows the name can follow it elsewhere. What the client is told
+``Streamhub-Stream``; whoever knows the name can follow it elsewhere. A request with that header
+has it in the stream of that name, which others may follow, or wait for, from before it begins;
+the answer alone stands there, and the stream stays open. What the client is told
 of it is made in `hub.completions`, and what happens when it leaves in `hub.replies`. What
 ``model`` means stands in `hub.models`.
 """
@@ -58,6 +60,7 @@ class OpenAI:
         upstream, model = resolve(self._hub, asked.model)
         ask = Ask(
             messages=asked.messages,
+            stream=request.headers.get("Streamhub-Stream"),
             upstream=upstream,
             model=model,
             key=request.headers.get("Idempotency-Key"),

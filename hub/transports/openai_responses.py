@@ -103,6 +103,8 @@ class OpenAIResponses:
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         asked = await read_json(request, ResponseAsked)
         asked.check()
+        if "Streamhub-Stream" in request.headers:
+            raise RequestError("Streamhub-Stream: a response has the stream that its id names")
         if isinstance(asked.input, list):
             resolved = [await self._item(item) for item in asked.input]
             asked = asked.model_copy(update={"input": resolved})

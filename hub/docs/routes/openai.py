@@ -36,6 +36,7 @@ LEAVES: Final = header(
     "who says nothing.",
     enum=["continue", "cancel"],
 )
+INTO: Final = header("Streamhub-Stream", "The stream to put the answer into; else one of its own.")
 KEY: Final = header("Idempotency-Key", "Makes asking again harmless.")
 ID: Final = path("id", "The response's id.")
 
@@ -88,7 +89,7 @@ OPERATIONS: Final = (
         "`model` names an upstream, or `UPSTREAM/model`, or the model that an upstream is "
         "configured with. Fields that are not the hub's own go to the upstream, translated into "
         "its provider's words; what it cannot take is refused by name.",
-        parameters=(KEY, LEAVES),
+        parameters=(KEY, LEAVES, INTO),
         body={JSON: ref("CompletionRequest")},
         answers=(
             Answer(
