@@ -162,7 +162,7 @@ def _choices(schema: Document) -> Markup:
     if "enum" in schema:
         told.append(joined("One of ", *_listed([el("code", one) for one in schema["enum"]]), "."))
     if "default" in schema:
-        told.append(joined("Unless given: ", el("code", schema["default"]), "."))
+        told.append(joined("Unless given: ", el("code", f"{schema['default']}"), "."))
     return joined(*(joined(" ", one) for one in told))
 
 
