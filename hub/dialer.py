@@ -21,20 +21,20 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from functools import cache, partial
 from io import BytesIO
-from typing import Final, Self
+from typing import Final
 
 import aiohttp
 from aiohttp.connector import Connection
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 from yarl import URL
 
-from hub.errors import Draining, UpstreamError
+from hub.errors import Draining
 from hub.rejection import explain
+from hub.upstream_body import Body, ResponseBody
+from hub.upstream_request import Request
 
-__all__ = ["Body", "Dialer", "Request"]
+__all__ = ["Dialer"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,76 +58,6 @@ REFUSAL_SECONDS: Final = 5.0
 
 CODINGS: Final = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
 """Content codings that aiohttp undoes, the last two where their packages are installed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST to the upstream called ``name``; the times are in seconds.
-
-    ``secrets`` are the values that no error may repeat.
-    """
-
-    name: str
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    content: bytes = field(repr=False)
-    connect_timeout: float
-    stall_timeout: float
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def error(
-        self, said: str, code: str, *, retryable: bool = False, retry_after: float | None = None
-    ) -> UpstreamError:
-        """What this upstream did, as an error."""
-        # Once more: JSON has other ways of writing what was looked for in the bytes.
-        words = self.masked(f'upstream "{self.name}" {said}'.encode()).decode()
-        return UpstreamError(words, code=code, retryable=retryable, retry_after=retry_after)
-
-    def masked(self, answer: bytes) -> bytes:
-        """An upstream's words without the secrets, which some servers repeat."""
-        for secret in self.secrets:
-            answer = answer.replace(secret.encode(), b"...")
-        return answer
-
-
-class Body:
-    """The bytes of one reply, each piece as one read brought it.
-
-    ``delimited`` is true if the transport marks the end by itself, by chunks or by a
-    length, so that a body which ended is known to be whole. A body that lasts until the
-    connection closes is not: a cut looks like an end.
-    """
-
-    over = False
-    """Nothing that still comes matters: to be said by the reader, before it leaves."""
-
-    def __init__(self, pieces: AsyncIterator[bytes], *, delimited: bool) -> None:
-        self.delimited = delimited
-        self._pieces = pieces
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        """The next piece.
-
-        Raises:
-            UpstreamError: the body broke off, or is not what its head says.
-        """
-        if piece := await self.read():
-            return piece
-        raise StopAsyncIteration
-
-    async def read(self) -> bytes:
-        """The next piece; empty at the end.
-
-        Raises:
-            UpstreamError: as `__anext__`.
-        """
-        async for piece in self._pieces:
-            if piece:
-                return piece
-        return b""
 
 
 class Dialer:
@@ -156,10 +86,10 @@ class Dialer:
             Draining: the dialer is closed.
         """
         response = await self._ask(request)
-        body: _ResponseBody | None = None
+        body: ResponseBody | None = None
         try:
             await _accept(request, response)
-            body = _ResponseBody(request, response)
+            body = ResponseBody(request, response)
             yield body
         finally:
             if body is not None:
@@ -199,7 +129,7 @@ class Dialer:
             # It may hold the whole address, and a key in its query.
             logger.debug('upstream "%s": %s', request.name, request.masked(str(error).encode()))
             # Not chained: an error of aiohttp may hold the request's headers.
-            raise _unanswered(request, error) from None
+            raise request.unanswered(error) from None
 
     def _dialled(self) -> aiohttp.ClientSession:
         """The client that all share.
@@ -252,74 +182,6 @@ def _abort(connection: Connection) -> None:
     """
     if connection.transport is not None:
         connection.transport.abort()
-
-
-class _ResponseBody(Body):
-    """The body of an HTTP answer, watched until `leave`."""
-
-    def __init__(self, request: Request, response: aiohttp.ClientResponse) -> None:
-        marks = response.headers
-        chunked = "chunked" in marks.get("Transfer-Encoding", "").lower()
-        self.delimited = chunked or "Content-Length" in marks
-        self._request = request
-        self._content = response.content
-        # Taken now, because a response lets go of its connection when that breaks. None if
-        # the answer was read to its end together with its head.
-        self._protocol = response.connection.protocol if response.connection else None
-        self._closed = self._protocol.closed if self._protocol is not None else None
-        if self._closed is not None:
-            self._closed.add_done_callback(self._wake)
-        self._fault: UpstreamError | None = None
-
-    async def read(self) -> bytes:
-        if self._fault is not None:
-            raise self._fault
-        try:
-            return await self._content.readany()
-        except aiohttp.ClientError as error:
-            self._fault = self._broken(error)
-        if rest := self._rest():
-            return rest
-        raise self._fault
-
-    def leave(self) -> None:
-        """Stop watching the connection, which may serve others after this."""
-        if self._closed is not None and self._closed.remove_done_callback(self._wake):
-            # Or else the loop reports that nobody has heard how an idle connection ended.
-            self._closed.remove_done_callback(_taken)  # of a reply before on this connection
-            self._closed.add_done_callback(_taken)
-
-    def _rest(self) -> bytes:
-        """What arrived before the body broke off and was not read yet.
-
-        aiohttp lets the error overtake these bytes. They may hold the provider's
-        terminator, after which some servers do nothing but close.
-        """
-        self._content.set_exception(None)  # type: ignore[arg-type]  # it takes back the error
-        return self._content.read_nowait()
-
-    def _wake(self, closed: asyncio.Future[None]) -> None:
-        """Fail the reader that aiohttp forgets when it closes because of bad framing."""
-        if not closed.cancelled():
-            closed.exception()  # taken, so that the loop does not report it
-        if not self._content.is_eof() and self._content.exception() is None:
-            self._content.set_exception(aiohttp.ClientPayloadError())
-
-    def _broken(self, error: aiohttp.ClientError) -> UpstreamError:
-        lost = self._protocol.exception() if self._protocol is not None else None
-        if isinstance(error.__cause__, ContentEncodingError):
-            said, code = "sent a body that cannot be decompressed", "upstream_malformed"
-        elif isinstance(lost, HttpProcessingError):
-            said, code = "broke the rules of HTTP in the middle of the reply", "upstream_malformed"
-        elif isinstance(lost, OSError):
-            said, code = "reset the connection in the middle of the reply", "upstream_reset"
-        else:
-            said, code = "closed the connection before the reply was whole", "upstream_truncated"
-        return self._request.error(said, code, retryable=True)
-
-
-def _taken(closed: asyncio.Future[None]) -> None:
-    closed.exception()
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
@@ -375,40 +237,3 @@ async def _refusal(response: aiohttp.ClientResponse) -> bytes:
                 if len(body) >= REFUSAL_BYTES:
                     break
     return body[:REFUSAL_BYTES]
-
-
-def _unanswered(request: Request, error: Exception) -> UpstreamError:
-    """What it means that there is not even the head of an answer."""
-    check = f"`url` in [upstreams.{request.name}]"
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            said = f"did not take the connection within {request.connect_timeout:g} s"
-            return request.error(said, "upstream_timeout", retryable=True)
-        case TimeoutError():
-            said = f"did not begin to answer within {request.stall_timeout:g} s"
-            return request.error(said, "upstream_stalled")
-        case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | UnicodeError():
-            # The last for a name that no host can have, such as one with two dots together.
-            said = f"was not found: its host name has no address; check {check}"
-            return request.error(said, "upstream_dns", retryable=True)
-        case aiohttp.ClientConnectorCertificateError():
-            said = f"shows a certificate that is not trusted here; check it, and {check}"
-            return request.error(said, "upstream_tls")
-        case aiohttp.ClientSSLError():
-            said = f"does not speak TLS as it should: check {check}; should it be http://?"
-            return request.error(said, "upstream_tls")
-        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-            said = f"refused the connection: check that its server runs, and {check}"
-            return request.error(said, "upstream_refused", retryable=True)
-        case aiohttp.ClientConnectorError():
-            said = f"cannot be reached from here: check the network, and {check}"
-            return request.error(said, "upstream_unreachable", retryable=True)
-        case aiohttp.ClientConnectionError():
-            said = "closed the connection without an answer"
-            return request.error(said, "upstream_reset", retryable=True)
-    cause = error.__cause__
-    if cause is not None and isinstance(cause.__cause__, ContentEncodingError):
-        said = f"compresses its answers though asked not to: {cause.__cause__.message}"
-        return request.error(said, "upstream_unsupported")
-    said = f"does not speak HTTP as it should: check {check}; should it be https://?"
-    return request.error(said, "upstream_malformed")

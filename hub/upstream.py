@@ -25,11 +25,13 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from hub.dialects import BEARER, Call, Dialect, KeyHeader, Local, MakeDialect
-from hub.dialer import Body, Dialer, Request
+from hub.dialer import Dialer
 from hub.errors import ConfigError, RequestError
 from hub.events import NOTHING, Failed, Terminal
 from hub.framing import DEFAULT_LIMIT
 from hub.prompt import Prompt
+from hub.upstream_body import Body
+from hub.upstream_request import Request
 
 __all__ = ["Body", "Dialer", "Upstream"]
 

@@ -10,8 +10,9 @@ from typing import Final
 
 import uvloop
 
-from hub.dialer import Dialer, Request
+from hub.dialer import Dialer
 from hub.errors import UpstreamError
+from hub.upstream_request import Request
 from tests.answers import PATIENCE
 from tests.scripted import Answer, Ending, Scripted
 

@@ -28,8 +28,9 @@ FLOORS = {
         "toolcalls"],
     2: ["alarm", "stores", "fanout", "forks", "history", "stream", "awaited", "kept", "listing",
         "streams", "pipeline", "steps", "source", "intake", "delivery"],
-    3: ["dialer", "fallback", "client", "upstream", "wire", "progress", "subscription",
-        "standby", "participants", "connection", "keys", "relay", "runs", "waiting", "hub"],
+    3: ["upstream_request", "upstream_body", "dialer", "fallback", "client", "upstream", "wire",
+        "progress", "subscription", "standby", "participants", "connection", "keys",
+        "relay", "runs", "waiting", "hub"],
     4: ["transports", "docs", "statuses", "bodies", "durable_answers", "durable_headers", "origins",
         "hosts", "admission", "responses", "openai_answers", "models", "replies", "view_reading",
         "chat_answers"],
@@ -38,10 +39,12 @@ FLOORS = {
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 SIBLINGS = ("dialects", "stores", "transports")
 
+# Who speaks to other servers.
+DIALLING = ("upstream_request", "upstream_body", "dialer", "client")
 # What only some files may import, and which.
 ONLY: dict[str, Callable[[str], bool]] = {
     "aiohttp.web": lambda module: FLOOR_OF[module] >= 4,
-    "aiohttp": lambda module: FLOOR_OF[module] >= 4 or module in ("dialer", "client"),
+    "aiohttp": lambda module: FLOOR_OF[module] >= 4 or module in DIALLING,
     "asyncio": lambda module: FLOOR_OF[module] >= 2,
     "sqlite3": lambda module: module == "stores",
     "apsw": lambda module: module == "stores",

@@ -264,7 +264,8 @@ async def test_https_where_there_is_only_http_is_a_tls_failure(dialer: Dialer) -
 
 CANCELS_OVER_TLS = """
 import asyncio, sys, time, uvloop
-from hub.dialer import Dialer, Request
+from hub.dialer import Dialer
+from hub.upstream_request import Request
 
 async def main():
     dialer = Dialer()
