@@ -203,9 +203,9 @@ class Cohere:
     def _count(self, held: Mapping[str, Any]) -> None:
         seen, billed = as_object(held.get("tokens")), as_object(held.get("billed_units"))
         said = Usage(
-            prompt_tokens=_tokens(seen.get("input_tokens"), billed.get("input_tokens")),
-            completion_tokens=_tokens(seen.get("output_tokens"), billed.get("output_tokens")),
-            cached_tokens=_tokens(held.get("cached_tokens")),
+            prompt_tokens=as_count(seen.get("input_tokens"), billed.get("input_tokens")),
+            completion_tokens=as_count(seen.get("output_tokens"), billed.get("output_tokens")),
+            cached_tokens=as_count(held.get("cached_tokens")),
         )
         if said.prompt_tokens or said.completion_tokens:  # only noughts: it does not count
             self.usage = said
@@ -223,13 +223,6 @@ def _object(held: Any, what: str) -> Mapping[str, Any]:
     if held is not None and not isinstance(held, dict):
         raise malformed(f"{what} of a strange kind")
     return held or NOTHING
-
-
-def _tokens(*values: Any) -> int | None:
-    """A number of tokens, which Cohere may write as 12.0."""
-    return as_count(
-        *(int(value) if type(value) is float and value.is_integer() else value for value in values)
-    )
 
 
 def _body(asked: Requested) -> dict[str, Any]:
