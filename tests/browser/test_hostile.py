@@ -38,13 +38,13 @@ ATTRIBUTES: Final = {
     "ol": {"start"},
     "th": {"align"},
     "td": {"align"},
-    "code": {"class", "dir"},
+    "code": {"class"},
     "span": {"class"},
     "div": {"class", "tabindex", "role", "aria-label"},
     "pre": {"tabindex", "role", "aria-label"},
     "button": {"class", "type", "aria-label"},
 }
-"""What may be on an element; what is not named here has none."""
+"""What may be on an element, besides its direction; what is not named here has nothing else."""
 
 TAGS: Final = {
     *[
@@ -253,7 +253,9 @@ def refused(found: list[Any]) -> list[str]:
         allowed = ATTRIBUTES.get(tag, ATTRIBUTES["*"])
         if tag not in TAGS or namespace != "http://www.w3.org/1999/xhtml":
             faults.append(f"<{tag}>")
-        faults += [f"<{tag} {name}>" for name in attributes if name not in allowed]
+        faults += [f"<{tag} {name}>" for name in attributes if name not in {*allowed, "dir"}]
+        if attributes.get("dir", "auto") not in ("auto", "ltr"):
+            faults.append(f"dir={attributes['dir']}")
         if not attributes.get("href", "https://").startswith(("http://", "https://", "mailto:")):
             faults.append(attributes["href"])
         if "href" in attributes and attributes.get("rel") != "noopener noreferrer nofollow":
