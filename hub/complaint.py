@@ -164,10 +164,18 @@ def _message(said: object) -> str:
     if isinstance(said, dict):
         for name in ("message", "msg", "detail", "error", "type", "code"):
             if isinstance(inner := said.get(name), str) and inner:
-                return inner + _raw(said)
+                return _place(said) + inner + _raw(said)
         if isinstance(inner := said.get("error"), dict) and isinstance(inner.get("message"), str):
             return str(inner["message"])
     return "" if said is None or said is True else as_text(said)
+
+
+def _place(said: Mapping[str, Any]) -> str:
+    """The field that is wrong, which FastAPI says beside the words: ``["body", "stop", 0]``."""
+    place = said.get("loc")
+    inside = place[1:] if isinstance(place, list) else []
+    parts = [str(part) for part in inside if isinstance(part, str | int)]
+    return f"{'.'.join(parts)}: " if parts else ""
 
 
 def _raw(said: Mapping[str, Any]) -> str:

@@ -46,6 +46,8 @@ from hub.events import Usage
          "upstream_error"),
         ({"error": {"message": "m", "metadata": {"raw": {"a": 1}}}}, "m", "upstream_error"),
         ({"detail": [{"loc": ["body"], "msg": "m"}]}, "m", "upstream_error"),
+        ({"detail": [{"loc": ["body", "stop", 0], "msg": "m"}]}, "stop.0: m", "upstream_error"),
+        ({"detail": [{"loc": "body.stop", "msg": "m"}]}, "m", "upstream_error"),
         ({"errors": [{"message": "m", "code": 503}]}, "m", "upstream_overloaded"),
         ({"code": "Throttling.RateLimit", "message": "m"}, "m", "upstream_rate_limited"),
         ({"status": 500, "msg": "m"}, "m", "upstream_error"),
