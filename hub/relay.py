@@ -8,7 +8,8 @@ The relay itself decides three things. Only what the provider says ends a reply 
 that stops without it is `upstream_truncated`, however politely the socket was closed. A
 silence between chunks of ``stall_timeout`` seconds is `upstream_stalled`; a keep-alive
 comment is not a chunk. And a failure is tried again, here or with another upstream (see
-`hub.fallback`), only while no chunk has come, so that no reader ever sees two beginnings.
+`hub.fallback`), only while no chunk has come, so that no reader ever sees two beginnings; one
+that another manner of asking avoids (see `hub.manner`) is no attempt that counts.
 
 It is the one place that reads without `hub.pipeline`, whose steps frames, timeout and events
 say the same in one line: most reads of a live reply hold one chunk, and from such a read to
@@ -21,7 +22,6 @@ import asyncio
 import random
 from collections.abc import Iterable
 from contextlib import closing
-from itertools import count
 from typing import Final
 
 from hub.alarm import Alarm
@@ -30,6 +30,7 @@ from hub.events import TERMINALS, Event, Other, Terminal
 from hub.fallback import is_no_answer, stand_ins
 from hub.framing import Chunk, Framing
 from hub.generation import Generation
+from hub.manner import Manner
 from hub.prompt import Prompt
 from hub.stream import Stream
 from hub.upstream import Body, Upstream
@@ -71,13 +72,18 @@ async def _answer(
         UpstreamError: the reply broke off.
         _Unbegun: there was none.
     """
-    for attempt in count(1):
-        reading = _Reading(upstream, prompt, generation, stream)
+    manner = upstream.manner(prompt)
+    attempt = 1
+    while True:
+        reading = _Reading(upstream, prompt, manner, generation, stream)
         try:
             return await reading.end()
         except UpstreamError as error:
             if reading.begun:
                 raise
+            if reading.yields(error):
+                stream.append(generation.apply(_retrying(generation, error, attempt)))
+                continue
             wait = error.retry_after
             if wait is None:
                 wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)  # noqa: S311 - jitter
@@ -85,7 +91,7 @@ async def _answer(
                 raise _Unbegun(error) from None
             stream.append(generation.apply(_retrying(generation, error, attempt, wait)))
             await asyncio.sleep(wait)
-    raise AssertionError("unreachable: the loop above has no end")
+            attempt += 1
 
 
 class _Unbegun(Exception):  # not an error: which it is, is decided by whoever catches it
@@ -123,12 +129,18 @@ class _Reading:
     """One attempt at one reply."""
 
     def __init__(
-        self, upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+        self,
+        upstream: Upstream,
+        prompt: Prompt,
+        manner: Manner,
+        generation: Generation,
+        stream: Stream,
     ) -> None:
         self.begun = False
         """A chunk has come: from here on nothing is tried again."""
         self._upstream = upstream
         self._prompt = prompt
+        self._manner = manner
         self._dialect = upstream.dialect()
         self._generation = generation
         self._stream = stream
@@ -142,7 +154,8 @@ class _Reading:
         """
         dialect, upstream = self._dialect, self._upstream
         try:
-            async with upstream.open(dialect, self._prompt) as body:
+            async with upstream.open(dialect, self._prompt, self._manner) as body:
+                self._manner.taken()
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
                 body.over = self._terminal is not None
                 if not body.over:
@@ -155,6 +168,10 @@ class _Reading:
                 "the upstream's reply ended before it was complete", code="upstream_truncated"
             )
         return upstream.discreet(self._terminal)
+
+    def yields(self, error: UpstreamError) -> bool:
+        """Whether the same can be asked in another manner, after this refusal."""
+        return self._manner.yields(self._dialect, error)
 
     async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
         """Append what the body says, up to the terminal event; what broke it off, if it did."""

@@ -29,6 +29,7 @@ from hub.dialer import Dialer
 from hub.errors import ConfigError, RequestError
 from hub.events import NOTHING, Failed, Terminal
 from hub.framing import DEFAULT_LIMIT
+from hub.manner import Manner, Manners
 from hub.prompt import Prompt
 from hub.upstream_body import Body
 from hub.upstream_request import Request
@@ -81,6 +82,7 @@ class Upstream:
         self.chunk_limit = chunk_limit
         self.fallback: tuple[Upstream, ...] = ()
         """Who is asked in turn where this one gives no answer; their own are not."""
+        self._manners = Manners()
         self._make_dialect = make_dialect
         self._dialer = dialer
         self._api_key = api_key
@@ -100,7 +102,13 @@ class Upstream:
         """A fresh dialect, for one reply."""
         return self._make_dialect(self._options)
 
-    def open(self, dialect: Dialect, prompt: Prompt) -> AbstractAsyncContextManager[Body]:
+    def manner(self, prompt: Prompt) -> Manner:
+        """How to ask for the reply to a prompt."""
+        return self._manners.of(self._own(prompt).model)
+
+    def open(
+        self, dialect: Dialect, prompt: Prompt, manner: Manner | None = None
+    ) -> AbstractAsyncContextManager[Body]:
         """Ask, and give the bytes of the reply.
 
         Raises:
@@ -112,7 +120,9 @@ class Upstream:
         # A local one has no address; to look for its power costs more than all else here.
         if not self._url and isinstance(dialect, Local):
             return _performance(dialect.script(asked))
-        return self._dialer.open(self._request(dialect.call(asked)))
+        call = dialect.call(asked)
+        body = (manner or self.manner(asked)).body(call.body)
+        return self._dialer.open(self._request(call, body))
 
     def discreet(self, terminal: Terminal) -> Terminal:
         """How a reply ended, without the secrets that some servers repeat when they complain."""
@@ -142,7 +152,7 @@ class Upstream:
             return target
         return f"{target}{'&' if '?' in target else '?'}{urlencode(self._query)}"
 
-    def _request(self, call: Call) -> Request:
+    def _request(self, call: Call, body: Mapping[str, Any]) -> Request:
         headers = CIMultiDict({"Content-Type": "application/json"})
         headers.update(call.headers)
         if self._api_key is not None:
@@ -153,7 +163,7 @@ class Upstream:
             self.name,
             self._target(call.path),
             headers,
-            _encoded(call.body),
+            _encoded(body),
             self._connect_timeout,
             self.stall_timeout,
             self._secrets,

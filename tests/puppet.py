@@ -22,6 +22,7 @@ import orjson
 from hub.dialects import Dialect, MakeDialect
 from hub.dialects.demo import Demo
 from hub.errors import UpstreamError
+from hub.manner import Manner
 from hub.prompt import Prompt
 from hub.upstream import Body, Dialer, Upstream
 
@@ -70,7 +71,9 @@ class Puppet(Upstream):
         self._scripts = list(scripts)
         self._delimited = delimited
 
-    def open(self, dialect: Dialect, prompt: Prompt) -> AbstractAsyncContextManager[Body]:
+    def open(
+        self, dialect: Dialect, prompt: Prompt, manner: Manner | None = None
+    ) -> AbstractAsyncContextManager[Body]:
         self.prompts.append(prompt)
         steps = self._scripts.pop(0) if len(self._scripts) > 1 else list(self._scripts[0])
         return self._opened(steps)

@@ -22,7 +22,7 @@ FLOORS = {
         "answers", "complaint", "durable_sse", "jsonvalue", "messages", "producers", "presence",
         "options", "anthropic_request", "gemini_request", "partialargs", "responses_items",
         "responses_request", "rejection", "callids", "calls", "openai_errors", "completions",
-        "response_asked", "response_input",
+        "response_asked", "response_input", "manner",
         "response_told", "response_events", "uichunks", "uimessages", "aguichunks",
         "view", "options_asked", "requested", "speech", "surrogates", "thinking",
         "toolcalls"],

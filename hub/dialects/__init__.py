@@ -19,7 +19,17 @@ from hub.events import Event, Usage
 from hub.framing import Chunk, Framing
 from hub.prompt import Prompt
 
-__all__ = ["BEARER", "Call", "Dialect", "KeyHeader", "Local", "MakeDialect", "find", "names"]
+__all__ = [
+    "BEARER",
+    "Call",
+    "Dialect",
+    "KeyHeader",
+    "Local",
+    "MakeDialect",
+    "Yielding",
+    "find",
+    "names",
+]
 
 GROUP: Final = "streamhub.dialects"
 
@@ -97,6 +107,18 @@ class Local(Protocol):
         """The bytes of a reply as an upstream's socket would bring them.
 
         Each piece comes with the seconds to wait before it; 0 is no wait at all.
+        """
+
+
+@runtime_checkable
+class Yielding(Protocol):
+    """The extra power of a dialect that can ask for the same in another manner."""
+
+    @property
+    def swaps(self) -> Mapping[str, str | None]:
+        """What a server may refuse of a request's fields, each with the field to send instead.
+
+        ``None`` is for one that is left out. No answer may be different for either.
         """
 
 

@@ -18,14 +18,17 @@ on, then ``data: [DONE]``. What the copies do differently, and is taken here:
 - an error comes instead of chunks, between them, beside them or after the finish. It is
   always the end of a failed reply, whatever is said later.
 
-Options: ``include_usage`` (true): ask for token counts; some servers refuse the question.
-``think`` (false): split ``<think>`` off the text.
+A server that refuses the question for token counts, or one of the two names of the limit of
+an answer, is asked without the one and by the other name.
+
+Options: ``include_usage`` (true): ask for token counts. ``think`` (false): split ``<think>``
+off the text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from hub.complaint import Complaint, announced, complaint_in
 from hub.dialects import Call
@@ -75,6 +78,12 @@ _FAILURES: Final[Mapping[str, str]] = {
 
 class OpenAIChat:
     """Reads one reply in the OpenAI chat completions format."""
+
+    swaps: ClassVar[Mapping[str, str | None]] = {
+        "stream_options": None,
+        "max_tokens": "max_completion_tokens",  # OpenAI's models that reason
+        "max_completion_tokens": "max_tokens",  # servers from before these
+    }
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("include_usage", "think"))
