@@ -291,13 +291,14 @@ async def test_a_server_that_refuses_both_ways_is_asked_once_more_each_time(
         assert "did you mean" in seen[-1].object["message"]
 
 
-async def test_a_server_that_has_changed_its_mind_is_learned_anew(asking: Asking) -> None:
-    await asking.ask(refusal(400, REASONING), whole(), max_tokens=5)
-    seen, bodies = await asking.ask(refusal(400, NO_LIMIT), whole(), max_tokens=5)
-    assert isinstance(seen[-1], Finished)
-    assert bodies[-1] == {"model": "m", "max_tokens": 5, **USAGE}
-    _, bodies = await asking.ask(whole(), max_tokens=5)
-    assert bodies == [{"model": "m", "max_tokens": 5, **USAGE}]
+async def test_a_server_that_changes_its_mind_is_learned_anew_each_time(asking: Asking) -> None:
+    old, new = {"max_tokens": 5}, {"max_completion_tokens": 5}
+    for words, taken in [(REASONING, new), (NO_LIMIT, old), (REASONING, new), (NO_LIMIT, old)]:
+        seen, bodies = await asking.ask(refusal(400, words), whole(), max_tokens=5)
+        assert isinstance(seen[-1], Finished)
+        assert len(bodies) == 2
+        _, (body,) = await asking.ask(whole(), max_tokens=5)
+        assert body == {"model": "m", **taken, **USAGE}
 
 
 async def test_a_bad_request_changes_nothing_for_others(asking: Asking) -> None:
