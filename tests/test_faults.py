@@ -117,14 +117,16 @@ class Server:
     async def lost(self, path: str, body: bytes, headers: dict[str, str], stream: str) -> None:
         """A request that has its effect, and whose reply nobody reads."""
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        head = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(body)}"]
+        head = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
         head += [f"{name}: {value}" for name, value in headers.items()]
-        writer.write("\r\n".join([*head, "", ""]).encode() + body)
-        await writer.drain()
-        async with asyncio.timeout(PATIENCE):
-            while not await self.events(stream):  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.005)
-        writer.transport.abort()
+        try:
+            writer.write("\r\n".join([*head, "", ""]).encode() + body)
+            await writer.drain()
+            async with asyncio.timeout(PATIENCE):
+                while not await self.events(stream):  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(0.005)
+        finally:
+            writer.transport.abort()
 
 
 @pytest.fixture
