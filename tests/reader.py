@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self, cast
 
@@ -47,7 +48,7 @@ class _Link(asyncio.Protocol):
         self.transport.abort()
 
 
-class Reader:
+class Reader(ABC):
     """What one client has been told of one stream, over any number of connections.
 
     ``status`` and ``error`` are those of the last attempt to open; ``end`` is how the last
@@ -177,21 +178,24 @@ class Reader:
 
     # For each transport
 
+    @abstractmethod
     def _request(self, start: str) -> bytes:
-        raise NotImplementedError
+        """What is sent to follow from ``start``."""
 
     async def _opened(self, start: str) -> None:
         await self.until(lambda: self.status or self.end)
 
+    @abstractmethod
     def _reset_parsers(self) -> None:
-        raise NotImplementedError
+        """A new connection begins: what was half read before is none of its."""
 
+    @abstractmethod
     def _body(self, piece: bytes) -> None:
-        raise NotImplementedError
+        """What came after the head."""
 
+    @abstractmethod
     def _whole(self) -> bool:
         """The end of the connection, come now, is the end of what there was to say."""
-        raise NotImplementedError
 
     # What is told
 
@@ -212,6 +216,7 @@ class Reader:
             self._begun(first)
             self._body(rest)
 
+    @abstractmethod
     def _begun(self, first: str) -> None:
         """The head of the answer has come."""
 

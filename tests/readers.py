@@ -17,6 +17,7 @@ import base64
 import hashlib
 import json
 import os
+from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, ClassVar, Protocol, Self
@@ -144,8 +145,9 @@ class HTTP(Reader):
         self._parser = self._make_parser()
         self._refusal = b""
 
+    @abstractmethod
     def _make_parser(self) -> _Format:
-        raise NotImplementedError
+        """For one connection."""
 
     def _begun(self, first: str) -> None:
         assert first.startswith("HTTP/1.1 ") or self.version == "1.0"
@@ -178,8 +180,9 @@ class HTTP(Reader):
     def _whole(self) -> bool:
         return self.version == "1.0"  # the end of the connection is the end of the body
 
+    @abstractmethod
     def _told(self, told: Any) -> None:
-        raise NotImplementedError
+        """One item, as the parser gave it."""
 
 
 class NDJSON(HTTP):
