@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -343,9 +343,7 @@ async def _with_streams(path: Path, count: int) -> None:
     await store.start()
     await store.stop()
     database = apsw.Connection(str(path))
-    changes: Iterator[Created] = (
-        Created(f"idle/{number}", Meta(), ((0, 0),)) for number in range(count)
-    )
+    changes = [Created(f"idle/{number}", Meta(), ((0, 0),)) for number in range(count)]
     Ledger(database).write(changes)
     database.close()
 

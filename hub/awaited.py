@@ -9,6 +9,7 @@ it is their turn, they wait for the next of its name.
 from __future__ import annotations
 
 import asyncio
+import logging
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from hub.stream import Stream
 
 __all__ = ["Awaited", "Waiter"]
+
+log = logging.getLogger("hub.streams")
 
 SLICE: Final = 250
 """Waiters told without a turn of the loop."""
@@ -68,7 +71,10 @@ class Awaited:
         waiters = self._waiters.get(stream.name, {})
         for waiter in list(islice(waiters, SLICE)):
             self.remove(stream.name, waiter)
-            waiter.begun(stream)
+            try:
+                waiter.begun(stream)
+            except Exception:
+                log.exception("somebody who waited for stream %s was not told", stream.name)
         if waiters:
             asyncio.get_running_loop().call_soon(self._tell, stream)
         else:

@@ -254,6 +254,10 @@ class Connection:
         except StoreError as error:
             log.error("a connection was cut, its stream could not be read: %s", error)
             self.abort()
+        except Exception:
+            log.exception("a connection was cut: what it is to be sent cannot be written")
+            self.counts.failures += 1
+            self.abort()
         finally:
             self.busy = False
 

@@ -26,5 +26,9 @@ class Counts:
     """Connections cut because they made no progress."""
     refusals: int = 0
     """Connections refused because of a limit."""
+    rejections: int = 0
+    """Streams loaded again because a change of theirs could never be kept."""
+    failures: int = 0
+    """Tasks and rounds that a mistake of the hub ended, and that were begun again."""
     generations: Counter[str] = field(default_factory=Counter)
     """Generations ended, by state."""

@@ -31,6 +31,7 @@ each message then pays for a queue, a wake-up and a task switch before it pays f
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from hub.stream import Stream
 
 __all__ = ["Fanout", "Follower"]
+
+log = logging.getLogger("hub.fanout")
 
 BEYOND: Final = sys.maxsize
 """A place after every record."""
@@ -116,6 +119,11 @@ class Fanout:
         # A round under way may still come to it, and finds it beyond the tail.
         follower.place = BEYOND
 
+    def rouse(self) -> None:
+        """Have every follower look at the stream for itself, in a turn of its own."""
+        for follower in list(self._followers):
+            follower.behind()
+
     def flushed(self, end: int) -> bool:
         """Whether every follower has been offered the records before ``end``."""
         return end <= (self._began if self._left is None else self._oldest)
@@ -145,6 +153,17 @@ class Fanout:
 
     def _go_on(self, left: Iterator[Follower]) -> None:
         """Serve one slice; the next comes after a turn of the loop."""
+        try:
+            self._serve_slice(left)
+        except Exception:
+            # A mistake of ours. Each follower goes on by itself, and only those that it concerns
+            # are cut off; a round that never ends would leave all of them waiting.
+            log.exception("a round of stream %s failed", self._stream.name)
+            self._counts.failures += 1
+            self.rouse()
+            self._finish()
+
+    def _serve_slice(self, left: Iterator[Follower]) -> None:
         end = self._stream.tail
         if end != self._end:
             self._take(end)
@@ -207,8 +226,7 @@ class Fanout:
         self._rest()
         if self._stream.closed:
             # Each finds out for itself that nothing more comes, once it has read everything.
-            for follower in list(self._followers):
-                follower.behind()
+            self.rouse()
 
     def _rest(self) -> None:
         """Everybody has everything, or is on its own way there."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from hub.ask import Ask
+from hub.background import Background
 from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
@@ -116,12 +117,17 @@ class Hub:
             counts=self.counts,
         )
         self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
-        self._watch: asyncio.Task[None] | None = None
+        self._background = (
+            Background("looking after connections", self._look_after_connections, self.counts),
+            Background("looking after streams", self._look_after_streams, self.counts),
+            Background("evicting rejected streams", self._evict_rejected, self.counts),
+        )
 
     async def start(self) -> None:
         """Make the store ready and begin to look after streams and connections."""
         await self._runs.interrupted(await self._store.start())
-        self._watch = asyncio.create_task(self._look_after())
+        for one in self._background:
+            one.start()
 
     async def drain(self, grace: float) -> None:
         """Begin nothing more; every generation ends, those still running after ``grace`` seconds
@@ -141,9 +147,8 @@ class Hub:
     async def close(self) -> None:
         """Stop looking after things and let go of the store; drain first."""
         await self.drain(0.0)
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
+        for one in self._background:
+            await one.stop()
         await self._store.stop()
 
     # Streams
@@ -201,9 +206,12 @@ class Hub:
         return await self._streams.fork(name, source, position, meta, further=further)
 
     async def delete(self, name: str) -> None:
-        """Remove a stream, and cancel what is generated in it; see `hub.streams.Streams.delete`."""
-        await self._runs.leave(await self._streams.open(name))
-        await self._streams.delete(name)
+        """Remove a stream, and cancel what is generated in it; see `hub.streams.Streams.remove`."""
+        stream = await self._streams.open(name)
+        # Before anything is cancelled, for a deletion that cannot be kept.
+        self._store.admit()
+        await self._runs.leave(stream)
+        await self._streams.remove(stream)
 
     async def committed(self) -> None:
         """Wait until everything written so far is as safe as the store makes it.
@@ -219,8 +227,9 @@ class Hub:
 
     @property
     def trouble(self) -> str | None:
-        """Why nothing can be kept just now, if so."""
-        return self._store.trouble
+        """Why this hub should not be asked just now, if so."""
+        found = (self._store.trouble, *(one.trouble for one in self._background))
+        return next((why for why in found if why is not None), None)
 
     def append(self, stream: Stream, event: Event) -> Record:
         """Write somebody's event.
@@ -371,18 +380,32 @@ class Hub:
         self.connections.discard(connection)
         await connection.close()
 
-    async def _look_after(self) -> None:
+    async def _look_after_connections(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self._limits.look_seconds)
             for served, connection in enumerate(list(self.connections), start=1):
-                connection.look_after(loop.time())
+                try:
+                    connection.look_after(loop.time())
+                except Exception:
+                    log.exception("a connection could not be looked after, and is cut off")
+                    self.counts.failures += 1
+                    connection.abort()
                 if served % self._limits.slice_size == 0:
                     await asyncio.sleep(0)
+
+    async def _look_after_streams(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.look_seconds)
             try:
-                await self._streams.sweep(loop.time())
+                await self._streams.sweep(asyncio.get_running_loop().time())
             except StoreError as error:
                 log.error("streams were not looked after: %s", error)
+
+    async def _evict_rejected(self) -> None:
+        while True:
+            await self._store.rejection()
+            self._streams.evict_rejected()
 
 
 async def _part(connection: Connection, within: float) -> None:

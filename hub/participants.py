@@ -15,6 +15,7 @@ turn comes: what waits for a slow reader does not grow.
 from __future__ import annotations
 
 import asyncio
+import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hub.connection import Connection
 
 __all__ = ["Participant", "Participants"]
+
+log = logging.getLogger("hub.participants")
 
 ROUND_SECONDS: Final = 0.1
 ROUND_WRITES: Final = 2000
@@ -189,6 +192,9 @@ class _Gathering:
         if self.presence.publish():
             self._frames.clear()
             for reader in list(self.readers):
-                reader.tell()
+                try:
+                    reader.tell()
+                except Exception:
+                    log.exception("a participant of %s was not told of the others", self.stream)
             # Who is slow comes by and by: one frame each is not worth keeping for all time.
             self._frames.clear()

@@ -186,7 +186,7 @@ class Runs:
                 ask.key, ask.fingerprint(), partial(self._start, ask), self._recall
             )
         # Even if this fails: it has begun, and whoever asks again with the key is given it.
-        await self._store.synced()
+        await self._store.synced(generation.stream)
         return generation
 
     async def _recall(self, kept: Keyed) -> Generation:
@@ -304,7 +304,7 @@ class Runs:
         if not run.stream.sealed:
             # A reader who has seen the end does not come back to hear of another.
             run.stream.append(terminal, safe=True)
-        self._store.note(Ended(generation.id))
+        self._store.note(Ended(run.stream.name, generation.id))
         if run.one_off:
             run.stream.close()
         self._counts.generations[generation.state.value] += 1
@@ -364,7 +364,7 @@ class Runs:
                     stream.close()
             except (NotFound, Gone, InvalidName):
                 log.info("the stream of generation %s is gone", generation)
-            self._store.note(Ended(generation))
+            self._store.note(Ended(name, generation))
 
     async def close(self, grace: float) -> None:
         """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""

@@ -68,6 +68,7 @@ _CODES: Final[Mapping[str, int]] = {
     "generation_too_long": 504,
     "internal": 500,
     "store_full": 507,
+    "store_rejected": 500,
 }
 
 _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (

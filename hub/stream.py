@@ -18,7 +18,7 @@ from typing import Literal
 
 from hub.counts import Counts
 from hub.encoders import Encoder
-from hub.errors import StreamClosed
+from hub.errors import StreamClosed, StreamNotFound
 from hub.events import Event, encode
 from hub.fanout import Fanout, Follower
 from hub.history import From, History, Place, Reset
@@ -64,7 +64,9 @@ class Stream(History):
         "fanout",
         "forks",
         "frames",
+        "gone",
         "hidden",
+        "lost",
         "producers",
         "sealed",
         "sequence",
@@ -98,6 +100,10 @@ class Stream(History):
         """When it expires, in seconds since 1970."""
         self.hidden = saved.hidden
         """Deleted, and kept for its forks."""
+        self.gone = False
+        """Removed: another may have its name, so nothing is noted of this one."""
+        self.lost = False
+        """Gone, and not as it was shown: its readers cannot go on."""
         self.forks = saved.forks
         self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
         """Catch-up frames that several readers share, for a moment."""
@@ -129,14 +135,13 @@ class Stream(History):
         """Write an event at the end; ``safe`` shows it to readers only once it is committed.
 
         Raises:
-            StreamClosed: nothing may be written any more.
+            StreamClosed, StreamNotFound: nothing may be written any more.
         """
         return self.append_body(encode(event), event, safe=safe)
 
     def append_body(self, body: bytes, event: Event | None, *, safe: bool = False) -> Record:
         """Write a record that is already encoded; ``event`` is what its body decodes to."""
-        if self.sealed:
-            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+        self._expect_open()
         if not self._raised:
             self._raised = True
             self._store.note(Raised(self.name, *self._epochs[-1]))
@@ -160,11 +165,10 @@ class Stream(History):
         """Write records, what their producer has reached, and the close: all or nothing.
 
         Raises:
-            StreamClosed: nothing may be written any more.
+            StreamClosed, StreamNotFound: nothing may be written any more.
             StoreError: nothing can be kept just now.
         """
-        if self.sealed:
-            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+        self._expect_open()
         self._store.admit()
         for body, event in bodies:
             self.append_body(body, event)
@@ -177,6 +181,12 @@ class Stream(History):
         if close:
             self.close(stamp)
 
+    def _expect_open(self) -> None:
+        if self.gone:
+            raise StreamNotFound(f'"{self.name}" was deleted')
+        if self.sealed:
+            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+
     def close(self, stamp: Stamp | None = None) -> None:
         """Let nothing more be written. Closing again is nothing.
 
@@ -188,6 +198,11 @@ class Stream(History):
             self.closed_by = stamp
             self._store.note(Closed(self.name, stamp))
             self._show(safe=True)
+
+    def abandon(self) -> None:
+        """Be gone, because the store cannot keep what is here: whoever reads it is cut off."""
+        self.gone = self.sealed = self.lost = True
+        self.fanout.rouse()
 
     @property
     def full(self) -> bool:
@@ -204,13 +219,13 @@ class Stream(History):
         Raises:
             StoreError: the store cannot say so.
         """
-        await self._store.synced()
+        await self._store.synced(self.name)
 
     def _show(self, *, safe: bool) -> None:
         """Let readers see what was written: now, or once it and all before it is committed."""
         if safe or self._held or self._deferred:
             self._held += 1
-            self._store.after(partial(self._show_held, self.end, closed=self.sealed))
+            self._store.after(partial(self._show_held, self.end, closed=self.sealed), self.name)
         else:
             self._reveal(self.end, closed=self.sealed)
 
@@ -245,7 +260,7 @@ class Stream(History):
         if self._store.durable:
             if offset > self.warm and not self._cooling:
                 self._cooling = True
-                self._store.after(partial(self._cooled, offset))
+                self._store.after(partial(self._cooled, offset), self.name)
         else:
             self._forget(offset)
 
@@ -256,7 +271,7 @@ class Stream(History):
         self._retain()
 
     def _forget(self, offset: int) -> None:
-        if offset > self.head:
+        if offset > self.head and not self.gone:
             self.trim(offset)
             self._store.note(Trimmed(self.name, self.head))
 

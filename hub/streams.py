@@ -7,14 +7,22 @@ rows in a file. Where the store keeps nothing, leaving memory is the end of it.
 A fork shares its source's records up to where it forked. A source that is deleted while it
 has forks is hidden: nobody reaches it by its name, which stays taken, and it goes with the
 last of its forks.
+
+There is never more than one `Stream` of a name. A name is looked up in the store by one
+caller at a time (`_load`), which puts what it finds into the registry before anybody else
+looks; and what the store says of a name includes all that was noted of it. So whoever gets
+"there is none" from `_find` may begin one, and whoever gets a stream may write to it, as
+long as no `await` comes in between. A stream that was removed stays with those who hold it:
+it is `Stream.gone` and takes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, Literal
 from weakref import WeakValueDictionary
@@ -32,6 +40,11 @@ from hub.stores import Created, Hidden, Listed, Removed, Saved, Store, Touched
 from hub.stream import Retention, Stream
 
 __all__ = ["StreamLimits", "Streams", "check_name"]
+
+log = logging.getLogger("hub.streams")
+
+SHARED: Final = 64
+"""Records that a fork takes over in memory, where the store has all of them."""
 
 EXPIRE_SECONDS: Final = 10.0
 """How often the store is asked for streams that nobody opened and whose time has come."""
@@ -62,6 +75,7 @@ class Streams:
         self._kept: dict[str, Kept] = {}
         # One that has left memory while somebody still held it: there are never two of a name.
         self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._now = 0.0
         self._asked_at = 0.0
 
@@ -154,14 +168,12 @@ class Streams:
             RequestError: ``bad_fork_offset``: the source has no such position.
         """
         meta = Meta(content_type="") if meta is None else meta
-        origin, first = await self._origin(source, position, further)
-        taken = await self._find(name)
-        while self._kept.get(source) is None or self._kept[source].stream is not origin:
-            # It went, or went to sleep, while something else was looked up.
+        while True:
             origin, first = await self._origin(source, position, further)
-        # The lookup above may have waited.
-        held = self._kept.get(name)
-        taken = held.stream if held is not None else taken
+            taken = await self._find(name)
+            # It may have been removed, or trimmed, while the other name was looked up.
+            if not origin.gone and not origin.hidden and first.offset >= origin.head:
+                break
         whole = replace(inherited(meta, origin.meta), fork=Fork(source, first.offset))
         if taken is not None:
             asked = None if position is None else first
@@ -170,8 +182,11 @@ class Streams:
             return taken, False
         self._check_space()
         lives = origin.forked(first.offset, self._store.epoch())
-        # Records are shared: a fork costs references, and only those in memory.
+        # Records are shared: a fork costs references. Where a store has them the newest will do, or
+        # a chain of forks of forks would cost the square of its length.
         warm = max(origin.warm, origin.head)
+        if self._store.durable:
+            warm = max(warm, first.offset - SHARED)
         shared = origin.between(warm, first.offset).records if first.offset > warm else []
         saved = Saved(whole, lives, head=origin.head, tail=first.offset, records=tuple(shared))
         stream = self._begin(name, saved)
@@ -206,17 +221,22 @@ class Streams:
         for name, stream in self._held.items():
             yield name, None if stream.hidden or self._expired(stream) else stream
 
-    async def delete(self, name: str) -> None:
+    async def remove(self, stream: Stream) -> None:
         """Remove a stream, or hide it while it has forks.
 
         Raises:
-            InvalidName, StreamNotFound, Gone: as `open`.
+            StreamNotFound, Gone: somebody else has removed it in the meantime.
+            StoreError: nothing can be kept just now.
         """
-        await self._remove(await self.open(name))
+        self._store.admit()
+        if not await self._remove(stream):
+            if stream.hidden:
+                raise Gone(f'"{stream.name}" was deleted already', code="stream_deleted")
+            raise StreamNotFound(f'"{stream.name}" was deleted already')
 
     def touch(self, stream: Stream) -> None:
         """Somebody reads or writes it: a stream with a sliding expiry lives on."""
-        if stream.meta.ttl is not None:
+        if stream.meta.ttl is not None and not stream.gone:
             stream.expires = self._clock() + stream.meta.ttl
             self._store.note(Touched(stream.name, stream.expires))
 
@@ -231,29 +251,58 @@ class Streams:
     async def sweep(self, now: float) -> None:
         """Let go of streams whose time has come, and of what does not fit into memory.
 
-        ``now`` is the loop's clock; called about once a second.
+        ``now`` is the loop's clock; called about once a second. What fails for one stream is
+        logged, and the others are looked after.
         """
         self._now = now
+        self.evict_rejected()
         for looked_at, (name, kept) in enumerate(list(self._kept.items()), start=1):
             if looked_at % self._slice_size == 0:
                 await asyncio.sleep(0)
             if self._kept.get(name) is not kept:
                 continue  # it has gone while another was being removed
-            kept.look(now)
-            stream, unused = kept.stream, now - kept.since
-            if stream.in_use:
-                self._prolong(stream)
-            limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
-            over = limit is not None and unused > limit
-            if not stream.hidden and (over or self._expired(stream)):
-                await self._remove(stream)
-            elif self._store.durable and unused > self._limits.keep_warm:
-                self._unload(name)
+            with _one_stream(name):
+                await self._look_at(kept, now)
         self._fit()
         if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
             self._asked_at = now
             for name in await self._store.expired(self._clock()):
-                await self._find(name)
+                with _one_stream(name):
+                    await self._let_go(name)
+
+    async def _look_at(self, kept: Kept, now: float) -> None:
+        kept.look(now)
+        stream, unused = kept.stream, now - kept.since
+        if stream.in_use:
+            self._prolong(stream)
+        limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
+        over = limit is not None and unused > limit
+        orphaned = stream.hidden and not stream.forks
+        if orphaned or (not stream.hidden and (over or self._expired(stream))):
+            await self._remove(stream)
+        elif self._store.durable and unused > self._limits.keep_warm:
+            self._unload(stream.name)
+
+    async def _let_go(self, name: str) -> None:
+        """Remove a stream that has expired, or is hidden and has lost its last fork."""
+        stream = await self._find(name)
+        if stream is not None and stream.hidden and not stream.forks:
+            await self._remove(stream)
+
+    def evict_rejected(self) -> None:
+        """Let go of streams whose changes the store cannot keep: what they hold is not so.
+
+        Their readers are cut off and come back for what there is.
+        """
+        for name, why in list(self._store.rejected.items()):
+            log.error("stream %s was written wrongly and is loaded again: %s", name, why)
+            stream = self._held.pop(name, None)
+            self._kept.pop(name, None)
+            if stream is not None:
+                self.awaited.gone(stream)
+                stream.abandon()
+                self._counts.rejections += 1
+            self._store.readmit(name)
 
     def _fit(self) -> None:
         """Back under the total."""
@@ -271,25 +320,32 @@ class Streams:
             kept.stream.shrink(int(kept.stream.size * share))
 
     def _unused(self) -> list[Kept]:
-        """Streams that can leave memory: closed ones first, then idle ones, the oldest before."""
+        """Streams that can leave memory: closed ones first, then idle ones, the oldest before.
+
+        Where leaving memory is their end, only those that were idle for a while.
+        """
         found = [
             kept
             for kept in self._kept.values()
-            if not kept.stream.in_use and (kept.stream.closed or kept.since < self._now)
+            if not kept.stream.in_use
+            and (self._store.durable or kept.stream.closed or kept.since < self._now)
         ]
         return sorted(found, key=lambda kept: (not kept.stream.closed, kept.since))
 
     def _drop(self, stream: Stream) -> None:
-        """Out of memory, one way or the other."""
+        """Evict a stream from memory; where the store keeps nothing that is its end."""
         if self._store.durable:
             self._unload(stream.name)
-        elif not stream.forks:
+            return
+        while not stream.forks:
             self._forget(stream)
             source = stream.meta.fork and self._kept.get(stream.meta.fork.source)
-            if source:
-                source.stream.forks -= 1
-                if source.stream.hidden:
-                    self._drop(source.stream)
+            if not source:
+                return
+            stream = source.stream
+            stream.forks -= 1
+            if not stream.hidden:
+                return
 
     def _unload(self, name: str) -> None:
         """Out of memory once the store has all of it, unless somebody came in the meantime."""
@@ -300,52 +356,85 @@ class Streams:
             if self._kept.get(name) is kept and kept.found == found and not kept.stream.in_use:
                 del self._kept[name]
 
+        if not self._store.pending(name):
+            leave()
         # While nothing can be committed, nothing leaves.
-        if self._store.trouble is None:
-            self._store.after(leave)
+        elif self._store.trouble is None:
+            self._store.after(leave, name)
 
-    async def _remove(self, stream: Stream) -> None:
-        # Found while its fork is still counted: it may have to be read from the store.
-        source = stream.meta.fork and await self._find(stream.meta.fork.source)
-        if self._held.get(stream.name) is not stream:
-            return  # somebody else has removed it in the meantime
-        self.awaited.gone(stream)
-        if stream.forks:
-            stream.hidden = True
-            stream.close()
-            self._store.note(Hidden(stream.name))
-            return
-        self._forget(stream)
-        if source:
+    async def _remove(self, stream: Stream) -> bool:
+        """Remove a stream, and each hidden source that loses its last fork by that.
+
+        False if somebody else has removed it. A chain of forks may be thousands long, so this
+        is a loop; where it is cut off, `sweep` goes on with the source.
+        """
+        first = stream
+        while True:
+            # Found while its fork is still counted: it may have to be read from the store.
+            source = await self._source(stream)
+            if stream.gone or (stream.hidden and stream.forks):
+                return stream is not first
+            self.awaited.gone(stream)
+            if stream.forks:
+                stream.hidden = True
+                stream.close()
+                self._store.note(Hidden(stream.name))
+                return True
+            self._forget(stream)
+            if source is None:
+                return True
             source.forks -= 1
-            if source.hidden and not source.forks:
-                await self._remove(source)
+            if source.forks or not source.hidden:
+                return True
+            stream = source
+
+    async def _source(self, stream: Stream) -> Stream | None:
+        if stream.meta.fork is None:
+            return None
+        kept = await self._load(stream.meta.fork.source)
+        return None if kept is None else kept.stream
 
     def _forget(self, stream: Stream) -> None:
         self._kept.pop(stream.name, None)
         self._held.pop(stream.name, None)
         stream.close()
-        self._store.note(Removed(stream.name))
+        stream.gone = True
+        fork = stream.meta.fork
+        self._store.note(Removed(stream.name, None if fork is None else fork.source))
 
     # Finding
 
     async def _find(self, name: str) -> Stream | None:
+        """The stream of a name, also a hidden one; none if it has expired.
+
+        True until the next ``await`` of whoever asks.
+        """
         check_name(name, self._limits.name_length)
-        kept = self._in_memory(name)
-        if kept is None:
-            saved = await self._store.load(name)
-            # Somebody else may have opened it while the store was read.
-            kept = self._in_memory(name)
+        while True:
+            kept = await self._load(name)
             if kept is None:
-                if saved is None:
-                    return None
-                kept = self._keep(name, saved)
-        kept.found += 1
-        if not kept.stream.hidden and self._expired(kept.stream):
+                return None
+            kept.found += 1
+            if kept.stream.hidden or not self._expired(kept.stream):
+                return kept.stream
             await self._remove(kept.stream)
-            left = self._kept.get(name)
-            return None if left is None else left.stream
-        return kept.stream
+
+    async def _load(self, name: str) -> Kept | None:
+        """A stream in memory, taken there from the store if need be."""
+        if self._store.rejected:
+            self.evict_rejected()
+        kept = self._in_memory(name)
+        if kept is not None:
+            return kept
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        async with lock:
+            # Who was here before may have found it.
+            kept = self._in_memory(name)
+            if kept is None and (saved := await self._store.load(name)) is not None:
+                kept = self._keep(name, saved)
+            return kept
 
     def _in_memory(self, name: str) -> Kept | None:
         kept = self._kept.get(name)
@@ -391,3 +480,14 @@ class Streams:
         self._held[name] = stream
         kept = self._kept[name] = Kept(stream)
         return kept
+
+
+@contextmanager
+def _one_stream(name: str) -> Iterator[None]:
+    """What goes wrong with one stream does not keep the others from being looked after."""
+    try:
+        yield
+    except StoreError as error:
+        log.error("stream %s was not looked after: %s", name, error)
+    except Exception:
+        log.exception("stream %s was not looked after", name)

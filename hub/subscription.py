@@ -74,6 +74,8 @@ class Subscription:
     async def next_frame(self, limit: int) -> bytes | None:
         """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
         stream = self.stream
+        if stream.lost:
+            return None
         if self.place < stream.head:
             self.reset = stream.trimmed()
         if self.reset is not None:

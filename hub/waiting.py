@@ -43,9 +43,10 @@ class _Listener:
 
     encoder = _SILENCE
 
-    def __init__(self, place: int, met: Callable[[], bool]) -> None:
-        self.place = place
+    def __init__(self, stream: Stream, met: Callable[[], bool]) -> None:
+        self.place = stream.tail
         self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stream = stream
         self._met = met
 
     def offer(self, frame: bytes, start: int, end: int) -> None:
@@ -54,18 +55,19 @@ class _Listener:
         self.behind()
 
     def behind(self) -> None:
-        if not self.heard.done() and self._met():
+        if not self.heard.done() and (self._stream.lost or self._met()):
             self.heard.set_result(None)
 
 
 async def until(stream: Stream, met: Callable[[], bool], *, within: float | None = None) -> bool:
     """Wait until ``met()`` is true, ``within`` seconds at most; whether it is.
 
-    It is asked now, and whenever the stream has been written or closed.
+    It is asked now, and whenever the stream has been written or closed. The wait also ends
+    if the stream is lost (see `hub.stream.Stream.abandon`).
     """
     if met():
         return True
-    listener = _Listener(stream.tail, met)
+    listener = _Listener(stream, met)
     stream.subscribe(listener)
     try:
         if within is None:
@@ -74,4 +76,4 @@ async def until(stream: Stream, met: Callable[[], bool], *, within: float | None
             await asyncio.wait([listener.heard], timeout=within)
     finally:
         stream.unsubscribe(listener)
-    return listener.heard.done()
+    return met()

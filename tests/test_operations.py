@@ -28,6 +28,8 @@ TOTALS: Final = {
     "streamhub_resets_total",
     "streamhub_evictions_total",
     "streamhub_refusals_total",
+    "streamhub_rejections_total",
+    "streamhub_failures_total",
 }
 
 

@@ -109,7 +109,8 @@ class Keeping(MemoryStore):
         if isinstance(change, Began):
             self.kept.clear()
 
-    async def synced(self) -> None:
+    async def synced(self, stream: str | None = None) -> None:
+        del stream
         await self.kept.wait()
 
 

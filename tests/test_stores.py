@@ -45,6 +45,7 @@ from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite import store as sqlite_store
 from hub.stores.sqlite.ledger import KEYS, SWEPT, Ledger
 from hub.stores.sqlite.schema import VERSION
+from tests.faults.full_disk import FullDisk
 
 BYTES = Meta("application/octet-stream")
 LIMIT = 1024 * 1024
@@ -433,9 +434,11 @@ async def test_whoever_still_holds_a_removed_stream_does_no_harm(kept: Opened) -
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_what_was_running_is_told_at_the_start(kept: Opened, how: str) -> None:
-    await kept.keep(created("s"), created("t"), Began("s", "g1"), Began("t", "g2"), Ended("g1"))
+    await kept.keep(
+        created("s"), created("t"), Began("s", "g1"), Began("t", "g2"), Ended("s", "g1")
+    )
     assert await kept.leave(how) == [("t", "g2")]
-    await kept.keep(Ended("g2"))
+    await kept.keep(Ended("t", "g2"))
     assert await kept.leave(how) == []
 
 
@@ -454,6 +457,7 @@ async def test_a_key_is_remembered(kept: Opened, how: str) -> None:
 
 async def test_streams_expire_in_their_time(kept: Opened) -> None:
     await kept.keep(*(created(name) for name in "abcd"))
+    await kept.keep(forked("e", "c", 0))
     await kept.keep(Touched("a", 10.0), Touched("b", 20.0), Touched("c", 5.0), Hidden("c"))
     assert await kept.store.expired(9.0) == []
     assert await kept.store.expired(10.0) == ["a"]
@@ -738,15 +742,12 @@ async def test_sqlite_holds_no_more_than_its_bound(
 
 
 async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
-    sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await sqlite.keep(created("s"))
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
-    blocker = apsw.Connection(str(tmp_path / "hub.db"))
-    blocker.execute(
-        "CREATE TRIGGER no BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT,'no'); END"
-    )
+    full = FullDisk(monkeypatch)
     sqlite.note(*appended("s", b"0"))
     with pytest.raises(StoreError, match="not known to be kept"):
         await sqlite.store.synced()
@@ -754,28 +755,23 @@ async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
     with pytest.raises(StoreError, match="nothing can be kept just now"):
         sqlite.store.admit()
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 60.0)
-    blocker.execute("DROP TRIGGER no")
-    blocker.close()
+    full.make_space()
     await sqlite.store.synced()
     assert sqlite.store.trouble is None
     assert await sqlite.bodies("s") == [(0, b"0")]
 
 
 async def test_sqlite_left_with_something_unwritten_begins_a_later_life(
-    sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     life = sqlite.store.life
     await sqlite.keep(created("s"))
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
-    blocker = apsw.Connection(str(tmp_path / "hub.db"))
-    blocker.execute(
-        "CREATE TRIGGER no BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT,'no'); END"
-    )
+    full = FullDisk(monkeypatch)
     sqlite.note(*appended("s", b"lost"))
     await sqlite.store.stop()
-    blocker.execute("DROP TRIGGER no")
-    blocker.close()
+    full.make_space()
     await sqlite.leave("stop")
     assert sqlite.store.life > life
     assert await sqlite.bodies("s") == []

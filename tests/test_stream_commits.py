@@ -28,7 +28,8 @@ class Slow(MemoryStore):
     def note(self, change: Change) -> None:
         self.noted.append(change)
 
-    def after(self, done: Callable[[], None]) -> None:
+    def after(self, done: Callable[[], None], stream: str | None = None) -> None:
+        del stream
         self.waiting.append(done)
 
     def commit(self) -> None:

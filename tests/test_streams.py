@@ -12,7 +12,7 @@ import pytest
 from hub.awaited import SLICE
 from hub.counts import Counts
 from hub.encoders import LINES
-from hub.errors import InvalidName, LimitExceeded, StreamClosed, StreamNotFound
+from hub.errors import InvalidName, LimitExceeded, StreamNotFound
 from hub.events import Message, encode
 from hub.meta import Fork, Meta
 from hub.records import Record
@@ -307,7 +307,7 @@ async def test_a_stream_that_goes_while_the_sweep_waits_for_the_store_does_not_s
     await streams.sweep(1.0)
     sweeping = asyncio.create_task(streams.sweep(12.0))
     await asyncio.sleep(0)
-    await streams.delete("other")
+    await streams.remove(await streams.open("other"))
     assert not sweeping.done(), "it looks for the source of the fork"
     await sweeping
     assert fork.closed
@@ -351,7 +351,7 @@ async def test_a_closed_stream_is_kept_for_a_while_and_an_open_one_for_longer() 
     await streams.sweep(1101.0)
     assert len(streams) == 0
     assert idle.closed, "whoever still holds it is told, instead of writing into the void"
-    with pytest.raises(StreamClosed):
+    with pytest.raises(StreamNotFound):
         fill(idle)
 
 
@@ -442,7 +442,7 @@ async def test_who_would_be_told_after_the_deletion_waits_for_the_next() -> None
     for waiter in waiters:
         streams.awaited.add("a", waiter)
     first, _ = await streams.create("a")
-    await streams.delete("a")
+    await streams.remove(await streams.open("a"))
     await asyncio.sleep(0)
     assert [waiter.told for waiter in waiters] == [[first]] * SLICE + [[]]
     second, _ = await streams.create("a")

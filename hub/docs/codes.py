@@ -89,6 +89,9 @@ CODES: Final[Mapping[str, Code]] = {
     "store_failed": Code(e.StoreError, "the store cannot keep what it is given"),
     "store_corrupt": Code(e.StoreError, "the store's file is damaged"),
     "store_full": Code(e.StoreError, "the disk is full: work goes on when there is space"),
+    "store_rejected": Code(
+        e.StoreError, "what was written cannot be kept, by a mistake of the hub: see its log"
+    ),
     "store_slow": Code(e.StoreError, "the store does not keep up"),
     "internal": Code(e.HubError, "the hub itself failed: its log says more"),
     # Why a reply did not come, or is not whole.

@@ -5,6 +5,11 @@ order, and hands a stream back when it is opened again. `note` never waits, so t
 disk does not slow the fan-out; whoever must not run ahead of the disk uses `after` or
 awaits `synced`. Changes noted without a turn of the loop between them are kept together or
 not at all.
+
+A store refuses no change when it is noted, and some can never be kept: a record at an
+offset that is taken, say, which is a mistake of the hub. Such a change is *rejected*, and
+with it all that is noted of its stream until the stream has left memory and is readmitted.
+Other streams are not touched.
 """
 
 from __future__ import annotations
@@ -118,9 +123,10 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """The stream is gone; its name may be used again."""
+    """The stream is gone; its name may be used again. A fork names its ``source``."""
 
     stream: str
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,9 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The generation has its terminal event."""
+    """The generation of a stream has its terminal event."""
 
+    stream: str
     generation: str
 
 
@@ -220,13 +227,23 @@ class Store(Protocol):
         """
 
     async def load(self, stream: str) -> Saved | None:
-        """A stream that was kept, or ``None``."""
+        """A stream as all changes leave it that were noted before this returns, or ``None``.
+
+        Raises:
+            StoreError: it cannot be read, or has changed and nothing can be kept just now.
+        """
+
+    def pending(self, stream: str) -> bool:
+        """Whether changes are noted and not yet safe that `load` would have to wait for."""
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
         """Records from ``offset`` on, about ``limit`` bytes; at least one if there is."""
 
     async def expired(self, now: float) -> list[str]:
-        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970)."""
+        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970).
+
+        Also those that are hidden and have no forks any more.
+        """
 
     async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
         """Streams kept, in the order of their names: so many of those that begin with ``prefix``
@@ -263,15 +280,29 @@ class Store(Protocol):
     def note(self, change: Change) -> None:
         """Take a change. Never waits; whoever writes much asks `admit` or awaits `space`."""
 
-    def after(self, done: Callable[[], None]) -> None:
-        """Call ``done`` once everything noted so far is as safe as this store makes it."""
+    def after(self, done: Callable[[], None], stream: str | None = None) -> None:
+        """Call ``done`` once everything noted so far is as safe as this store makes it.
 
-    async def synced(self) -> None:
+        It is never called if changes of ``stream`` among it are rejected.
+        """
+
+    async def synced(self, stream: str | None = None) -> None:
         """Wait until everything noted so far is as safe as this store makes it.
 
         Raises:
-            StoreError: it cannot be made safe in a reasonable time.
+            StoreError: it cannot be made safe in a reasonable time (``store_full``,
+                ``store_slow``), or changes of ``stream`` are rejected (``store_rejected``).
         """
+
+    @property
+    def rejected(self) -> Mapping[str, str]:
+        """Streams whose changes are dropped, because one of them can never be kept, and why."""
+
+    async def rejection(self) -> None:
+        """Wait until some stream is `rejected`."""
+
+    def readmit(self, stream: str) -> None:
+        """A rejected stream has left memory: from here on it is what `load` says."""
 
     async def stop(self) -> None:
         """Write out what is left and let go of everything."""

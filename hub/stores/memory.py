@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from hub.events import NOTHING
 from hub.records import Record
 from hub.stores import Change, Keyed, Listed, Saved
 
@@ -23,6 +25,7 @@ class MemoryStore:
     trouble = None
     full = False
     life = 0
+    rejected: Mapping[str, str] = NOTHING
 
     def __init__(self) -> None:
         self._epoch = 0
@@ -35,6 +38,11 @@ class MemoryStore:
         """Nothing was kept."""
         del stream
         return None
+
+    def pending(self, stream: str) -> bool:
+        """Nothing is on its way anywhere."""
+        del stream
+        return False
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
         """Nothing was kept."""
@@ -70,12 +78,20 @@ class MemoryStore:
     def note(self, change: Change) -> None:
         """Forget it."""
 
-    def after(self, done: Callable[[], None]) -> None:
+    def after(self, done: Callable[[], None], stream: str | None = None) -> None:
         """It is as safe as it will be."""
+        del stream
         done()
 
-    async def synced(self) -> None:
+    async def synced(self, stream: str | None = None) -> None:
         """It is as safe as it will be."""
+
+    async def rejection(self) -> None:
+        """Nothing is kept, so nothing is rejected: wait for ever."""
+        await asyncio.get_running_loop().create_future()
+
+    def readmit(self, stream: str) -> None:
+        """Nothing was rejected."""
 
     async def stop(self) -> None:
         """Nothing to let go of."""

@@ -40,6 +40,10 @@ class Operations:
             return _not_ready("draining")
         if self._hub.trouble is not None:
             return _not_ready(self._hub.trouble)
+        rejections = self._hub.counts.rejections
+        if rejections:
+            # It works; but something was not kept, and somebody should look why.
+            return web.Response(text=f"ok\n{rejections} streams lost a change: see the log\n")
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -87,6 +91,8 @@ class _Collector(Collector):
             ("catch_ups", "Frames built for one reader that lagged", counts.catch_ups),
             ("resets", "Readers told that their position is gone", counts.resets),
             ("evictions", "Connections cut because they made no progress", counts.evictions),
+            ("rejections", "Streams whose changes could not be kept", counts.rejections),
+            ("failures", "Tasks ended by a mistake of the hub, begun again", counts.failures),
             ("refusals", "Connections refused because of a limit", counts.refusals),
         ):
             yield CounterMetricFamily(f"streamhub_{name}", what, value=value)

@@ -3,16 +3,24 @@
 Of what a group changes again and again (a head, an expiry, what a producer has reached)
 only the last is written, and all its records in one go: the cost of a group is that of its
 records.
+
+A change that can never be written must not hold up those of other streams. When a group
+fails for such a reason it is written again one change at a time, which shows whose change
+it is. All changes of that stream are left out then: a stream with a hole in it would be
+worse than one that ends early.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import apsw
 import orjson
 
+from hub.events import NOTHING
 from hub.stores import (
     Accepted,
     Appended,
@@ -45,6 +53,26 @@ KNOWN: Final = 10_000
 KEYS: Final = 10_000
 """Idempotency keys that are kept."""
 
+_PASSING: Final = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.InterruptError,
+    apsw.IOError,
+    apsw.LockedError,
+    apsw.NoLFSError,
+    apsw.NoMemError,
+    apsw.NotADBError,
+    apsw.PermissionsError,
+    apsw.ProtocolError,
+    apsw.ReadOnlyError,
+)
+"""What SQLite says of the file or the machine; all other errors are of the change itself."""
+
+
+log = logging.getLogger("hub.store")
+
 
 class Ledger:
     """Writes groups of changes, each in one transaction."""
@@ -73,16 +101,25 @@ class Ledger:
             Keyed: self._keyed,
         }
 
-    def write(self, changes: Iterable[Change]) -> None:
-        """Write a group: all of it, or, with an error, nothing.
+    def write(self, changes: Sequence[Change]) -> Mapping[str, str]:
+        """Write a group: all of it, but for the streams whose changes can never be written.
+
+        Returns the names of those streams, each with the reason. With an error nothing is
+        written.
 
         Raises:
-            apsw.Error: what SQLite says; the group may be written again.
+            apsw.Error: what SQLite says of the file or the disk; the group may be tried again.
         """
-        if len(self._ids) > KNOWN:
-            self._ids.clear()
-        self._run("BEGIN IMMEDIATE")
         try:
+            self._write(changes)
+        except _PASSING:
+            raise
+        except Exception:
+            return self._write_apart(changes)
+        return NOTHING
+
+    def _write(self, changes: Sequence[Change]) -> None:
+        with self._transaction():
             for change in changes:
                 self._writes[type(change)](change)
             # As many as come may go, so that a stream at its limit does not grow on disk.
@@ -90,6 +127,46 @@ class Ledger:
             self._flush()
             if self.littered:
                 self._sweep(swept)
+
+    def _write_apart(self, changes: Sequence[Change]) -> Mapping[str, str]:
+        """Write what can be written; the others fail one by one, each with its stream."""
+        rejected: dict[str, str] = {}
+        while True:
+            wrong: Change | None = None
+            try:
+                with self._transaction():
+                    for change in changes:
+                        if change.stream not in rejected:
+                            wrong = change
+                            self._write_one(change, rejected)
+                    wrong = None
+                    if rejected:
+                        # What readers saw of these streams is not what they will be: they go
+                        # on in a later epoch.
+                        self._run("UPDATE hub SET value = value + 1 WHERE key = 'life'")
+            except _PASSING:
+                raise
+            except Exception as error:
+                if wrong is None:
+                    raise
+                log.exception("%s cannot be written: %s", type(wrong).__name__, error)
+                rejected[wrong.stream] = f"{type(error).__name__}: {error}"
+            else:
+                return rejected
+
+    def _write_one(self, change: Change, rejected: Mapping[str, str]) -> None:
+        if type(change) is Created and change.meta.fork and change.meta.fork.source in rejected:
+            raise LookupError(f"the source {change.meta.fork.source!r} cannot be written")
+        self._writes[type(change)](change)
+        self._flush()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if len(self._ids) > KNOWN:
+            self._ids.clear()
+        self._run("BEGIN IMMEDIATE")
+        try:
+            yield
             self._run("COMMIT")
         except BaseException:
             # What was looked up in a transaction that is undone may not be so.
@@ -220,7 +297,10 @@ class Ledger:
 
     def _removed(self, change: Removed) -> None:
         self._flush()
-        stream = self._id(change.stream)
+        try:
+            stream = self._id(change.stream)
+        except LookupError:
+            return  # gone already, which is what was wanted
         for table in ("epochs", "producers"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", stream)  # noqa: S608 - constants
         self._run("DELETE FROM streams WHERE id = ?", stream)

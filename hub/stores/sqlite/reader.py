@@ -24,6 +24,9 @@ what is opened only to be written should not pay for its past."""
 ROWS: Final = 4096
 """Rows read at most at a time."""
 
+DUE: Final = 1000
+"""Streams to be removed that are told of at a time."""
+
 Row = tuple[Any, ...]
 
 
@@ -107,9 +110,15 @@ class Reader:
             self._database.execute("COMMIT")
 
     def expired(self, now: float) -> list[str]:
-        """Streams whose time has come, some at a time."""
+        """Streams whose time has come, some at a time.
+
+        Also hidden ones whose last fork was removed by a hub that came no further.
+        """
         rows = self._database.execute(
-            "SELECT name FROM streams WHERE expires <= ? AND NOT hidden LIMIT 100", (now,)
+            "SELECT name FROM streams WHERE expires <= ?1 AND NOT hidden"
+            " UNION ALL SELECT name FROM streams s WHERE hidden"
+            " AND NOT EXISTS (SELECT 1 FROM streams WHERE source = s.id) LIMIT ?2",
+            (now, DUE),
         )
         return [str(name) for (name,) in rows]
 

@@ -84,7 +84,10 @@ CREATE TABLE trash (
 );
 """
 
-_MIGRATIONS: Final = (_FIRST,)
+# Hidden streams are few; the housekeeping looks for those that nothing needs any more.
+_HIDDEN: Final = "CREATE INDEX streams_hidden ON streams (id) WHERE hidden;"
+
+_MIGRATIONS: Final = (_FIRST, _HIDDEN)
 VERSION: Final = len(_MIGRATIONS)
 
 

@@ -16,6 +16,12 @@ When a commit fails, because the disk is full say, the group is kept and tried a
 it succeeds: nothing is forgotten, `trouble` says why nothing moves, and work goes on by
 itself when there is space. Groups behind it wait, up to a bound.
 
+That is for what may pass. A change that can never be written (a record at an offset that
+is taken, a stream that is not there: mistakes of the hub) would hold up all others for
+ever. Its stream is *rejected* instead (see `hub.stores`): none of its changes in the group
+is written, later ones are dropped, whoever waits for them is told, and the rest goes on.
+As readers may have been shown what is lost, the life rises.
+
 One process at a time has the file, by a lock beside it. Reads use a connection and a
 thread of their own, which WAL lets see everything committed and hold up nobody.
 """
@@ -27,18 +33,19 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import apsw
 
 from hub.errors import StoreError
+from hub.events import NOTHING
 from hub.records import Record
-from hub.stores import Appended, Change, Keyed, Listed, Removed, Saved
+from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved
 from hub.stores.sqlite.ledger import Ledger
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
@@ -73,15 +80,56 @@ log = logging.getLogger("hub.store")
 T = TypeVar("T")
 
 
+class _Waiter(NamedTuple):
+    """Who waits for a commit: of everything, or only if a stream is not rejected."""
+
+    done: Callable[[], None]
+    stream: str | None
+    failed: Callable[[], None] | None
+
+
 class _Group:
     """Changes that are committed together, and who waits for that."""
 
-    __slots__ = ("changes", "size", "waiting")
+    __slots__ = ("changes", "rejected", "removed", "size", "streams", "waiting")
 
     def __init__(self) -> None:
         self.changes: list[Change] = []
         self.size = 0
-        self.waiting: list[Callable[[], None]] = []
+        self.streams: set[str] = set()
+        """Those that a load would find otherwise once the group is committed."""
+        self.removed: set[str] = set()
+        """Those of them that will not be there any more."""
+        self.rejected: Mapping[str, str] = NOTHING
+        """Those whose changes were not written, and why."""
+        self.waiting: list[_Waiter] = []
+
+    def take(self, change: Change, size: int) -> None:
+        """Add a change."""
+        self.changes.append(change)
+        self.size += size
+        self.streams.add(change.stream)
+        kind = type(change)
+        if kind is Created:
+            self.removed.discard(change.stream)
+            # A stream is loaded with the number of its forks.
+            if (fork := change.meta.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
+                self.streams.add(fork.source)
+        elif kind is Removed:
+            self.removed.add(change.stream)
+            if change.source is not None:  # type: ignore[union-attr]  # as above
+                self.streams.add(change.source)  # type: ignore[union-attr]  # as above
+
+
+class _Load:
+    """Readings of one stream that are under way."""
+
+    __slots__ = ("changed", "readers")
+
+    def __init__(self) -> None:
+        self.readers = 0
+        self.changed = 0
+        """How many changes of it were noted meanwhile."""
 
 
 class SQLiteStore:
@@ -100,7 +148,9 @@ class SQLiteStore:
         self._flying: _Group | None = None
         """The group that the writer has."""
         self._held = 0
-        self._leaving_names: set[str] = set()
+        self._loading: dict[str, _Load] = {}
+        self.rejected: dict[str, str] = {}
+        self._rejection = asyncio.Event()
         self._squeezed: list[asyncio.Future[None]] = []
         self._due: asyncio.Handle | None = None
         self._soon = False
@@ -129,23 +179,48 @@ class SQLiteStore:
         return running
 
     async def load(self, stream: str) -> Saved | None:
-        """A stream as it was committed; one that is being removed is waited for."""
-        while True:
-            while stream in self._leaving_names:
-                gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-                self.after(partial(_resolve, gone))
-                await gone
-            saved = await self._in_reader(lambda: self._readers().load(stream))
-            # It may have been removed while it was read.
-            if stream not in self._leaving_names:
-                return saved
+        """A stream as it was committed, once all that was noted of it is."""
+        load = self._loading.setdefault(stream, _Load())
+        load.readers += 1
+        try:
+            while True:
+                while (group := self._pending_in(stream)) is not None:
+                    if stream in group.removed:
+                        return None
+                    if self.trouble is not None:
+                        raise StoreError(
+                            f'"{stream}" has changed, and nothing can be kept just now: '
+                            f"{self.trouble}",
+                            code="store_full",
+                        )
+                    await self.synced()
+                changed = load.changed
+                saved = await self._in_reader(lambda: self._readers().load(stream))
+                # What was noted meanwhile may be committed by now, and is not in what was read.
+                if load.changed == changed:
+                    return saved
+        finally:
+            load.readers -= 1
+            if not load.readers:
+                del self._loading[stream]
+
+    def pending(self, stream: str) -> bool:
+        """Whether a change of it, or of a fork of it, is not committed."""
+        return self._pending_in(stream) is not None
+
+    def _pending_in(self, stream: str) -> _Group | None:
+        """The last group that changes a stream."""
+        if stream in self._group.streams:
+            return self._group
+        flying = self._flying
+        return flying if flying is not None and stream in flying.streams else None
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
         """Committed records, a fork's source's with it."""
         found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
         if found is None:
             # A fork is read as soon as it is made, perhaps before it is committed.
-            await self.synced()
+            await self.synced(stream)
             found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
         return found or []
 
@@ -192,29 +267,25 @@ class SQLiteStore:
             size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
         elif kind is Removed:
             self._epoch += 1
-            self._leaving_names.add(change.stream)  # type: ignore[union-attr]  # as above
         group = self._group
-        group.changes.append(change)
-        group.size += size
+        if self.rejected and change.stream in self.rejected:
+            return
+        if self._loading and (load := self._loading.get(change.stream)) is not None:
+            load.changed += 1
+        group.take(change, size)
         self._held += size
         if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
 
-    def after(self, done: Callable[[], None]) -> None:
+    def after(self, done: Callable[[], None], stream: str | None = None) -> None:
         """Call ``done`` after the commit of what has been noted."""
-        if self._group.changes:
-            self._group.waiting.append(done)
-            if self._flying is None:
-                self._hand_over_in(0.0)
-        elif self._flying is not None:
-            self._flying.waiting.append(done)
-        else:
-            done()
+        self._after(_Waiter(done, stream, None))
 
-    async def synced(self) -> None:
+    async def synced(self, stream: str | None = None) -> None:
         """Wait for the commit of everything noted so far."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.after(partial(_resolve, committed))
+        failed = None if stream is None else partial(_fail, committed, stream)
+        self._after(_Waiter(partial(_resolve, committed), stream, failed))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await committed
@@ -223,6 +294,29 @@ class SQLiteStore:
                 f"not known to be kept: {self.trouble or 'the disk is too slow'}",
                 code="store_full" if self.trouble else "store_slow",
             ) from None
+
+    def _after(self, waiter: _Waiter) -> None:
+        if waiter.stream is not None and waiter.stream in self.rejected:
+            if waiter.failed is not None:
+                waiter.failed()
+        elif self._group.changes:
+            self._group.waiting.append(waiter)
+            if self._flying is None:
+                self._hand_over_in(0.0)
+        elif self._flying is not None:
+            self._flying.waiting.append(waiter)
+        else:
+            waiter.done()
+
+    async def rejection(self) -> None:
+        """Wait until a stream is rejected."""
+        await self._rejection.wait()
+
+    def readmit(self, stream: str) -> None:
+        """Its changes are written again."""
+        self.rejected.pop(stream, None)
+        if not self.rejected:
+            self._rejection.clear()
 
     async def stop(self) -> None:
         """Commit what is left, mark the file as properly closed, and close it."""
@@ -268,20 +362,41 @@ class SQLiteStore:
         self.trouble = None
         self._flying = None
         self._held -= group.size
-        self._leaving_names -= {c.stream for c in group.changes if type(c) is Removed}
+        if group.rejected:
+            self._reject(group.rejected)
         # First the next group, so that the disk works while those who waited go on.
         if self._group.waiting or self._group.size > GATHER_BYTES:
             self._hand_over_in(0.0)
         elif self._group.changes:
             self._hand_over_in(GATHER_SECONDS)
-        for done in group.waiting:
-            try:
-                done()
-            except Exception:
-                log.exception("what follows a commit failed")
+        _tell(group.waiting, group.rejected)
         squeezed, self._squeezed = self._squeezed, []
         for relief in squeezed:
             _resolve(relief)
+
+    def _reject(self, rejected: Mapping[str, str]) -> None:
+        """Drop what is gathered of streams that could not be written, and of their forks."""
+        self.rejected.update(rejected)
+        gathered = _Group()
+        for change in self._group.changes:
+            fork = change.meta.fork if isinstance(change, Created) else None
+            if fork is not None and fork.source in self.rejected:
+                self.rejected[change.stream] = f"its source is {fork.source!r}"
+            if change.stream not in self.rejected:
+                gathered.take(change, 0)
+        gathered.size = self._group.size
+        left = [one for one in self._group.waiting if one.stream not in self.rejected]
+        _tell([one for one in self._group.waiting if one.stream in self.rejected], self.rejected)
+        self._group = gathered
+        if gathered.changes:
+            gathered.waiting = left
+        else:
+            self._held -= gathered.size
+            gathered.size = 0
+            _tell(left, NOTHING)
+        self._epoch += 1
+        self.life = self._epoch
+        self._rejection.set()
 
     def _troubled(self, why: str) -> None:
         if self.trouble != why:
@@ -345,6 +460,15 @@ class SQLiteStore:
     # In the writer's thread
 
     def _work(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
+        try:
+            self._write_groups(loop, database)
+        except BaseException:
+            log.exception("the thread that writes has ended: restart the hub")
+            why = "the thread that writes has ended: restart the hub, its log says more"
+            with suppress(RuntimeError):  # the loop may be closed
+                loop.call_soon_threadsafe(self._troubled, why)
+
+    def _write_groups(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
         ledger = Ledger(database)
         sweeping = True
         clean = True
@@ -364,14 +488,9 @@ class SQLiteStore:
         """Write a group, again and again until it is written; false if it never was."""
         while True:
             try:
-                ledger.write(group.changes)
-            except Exception as error:
-                if isinstance(error, apsw.Error):
-                    why = explained(error, self._path).message
-                else:
-                    # A mistake of ours; to go on without these changes would be another.
-                    log.exception("changes that cannot be written")
-                    why = "the hub itself failed: its log says more"
+                group.rejected = ledger.write(group.changes)
+            except apsw.Error as error:
+                why = explained(error, self._path).message
                 loop.call_soon_threadsafe(self._troubled, why)
                 if self._leaving.wait(RETRY_SECONDS):
                     log.error("leaving with %d changes not written", len(group.changes))
@@ -395,6 +514,28 @@ class SQLiteStore:
             log.error("the store was not properly closed: %s", error)
 
 
+def _tell(waiting: Iterable[_Waiter], rejected: Mapping[str, str]) -> None:
+    for waiter in waiting:
+        wanted = waiter.stream is None or waiter.stream not in rejected
+        tell = waiter.done if wanted else waiter.failed
+        try:
+            if tell is not None:
+                tell()
+        except Exception:
+            log.exception("what follows a commit failed")
+
+
 def _resolve(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _fail(waiter: asyncio.Future[None], stream: str) -> None:
+    if not waiter.done():
+        waiter.set_exception(
+            StoreError(
+                f'what was written to "{stream}" cannot be kept: the hub itself failed, and its '
+                "log says more",
+                code="store_rejected",
+            )
+        )
