@@ -104,21 +104,18 @@ class _Group:
         """Those whose changes were not written, and why."""
         self.waiting: list[_Waiter] = []
 
-    def take(self, change: Change, size: int) -> None:
-        """Add a change."""
-        self.changes.append(change)
-        self.size += size
+    def mark(self, change: Change) -> None:
+        """Note which streams a change makes another of."""
         self.streams.add(change.stream)
-        kind = type(change)
-        if kind is Created:
+        if isinstance(change, Created):
             self.removed.discard(change.stream)
             # A stream is loaded with the number of its forks.
-            if (fork := change.meta.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
-                self.streams.add(fork.source)
-        elif kind is Removed:
+            if change.meta.fork is not None:
+                self.streams.add(change.meta.fork.source)
+        elif isinstance(change, Removed):
             self.removed.add(change.stream)
-            if change.source is not None:  # type: ignore[union-attr]  # as above
-                self.streams.add(change.source)  # type: ignore[union-attr]  # as above
+            if change.source is not None:
+                self.streams.add(change.source)
 
 
 class _Load:
@@ -261,18 +258,22 @@ class SQLiteStore:
 
     def note(self, change: Change) -> None:
         """Gather a change."""
-        size = CHANGE_BYTES
-        kind = type(change)
-        if kind is Appended:
-            size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
-        elif kind is Removed:
-            self._epoch += 1
-        group = self._group
-        if self.rejected and change.stream in self.rejected:
+        stream = change.stream
+        if self.rejected and stream in self.rejected:
             return
-        if self._loading and (load := self._loading.get(change.stream)) is not None:
-            load.changed += 1
-        group.take(change, size)
+        if self._loading and stream in self._loading:
+            self._loading[stream].changed += 1
+        size = CHANGE_BYTES
+        group = self._group
+        if type(change) is Appended:
+            # Nearly every change there is.
+            size += len(change.record.body)
+            group.streams.add(stream)
+        else:
+            group.mark(change)
+            self._epoch += type(change) is Removed
+        group.changes.append(change)
+        group.size += size
         self._held += size
         if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
@@ -383,7 +384,8 @@ class SQLiteStore:
             if fork is not None and fork.source in self.rejected:
                 self.rejected[change.stream] = f"its source is {fork.source!r}"
             if change.stream not in self.rejected:
-                gathered.take(change, 0)
+                gathered.mark(change)
+                gathered.changes.append(change)
         gathered.size = self._group.size
         left = [one for one in self._group.waiting if one.stream not in self.rejected]
         _tell([one for one in self._group.waiting if one.stream in self.rejected], self.rejected)
