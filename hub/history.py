@@ -22,7 +22,7 @@ store that keeps nothing, warm and head are one. There is no silent hole.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -292,11 +292,17 @@ class History:
 
     def _unwritten_after(self, position: Position) -> int | None:
         """Where a reader at ``position`` must go back to, if it saw what no longer is."""
-        if position > self.position:
+        if position > self.position or (position.offset and not self._lived(position.epoch)):
             # Written by no life that we know of: nothing tells where its past left ours.
             return self.head
         begins = self._start_after(position.epoch)
         return begins if begins is not None and position.offset > begins else None
+
+    def _lived(self, epoch: int) -> bool:
+        """Whether it is one of ours: records were written in it, or may have been and are lost."""
+        row = bisect_left(self._epochs, epoch, key=_number)
+        ours = row < len(self._epochs) and self._epochs[row][0] == epoch
+        return ours or self._store.lived(epoch)
 
     def _start_after(self, epoch: int) -> int | None:
         """The first offset of the first life after ``epoch``."""
@@ -304,6 +310,10 @@ class History:
 
     def _reset(self, offset: int, reason: Literal["trimmed", "unwritten"]) -> Reset:
         return Reset(self.position_at(offset), reason)
+
+
+def _number(epoch: tuple[int, int]) -> int:
+    return epoch[0]
 
 
 def _first_offset(epoch: tuple[int, int]) -> int:

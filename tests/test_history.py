@@ -32,6 +32,11 @@ class Shelf(MemoryStore):
         self.records = list(records)
         self.reads: list[int] = []
         self.fails = False
+        self.others: set[int] = set()
+        """Epochs of other timelines."""
+
+    def lived(self, epoch: int) -> bool:
+        return epoch not in self.others
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
         self.reads.append(offset)
@@ -109,6 +114,23 @@ def test_a_reader_of_an_earlier_life_goes_back_to_where_it_ended(
     position: Position, place: Place
 ) -> None:
     assert history((1, 0), (3, 5), (4, 8)).place(position) == place
+
+
+@pytest.mark.parametrize("epoch", [0, 2, 6])
+@pytest.mark.parametrize("offset", [1, 4, 7, 10])
+def test_a_reader_of_a_copy_that_went_its_own_way_begins_again(epoch: int, offset: int) -> None:
+    """Also where the epoch lies between ours, and the offset before the start of the next."""
+    store = Shelf()
+    store.others = {0, 2, 6}
+    of = history((1, 0), (3, 5), (4, 8), store=store)
+    assert of.place(Position(epoch, offset)) == Place(0, Reset(Position(1, 0), "unwritten"))
+
+
+def test_a_reader_of_nothing_has_nothing_to_forget() -> None:
+    store = Shelf()
+    store.others = {0, 2}
+    of = history((1, 0), (3, 5), store=store)
+    assert of.place(Position(0, 0)) == of.place(Position(2, 0)) == Place(0)
 
 
 def test_who_has_read_what_is_no_more_is_not_sent_before_the_head() -> None:

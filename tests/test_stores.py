@@ -10,6 +10,7 @@ import asyncio
 import random
 import shutil
 import stat
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
@@ -42,9 +43,11 @@ from hub.stores import (
 )
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
+from hub.stores.sqlite import lives as sqlite_lives
 from hub.stores.sqlite import store as sqlite_store
 from hub.stores.sqlite.ledger import KEYS, SWEPT, Ledger
 from hub.stores.sqlite.schema import VERSION
+from hub.stream import Place, Stream
 from tests.faults.full_disk import FullDisk
 
 BYTES = Meta("application/octet-stream")
@@ -366,21 +369,28 @@ async def test_a_hidden_source_lives_as_long_as_its_forks(kept: Opened, how: str
 # Lives
 
 
-async def test_a_proper_stop_keeps_the_life(kept: Opened) -> None:
-    life = kept.store.life
-    await kept.keep(created("s"))
-    await kept.leave("stop")
-    assert kept.store.life == life
-
-
-async def test_each_crash_begins_a_later_life(kept: Opened) -> None:
-    lives = [kept.store.life]
+@pytest.mark.parametrize("how", ENDS)
+async def test_whoever_has_read_all_goes_on_in_the_next_life(kept: Opened, how: str) -> None:
+    await kept.keep(created("s", epoch=kept.store.epoch()), *appended("s", b"0", b"1"))
+    positions = [Position(kept.store.epoch(), offset) for offset in range(3)]
     for _ in range(3):
-        await kept.leave("crash")
+        await kept.leave(how)
+        stream = Stream("s", await kept.load("s"), store=kept.store, epoch=kept.store.life)
+        # Who is told of the end in this life comes back in the next, though nothing was written.
+        positions.append(stream.position)
+        for position in positions:
+            assert stream.place(position) == Place(position.offset)
+
+
+async def test_each_start_begins_a_later_life(kept: Opened) -> None:
+    """A file that was stopped properly and a copy taken then are the same bytes."""
+    lives = [kept.store.life]
+    for how in ("crash", "stop", "stop", "crash", "crash"):
+        await kept.leave(how)
         lives.append(kept.store.life)
     assert lives == sorted(set(lives))
-    await kept.leave("stop")
-    assert kept.store.life == lives[-1]
+    assert all(kept.store.lived(life) for life in lives)
+    assert not any(kept.store.lived(life + 1) for life in lives)
 
 
 @pytest.mark.parametrize("how", ENDS)
@@ -405,6 +415,43 @@ async def test_no_epoch_of_a_lost_life_is_given_again(kept: Opened) -> None:
     shown = kept.store.epoch()
     await kept.leave("crash")
     assert kept.store.life > shown
+
+
+def test_no_more_epochs_can_be_lost_than_a_life_begins_above() -> None:
+    assert sqlite_lives.LEAP >= sqlite_store.HELD_BYTES // sqlite_store.CHANGE_BYTES
+
+
+@pytest.mark.parametrize("clock", [0, 10**15, 2 * 10**18])
+async def test_lives_of_copies_differ_and_rise_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: int
+) -> None:
+    """Nanoseconds since 1970, the same for all who start: with no clock, and one that went back."""
+    kept = Opened(InSQLite(tmp_path))
+    await kept.store.start()
+    last = kept.store.life
+    await kept.store.stop()
+    monkeypatch.setattr(time, "time_ns", lambda: clock)
+    lives = []
+    for number in range(5):
+        shutil.copyfile(tmp_path / "hub.db", tmp_path / f"{number}.db")
+        copy = SQLiteStore(tmp_path / f"{number}.db")
+        await copy.start()
+        lives.append(copy.life)
+        await copy.stop()
+    assert len(set(lives)) == len(lives)
+    assert min(lives) > last
+    assert len(str(max(lives))) <= 16, "positions have room for no more"
+
+
+async def test_lives_that_are_remembered_are_bounded(
+    kept: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_lives, "REMEMBERED", 3)
+    lives = [kept.store.life]
+    for _ in range(4):
+        await kept.leave("stop")
+        lives.append(kept.store.life)
+    assert [kept.store.lived(life) for life in lives] == [False, False, True, True, True]
 
 
 async def test_a_name_whose_removal_is_under_way_is_free(kept: Opened) -> None:

@@ -48,6 +48,9 @@ _BODY: Final = re.compile(
 
 _Number = Annotated[int, Field(ge=0, lt=10**16)]
 
+# All later epochs of the store are above it, and a position has 16 digits for it.
+_Epoch = Annotated[int, Field(ge=0, lt=2**53)]
+
 
 class Header(BaseModel):
     """The first line."""
@@ -59,7 +62,7 @@ class Header(BaseModel):
     content_type: str = Field(min_length=1)
     head: _Number
     tail: _Number
-    epochs: list[tuple[_Number, _Number]]
+    epochs: list[tuple[_Epoch, _Number]]
     closed: bool = False
     closed_by: tuple[str, _Number, _Number] | None = None
     ttl: _Number | None = None

@@ -257,7 +257,13 @@ class Store(Protocol):
     def life(self) -> int:
         """The epoch that a stream which is opened now has at least.
 
-        Higher than any in which something may have been lost.
+        Higher than any in which something may have been lost, here or in a copy of the store.
+        """
+
+    def lived(self, epoch: int) -> bool:
+        """Whether this store was or is in that life.
+
+        What a stream had when it ended is then here, and its next life begins behind it.
         """
 
     def epoch(self) -> int:

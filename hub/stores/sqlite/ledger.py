@@ -142,8 +142,8 @@ class Ledger:
                     wrong = None
                     if rejected:
                         # What readers saw of these streams is not what they will be: they go
-                        # on in a later epoch.
-                        self._run("UPDATE hub SET value = value + 1 WHERE key = 'life'")
+                        # on in a later life, and new ones begin in the epoch after it.
+                        self._run("UPDATE hub SET value = value + 2 WHERE key = 'life'")
             except _PASSING:
                 raise
             except Exception as error:

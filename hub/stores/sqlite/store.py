@@ -7,10 +7,11 @@ producers share one ``fsync``. A group is one transaction with ``synchronous=FUL
 was acknowledged after it survives the loss of the process and of power.
 
 What a crash can lose is what was noted and not committed; readers may have seen it. So
-each life of the file has a number, which rises at a start that finds the file not properly
-closed, and a stream that is opened in a new life gets it as its epoch (see `hub.stream`).
-It also rises with each removal, for whoever takes the name next; as a crash may lose some
-of those, it rises by more than could have been under way.
+each life of the file has a number, and a stream that is opened in a new life gets it as its
+epoch (see `hub.stream`). Every start begins one, because the file may be an older one that
+was put back (see `hub.stores.sqlite.lives`). Epochs also rise with each removal, for whoever
+takes the name next; as a crash may lose some of those, a life begins above more than can
+have been under way.
 
 When a commit fails, because the disk is full say, the group is kept and tried again until
 it succeeds: nothing is forgotten, `trouble` says why nothing moves, and work goes on by
@@ -47,6 +48,7 @@ from hub.events import NOTHING
 from hub.records import Record
 from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved
 from hub.stores.sqlite.ledger import Ledger
+from hub.stores.sqlite.lives import begin_life
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
 from hub.stores.sqlite.schema import migrate
@@ -61,9 +63,6 @@ HELD_BYTES: Final = 64 * 1024 * 1024
 
 CHANGE_BYTES: Final = 64
 """What a change is taken to need, beside a record's body."""
-
-LEAP: Final = HELD_BYTES // CHANGE_BYTES
-"""By how much the life rises after a crash: more removals than that cannot have been lost."""
 
 RETRY_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 10.0
@@ -104,18 +103,21 @@ class _Group:
         """Those whose changes were not written, and why."""
         self.waiting: list[_Waiter] = []
 
-    def mark(self, change: Change) -> None:
-        """Note which streams a change makes another of."""
+    def take(self, change: Change, size: int) -> None:
+        """Add a change."""
+        self.changes.append(change)
+        self.size += size
         self.streams.add(change.stream)
-        if isinstance(change, Created):
+        kind = type(change)
+        if kind is Created:
             self.removed.discard(change.stream)
             # A stream is loaded with the number of its forks.
-            if change.meta.fork is not None:
-                self.streams.add(change.meta.fork.source)
-        elif isinstance(change, Removed):
+            if (fork := change.meta.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
+                self.streams.add(fork.source)
+        elif kind is Removed:
             self.removed.add(change.stream)
-            if change.source is not None:
-                self.streams.add(change.source)
+            if change.source is not None:  # type: ignore[union-attr]  # as above
+                self.streams.add(change.source)  # type: ignore[union-attr]  # as above
 
 
 class _Load:
@@ -139,6 +141,7 @@ class SQLiteStore:
         self.life = 0
         self._path = Path(path)
         self._sync = sync
+        self._lives: frozenset[int] = frozenset()
         self._epoch = 0
         self._lock = FileLock(self._path)
         self._group = _Group()
@@ -235,8 +238,12 @@ class SQLiteStore:
         """What a key was committed with."""
         return await self._in_reader(lambda: self._readers().keyed(key))
 
+    def lived(self, epoch: int) -> bool:
+        """Whether it is a life of this very file."""
+        return epoch in self._lives
+
     def epoch(self) -> int:
-        """The life of the file, and one more for each removal since it began."""
+        """The one after the life of the file, and one more for each removal since it began."""
         return self._epoch
 
     def admit(self) -> None:
@@ -258,22 +265,18 @@ class SQLiteStore:
 
     def note(self, change: Change) -> None:
         """Gather a change."""
-        stream = change.stream
-        if self.rejected and stream in self.rejected:
-            return
-        if self._loading and stream in self._loading:
-            self._loading[stream].changed += 1
         size = CHANGE_BYTES
+        kind = type(change)
+        if kind is Appended:
+            size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
+        elif kind is Removed:
+            self._epoch += 1
         group = self._group
-        if type(change) is Appended:
-            # Nearly every change there is.
-            size += len(change.record.body)
-            group.streams.add(stream)
-        else:
-            group.mark(change)
-            self._epoch += type(change) is Removed
-        group.changes.append(change)
-        group.size += size
+        if self.rejected and change.stream in self.rejected:
+            return
+        if self._loading and (load := self._loading.get(change.stream)) is not None:
+            load.changed += 1
+        group.take(change, size)
         self._held += size
         if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
@@ -320,7 +323,7 @@ class SQLiteStore:
             self._rejection.clear()
 
     async def stop(self) -> None:
-        """Commit what is left, mark the file as properly closed, and close it."""
+        """Commit what is left, and close the file."""
         if self._writer is None:
             return
         with suppress(StoreError):
@@ -384,8 +387,7 @@ class SQLiteStore:
             if fork is not None and fork.source in self.rejected:
                 self.rejected[change.stream] = f"its source is {fork.source!r}"
             if change.stream not in self.rejected:
-                gathered.mark(change)
-                gathered.changes.append(change)
+                gathered.take(change, 0)
         gathered.size = self._group.size
         left = [one for one in self._group.waiting if one.stream not in self.rejected]
         _tell([one for one in self._group.waiting if one.stream in self.rejected], self.rejected)
@@ -396,8 +398,9 @@ class SQLiteStore:
             self._held -= gathered.size
             gathered.size = 0
             _tell(left, NOTHING)
-        self._epoch += 1
-        self.life = self._epoch
+        self.life = self._epoch + 1
+        self._lives |= {self.life}
+        self._epoch = self.life + 1
         self._rejection.set()
 
     def _troubled(self, why: str) -> None:
@@ -445,12 +448,8 @@ class SQLiteStore:
         return database, running
 
     def _recover(self, database: apsw.Connection) -> list[tuple[str, str]]:
-        with database:
-            if not database.execute("SELECT value FROM hub WHERE key = 'clean'").get:
-                database.execute("UPDATE hub SET value = value + ? WHERE key = 'life'", (LEAP,))
-            database.execute("UPDATE hub SET value = 0 WHERE key = 'clean'")
-        life = int(database.execute("SELECT value FROM hub WHERE key = 'life'").get)
-        self.life = self._epoch = life
+        self.life, self._lives = begin_life(database)
+        self._epoch = self.life + 1
         rows = database.execute("SELECT stream, generation FROM running")
         return [(str(stream), str(generation)) for stream, generation in rows]
 
@@ -473,8 +472,8 @@ class SQLiteStore:
     def _write_groups(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
         ledger = Ledger(database)
         sweeping = True
-        clean = True
-        while clean:
+        written = True
+        while written:
             try:
                 group = self._handed.get(timeout=SWEEP_SECONDS if sweeping else None)
             except queue.Empty:
@@ -482,9 +481,9 @@ class SQLiteStore:
                 continue
             if group is None:
                 break
-            clean = self._commit(loop, ledger, group)
+            written = self._commit(loop, ledger, group)
             sweeping = ledger.littered
-        self._close(database, clean=clean)
+        self._close(database)
 
     def _commit(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, group: _Group) -> bool:
         """Write a group, again and again until it is written; false if it never was."""
@@ -507,10 +506,8 @@ class SQLiteStore:
         except apsw.Error:
             return False  # it is only old records that stay a little longer
 
-    def _close(self, database: apsw.Connection, *, clean: bool) -> None:
+    def _close(self, database: apsw.Connection) -> None:
         try:
-            if clean:
-                database.execute("UPDATE hub SET value = 1 WHERE key = 'clean'")
             database.close()
         except apsw.Error as error:
             log.error("the store was not properly closed: %s", error)

@@ -27,6 +27,7 @@ from hub.errors import Conflict, Gone, RequestError, StoreError, StreamNotFound
 from hub.records import Record
 from hub.stores import Saved
 from hub.stores.sqlite.ledger import FOREVER, Ledger
+from hub.stores.sqlite.lives import new_epoch
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.schema import migrate
 from hub.stores.sqlite.trouble import explaining
@@ -107,7 +108,9 @@ class Upkeep:
         expires = _expires(kept)
         with self._changing():
             replaced = self._make_way(name, replace=replace)
-            epoch = self._begin_life(max((life for life, _ in kept.epochs), default=0))
+            epoch = new_epoch(
+                self._database, above=max((life for life, _ in kept.epochs), default=0)
+            )
             lives = ((epoch, kept.head),) if replaced else (*kept.epochs, (epoch, kept.tail))
             number = self._insert(name, kept, expires)
             self._many("epochs (stream, epoch, first)", ((number, *life) for life in lives))
@@ -214,8 +217,6 @@ class Upkeep:
         self._run("DELETE FROM streams WHERE id = ?", number)
         self._run("DELETE FROM running WHERE stream = ?", name)
         self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", number, FOREVER)
-        # A stream that takes the name must begin in a later epoch than this one ended in.
-        self._begin_life(0)
 
     def _insert(self, name: str, kept: Saved, expires: float | None) -> int:
         meta = kept.meta
@@ -234,13 +235,6 @@ class Upkeep:
 
     def _run(self, statement: str, *values: Any) -> None:
         self._database.execute(statement, values)
-
-    def _begin_life(self, above: int) -> int:
-        """The epoch above all there were; the file's own life is never below a stream's."""
-        rows = self._database.execute(
-            "UPDATE hub SET value = max(value, ?) + 1 WHERE key = 'life' RETURNING value", (above,)
-        )
-        return int(rows.get)
 
 
 def _expires(kept: Saved) -> float | None:
