@@ -136,6 +136,7 @@ def test_every_close_code_is_described() -> None:
 # Error codes
 
 OFFLINE = {
+    "backup_damaged", "backup_exists", "backup_missing",
     "store_foreign", "store_locked", "store_missing", "store_newer", "store_older",
     "export_malformed", "export_truncated", "stream_expired", "stream_forked", "stream_changed",
 }  # fmt: skip

@@ -225,7 +225,7 @@ def _soundness(path: Path) -> Finding:
         "fail",
         f"the file is damaged: {wrong}",
         "stop the hub; save what streams export still reads; then put a copy from before in its "
-        "place, or move it away",
+        "place with streams restore, or move it away",
     )
 
 

@@ -1,14 +1,15 @@
-"""``streamhub streams list|show|export|import|delete|compact``: the file in which streams are.
+"""``streamhub streams list|show|export|import|delete|compact|backup|restore``: the store's file.
 
-They work on the file itself, no hub need run. The first three only read, so a hub may run on
-it; the others change it and are refused while one does, because that hub would not know.
+They work on the file itself, no hub need run. What only reads it (list, show, export, backup)
+may be used while a hub runs on it; the others change it and are refused while one does,
+because that hub would not know.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -24,6 +25,7 @@ from hub.config import Config
 from hub.errors import ConfigError, HubError, RequestError, StoreError
 from hub.names import check_name
 from hub.records import Record
+from hub.stores.sqlite import backup as backups
 from hub.stores.sqlite.catalogue import Catalogue, Entry
 from hub.stores.sqlite.upkeep import Upkeep
 
@@ -32,6 +34,7 @@ __all__ = ["app", "store_path"]
 TOLD: Final = 1000
 """Records between two changes of the progress line."""
 
+Copy = Annotated[Path, typer.Argument(metavar="FILE", help="The file of the copy.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the stream.")]
 
 app = typer.Typer(
@@ -186,6 +189,43 @@ def compact(config: ConfigFile = None) -> None:
         upkeep.compact()
         after = upkeep.size
     say(f"{in_words(max(0, before - after))} won: {in_words(before)} before, {in_words(after)} now")
+
+
+@app.command()
+def backup(
+    file: Copy,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Replace the file if it is there.")
+    ] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Copy the whole store to a file, while a hub runs or not."""
+    with Progress() as progress:
+        copied = backups.back_up(store_path(load(config)), file, _copying(progress), replace=force)
+    say(f"copied {_told(copied)} to {file}")
+
+
+@app.command()
+def restore(file: Copy, config: ConfigFile = None) -> None:
+    """Put what backup copied in the place of the store; the store that was there is kept."""
+    path = store_path(load(config))
+    with Progress() as progress:
+        copied = backups.restore(path, file, _copying(progress))
+    if copied.kept is not None:
+        say(f"what was there is now {copied.kept}")
+    say(f"restored {_told(copied)} from {file}")
+
+
+def _copying(progress: Progress) -> Callable[[int, int], None]:
+    def watch(done: int, total: int) -> None:
+        progress.show(f"{in_words(done)} of {in_words(total)}")
+
+    return watch
+
+
+def _told(copied: backups.Copied) -> str:
+    streams = "1 stream" if copied.streams == 1 else f"{copied.streams} streams"
+    return f"{streams}, {in_words(copied.size)},"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import apsw
 
 from hub.errors import StoreError
 
-__all__ = ["VERSION", "migrate"]
+__all__ = ["VERSION", "migrate", "version_of"]
 
 _FIRST: Final = """
 CREATE TABLE hub (
@@ -97,6 +97,18 @@ def migrate(database: apsw.Connection, path: str) -> None:
     Raises:
         StoreError: the file is a newer program's, or another program's.
     """
+    for number in range(version_of(database, path), VERSION):
+        with database:
+            database.execute(_MIGRATIONS[number])
+            database.pragma("user_version", number + 1)
+
+
+def version_of(database: apsw.Connection, path: str) -> int:
+    """How many migrations a file has been through; 0 for an empty one.
+
+    Raises:
+        StoreError: the file is a newer program's, or another program's.
+    """
     found = int(database.pragma("user_version"))
     if found > VERSION:
         raise StoreError(
@@ -109,7 +121,4 @@ def migrate(database: apsw.Connection, path: str) -> None:
             f"{path} is a database, but not a streamhub's: name another file in store.url",
             code="store_foreign",
         )
-    for number in range(found, VERSION):
-        with database:
-            database.execute(_MIGRATIONS[number])
-            database.pragma("user_version", number + 1)
+    return found

@@ -20,7 +20,8 @@ def explained(error: apsw.Error, path: Path) -> StoreError:
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return StoreError(
             f"{path} is damaged: move it away (the hub then begins with an empty one) or put a "
-            "copy from before in its place; `streamhub doctor` looks at it",
+            "copy from before in its place with `streamhub streams restore`; `streamhub doctor` "
+            "looks at it",
             code="store_corrupt",
         )
     if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
