@@ -13,10 +13,13 @@ from pydantic import (
     Strict,
     TypeAdapter,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
 
-from hub.errors import CommandError, TooLarge
+from hub import messages
+from hub.anyjson import members
+from hub.errors import CommandError, RequestError, TooLarge
 
 __all__ = [
     "Append",
@@ -48,6 +51,20 @@ def _label(value: str) -> str:
 Label = Annotated[str, AfterValidator(_label)]
 
 
+def _object(written: str) -> str:
+    if not written.startswith("{"):
+        raise PydanticCustomError("hub", "should be a JSON object")
+    return written
+
+
+AsWritten = Annotated[str, WithJsonSchema({})]
+"""A JSON value in the text that the client wrote it in: what others read is what it sent."""
+
+ObjectAsWritten = Annotated[
+    str, AfterValidator(_object), WithJsonSchema({"type": "object", "additionalProperties": True})
+]
+
+
 class _Command(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,7 +93,7 @@ class Unsubscribe(_Command):
 class Append(_Command):
     type: Literal["append"]
     stream: str
-    event: dict[str, Any]
+    event: ObjectAsWritten
 
 
 class Generate(_Command):
@@ -110,13 +127,16 @@ class Presence(_Command):
 
     type: Literal["presence"]
     stream: str
-    state: Any
+    state: AsWritten
     member: Label | None = None
 
 
 class Ping(_Command):
     type: Literal["ping"]
 
+
+_AS_WRITTEN: Final = {"append": "event", "presence": "state"}
+"""The fields that others will read, by the commands that bring them."""
 
 Command = Auth | Subscribe | Unsubscribe | Append | Fork | Generate | Cancel | Presence | Ping
 
@@ -130,8 +150,8 @@ def parse(text: str | bytes) -> Command:
         CommandError: it is not one; `reply_to` of the error is its ``id`` if it had one.
     """
     try:
-        held = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        held = _read(text)
+    except ValueError:
         raise CommandError("a frame must hold one JSON object", code="bad_json") from None
     if not isinstance(held, dict):
         raise CommandError("a frame must hold one JSON object", code="bad_json")
@@ -143,17 +163,41 @@ def parse(text: str | bytes) -> Command:
         raise CommandError(_complaint(held, invalid), reply_to=_id(held)) from None
 
 
-def encoded(state: Any, limit: int) -> bytes:
+def _read(text: str | bytes) -> Any:
+    """A frame's JSON, of which what others will read stays as it was written.
+
+    Raises:
+        ValueError: it is not JSON, or not as strict as what the hub itself reads must be.
+    """
+    try:
+        held = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        held = None  # what others will read may be more than orjson takes
+    else:
+        if not isinstance(held, dict) or _kept(held.get("type")) not in held:
+            return held
+    written = members(text if isinstance(text, str) else text.decode())
+    kept = _kept(orjson.loads(written.get("type", "null")))
+    if held is None and kept not in written:
+        raise ValueError("this is not JSON")
+    return {name: value if name == kept else orjson.loads(value) for name, value in written.items()}
+
+
+def _kept(kind: Any) -> str | None:
+    return _AS_WRITTEN.get(kind) if isinstance(kind, str) else None
+
+
+def encoded(state: str, limit: int) -> bytes:
     """What a participant says of itself, as JSON.
 
     Raises:
         TooLarge: it has more than ``limit`` bytes.
-        CommandError: it holds what cannot be written again.
+        CommandError: it is nested too deeply.
     """
     try:
-        found = orjson.dumps(state)
-    except orjson.JSONEncodeError as error:
-        raise CommandError(f"a state must be something that JSON can hold: {error}") from None
+        found = messages.one(state, "a state")
+    except RequestError as error:
+        raise CommandError(error.message) from None
     if len(found) > limit:
         raise TooLarge(f"the state of a participant has at most {limit} bytes, as JSON")
     return found

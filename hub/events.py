@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeGuard
 
 import orjson
 
+from hub import anyjson
 from hub.errors import RequestError
 from hub.unchanging import unchanging
 
@@ -239,14 +240,14 @@ def encode(event: Event) -> bytes:
 
 
 def decode(body: bytes) -> Event:
-    """The event in a record's JSON.
+    """The event in a record's JSON, which may be any that a stream takes: see `hub.anyjson`.
 
     Raises:
         RequestError: not JSON, not an object, or an event with a field of a wrong type.
     """
     try:
-        held = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        held = anyjson.loads(body)
+    except ValueError:
         raise RequestError("an event must be a JSON object", code="bad_event") from None
     return from_json(held)
 

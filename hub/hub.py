@@ -246,21 +246,24 @@ class Hub:
         self.write(stream, [(body, event)])
         return Record(stream.end - 1, body, event)
 
-    async def append_to(self, name: str, event: Event) -> tuple[Stream, Position]:
+    async def append_to(
+        self, name: str, event: Event, body: bytes | None = None
+    ) -> tuple[Stream, Position]:
         """Write somebody's event into the stream of a name, begun if there is none.
 
-        Gives the stream and the position after the event. Raises what `create` and `append`
-        do; a stream is only begun for an event that can be written.
+        ``body`` is the event as somebody wrote it, one JSON object in one line. Gives the
+        stream and the position after the event. Raises what `create` and `append` do; a stream
+        is only begun for an event that can be written.
         """
-        body = self._body(event)
+        body = self._body(event, body)
         stream = await self.create(name)
         stream.expect_events()
         self.write(stream, [(body, event)])
         return stream, stream.end_position()
 
-    def _body(self, event: Event) -> bytes:
+    def _body(self, event: Event, body: bytes | None = None) -> bytes:
         self.check_authors([(b"", event)])
-        body = encode(event)
+        body = encode(event) if body is None else body
         if len(body) > self._limits.event_bytes:
             raise TooLarge(f"an event has at most {self._limits.event_bytes} bytes")
         return body

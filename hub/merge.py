@@ -32,6 +32,8 @@ def _kind(record: Record) -> Kind | None:
     event = record.event
     if type(event) is not Delta or event.extra:
         return None
+    if b"\\ud" in record.body or b"\\uD" in record.body:
+        return None  # half a pair may stand there, and is only whole in what was written
     if event.tool is not None:
         # A piece with a name begins a call, so nothing before it may swallow it.
         if event.text or event.reasoning or event.tool.id or event.tool.name:

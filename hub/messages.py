@@ -7,15 +7,15 @@ written; line ends between its tokens alone become spaces, so that a message is 
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
-import orjson
-
+from hub import anyjson
 from hub.errors import FramingError, RequestError, TooLarge
 from hub.events import Event, decode
 from hub.framing import ConcatenatedJSON, JSONArray
 
-__all__ = ["event_in", "split"]
+__all__ = ["event_in", "one", "split"]
 
 MESSAGES: Final = 10_000
 """Messages that one body may hold: each is a record, and costs more than its bytes."""
@@ -24,6 +24,8 @@ BOM: Final = b"\xef\xbb\xbf"
 """Which nobody should send and every reader may ignore (RFC 8259 section 8.1)."""
 
 _ONE_LINE: Final = bytes.maketrans(b"\r\n", b"  ")
+# Nowhere in JSON (RFC 8259 sections 2 and 7), but to parsers that take some for white space.
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
 def split(body: bytes) -> list[bytes]:
@@ -36,20 +38,40 @@ def split(body: bytes) -> list[bytes]:
     try:
         body.decode()
     except UnicodeDecodeError:
-        raise _refused("it is not UTF-8") from None
+        raise _refused("the body", "it is not UTF-8") from None
     _check_number(body)
-    # No control character stands in a string (RFC 8259 section 7), so these are white space.
-    text = body.removeprefix(BOM).strip(b" \t\r\n").translate(_ONE_LINE)
+    text = body.removeprefix(BOM).strip(b" \t\r\n")
     if not text:
-        raise _refused("it is empty")
-    framing = (JSONArray if text.startswith(b"[") else ConcatenatedJSON)(len(text) + 1)
+        raise _refused("the body", "it is empty")
+    if not text.startswith(b"["):
+        return [_whole(text, "the body")]
+    return _values(JSONArray(len(text) + 1), text, "the body")
+
+
+def one(value: str, what: str) -> bytes:
+    """A JSON value that stood in a frame as it stands in a record, an array too.
+
+    Raises:
+        RequestError: ``bad_json``: ``what`` is not JSON, or nested too deeply.
+    """
+    return _whole(value.encode().strip(b" \t\r\n"), what)
+
+
+def _whole(text: bytes, what: str) -> bytes:
+    found = _values(ConcatenatedJSON(len(text) + 1), text, what)
+    if len(found) != 1:
+        raise _refused(what, "it holds several values: put them into an array")
+    return found[0]
+
+
+def _values(framing: ConcatenatedJSON, text: bytes, what: str) -> list[bytes]:
+    if _CONTROL.search(text):
+        raise _refused(what, "it holds a control character")
     try:
-        found = [chunk.data for chunk in (*framing.feed(text), *framing.flush())]
+        chunks = [*framing.feed(text), *framing.flush()]
     except FramingError:
-        raise _refused("it is malformed or nested too deeply") from None
-    if not text.startswith(b"[") and len(found) != 1:
-        raise _refused("it holds several values: put them into an array")
-    return found
+        raise _refused(what, "it is malformed or nested too deeply") from None
+    return [chunk.data.translate(_ONE_LINE) for chunk in chunks]
 
 
 def event_in(message: bytes) -> Event | None:
@@ -65,12 +87,12 @@ def _check_number(body: bytes) -> None:
     if body.count(b",") < MESSAGES:
         return
     try:
-        held = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise _refused("it is malformed, or half a surrogate pair stands in it") from None
+        held = anyjson.loads(body)
+    except ValueError:
+        raise _refused("the body", "it is malformed or nested too deeply") from None
     if isinstance(held, list) and len(held) > MESSAGES:
         raise TooLarge(f"send at most {MESSAGES} messages at once")
 
 
-def _refused(why: str) -> RequestError:
-    return RequestError(f"the body cannot be taken as JSON: {why}", code="bad_json")
+def _refused(what: str, why: str) -> RequestError:
+    return RequestError(f"{what} cannot be taken as JSON: {why}", code="bad_json")

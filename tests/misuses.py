@@ -253,7 +253,9 @@ FRAMES: Final = {
     ),
     "JSON bomb in a frame": command(BOMB, "bad_json", "one JSON object"),
     "deep JSON in an event": command(
-        b'{"type":"append","stream":"s","event":%b}' % DEEP.encode(), "bad_event", "JSON can hold"
+        b'{"type":"append","stream":"s","event":%b}' % DEEP.encode(),
+        "bad_json",
+        "nested too deeply",
     ),
     "deep JSON in messages": command(
         b'{"type":"generate","messages":[%b]}' % DEEP.encode(), "bad_request", "as JSON"

@@ -14,7 +14,7 @@ LINES = 600
 
 # Every module stands on one floor; imports go down or stay. A package stands as a whole.
 FLOORS = {
-    0: ["errors", "events", "records", "prompt", "counts", "meta", "names", "config",
+    0: ["anyjson", "errors", "events", "records", "prompt", "counts", "meta", "names", "config",
         "configfile", "configkeys", "configvalues", "tomllines", "headers", "unchanging"],
     1: ["framing", "dialects", "ask", "generation", "encoders", "merge", "commands", "conversation",
         "answers", "complaint", "durable_sse", "jsonvalue", "messages", "producers", "presence",

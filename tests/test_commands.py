@@ -36,7 +36,7 @@ def asked(**fields: Any) -> Command:
         ({"type": "unsubscribe", "stream": "s"}, Unsubscribe(type="unsubscribe", stream="s")),
         (
             {"type": "append", "stream": "s", "event": {"a": 1}},
-            Append(type="append", stream="s", event={"a": 1}),
+            Append(type="append", stream="s", event='{"a": 1}'),
         ),
         ({"type": "generate", "prompt": "Hi"}, Generate(type="generate", prompt="Hi")),
         (
@@ -46,11 +46,11 @@ def asked(**fields: Any) -> Command:
         ({"type": "cancel", "generation": "g"}, Cancel(type="cancel", generation="g")),
         (
             {"type": "presence", "stream": "s", "state": None},
-            Presence(type="presence", stream="s", state=None),
+            Presence(type="presence", stream="s", state="null"),
         ),
         (
             {"type": "presence", "stream": "s", "state": [1], "member": "流 1"},
-            Presence(type="presence", stream="s", state=[1], member="流 1"),
+            Presence(type="presence", stream="s", state="[1]", member="流 1"),
         ),
         ({"type": "ping"}, Ping(type="ping")),
         ({"type": "ping", "id": 7}, Ping(type="ping", id=7)),

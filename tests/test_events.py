@@ -111,7 +111,7 @@ def test_fields_of_null_hold_nothing() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"text"', b"1", b"null", b'{"a":NaN}', b"\xff", b'{"t":"\\ud83d"}'],
+    [b"", b"{", b"[]", b'"text"', b"1", b"null", b'{"a":NaN}', b"\xff"],
 )
 def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
     with pytest.raises(RequestError, match="must be a JSON object") as refused:

@@ -27,6 +27,7 @@ from typing import IO, Annotated, Any, Final, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hub import anyjson
 from hub.errors import RequestError
 from hub.events import Delta, Interrupted, Usage, decode, encode, now
 from hub.meta import Meta
@@ -197,7 +198,7 @@ def _record(line: bytes, number: int, meta: Meta) -> Record:
     found = _BODY.fullmatch(line)
     try:
         if found is not None:
-            orjson.loads(found[2])
+            anyjson.loads(found[2])
             return Record(int(found[1]), found[2], None)
         held = orjson.loads(line)
         offset, body = held["offset"], _body(held)
@@ -207,7 +208,7 @@ def _record(line: bytes, number: int, meta: Meta) -> Record:
         raise _malformed(number, "offset: must be a whole number")
     if meta.is_json:
         try:
-            orjson.loads(body)
+            anyjson.loads(body)
         except ValueError:
             raise _malformed(number, "must hold a JSON value, as its stream does") from None
     return Record(offset, body, None)

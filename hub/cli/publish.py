@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
+import orjson
 import typer
 
 from hub.cli.calls import DEFAULT_URL, Url
@@ -14,7 +15,7 @@ from hub.cli.output import Progress
 from hub.cli.standard_input import read_pieces
 from hub.client.socket import Socket
 from hub.errors import FramingError, HubError, RequestError, TooLarge
-from hub.events import decode, to_json
+from hub.events import Delta, Message, decode, encode
 from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
 
 __all__ = ["publish"]
@@ -46,8 +47,8 @@ class _Said:
     def __init__(self) -> None:
         self.framing: Framing = NDJSON()
 
-    def event(self, chunk: Chunk) -> dict[str, Any]:
-        return {"type": "message", "role": "user", "text": chunk.data.decode(errors="replace")}
+    def event(self, chunk: Chunk) -> bytes:
+        return encode(Message("user", chunk.data.decode(errors="replace")))
 
 
 class _Typed:
@@ -56,8 +57,8 @@ class _Typed:
     def __init__(self) -> None:
         self.framing: Framing = Text()
 
-    def event(self, chunk: Chunk) -> dict[str, Any]:
-        return {"type": "delta", "text": chunk.data.decode()}
+    def event(self, chunk: Chunk) -> bytes:
+        return encode(Delta(text=chunk.data.decode()))
 
 
 class _Given:
@@ -67,10 +68,11 @@ class _Given:
         self.framing: Framing = NDJSON()
         self._line = 0
 
-    def event(self, chunk: Chunk) -> dict[str, Any]:
+    def event(self, chunk: Chunk) -> bytes:
         self._line += 1
         try:
-            return to_json(decode(chunk.data))
+            decode(chunk.data)
+            return chunk.data  # as it was written: the hub says what is wrong with the rest
         except RequestError as error:
             raise RequestError(f"event {self._line}: {error.message}", code=error.code) from None
 
@@ -148,8 +150,10 @@ class _Sending:
             event = self._how.event(chunk)
             await self._window.acquire()
             self._sent += 1
-            command = {"type": "append", "id": self._sent, "stream": self._stream, "event": event}
-            await self._socket.send(command)
+            await self._socket.send_text(
+                b'{"type":"append","id":%d,"stream":%b,"event":%b}'
+                % (self._sent, orjson.dumps(self._stream), event)
+            )
 
     async def _confirm(self) -> NoReturn:
         while True:

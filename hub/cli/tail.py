@@ -6,9 +6,9 @@ import asyncio
 from contextlib import aclosing
 from typing import Annotated
 
-import orjson
 import typer
 
+from hub import anyjson
 from hub.cli.calls import DEFAULT_URL, Url, shown
 from hub.cli.output import Answer, Progress, say_reset, while_read, write_json
 from hub.client import Hub
@@ -39,4 +39,4 @@ async def _tail(url: str, stream: str, start: str, *, as_json: bool) -> None:
                 if as_json:
                     write_json(heard.body)
                 else:
-                    answer.event(orjson.loads(heard.body))
+                    answer.event(anyjson.loads(heard.body))

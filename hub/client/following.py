@@ -16,8 +16,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
-import orjson
-
+from hub import anyjson
 from hub.client.backoff import wait_before
 from hub.client.refusals import ABSENT, malformed, refusal
 from hub.client.wire import Reply, Wire
@@ -86,7 +85,7 @@ class Following:
     async def __anext__(self) -> Event | Reset | Value:
         heard = await anext(self._heard)
         self.position = heard.position
-        held = orjson.loads(heard.body)
+        held = anyjson.loads(heard.body)
         if heard.reset:
             return Reset(heard.position, held["reason"])
         return _typed(held)

@@ -60,8 +60,12 @@ class Socket:
         Raises:
             HubError: ``hub_lost``.
         """
+        await self.send_text(orjson.dumps(command))
+
+    async def send_text(self, command: bytes) -> None:
+        """Send a command that is JSON already; see `send`."""
         try:
-            await self._opened.send_str(orjson.dumps(command).decode())
+            await self._opened.send_str(command.decode())
         except (aiohttp.ClientError, ConnectionError):
             raise self._lost() from None
 

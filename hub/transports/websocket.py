@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import WSMsgType, web
 
-from hub import commands
+from hub import commands, messages
 from hub.ask import Ask
 from hub.commands import (
     Append,
@@ -31,7 +31,7 @@ from hub.commands import (
 from hub.connection import Connection, Pace
 from hub.encoders import WEBSOCKET, error_frame, pong_frame, text_frame
 from hub.errors import CommandError, Conflict, HubError, RequestError, StreamNotFound, TooLarge
-from hub.events import from_json
+from hub.events import decode
 from hub.hub import Hub, parse_from
 from hub.origins import Origins
 from hub.records import Position
@@ -205,7 +205,7 @@ class _Client:
         label = command.member or ""
         if not self._connection.follows(command.stream):
             raise _not_followed()
-        if command.state is None:
+        if command.state == "null":
             here.leave(self._connection, command.stream, label)
         else:
             state = commands.encoded(command.state, here.state_bytes)
@@ -218,7 +218,8 @@ class _Client:
         await self._ok(command, stream=command.stream)
 
     async def _append(self, command: Append) -> None:
-        stream, position = await self._hub.append_to(command.stream, from_json(command.event))
+        body = messages.one(command.event, "the event")
+        stream, position = await self._hub.append_to(command.stream, decode(body), body)
         await stream.committed()
         await self._ok(command, stream=stream.name, position=str(position))
 
