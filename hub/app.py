@@ -271,8 +271,8 @@ def _limits(config: Config) -> HubLimits:
             streams=limits.streams,
             total_bytes=limits.stream_bytes_total,
             name_length=limits.name_length,
-            keep_closed=streams.keep_closed_seconds or None,
-            keep_idle=streams.keep_idle_seconds or None,
+            keep_closed=streams.keep_closed_seconds,
+            keep_idle=streams.keep_idle_seconds,
         ),
         runs=RunLimits(
             generations=limits.generations,

@@ -34,10 +34,9 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from hub import defaults
 from hub.configfile import Source
 from hub.configvalues import (
-    KIB,
-    MIB,
     URL,
     Ancestor,
     Count,
@@ -51,6 +50,7 @@ from hub.configvalues import (
     Variable,
     Wait,
 )
+from hub.defaults import KIB, MIB
 from hub.errors import ConfigError
 
 __all__ = [
@@ -101,8 +101,8 @@ class Server(_Table):
     drain_seconds: Wait = 10.0
     idle_seconds: Seconds = 75.0
     access_log: bool = False
-    beat_seconds: Seconds = 15.0
-    ws_beat_seconds: Seconds = 20.0
+    beat_seconds: Seconds = defaults.BEAT
+    ws_beat_seconds: Seconds = defaults.WS_BEAT
     on_disconnect: Literal["continue", "cancel"] = "continue"
 
 
@@ -116,24 +116,24 @@ class Store(_Table):
 class Streams(_Table):
     """What is kept of each stream, and for how long."""
 
-    max_records: Count = 100_000
-    max_bytes: Count = 16 * MIB
-    warm_bytes: Count = MIB
-    max_producers: Count = 1_000
-    keep_closed_seconds: Wait = 0.0
-    keep_idle_seconds: Wait = 0.0
-    long_poll_seconds: Seconds = 20.0
-    sse_rotate_seconds: Seconds = 60.0
+    max_records: Count = defaults.MAX_RECORDS
+    max_bytes: Count = defaults.MAX_BYTES
+    warm_bytes: Count = defaults.WARM_BYTES
+    max_producers: Count = defaults.MAX_PRODUCERS
+    keep_closed_seconds: Wait = defaults.KEEP_FOREVER
+    keep_idle_seconds: Wait = defaults.KEEP_FOREVER
+    long_poll_seconds: Seconds = defaults.LONG_POLL
+    sse_rotate_seconds: Seconds = defaults.SSE_ROTATE
 
 
 class Fanout(_Table):
     """How records reach the connections."""
 
-    slice: Count = 250
-    slow_client_timeout: Seconds = 30.0
-    deliver: Literal["at_once", "committed"] = "at_once"
-    catch_up_bytes: Count = 64 * KIB
-    write_buffer_bytes: Count = 64 * KIB
+    slice: Count = defaults.SLICE
+    slow_client_timeout: Seconds = defaults.SLOW_CLIENT
+    deliver: Literal["at_once", "committed"] = defaults.DELIVER
+    catch_up_bytes: Count = defaults.CATCH_UP_BYTES
+    write_buffer_bytes: Count = defaults.WRITE_BUFFER_BYTES
     notsent_lowat: Count = 16 * KIB
 
 
@@ -141,22 +141,22 @@ class Limits(_Table):
     """The most there may be of everything."""
 
     sockets: Count = 20_000
-    connections: Count = 10_000
-    subscriptions: Count = 100
-    presence: int = Field(default=200, ge=0, le=1000)
-    presence_bytes: Count = KIB
-    streams: Count = 10_000
-    stream_bytes_total: Count = 512 * MIB
+    connections: Count = defaults.CONNECTIONS
+    subscriptions: Count = defaults.SUBSCRIPTIONS
+    presence: int = Field(default=defaults.PRESENCE, ge=0, le=1000)
+    presence_bytes: Count = defaults.PRESENCE_BYTES
+    streams: Count = defaults.STREAMS
+    stream_bytes_total: Count = defaults.STREAM_BYTES_TOTAL
     body_bytes: Count = MIB
     bodies_bytes: Count = 64 * MIB
     body_seconds: Seconds = 30.0
     frame_bytes: Count = MIB
-    event_bytes: Count = 256 * KIB
-    name_length: Count = 200
-    prompt_bytes: Count = MIB
-    generations: Count = 100
-    generation_seconds: Seconds = 3600.0
-    idempotency_keys: Count = 10_000
+    event_bytes: Count = defaults.EVENT_BYTES
+    name_length: Count = defaults.NAME_LENGTH
+    prompt_bytes: Count = defaults.PROMPT_BYTES
+    generations: Count = defaults.GENERATIONS
+    generation_seconds: Seconds = defaults.GENERATION
+    idempotency_keys: Count = defaults.IDEMPOTENCY_KEYS
 
 
 class UpstreamTable(_Table):
@@ -170,11 +170,11 @@ class UpstreamTable(_Table):
     api_key_header: Header | None = None
     headers: Headers = Field(default={}, repr=False)
     query: dict[str, str] = Field(default={}, repr=False)
-    connect_timeout: Seconds = 10.0
-    stall_timeout: Seconds = 60.0
-    retries: int = Field(default=2, ge=0, le=100)
-    max_retry_wait: Wait = 30.0
-    chunk_bytes: Count = 4 * MIB
+    connect_timeout: Seconds = defaults.CONNECT
+    stall_timeout: Seconds = defaults.STALL
+    retries: int = Field(default=defaults.RETRIES, ge=0, le=100)
+    max_retry_wait: Wait = defaults.MAX_RETRY_WAIT
+    chunk_bytes: Count = defaults.CHUNK_BYTES
     fallback: list[str] = []
     options: dict[str, Any] = Field(default={}, repr=False)
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Final
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 __all__ = [
-    "KIB",
-    "MIB",
     "URL",
     "Ancestor",
     "Count",
@@ -26,8 +24,6 @@ __all__ = [
     "Wait",
 ]
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
 
 # The ceilings keep a slip of the finger from becoming an overflow in a timer or a buffer.
 Count = Annotated[int, Field(ge=1, le=2**40)]

@@ -25,6 +25,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from hub import defaults
 from hub.awaited import Awaited
 from hub.counts import Counts
 from hub.encoders import Chunked, Encoder, for_text
@@ -65,11 +66,11 @@ class Pace:
     ``write_buffer_bytes`` what its transport holds before the writing pauses.
     """
 
-    catch_up_bytes: int = 65536
-    beat_seconds: float = 20.0
-    slow_client_timeout: float = 30.0
-    subscriptions: int = 100
-    write_buffer_bytes: int = 65536
+    catch_up_bytes: int = defaults.CATCH_UP_BYTES
+    beat_seconds: float = defaults.BEAT
+    slow_client_timeout: float = defaults.SLOW_CLIENT
+    subscriptions: int = defaults.SUBSCRIPTIONS
+    write_buffer_bytes: int = defaults.WRITE_BUFFER_BYTES
 
 
 class Connection:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from hub import defaults
 from hub.ask import Ask
 from hub.background import Background
 from hub.connection import Connection
@@ -56,12 +57,12 @@ class Shown(NamedTuple):
 class HubLimits:
     """Every bound of a hub that is not a transport's own."""
 
-    connections: int = 10_000
-    event_bytes: int = 256 * 1024
-    presence: int = 200
-    presence_bytes: int = 1024
-    slice_size: int = 250
-    deliver: Literal["at_once", "committed"] = "at_once"
+    connections: int = defaults.CONNECTIONS
+    event_bytes: int = defaults.EVENT_BYTES
+    presence: int = defaults.PRESENCE
+    presence_bytes: int = defaults.PRESENCE_BYTES
+    slice_size: int = defaults.SLICE
+    deliver: Literal["at_once", "committed"] = defaults.DELIVER
     look_seconds: float = 1.0
     """How often each connection and stream is looked after."""
     retention: Retention = field(default_factory=Retention)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from hub import defaults
 from hub.stream import Stream
 
 __all__ = ["Kept", "StreamLimits"]
@@ -15,14 +16,14 @@ class StreamLimits:
     """Bounds on all streams together; times in seconds, sizes in bytes.
 
     ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
-    say how long a stream lives on that nobody uses; ``None`` is for ever.
+    say how long a stream lives on that nobody uses; 0 is for ever.
     """
 
-    streams: int = 10_000
-    total_bytes: int = 512 * 1024 * 1024
-    name_length: int = 200
-    keep_closed: float | None = 3600.0
-    keep_idle: float | None = 86400.0
+    streams: int = defaults.STREAMS
+    total_bytes: int = defaults.STREAM_BYTES_TOTAL
+    name_length: int = defaults.NAME_LENGTH
+    keep_closed: float = defaults.KEEP_FOREVER
+    keep_idle: float = defaults.KEEP_FOREVER
     keep_warm: float = 60.0
     """How long an unused stream stays in memory that the store has too."""
 

@@ -19,6 +19,7 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final
 
+from hub import defaults
 from hub.encoders import presence_frame
 from hub.errors import LimitExceeded
 from hub.presence import NOBODY, Presence, View
@@ -51,7 +52,9 @@ class Participants:
     itself may be, as JSON.
     """
 
-    def __init__(self, *, members: int = 200, state_bytes: int = 1024) -> None:
+    def __init__(
+        self, *, members: int = defaults.PRESENCE, state_bytes: int = defaults.PRESENCE_BYTES
+    ) -> None:
         self.state_bytes = state_bytes
         self._members = members
         self._gatherings: dict[str, _Gathering] = {}

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hub import defaults
 from hub.errors import Conflict, ProducerFenced, ProducerGap, RequestError
 
 __all__ = ["Producers", "Stamp"]
@@ -40,7 +41,9 @@ class Producers:
 
     __slots__ = ("_last", "_most")
 
-    def __init__(self, last: dict[str, tuple[int, int]] | None = None, *, most: int = 1000) -> None:
+    def __init__(
+        self, last: dict[str, tuple[int, int]] | None = None, *, most: int = defaults.MAX_PRODUCERS
+    ) -> None:
         self._last = dict(last or {})
         self._most = most
 

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
+from hub import defaults
 from hub.ask import Ask
 from hub.conversation import Conversation
 from hub.counts import Counts
@@ -75,10 +76,10 @@ tens of milliseconds, in which its upstream is not asked and no other token move
 class RunLimits:
     """Bounds on generations; ``seconds`` is the longest that one may run."""
 
-    generations: int = 100
-    seconds: float = 3600.0
-    prompt_bytes: int = 1024 * 1024
-    keys: int = 10_000
+    generations: int = defaults.GENERATIONS
+    seconds: float = defaults.GENERATION
+    prompt_bytes: int = defaults.PROMPT_BYTES
+    keys: int = defaults.IDEMPOTENCY_KEYS
 
 
 class _Run:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from hub import defaults
 from hub.counts import Counts
 from hub.encoders import Encoder
 from hub.errors import StreamClosed, StreamNotFound
@@ -41,10 +42,10 @@ class Retention:
     ``warm_bytes`` of it stay in memory where a store has the rest.
     """
 
-    max_bytes: int = 16 * 1024 * 1024
-    max_records: int = 100_000
-    warm_bytes: int = 1024 * 1024
-    max_producers: int = 1000
+    max_bytes: int = defaults.MAX_BYTES
+    max_records: int = defaults.MAX_RECORDS
+    warm_bytes: int = defaults.WARM_BYTES
+    max_producers: int = defaults.MAX_PRODUCERS
 
 
 class Stream(History):
@@ -81,8 +82,8 @@ class Stream(History):
         store: Store | None = None,
         retention: Retention | None = None,
         counts: Counts | None = None,
-        slice_size: int = 250,
-        deliver: Literal["at_once", "committed"] = "at_once",
+        slice_size: int = defaults.SLICE,
+        deliver: Literal["at_once", "committed"] = defaults.DELIVER,
         epoch: int = 0,
     ) -> None:
         """Take up a stream as it was kept, or make a new one, in a life of the store."""

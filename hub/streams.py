@@ -27,6 +27,7 @@ from dataclasses import replace
 from typing import Final, Literal
 from weakref import WeakValueDictionary
 
+from hub import defaults
 from hub.awaited import Awaited
 from hub.counts import Counts
 from hub.errors import Conflict, Gone, LimitExceeded, StoreError, StreamNotFound
@@ -61,7 +62,7 @@ class Streams:
         limits: StreamLimits,
         slice_size: int,
         counts: Counts,
-        deliver: Literal["at_once", "committed"] = "at_once",
+        deliver: Literal["at_once", "committed"] = defaults.DELIVER,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -276,7 +277,7 @@ class Streams:
         if stream.in_use:
             self._prolong(stream)
         limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
-        over = limit is not None and unused > limit
+        over = 0 < limit < unused
         orphaned = stream.hidden and not stream.forks
         if orphaned or (not stream.hidden and (over or self._expired(stream))):
             await self._remove(stream)

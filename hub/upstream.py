@@ -24,11 +24,11 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
+from hub import defaults
 from hub.dialects import BEARER, Call, Dialect, KeyHeader, Local, MakeDialect
 from hub.dialer import Dialer
 from hub.errors import ConfigError, RequestError
 from hub.events import NOTHING, Failed, Terminal
-from hub.framing import DEFAULT_LIMIT
 from hub.manner import Manner, Manners
 from hub.prompt import Prompt
 from hub.upstream_body import Body
@@ -68,11 +68,11 @@ class Upstream:
         headers: Mapping[str, str] = NOTHING,
         query: Mapping[str, str] = NOTHING,
         options: Mapping[str, Any] = NOTHING,
-        connect_timeout: float = 10.0,
-        stall_timeout: float = 60.0,
-        retries: int = 2,
-        max_retry_wait: float = 30.0,
-        chunk_limit: int = DEFAULT_LIMIT,
+        connect_timeout: float = defaults.CONNECT,
+        stall_timeout: float = defaults.STALL,
+        retries: int = defaults.RETRIES,
+        max_retry_wait: float = defaults.MAX_RETRY_WAIT,
+        chunk_limit: int = defaults.CHUNK_BYTES,
     ) -> None:
         self.name = name
         self.model = model

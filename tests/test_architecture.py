@@ -15,7 +15,8 @@ LINES = 600
 # Every module stands on one floor; imports go down or stay. A package stands as a whole.
 FLOORS = {
     0: ["anyjson", "errors", "events", "records", "prompt", "counts", "meta", "names", "config",
-        "configfile", "configkeys", "configvalues", "tomllines", "headers", "unchanging"],
+        "configfile", "configkeys", "configvalues", "defaults", "tomllines", "headers",
+        "unchanging"],
     1: ["framing", "dialects", "ask", "generation", "encoders", "merge", "commands", "conversation",
         "answers", "complaint", "durable_sse", "jsonvalue", "messages", "producers", "presence",
         "options", "anthropic_request", "gemini_request", "partialargs", "responses_items",

@@ -160,7 +160,7 @@ async def test_what_was_never_begun_is_not_found() -> None:
 
 
 async def test_there_are_only_so_many_streams() -> None:
-    streams = made(streams=2)
+    streams = made(streams=2, keep_idle=86400.0)
     await streams.create("a")
     await streams.create("b")
     with pytest.raises(LimitExceeded):

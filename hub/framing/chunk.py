@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
+from hub.defaults import CHUNK_BYTES
 from hub.errors import FramingError
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "truncated",
 ]
 
-DEFAULT_LIMIT: Final = 4 * 1024 * 1024
+DEFAULT_LIMIT: Final = CHUNK_BYTES
 """Bytes that one chunk may have, unless the upstream's configuration says otherwise."""
 
 BOM: Final = b"\xef\xbb\xbf"

@@ -36,6 +36,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from hub import defaults
 from hub.bodies import read_json
 from hub.errors import HubError, NotFound, UpstreamError
 from hub.events import Delta, Event, Failed, Finished
@@ -105,7 +106,7 @@ class Tutorial:
     """
 
     def __init__(
-        self, hub: Hub, given: Given, origins: Origins, *, beat_seconds: float = 15.0
+        self, hub: Hub, given: Given, origins: Origins, *, beat_seconds: float = defaults.BEAT
     ) -> None:
         self._hub = hub
         self._given = given

@@ -76,7 +76,7 @@ class Operations:
         return Streams(
             self.store,
             retention=Retention(),
-            limits=StreamLimits(keep_closed=None, keep_idle=None, keep_warm=0.5),
+            limits=StreamLimits(keep_warm=0.5),
             slice_size=250,
             counts=self.counts,
             clock=lambda: self.time,

@@ -48,7 +48,7 @@ class Registry:
         self.streams = Streams(
             store,
             retention=Retention(),
-            limits=StreamLimits(streams=20_000, keep_closed=None, keep_idle=None),
+            limits=StreamLimits(streams=20_000),
             slice_size=250,
             counts=Counts(),
             clock=lambda: self.time,

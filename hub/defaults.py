@@ -1,0 +1,54 @@
+"""What holds where nobody has said anything else: the one place for each such value.
+
+`hub.config` gives them to who writes no ``config.toml``, and the parts of a hub to who puts one
+together by hand, so a hub is the same either way. Sizes are in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+# server
+BEAT: Final = 15.0
+WS_BEAT: Final = 20.0
+
+
+# streams
+MAX_RECORDS: Final = 100_000
+MAX_BYTES: Final = 16 * MIB
+WARM_BYTES: Final = MIB
+MAX_PRODUCERS: Final = 1_000
+KEEP_FOREVER: Final = 0.0
+LONG_POLL: Final = 20.0
+SSE_ROTATE: Final = 60.0
+
+# fanout
+SLICE: Final = 250
+SLOW_CLIENT: Final = 30.0
+DELIVER: Final[Literal["at_once", "committed"]] = "at_once"
+CATCH_UP_BYTES: Final = 64 * KIB
+WRITE_BUFFER_BYTES: Final = 64 * KIB
+
+# limits
+CONNECTIONS: Final = 10_000
+SUBSCRIPTIONS: Final = 100
+PRESENCE: Final = 200
+PRESENCE_BYTES: Final = KIB
+STREAMS: Final = 10_000
+STREAM_BYTES_TOTAL: Final = 512 * MIB
+EVENT_BYTES: Final = 256 * KIB
+NAME_LENGTH: Final = 200
+PROMPT_BYTES: Final = MIB
+GENERATIONS: Final = 100
+GENERATION: Final = 3600.0
+IDEMPOTENCY_KEYS: Final = 10_000
+
+# upstreams
+CONNECT: Final = 10.0
+STALL: Final = 60.0
+RETRIES: Final = 2
+MAX_RETRY_WAIT: Final = 30.0
+CHUNK_BYTES: Final = 4 * MIB
