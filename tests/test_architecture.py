@@ -32,7 +32,7 @@ FLOORS = {
         "relay", "runs", "waiting", "hub"],
     4: ["transports", "docs", "statuses", "bodies", "durable_answers", "durable_headers", "origins",
         "hosts", "admission", "responses", "openai_answers", "models", "replies", "view_reading",
-        "chat_answers"],
+        "chat_answers", "ranges"],
     5: ["app", "door", "listeners", "cli", "__main__", "__init__"],
 }  # fmt: skip
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}

@@ -27,6 +27,7 @@ paid, so no page of another origin may have it asked, by an image or otherwise.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +46,7 @@ from hub.hub import Hub
 from hub.origins import Origins
 from hub.pipeline import Pipeline
 from hub.prompt import Prompt
+from hub.ranges import RangedFile
 from hub.responses import JSONObjects, ServerEvent, ServerEvents, TextLines
 
 __all__ = ["Given", "MessagesAsked", "QueryAsked", "Tutorial", "relayed"]
@@ -195,11 +197,12 @@ class Tutorial:
         events = self._hub.pipeline(lambda: _numbers(first)).map(_server_event)
         return await self._paced(events, 10).respond(request, ServerEvents())
 
-    async def _large_file(self, _: web.Request) -> web.FileResponse:
+    async def _large_file(self, _: web.Request) -> web.StreamResponse:
         file = Path(self._given.file) if self._given.file is not None else await self._sample()
-        if not await asyncio.to_thread(file.is_file):
+        found = await asyncio.to_thread(_found, file)
+        if found is None:
             raise NotFound("the large file is not there: check `file` in [tutorial]")
-        return web.FileResponse(file, headers={"X-Content-Type-Options": "nosniff"})
+        return RangedFile(file, found, {"X-Content-Type-Options": "nosniff"})
 
     async def _sample(self) -> Path:
         # A task of its own, so that a client that leaves does not stop it half-way.
@@ -282,6 +285,10 @@ async def _each(text: str) -> AsyncGenerator[str, None]:
 async def _numbers(first: int) -> AsyncGenerator[int, None]:
     for number in range(first, TIMES + 1):
         yield number
+
+
+def _found(file: Path) -> os.stat_result | None:
+    return file.stat() if file.is_file() else None
 
 
 def _make_sample() -> TemporaryDirectory[str]:
