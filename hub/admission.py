@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from hub.bodies import Bodies
+from hub.errors import RequestError
 from hub.hosts import Hosts
 from hub.origins import Origins
 
@@ -23,6 +24,24 @@ class Admission:
         self._hosts = hosts
         self._origins = origins
         self._bodies = bodies
+
+    async def expect(self, request: web.Request) -> None:
+        """Tell a client that waits with its body to send it, or not (RFC 9110 section 10.1.1).
+
+        Raises:
+            RequestError: ``bad_expectation``; else as `admit`, for what the head tells.
+        """
+        if request.version < HttpVersion11:
+            return
+        if request.headers["Expect"].strip().lower() != "100-continue":
+            raise RequestError("Expect can only be 100-continue", code="bad_expectation")
+        self._hosts.check(request)
+        if request.method not in SAFE:
+            self._origins.check(request)
+            self._bodies.admit(request)
+            if request.can_read_body and not request.content.total_bytes:
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # that was no answer yet
 
     async def admit(self, request: web.Request) -> None:
         """Let a request in, with its body, or not.

@@ -233,7 +233,17 @@ def _add(
             response.force_close()
         return response
 
-    added = web.RouteDef(route.method, prefix + route.path, handle, route.kwargs)
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        try:
+            await admission.expect(request)
+        except Exception as error:
+            response = answer(error, request)
+            response.force_close()  # the body may come all the same
+            return response
+        return None
+
+    more = {**route.kwargs, "expect_handler": expect}
+    added = web.RouteDef(route.method, prefix + route.path, handle, more)
     return added.register(app.router)[0]
 
 

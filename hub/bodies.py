@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import orjson
 from aiohttp import web
@@ -12,6 +12,10 @@ from pydantic import BaseModel, ValidationError
 from hub.errors import LimitExceeded, RequestError, UnsupportedType
 
 __all__ = ["Bodies", "read_json"]
+
+ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate"})
+"""What a body may be encoded in. aiohttp decodes these, and keeps what it does not know as it is:
+then a stream would hold it so."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -29,16 +33,33 @@ class Bodies:
         self._seconds = seconds
         self._coming = 0
 
+    def admit(self, request: web.Request) -> int:
+        """Whether the body that a request's head tells of may come; how many bytes that may be.
+
+        Raises:
+            UnsupportedType: it is encoded in a way that is not known here.
+            web.HTTPRequestEntityTooLarge: it has more bytes than the application takes.
+            LimitExceeded: others send too much at this moment.
+        """
+        encoding = request.headers.get("Content-Encoding", "").strip().lower()
+        if encoding not in ENCODINGS:
+            said = "Content-Encoding is gzip, deflate or none at all"
+            raise UnsupportedType(said, code="unsupported_encoding")
+        told, most = request.content_length or 0, request.client_max_size
+        if 0 < most < told:
+            raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=told)
+        size = min(told or self._largest, self._largest)
+        if self._coming + size > self._at_once:
+            raise LimitExceeded("too much is being sent to this hub just now: try again")
+        return size
+
     async def take(self, request: web.Request) -> None:
         """Read the body, which the request then holds.
 
         Raises:
-            LimitExceeded: others send too much at this moment.
-            RequestError: it came too slowly, or is not what its headers say.
+            RequestError: it came too slowly, or is not what its headers say; else as `admit`.
         """
-        size = min(request.content_length or self._largest, self._largest)
-        if self._coming + size > self._at_once:
-            raise LimitExceeded("too much is being sent to this hub just now: try again")
+        size = self.admit(request)
         self._coming += size
         try:
             # Most have come with their head, and need no clock.

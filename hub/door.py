@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from typing import Any, Final, cast
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from aiohttp.log import access_logger
 
-from hub.errors import LimitExceeded, RequestError
+from hub.errors import HubError, LimitExceeded, RequestError, UnsupportedType
 from hub.listeners import BACKLOG
 from hub.statuses import error_body, error_response, retry_headers, status_of
 
@@ -31,6 +31,10 @@ _GARBAGE: Final = RequestError("this is not HTTP as the hub understands it", cod
 _TOO_LONG: Final = RequestError(
     "a line of the request's head has more than 8190 bytes", code="head_too_large"
 )
+_ENCODED: Final = UnsupportedType(
+    "Content-Encoding is gzip, deflate or none at all", code="unsupported_encoding"
+)
+_CUT: Final = RequestError("the body ends before its Content-Encoding does", code="bad_body")
 _FULL: Final = LimitExceeded("the hub has as many connections as it may: try again later")
 
 
@@ -88,6 +92,11 @@ class _Connection(web.RequestHandler):
         self._door.inside -= 1
         super().connection_lost(exc)
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log what went wrong here, which a body that is not what its head says is not."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
+
     def handle_error(
         self,
         request: web.BaseRequest,
@@ -100,9 +109,16 @@ class _Connection(web.RequestHandler):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size:
             raise ConnectionResetError("an answer has begun, and there is no other after it")
-        response = error_response(_TOO_LONG if isinstance(exc, LineTooLong) else _GARBAGE)
+        response = error_response(_refusal(exc))
         response.force_close()
         return response
+
+
+def _refusal(error: HttpProcessingError) -> HubError:
+    if isinstance(error, ContentEncodingError):
+        # Known to aiohttp and not installed, or else cut off.
+        return _ENCODED if "install" in error.message else _CUT
+    return _TOO_LONG if isinstance(error, LineTooLong) else _GARBAGE
 
 
 class _Refusal(asyncio.Protocol):

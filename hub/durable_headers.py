@@ -21,6 +21,7 @@ from hub.stream import From
 
 __all__ = [
     "ForkAsked",
+    "address",
     "closes",
     "content_type",
     "fork_asked",
@@ -36,6 +37,10 @@ LARGEST: Final = 2**53 - 1
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 PRODUCER_LENGTH: Final = 255
+PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
+"""What only a proxy adds to a request."""
+
+_PROTO: Final = re.compile(r'proto="?([a-z]+)', re.IGNORECASE)
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
@@ -102,6 +107,24 @@ def meta(request: web.Request, default_type: str) -> Meta:
         _check_time(at)
     seconds = None if ttl is None else _number(ttl, _NUMBER, "Stream-TTL", "bad_expiry")
     return Meta(content_type(request) or default_type, seconds, at)
+
+
+def address(request: web.Request) -> str:
+    """The address of what is asked for, as the client knows it.
+
+    The protocol wants it whole (section 5.1), so it must have the scheme that the client used,
+    which only a proxy may know. One that does not say it is answered with a path (RFC 9110
+    section 10.2.2). Whoever lies here has the lie for an answer, and nobody else sees it.
+    """
+    path = request.rel_url.raw_path
+    said = [
+        *_PROTO.findall(request.headers.get("Forwarded", "")),
+        request.headers.get("X-Forwarded-Proto", ""),
+    ]
+    scheme = next((one for one in (s.split(",")[0].strip().lower() for s in said) if one), None)
+    if scheme is None and not any(name in request.headers for name in PROXIED):
+        scheme = request.scheme
+    return f"{scheme}://{request.host}{path}" if scheme in ("http", "https") else path
 
 
 def stamp(request: web.Request) -> Stamp | None:

@@ -21,7 +21,7 @@
     │   ├── StreamBusy          stream_busy         one generation at a time for each stream
     │   ├── KeyReused           key_reused          an idempotency key with another request
     │   └── ProducerGap         producer_gap        an earlier append of the producer is missing
-    ├── Gone                    gone                the position asked for is no longer kept
+    ├── Gone                    gone                what was asked for is no longer kept
     ├── LimitExceeded           limit_exceeded      a limit from the configuration is reached
     ├── Draining                draining            the hub is shutting down: come back
     ├── StoreError              store_failed        the store cannot keep what it is given

@@ -26,6 +26,7 @@ from hub.errors import (
 from hub.events import Event, Other, encode
 from hub.generation import Generation
 from hub.meta import Meta
+from hub.names import check_name
 from hub.participants import Participants
 from hub.pipeline import Pipeline
 from hub.producers import Stamp
@@ -332,7 +333,12 @@ class Hub:
         return self._runs.find(name)
 
     def running(self, stream: str) -> Generation | None:
-        """The generation that runs in a stream, if one does."""
+        """The generation that runs in a stream, if one does.
+
+        Raises:
+            InvalidName: no stream can have this name.
+        """
+        check_name(stream, self._limits.streams.name_length)
         return self._runs.running_in(stream)
 
     async def cancel(self, name: str) -> Generation:

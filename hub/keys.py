@@ -3,7 +3,8 @@
 (draft-ietf-httpapi-idempotency-key-header.) A key is noted with the generation that it
 began, in one group with that generation's first records: whoever had a reply lost, and asks
 again after a restart, gets the same generation. Requests that come while the first is still
-being answered wait for it.
+being answered wait for it. A key whose stream was deleted is refused, and begins nothing: the
+request that comes again may be one that was lost on the way before the deletion.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hub.errors import Conflict, HubError, KeyReused, RequestError
+from hub.errors import Conflict, Gone, HubError, KeyReused, RequestError, StreamNotFound
+from hub.events import Started
 from hub.generation import Generation
 from hub.stores import Keyed, Store
+from hub.streams import Streams
 
 __all__ = ["Keys"]
 
@@ -71,6 +74,55 @@ class Keys:
         while len(self._known) > self._most:
             self._known.popitem(last=False)
         return generation
+
+
+async def told_again(kept: Keyed, streams: Streams, store: Store) -> Generation:
+    """A generation that a key began before the hub was last started, from its events.
+
+    Raises:
+        Gone: ``generation_deleted``, or ``trimmed``.
+    """
+    try:
+        stream = await streams.open(kept.stream)
+    except (StreamNotFound, Gone):
+        raise _deleted() from None
+    # Its end may have been written at the start, and is shown once it is committed.
+    await store.synced(stream.name)
+    own = [
+        event
+        async for event in stream.events(kept.position.offset)
+        if getattr(event, "generation", None) == kept.generation
+    ]
+    generation = Generation.told(kept.generation, stream.name, kept.position, own)
+    if not generation.ended:
+        raise Gone("the generation that this key began is no longer kept", code="trimmed")
+    return generation
+
+
+async def check_kept(generation: Generation, streams: Streams) -> None:
+    """Whether the stream of a generation that has ended still holds it.
+
+    Raises:
+        Gone: ``generation_deleted``.
+    """
+    try:
+        stream = await streams.open(generation.stream)
+    except (StreamNotFound, Gone):
+        raise _deleted() from None
+    position = generation.position
+    if position is None or position.offset < stream.head:
+        return  # what was there is not kept, so nothing can be said of it
+    async for event in stream.events(position.offset):
+        if isinstance(event, Started):
+            if event.generation == generation.id:
+                return
+            break
+    raise _deleted()  # and another stream has its name
+
+
+def _deleted() -> Gone:
+    said = "what this idempotency key began was deleted: take a new one to begin anew"
+    return Gone(said, code="generation_deleted")
 
 
 def _same(before: bytes, now: bytes) -> None:

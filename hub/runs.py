@@ -49,7 +49,7 @@ from hub.events import (
     now,
 )
 from hub.generation import Generation
-from hub.keys import Keys
+from hub.keys import Keys, check_kept, told_again
 from hub.prompt import Prompt
 from hub.relay import relay
 from hub.stores import Began, Ended, Keyed, Store
@@ -178,7 +178,7 @@ class Runs:
             LimitExceeded: as many generations run as may.
             Draining: the hub is shutting down.
             StoreError: nothing can be kept just now.
-            Gone: what the key began before a restart is no longer kept.
+            Gone: what the key began is no longer kept, or was deleted.
         """
         if ask.key is None:
             generation = await self._start(ask)
@@ -188,6 +188,8 @@ class Runs:
             )
         # Even if this fails: it has begun, and whoever asks again with the key is given it.
         await self._store.synced(generation.stream)
+        if ask.key is not None and generation.ended:
+            await check_kept(generation, self._streams)
         return generation
 
     async def _recall(self, kept: Keyed) -> Generation:
@@ -195,18 +197,7 @@ class Runs:
         try:
             return self.find(kept.generation)
         except GenerationNotFound:
-            stream = await self._streams.open(kept.stream)
-        # Its end may have been written at the start, and is shown once it is committed.
-        await self._store.synced()
-        own = [
-            event
-            async for event in stream.events(kept.position.offset)
-            if getattr(event, "generation", None) == kept.generation
-        ]
-        generation = Generation.told(kept.generation, stream.name, kept.position, own)
-        if not generation.ended:
-            raise Gone("the generation that this key began is no longer kept", code="trimmed")
-        return generation
+            return await told_again(kept, self._streams, self._store)
 
     async def _start(self, ask: Ask) -> Generation:
         self._check(ask)

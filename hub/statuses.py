@@ -55,6 +55,7 @@ class CloseCode(IntEnum):
 
 
 _CODES: Final[Mapping[str, int]] = {
+    "bad_expectation": 417,
     "body_timeout": 408,
     "head_too_large": 431,
     "key_reused": 422,
@@ -110,11 +111,14 @@ def retry_headers(error: HubError) -> dict[str, str]:
 
 def error_response(error: HubError) -> web.Response:
     """The HTTP response of an error."""
+    headers = retry_headers(error)
+    if error.code == "unsupported_encoding":
+        headers["Accept-Encoding"] = "gzip, deflate"  # RFC 9110 section 12.5.3
     return web.Response(
         status=status_of(error),
         body=error_body(error.code, error.message),
         content_type="application/json",
-        headers=retry_headers(error),
+        headers=headers,
     )
 
 

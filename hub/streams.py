@@ -168,6 +168,7 @@ class Streams:
                 forks; ``content_type``: the source has another.
             RequestError: ``bad_fork_offset``: the source has no such position.
         """
+        check_name(name, self._limits.name_length)
         meta = Meta(content_type="") if meta is None else meta
         while True:
             origin, first = await self._origin(source, position, further)

@@ -119,7 +119,7 @@ def _key_files(config: Config) -> Iterator[Finding]:
 
 def _open_files(config: Config) -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = config.limits.connections + config.limits.generations + OTHER_FILES
+    needed = config.limits.sockets + config.limits.generations + OTHER_FILES
     most = "any number of" if soft == resource.RLIM_INFINITY else str(soft)
     said = f"a process started here may have {most} open"
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -128,10 +128,10 @@ def _open_files(config: Config) -> Finding:
     return Finding(
         "open files",
         "warn",
-        f"{said}, and limits.connections = {config.limits.connections} needs {needed}",
+        f"{said}, and limits.sockets = {config.limits.sockets} needs {needed}",
         f"ulimit -n {needed}, or LimitNOFILE={needed} in its systemd unit"
         if enough
-        else f"the administrator has set the bound of {hard}; lower limits.connections",
+        else f"the administrator has set the bound of {hard}; lower limits.sockets",
     )
 
 

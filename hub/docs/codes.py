@@ -28,6 +28,7 @@ CODES: Final[Mapping[str, Code]] = {
     "bad_body": Code(e.RequestError, "the body is not what its headers say"),
     "bad_content_type": Code(e.RequestError, "Content-Type is missing or malformed"),
     "bad_event": Code(e.RequestError, "not an event, or one that only the hub writes"),
+    "bad_expectation": Code(e.RequestError, "Expect says what the hub does not know"),
     "bad_expiry": Code(e.RequestError, "Stream-TTL or Stream-Expires-At is malformed"),
     "bad_fork_offset": Code(e.RequestError, "the offset of a fork is malformed"),
     "bad_format": Code(e.RequestError, "no such format"),
@@ -49,6 +50,7 @@ CODES: Final[Mapping[str, Code]] = {
     "unsupported_option": Code(e.RequestError, "the upstream cannot take this option"),
     "too_large": Code(e.TooLarge, "a body, an event or a prompt over its limit"),
     "unsupported_type": Code(e.UnsupportedType, "this content type is not taken here"),
+    "unsupported_encoding": Code(e.UnsupportedType, "Content-Encoding is none that is taken here"),
     # What is wrong with a command, over the WebSocket.
     "bad_command": Code(e.CommandError, "a command that is none"),
     "bad_frame": Code(e.CommandError, "commands are text frames"),
@@ -76,6 +78,7 @@ CODES: Final[Mapping[str, Code]] = {
     "producer_gap": Code(e.ProducerGap, "an earlier append of the producer is missing"),
     "stream_busy": Code(e.StreamBusy, "one generation at a time in a stream"),
     "stream_closed": Code(e.StreamClosed, "the stream is closed and takes no more"),
+    "generation_deleted": Code(e.Gone, "what an idempotency key began was deleted"),
     "stream_deleted": Code(e.Conflict, "the stream is deleted, or was while this was done"),
     "stream_exists": Code(e.Conflict, "there is a stream of this name that is not so"),
     "stream_seq": Code(e.Conflict, "Stream-Seq is not greater than the last"),

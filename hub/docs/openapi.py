@@ -24,7 +24,13 @@ ABOUT: Final = (
     "A live-streaming hub for LLM output: it reads each upstream reply once and hands every "
     "chunk to every subscriber. The WebSocket is described in `asyncapi.json`, beside this."
 )
-UNSAFE: Final = ("bad_body", "body_timeout", "origin_not_allowed", "limit_exceeded")
+UNSAFE: Final = (
+    "bad_body",
+    "unsupported_encoding",
+    "body_timeout",
+    "origin_not_allowed",
+    "limit_exceeded",
+)
 """What can happen to any request that changes something."""
 
 _ERRORS: Final[Mapping[Shape, Mapping[str, Schema]]] = {

@@ -87,9 +87,9 @@ class AISDK:
         """The routes, for an application's router."""
         return [
             web.post("/api/chat", self._answer),
-            web.get("/api/chat/{id}/stream", self._resume, allow_head=False),
-            web.post("/api/chat/{id}/stop", self._stop),
-            web.get("/api/chat/{id}/stream/{generation}", self._read, allow_head=False),
+            web.get("/api/chat/{id:[^/]+}/stream", self._resume, allow_head=False),
+            web.post("/api/chat/{id:[^/]+}/stop", self._stop),
+            web.get("/api/chat/{id:[^/]+}/stream/{generation:[^/]+}", self._read, allow_head=False),
         ]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -74,7 +74,7 @@ class Durable:
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
-        path = "/v1/stream/{name:.+}"
+        path = r"/v1/stream/{name:[\s\S]+}"
         return [
             web.put(path, answers.guarded(self._create)),
             web.post(path, answers.guarded(self._append)),
@@ -98,7 +98,7 @@ class Durable:
         told = {"Content-Type": stream.content_type, **answers.end(stream)}
         await stream.committed()
         if new:
-            told["Location"] = str(request.url.with_query(None).with_fragment(None))
+            told["Location"] = headers.address(request)
         return web.Response(status=201 if new else 200, headers=told)
 
     async def _begin(

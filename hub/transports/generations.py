@@ -39,7 +39,7 @@ class Generations:
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
-        one = "/v1/generations/{id}"
+        one = "/v1/generations/{id:[^/]+}"
         return [
             web.post("/v1/generations", self._start),
             web.get(one, self._show),

@@ -69,8 +69,8 @@ class TanStack:
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
         return [
-            web.post("/api/chat/{id}", self._say),
-            web.get("/api/chat/{id}", self._read, allow_head=False),
+            web.post("/api/chat/{id:[^/]+}", self._say),
+            web.get("/api/chat/{id:[^/]+}", self._read, allow_head=False),
         ]
 
     async def _say(self, request: web.Request) -> web.Response:

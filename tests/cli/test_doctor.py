@@ -137,11 +137,11 @@ def test_a_key_that_is_missing_is_told(command: Command, here: Path) -> None:
 def test_more_connections_than_files_may_be_open_is_told(
     command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STREAMHUB_LIMITS__CONNECTIONS", str(2**39))
+    monkeypatch.setenv("STREAMHUB_LIMITS__SOCKETS", str(2**39))
     (finding,) = findings(command, code=0)["open files"]
     assert finding["state"] == "warn"
     assert str(2**39) in finding["said"]
-    monkeypatch.setenv("STREAMHUB_LIMITS__CONNECTIONS", "1")
+    monkeypatch.setenv("STREAMHUB_LIMITS__SOCKETS", "1")
     (finding,) = findings(command, code=0)["open files"]
     assert finding["state"] == "ok"
 

@@ -51,6 +51,7 @@ OPERATIONS: Final = (
             "stream_closed",
             "not_json",
             "trimmed",
+            "generation_deleted",
             "too_large",
             "unsupported_type",
             "key_reused",
