@@ -6,7 +6,7 @@ import asyncio
 from typing import Final, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from pydantic import BaseModel, ValidationError
 
 from hub.errors import LimitExceeded, RequestError, UnsupportedType
@@ -38,6 +38,7 @@ class Bodies:
 
         Raises:
             UnsupportedType: it is encoded in a way that is not known here.
+            RequestError: ``unsupported_transfer``: it is transferred so; ``bad_http``.
             web.HTTPRequestEntityTooLarge: it has more bytes than the application takes.
             LimitExceeded: others send too much at this moment.
         """
@@ -45,6 +46,13 @@ class Bodies:
         if encoding not in ENCODINGS:
             said = "Content-Encoding is gzip, deflate or none at all"
             raise UnsupportedType(said, code="unsupported_encoding")
+        coding = request.headers.get("Transfer-Encoding")
+        if coding is not None and coding.strip().lower() != "chunked":
+            said = "Transfer-Encoding can only be chunked"
+            raise RequestError(said, code="unsupported_transfer")
+        if coding is not None and request.version < HttpVersion11:
+            # Whoever passed it on may have taken its body for another's (RFC 9112 section 6.1).
+            raise RequestError("HTTP/1.0 knows no Transfer-Encoding", code="bad_http")
         told, most = request.content_length or 0, request.client_max_size
         if 0 < most < told:
             raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=told)

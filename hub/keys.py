@@ -46,13 +46,17 @@ class Keys:
         ``recall`` finds what was begun before the hub was last started.
 
         Raises:
-            RequestError: the key is empty or too long.
+            RequestError: the key is empty, too long or no text.
             KeyReused: it was used with another fingerprint.
         """
         if not 0 < len(key) <= KEY_LENGTH:
             raise RequestError(
                 f"an idempotency key has 1 to {KEY_LENGTH} characters", code="bad_key"
             )
+        try:
+            key.encode()
+        except UnicodeEncodeError:
+            raise RequestError("an idempotency key is text", code="bad_key") from None
         known = self._known.get(key)
         if known is not None:
             _same(known[0], fingerprint)

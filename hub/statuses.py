@@ -68,6 +68,7 @@ _CODES: Final[Mapping[str, int]] = {
     "draining": 503,
     "generation_too_long": 504,
     "internal": 500,
+    "unsupported_transfer": 501,  # RFC 9112 section 6.1
     "store_full": 507,
     "store_rejected": 500,
 }

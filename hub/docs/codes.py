@@ -50,6 +50,7 @@ CODES: Final[Mapping[str, Code]] = {
     "unsupported_option": Code(e.RequestError, "the upstream cannot take this option"),
     "too_large": Code(e.TooLarge, "a body, an event or a prompt over its limit"),
     "unsupported_type": Code(e.UnsupportedType, "this content type is not taken here"),
+    "unsupported_transfer": Code(e.RequestError, "Transfer-Encoding is none but chunked"),
     "unsupported_encoding": Code(e.UnsupportedType, "Content-Encoding is none that is taken here"),
     # What is wrong with a command, over the WebSocket.
     "bad_command": Code(e.CommandError, "a command that is none"),

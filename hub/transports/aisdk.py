@@ -44,6 +44,7 @@ from hub import uimessages, view_reading
 from hub.ask import Ask
 from hub.bodies import read_json
 from hub.conversation import AFTER
+from hub.durable_headers import named
 from hub.errors import GenerationNotFound, RequestError
 from hub.events import Cancelled, Finished, Message, Started
 from hub.generation import Generation
@@ -213,12 +214,13 @@ def _ask(hub: Hub, request: web.Request, chat: ChatAsked) -> Ask:
     if model is not None and upstream is None:
         upstream, model = resolve(hub, model)
     again = chat.trigger == "regenerate-message"
+    given = named(request, "Idempotency-Key")
     return Ask(
         messages=uimessages.asked(chat.messages),
         stream=chat.id,
         upstream=upstream,
         model=model,
-        key=request.headers.get("Idempotency-Key", _key(chat)),
+        key=_key(chat) if given is None else given,
         options=chat.options,
         said=() if again else _said(chat),
         beside=uimessages.beside(chat.messages, again=again),

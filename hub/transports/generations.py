@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.ask import Ask
 from hub.bodies import read_json
+from hub.durable_headers import named
 from hub.generation import Generation
 from hub.hub import Hub
 
@@ -50,7 +51,8 @@ class Generations:
         asked = await read_json(request, GenerationAsked)
         fields = asked.model_dump()
         # draft-ietf-httpapi-idempotency-key-header
-        fields["key"] = request.headers.get("Idempotency-Key", asked.key)
+        given = named(request, "Idempotency-Key")
+        fields["key"] = asked.key if given is None else given
         generation = await self._hub.generate(Ask(**fields))
         # Under whatever prefix, also that of an application around the hub's.
         prefix = request.rel_url.raw_path.removesuffix("/v1/generations")

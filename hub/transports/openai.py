@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.ask import Ask
 from hub.bodies import read_json
 from hub.completions import Chunks, completion
+from hub.durable_headers import named
 from hub.errors import RequestError
 from hub.hub import Hub
 from hub.models import resolve
@@ -63,7 +64,7 @@ class OpenAI:
             stream=request.headers.get("Streamhub-Stream"),
             upstream=upstream,
             model=model,
-            key=request.headers.get("Idempotency-Key"),
+            key=named(request, "Idempotency-Key"),
             options=asked.model_extra or {},
         )
         async with self._replies.begun(request, ask) as (generation, stream):

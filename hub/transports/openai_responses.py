@@ -31,6 +31,7 @@ from aiohttp import web
 from hub.ask import Ask
 from hub.bodies import read_json
 from hub.completions import message_of
+from hub.durable_headers import named
 from hub.errors import (
     Conflict,
     GenerationNotFound,
@@ -116,7 +117,7 @@ class OpenAIResponses:
             messages=(*first, *before, *given),
             upstream=upstream,
             model=model,
-            key=request.headers.get("Idempotency-Key"),
+            key=named(request, "Idempotency-Key"),
             options=asked.options(),
             beside={KEPT: {"asked": shown, "input": given}} if asked.kept else {},
         )

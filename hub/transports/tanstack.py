@@ -29,6 +29,7 @@ from hub import uimessages, view_reading
 from hub.aguichunks import AGUIChunks
 from hub.ask import Ask
 from hub.bodies import read_json
+from hub.durable_headers import named
 from hub.errors import StreamNotFound
 from hub.events import Message
 from hub.generation import Generation
@@ -106,12 +107,13 @@ class TanStack:
         model = body.model or more.model or request.query.get("model")
         if model is not None and upstream is None:
             upstream, model = resolve(self._hub, model)
+        given = named(request, "Idempotency-Key")
         return Ask(
             messages=uimessages.asked(body.messages),
             stream=name,
             upstream=upstream,
             model=model,
-            key=request.headers.get("Idempotency-Key", _key(name, new)),
+            key=_key(name, new) if given is None else given,
             options={**more.options, **body.options},
             said=new,
             beside=uimessages.beside(body.messages, again=not new),
