@@ -42,6 +42,7 @@ __all__ = [
     "encode",
     "from_json",
     "now",
+    "recorded",
     "to_json",
 ]
 
@@ -250,6 +251,24 @@ def decode(body: bytes) -> Event:
     except ValueError:
         raise RequestError("an event must be a JSON object", code="bad_event") from None
     return from_json(held)
+
+
+def recorded(body: bytes) -> Event | None:
+    """The event in a record, whoever wrote it and whatever it is.
+
+    What has the type of an event and not its form is `Other`: it passes through a stream as it
+    stands. A value that is no object is ``None``.
+    """
+    try:
+        held = anyjson.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(held, dict):
+        return None
+    try:
+        return from_json(held)
+    except RequestError:
+        return Other(held)
 
 
 def from_json(held: object) -> Event:

@@ -23,7 +23,7 @@ from hub.errors import (
     StreamNotFound,
     TooLarge,
 )
-from hub.events import Event, Other, encode
+from hub.events import TYPE_OF, Event, Other, encode
 from hub.generation import Generation
 from hub.meta import Meta
 from hub.names import check_name
@@ -281,8 +281,12 @@ class Hub:
             said = event.object.get("type") if isinstance(event, Other) else None
             if isinstance(said, str) and said in CONTROL:
                 raise RequestError(f'only the hub says "{said}" in a stream', code="bad_event")
-            named = getattr(event, "generation", None)
-            if named is not None and self._runs.owns(named):
+            if isinstance(event, Other) and said in TYPE_OF.values():
+                # It only looks like an event, and who reads it may look no closer.
+                named = event.object.get("generation")
+            else:
+                named = getattr(event, "generation", None)
+            if isinstance(named, str) and self._runs.owns(named):
                 raise Conflict(
                     "only the hub writes the events of its generations", code="generation_owned"
                 )

@@ -12,10 +12,9 @@ from typing import Final
 
 from hub import anyjson
 from hub.errors import FramingError, RequestError, TooLarge
-from hub.events import Event, decode
 from hub.framing import ConcatenatedJSON, JSONArray
 
-__all__ = ["event_in", "one", "split"]
+__all__ = ["one", "split"]
 
 MESSAGES: Final = 10_000
 """Messages that one body may hold: each is a record, and costs more than its bytes."""
@@ -72,14 +71,6 @@ def _values(framing: ConcatenatedJSON, text: bytes, what: str) -> list[bytes]:
     except FramingError:
         raise _refused(what, "it is malformed or nested too deeply") from None
     return [chunk.data.translate(_ONE_LINE) for chunk in chunks]
-
-
-def event_in(message: bytes) -> Event | None:
-    """The event that a message is, if it is one."""
-    try:
-        return decode(message)
-    except RequestError:
-        return None
 
 
 def _check_number(body: bytes) -> None:

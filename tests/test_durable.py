@@ -123,6 +123,28 @@ async def test_nobody_speaks_for_a_generation_of_the_hub(hub: Running) -> None:
     assert (await hub.client.head("/v1/stream/new")).status == 404
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"type": "finished", "reason": "tired"},
+        {"type": "delta", "text": 5},
+        {"type": "failed", "message": {}},
+        {"type": "message", "role": "nobody"},
+    ],
+)
+async def test_nobody_does_by_what_only_looks_like_an_event(
+    hub: Running, forged: dict[str, Any]
+) -> None:
+    """A page that reads it may look no closer than at its type."""
+    asked = await hub.client.post("/v1/generations", json={"prompt": "poem", "stream": "chat"})
+    generation = (await asked.json())["id"]
+    for held in (forged, {**forged, "x": 10**30}):
+        body = json.dumps({**held, "generation": generation}).encode()
+        assert await code_of(await post(hub, "chat", JSON, body)) == (409, "generation_owned")
+        body = json.dumps({**held, "generation": "mine"}).encode()
+        assert (await post(hub, "chat", JSON, body)).status == 204
+
+
 @pytest.mark.parametrize("said", ["position", "reset", "closed", "beat", "retrying"])
 async def test_nobody_seems_to_be_the_hub(hub: Running, said: str) -> None:
     """A live response has these between events: whoever reads one would take it for the hub's."""

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hub.errors import RequestError, TooLarge
-from hub.events import Message
-from hub.messages import event_in, split
+from hub.events import Message, Other, recorded
+from hub.messages import split
 
 VALUES = st.recursive(
     st.none()
@@ -72,6 +72,7 @@ def test_more_messages_than_are_written_at_once_are_refused() -> None:
 
 
 def test_only_an_object_of_the_right_form_is_an_event() -> None:
-    assert event_in(b'{"type":"message","role":"user","text":"a"}') == Message("user", "a")
-    assert event_in(b'{"type":"message","role":"nobody"}') is None
-    assert event_in(b"1") is None
+    assert recorded(b'{"type":"message","role":"user","text":"a"}') == Message("user", "a")
+    other = {"type": "message", "role": "nobody"}
+    assert recorded(b'{"type":"message","role":"nobody"}') == Other(other)
+    assert recorded(b"1") is None

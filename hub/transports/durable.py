@@ -32,6 +32,7 @@ from hub.errors import (
     Conflict,
     RequestError,
 )
+from hub.events import recorded
 from hub.forks import same
 from hub.headers import streaming_headers
 from hub.hub import Hub
@@ -275,7 +276,7 @@ def _bodies(meta: Meta, body: bytes) -> list[Body]:
         return []
     if not meta.is_json:
         return [(body, None)]
-    return [(message, messages.event_in(message)) for message in messages.split(body)]
+    return [(message, recorded(message)) for message in messages.split(body)]
 
 
 def _check_type(request: web.Request, stream: Stream) -> None:

@@ -8,8 +8,7 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from hub.errors import RequestError
-from hub.events import Event, decode
+from hub.events import Event, recorded
 from hub.meta import Fork, Meta
 from hub.producers import Stamp
 from hub.records import Position, Record
@@ -192,9 +191,4 @@ class Reader:
 
 def event_in(body: bytes, meta: Meta) -> Event | None:
     """The event that a record holds, if it holds one."""
-    if not meta.is_json:
-        return None
-    try:
-        return decode(body)
-    except RequestError:
-        return None
+    return recorded(body) if meta.is_json else None
