@@ -13,8 +13,8 @@ The writer is the only one that ever waits for the socket to drain: aiohttp shar
 waiter among all who do, and a wait that is cancelled would poison it for the others. It
 lives only while the outbox holds something; an idle connection has neither queue nor task.
 
-A connection that takes nothing for ``slow_client_timeout`` is cut with `transport.abort`:
-a close frame would only stand behind the bytes it does not take.
+A connection that takes nothing for ``slow_client_timeout`` is cut by a reset: a close frame
+would only stand behind the bytes it does not take, and so would a FIN, in the kernel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hub.progress import Progress
 from hub.standby import Standby
 from hub.stream import From, Place, Stream
 from hub.subscription import Subscription
-from hub.wire import Wire, close_by_reset
+from hub.wire import Wire, close_by_reset, give_up
 
 __all__ = ["Connection", "Note", "Pace", "Wire"]
 
@@ -333,7 +333,8 @@ class Connection:
             self._progress = Progress()
         if self._progress.pause(now, written, left) >= self._pace.slow_client_timeout:
             self.counts.evictions += 1
-            self.abort()
+            give_up(transport)
+            self.end()
 
     def refuse(self, standby: Standby) -> None:
         """What was waited for has begun and cannot be followed."""
@@ -384,4 +385,6 @@ class Connection:
             await asyncio.wait([self._writer])
         elif transport is not None and transport.is_closing() and transport.get_write_buffer_size():
             # It closes when its buffer is empty, which whoever reads no more can put off.
-            asyncio.get_running_loop().call_later(self._pace.slow_client_timeout, transport.abort)
+            asyncio.get_running_loop().call_later(
+                self._pace.slow_client_timeout, give_up, transport
+            )

@@ -23,6 +23,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
 
 from hub.errors import HubError
+from hub.wire import give_up
 
 __all__ = ["Request", "Response", "ResponseEncoder", "deliver"]
 
@@ -184,7 +185,7 @@ async def _while_reading(request: Request, patience: float) -> AsyncIterator[Non
         if waiting == 0 or waiting != unread:
             unread, since = waiting, loop.time()
         elif loop.time() - since >= patience:
-            transport.abort()
+            give_up(transport)
         timer = loop.call_later(LOOK_SECONDS, look)
 
     try:
@@ -213,4 +214,4 @@ async def _break_off(request: Request, response: Response, last: bytes) -> None:
     if last:
         await _to_client(response.write(last))
     transport.close()
-    asyncio.get_running_loop().call_later(LINGER_SECONDS, transport.abort)
+    asyncio.get_running_loop().call_later(LINGER_SECONDS, give_up, transport)

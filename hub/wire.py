@@ -8,7 +8,7 @@ import struct
 import sys
 from typing import Protocol
 
-__all__ = ["Wire", "close_by_reset"]
+__all__ = ["Wire", "close_by_reset", "give_up"]
 
 
 class Wire(Protocol):
@@ -30,3 +30,15 @@ def close_by_reset(transport: asyncio.Transport) -> None:
     held = transport.get_extra_info("socket")
     if held is not None:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
+def give_up(transport: asyncio.Transport) -> None:
+    """Cut off a client that takes nothing, at once and with all that it was to take.
+
+    After a FIN the kernel would go on offering it what it holds, for minutes.
+    """
+    if (
+        transport.get_write_buffer_size()
+    ):  # else it has been closed, and its number may be another's
+        close_by_reset(transport)
+    transport.abort()

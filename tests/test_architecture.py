@@ -16,7 +16,7 @@ LINES = 600
 FLOORS = {
     0: ["anyjson", "errors", "events", "records", "prompt", "counts", "meta", "names", "config",
         "configfile", "configkeys", "configvalues", "defaults", "tomllines", "headers",
-        "unchanging"],
+        "unchanging", "spread"],
     1: ["framing", "dialects", "ask", "generation", "encoders", "merge", "commands", "conversation",
         "answers", "complaint", "durable_sse", "jsonvalue", "messages", "producers", "presence",
         "options", "anthropic_request", "gemini_request", "partialargs", "responses_items",
@@ -26,14 +26,15 @@ FLOORS = {
         "view", "options_asked", "requested", "speech", "surrogates", "thinking",
         "toolcalls"],
     2: ["alarm", "background", "stores", "fanout", "forks", "history", "stream", "awaited", "kept",
-        "listing", "streams", "pipeline", "steps", "source", "intake", "delivery"],
-    3: ["upstream_request", "upstream_body", "dialer", "fallback", "client", "upstream", "wire",
+        "listing", "streams", "pipeline", "steps", "source", "intake", "delivery", "wire"],
+    3: ["upstream_request", "upstream_body", "dialer", "fallback", "client", "upstream",
         "progress", "subscription", "standby", "participants", "connection", "keys",
-        "relay", "runs", "waiting", "hub"],
+        "relay", "runs", "waiting", "callers", "hub"],
     4: ["transports", "docs", "statuses", "bodies", "durable_answers", "durable_headers", "origins",
         "hosts", "admission", "responses", "openai_answers", "models", "replies", "view_reading",
         "chat_answers", "ranges"],
-    5: ["app", "door", "listeners", "cli", "__main__", "__init__"],
+    5: ["app", "door", "farewell", "listeners", "serving", "systemd", "cli", "__main__",
+        "__init__"],
 }  # fmt: skip
 FLOOR_OF = {module: floor for floor, modules in FLOORS.items() for module in modules}
 SIBLINGS = ("dialects", "stores", "transports")
