@@ -41,7 +41,7 @@ from bench.machine import describe
 from bench.peers import Peer
 from bench.process import Process, cpu_ns, open_files, pin
 from hub import Config
-from hub.app import serve
+from hub.serving import serve
 
 REFERENCE = Peer("reference", "reference server", script="reference.mjs")
 READERS = (200, 500)

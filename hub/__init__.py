@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from hub.app import HUB, make_app, setup
+from hub.app import FAREWELL, HUB, make_app, setup
 from hub.ask import Ask
 from hub.config import Config
 from hub.errors import HubError
@@ -20,4 +20,15 @@ from hub.hub import Hub
 from hub.pipeline import Pipeline
 from hub.records import Position
 
-__all__ = ["HUB", "Ask", "Config", "Hub", "HubError", "Pipeline", "Position", "make_app", "setup"]
+__all__ = [
+    "FAREWELL",
+    "HUB",
+    "Ask",
+    "Config",
+    "Hub",
+    "HubError",
+    "Pipeline",
+    "Position",
+    "make_app",
+    "setup",
+]

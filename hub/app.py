@@ -1,14 +1,12 @@
 """The one place of wiring: a configuration becomes a hub in an aiohttp application.
 
-`make_app` gives an application of its own, `setup` puts the hub into somebody else's, and
-`serve` runs one until it is told to stop.
+`make_app` gives an application of its own, `setup` puts the hub into somebody else's;
+`hub.serving` runs one until it is told to stop.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +21,9 @@ from hub.chat_answers import sentence, sentence_in_json
 from hub.config import Config, UpstreamTable
 from hub.connection import Pace
 from hub.dialer import Dialer
-from hub.door import Door
+from hub.farewell import Farewell
 from hub.hosts import Hosts
 from hub.hub import Hub, HubLimits
-from hub.listeners import listen, listen_unix
 from hub.openai_answers import lacking, openai_answer_to
 from hub.origins import Origins
 from hub.replies import Replies
@@ -54,13 +51,13 @@ from hub.transports.websocket import WebSockets
 from hub.upstream import Upstream
 from hub.view_reading import ViewPace
 
-__all__ = ["HUB", "make_app", "serve", "setup"]
+__all__ = ["FAREWELL", "HUB", "make_app", "setup"]
 
 HUB = web.AppKey("streamhub", Hub)
 """Where an application keeps its hub."""
 
-FAREWELL = 1.0
-"""Seconds that a reader has to take what it has not, when the hub goes away."""
+FAREWELL = web.AppKey("streamhub_farewell", Farewell)
+"""Where it keeps the way out, for whoever wants to begin that before the application ends."""
 
 EXPOSED = (
     "ETag",
@@ -124,6 +121,8 @@ def setup(
     )
     app[HUB] = hub
     sockets = _route(app, hub, config, prefix)
+    farewell = Farewell(hub, sockets, drain_seconds=config.server.drain_seconds)
+    app[FAREWELL] = farewell
 
     async def running(_: web.Application) -> AsyncIterator[None]:
         await hub.start()
@@ -132,10 +131,9 @@ def setup(
         await dialer.close()
 
     async def leave(_: web.Application) -> None:
-        """Before the connections are closed: let replies end, then send everybody off."""
-        await hub.drain(config.server.drain_seconds)
-        await sockets.drain()
-        await hub.part(FAREWELL)
+        """Before the connections are closed; nothing is left to do where it was done earlier."""
+        await farewell.drain()
+        await farewell.say()
 
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(leave)
@@ -193,20 +191,21 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         aiohttp_cors.CorsConfig(app, defaults=_cors(config)).add if server.origins else _unshared
     )
     for route in over_http:
-        allow(_add(app, prefix, route, admission))
+        allow(_add(app, hub, prefix, route, admission))
     for route in for_openai:
-        allow(_add(app, prefix, route, admission, openai_answer_to))
+        allow(_add(app, hub, prefix, route, admission, openai_answer_to))
     for route in AISDK(hub, replies, pace=view).routes():
-        allow(_add(app, prefix, route, admission, sentence))
+        allow(_add(app, hub, prefix, route, admission, sentence))
     for route in TanStack(hub, replies, pace=view).routes():
-        allow(_add(app, prefix, route, admission, sentence_in_json))
+        allow(_add(app, hub, prefix, route, admission, sentence_in_json))
     for route in sockets.routes():
-        _add(app, prefix, route, admission)
+        _add(app, hub, prefix, route, admission)
     return sockets
 
 
 def _add(
     app: web.Application,
+    hub: Hub,
     prefix: str,
     route: web.RouteDef,
     admission: Admission,
@@ -218,6 +217,7 @@ def _add(
 
     # One function for all of it: every connection that stays open keeps its frame.
     async def handle(request: web.Request) -> web.StreamResponse:
+        hub.callers.enter()
         try:
             await admission.admit(request)
             response = await inner(request)
@@ -295,7 +295,9 @@ def _limits(config: Config) -> HubLimits:
 
 def _store(config: Config) -> Store:
     kind, _, path = config.store.url.partition(":")
-    return MemoryStore() if kind == "memory" else SQLiteStore(path, sync=config.store.sync)
+    if kind == "memory":
+        return MemoryStore()
+    return SQLiteStore(path, sync=config.store.sync, lock_seconds=config.store.lock_seconds)
 
 
 def _upstreams(
@@ -335,49 +337,3 @@ def _web_folder() -> Path:
     """The page: inside the package where it was installed, beside it in a checkout."""
     installed = Path(__file__).parent / "web"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "web" / "dist"
-
-
-async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
-    """Run a hub until SIGTERM or SIGINT; ``announce`` is told the URL once it listens.
-
-    Raises:
-        ConfigError: it cannot be run as configured.
-    """
-    app = make_app(config)
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        handler_cancellation=True,
-        shutdown_timeout=2.0,
-    )
-    server = config.server
-    if server.unix_socket is not None:
-        sockets = [listen_unix(server.unix_socket)]
-        where = f"unix:{server.unix_socket}"
-    else:
-        sockets = listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
-        where = f"http://{_in_url(server.host)}:{sockets[0].getsockname()[1]}"
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    try:
-        await runner.setup()
-        door = Door(
-            runner,
-            sockets=config.limits.sockets,
-            idle_seconds=server.idle_seconds,
-            access_log=server.access_log,
-        )
-        try:
-            await door.open(sockets)
-            announce(where)
-            await told.wait()
-        finally:
-            door.close()
-    finally:
-        await runner.cleanup()
-
-
-def _in_url(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

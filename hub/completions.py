@@ -74,7 +74,9 @@ class Chunks:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
+    def retry(self, milliseconds: int) -> bytes:
+        """Nothing: openai-python takes the field for an event without data, and fails."""
+        del milliseconds
         return b""
 
     def _shown(self, record: Record) -> bytes:

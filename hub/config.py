@@ -111,6 +111,7 @@ class Store(_Table):
 
     url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
     sync: Literal["full", "normal"] = "full"
+    lock_seconds: Wait = 15.0
 
 
 class Streams(_Table):

@@ -27,7 +27,7 @@ from typing import Final
 
 import orjson
 
-from hub.encoders import Batch
+from hub.encoders import Batch, retry_field
 from hub.meta import Meta
 from hub.records import Position
 
@@ -117,8 +117,8 @@ class DurableEvents:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
-        return b""
+    def retry(self, milliseconds: int) -> bytes:
+        return retry_field(milliseconds)
 
 
 def _event(name: str, text: bytes) -> bytes:

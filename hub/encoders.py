@@ -3,9 +3,10 @@
 ==============  ==================================  ============================================
 encoder         an event                            what else it says
 ==============  ==================================  ============================================
-`WEBSOCKET`     one RFC 6455 text frame for a       ``reset``, ``closed``, ``beat`` messages
-                batch: ``{"type":"events",…}``
-`EVENT_STREAM`  ``id: POSITION`` / ``data: {…}``    ``event: reset``, ``event: closed``, comments
+`WEBSOCKET`     one RFC 6455 text frame for a       ``reset``, ``closed``, ``beat``,
+                batch: ``{"type":"events",…}``     ``draining`` messages
+`EVENT_STREAM`  ``id: POSITION`` / ``data: {…}``    ``event: reset``, ``event: closed``, comments,
+                                                    ``retry:``
 `LINES`         a line of NDJSON                    ``{"type":"position"|"reset"|"closed"|"beat"}``
 `OBJECTS`       a JSON object, no separator         as `LINES`; a beat is white space
 `TEXT`          the answer's text, nothing else     nothing: a reset cannot be told
@@ -41,6 +42,7 @@ __all__ = [
     "for_text",
     "pong_frame",
     "presence_frame",
+    "retry_field",
     "text_frame",
 ]
 
@@ -77,8 +79,8 @@ class Encoder(Protocol):
     def beat(self) -> bytes:
         """A sign of life."""
 
-    def hello(self) -> bytes:
-        """What comes before everything else."""
+    def retry(self, milliseconds: int) -> bytes:
+        """When to come back once this connection has ended."""
 
 
 def text_frame(text: bytes) -> bytes:
@@ -124,8 +126,8 @@ class _WebSocket:
     def beat(self) -> bytes:
         return _message(type="beat")
 
-    def hello(self) -> bytes:
-        return b""
+    def retry(self, milliseconds: int) -> bytes:
+        return text_frame(b'{"type":"draining","retry_ms":%d}' % milliseconds)
 
 
 def _offsets(records: list[Record]) -> bytes:
@@ -155,6 +157,11 @@ def presence_frame(stream: str, joined: Iterable[tuple[str, bytes]], left: Itera
     )
 
 
+def retry_field(milliseconds: int) -> bytes:
+    """The field that says how soon an ``EventSource`` comes back; no event is made of it."""
+    return b"retry: %d\n\n" % milliseconds
+
+
 class _EventStream:
     """Server-sent events (WHATWG HTML, section 9.2) that a native ``EventSource`` resumes."""
 
@@ -180,9 +187,8 @@ class _EventStream:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
-        # How soon an EventSource comes back, in milliseconds.
-        return b"retry: 1000\n\n"
+    def retry(self, milliseconds: int) -> bytes:
+        return retry_field(milliseconds)
 
 
 def _named_event(name: str, position: Position, **more: str) -> bytes:
@@ -212,7 +218,8 @@ class _Lines:
     def beat(self) -> bytes:
         return b'{"type":"beat"}\n'
 
-    def hello(self) -> bytes:
+    def retry(self, milliseconds: int) -> bytes:
+        del milliseconds
         return b""
 
 
@@ -253,7 +260,8 @@ class _Text:
     def beat(self) -> bytes:
         return b""
 
-    def hello(self) -> bytes:
+    def retry(self, milliseconds: int) -> bytes:
+        del milliseconds
         return b""
 
 
@@ -286,8 +294,8 @@ class Chunked:
     def beat(self) -> bytes:
         return _chunk(self._inner.beat())
 
-    def hello(self) -> bytes:
-        return _chunk(self._inner.hello())
+    def retry(self, milliseconds: int) -> bytes:
+        return _chunk(self._inner.retry(milliseconds))
 
 
 def _chunk(frame: bytes) -> bytes:

@@ -11,11 +11,11 @@ from typing import Final, Literal, NamedTuple, TypeVar
 from hub import defaults
 from hub.ask import Ask
 from hub.background import Background
+from hub.callers import Callers
 from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
     Conflict,
-    Draining,
     LimitExceeded,
     RequestError,
     StoreError,
@@ -97,7 +97,9 @@ class Hub:
         limits = limits or HubLimits()
         self.counts = Counts()
         self.connections: set[Connection] = set()
+        self.callers = Callers()
         self.draining = False
+        """Nothing is begun any more; all else goes on."""
         self.upstreams = upstreams
         self.default_upstream = default_upstream
         self._limits = limits
@@ -127,7 +129,12 @@ class Hub:
 
     async def start(self) -> None:
         """Make the store ready and begin to look after streams and connections."""
-        await self._runs.interrupted(await self._store.start())
+        running = await self._store.start()
+        try:
+            await self._runs.interrupted(running)
+        except BaseException:
+            await self._store.stop()
+            raise
         for one in self._background:
             one.start()
 
@@ -138,13 +145,6 @@ class Hub:
         self.draining = True
         await self._runs.close(grace)
         await self._streams.flushed()
-
-    async def part(self, within: float) -> None:
-        """Break off every connection, once it has what there is or after so many seconds.
-
-        Their clients come back with their positions.
-        """
-        await asyncio.gather(*(_part(one, within) for one in list(self.connections)))
 
     async def close(self) -> None:
         """Stop looking after things and let go of the store; drain first."""
@@ -376,17 +376,21 @@ class Hub:
         """Whether another connection may be opened.
 
         Raises:
-            Draining: the hub is shutting down.
+            Draining: the hub is leaving.
             LimitExceeded: there are as many as there may be.
         """
-        if self.draining:
-            raise Draining("the hub is shutting down: come back in a moment")
+        self.callers.admit()
         if len(self.connections) >= self._limits.connections:
             self.counts.refusals += 1
             raise LimitExceeded("as many connections are open as may be: try again later")
 
     def connect(self, connection: Connection) -> None:
-        """Look after a connection until `disconnect`."""
+        """Look after a connection until `disconnect`.
+
+        Raises:
+            Draining: the hub is leaving, and may not have been yet at `admit`.
+        """
+        self.callers.stay()
         self.connections.add(connection)
 
     async def disconnect(self, connection: Connection) -> None:
@@ -420,8 +424,3 @@ class Hub:
         while True:
             await self._store.rejection()
             self._streams.evict_rejected()
-
-
-async def _part(connection: Connection, within: float) -> None:
-    await connection.idle(within=within)
-    connection.abort(sent=True)

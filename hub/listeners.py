@@ -11,7 +11,7 @@ from typing import Final
 
 from hub.errors import ConfigError
 
-__all__ = ["BACKLOG", "listen", "listen_unix"]
+__all__ = ["BACKLOG", "listen", "listen_unix", "prepare"]
 
 BACKLOG: Final = 1024
 """Connections that wait to be accepted, when many clients come back at once."""
@@ -73,20 +73,25 @@ def listen_unix(path: str) -> socket.socket:
     return made
 
 
+def prepare(made: socket.socket, notsent_lowat: int) -> None:
+    """Set up a socket that listens, or will, and with it the connections that it accepts."""
+    if made.family != socket.AF_UNIX:
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        if lowat is not None:
+            made.setsockopt(socket.IPPROTO_TCP, lowat, notsent_lowat)
+    made.setblocking(False)
+
+
 def _bound(family: int, address: tuple[object, ...], notsent_lowat: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        # Both are inherited by the connections that are accepted.
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-        if lowat is not None:
-            made.setsockopt(socket.IPPROTO_TCP, lowat, notsent_lowat)
+        prepare(made, notsent_lowat)
         made.bind(address)
         made.listen(BACKLOG)
-        made.setblocking(False)
     except OSError:
         made.close()
         raise

@@ -194,8 +194,8 @@ class _UpTo:
     def beat(self) -> bytes:
         return self._inner.beat()
 
-    def hello(self) -> bytes:
-        return self._inner.hello()
+    def retry(self, milliseconds: int) -> bytes:
+        return self._inner.retry(milliseconds)
 
 
 class _Look:

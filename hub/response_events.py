@@ -57,7 +57,9 @@ class ResponseEvents:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
+    def retry(self, milliseconds: int) -> bytes:
+        """Nothing: openai-python takes the field for an event without data, and fails."""
+        del milliseconds
         return b""
 
     def _frame(self, record: Record) -> bytes:

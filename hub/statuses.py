@@ -32,6 +32,7 @@ from hub.errors import (
     UnsupportedType,
     UpstreamError,
 )
+from hub.spread import wait
 
 __all__ = [
     "CloseCode",
@@ -106,8 +107,11 @@ def error_body(code: str, message: str, **more: Any) -> bytes:
 
 
 def retry_headers(error: HubError) -> dict[str, str]:
-    """The header that says when to come back, for what passes by itself."""
-    return {"Retry-After": "1"} if isinstance(error, Draining | LimitExceeded) else {}
+    """The header that says when to come back, for what passes by itself.
+
+    It says another time to each, so that those who were refused together do not come together.
+    """
+    return {"Retry-After": str(wait())} if isinstance(error, Draining | LimitExceeded) else {}
 
 
 def error_response(error: HubError) -> web.Response:

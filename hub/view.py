@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple, Protocol, Self
 import orjson
 
 from hub.durable_sse import DurableEvents
-from hub.encoders import Batch
+from hub.encoders import Batch, retry_field
 from hub.merge import merge
 from hub.records import Position, Record
 
@@ -114,8 +114,8 @@ class UIEvents:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
-        return b""
+    def retry(self, milliseconds: int) -> bytes:
+        return retry_field(milliseconds)
 
 
 class DurableChunks:
@@ -148,8 +148,8 @@ class DurableChunks:
     def beat(self) -> bytes:
         return b": beat\n\n"
 
-    def hello(self) -> bytes:
-        return b""
+    def retry(self, milliseconds: int) -> bytes:
+        return retry_field(milliseconds)
 
 
 def _nothing(batch: Batch) -> bytes:

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from hub import durable_answers as answers
 from hub import durable_headers as headers
-from hub import durable_sse, waiting
+from hub import durable_sse
 from hub.connection import Connection, Pace
 from hub.encoders import Batch, Chunked, Encoder
 from hub.errors import Gone, RequestError, StreamNotFound
@@ -26,6 +26,7 @@ from hub.headers import streaming_headers
 from hub.hub import Hub
 from hub.records import Position
 from hub.responses import endless
+from hub.spread import lost
 from hub.stream import Place, Stream
 from hub.view import DurableChunks, Translation, UIEvents, View
 
@@ -109,8 +110,8 @@ class _Over:
     def beat(self) -> bytes:
         return self._inner.beat()
 
-    def hello(self) -> bytes:
-        return self._inner.hello()
+    def retry(self, milliseconds: int) -> bytes:
+        return self._inner.retry(milliseconds)
 
 
 # Server-sent events of its own
@@ -225,7 +226,7 @@ async def _poll(
         left = until - loop.time()
         if chunks or view.over or stream.closed or left <= 0:
             break
-        await waiting.until(stream, partial(_goes_on, stream, end.offset), within=left)
+        await hub.callers.until(stream, partial(_goes_on, stream, end.offset), within=left)
     told = _told(viewed, view, end)
     if "Stream-Closed" not in told:
         told["Stream-Cursor"] = str(durable_sse.interval(headers.known_interval(request)))
@@ -333,6 +334,7 @@ async def _events(
         if view.over:
             connection.write(shown.closed(here.stream, here.position))
             return response
+        connection.write(shown.retry(lost()))
         if here.latest:
             connection.write(shown.events(here))
         await join(connection)

@@ -31,7 +31,8 @@ class _Silence:
     def beat(self) -> bytes:
         return b""
 
-    def hello(self) -> bytes:
+    def retry(self, milliseconds: int) -> bytes:
+        del milliseconds
         return b""
 
 
@@ -59,16 +60,25 @@ class _Listener:
             self.heard.set_result(None)
 
 
-async def until(stream: Stream, met: Callable[[], bool], *, within: float | None = None) -> bool:
+async def until(
+    stream: Stream,
+    met: Callable[[], bool],
+    *,
+    within: float | None = None,
+    among: set[asyncio.Future[None]] | None = None,
+) -> bool:
     """Wait until ``met()`` is true, ``within`` seconds at most; whether it is.
 
     It is asked now, and whenever the stream has been written or closed. The wait also ends
-    if the stream is lost (see `hub.stream.Stream.abandon`).
+    if the stream is lost (see `hub.stream.Stream.abandon`). Whoever wants to end waits before
+    that finds them, while they last, ``among`` others, and resolves them.
     """
     if met():
         return True
     listener = _Listener(stream, met)
     stream.subscribe(listener)
+    if among is not None:
+        among.add(listener.heard)
     try:
         if within is None:
             await listener.heard
@@ -76,4 +86,6 @@ async def until(stream: Stream, met: Callable[[], bool], *, within: float | None
             await asyncio.wait([listener.heard], timeout=within)
     finally:
         stream.unsubscribe(listener)
+        if among is not None:
+            among.discard(listener.heard)
     return met()

@@ -17,10 +17,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import HUB, Config, Hub, make_app, setup
-from hub.app import serve
 from hub.ask import Ask
 from hub.errors import ConfigError
 from hub.events import Message
+from hub.serving import serve
 from tests.answers import PATIENCE
 from tests.conftest import StartHub
 from tests.parsing import text_at

@@ -408,6 +408,7 @@ async def test_a_conversation_that_has_not_begun_is_empty(world: World) -> None:
     poll = await world.client.get("/api/chat/c", params={**at, "live": "long-poll"})
     assert (poll.status, poll.headers["Stream-Next-Offset"]) == (204, at["offset"])
     follow = await world.client.get("/api/chat/c", params={**at, "live": "sse"})
+    assert (await follow.content.readuntil(b"\n\n")).startswith(b"retry: ")
     first = await follow.content.readuntil(b"\n\n")
     assert b'"upToDate":true' in first
     world.upstream.answers(Answer(*HELLO))

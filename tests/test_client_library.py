@@ -162,7 +162,7 @@ class _Wire:
 
     def __init__(self) -> None:
         self.websocket: list[str] = []
-        self.sse = EVENT_STREAM.hello()
+        self.sse = EVENT_STREAM.retry(1000)
 
     def records(self, records: list[Record], epoch: int, *, merged: bool) -> None:
         sent = merge(records) if merged else records

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -36,7 +37,7 @@ async def opened(*, sockets: int = 100, idle: float = 60.0) -> AsyncIterator[tup
         await door.open(listening)
         yield door, listening[0].getsockname()[1]
     finally:
-        door.close()
+        await door.close()
         await runner.cleanup()
 
 
@@ -107,7 +108,7 @@ async def test_one_connection_too_many_is_told_to_come_later() -> None:
         await eventually(lambda: door.inside == 2)
         given = await exchange(port)
         assert given.startswith(b"HTTP/1.1 429 ")
-        assert b"Retry-After: 1\r\n" in given
+        assert b"\r\nRetry-After: " in given
         assert orjson.loads(given.partition(b"\r\n\r\n")[2])["error"]["code"] == "limit_exceeded"
         held[0][1].write(LIVE)
         assert (await held[0][0].readuntil(b"ok\n")).startswith(b"HTTP/1.1 200 ")
@@ -122,12 +123,55 @@ async def test_what_is_inside_stays_when_the_door_is_closed() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(LIVE)
         await reader.readuntil(b"ok\n")
-        door.close()
+        await door.close()
         writer.write(LIVE)
         await reader.readuntil(b"ok\n")
         with pytest.raises(ConnectionRefusedError):
             await exchange(port, LAST)
         writer.close()
+
+
+async def test_who_came_before_the_door_closed_is_heard() -> None:
+    """Those that wait to be accepted too: the closing of the socket would reset them."""
+    async with opened() as (door, port):
+        early = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        await eventually(lambda: door.inside == 3)
+        waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(20)]
+        closing = asyncio.create_task(door.close())
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionRefusedError):
+            await exchange(port, LAST)
+        assert not closing.done()
+        for _, writer in early:
+            writer.write(LAST)
+        for reader, writer in early:
+            assert (await reader.read()).endswith(b"ok\n")
+            writer.close()
+        for one in waiting:
+            one.setblocking(False)
+            await asyncio.get_running_loop().sock_sendall(one, LAST)
+        await closing
+        for one in waiting:
+            reader, writer = await asyncio.open_connection(sock=one)
+            assert (await reader.read()).endswith(b"ok\n")
+            writer.close()
+
+
+async def test_who_never_says_anything_is_not_waited_for() -> None:
+    async with opened() as (door, port):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        await eventually(lambda: door.inside == 1)
+        async with asyncio.timeout(PATIENCE):
+            await door.close()
+        assert door.inside == 1
+        writer.close()
+
+
+async def test_while_it_drains_each_answer_is_the_last_of_its_connection() -> None:
+    async with opened() as (door, port):
+        door.draining = True
+        given = await exchange(port, LIVE)  # which waits for the end
+        assert b"\r\nConnection: close\r\n" in given
 
 
 async def test_what_is_left_of_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -183,7 +183,7 @@ def test_in_chunks_everything_else_says_the_same(encoder: Encoder) -> None:
         (chunked.reset("a/chat", BETWEEN, "trimmed"), encoder.reset("a/chat", BETWEEN, "trimmed")),
         (chunked.closed("a/chat", BETWEEN), encoder.closed("a/chat", BETWEEN)),
         (chunked.beat(), encoder.beat()),
-        (chunked.hello(), encoder.hello()),
+        (chunked.retry(700), encoder.retry(700)),
     ]:
         assert b"".join(Chunks().feed(frame or b"")) == (inner or b"")
 
@@ -202,8 +202,8 @@ def test_a_beat_is_a_sign_of_life_that_no_reader_takes_for_an_event() -> None:
 
 def test_an_event_source_is_told_when_to_come_back() -> None:
     reader = ServerEvents()
-    assert list(reader.feed(EVENT_STREAM.hello())) == []
-    assert reader.retry == 1000
+    assert list(reader.feed(EVENT_STREAM.retry(1234))) == []
+    assert reader.retry == 1234
 
 
 @quick

@@ -34,7 +34,7 @@ class Offsets:
     reset = LINES.reset
     closed = LINES.closed
     beat = LINES.beat
-    hello = LINES.hello
+    retry = LINES.retry
 
 
 class Reader:

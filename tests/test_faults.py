@@ -87,7 +87,11 @@ class Server:
 
     def refused(self) -> str:
         """Another one on the same file is started and must not run; what it says."""
-        other = {**self._environ, "STREAMHUB_SERVER__PORT": "0"}
+        other = {
+            **self._environ,
+            "STREAMHUB_SERVER__PORT": "0",
+            "STREAMHUB_STORE__LOCK_SECONDS": "0",
+        }
         done = subprocess.run(self.command(), env=other, capture_output=True, timeout=PATIENCE)
         assert done.returncode == 1
         assert not done.stdout

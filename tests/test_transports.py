@@ -315,7 +315,7 @@ async def test_only_so_many_connections(make_world: MakeWorld) -> None:
 
 
 async def test_a_hub_that_shuts_down_takes_nobody_in(world: World) -> None:
-    world.hub.draining = True
+    world.hub.callers.leave()
     refused = await world.follow("start")
     assert (refused.status, refused.error["code"]) == (503, "draining")
     assert "retry-after" in refused.headers

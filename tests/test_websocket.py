@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
-from hub.events import Message, to_json
+from hub import FAREWELL
+from hub.events import Event, Message, to_json
+from hub.records import Position
+from hub.stream import Stream
 from tests.answers import PATIENCE
 from tests.conftest import Running, StartHub
 
@@ -229,6 +232,30 @@ async def test_a_binary_frame_is_an_error_and_the_talk_goes_on(talk: Talk) -> No
     await talk.socket.send_bytes(b'{"type":"ping"}')
     assert (await talk.hear())["code"] == "bad_frame"
     assert (await talk.say(type="ping"))["type"] == "ok"
+
+
+async def test_a_command_under_way_is_answered_before_the_farewell(
+    running: Running, talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or its client would not know whether it was carried out."""
+    asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.append_to
+
+    async def slowly(name: str, event: Event) -> tuple[Stream, Position]:
+        asked.set()
+        await answer.wait()
+        return await append_to(name, event)
+
+    monkeypatch.setattr(running.hub, "append_to", slowly)
+    event = {"type": "message", "role": "user", "text": "a"}
+    await talk.socket.send_json({"type": "append", "id": 1, "stream": "notes", "event": event})
+    await asked.wait()
+    saying = asyncio.create_task(running.client.app[FAREWELL].say())
+    await asyncio.sleep(0.01)
+    answer.set()
+    assert [(await talk.hear())["type"] for _ in range(2)] == ["ok", "draining"]
+    closed = await talk.socket.receive(timeout=PATIENCE)
+    assert (closed.type, closed.data) == (WSMsgType.CLOSE, 4000)
+    await saying
 
 
 async def test_a_drain_says_when_to_come_back_then_closes_and_sends_nothing_more(

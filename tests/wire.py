@@ -7,7 +7,10 @@ from typing import Final, NamedTuple
 
 from tests.answers import PATIENCE
 
-__all__ = ["UPGRADE", "Frame", "client_frame", "exchange", "frames"]
+__all__ = ["RETRY_AFTER", "UPGRADE", "Frame", "client_frame", "exchange", "frames"]
+
+RETRY_AFTER: Final = {"1", "2", "3"}
+"""What a client that was refused for the moment may be told."""
 
 UPGRADE: Final = (
     b"GET /v1/ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

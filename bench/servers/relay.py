@@ -8,7 +8,7 @@ import sys
 import uvloop
 
 from hub import Config
-from hub.app import serve
+from hub.serving import serve
 
 if __name__ == "__main__":
     bench = {"dialect": "openai-chat", "url": sys.argv[1]}

@@ -26,7 +26,7 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM."""
-    from hub.app import serve as serve_app  # no other command needs the whole hub
+    from hub.serving import serve as serve_app  # no other command needs the whole hub
 
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     held = load(config)

@@ -24,7 +24,7 @@ from aiohttp import web
 
 from hub import durable_answers as answers
 from hub import durable_headers as headers
-from hub import durable_sse, messages, waiting
+from hub import durable_sse, messages
 from hub.connection import Connection, Pace
 from hub.durable_sse import DurableEvents
 from hub.encoders import Batch, Chunked, Encoder
@@ -39,6 +39,7 @@ from hub.hub import Hub
 from hub.meta import Meta, essence
 from hub.producers import Stamp
 from hub.responses import endless
+from hub.spread import lost
 from hub.stream import Body, Place, Stream
 
 __all__ = ["Durable"]
@@ -208,7 +209,7 @@ class Durable:
     async def _poll(self, request: web.Request, stream: Stream, offset: int) -> web.Response:
         position = stream.position_at(offset)
         self._hub.admit()
-        await waiting.until(
+        await self._hub.callers.until(
             stream, lambda: stream.tail > offset or stream.closed, within=self._long_poll
         )
         # It may have been deleted in the meantime, or even begun anew.
@@ -238,6 +239,7 @@ class Durable:
         )
         self._hub.connect(connection)
         try:
+            connection.write(encoder.retry(lost()))
             if place.offset == stream.tail and not stream.closed:
                 here = Batch(stream.name, [], stream.position, latest=True)
                 connection.write(encoder.events(here))

@@ -34,6 +34,7 @@ from hub.events import Cancelled, Failed, Interrupted
 from hub.headers import streaming_headers
 from hub.hub import Hub, parse_from
 from hub.responses import endless
+from hub.spread import lost
 from hub.stream import From, Place, Stream
 
 __all__ = ["Live"]
@@ -116,7 +117,7 @@ class Live:
         )
         self._hub.connect(connection)
         try:
-            connection.write(connection.encoder.hello())
+            connection.write(connection.encoder.retry(lost()))
             if stream is None:
                 await self._hub.expect(connection, name, start)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -11,7 +12,9 @@ from prometheus_client.registry import Collector
 
 from hub.hub import Hub
 
-__all__ = ["Operations"]
+__all__ = ["PROBES", "Operations"]
+
+PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
 class Operations:
@@ -25,9 +28,8 @@ class Operations:
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
         return [
-            web.get("/livez", self._live),
-            web.get("/readyz", self._ready),
-            web.get("/metrics", self._metrics),
+            web.get(path, handler)
+            for path, handler in zip(PROBES, (self._live, self._ready, self._metrics), strict=True)
         ]
 
     async def _live(self, request: web.Request) -> web.Response:

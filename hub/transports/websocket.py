@@ -9,7 +9,6 @@ without compression. Origin is checked before the upgrade: CORS does not protect
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any, Final
 
 import orjson
@@ -35,6 +34,7 @@ from hub.events import decode
 from hub.hub import Hub, parse_from
 from hub.origins import Origins
 from hub.records import Position
+from hub.spread import moments
 from hub.statuses import CloseCode
 from hub.stream import From
 
@@ -42,8 +42,8 @@ __all__ = ["WebSockets"]
 
 PROTOCOL: Final = "hub.v1"
 
-FAREWELL: Final = 1.0
-"""Seconds that a client has to read what it has not, when the hub goes away."""
+CLOSE_SECONDS: Final = 1.0
+"""How long a client may take to answer a close frame: without an answer it is as closed."""
 
 
 class WebSockets:
@@ -54,7 +54,7 @@ class WebSockets:
         self._pace = pace
         self._frame_bytes = frame_bytes
         self._origins = origins
-        self._open: dict[web.WebSocketResponse, Connection] = {}
+        self._open: dict[web.WebSocketResponse, _Client] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The route, for an application's router."""
@@ -70,6 +70,7 @@ class WebSockets:
             # Pongs wait their turn like every answer, or a client that only pings and never
             # reads would fill its buffer without bound.
             autoping=False,
+            timeout=CLOSE_SECONDS,
             # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
             max_msg_size=self._frame_bytes * 4,
         )
@@ -83,8 +84,8 @@ class WebSockets:
             request.protocol, writer.drain, WEBSOCKET, self._pace, self._hub.counts
         )
         client = _Client(self._hub, connection, self._frame_bytes)
-        self._open[socket] = connection
         self._hub.connect(connection)
+        self._open[socket] = client
         try:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
@@ -98,22 +99,31 @@ class WebSockets:
             await self._hub.disconnect(connection)
         return socket
 
-    async def drain(self) -> None:
+    @property
+    def connections(self) -> set[Connection]:
+        """Those of the open WebSockets."""
+        return {client.connection for client in self._open.values()}
+
+    async def close(self, within: float) -> None:
         """Tell every client that the hub goes away and when to come back; then close.
 
-        Each is given a moment of its own, so that they do not come back all at once.
+        It has so many seconds to be answered what it asked, and to read what it has not.
         """
-        for connection in self._open.values():
-            wait = random.randint(500, 5000)  # noqa: S311 - jitter
-            connection.enqueue(_frame("draining", retry_ms=wait))
-        await asyncio.gather(*(self._close(*opened) for opened in list(self._open.items())))
+        clients = list(self._open.items())
+        waits = moments(len(clients))
+        closing = zip(clients, waits, strict=True)
+        await asyncio.gather(*(_close(*opened, wait, within) for opened, wait in closing))
 
-    async def _close(self, socket: web.WebSocketResponse, connection: Connection) -> None:
-        if await connection.idle(within=FAREWELL):
-            connection.end()  # nothing may be written after the close frame
-            await socket.close(code=CloseCode.DRAINING, message=b"draining")
-        else:
-            connection.abort()
+
+async def _close(socket: web.WebSocketResponse, client: _Client, wait: int, within: float) -> None:
+    connection = client.connection
+    await client.answered(within)
+    connection.enqueue(WEBSOCKET.retry(wait))
+    if await connection.idle(within=within):
+        connection.end()  # nothing may be written after the close frame
+        await socket.close(code=CloseCode.DRAINING, message=b"draining")
+    else:
+        connection.abort()
 
 
 def _check(request: web.Request) -> None:
@@ -128,15 +138,32 @@ def _check(request: web.Request) -> None:
 class _Client:
     """One client: its commands, one after another, and the answer to each."""
 
-    __slots__ = ("_connection", "_frame_bytes", "_hub")
+    __slots__ = ("_answering", "_frame_bytes", "_hub", "_watcher", "connection")
 
     def __init__(self, hub: Hub, connection: Connection, frame_bytes: int) -> None:
+        self.connection = connection
         self._hub = hub
-        self._connection = connection
         self._frame_bytes = frame_bytes
+        self._answering = False
+        self._watcher: asyncio.Future[None] | None = None
 
     async def receive(self, kind: WSMsgType, text: Any) -> None:
         """Answer one frame, whatever it holds."""
+        self._answering = True
+        try:
+            await self._receive(kind, text)
+        finally:
+            self._answering = False
+            if self._watcher is not None and not self._watcher.done():
+                self._watcher.set_result(None)
+
+    async def answered(self, within: float) -> None:
+        """Wait until the command under way is answered, so many seconds at most."""
+        if self._answering:
+            self._watcher = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._watcher], timeout=within)
+
+    async def _receive(self, kind: WSMsgType, text: Any) -> None:
         try:
             command = self._read(kind, text)
         except HubError as error:
@@ -180,7 +207,7 @@ class _Client:
 
     async def _subscribe(self, command: Subscribe) -> None:
         start = parse_from(command.start)
-        self._connection.admit(command.stream)
+        self.connection.admit(command.stream)
         try:
             stream = await self._hub.open(command.stream)
         except StreamNotFound:
@@ -193,27 +220,27 @@ class _Client:
         # The answer comes before the first events; the place waits for nobody.
         position, tail = str(stream.position_at(place.offset)), str(stream.position)
         await self._ok(command, stream=stream.name, position=position, tail=tail)
-        self._connection.subscribe(stream, place)
+        self.connection.subscribe(stream, place)
 
     async def _wait(self, command: Subscribe, start: From) -> None:
         await self._ok(command, stream=command.stream, position=None, tail=None)
         # It may have begun while the answer had to wait.
-        await self._hub.expect(self._connection, command.stream, start)
+        await self._hub.expect(self.connection, command.stream, start)
 
     async def _presence(self, command: Presence) -> None:
         here, member = self._hub.participants, None
         label = command.member or ""
-        if not self._connection.follows(command.stream):
+        if not self.connection.follows(command.stream):
             raise _not_followed()
         if command.state == "null":
-            here.leave(self._connection, command.stream, label)
+            here.leave(self.connection, command.stream, label)
         else:
             state = commands.encoded(command.state, here.state_bytes)
-            member = here.enter(self._connection, command.stream, label, state)
+            member = here.enter(self.connection, command.stream, label, state)
         await self._ok(command, stream=command.stream, member=member)
 
     async def _unsubscribe(self, command: Unsubscribe) -> None:
-        if not self._connection.unsubscribe(command.stream):
+        if not self.connection.unsubscribe(command.stream):
             raise _not_followed()
         await self._ok(command, stream=command.stream)
 
@@ -242,11 +269,11 @@ class _Client:
 
     async def _ok(self, command: Command, **fields: Any) -> None:
         named = {} if command.id is None else {"id": command.id}
-        await self._connection.send(_frame("ok", **named, **fields))
+        await self.connection.send(_frame("ok", **named, **fields))
 
     async def _refuse(self, error: HubError, reply_to: str | int | None) -> None:
         named = {} if reply_to is None else {"id": reply_to}
-        await self._connection.send(error_frame(error, **named))
+        await self.connection.send(error_frame(error, **named))
 
 
 def _not_followed() -> Conflict:

@@ -23,7 +23,7 @@ HERE: Final = Path(__file__).parents[2]
 _RUN: Final = """\
 import asyncio
 import sys
-from hub.app import serve
+from hub.serving import serve
 from hub.config import Config
 config = Config.model_validate_json(sys.argv[1])
 asyncio.run(serve(config, announce=lambda where: print(where, flush=True)))

@@ -14,8 +14,8 @@ import os
 import sys
 from typing import NoReturn
 
-from hub.app import serve
 from hub.config import Config
+from hub.serving import serve
 
 
 def main() -> None:

@@ -41,7 +41,7 @@ async def port() -> AsyncIterator[int]:
     door = Door(runner, sockets=100, idle_seconds=PATIENCE, access_log=False)
     await door.open(sockets)
     yield sockets[0].getsockname()[1]
-    door.close()
+    await door.close()
     await runner.cleanup()
 
 

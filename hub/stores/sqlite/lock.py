@@ -7,13 +7,21 @@ number in the lock file is only for people.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import logging
 import os
 from pathlib import Path
+from typing import Final
 
 from hub.errors import StoreError
 
 __all__ = ["FileLock", "holder"]
+
+log = logging.getLogger("hub.store")
+
+LOOK_SECONDS: Final = 0.05
+"""How often it is looked whether a process that had the lock has gone."""
 
 
 class FileLock:
@@ -45,6 +53,31 @@ class FileLock:
             raise StoreError(f"cannot use {self._path}: {error.strerror}") from None
         os.ftruncate(self._held, 0)
         os.pwrite(self._held, f"{os.getpid()}\n".encode(), 0)
+
+    async def wait(self, seconds: float) -> None:
+        """Have it from now on, once the process that has it has gone, so many seconds at most.
+
+        Raises:
+            StoreError: as `take`.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        told = False
+        while True:
+            try:
+                self.take()
+            except StoreError as error:
+                if error.code != "store_locked" or loop.time() >= end:
+                    raise
+            else:
+                return
+            if not told:
+                told = True
+                has_it = holder(self._path) or "unknown"
+                log.info(
+                    "waiting %g s at most for process %s to leave %s", seconds, has_it, self._path
+                )
+            await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - loop.time())))
 
     def let_go(self) -> None:
         """Have it no more."""

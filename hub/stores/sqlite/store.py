@@ -132,11 +132,20 @@ class _Load:
 
 
 class SQLiteStore:
-    """Streams in the file at ``path``; ``sync`` is SQLite's ``synchronous``."""
+    """Streams in the file at ``path``; ``sync`` is SQLite's ``synchronous``.
+
+    For ``lock_seconds`` it waits for another process to let go of the file.
+    """
 
     durable = True
 
-    def __init__(self, path: str | Path, *, sync: Literal["full", "normal"] = "full") -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sync: Literal["full", "normal"] = "full",
+        lock_seconds: float = 0.0,
+    ) -> None:
         self.trouble: str | None = None
         self.life = 0
         self._path = Path(path)
@@ -144,6 +153,7 @@ class SQLiteStore:
         self._lives: frozenset[int] = frozenset()
         self._epoch = 0
         self._lock = FileLock(self._path)
+        self._lock_seconds = lock_seconds
         self._group = _Group()
         self._flying: _Group | None = None
         """The group that the writer has."""
@@ -163,10 +173,11 @@ class SQLiteStore:
 
     async def start(self) -> list[tuple[str, str]]:
         """Open the file, recover it, begin to write; see `hub.stores.Store.start`."""
-        self._lock.take()
+        await self._lock.wait(self._lock_seconds)
         try:
             database, running = await self._in_reader(self._open)
-        except BaseException:
+        except Exception:
+            # Not when it is cancelled: the thread is still at it, and nobody else may be.
             self._lock.let_go()
             raise
         self._writer = threading.Thread(
