@@ -39,6 +39,7 @@ format: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.memory
 	@$(BIN)/python -m bench.durable
 	@$(BIN)/python -m bench.reference
 	@$(BIN)/python -m bench.dialects

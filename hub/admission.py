@@ -43,13 +43,18 @@ class Admission:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # that was no answer yet
 
-    async def admit(self, request: web.Request) -> None:
-        """Let a request in, with its body, or not.
+    async def admit(self, request: web.Request) -> int:
+        """Let a request in, with its body, or not; what `over` is to be told.
 
         Raises:
             HubError: see `Hosts.check`, `Origins.check` and `Bodies.take`.
         """
         self._hosts.check(request)
-        if request.method not in SAFE:
-            self._origins.check(request)
-            await self._bodies.take(request)
+        if request.method in SAFE:
+            return 0
+        self._origins.check(request)
+        return await self._bodies.take(request)
+
+    def over(self, taken: int) -> None:
+        """The request is answered."""
+        self._bodies.give_back(taken)

@@ -143,9 +143,7 @@ def setup(
 def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSockets:
     fanout, limits, server = config.fanout, config.limits, config.server
     origins = Origins(server.origins)
-    bodies = Bodies(
-        at_once=limits.bodies_bytes, largest=limits.body_bytes, seconds=limits.body_seconds
-    )
+    bodies = Bodies(hub.allowance, largest=limits.body_bytes, seconds=limits.body_seconds)
     admission = Admission(Hosts(server.hosts), origins, bodies)
     pace = Pace(
         catch_up_bytes=fanout.catch_up_bytes,
@@ -218,14 +216,17 @@ def _add(
     # One function for all of it: every connection that stays open keeps its frame.
     async def handle(request: web.Request) -> web.StreamResponse:
         hub.callers.enter()
+        taken = 0
         try:
-            await admission.admit(request)
+            taken = await admission.admit(request)
             response = await inner(request)
         except Exception as error:
             response = answer(error, request)
             if request.writer.output_size and request.transport is not None:
                 # A response has begun, and the bytes of another would be taken for its body.
                 request.transport.abort()
+        finally:
+            admission.over(taken)
         if not response.prepared:
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
         elif request.version < HttpVersion11:
@@ -269,6 +270,7 @@ def _limits(config: Config) -> HubLimits:
     return HubLimits(
         connections=limits.connections,
         event_bytes=limits.event_bytes,
+        bodies_bytes=limits.bodies_bytes,
         presence=limits.presence,
         presence_bytes=limits.presence_bytes,
         slice_size=fanout.slice,

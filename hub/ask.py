@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from hub.allowance import parsed_size
 from hub.errors import RequestError
 from hub.events import NOTHING, Message
 
@@ -49,6 +50,10 @@ class Ask:
         if self.messages is None:
             return len((self.prompt or "").encode())
         return len(_json(self.messages))
+
+    def memory(self) -> int:
+        """Bytes of memory that the prompt or the messages take, about."""
+        return parsed_size(_json([self.prompt, self.messages, dict(self.options)]))
 
 
 def _json(asked: object) -> bytes:

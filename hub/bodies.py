@@ -9,7 +9,8 @@ import orjson
 from aiohttp import HttpVersion11, web
 from pydantic import BaseModel, ValidationError
 
-from hub.errors import LimitExceeded, RequestError, UnsupportedType
+from hub.allowance import Allowance, parsed_size
+from hub.errors import RequestError, UnsupportedType
 
 __all__ = ["Bodies", "read_json"]
 
@@ -21,17 +22,16 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Bodies:
-    """Takes in the bodies of all requests: so many bytes at once, each in so many seconds.
+    """Takes in the bodies of all requests: each in so many seconds, all within an allowance.
 
     Without this, clients that send the beginnings of large bodies and then nothing would
     hold memory that no limit on connections counts.
     """
 
-    def __init__(self, *, at_once: int, largest: int, seconds: float) -> None:
-        self._at_once = at_once
+    def __init__(self, allowance: Allowance, *, largest: int, seconds: float) -> None:
+        self._allowance = allowance
         self._largest = largest
         self._seconds = seconds
-        self._coming = 0
 
     def admit(self, request: web.Request) -> int:
         """Whether the body that a request's head tells of may come; how many bytes that may be.
@@ -57,30 +57,39 @@ class Bodies:
         if 0 < most < told:
             raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=told)
         size = min(told or self._largest, self._largest)
-        if self._coming + size > self._at_once:
-            raise LimitExceeded("too much is being sent to this hub just now: try again")
+        self._allowance.check(size)
         return size
 
-    async def take(self, request: web.Request) -> None:
+    async def take(self, request: web.Request) -> int:
         """Read the body, which the request then holds.
+
+        Gives what it took of the allowance, for `give_back` when the request is answered:
+        what the body may need as JSON, too.
 
         Raises:
             RequestError: it came too slowly, or is not what its headers say; else as `admit`.
         """
-        size = self.admit(request)
-        self._coming += size
+        with self._allowance.taken(self.admit(request)):
+            body = await self._read(request)
+        needed = parsed_size(body)
+        self._allowance.take(needed)
+        return needed
+
+    def give_back(self, taken: int) -> None:
+        """The request is answered."""
+        self._allowance.give(taken)
+
+    async def _read(self, request: web.Request) -> bytes:
         try:
             # Most have come with their head, and need no clock.
             async with asyncio.timeout(None if request.content.is_eof() else self._seconds):
-                await request.read()
+                return await request.read()
         except TimeoutError:
             said = f"the body did not come within {self._seconds:g} s"
             raise RequestError(said, code="body_timeout") from None
         except web.RequestPayloadError:
             said = "the body is not what Content-Encoding or Transfer-Encoding says it is"
             raise RequestError(said, code="bad_body") from None
-        finally:
-            self._coming -= size
 
 
 async def read_json(request: web.Request, model: type[M]) -> M:

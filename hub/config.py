@@ -149,7 +149,7 @@ class Limits(_Table):
     streams: Count = defaults.STREAMS
     stream_bytes_total: Count = defaults.STREAM_BYTES_TOTAL
     body_bytes: Count = MIB
-    bodies_bytes: Count = 64 * MIB
+    bodies_bytes: Count = defaults.BODIES_BYTES
     body_seconds: Seconds = 30.0
     frame_bytes: Count = MIB
     event_bytes: Count = defaults.EVENT_BYTES

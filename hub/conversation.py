@@ -35,12 +35,17 @@ __all__ = ["AFTER", "Conversation"]
 
 AFTER: Final = "after"
 
+TURN_BYTES: Final = 600
+"""What a turn takes beside its text."""
+
 
 class Conversation:
     """What was said from one offset of a stream up to another; it can be gone on with."""
 
     def __init__(self, start: int = 0) -> None:
         self.start = self.end = start
+        self.size = 0
+        """Bytes of memory that it takes, at most."""
         self._turns: list[_Turn] = []
         self._replies: dict[str, _Turn] = {}
         self._calls: dict[str, _Call] = {}
@@ -51,6 +56,7 @@ class Conversation:
 
     def take(self, event: Event) -> None:
         """What comes next in the stream."""
+        self.size += _memory(event)
         if isinstance(event, Message | Started) and AFTER in event.extra:
             self._go_back(event.extra[AFTER])
         if isinstance(event, Message):
@@ -66,7 +72,14 @@ class Conversation:
         """To where a message ends; nowhere, if there is none of that name."""
         places = [at for at, turn in enumerate(self._turns) if name in turn.names]
         if places or name is None:
-            del self._turns[places[-1] + 1 if places else 0 :]
+            end = places[-1] + 1 if places else 0
+            for turn in self._turns[end:]:
+                # Its generation may go on, but nobody is told of it again.
+                turn.parts.clear()
+                for call in turn.calls.values():
+                    self._calls.pop(call.key, None)
+                turn.calls.clear()
+            del self._turns[end:]
 
     def _message(self, said: Message) -> None:
         if said.role != "tool":
@@ -92,6 +105,17 @@ class Conversation:
             self._calls[call.key] = call
         calls[piece.index].name = piece.name or calls[piece.index].name
         calls[piece.index].pieces.append(piece.arguments)
+
+
+def _memory(event: Event) -> int:
+    """Bytes that are kept of an event: the texts of a reply are joined, pieces of calls are not."""
+    if isinstance(event, Message | Started):
+        text = event.text if isinstance(event, Message) else ""
+        return TURN_BYTES + text.__sizeof__()
+    if not isinstance(event, Delta):
+        return 0
+    piece = "" if event.tool is None else event.tool.arguments
+    return event.text.__sizeof__() - "".__sizeof__() + (piece.__sizeof__() if piece else 0)
 
 
 class _Call:

@@ -230,7 +230,7 @@ class _Objects(_Lines):
 
     def events(self, batch: Batch) -> bytes:
         # A value that is no object may be a number, and two of them would become one.
-        bodies = [r.body if r.event is not None else r.body + b"\n" for r in batch.records]
+        bodies = [r.body if r.body[:1] == b"{" else r.body + b"\n" for r in batch.records]
         return b"".join(bodies) + _object(type="position", position=str(batch.position))
 
     def beat(self) -> bytes:
@@ -247,8 +247,8 @@ class _Text:
     merges = True
 
     def events(self, batch: Batch) -> bytes:
-        told = [record.event.text for record in batch.records if type(record.event) is Delta]
-        return "".join(told).encode()
+        events = [record.event for record in batch.records]
+        return "".join([event.text for event in events if type(event) is Delta]).encode()
 
     def reset(self, stream: str, position: Position, reason: str) -> None:
         del stream, position, reason

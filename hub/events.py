@@ -40,6 +40,7 @@ __all__ = [
     "Usage",
     "decode",
     "encode",
+    "exact",
     "from_json",
     "now",
     "recorded",
@@ -217,7 +218,8 @@ def _compact(value: Usage | Seconds | ToolCall) -> dict[str, Any]:
 def encode(event: Event) -> bytes:
     """The event as JSON bytes without white space, as it stands in a record.
 
-    The delta of plain text, nearly every record there is, takes a short way.
+    The delta of plain text, nearly every record there is, takes a short way. The bytes are
+    `exact`, because they are kept.
 
     Raises:
         RequestError: it holds what cannot be written: more than 254 levels, a whole number
@@ -230,14 +232,27 @@ def encode(event: Event) -> bytes:
             and event.generation
             and not (event.reasoning or event.tool or event.extra)
         ):
-            return orjson.dumps(
-                {"type": "delta", "generation": event.generation, "text": event.text}
-            )
-        return orjson.dumps(to_json(event))
+            told: Mapping[str, Any] = {
+                "type": "delta",
+                "generation": event.generation,
+                "text": event.text,
+            }
+        else:
+            told = to_json(event)
+        return exact(orjson.dumps(told))
     except orjson.JSONEncodeError as error:
         raise RequestError(
             f"an event must be something that JSON can hold: {error}", code="bad_event"
         ) from None
+
+
+def exact(encoded: bytes) -> bytes:
+    """The same bytes in an object no larger than they are, for those that are kept.
+
+    What `orjson.dumps` gives stands in the buffer that it was written to, of which the end
+    is not given back: kept, a hundred bytes take four thousand.
+    """
+    return bytes(memoryview(encoded))
 
 
 def decode(body: bytes) -> Event:
@@ -276,6 +291,11 @@ def from_json(held: object) -> Event:
     if not isinstance(held, dict):
         raise RequestError("an event must be a JSON object", code="bad_event")
     kind = held.get("type")
+    if kind == "delta" and len(held) == 3:
+        # The delta of plain text: what is read from a store is nearly nothing else.
+        generation, text = held.get("generation"), held.get("text")
+        if type(generation) is str and type(text) is str:
+            return Delta(generation, text)
     read = _READERS.get(kind) if isinstance(kind, str) else None
     return Other(held) if read is None else read(_Fields(held))
 

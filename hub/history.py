@@ -25,11 +25,13 @@ import asyncio
 from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from hub.encoders import Batch
 from hub.errors import Conflict
 from hub.events import Event
+from hub.moment import Moment
 from hub.records import Position, Record
 from hub.stores import Saved, Store
 
@@ -80,6 +82,7 @@ class History:
         "closed",
         "head",
         "meta",
+        "moment",
         "name",
         "reads",
         "size",
@@ -87,8 +90,9 @@ class History:
         "warm",
     )
 
-    def __init__(self, name: str, saved: Saved, store: Store) -> None:
+    def __init__(self, name: str, saved: Saved, store: Store, moment: Moment | None = None) -> None:
         self.name = name
+        self.moment = moment or Moment()
         self.meta = saved.meta
         self.closed = saved.closed
         """Nothing comes after the tail."""
@@ -96,8 +100,8 @@ class History:
         self.tail = max(saved.tail, saved.head)
         self.warm = self.tail - len(saved.records)
         """The oldest offset whose record is in memory."""
-        self.size = sum(len(record.body) for record in saved.records)
-        """Bytes of the record bodies in memory."""
+        self.size = sum(record.size for record in saved.records)
+        """Bytes of memory that the records in it take."""
         self.reads: dict[tuple[int, int], asyncio.Future[list[Record]]] = {}
         """What was read from the store, until the stream is next looked after."""
         self._epochs = list(saved.epochs)
@@ -193,8 +197,17 @@ class History:
             reading = asyncio.ensure_future(self._store.read(self.name, offset, limit))
             if len(self.reads) < READS:
                 self.reads[offset, limit] = reading
+                reading.add_done_callback(partial(self._remember, (offset, limit)))
         # Whoever leaves meanwhile leaves the others their reading.
         return await asyncio.shield(reading)
+
+    def _remember(self, key: tuple[int, int], reading: asyncio.Future[list[Record]]) -> None:
+        """Whoever asks for the same in a moment is given it, if there is room for it."""
+        if self.reads.get(key) is not reading:
+            return
+        read = not reading.cancelled() and reading.exception() is None
+        if not (read and self.moment.admits(sum(record.size for record in reading.result()))):
+            del self.reads[key]
 
     async def events(self, start: int = 0) -> AsyncIterator[Event]:
         """The events from an offset, or the head if that is later, to the tail as it then is."""
@@ -204,8 +217,9 @@ class History:
             if not batch.records and batch.position.offset >= self.head:
                 return  # removed while it was read
             for record in batch.records:
-                if record.event is not None:
-                    yield record.event
+                event = record.event
+                if event is not None:
+                    yield event
             offset = batch.position.offset
 
     def newest(self, start: int, end: int) -> list[Record]:
@@ -258,7 +272,7 @@ class History:
         """Drop the records before ``offset`` from memory."""
         drop = min(offset, self.tail) - self.warm
         for row in range(self._skip, self._skip + max(drop, 0)):
-            self.size -= len(self._records[row].body)
+            self.size -= self._records[row].size
             self._records[row] = _GONE
         if drop > 0:
             self.warm += drop
@@ -271,9 +285,9 @@ class History:
         """The offset from which on the records fit; the newest always does."""
         over = self.size - max_bytes
         offset = max(self.warm, self.tail - max_records)
-        freed = sum(len(record.body) for record in self._slice(self.warm, offset))
+        freed = sum(record.size for record in self._slice(self.warm, offset))
         while freed < over and offset < self.tail - 1:
-            freed += len(self._records[self._skip + offset - self.warm].body)
+            freed += self._records[self._skip + offset - self.warm].size
             offset += 1
         return offset
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from hub import defaults
+from hub.allowance import Allowance
 from hub.ask import Ask
 from hub.background import Background
 from hub.callers import Callers
@@ -60,6 +61,7 @@ class HubLimits:
 
     connections: int = defaults.CONNECTIONS
     event_bytes: int = defaults.EVENT_BYTES
+    bodies_bytes: int = defaults.BODIES_BYTES
     presence: int = defaults.PRESENCE
     presence_bytes: int = defaults.PRESENCE_BYTES
     slice_size: int = defaults.SLICE
@@ -98,6 +100,8 @@ class Hub:
         self.counts = Counts()
         self.connections: set[Connection] = set()
         self.callers = Callers()
+        self.allowance = Allowance(limits.bodies_bytes)
+        """For what clients send, until it is done with."""
         self.draining = False
         """Nothing is begun any more; all else goes on."""
         self.upstreams = upstreams
@@ -117,6 +121,7 @@ class Hub:
             store,
             upstreams,
             default_upstream,
+            allowance=self.allowance,
             limits=limits.runs,
             counts=self.counts,
         )
@@ -323,7 +328,7 @@ class Hub:
 
     @property
     def size(self) -> int:
-        """Bytes of all records held."""
+        """Bytes of memory that all records held take."""
         return self._streams.size
 
     # Generations

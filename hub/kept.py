@@ -13,7 +13,7 @@ __all__ = ["Kept", "StreamLimits"]
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """Bounds on all streams together; times in seconds, sizes in bytes.
+    """Bounds on all streams together; times in seconds, sizes in bytes of memory.
 
     ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
     say how long a stream lives on that nobody uses; 0 is for ever.
@@ -26,6 +26,8 @@ class StreamLimits:
     keep_idle: float = defaults.KEEP_FOREVER
     keep_warm: float = 60.0
     """How long an unused stream stays in memory that the store has too."""
+    keep_warm_closed: float = 15.0
+    """The same for one that has closed: a reply that was wanted once, and then seldom."""
 
 
 class Kept:

@@ -10,26 +10,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from hub.events import Delta, ToolCall, encode
+from hub.events import Delta, Event, ToolCall, encode
 from hub.records import Record
 
 __all__ = ["merge"]
 
 Kind = tuple[str, str, int]
+Told = tuple[Record, Event | None]
 
 
 def merge(records: Sequence[Record]) -> list[Record]:
     """The records with runs of deltas of one kind joined; all others as they are."""
+    # Each event is asked for once: it may have to be decoded.
+    told = [(record, record.event) for record in records]
     return [
         record
-        for kind, run in groupby(records, key=_kind)
-        for record in (run if kind is None else _joined(list(run)))
+        for kind, run in groupby(told, key=_kind)
+        for record in ((one for one, _ in run) if kind is None else _joined(list(run)))
     ]
 
 
-def _kind(record: Record) -> Kind | None:
+def _kind(told: Told) -> Kind | None:
     """What a delta adds to; deltas of different kinds never merge, nor does anything else."""
-    event = record.event
+    record, event = told
     if type(event) is not Delta or event.extra:
         return None
     if b"\\ud" in record.body or b"\\uD" in record.body:
@@ -44,18 +47,19 @@ def _kind(record: Record) -> Kind | None:
     return ("text" if event.text else "reasoning", event.generation, 0)
 
 
-def _joined(run: list[Record]) -> Iterator[Record]:
+def _joined(run: list[Told]) -> Iterator[Record]:
+    last, _ = run[-1]
     if len(run) == 1:
-        yield run[0]
+        yield last
         return
-    deltas = [record.event for record in run if isinstance(record.event, Delta)]
+    deltas = [event for _, event in run if isinstance(event, Delta)]
     merged = Delta(
         deltas[0].generation,
         text="".join(delta.text for delta in deltas),
         reasoning="".join(delta.reasoning for delta in deltas),
         tool=_call([delta.tool for delta in deltas if delta.tool is not None]),
     )
-    yield Record(run[-1].offset, encode(merged), merged)
+    yield Record(last.offset, encode(merged), merged)
 
 
 def _call(pieces: list[ToolCall]) -> ToolCall | None:

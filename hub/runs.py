@@ -21,6 +21,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from hub import defaults
+from hub.allowance import Allowance
 from hub.ask import Ask
 from hub.conversation import Conversation
 from hub.counts import Counts
@@ -66,10 +67,13 @@ log = logging.getLogger("hub.runs")
 MODEL_LENGTH: Final = 200
 """Characters; it is kept as long as the generation is remembered."""
 
+MESSAGE_BYTES: Final = 300
+"""What a message needs beside its text."""
+
 CONVERSATIONS: Final = 100
-REMEMBERED: Final = 1_000_000
-"""So many conversations of so many characters: to read a long one again from its beginning takes
-tens of milliseconds, in which its upstream is not asked and no other token moves."""
+REMEMBERED: Final = 32 * 1024 * 1024
+"""So many conversations in so many bytes of memory: to read a long one again from its beginning
+takes tens of milliseconds, in which its upstream is not asked and no other token moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,16 @@ class RunLimits:
 class _Run:
     """A generation and the task that it runs in."""
 
-    __slots__ = ("cancelled", "generation", "one_off", "stream", "task")
+    __slots__ = ("cancelled", "generation", "one_off", "size", "stream", "task")
 
-    def __init__(self, generation: Generation, stream: Stream, *, one_off: bool) -> None:
+    def __init__(
+        self, generation: Generation, stream: Stream, *, one_off: bool, size: int = 0
+    ) -> None:
         self.generation = generation
         self.stream = stream
         self.one_off = one_off
+        self.size = size
+        """Bytes of memory that its prompt takes."""
         self.cancelled = False
         """Somebody has asked for it to stop."""
         self.task: asyncio.Task[Terminal] | None = None
@@ -106,6 +114,7 @@ class Runs:
         upstreams: Mapping[str, Upstream],
         default_upstream: str,
         *,
+        allowance: Allowance,
         limits: RunLimits,
         counts: Counts,
     ) -> None:
@@ -113,6 +122,7 @@ class Runs:
         self._store = store
         self._upstreams = upstreams
         self._default = default_upstream
+        self._allowance = allowance
         self._limits = limits
         self._counts = counts
         self._active: dict[str, _Run] = {}
@@ -215,7 +225,15 @@ class Runs:
             past = () if ask.prompt is None else await self._past(stream)
             # Nothing waits from here to the end of `_begin`, so nothing can come in between.
             self._admit()
-            self._begin(ask, past, upstream, _Run(generation, stream, one_off=ask.stream is None))
+            run = _Run(
+                generation, stream, one_off=ask.stream is None, size=ask.memory() + _memory(past)
+            )
+            self._allowance.take(run.size)
+            try:
+                self._begin(ask, past, upstream, run)
+            except BaseException:
+                self._allowance.give(run.size)
+                raise
         except BaseException:
             stream.writing = False
             raise
@@ -230,10 +248,11 @@ class Runs:
             past.take(event)
         past.end = stream.tail
         messages = past.messages()
-        if sum(len(message["content"] or "") for message in messages) <= REMEMBERED:
+        if past.size <= REMEMBERED:
             self._pasts[stream] = past
-        if len(self._pasts) > CONVERSATIONS:
-            del self._pasts[next(iter(self._pasts))]
+        size = sum(one.size for one in self._pasts.values())
+        while size > REMEMBERED or len(self._pasts) > CONVERSATIONS:
+            size -= self._pasts.pop(next(iter(self._pasts))).size
         return messages
 
     def _begin(self, ask: Ask, past: Messages, upstream: Upstream, run: _Run) -> None:
@@ -291,6 +310,7 @@ class Runs:
         """Append the terminal event: the only place that does."""
         generation = run.generation
         del self._active[generation.id]
+        self._allowance.give(run.size)
         run.stream.writing = False
         terminal = generation.apply(_ending(run, task))
         if not run.stream.sealed:
@@ -368,6 +388,14 @@ class Runs:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
+
+
+def _memory(past: Messages) -> int:
+    """Bytes of memory that messages take, with their calls of tools."""
+    texts = [message["content"] or "" for message in past]
+    calls = [call for message in past for call in message.get("tool_calls", ())]
+    texts += [call["function"]["arguments"] for call in calls]
+    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
 
 
 def _reserve(stream: Stream) -> None:

@@ -24,8 +24,9 @@ from hub.events import Event, encode
 from hub.fanout import Fanout, Follower
 from hub.history import From, History, Place, Reset
 from hub.meta import JSON, Meta
+from hub.moment import Moment
 from hub.producers import Producers, Stamp
-from hub.records import Position, Record
+from hub.records import UNREAD, Position, Record, Unread, lean
 from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
 from hub.stores.memory import MemoryStore
 
@@ -37,7 +38,8 @@ Body = tuple[bytes, Event | None]
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much of its past a stream keeps: bytes of record bodies, records, and producers.
+    """How much of its past a stream keeps: bytes of memory (see `Record.size`), records, and
+    producers.
 
     ``warm_bytes`` of it stay in memory where a store has the rest.
     """
@@ -82,13 +84,14 @@ class Stream(History):
         store: Store | None = None,
         retention: Retention | None = None,
         counts: Counts | None = None,
+        moment: Moment | None = None,
         slice_size: int = defaults.SLICE,
         deliver: Literal["at_once", "committed"] = defaults.DELIVER,
         epoch: int = 0,
     ) -> None:
         """Take up a stream as it was kept, or make a new one, in a life of the store."""
         saved = saved or Saved(Meta(), ((epoch, 0),))
-        super().__init__(name, saved, store or MemoryStore())
+        super().__init__(name, saved, store or MemoryStore(), moment)
         self.end = self.tail
         """The offset of the next record to be written."""
         self.sealed = saved.closed
@@ -138,10 +141,13 @@ class Stream(History):
         Raises:
             StreamClosed, StreamNotFound: nothing may be written any more.
         """
-        return self.append_body(encode(event), event, safe=safe)
+        return self._append(encode(event), lean(event), safe=safe)
 
     def append_body(self, body: bytes, event: Event | None, *, safe: bool = False) -> Record:
         """Write a record that is already encoded; ``event`` is what its body decodes to."""
+        return self._append(body, None if event is None else UNREAD, safe=safe)
+
+    def _append(self, body: bytes, event: Event | Unread | None, *, safe: bool) -> Record:
         self._expect_open()
         if not self._raised:
             self._raised = True
@@ -150,7 +156,7 @@ class Stream(History):
         self._store.note(Appended(self.name, record))
         self._records.append(record)
         self.end += 1
-        self.size += len(body)
+        self.size += record.size
         self._counts.records += 1
         self._show(safe=safe)
         return record

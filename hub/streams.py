@@ -35,6 +35,7 @@ from hub.forks import Beginning, beginning, inherited, is_fork
 from hub.kept import Kept, StreamLimits
 from hub.listing import page
 from hub.meta import Fork, Meta
+from hub.moment import Moment
 from hub.names import check_name
 from hub.records import Position
 from hub.stores import Created, Hidden, Listed, Removed, Saved, Store, Touched
@@ -73,6 +74,7 @@ class Streams:
         self._deliver = deliver
         self._clock = clock
         self.awaited = Awaited()
+        self._moment = Moment()
         self._kept: dict[str, Kept] = {}
         # One that has left memory while somebody still held it: there are never two of a name.
         self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
@@ -85,7 +87,7 @@ class Streams:
 
     @property
     def size(self) -> int:
-        """Bytes of all records in memory."""
+        """Bytes of memory that all records take."""
         return sum(kept.stream.size for kept in self._kept.values())
 
     # Opening
@@ -265,6 +267,7 @@ class Streams:
                 continue  # it has gone while another was being removed
             with _one_stream(name):
                 await self._look_at(kept, now)
+        self._moment.over()
         self._fit()
         if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
             self._asked_at = now
@@ -282,7 +285,7 @@ class Streams:
         orphaned = stream.hidden and not stream.forks
         if orphaned or (not stream.hidden and (over or self._expired(stream))):
             await self._remove(stream)
-        elif self._store.durable and unused > self._limits.keep_warm:
+        elif self._store.durable and unused > self._warm_for(stream):
             self._unload(stream.name)
 
     async def _let_go(self, name: str) -> None:
@@ -305,6 +308,9 @@ class Streams:
                 stream.abandon()
                 self._counts.rejections += 1
             self._store.readmit(name)
+
+    def _warm_for(self, stream: Stream) -> float:
+        return self._limits.keep_warm_closed if stream.closed else self._limits.keep_warm
 
     def _fit(self) -> None:
         """Back under the total."""
@@ -475,6 +481,7 @@ class Streams:
             store=self._store,
             retention=self._retention,
             counts=self._counts,
+            moment=self._moment,
             slice_size=self._slice_size,
             deliver=self._deliver,
             epoch=self._store.life,

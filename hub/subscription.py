@@ -106,7 +106,7 @@ class Subscription:
             if self.encoder.merges:
                 batch = batch._replace(records=merge(batch.records))
             frame = self.encoder.events(batch)
-            if len(stream.frames) < SHARED:
+            if len(stream.frames) < SHARED and stream.moment.admits(len(frame)):
                 stream.frames[key] = frame
         return frame
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
+from hub.allowance import Allowance
 from hub.ask import Ask
 from hub.counts import Counts
 from hub.events import (
@@ -61,11 +62,13 @@ class Runner:
             deliver=deliver,
         )
         upstreams = {puppet.name: puppet for puppet in puppets}
+        self.allowance = Allowance(2**30)
         self.runs = Runs(
             self.streams,
             store,
             upstreams,
             puppets[0].name,
+            allowance=self.allowance,
             limits=RunLimits(**limits),
             counts=self.counts,
         )

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
-import pytest
-from aiohttp import web
-
-from hub.bodies import Bodies
 from tests.conftest import StartHub
 from tests.loopback import eventually
 
@@ -18,19 +13,16 @@ BEGUN = (
 )
 
 
-async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(
-    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[Bodies] = []
-    monkeypatch.setattr(Bodies, "take", _noted(Bodies.take, begun))
-    running = await start_hub(limits={"bodies_bytes": 2_000_000})
+async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(start_hub: StartHub) -> None:
+    running = await start_hub(limits={"bodies_bytes": 4_000_000})
+    allowance = running.hub.allowance
     port = running.client.server.port
     writers = []
-    for _ in range(2):
+    for _ in range(4):
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(BEGUN)
         writers.append(writer)
-    await eventually(lambda: begun and begun[0]._coming == 1_800_000)
+    await eventually(lambda: allowance.held == 3_600_000)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(BEGUN)
     assert b" 429 " in await reader.readline()
@@ -39,21 +31,9 @@ async def test_p7_bodies_that_never_end_hold_no_more_than_is_allowed(
     assert answer.status == 201
     for open_writer in [*writers, writer]:
         open_writer.close()
-    await eventually(lambda: begun[0]._coming == 0)
+    await eventually(lambda: allowance.held == 0)
     answer = await running.client.post("/v1/generations", json={"prompt": "x" * 900_000})
     assert answer.status == 201
-
-
-def _noted(
-    take: Callable[[Bodies, web.Request], Awaitable[None]], begun: list[Bodies]
-) -> Callable[[Bodies, web.Request], Awaitable[None]]:
-    """The same, and whose it was."""
-
-    async def taken(bodies: Bodies, request: web.Request) -> None:
-        begun.append(bodies)
-        await take(bodies, request)
-
-    return taken
 
 
 async def test_a_body_that_comes_too_slowly_is_given_up(start_hub: StartHub) -> None:

@@ -293,13 +293,13 @@ def test_only_json_holds_events() -> None:
 
 
 def test_what_leaves_memory_is_counted() -> None:
-    of = history()
+    of, each = history(), record(0).size
     of.cool(4)
-    assert (of.head, of.warm, of.size) == (0, 4, 6)
+    assert (of.head, of.warm, of.size) == (0, 4, 6 * each)
     of.trim(7)
-    assert (of.head, of.warm, of.size) == (7, 7, 3)
+    assert (of.head, of.warm, of.size) == (7, 7, 3 * each)
     of.cool(2)
-    assert (of.head, of.warm, of.size) == (7, 7, 3)
+    assert (of.head, of.warm, of.size) == (7, 7, 3 * each)
     of.trim(99)
     assert (of.head, of.warm, of.size, of.tail) == (10, 10, 0, 10)
     assert of.last is None
@@ -311,7 +311,7 @@ async def test_however_it_shrinks_what_is_left_is_what_was_there(steps: list[Any
     for step, offset in steps:
         getattr(of, step)(offset)
         assert of.head <= of.warm <= of.tail
-        assert of.size == of.tail - of.warm
+        assert of.size == (of.tail - of.warm) * record(0).size
         read = await bodies(of, of.warm)
         assert read == b"".join(b"%d" % (at % 10) for at in range(of.warm, 40))
         if of.warm < of.tail:

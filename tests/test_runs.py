@@ -167,7 +167,7 @@ async def test_no_more_conversations_are_remembered_than_may_be(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.runs.CONVERSATIONS", 2)
-    monkeypatch.setattr("hub.runs.REMEMBERED", 10)
+    monkeypatch.setattr("hub.runs.REMEMBERED", 2000)
     desk = keep(Runner(Puppet([said("Hello"), END])))
     for name in ("a", "b", "c", "c", "c"):
         generation = await desk.ask("Hi", stream=name)

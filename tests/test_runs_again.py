@@ -180,7 +180,7 @@ async def test_whoever_waits_for_an_end_finds_it_in_the_stream_afterwards(keep: 
         while not generation.ended:  # noqa: ASYNC110 - the turn in which it ended counts
             await asyncio.sleep(0)
         assert await what(generation.id) is generation
-        assert (await desk.told(generation))[-1] is generation.terminal
+        assert (await desk.told(generation))[-1] == generation.terminal
         assert (await desk.stream(generation.stream)).closed
 
 

@@ -51,9 +51,13 @@ def made(store: Store | None = None, *, slice_size: int = 250, **limits: Any) ->
     )
 
 
-def fill(stream: Stream, count: int = 1, size: int = 100) -> None:
+def fill(stream: Stream, count: int = 1) -> None:
+    """Records that take a hundred bytes each, beside what every record takes."""
     for _ in range(count):
-        stream.append_body(b"x" * size, None)
+        stream.append_body(b"x" * 100, None)
+
+
+EACH = Record(0, b"x" * 100, None).size
 
 
 class Waiting:
@@ -383,14 +387,14 @@ async def test_every_record_begins_the_time_anew() -> None:
 
 
 async def test_over_the_total_closed_streams_go_first_then_idle_ones_the_oldest_before() -> None:
-    streams = made(total_bytes=10_000)
+    streams = made(total_bytes=100 * EACH)
     for second, name in enumerate(["idle-old", "closed-old", "idle", "closed"]):
         stream, _ = await streams.create(name)
         fill(stream, 25)
         if name.startswith("closed"):
             stream.close()
         await streams.sweep(float(second))
-    assert streams.size == 10_000
+    assert streams.size == 100 * EACH
 
     gone: list[str] = []
     names = {"idle-old", "closed-old", "idle", "closed"}
@@ -402,7 +406,7 @@ async def test_over_the_total_closed_streams_go_first_then_idle_ones_the_oldest_
         left = {name for name in names if await _there(streams, name)}
         gone += names - left
         names = left
-        assert streams.size <= 10_000
+        assert streams.size <= 100 * EACH
     assert gone == ["closed-old", "closed", "idle-old", "idle"]
 
 
@@ -415,24 +419,24 @@ async def _there(streams: Streams, name: str) -> bool:
 
 
 async def test_when_all_that_is_left_is_in_use_everybody_gives_the_same_part() -> None:
-    streams = made(total_bytes=10_000)
+    streams = made(total_bytes=100 * EACH)
     kept = [(await streams.create(name))[0] for name in "abc"]
     for stream, count in zip(kept, (20, 60, 120), strict=True):
         fill(stream, count)
         stream.writing = True
     await streams.sweep(1.0)
-    assert streams.size <= 10_000
+    assert streams.size <= 100 * EACH
     assert [stream.tail for stream in kept] == [20, 60, 120]
-    assert [stream.size for stream in kept] == [1000, 3000, 6000]
+    assert [stream.size for stream in kept] == [10 * EACH, 30 * EACH, 60 * EACH]
 
 
 async def test_what_was_written_a_moment_ago_is_shrunk_not_forgotten() -> None:
-    streams = made(total_bytes=1000)
+    streams = made(total_bytes=10 * EACH)
     stream, _ = await streams.create("a")
     fill(stream, 30)
     await streams.sweep(1.0)
     assert await streams.open("a") is stream
-    assert stream.size <= 1000
+    assert stream.size <= 10 * EACH
     assert stream.tail == 30
 
 

@@ -49,7 +49,7 @@ class Generations:
 
     async def _start(self, request: web.Request) -> web.Response:
         asked = await read_json(request, GenerationAsked)
-        fields = asked.model_dump()
+        fields = dict(asked)  # not `model_dump`, which copies all that the messages hold
         # draft-ietf-httpapi-idempotency-key-header
         given = named(request, "Idempotency-Key")
         fields["key"] = asked.key if given is None else given

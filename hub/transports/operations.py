@@ -79,7 +79,7 @@ class _Collector(Collector):
             ("connections_behind", "Connections that are catching up", behind),
             ("subscriptions", "Open subscriptions", subscriptions),
             ("streams", "Streams held", hub.streams),
-            ("stream_bytes", "Bytes of records held", hub.size),
+            ("stream_bytes", "Bytes of memory that the records held take", hub.size),
             ("generations_running", "Generations that run", hub.generating),
         ):
             yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)

@@ -15,6 +15,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from hub import commands, messages
+from hub.allowance import parsed_size
 from hub.ask import Ask
 from hub.commands import (
     Append,
@@ -165,21 +166,26 @@ class _Client:
 
     async def _receive(self, kind: WSMsgType, text: Any) -> None:
         try:
-            command = self._read(kind, text)
+            sent = self._check(kind, text)
+            with self._hub.allowance.taken(parsed_size(sent)):
+                await self._answer(sent)
         except HubError as error:
             await self._refuse(error, getattr(error, "reply_to", None))
-            return
+
+    def _check(self, kind: WSMsgType, text: Any) -> bytes:
+        if kind is not WSMsgType.TEXT:
+            raise CommandError("commands are text frames, not binary ones", code="bad_frame")
+        if len(text) > self._frame_bytes or len(sent := text.encode()) > self._frame_bytes:
+            raise TooLarge(f"a frame has at most {self._frame_bytes} bytes", code="frame_too_large")
+        found: bytes = sent
+        return found
+
+    async def _answer(self, sent: bytes) -> None:
+        command = commands.parse(sent)
         try:
             await self._obey(command)
         except HubError as error:
             await self._refuse(error, command.id)
-
-    def _read(self, kind: WSMsgType, text: Any) -> Command:
-        if kind is not WSMsgType.TEXT:
-            raise CommandError("commands are text frames, not binary ones", code="bad_frame")
-        if len(text) > self._frame_bytes or len(text.encode()) > self._frame_bytes:
-            raise TooLarge(f"a frame has at most {self._frame_bytes} bytes", code="frame_too_large")
-        return commands.parse(text)
 
     async def _obey(self, command: Command) -> None:
         match command:
@@ -258,7 +264,8 @@ class _Client:
         await self._ok(command, stream=stream.name, position=str(position))
 
     async def _generate(self, command: Generate) -> None:
-        fields = command.model_dump(exclude={"id", "type"})
+        # Not `model_dump`, which copies all that the messages hold.
+        fields = {name: value for name, value in command if name not in ("id", "type")}
         generation = await self._hub.generate(Ask(**fields))
         await self._ok(
             command,

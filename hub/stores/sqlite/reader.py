@@ -8,10 +8,9 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from hub.events import Event, recorded
 from hub.meta import Fork, Meta
 from hub.producers import Stamp
-from hub.records import Position, Record
+from hub.records import UNREAD, Position, Record
 from hub.stores import Keyed, Listed, Saved
 
 __all__ = ["Reader"]
@@ -157,13 +156,14 @@ class Reader:
             " ORDER BY offset LIMIT ?",
             (stream, offset, 2**62 if end is None else end, ROWS),
         )
+        unread = UNREAD if meta.is_json else None
         found: list[Record] = []
         size = 0
         for at, body in rows:
             size += len(body)
             if found and size > limit:
                 break
-            found.append(Record(at, body, event_in(body, meta)))
+            found.append(Record(at, body, unread))
         return found
 
     def _warm(self, stream: int, head: int, meta: Meta) -> tuple[Record, ...]:
@@ -172,13 +172,14 @@ class Reader:
             " ORDER BY offset DESC LIMIT ?",
             (stream, head, ROWS),
         )
+        unread = UNREAD if meta.is_json else None
         found: list[Record] = []
         size = 0
         for offset, body in rows:
             size += len(body)
             if found and size > WARM_BYTES:
                 break
-            found.append(Record(offset, body, event_in(body, meta)))
+            found.append(Record(offset, body, unread))
         return tuple(reversed(found))
 
     def _one_of(self, stream: int) -> Row:
@@ -187,8 +188,3 @@ class Reader:
 
     def _one(self, statement: str, *values: Any) -> Row | None:
         return self._database.execute(statement, values).fetchone()
-
-
-def event_in(body: bytes, meta: Meta) -> Event | None:
-    """The event that a record holds, if it holds one."""
-    return recorded(body) if meta.is_json else None

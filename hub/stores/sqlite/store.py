@@ -61,8 +61,8 @@ GATHER_BYTES: Final = 256 * 1024
 HELD_BYTES: Final = 64 * 1024 * 1024
 """What may wait to be committed before changes are refused."""
 
-CHANGE_BYTES: Final = 64
-"""What a change is taken to need, beside a record's body."""
+CHANGE_BYTES: Final = 128
+"""What a change is taken to need in memory, beside a record: itself and its row."""
 
 RETRY_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 10.0
@@ -279,7 +279,7 @@ class SQLiteStore:
         size = CHANGE_BYTES
         kind = type(change)
         if kind is Appended:
-            size += len(change.record.body)  # type: ignore[union-attr]  # an `isinstance` costs more
+            size += change.record.size  # type: ignore[union-attr]  # an `isinstance` costs more
         elif kind is Removed:
             self._epoch += 1
         group = self._group
@@ -493,6 +493,7 @@ class SQLiteStore:
             if group is None:
                 break
             written = self._commit(loop, ledger, group)
+            del group  # or the last one would stay until there is another
             sweeping = ledger.littered
         self._close(database)
 
