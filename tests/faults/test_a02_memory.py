@@ -115,7 +115,7 @@ async def watched(url: str, **tables: object) -> AsyncIterator[Watched]:
 
 SERVE = """
 import asyncio, sys
-from hub.app import serve
+from hub.serving import serve
 from hub.allowance import parsed_size
 from hub.config import Config
 from tests.conftest import StartHub
