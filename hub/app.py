@@ -275,6 +275,7 @@ def _limits(config: Config) -> HubLimits:
         presence_bytes=limits.presence_bytes,
         slice_size=fanout.slice,
         deliver=fanout.deliver,
+        foreign_generations=streams.foreign_generations,
         look_seconds=min(1.0, shortest / 4),
         retention=Retention(
             streams.max_bytes, streams.max_records, streams.warm_bytes, streams.max_producers

@@ -121,6 +121,7 @@ class Streams(_Table):
     max_bytes: Count = defaults.MAX_BYTES
     warm_bytes: Count = defaults.WARM_BYTES
     max_producers: Count = defaults.MAX_PRODUCERS
+    foreign_generations: bool = defaults.FOREIGN_GENERATIONS
     keep_closed_seconds: Wait = defaults.KEEP_FOREVER
     keep_idle_seconds: Wait = defaults.KEEP_FOREVER
     long_poll_seconds: Seconds = defaults.LONG_POLL

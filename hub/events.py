@@ -64,7 +64,7 @@ def now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation; ``estimated`` when the hub counted deltas itself."""
+    """Tokens of one generation; ``estimated`` when the hub counted some of them itself."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -104,12 +104,13 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A generation began."""
+    """A generation began; ``usage`` is what its prompt may cost, as far as that can be told."""
 
     generation: str = ""
     upstream: str = ""
     model: str | None = None
     at: str | None = None
+    usage: Usage | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
 
 
@@ -373,9 +374,8 @@ def _message(f: _Fields) -> Message:
 
 
 def _started(f: _Fields) -> Started:
-    return Started(
-        f.text("generation"), f.text("upstream"), f.maybe("model"), f.maybe("at"), f.extra()
-    )
+    named = f.text("generation"), f.text("upstream"), f.maybe("model")
+    return Started(*named, f.maybe("at"), f.usage(), f.extra())
 
 
 def _delta(f: _Fields) -> Delta:

@@ -18,6 +18,7 @@ that would let a second one through.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -35,13 +36,16 @@ from hub.events import (
     Other,
     Seconds,
     Started,
+    Terminal,
     Usage,
     now,
     to_json,
 )
 from hub.records import Position
 
-__all__ = ["Generation", "State"]
+__all__ = ["Generation", "State", "cut_off", "is_own"]
+
+_ID: Final = re.compile(r"gen_[0-9a-f]{32}")
 
 
 class State(StrEnum):
@@ -80,6 +84,7 @@ class Generation:
         "_deltas",
         "_first",
         "_handed_on",
+        "asked",
         "id",
         "model",
         "position",
@@ -109,6 +114,8 @@ class Generation:
         self.terminal: Finished | Failed | Cancelled | Interrupted | None = None
         self.usage: Usage | None = None
         """What the upstream itself has said so far."""
+        self.asked: int | None = None
+        """About how many tokens the prompt has."""
         self._deltas = 0
         self._handed_on = False
         self._clock = clock
@@ -169,9 +176,10 @@ class Generation:
                 upstream=self.upstream,
                 model=self.model,
                 at=self.started_at,
+                usage=self._foreseen(),
             )
         if isinstance(event, Finished | Failed | Cancelled | Interrupted):
-            usage = event.usage or self._used()
+            usage = self._used(event)
             took = Seconds(self._first, self._since())
             extra = {**event.extra, **self._answerer()} if self._handed_on else event.extra
             self.terminal = replace(
@@ -192,7 +200,7 @@ class Generation:
             "started_at": self.started_at,
         }
         # A running one shows the usage it would have if it were cancelled now.
-        last = to_json(self.terminal or Cancelled(usage=self._used()))
+        last = to_json(self.terminal or Cancelled(usage=self._used(Cancelled())))
         shown.update(
             {k: last[k] for k in ("reason", "code", "message", "usage", "seconds") if k in last}
         )
@@ -204,9 +212,46 @@ class Generation:
         model = {} if self.model is None else {"model": self.model}
         return {"upstream": self.upstream, **model}
 
+    def _foreseen(self) -> Usage | None:
+        return None if self.asked is None else Usage(prompt_tokens=self.asked, estimated=True)
+
     def _since(self) -> float:
         return round(self._clock() - self._began, 3)
 
-    def _used(self) -> Usage:
-        """The upstream's count, or where it never counted about a token for each delta."""
-        return self.usage or Usage(completion_tokens=self._deltas, estimated=True)
+    def _used(self, end: Terminal) -> Usage:
+        """What was used, by an end: as the upstream says, and where it does not, an estimate.
+
+        An answer that is whole has the upstream's last word. Of one that broke off there is only
+        what it said on the way: the prompt's tokens perhaps, and of the answer's too few.
+        """
+        said = end.usage or self.usage
+        if said is not None and isinstance(end, Finished):
+            return said
+        # Nobody knows that a prompt was read at all to which nothing was said but that it failed.
+        unread = isinstance(end, Failed) and not self._deltas
+        return cut_off(said, None if unread else self.asked, self._deltas)
+
+
+def is_own(generation: str) -> bool:
+    """Whether a generation is a hub's: ids of that form are given to no other.
+
+    So it can be told of any, however long ago it ended, wherever its events were copied to.
+    """
+    return _ID.fullmatch(generation) is not None
+
+
+def cut_off(said: Usage | None, asked: int | None, deltas: int) -> Usage:
+    """What an answer used that has broken off: about a token for each delta, if not told better.
+
+    ``said`` is what the upstream has said, ``asked`` about how many tokens the prompt has.
+    """
+    said = said or Usage()
+    prompt = asked if said.prompt_tokens is None else said.prompt_tokens
+    completion = max(said.completion_tokens or 0, deltas)
+    told = prompt == said.prompt_tokens and completion == said.completion_tokens
+    return replace(
+        said,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        estimated=said.estimated or not told,
+    )

@@ -6,25 +6,24 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from hub import defaults
 from hub.allowance import Allowance
 from hub.ask import Ask
+from hub.authors import Authors
 from hub.background import Background
 from hub.callers import Callers
 from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
-    Conflict,
     LimitExceeded,
-    RequestError,
     StoreError,
     StreamBusy,
     StreamNotFound,
     TooLarge,
 )
-from hub.events import TYPE_OF, Event, Other, encode
+from hub.events import Event, encode
 from hub.generation import Generation
 from hub.meta import Meta
 from hub.names import check_name
@@ -44,9 +43,6 @@ log = logging.getLogger("hub")
 
 T = TypeVar("T")
 
-CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
-"""What the hub itself says between events: nobody else may seem to."""
-
 
 class Shown(NamedTuple):
     """A stream in a list, and the generation that runs in it."""
@@ -57,7 +53,10 @@ class Shown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
-    """Every bound of a hub that is not a transport's own."""
+    """Every bound of a hub that is not a transport's own.
+
+    ``foreign_generations``: others may write events of generations of their own.
+    """
 
     connections: int = defaults.CONNECTIONS
     event_bytes: int = defaults.EVENT_BYTES
@@ -66,6 +65,7 @@ class HubLimits:
     presence_bytes: int = defaults.PRESENCE_BYTES
     slice_size: int = defaults.SLICE
     deliver: Literal["at_once", "committed"] = defaults.DELIVER
+    foreign_generations: bool = defaults.FOREIGN_GENERATIONS
     look_seconds: float = 1.0
     """How often each connection and stream is looked after."""
     retention: Retention = field(default_factory=Retention)
@@ -125,6 +125,7 @@ class Hub:
             limits=limits.runs,
             counts=self.counts,
         )
+        self._authors = Authors(foreign_generations=limits.foreign_generations)
         self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
         self._background = (
             Background("looking after connections", self._look_after_connections, self.counts),
@@ -242,7 +243,7 @@ class Hub:
         """Write somebody's event.
 
         Raises:
-            RequestError, Conflict: as `check_authors`.
+            RequestError, Conflict, Forbidden: as `check_authors`.
             Conflict: ``not_json``: the stream holds no events.
             StreamClosed: the stream takes no more records.
             TooLarge: the event is over its limit.
@@ -269,32 +270,15 @@ class Hub:
         return stream, stream.end_position()
 
     def _body(self, event: Event, body: bytes | None = None) -> bytes:
-        self.check_authors([(b"", event)])
+        self.check_authors(Meta(), [(b"", event)])
         body = encode(event) if body is None else body
         if len(body) > self._limits.event_bytes:
             raise TooLarge(f"an event has at most {self._limits.event_bytes} bytes")
         return body
 
-    def check_authors(self, bodies: Iterable[Body]) -> None:
-        """Refuse records that would speak for this hub, or for a generation of it.
-
-        Raises:
-            RequestError: ``bad_event``: it looks like what the hub says between events.
-            Conflict: ``generation_owned``.
-        """
-        for _, event in bodies:
-            said = event.object.get("type") if isinstance(event, Other) else None
-            if isinstance(said, str) and said in CONTROL:
-                raise RequestError(f'only the hub says "{said}" in a stream', code="bad_event")
-            if isinstance(event, Other) and said in TYPE_OF.values():
-                # It only looks like an event, and who reads it may look no closer.
-                named = event.object.get("generation")
-            else:
-                named = getattr(event, "generation", None)
-            if isinstance(named, str) and self._runs.owns(named):
-                raise Conflict(
-                    "only the hub writes the events of its generations", code="generation_owned"
-                )
+    def check_authors(self, meta: Meta, bodies: Iterable[Body]) -> None:
+        """Refuse what only the hub may write; see `hub.authors.Authors.check`."""
+        self._authors.check(meta, bodies)
 
     def write(
         self,
@@ -308,13 +292,13 @@ class Hub:
         """Write somebody's records, all or nothing; see `hub.stream.Stream.write`.
 
         Raises:
-            RequestError, Conflict: as `check_authors`.
+            RequestError, Conflict, Forbidden: as `check_authors`.
             StreamBusy: it would close a stream in which something is generated.
             StreamClosed: the stream takes no more records.
             StoreError: nothing can be kept just now.
         """
-        self.check_authors(bodies)
-        if close and stream.writing:
+        self.check_authors(stream.meta, bodies)
+        if close and stream.writer is not None:
             raise StreamBusy(
                 f'a generation runs in "{stream.name}": cancel it, or wait for its end'
             )
@@ -337,9 +321,9 @@ class Hub:
         """Begin a generation; see `hub.runs.Runs.start`."""
         return await self._runs.start(ask)
 
-    def generation(self, name: str) -> Generation:
+    async def generation(self, name: str) -> Generation:
         """A generation by its id; see `hub.runs.Runs.find`."""
-        return self._runs.find(name)
+        return await self._runs.find(name)
 
     def running(self, stream: str) -> Generation | None:
         """The generation that runs in a stream, if one does.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from hub.events import NOTHING
 
-__all__ = ["Prompt"]
+__all__ = ["Prompt", "size_of"]
+
+TOKEN_BYTES: Final = 4
+"""What a token has of text in UTF-8, about: four letters of English, or a character or two of
+Chinese."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,34 @@ class Prompt:
             parts = (part.get("text", "") for part in content if isinstance(part, dict))
             return "".join(part for part in parts if isinstance(part, str))
         return content if isinstance(content, str) else ""
+
+    def tokens(self) -> int:
+        """About how many tokens it has, by the bytes of its text and of its tools.
+
+        What pictures and sounds cost, no length tells: they are left out.
+        """
+        size = len(str(self.options.get("tools") or ""))
+        return -(-(size + sum(map(size_of, self.messages))) // TOKEN_BYTES)
+
+
+def size_of(message: Mapping[str, Any]) -> int:
+    """Bytes of a message's text, and of what its tool calls say."""
+    said = (*_texts(message.get("content")), *_texts(message.get("tool_calls")))
+    return sum(len(t) if t.isascii() else len(t.encode("utf-8", "replace")) for t in said)
+
+
+def _texts(held: object) -> Iterator[str]:
+    """What of a message's content, or of the tool calls in it, is text."""
+    if isinstance(held, str):
+        yield held
+    elif isinstance(held, list | tuple):
+        for part in held:
+            if isinstance(part, dict):
+                yield from _texts(part.get("text"))
+                yield from _texts(_function(part).get("name"))
+                yield from _texts(_function(part).get("arguments"))
+
+
+def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    held = call.get("function")
+    return held if isinstance(held, dict) else NOTHING

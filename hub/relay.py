@@ -205,6 +205,8 @@ class _Reading:
         for chunk in chunks:
             came = self.begun = True
             self._append(self._dialect.events(chunk))
+            # Whoever ends the generation does not wait for this task to unwind.
+            self._generation.usage = self._dialect.usage
             if self._terminal is not None:
                 break
         return came

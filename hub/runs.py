@@ -7,6 +7,9 @@ place, `_settle`, which appends the one terminal event:
     it returned a terminal      Finished (or the Failed that the provider told of)
     it raised a HubError        Failed with that error's code
     it was cancelled            Cancelled if somebody asked for that, else Interrupted
+
+A stream that is closed or removed ends what writes in it (`hub.stream.Stream.close`): then the
+terminal event is written first, and the task is only told to stop.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -28,11 +31,8 @@ from hub.counts import Counts
 from hub.errors import (
     Draining,
     GenerationNotFound,
-    Gone,
     HubError,
-    InvalidName,
     LimitExceeded,
-    NotFound,
     RequestError,
     StreamBusy,
     TooLarge,
@@ -40,20 +40,20 @@ from hub.errors import (
 )
 from hub.events import (
     Cancelled,
-    Delta,
     Failed,
     Interrupted,
     Message,
     Started,
     Terminal,
-    Usage,
+    encode,
     now,
 )
 from hub.generation import Generation
 from hub.keys import Keys, check_kept, told_again
-from hub.prompt import Prompt
+from hub.prompt import Prompt, size_of
+from hub.recall import interrupt, recall
 from hub.relay import relay
-from hub.stores import Began, Ended, Keyed, Store
+from hub.stores import Began, Ended, Keyed, Store, Unended
 from hub.stream import Stream
 from hub.streams import Streams
 from hub.upstream import Upstream
@@ -87,21 +87,55 @@ class RunLimits:
 
 
 class _Run:
-    """A generation and the task that it runs in."""
+    """A generation and the task that it runs in: what writes in its stream (`stream.Writer`).
 
-    __slots__ = ("cancelled", "generation", "one_off", "size", "stream", "task")
+    ``settle`` ends it.
+    """
+
+    __slots__ = (
+        "cancelled",
+        "generation",
+        "one_off",
+        "settle",
+        "size",
+        "started",
+        "stream",
+        "task",
+    )
 
     def __init__(
-        self, generation: Generation, stream: Stream, *, one_off: bool, size: int = 0
+        self,
+        generation: Generation,
+        stream: Stream,
+        settle: Callable[[_Run, Terminal], None],
+        *,
+        one_off: bool,
     ) -> None:
         self.generation = generation
         self.stream = stream
+        self.settle = settle
         self.one_off = one_off
-        self.size = size
+        self.size = 0
         """Bytes of memory that its prompt takes."""
         self.cancelled = False
         """Somebody has asked for it to stop."""
+        self.started: int | None = None
         self.task: asyncio.Task[Terminal] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.generation.id
+
+    def end(self) -> None:
+        """Its stream goes: write the last event there, while that can be done."""
+        if self.task is None:
+            self.stream.writer = None  # it has not begun, and finds that it cannot
+            return
+        if self.task.done():
+            self.settle(self, _ending(self, self.task))
+            return
+        self.task.cancel()
+        self.settle(self, Cancelled() if self.cancelled else Interrupted())
 
 
 class Runs:
@@ -159,21 +193,16 @@ class Runs:
             raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
         return found
 
-    def find(self, generation: str) -> Generation:
+    async def find(self, generation: str) -> Generation:
         """A generation by its id.
 
         Raises:
-            GenerationNotFound: it never was, or was long ago.
+            GenerationNotFound: it never was, or its stream holds its end no more.
+            StoreError: the store cannot be read.
         """
         run = self._active.get(generation)
         found = run.generation if run is not None else self._ended.get(generation)
-        if found is None:
-            raise GenerationNotFound(f'no generation is called "{generation}"')
-        return found
-
-    def owns(self, generation: str) -> bool:
-        """Whether this hub made the generation: then nobody else may write its events."""
-        return generation in self._active or generation in self._ended
+        return found or await recall(self._streams, self._store, generation)
 
     async def start(self, ask: Ask) -> Generation:
         """Begin a generation, or find the one that was begun with the same key.
@@ -205,7 +234,7 @@ class Runs:
     async def _recall(self, kept: Keyed) -> Generation:
         """The generation that a key was used for before the hub was last started."""
         try:
-            return self.find(kept.generation)
+            return await self.find(kept.generation)
         except GenerationNotFound:
             return await told_again(kept, self._streams, self._store)
 
@@ -218,16 +247,16 @@ class Runs:
             stream = self._streams.begin(generation.id)
         else:
             stream, _ = await self._streams.create(ask.stream)
-        _reserve(stream)
+        run = _Run(generation, stream, self._settle, one_off=ask.stream is None)
+        _reserve(stream, run)
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # what was said is all that was written, shown or not
             past = () if ask.prompt is None else await self._past(stream)
             # Nothing waits from here to the end of `_begin`, so nothing can come in between.
+            self._check_past(ask, past)
             self._admit()
-            run = _Run(
-                generation, stream, one_off=ask.stream is None, size=ask.memory() + _memory(past)
-            )
+            run.size = ask.memory() + _memory(past)
             self._allowance.take(run.size)
             try:
                 self._begin(ask, past, upstream, run)
@@ -235,7 +264,8 @@ class Runs:
                 self._allowance.give(run.size)
                 raise
         except BaseException:
-            stream.writing = False
+            if stream.writer is run:
+                stream.writer = None
             raise
         return generation
 
@@ -265,15 +295,16 @@ class Runs:
         for message in ask.said:
             stream.append(message)
         prompt = Prompt(ask.messages or past, ask.model, ask.options)
-        stream.append(generation.apply(Started(extra=ask.beside)))
-        self._store.note(Began(stream.name, generation.id))
+        generation.asked = prompt.tokens()
+        run.started = stream.append(generation.apply(Started(extra=ask.beside))).offset
+        self._store.note(Began(stream.name, generation.id, generation.position, run.started))
         if ask.key is not None:
             self._store.note(
                 Keyed(ask.key, ask.fingerprint(), generation.id, stream.name, generation.position)
             )
         self._active[generation.id] = run
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
-        run.task.add_done_callback(partial(self._settle, run))
+        run.task.add_done_callback(partial(self._over, run))
 
     def _check(self, ask: Ask) -> None:
         """Whether this can be asked at all."""
@@ -281,10 +312,20 @@ class Runs:
             raise RequestError('a generation needs either "prompt" or "messages"')
         if not (ask.prompt or ask.messages):
             raise RequestError("an empty prompt asks for nothing: say something")
-        if ask.size() > self._limits.prompt_bytes:
-            raise TooLarge(f"a prompt has at most {self._limits.prompt_bytes} bytes")
+        most = self._limits.prompt_bytes
+        if ask.size() > most:
+            raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
         if ask.model is not None and len(ask.model) > MODEL_LENGTH:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
+
+    def _check_past(self, ask: Ask, past: Messages) -> None:
+        """Whether what was said before may go with a prompt."""
+        size, most = ask.size() + sum(map(size_of, past)), self._limits.prompt_bytes
+        if past and size > most:
+            raise TooLarge(
+                f"the prompt and the conversation that goes with it have {size} bytes, and may "
+                f"have {most} (limits.prompt_bytes): begin another conversation"
+            )
 
     def _admit(self) -> None:
         """Whether one more may run just now."""
@@ -306,19 +347,23 @@ class Runs:
                 message=f"stopped after {self._limits.seconds:g} s, the longest allowed",
             )
 
-    def _settle(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
+    def _over(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
+        """The task has come to its end, by itself or because the run was ended."""
+        ending = _ending(run, task)
+        if not run.generation.ended:
+            self._settle(run, ending)
+
+    def _settle(self, run: _Run, ending: Terminal) -> None:
         """Append the terminal event: the only place that does."""
-        generation = run.generation
+        generation, stream = run.generation, run.stream
         del self._active[generation.id]
         self._allowance.give(run.size)
-        run.stream.writing = False
-        terminal = generation.apply(_ending(run, task))
-        if not run.stream.sealed:
-            # A reader who has seen the end does not come back to hear of another.
-            run.stream.append(terminal, safe=True)
-        self._store.note(Ended(run.stream.name, generation.id))
+        stream.writer = None
+        # A reader who has seen the end does not come back to hear of another.
+        last = stream.append(generation.apply(_writable(ending)), safe=True)
+        self._store.note(Ended(stream.name, generation.id, last.offset))
         if run.one_off:
-            run.stream.close()
+            stream.close()
         self._counts.generations[generation.state.value] += 1
         self._ended[generation.id] = generation
         while len(self._ended) > self._limits.keys:
@@ -343,7 +388,7 @@ class Runs:
     async def leave(self, stream: Stream) -> None:
         """Stop what runs in a stream."""
         for run in [run for run in self._active.values() if run.stream is stream]:
-            await self.cancel(run.generation.id)
+            await self.cancel(run.id)
 
     async def wait(self, generation: str) -> Generation:
         """Wait for a generation's end, and until it is kept and shown.
@@ -354,7 +399,7 @@ class Runs:
             GenerationNotFound: there is none.
             StoreError: its end is not known to be kept.
         """
-        found = self.find(generation)
+        found = await self.find(generation)
         run = self._active.get(generation)
         if run is not None and run.task is not None:
             await asyncio.wait([run.task])
@@ -362,21 +407,9 @@ class Runs:
         await self._store.synced()
         return found
 
-    async def interrupted(self, left: Iterable[tuple[str, str]]) -> None:
-        """End what ran when the process before this one died: pairs (stream, generation)."""
-        for name, generation in left:
-            try:
-                stream = await self._streams.open(name)
-                if not stream.sealed:
-                    deltas = [e async for e in stream.events() if isinstance(e, Delta)]
-                    said = sum(delta.generation == generation for delta in deltas)
-                    used = Usage(completion_tokens=said, estimated=True)
-                    stream.append(Interrupted(generation, used, at=now()), safe=True)
-                if name == generation:
-                    stream.close()
-            except (NotFound, Gone, InvalidName):
-                log.info("the stream of generation %s is gone", generation)
-            self._store.note(Ended(name, generation))
+    async def interrupted(self, left: Iterable[Unended]) -> None:
+        """End what ran when the process before this one died."""
+        await interrupt(self._streams, self._store, left)
 
     async def close(self, grace: float) -> None:
         """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""
@@ -398,13 +431,23 @@ def _memory(past: Messages) -> int:
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
 
 
-def _reserve(stream: Stream) -> None:
+def _reserve(stream: Stream, run: _Run) -> None:
     stream.expect_events()
-    if stream.writing:
+    if stream.writer is not None:
         raise StreamBusy(
             f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
         )
-    stream.writing = True
+    stream.writer = run
+
+
+def _writable(ending: Terminal) -> Terminal:
+    """The end, or another in the place of one that no stream can hold: there has to be one."""
+    try:
+        encode(ending)
+    except RequestError:
+        said = "the upstream's last word cannot be written as JSON"
+        return Failed(code="upstream_malformed", message=said)
+    return ending
 
 
 def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:

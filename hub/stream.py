@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Protocol
 
 from hub import defaults
 from hub.counts import Counts
@@ -30,7 +30,7 @@ from hub.records import UNREAD, Position, Record, Unread, lean
 from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
 from hub.stores.memory import MemoryStore
 
-__all__ = ["JSON", "Body", "From", "Place", "Reset", "Retention", "Stream"]
+__all__ = ["JSON", "Body", "From", "Place", "Reset", "Retention", "Stream", "Writer"]
 
 Body = tuple[bytes, Event | None]
 """An encoded record, and the event that it decodes to."""
@@ -48,6 +48,21 @@ class Retention:
     max_records: int = defaults.MAX_RECORDS
     warm_bytes: int = defaults.WARM_BYTES
     max_producers: int = defaults.MAX_PRODUCERS
+
+
+class Writer(Protocol):
+    """A generation that writes in a stream, or is about to."""
+
+    @property
+    def id(self) -> str:
+        """The generation's id."""
+
+    @property
+    def started(self) -> int | None:
+        """The offset of its first event; ``None`` before that."""
+
+    def end(self) -> None:
+        """Stop at once: when this returns, its last event is written, and it writes no more."""
 
 
 class Stream(History):
@@ -73,7 +88,7 @@ class Stream(History):
         "producers",
         "sealed",
         "sequence",
-        "writing",
+        "writer",
     )
 
     def __init__(
@@ -96,8 +111,8 @@ class Stream(History):
         """The offset of the next record to be written."""
         self.sealed = saved.closed
         """Nothing may be written any more."""
-        self.writing = False
-        """A generation writes here: one at a time."""
+        self.writer: Writer | None = None
+        """The generation that writes here: one at a time."""
         self.sequence = saved.sequence
         self.closed_by = saved.closed_by
         self.expires = saved.expires
@@ -131,7 +146,7 @@ class Stream(History):
     @property
     def in_use(self) -> bool:
         """Somebody is subscribed, or a generation writes here."""
-        return self.writing or len(self.fanout) > 0
+        return self.writer is not None or len(self.fanout) > 0
 
     # Writing
 
@@ -197,9 +212,11 @@ class Stream(History):
     def close(self, stamp: Stamp | None = None) -> None:
         """Let nothing more be written. Closing again is nothing.
 
-        Readers at the tail are told once it is committed: they do not come back to hear that
-        it was not.
+        What writes here is ended first, so that its last event comes before the end. Readers at
+        the tail are told once it is committed: they do not come back to hear that it was not.
         """
+        if self.writer is not None:
+            self.writer.end()
         if not self.sealed:
             self.sealed = True
             self.closed_by = stamp

@@ -197,6 +197,8 @@ class Streams:
         origin.forks += 1
         if first.part:
             stream.append_body(first.part, None)
+        for end in first.ends:
+            stream.append(end, safe=True)
         return stream, True
 
     async def _origin(

@@ -55,14 +55,17 @@ class Loopback:
 
 @asynccontextmanager
 async def hub_on_loopback(**tables: Any) -> AsyncIterator[Loopback]:
-    """Run a hub with tables as they stand in config.toml."""
+    """Run a hub with tables as they stand in config.toml.
+
+    Unless they say otherwise, tests may write events of generations of their own.
+    """
     # Bytes that tests write are addressed to "hub".
     server = {"drain_seconds": 0.0, "hosts": ["hub"], **tables.pop("server", {})}
     demo = {"dialect": "demo", "options": {"pace": 100_000}}
     upstreams = {"demo": demo, **tables.pop("upstreams", {})}
-    config = Config.model_validate(
-        {"server": server, "upstreams": upstreams, "store": {"url": "memory:"}, **tables}
-    )
+    streams = {"foreign_generations": True, **tables.pop("streams", {})}
+    given = {"server": server, "upstreams": upstreams, "streams": streams, **tables}
+    config = Config.model_validate({"store": {"url": "memory:"}, **given})
     runner = web.AppRunner(
         make_app(config), access_log=None, handler_cancellation=True, shutdown_timeout=2.0
     )

@@ -88,7 +88,7 @@ others: Final = st.builds(
 events: Final[st.SearchStrategy[Event]] = (
     deltas
     | st.builds(Message, _roles, texts, maybe_words, maybe_words, _extras)
-    | st.builds(Started, _generations, texts, maybe_words, maybe_words, _extras)
+    | st.builds(Started, _generations, texts, maybe_words, maybe_words, _usages, _extras)
     | st.builds(Finished, _generations, _reasons, _usages, _seconds, maybe_words, _extras)
     | st.builds(Failed, _generations, texts, texts, _usages, _seconds, maybe_words, _extras)
     | st.builds(Cancelled, _generations, _usages, _seconds, maybe_words, _extras)

@@ -246,7 +246,7 @@ async def test_nothing_of_it_runs_on_after_its_application() -> None:
     assert (await ws.receive_json(timeout=PATIENCE))["type"] == "ok"
     hub: Hub = app[HUB]
     await client.server.close()
-    assert hub.generation(name).state == "interrupted"
+    assert (await hub.generation(name)).state == "interrupted"
     assert not hub.connections
     assert not hub.generating
     live.close()

@@ -21,7 +21,8 @@ from tests.wire import exchange
 
 @pytest.fixture
 async def world(start_hub: StartHub) -> AsyncIterator[World]:
-    async with completing(start_hub, default_upstream="scripted") as made:
+    streams = {"foreign_generations": True}
+    async with completing(start_hub, default_upstream="scripted", streams=streams) as made:
         yield made
 
 

@@ -249,20 +249,22 @@ async def test_a_mistake_of_the_hub_is_an_end_that_tells_nothing_of_it(
     assert "secret" in caplog.text
 
 
-async def test_a_stream_that_is_closed_under_it_gets_no_more_records(keep: Keep) -> None:
-    go = asyncio.Event()
-    desk = keep(Runner(Puppet([said("Hel"), go, said("lo"), END])))
+async def test_a_stream_that_is_closed_under_it_ends_it_first(keep: Keep) -> None:
+    puppet = hangs()
+    desk = keep(Runner(puppet))
     generation = await desk.ask(stream="chat")
     stream = await desk.stream("chat")
     await eventually(lambda: stream.last and isinstance(stream.last.event, Delta))
     stream.close()
-    go.set()
-    await desk.runs.wait(generation.id)
-    assert generation.state is State.FAILED
-    assert isinstance(stream.last and stream.last.event, Delta)
+    assert generation.state is State.INTERRUPTED
+    await stream.committed()
+    assert stream.closed
+    assert stream.last is not None
+    assert stream.last.event == generation.terminal
     assert not stream.in_use
-    assert desk.runs.find(generation.id) is generation, "its end is known, though not written"
-    assert desk.counts.generations == {"failed": 1}
+    assert await desk.runs.find(generation.id) is generation
+    assert desk.counts.generations == {"interrupted": 1}
+    await eventually(lambda: not puppet.open_now)
 
 
 # What is refused

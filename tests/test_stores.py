@@ -38,8 +38,10 @@ from hub.stores import (
     Saved,
     Sequenced,
     Store,
+    Told,
     Touched,
     Trimmed,
+    Unended,
 )
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
@@ -119,7 +121,7 @@ class Opened:
         self.note(*changes)
         await self.store.synced()
 
-    async def leave(self, how: str) -> list[tuple[str, str]]:
+    async def leave(self, how: str) -> list[Unended]:
         """Stop or crash, and open again; what was running."""
         await (self.store.stop() if how == "stop" else self._driver.crash(self.store))
         self.store = self._driver.open()
@@ -169,6 +171,10 @@ async def sqlite(tmp_path: Path) -> AsyncIterator[Opened]:
 
 def created(stream: str, meta: Meta = BYTES, *, epoch: int = 0) -> Created:
     return Created(stream, meta, ((epoch, 0),))
+
+
+def began(stream: str, generation: str, at: int = 0) -> Began:
+    return Began(stream, generation, Position(3, at), at + 1)
 
 
 def appended(stream: str, *bodies: bytes, start: int = 0) -> list[Change]:
@@ -481,16 +487,38 @@ async def test_whoever_still_holds_a_removed_stream_does_no_harm(kept: Opened) -
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_what_was_running_is_told_at_the_start(kept: Opened, how: str) -> None:
-    await kept.keep(
-        created("s"), created("t"), Began("s", "g1"), Began("t", "g2"), Ended("s", "g1")
-    )
-    assert await kept.leave(how) == [("t", "g2")]
-    await kept.keep(Ended("t", "g2"))
+    await kept.keep(created("s"), created("t"), began("s", "g1"), began("t", "g2", 5))
+    await kept.keep(Ended("s", "g1", 9))
+    assert await kept.leave(how) == [Unended("t", "g2", 6)]
+    assert await kept.store.told("g1") == Told("s", Position(3, 0), 1, 9)
+    assert await kept.store.told("g2") == Told("t", Position(3, 5), 6, None)
+    await kept.keep(Ended("t", "g2", None))
     assert await kept.leave(how) == []
+    assert await kept.store.told("g2") is None
+
+
+async def test_a_generation_is_told_of_while_its_stream_holds_its_end(kept: Opened) -> None:
+    await kept.keep(created("s"), began("s", "g1"), Ended("s", "g1", 9), began("s", "g2", 10))
+    await kept.keep(Trimmed("s", 9))
+    assert await kept.store.told("g1") is not None
+    await kept.keep(Trimmed("s", 10))
+    assert await kept.store.told("g1") is None
+    await kept.keep(Trimmed("s", 20))
+    assert await kept.store.told("g2") is not None, "it is running"
+    await kept.keep(Removed("s"))
+    assert await kept.store.told("g2") is None
+
+
+async def test_what_a_fork_needs_is_told_of_for_the_forks_sake(kept: Opened) -> None:
+    fork = Created("f", Meta(fork=Fork("s", 10)), ((0, 0),))
+    await kept.keep(created("s"), began("s", "g"), Ended("s", "g", 9), fork, Trimmed("s", 12))
+    assert await kept.store.told("g") is not None
+    await kept.keep(Removed("f"), Trimmed("s", 13))
+    assert await kept.store.told("g") is None
 
 
 async def test_what_ran_in_a_removed_stream_does_not_run(kept: Opened) -> None:
-    await kept.keep(created("s"), Began("s", "g"), Removed("s"))
+    await kept.keep(created("s"), began("s", "g"), Removed("s"))
     assert await kept.leave("crash") == []
 
 

@@ -19,6 +19,7 @@ from hub.stores import Appended, Closed, Raised, Saved, Trimmed
 from hub.stream import Place, Reset, Retention, Stream
 from tests.shelf import Notebook, Shelf
 from tests.strategies import quick
+from tests.writing import Writing
 
 
 def said(number: int, size: int = 0) -> Message:
@@ -175,7 +176,7 @@ def test_a_trimmed_record_is_let_go_of_at_once() -> None:
 def test_in_use_is_written_or_followed() -> None:
     stream = Stream("s")
     assert not stream.in_use
-    stream.writing = True
+    stream.writer = Writing()
     assert stream.in_use
 
 

@@ -21,6 +21,7 @@ from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from hub.stream import Retention, Stream
 from hub.streams import StreamLimits, Streams
+from tests.writing import Writing
 
 
 class Archive(MemoryStore):
@@ -362,13 +363,13 @@ async def test_a_closed_stream_is_kept_for_a_while_and_an_open_one_for_longer() 
 async def test_what_is_written_or_followed_is_in_use_and_stays() -> None:
     streams = made(keep_idle=10.0, keep_closed=10.0)
     written, followed, done = [(await streams.create(name))[0] for name in "abc"]
-    written.writing = True
+    written.writer = Writing()
     reader, other = Reader(followed), Reader(done)
     done.close()
     for second in range(0, 100, 5):
         await streams.sweep(float(second))
     assert len(streams) == 3
-    written.writing = False
+    written.writer = None
     reader.leave()
     other.leave()
     await streams.sweep(105.0)
@@ -401,7 +402,7 @@ async def test_over_the_total_closed_streams_go_first_then_idle_ones_the_oldest_
     for second in range(10, 14):
         busy, _ = await streams.create(f"busy-{second}")
         fill(busy, 25)
-        busy.writing = True
+        busy.writer = Writing()
         await streams.sweep(float(second))
         left = {name for name in names if await _there(streams, name)}
         gone += names - left
@@ -423,7 +424,7 @@ async def test_when_all_that_is_left_is_in_use_everybody_gives_the_same_part() -
     kept = [(await streams.create(name))[0] for name in "abc"]
     for stream, count in zip(kept, (20, 60, 120), strict=True):
         fill(stream, count)
-        stream.writing = True
+        stream.writer = Writing()
     await streams.sweep(1.0)
     assert streams.size <= 100 * EACH
     assert [stream.tail for stream in kept] == [20, 60, 120]

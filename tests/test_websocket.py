@@ -208,7 +208,7 @@ async def test_leaving_cancels_nothing(running: Running) -> None:
     async with asyncio.timeout(PATIENCE):
         while running.hub.connections:  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
-    assert running.hub.generation(reply["generation"]).terminal is None
+    assert (await running.hub.generation(reply["generation"])).terminal is None
 
 
 async def test_nobody_else_writes_the_events_of_the_hubs_generations(talk: Talk) -> None:
@@ -218,7 +218,10 @@ async def test_nobody_else_writes_the_events_of_the_hubs_generations(talk: Talk)
         reply = await talk.say(type="append", stream="notes", event=forged)
         assert reply["code"] == "generation_owned"
     theirs = {"type": "delta", "text": "fine", "generation": "somebody-else"}
-    assert (await talk.say(type="append", stream="notes", event=theirs))["type"] == "ok"
+    reply = await talk.say(type="append", stream="notes", event=theirs)
+    assert reply["code"] == "foreign_generation"
+    nobodys = {"type": "delta", "text": "fine"}
+    assert (await talk.say(type="append", stream="notes", event=nobodys))["type"] == "ok"
 
 
 async def test_a_beat_comes_when_nothing_else_does(start_hub: StartHub) -> None:

@@ -16,7 +16,8 @@ GENERATION = "0123456789abcdef"
 
 async def serve() -> None:
     # As volatile as its peers; bench/durable.py is about the store.
-    config = Config.model_validate({"store": {"url": "memory:"}})
+    streams = {"foreign_generations": True}
+    config = Config.model_validate({"store": {"url": "memory:"}, "streams": streams})
     app = make_app(config)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, handler_cancellation=True)
     await runner.setup()

@@ -29,14 +29,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub import anyjson
 from hub.errors import RequestError
-from hub.events import Delta, Interrupted, Usage, decode, encode, now
+from hub.events import Delta, Interrupted, Started, decode, encode, now
+from hub.generation import cut_off, is_own
 from hub.meta import Meta
 from hub.producers import Stamp
 from hub.records import Record
 from hub.stores import Saved
 from hub.stores.sqlite.catalogue import Entry
 
-__all__ = ["Header", "Unfinished", "header_line", "read_header", "read_records", "record_line"]
+__all__ = ["Generations", "Header", "header_line", "read_header", "read_records", "record_line"]
 
 LINE_BYTES: Final = 64 * 1024 * 1024
 """The longest line that is read."""
@@ -88,28 +89,59 @@ class Header(BaseModel):
         )
 
 
-class Unfinished:
-    """Generations that an export was made in the middle of: nobody will end them in the copy."""
+class Generations:
+    """The generations in an export, of which those without an end are ended in the copy.
 
-    def __init__(self, generations: Iterable[str]) -> None:
-        self._said = dict.fromkeys(generations, 0)
+    Nobody goes on with them there: neither with what was ``running`` when the export was made,
+    nor with what an older hub left without an end.
+    """
 
-    def look(self, body: bytes) -> None:
-        """Count what they had said, as a hub does that finds them interrupted."""
-        if not self._said:
-            return
+    def __init__(self, running: Iterable[str], head: int, tail: int) -> None:
+        self._tail = tail
+        self._open = {name: _Open(head) for name in running}
+        self._ended: list[tuple[str, int, int]] = []
+
+    def look(self, record: Record) -> None:
+        """The next record."""
         try:
-            event = decode(body)
+            event = decode(record.body)
         except RequestError:
             return
-        if isinstance(event, Delta) and event.generation in self._said:
-            self._said[event.generation] += 1
+        name = getattr(event, "generation", "")
+        if isinstance(event, Started) and name:
+            asked = None if event.usage is None else event.usage.prompt_tokens
+            self._open[name] = _Open(record.offset, asked)
+        elif name not in self._open:
+            return
+        elif isinstance(event, Delta):
+            self._open[name].deltas += 1
+        else:
+            self._end(name, record.offset)
 
     def ends(self) -> Iterator[bytes]:
-        """A terminal event for each."""
-        for generation, said in self._said.items():
-            used = Usage(completion_tokens=said, estimated=True)
-            yield encode(Interrupted(generation, used, at=now()))
+        """A terminal event for each that has none, as a hub writes that finds it interrupted."""
+        for offset, (name, one) in enumerate(list(self._open.items()), start=self._tail):
+            used = cut_off(None, one.asked, one.deltas)
+            yield encode(Interrupted(name, used, at=now()))
+            self._end(name, offset)
+
+    def told(self) -> Iterator[tuple[str, int, int]]:
+        """Those of a hub: the offsets at which each starts and ends."""
+        yield from self._ended
+
+    def _end(self, name: str, offset: int) -> None:
+        started = self._open.pop(name).started
+        if is_own(name):
+            self._ended.append((name, started, offset))
+
+
+class _Open:
+    """A generation without an end: where it started, what was asked, and what it has said."""
+
+    def __init__(self, started: int, asked: int | None = None) -> None:
+        self.started = started
+        self.asked = asked
+        self.deltas = 0
 
 
 def header_line(entry: Entry, producers: dict[str, tuple[int, int]]) -> bytes:

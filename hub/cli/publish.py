@@ -32,8 +32,9 @@ def publish(
 ) -> None:
     """Append standard input to a stream, each line as a message of a user.
 
-    With --json each line is an event; with --chunks what each read brings is added to the
-    text of an answer.
+    With --json each line is an event; those of a generation ("started", "delta", "finished" and
+    so on, with a "generation") the hub takes only with streams.foreign_generations = true. With
+    --chunks what each read brings is added to the text of an answer.
     """
     if as_json and chunks:
         raise typer.BadParameter("give --json or --chunks, not both")

@@ -18,7 +18,7 @@ import typer
 
 from hub.cli.config import ConfigFile, Json, load
 from hub.cli.entries import details, in_words, line, row, summary, told
-from hub.cli.exported import Unfinished, header_line, read_header, read_records, record_line
+from hub.cli.exported import Generations, header_line, read_header, read_records, record_line
 from hub.cli.output import Progress, say, write, write_bytes, write_json, write_others
 from hub.cli.standard_input import STANDARD_INPUT
 from hub.config import Config
@@ -137,17 +137,19 @@ def import_(
         kept = header.saved()
         name = header.stream if name is None else name
         check_name(name, held.limits.name_length)
-        unfinished = Unfinished(header.running)
+        generations = Generations(header.running, kept.head, kept.tail)
 
         def counted() -> Iterator[Record]:
             for count, record in enumerate(read_records(lines, kept.meta)):
                 if count % TOLD == 0:
                     progress.show(f"{count} of {kept.tail - kept.head} records")
-                unfinished.look(record.body)
+                if kept.meta.is_json:
+                    generations.look(record)
                 yield record
 
         with _changing(held) as upkeep:
-            upkeep.restore(name, kept, counted(), unfinished.ends(), replace=replace)
+            ends, told = generations.ends(), generations.told()
+            upkeep.restore(name, kept, counted(), ends, told, replace=replace)
     say(f"imported {name}: {kept.tail - kept.head} records")
 
 

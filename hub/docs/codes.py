@@ -61,6 +61,9 @@ CODES: Final[Mapping[str, Code]] = {
     "not_supported": Code(e.CommandError, "a command that this hub does not know yet"),
     # What may not be done, is not there, or not now.
     "forbidden": Code(e.Forbidden, "not allowed here"),
+    "foreign_generation": Code(
+        e.Forbidden, "only the hub runs generations, unless streams.foreign_generations allows it"
+    ),
     "host_not_allowed": Code(e.Forbidden, "the hub does not go by the name in Host"),
     "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
     "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from hub.events import NOTHING
 from hub.meta import Meta
@@ -40,8 +40,10 @@ __all__ = [
     "Saved",
     "Sequenced",
     "Store",
+    "Told",
     "Touched",
     "Trimmed",
+    "Unended",
 ]
 
 
@@ -131,18 +133,26 @@ class Removed:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A generation runs in the stream: if the process dies, it was interrupted."""
+    """A generation runs in the stream: if the process dies, it was interrupted.
+
+    Its story begins at ``position``; its `started` event is at the offset ``started``.
+    """
 
     stream: str
     generation: str
+    position: Position
+    started: int
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The generation of a stream has its terminal event."""
+    """The generation has its terminal event, at ``offset``; with none there is no more to tell
+    of it.
+    """
 
     stream: str
     generation: str
+    offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +208,25 @@ class Saved:
     forks: int = 0
 
 
+class Unended(NamedTuple):
+    """A generation that lacks its terminal event, and the offset of its `started`."""
+
+    stream: str
+    generation: str
+    started: int
+
+
+class Told(NamedTuple):
+    """Where the story of a generation stands: from ``position`` in a stream, `started` and, if
+    it has ended, the terminal event at these offsets.
+    """
+
+    stream: str
+    position: Position
+    started: int
+    ended: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A stream in a list of streams; ``tail`` is the position after what it holds."""
@@ -219,8 +248,8 @@ class Store(Protocol):
     def trouble(self) -> str | None:
         """Why it cannot keep anything just now, in a sentence; ``None`` if it can."""
 
-    async def start(self) -> list[tuple[str, str]]:
-        """Make it ready; the pairs (stream, generation) that were running when it was left.
+    async def start(self) -> list[Unended]:
+        """Make it ready; the generations that were running when it was left.
 
         Raises:
             StoreError: it cannot be used; the message says the way out.
@@ -252,6 +281,9 @@ class Store(Protocol):
 
     async def keyed(self, key: str) -> Keyed | None:
         """What an idempotency key was last used for; only the newest keys are kept."""
+
+    async def told(self, generation: str) -> Told | None:
+        """Where a generation is told, for as long as its stream holds its events."""
 
     @property
     def life(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from hub.events import NOTHING
 from hub.records import Record
-from hub.stores import Change, Keyed, Listed, Saved
+from hub.stores import Change, Keyed, Listed, Saved, Told, Unended
 
 __all__ = ["MemoryStore"]
 
@@ -30,7 +30,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._epoch = 0
 
-    async def start(self) -> list[tuple[str, str]]:
+    async def start(self) -> list[Unended]:
         """Nothing to make ready, and nothing was running."""
         return []
 
@@ -68,6 +68,11 @@ class MemoryStore:
         """Nothing was kept of any other life than a stream's own."""
         del epoch
         return False
+
+    async def told(self, generation: str) -> Told | None:
+        """Nothing was kept."""
+        del generation
+        return None
 
     def epoch(self) -> int:
         """The clock, or one more than the last if the clock stands still."""

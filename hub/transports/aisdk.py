@@ -159,7 +159,7 @@ async def _viewed(hub: Hub, stream: Stream, name: str) -> Viewed:
         GenerationNotFound: there is none of that name in the stream.
     """
     try:
-        generation = hub.generation(name)
+        generation = await hub.generation(name)
     except GenerationNotFound:
         pass  # one of an earlier life of the hub, maybe
     else:

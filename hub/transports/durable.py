@@ -107,7 +107,7 @@ class Durable:
         self, name: str, meta: Meta, body: bytes, *, closing: bool
     ) -> tuple[Stream, bool]:
         bodies = _bodies(meta, body)
-        self._hub.check_authors(bodies)
+        self._hub.check_authors(meta, bodies)
         stream, new = await self._hub.make(name, meta)
         if new:
             if bodies or closing:
@@ -121,9 +121,11 @@ class Durable:
     async def _fork(
         self, name: str, asked: headers.ForkAsked, meta: Meta, body: bytes, *, closing: bool
     ) -> tuple[Stream, bool]:
-        source = await self._hub.open(asked.source) if body else None
-        bodies = [] if source is None else _bodies(source.meta, body)
-        self._hub.check_authors(bodies)
+        bodies = []
+        if body:
+            source = await self._hub.open(asked.source)
+            bodies = _bodies(source.meta, body)
+            self._hub.check_authors(source.meta, bodies)
         stream, new = await self._hub.fork(
             name, asked.source, asked.position, meta=meta, further=asked.further
         )

@@ -60,7 +60,7 @@ class Generations:
         return _shown(generation, status=201, headers=headers)
 
     async def _show(self, request: web.Request) -> web.Response:
-        return _shown(self._hub.generation(request.match_info["id"]))
+        return _shown(await self._hub.generation(request.match_info["id"]))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         return _shown(await self._hub.cancel(request.match_info["id"]))

@@ -231,7 +231,7 @@ class OpenAIResponses:
         ):
             raise _not_found(name)
         try:
-            generation = self._hub.generation(generation_id)
+            generation = await self._hub.generation(generation_id)
         except GenerationNotFound:
             start = stream.position_at(0)
             generation = Generation.told(generation_id, stream.name, start, events)

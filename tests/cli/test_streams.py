@@ -241,9 +241,9 @@ def test_a_reply_that_was_running_ends_as_interrupted_in_the_copy(
         *stream(
             "a", b'{"type":"started","generation":"g"}', delta % b"g", delta % b"f", delta % b"g"
         ),
-        Began("a", "g"),
+        Began("a", "g", Position(0, 0), 0),
         *stream("own", delta % b"own"),
-        Began("own", "own"),
+        Began("own", "own", Position(0, 0), 0),
     )
     for name, closed in (("a", False), ("own", True)):
         exported = command("streams", "export", name).out.encode()

@@ -193,7 +193,9 @@ class Catalogue:
         epochs: list[Any] = self._database.execute(
             "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", (number,)
         ).fetchall()
-        running = self._database.execute("SELECT generation FROM running WHERE stream = ?", (name,))
+        running = self._database.execute(
+            "SELECT id FROM generations WHERE stream = ? AND ended IS NULL", (number,)
+        )
         return Entry(
             number=number,
             name=name,

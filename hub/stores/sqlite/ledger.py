@@ -301,10 +301,9 @@ class Ledger:
             stream = self._id(change.stream)
         except LookupError:
             return  # gone already, which is what was wanted
-        for table in ("epochs", "producers"):
+        for table in ("epochs", "producers", "generations"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", stream)  # noqa: S608 - constants
         self._run("DELETE FROM streams WHERE id = ?", stream)
-        self._run("DELETE FROM running WHERE stream = ?", change.stream)
         self._discard(stream, FOREVER)
         # A stream that takes the name must begin in a later epoch than this one ended in.
         self._run("UPDATE hub SET value = value + 1 WHERE key = 'life'")
@@ -312,13 +311,21 @@ class Ledger:
 
     def _began(self, change: Began) -> None:
         self._run(
-            "INSERT OR REPLACE INTO running (generation, stream) VALUES (?, ?)",
+            "INSERT OR REPLACE INTO generations (id, stream, epoch, first, started)"
+            " VALUES (?, ?, ?, ?, ?)",
             change.generation,
-            change.stream,
+            self._id(change.stream),
+            *change.position,
+            change.started,
         )
 
     def _ended(self, change: Ended) -> None:
-        self._run("DELETE FROM running WHERE generation = ?", change.generation)
+        which = "WHERE id = ? AND stream = (SELECT id FROM streams WHERE name = ?)"
+        values = (change.generation, change.stream)
+        if change.offset is None:
+            self._run(f"DELETE FROM generations {which}", *values)  # noqa: S608 - ours
+        else:
+            self._run(f"UPDATE generations SET ended = ? {which}", change.offset, *values)  # noqa: S608
 
     def _keyed(self, change: Keyed) -> None:
         self._run(
@@ -337,6 +344,7 @@ class Ledger:
         forks = self._database.execute("SELECT 1 FROM streams WHERE source = ? LIMIT 1", (stream,))
         if forks.get is None:
             self._discard(stream, before)
+            self._run("DELETE FROM generations WHERE stream = ? AND ended < ?", stream, before)
 
     def _discard(self, stream: int, before: int) -> None:
         self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", stream, before)

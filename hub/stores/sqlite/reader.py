@@ -11,7 +11,7 @@ import orjson
 from hub.meta import Fork, Meta
 from hub.producers import Stamp
 from hub.records import UNREAD, Position, Record
-from hub.stores import Keyed, Listed, Saved
+from hub.stores import Keyed, Listed, Saved, Told
 
 __all__ = ["Reader"]
 
@@ -147,6 +147,19 @@ class Reader:
             return None
         _, fingerprint, generation, stream, position = row
         return Keyed(key, fingerprint, generation, stream, Position.parse(position))
+
+    def told(self, generation: str) -> Told | None:
+        """Where a generation is; of a fork and its source, the source has it first."""
+        row = self._one(
+            "SELECT s.name, g.epoch, g.first, g.started, g.ended"
+            " FROM generations g JOIN streams s ON s.id = g.stream WHERE g.id = ?"
+            " ORDER BY g.stream LIMIT 1",
+            generation,
+        )
+        if row is None:
+            return None
+        stream, epoch, first, started, ended = row
+        return Told(stream, Position(epoch, first), started, ended)
 
     def _walk(
         self, stream: int, offset: int, end: int | None, limit: int, meta: Meta

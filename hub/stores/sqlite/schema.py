@@ -1,11 +1,15 @@
 """The tables of the SQLite store, and how an older file becomes a newer one.
 
 ``user_version`` counts the migrations that a file has been through; each runs once, in a
-transaction of its own. A file from a newer program is refused.
+transaction of its own. Before the first of them the file is copied as it is, to its own name
+and the version: ``streamhub.db.v1``. A file from a newer program is refused.
 """
 
 from __future__ import annotations
 
+import logging
+import os
+from pathlib import Path
 from typing import Final
 
 import apsw
@@ -13,6 +17,11 @@ import apsw
 from hub.errors import StoreError
 
 __all__ = ["VERSION", "migrate", "version_of"]
+
+log = logging.getLogger("hub.store")
+
+COPIED: Final = 1000
+"""Pages copied in one go, so that Ctrl-C is heard in between."""
 
 _FIRST: Final = """
 CREATE TABLE hub (
@@ -87,17 +96,94 @@ CREATE TABLE trash (
 # Hidden streams are few; the housekeeping looks for those that nothing needs any more.
 _HIDDEN: Final = "CREATE INDEX streams_hidden ON streams (id) WHERE hidden;"
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN)
+_GENERATIONS: Final = """
+-- Where a generation is told: its story begins at ``first``, in an epoch; ``started`` and
+-- ``ended`` are the offsets of its first and its last event. One without an end runs, or was
+-- running when the hub died. (A fork made in the middle of an answer by an older hub lacks the
+-- end, so it may have a row for the same generation as its source.)
+CREATE TABLE generations (
+    id      TEXT NOT NULL,
+    stream  INTEGER NOT NULL,
+    epoch   INTEGER NOT NULL,
+    first   INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    ended   INTEGER,
+    PRIMARY KEY (id, stream)
+) WITHOUT ROWID;
+CREATE INDEX generations_by_stream ON generations (stream, ended);
+CREATE INDEX generations_unended ON generations (stream) WHERE ended IS NULL;
+
+-- What hubs have said of their generations until now: the first and the last of each.
+CREATE TEMP TABLE said AS
+SELECT r.stream, r.offset,
+    CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.type') END
+        AS type,
+    CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.generation')
+        END AS id
+FROM records r JOIN streams s ON s.id = r.stream
+WHERE s.content_type LIKE 'application/json%' AND (
+    CAST(substr(body, 1, 24) AS TEXT) LIKE '{"type":"started",%'
+    OR CAST(substr(body, 1, 24) AS TEXT) LIKE '{"type":"finished",%'
+    OR CAST(substr(body, 1, 24) AS TEXT) LIKE '{"type":"failed",%'
+    OR CAST(substr(body, 1, 24) AS TEXT) LIKE '{"type":"cancelled",%'
+    OR CAST(substr(body, 1, 24) AS TEXT) LIKE '{"type":"interrupted",%');
+DELETE FROM said WHERE id IS NULL OR length(id) <> 36 OR substr(id, 1, 4) <> 'gen_';
+CREATE INDEX said_by_id ON said (stream, id);
+
+INSERT INTO generations (id, stream, epoch, first, started, ended)
+SELECT b.id, b.stream,
+    ifnull((SELECT max(e.epoch) FROM epochs e
+        WHERE e.stream = b.stream AND e.first <= b.offset), 0),
+    min(b.offset), min(b.offset),
+    (SELECT min(e.offset) FROM said e
+        WHERE e.stream = b.stream AND e.id = b.id AND e.type <> 'started')
+FROM said b WHERE b.type = 'started' GROUP BY b.stream, b.id;
+
+-- The beginning of a long answer may be trimmed already.
+INSERT OR IGNORE INTO generations (id, stream, epoch, first, started)
+SELECT r.generation, s.id,
+    ifnull((SELECT max(e.epoch) FROM epochs e WHERE e.stream = s.id AND e.first <= s.head), 0),
+    s.head, s.head
+FROM running r JOIN streams s ON s.name = r.stream;
+
+-- Forks that begin in the middle of an answer.
+WITH RECURSIVE past (fork, stream, below) AS (
+    SELECT id, source, fork_offset FROM streams WHERE source IS NOT NULL
+    UNION ALL
+    SELECT p.fork, s.source, min(p.below, s.fork_offset)
+    FROM past p JOIN streams s ON s.id = p.stream WHERE s.source IS NOT NULL
+)
+INSERT OR IGNORE INTO generations (id, stream, epoch, first, started)
+SELECT g.id, p.fork, g.epoch, g.first, g.started
+FROM past p JOIN generations g ON g.stream = p.stream
+WHERE g.started < p.below AND (g.ended IS NULL OR g.ended >= p.below)
+AND NOT EXISTS (
+    SELECT 1 FROM said e WHERE e.stream = p.fork AND e.id = g.id AND e.type <> 'started');
+
+DROP TABLE said;
+DROP TABLE running;
+"""
+
+_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS)
 VERSION: Final = len(_MIGRATIONS)
 
 
 def migrate(database: apsw.Connection, path: str) -> None:
-    """Bring a file up to this program's tables.
+    """Bring a file up to this program's tables; an older one is copied before.
 
     Raises:
         StoreError: the file is a newer program's, or another program's.
+        apsw.Error: there is no space for the copy, say; the file is as it was.
     """
-    for number in range(version_of(database, path), VERSION):
+    found = version_of(database, path)
+    if 0 < found < VERSION:
+        kept = _kept(database, Path(f"{path}.v{found}"))
+        log.warning(
+            "%s is an older streamhub's: it is brought up to date; %s is a copy of it as it was",
+            path,
+            kept,
+        )
+    for number in range(found, VERSION):
         with database:
             database.execute(_MIGRATIONS[number])
             database.pragma("user_version", number + 1)
@@ -122,3 +208,24 @@ def version_of(database: apsw.Connection, path: str) -> int:
             code="store_foreign",
         )
     return found
+
+
+def _kept(database: apsw.Connection, copy: Path) -> Path:
+    """Write a copy of the file, whole or not at all; one of before is replaced."""
+    part = copy.with_name(f"{copy.name}.part")
+    part.unlink(missing_ok=True)
+    os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    try:
+        target = apsw.Connection(str(part))
+        try:
+            with target.backup("main", database, "main") as copying:
+                while not copying.done:
+                    copying.step(COPIED)
+            # One file, not three, whoever opens it.
+            target.pragma("journal_mode", "delete")
+        finally:
+            target.close()
+        part.replace(copy)
+    finally:
+        part.unlink(missing_ok=True)
+    return copy

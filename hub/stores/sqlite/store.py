@@ -46,7 +46,7 @@ import apsw
 from hub.errors import StoreError
 from hub.events import NOTHING
 from hub.records import Record
-from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved
+from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved, Told, Unended
 from hub.stores.sqlite.ledger import Ledger
 from hub.stores.sqlite.lives import begin_life
 from hub.stores.sqlite.lock import FileLock
@@ -171,7 +171,7 @@ class SQLiteStore:
         self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._reader: Reader | None = None
 
-    async def start(self) -> list[tuple[str, str]]:
+    async def start(self) -> list[Unended]:
         """Open the file, recover it, begin to write; see `hub.stores.Store.start`."""
         await self._lock.wait(self._lock_seconds)
         try:
@@ -252,6 +252,10 @@ class SQLiteStore:
     def lived(self, epoch: int) -> bool:
         """Whether it is a life of this very file."""
         return epoch in self._lives
+
+    async def told(self, generation: str) -> Told | None:
+        """Where a generation is, as it was committed."""
+        return await self._in_reader(lambda: self._readers().told(generation))
 
     def epoch(self) -> int:
         """The one after the life of the file, and one more for each removal since it began."""
@@ -433,7 +437,7 @@ class SQLiteStore:
 
     # In the reader's thread
 
-    def _open(self) -> tuple[apsw.Connection, list[tuple[str, str]]]:
+    def _open(self) -> tuple[apsw.Connection, list[Unended]]:
         try:
             # SQLite would make it readable for others; its other files are like this one.
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -458,11 +462,14 @@ class SQLiteStore:
             raise
         return database, running
 
-    def _recover(self, database: apsw.Connection) -> list[tuple[str, str]]:
+    def _recover(self, database: apsw.Connection) -> list[Unended]:
         self.life, self._lives = begin_life(database)
         self._epoch = self.life + 1
-        rows = database.execute("SELECT stream, generation FROM running")
-        return [(str(stream), str(generation)) for stream, generation in rows]
+        rows = database.execute(
+            "SELECT s.name, g.id, g.started FROM generations g JOIN streams s ON s.id = g.stream"
+            " WHERE g.ended IS NULL ORDER BY s.id"
+        )
+        return [Unended(*row) for row in rows]
 
     def _close_reader(self) -> None:
         if self._reader is not None:

@@ -93,12 +93,14 @@ class Upkeep:
         kept: Saved,
         records: Iterable[Record],
         more: Iterable[bytes] = (),
+        told: Iterable[tuple[str, int, int]] = (),
         *,
         replace: bool = False,
     ) -> None:
         """Write a stream as it was: ``kept`` without its records, and those from head to tail.
 
-        ``more`` are bodies that follow in its new life; they are asked for last.
+        ``more`` are bodies that follow in its new life, ``told`` generations with the offsets of
+        their first and last event; they are asked for last.
 
         Raises:
             Conflict: the name is taken, and either nothing is to be replaced or it has forks.
@@ -123,6 +125,10 @@ class Upkeep:
                 enumerate(more, start=kept.tail),
             ):
                 self._many("records (stream, offset, body)", ((number, *row) for row in rows))
+            self._many(
+                "generations (id, stream, epoch, first, started, ended)",
+                ((id_, number, _life(lives, at), at, at, end) for id_, at, end in told),
+            )
 
     def sweep(self) -> Iterator[None]:
         """Delete the records that nobody can read any more, a few in each step.
@@ -184,12 +190,12 @@ class Upkeep:
         if forks:
             self._run("UPDATE streams SET hidden = 1, closed = 1 WHERE id = ?", number)
             return False
-        self._remove(number, name)
+        self._remove(number)
         while source is not None and (kin := self._kin(source)):
             name, (number, source, forks, hidden) = source, kin
             if forks or not hidden:
                 break
-            self._remove(number, name)
+            self._remove(number)
         return True
 
     def _kin(self, name: str) -> tuple[int, str | None, int, bool] | None:
@@ -211,11 +217,10 @@ class Upkeep:
             raise Conflict(f'"{name}" has forks, which need its records', code="stream_forked")
         return self._delete(name)
 
-    def _remove(self, number: int, name: str) -> None:
-        for table in ("epochs", "producers"):
+    def _remove(self, number: int) -> None:
+        for table in ("epochs", "producers", "generations"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", number)  # noqa: S608 - ours
         self._run("DELETE FROM streams WHERE id = ?", number)
-        self._run("DELETE FROM running WHERE stream = ?", name)
         self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", number, FOREVER)
 
     def _insert(self, name: str, kept: Saved, expires: float | None) -> int:
@@ -235,6 +240,11 @@ class Upkeep:
 
     def _run(self, statement: str, *values: Any) -> None:
         self._database.execute(statement, values)
+
+
+def _life(lives: Iterable[tuple[int, int]], offset: int) -> int:
+    """The epoch in which a record was written."""
+    return max((epoch for epoch, first in lives if first <= offset), default=0)
 
 
 def _expires(kept: Saved) -> float | None:
