@@ -164,6 +164,7 @@ class Runs:
         self._keys = Keys(store, limits.keys)
         self._pasts: WeakKeyDictionary[Stream, Conversation] = WeakKeyDictionary()
         """Those that were asked in last, the oldest first."""
+        self._mending: set[asyncio.Task[None]] = set()
         self._draining = False
 
     @property
@@ -359,15 +360,32 @@ class Runs:
         del self._active[generation.id]
         self._allowance.give(run.size)
         stream.writer = None
-        # A reader who has seen the end does not come back to hear of another.
-        last = stream.append(generation.apply(_writable(ending)), safe=True)
-        self._store.note(Ended(stream.name, generation.id, last.offset))
+        terminal = generation.apply(_writable(ending))
+        if stream.sealed:
+            # It was abandoned, and is loaded as the store has it, with the beginning but no end.
+            mending = asyncio.create_task(self._mend(generation.id))
+            self._mending.add(mending)
+            mending.add_done_callback(self._mending.discard)
+        else:
+            # A reader who has seen the end does not come back to hear of another.
+            last = stream.append(terminal, safe=True)
+            self._store.note(Ended(stream.name, generation.id, last.offset))
         if run.one_off:
             stream.close()
         self._counts.generations[generation.state.value] += 1
         self._ended[generation.id] = generation
         while len(self._ended) > self._limits.keys:
             self._ended.popitem(last=False)
+
+    async def _mend(self, generation: str) -> None:
+        """Write the end that an abandoned stream did not take, or leave that to the next start."""
+        try:
+            told = await self._store.told(generation)
+            if told is not None and told.ended is None:
+                left = [Unended(told.stream, generation, told.started)]
+                await interrupt(self._streams, self._store, left)
+        except HubError as error:
+            log.error("generation %s has no end until the next start: %s", generation, error)
 
     def stop(self, generation: str) -> None:
         """Have a generation end, without waiting for it; nothing if none runs by that name."""
@@ -421,6 +439,7 @@ class Runs:
                 task.cancel()
             if left:
                 await asyncio.wait(left)
+        await asyncio.gather(*self._mending)
 
 
 def _memory(past: Messages) -> int:

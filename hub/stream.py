@@ -224,8 +224,12 @@ class Stream(History):
             self._show(safe=True)
 
     def abandon(self) -> None:
-        """Be gone, because the store cannot keep what is here: whoever reads it is cut off."""
+        """Be gone, because the store cannot keep what is here: whoever reads it is cut off, and
+        what writes here is ended.
+        """
         self.gone = self.sealed = self.lost = True
+        if self.writer is not None:
+            self.writer.end()
         self.fanout.rouse()
 
     @property

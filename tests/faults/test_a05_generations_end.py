@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from aiohttp import ClientSession
 
@@ -133,6 +134,40 @@ async def test_what_goes_during_an_answer_takes_the_answer_with_it(
         told = await shown(client, generation["id"])
         assert told["state"] == end
         assert told["usage"]["estimated"]
+
+
+async def test_an_answer_whose_stream_the_store_rejects_has_an_end(tmp_path: Path) -> None:
+    """The stream is loaded again as the file has it, with the beginning of the answer."""
+    path = tmp_path / "hub.db"
+    async with (
+        Scripted() as upstream,
+        hub_on_loopback(store={"url": f"sqlite:{path}"}, **scripted(upstream)) as running,
+        browser(running) as client,
+    ):
+        gate = Gate()
+        upstream.answers(
+            Answer(*openai_sse(*WORDS)[:4], gate, *openai_sse(*WORDS)[4:7], Ending.HANG)
+        )
+        generation = await asked(client, stream="chat", prompt="Hi")
+        held = await words(running)
+        await held.committed()
+        # Somebody meddles with the file: the hub's next record there has no place.
+        database = apsw.Connection(str(path))
+        database.set_busy_timeout(5000)
+        meddled = (
+            "INSERT INTO records SELECT id, ?, CAST('{}' AS BLOB) FROM streams WHERE name = 'chat'"
+        )
+        database.execute(meddled, (held.end,))
+        database.close()
+        gate.open()
+        await (await upstream.request()).left()
+        assert (await shown(client, generation["id"]))["state"] == "interrupted"
+        await eventually(lambda: not running.hub._runs._mending)
+        await running.hub.committed()
+        events = await read(client, "chat")
+        check(events)
+        assert events[-1]["type"] == "interrupted"
+        assert (await client.get(f"/v1/generations/{generation['id']}")).status == 200
 
 
 @pytest.mark.parametrize("fields", [{"prompt": "Hi"}, {"prompt": None, "messages": (ASKED,)}])
