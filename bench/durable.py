@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+import statistics
 import sys
 import tempfile
 import time
@@ -25,10 +26,12 @@ import uvloop
 from aiohttp import web
 
 from hub import HUB, Config, Hub, make_app
-from hub.events import Delta
+from hub.ask import Ask
+from hub.events import Delta, Event, Finished, Message, Started, encode
 from hub.listeners import listen
 from hub.meta import Meta
-from hub.stores import Created
+from hub.records import Record
+from hub.stores import Appended, Created, Raised
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.ledger import Ledger
 
@@ -43,6 +46,10 @@ RECORD = 1024
 JOINERS = 1000
 READ_EACH = 4 * 1024 * 1024
 IDLE = 100_000
+TURNS = 10_000
+TURN = 40
+LIVES = 150
+PROMPTS = 9
 
 
 def config(url: str) -> Config:
@@ -315,6 +322,54 @@ async def _tail(hub: Hub, name: str, times: int) -> float:
     return (time.perf_counter() - begun) / times
 
 
+# Prompts in a long conversation
+
+
+async def prompts(folder: Path) -> None:
+    """From the prompt to where its upstream is asked, first after a restart and then again."""
+    for lives in (1, LIVES):
+        path = folder / f"prompts{lives}.db"
+        await _with_conversation(path, lives)
+        cold, warm = [], []
+        for _ in range(PROMPTS):
+            async with hub_on(f"sqlite:{path}") as hub:
+                cold.append(await _prompt(hub))
+                warm.append(await _prompt(hub))
+        show(
+            f"a prompt in {TURNS:,} records and {lives} epochs, after a restart, and the next",
+            f"{statistics.median(cold) * 1e3:.1f}, {statistics.median(warm) * 1e3:.1f} ms",
+        )
+
+
+async def _prompt(hub: Hub) -> float:
+    begun = time.perf_counter()
+    generation = await hub.generate(Ask(stream="long", prompt="And then?"))
+    took = time.perf_counter() - begun
+    await hub.cancel(generation.id)
+    return took
+
+
+async def _with_conversation(path: Path, lives: int) -> None:
+    store = SQLiteStore(path)
+    await store.start()
+    store.note(Created("long", Meta(), ((1, 0),)))
+    for number in range(TURNS):
+        of, place = divmod(number, TURN)
+        named = f"gen_{of:020}"
+        event: Event = Delta(named, text="token ")
+        if place == 0:
+            event = Message("user", "What came then, and what after that?")
+        elif place == 1:
+            event = Started(named, "demo")
+        elif place == TURN - 1:
+            event = Finished(named)
+        if number and number % -(-TURNS // lives) == 0:
+            store.note(Raised("long", 1 + number, number))
+        store.note(Appended("long", Record(number, encode(event), event)))
+    await store.synced()
+    await store.stop()
+
+
 # Idle streams
 
 
@@ -353,6 +408,7 @@ async def main(folder: Path) -> None:
     await fan_out(folder)
     await replay(folder)
     await tails(folder)
+    await prompts(folder)
     await idle(folder)
 
 

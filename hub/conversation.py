@@ -23,13 +23,16 @@ stand behind their calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 
+from hub import anyjson
 from hub.callids import CallIds
-from hub.events import Delta, Event, Message, Started, ToolCall
+from hub.errors import RequestError
+from hub.events import Delta, Event, Message, Started, ToolCall, from_json
 
 __all__ = ["AFTER", "Conversation"]
 
@@ -54,6 +57,22 @@ class Conversation:
         """All that was said."""
         return tuple(message for turn in self._turns for message in turn.messages())
 
+    def read(self, bodies: Sequence[bytes]) -> None:
+        """What comes next in the stream, as it stands in its records.
+
+        Nearly all are deltas of plain text. To parse thousands of them at once and to make no
+        event of them takes a tenth of the time; whoever asks waits for it.
+        """
+        for held in _parsed(bodies):
+            if type(held) is dict and len(held) == 3 and held.get("type") == "delta":
+                generation, text = held.get("generation"), held.get("text")
+                if type(generation) is str and type(text) is str:
+                    self.size += text.__sizeof__() - "".__sizeof__()
+                    self._delta(generation, text)
+                    continue
+            with suppress(RequestError):  # what is no event says nothing here
+                self.take(from_json(held))
+
     def take(self, event: Event) -> None:
         """What comes next in the stream."""
         self.size += _memory(event)
@@ -63,8 +82,8 @@ class Conversation:
             self._message(event)
         elif isinstance(event, Started):
             self._reply(event.generation, event.extra.get("message"))
-        elif isinstance(event, Delta) and event.text:
-            self._reply(event.generation).parts.append(event.text)
+        elif isinstance(event, Delta):
+            self._delta(event.generation, event.text)
         if isinstance(event, Delta) and event.tool is not None:
             self._call(event.generation, event.tool)
 
@@ -91,6 +110,10 @@ class Conversation:
         if call is not None:
             call.result = said.text
 
+    def _delta(self, generation: str, text: str) -> None:
+        if text:
+            self._reply(generation).parts.append(text)
+
     def _reply(self, generation: str, message: object = None) -> _Turn:
         """A generation's reply, begun when it is first heard of."""
         if generation not in self._replies:
@@ -116,6 +139,22 @@ def _memory(event: Event) -> int:
         return 0
     piece = "" if event.tool is None else event.tool.arguments
     return event.text.__sizeof__() - "".__sizeof__() + (piece.__sizeof__() if piece else 0)
+
+
+def _parsed(bodies: Sequence[bytes]) -> Iterable[object]:
+    try:
+        found: list[object] = orjson.loads(b"[%s]" % b",".join(bodies))
+    except orjson.JSONDecodeError:
+        return [held for body in bodies for held in _one(body)]
+    return found
+
+
+def _one(body: bytes) -> list[object]:
+    """What orjson refuses may be JSON nevertheless, and a record of another program is anything."""
+    try:
+        return [anyjson.loads(body)]
+    except ValueError:
+        return []
 
 
 class _Call:

@@ -63,11 +63,14 @@ def kept(place: Place) -> Place:
     """
     reset = place.reset
     if reset is not None:
-        why = "is no longer kept" if reset.reason == "trimmed" else "was never written here"
-        raise Gone(
-            f"what was at that offset {why}: go on from {reset.position}",
-            code=f"position_{reset.reason}",
-        )
+        if reset.reason == "trimmed":
+            said = f"what was at that offset is no longer kept: go on from {reset.position}"
+        else:
+            said = (
+                "what was at that offset was never written here: forget what came from "
+                f"{reset.position} on and go on from there, or read all of it again"
+            )
+        raise Gone(said, code=f"position_{reset.reason}")
     return place
 
 

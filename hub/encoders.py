@@ -26,6 +26,7 @@ import orjson
 
 from hub.errors import HubError
 from hub.events import Delta
+from hub.merge import boundary
 from hub.records import Position, Record
 
 __all__ = [
@@ -197,15 +198,30 @@ def _named_event(name: str, position: Position, **more: str) -> bytes:
 
 
 class _Lines:
-    """NDJSON. After each batch a line tells the position, so that a reader can resume."""
+    """NDJSON. After each batch a line tells the position, so that a reader can resume.
+
+    One stands at each `hub.merge.boundary` in it, too: a reset may lead back there.
+    """
 
     merges = True
     separator: bytes = b"\n"
 
     def events(self, batch: Batch) -> bytes:
-        bodies = [record.body for record in batch.records]
-        bodies.append(_object(type="position", position=str(batch.position)))
-        return self.separator.join(bodies) + self.separator
+        last = batch.position
+        parts = []
+        for record in batch.records:
+            parts.append(self.body(record))
+            after = record.offset + 1
+            if after == boundary(after) and after != last.offset:
+                parts.append(self._position(last._replace(offset=after)))
+        return b"".join([*parts, self._position(last)])
+
+    def body(self, record: Record) -> bytes:
+        """One record."""
+        return record.body + self.separator
+
+    def _position(self, position: Position) -> bytes:
+        return _object(type="position", position=str(position)) + self.separator
 
     def reset(self, stream: str, position: Position, reason: str) -> bytes:
         del stream
@@ -228,10 +244,9 @@ class _Objects(_Lines):
 
     separator = b""
 
-    def events(self, batch: Batch) -> bytes:
+    def body(self, record: Record) -> bytes:
         # A value that is no object may be a number, and two of them would become one.
-        bodies = [r.body if r.body[:1] == b"{" else r.body + b"\n" for r in batch.records]
-        return b"".join(bodies) + _object(type="position", position=str(batch.position))
+        return record.body if record.body[:1] == b"{" else record.body + b"\n"
 
     def beat(self) -> bytes:
         return b"\n"

@@ -3,9 +3,9 @@
 Position = epoch + offset. Offsets never start again, so a tail only grows; the epoch tells
 which life of the stream wrote the record at an offset. When a process dies, records that a
 reader saw but the store had not yet taken are gone, and the next life writes others at
-those offsets. Recovery therefore raises the epoch and notes where it begins, and a reader
-whose position lies beyond that beginning is told to go back to it (`Reset`). Any other
-reader just goes on: up to there both lives are the same.
+those offsets. Recovery therefore raises the epoch and notes where it begins (`hub.lives`),
+and a reader whose position lies beyond that beginning is told to go back (`Reset`). Any
+other reader just goes on: up to there both lives are the same.
 
 ::
 
@@ -22,7 +22,6 @@ store that keeps nothing, warm and head are one. There is no silent hole.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +30,8 @@ from typing import Final, Literal
 from hub.encoders import Batch
 from hub.errors import Conflict
 from hub.events import Event
+from hub.lives import Life, Lives
+from hub.merge import boundary
 from hub.moment import Moment
 from hub.records import Position, Record
 from hub.stores import Saved, Store
@@ -45,8 +46,9 @@ WALK: Final = 4096
 EVENTS_BYTES: Final = 256 * 1024
 """How much is read at a time when all of a stream is."""
 
-READS: Final = 64
-"""Reads of the store that are remembered for a moment, of some 64 KB each."""
+READS: Final = 32
+READ_BYTES: Final = 64 * 1024
+"""So many reads of the store, of so many bytes or more, are remembered for a moment."""
 
 LEAD: Final = 3
 """Bytes of a UTF-8 character that can stand before the one that completes it."""
@@ -60,6 +62,21 @@ class Reset:
     """A reader cannot go on from where it was; ``reason`` is ``trimmed`` or ``unwritten``."""
 
     position: Position
+    """Where it goes on. What it has from there on is void, and is to be forgotten.
+
+    ``trimmed``: the head, which is beyond all that the reader has. Between the two is a gap.
+
+    ``unwritten``: a place up to which the reader has what there is, and between two of the
+    events that it was sent. Not simply where the lost records began: a reader that lagged was
+    sent many deltas as one (`hub.merge`), and this place may lie inside of one. It would
+    forget all of it and be sent only the second half again. No store can say how it was sent
+    what, and that is not asked: no merged delta crosses a `hub.merge.boundary`, so the last
+    boundary before the loss is a place that every reader has, over every transport, with the
+    very text that it was told there as the position (its epoch is that of the record before
+    it, or the reader's own, if that is earlier); or it is the first position of all. It may be
+    before the head: then a second reset, ``trimmed``, follows the first.
+    """
+
     reason: Literal["trimmed", "unwritten"]
 
 
@@ -75,8 +92,10 @@ class History:
     """What a stream was, as its readers see it."""
 
     __slots__ = (
-        "_epochs",
+        "_lives",
+        "_reads",
         "_records",
+        "_rested",
         "_skip",
         "_store",
         "closed",
@@ -84,7 +103,6 @@ class History:
         "meta",
         "moment",
         "name",
-        "reads",
         "size",
         "tail",
         "warm",
@@ -102,9 +120,10 @@ class History:
         """The oldest offset whose record is in memory."""
         self.size = sum(record.size for record in saved.records)
         """Bytes of memory that the records in it take."""
-        self.reads: dict[tuple[int, int], asyncio.Future[list[Record]]] = {}
-        """What was read from the store, until the stream is next looked after."""
-        self._epochs = list(saved.epochs)
+        self._reads: dict[int, asyncio.Future[list[Record]]] = {}
+        """What was read from the store, by its first offset: used since `rest`, and before."""
+        self._rested: dict[int, asyncio.Future[list[Record]]] = {}
+        self._lives = Lives(saved.epochs)
         self._records = list(saved.records)
         # Places of dropped records at the front of the list: dropping one costs O(1).
         self._skip = 0
@@ -113,17 +132,17 @@ class History:
     @property
     def epoch(self) -> int:
         """The present life."""
-        return self._epochs[-1][0]
+        return self._lives.last[0]
 
     @property
-    def epochs(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (epoch, its first offset), rising."""
-        return tuple(self._epochs)
+    def life(self) -> Life:
+        """The present life: its epoch and its first offset."""
+        return self._lives.last
 
     @property
     def position(self) -> Position:
         """The position of the tail: the next record to be read."""
-        return Position(self._epochs[-1][0], self.tail)
+        return Position(self.epoch, self.tail)
 
     @property
     def last(self) -> Record | None:
@@ -148,9 +167,11 @@ class History:
             return Place(self.tail)
         lost = self._unwritten_after(start)
         if lost is not None:
-            return Place(max(lost, self.head), self._reset(max(lost, self.head), "unwritten"))
+            back = boundary(lost)
+            epoch = min(start.epoch, self._lives.of(back - 1)) if back else 0
+            return Place(back, Reset(Position(epoch, back), "unwritten"))
         if start.offset < self.head:
-            return Place(self.head, self._reset(self.head, "trimmed"))
+            return Place(self.head, self.trimmed())
         return Place(start.offset)
 
     def expect_events(self) -> None:
@@ -168,11 +189,11 @@ class History:
 
     def trimmed(self) -> Reset:
         """What a reader is told whose place has been trimmed away."""
-        return self._reset(self.head, "trimmed")
+        return Reset(Position(self._lives.of(self.head - 1), self.head), "trimmed")
 
     def position_at(self, offset: int) -> Position:
         """The position of an offset between head and tail."""
-        return Position(self._epochs[self._life(offset)][0], offset)
+        return Position(self._lives.of(offset), offset)
 
     # Reading
 
@@ -181,46 +202,85 @@ class History:
 
         At least one if there is one; never across the start of an epoch.
         """
-        if offset >= self.warm:
-            found = self._slice(offset, min(self._end_of_life(offset), offset + WALK))
-        else:
-            found = await self._read(offset, limit)
-            if found and found[0].offset != offset:
-                found = []  # trimmed in the meantime
-            found = found[: self._end_of_life(offset) - offset]
+        found = await self._from(offset, limit)
+        end = self._lives.end(offset)
+        if end is not None:
+            del found[end - offset :]
         return self._batch(offset, found, limit, await self._lead(offset))
+
+    async def _from(self, offset: int, limit: int) -> list[Record]:
+        """Some of the records from ``offset`` on, of any lives, about ``limit`` bytes or more."""
+        if offset >= self.warm:
+            return self._slice(offset, offset + WALK)
+        held = self._remembered(offset)
+        if not held:
+            held = await self._read(offset, max(limit, READ_BYTES))
+        skipped = offset - held[0].offset if held else 0
+        # What was trimmed in the meantime begins later; what is not shown yet is not read either.
+        end = skipped + min(WALK, self.tail - offset)
+        return held[skipped:end] if skipped >= 0 else []
+
+    def _remembered(self, offset: int) -> list[Record]:
+        """What was read a moment ago and has an offset: a read goes across lives, batches do not.
+
+        So the cost of reading is that of the records, however many lives wrote them.
+        """
+        for reads in (self._reads, self._rested):
+            for start, reading in reads.items():
+                found = _result(reading)
+                if found and found[0].offset <= offset <= found[-1].offset:
+                    if start not in self._reads and self._has_room(found):
+                        self._reads[start] = reading
+                    return found
+        return []
 
     async def _read(self, offset: int, limit: int) -> list[Record]:
         """From the store, once for all who read the same at about the same time."""
-        reading = self.reads.get((offset, limit))
+        reading = self._reads.get(offset)
         if reading is None:
             reading = asyncio.ensure_future(self._store.read(self.name, offset, limit))
-            if len(self.reads) < READS:
-                self.reads[offset, limit] = reading
-                reading.add_done_callback(partial(self._remember, (offset, limit)))
+            self._reads[offset] = reading
+            reading.add_done_callback(partial(self._keep_if_room, offset))
         # Whoever leaves meanwhile leaves the others their reading.
         return await asyncio.shield(reading)
 
-    def _remember(self, key: tuple[int, int], reading: asyncio.Future[list[Record]]) -> None:
+    def _keep_if_room(self, start: int, reading: asyncio.Future[list[Record]]) -> None:
         """Whoever asks for the same in a moment is given it, if there is room for it."""
-        if self.reads.get(key) is not reading:
-            return
-        read = not reading.cancelled() and reading.exception() is None
-        if not (read and self.moment.admits(sum(record.size for record in reading.result()))):
-            del self.reads[key]
+        if self._reads.get(start) is reading and not self._has_room(_result(reading)):
+            del self._reads[start]
+
+    def _has_room(self, found: list[Record]) -> bool:
+        if not found or len(self._reads) > READS:
+            return False
+        return self.moment.admits(sum(record.size for record in found))
+
+    def rest(self) -> None:
+        """Let go of what was read and is not used any more; called about once a second."""
+        if self._reads or self._rested:
+            self._rested, self._reads = self._reads, {}
 
     async def events(self, start: int = 0) -> AsyncIterator[Event]:
         """The events from an offset, or the head if that is later, to the tail as it then is."""
-        offset = max(start, self.head)
-        while offset < self.tail:
-            batch = await self.fetch(max(offset, self.head), EVENTS_BYTES)
-            if not batch.records and batch.position.offset >= self.head:
-                return  # removed while it was read
-            for record in batch.records:
+        async for records in self.stretches(start):
+            for record in records:
                 event = record.event
                 if event is not None:
                     yield event
-            offset = batch.position.offset
+
+    async def stretches(self, start: int = 0) -> AsyncIterator[Sequence[Record]]:
+        """The records from an offset, or the head if that is later, to the tail as it then is:
+        as many at a time as are read at once.
+        """
+        offset = max(start, self.head)
+        while offset < self.tail:
+            records = await self._from(offset, EVENTS_BYTES)
+            if records:
+                offset = records[-1].offset + 1
+                yield records
+            elif offset >= self.head:
+                return  # removed while it was read
+            else:
+                offset = self.head
 
     def newest(self, start: int, end: int) -> list[Record]:
         """The records from ``start``, which is `warm` or later, up to ``end``."""
@@ -244,7 +304,7 @@ class History:
                 break
             records.append(record)
             size += len(record.body)
-        after = Position(self._epochs[self._life(offset)][0], offset + len(records))
+        after = Position(self._lives.of(offset), offset + len(records))
         return Batch(self.name, records, after, lead, after.offset == self.tail)
 
     async def _lead(self, offset: int) -> bytes:
@@ -254,6 +314,8 @@ class History:
             offset -= 1
             if offset >= self.warm:
                 found = self._slice(offset, offset + 1)
+            elif read := self._remembered(offset):
+                found = [read[offset - read[0].offset]]
             else:
                 found = await self._store.read(self.name, offset, 1)
             if not found:
@@ -295,40 +357,20 @@ class History:
         shift = self._skip - self.warm
         return self._records[start + shift : min(end, self.tail) + shift]
 
-    # Lives
-
-    def _life(self, offset: int) -> int:
-        return bisect_right(self._epochs, offset, key=_first_offset) - 1
-
-    def _end_of_life(self, offset: int) -> int:
-        row = self._life(offset) + 1
-        return self._epochs[row][1] if row < len(self._epochs) else self.tail
-
     def _unwritten_after(self, position: Position) -> int | None:
-        """Where a reader at ``position`` must go back to, if it saw what no longer is."""
+        """Up to where a reader at ``position`` has what there is, if it saw what no longer is."""
         if position > self.position or (position.offset and not self._lived(position.epoch)):
             # Written by no life that we know of: nothing tells where its past left ours.
-            return self.head
-        begins = self._start_after(position.epoch)
+            return 0
+        begins = self._lives.after(position.epoch)
         return begins if begins is not None and position.offset > begins else None
 
     def _lived(self, epoch: int) -> bool:
         """Whether it is one of ours: records were written in it, or may have been and are lost."""
-        row = bisect_left(self._epochs, epoch, key=_number)
-        ours = row < len(self._epochs) and self._epochs[row][0] == epoch
-        return ours or self._store.lived(epoch)
-
-    def _start_after(self, epoch: int) -> int | None:
-        """The first offset of the first life after ``epoch``."""
-        return next((first for later, first in self._epochs if later > epoch), None)
-
-    def _reset(self, offset: int, reason: Literal["trimmed", "unwritten"]) -> Reset:
-        return Reset(self.position_at(offset), reason)
+        return epoch in self._lives or self._store.lived(epoch)
 
 
-def _number(epoch: tuple[int, int]) -> int:
-    return epoch[0]
-
-
-def _first_offset(epoch: tuple[int, int]) -> int:
-    return epoch[1]
+def _result(reading: asyncio.Future[list[Record]]) -> list[Record]:
+    """What was read; nothing if that goes on, or failed."""
+    done = reading.done() and not reading.cancelled() and reading.exception() is None
+    return reading.result() if done else []

@@ -48,4 +48,4 @@ class Kept:
             self.tail = self.stream.tail
             self.since = now
         self.stream.frames.clear()
-        self.stream.reads.clear()
+        self.stream.rest()

@@ -3,20 +3,34 @@
 Merging changes how text is cut, never the text: folding the merged records gives exactly
 what folding the originals gives. A merged record stands at the offset of its last part,
 so the position after it is the position after all of them.
+
+Every multiple of `SPAN` is a boundary that no merged delta crosses. So whatever a reader was
+sent, merged or not, it stands at each boundary between two events, and can be told to go back
+there (`hub.history.Reset`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Final
 
 from hub.events import Delta, Event, ToolCall, encode
 from hub.records import Record
 
-__all__ = ["merge"]
+__all__ = ["boundary", "merge"]
 
 Kind = tuple[str, str, int]
 Told = tuple[Record, Event | None]
+
+SPAN: Final = 256
+"""Records: so many tokens in one delta are as good as all of them, and so many sent again after
+a crash are nothing."""
+
+
+def boundary(offset: int) -> int:
+    """The last boundary at or before an offset."""
+    return offset - offset % SPAN
 
 
 def merge(records: Sequence[Record]) -> list[Record]:
@@ -25,9 +39,14 @@ def merge(records: Sequence[Record]) -> list[Record]:
     told = [(record, record.event) for record in records]
     return [
         record
-        for kind, run in groupby(told, key=_kind)
+        for (kind, _), run in groupby(told, key=_place)
         for record in ((one for one, _ in run) if kind is None else _joined(list(run)))
     ]
+
+
+def _place(told: Told) -> tuple[Kind | None, int]:
+    """What may become one: deltas of one kind, between two boundaries."""
+    return _kind(told), boundary(told[0].offset)
 
 
 def _kind(told: Told) -> Kind | None:

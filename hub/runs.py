@@ -275,8 +275,8 @@ class Runs:
         past = self._pasts.pop(stream, None)
         if past is None or past.start != stream.head:
             past = Conversation(stream.head)
-        async for event in stream.events(past.end):
-            past.take(event)
+        async for records in stream.stretches(past.end):
+            past.read([record.body for record in records])
         past.end = stream.tail
         messages = past.messages()
         if past.size <= REMEMBERED:

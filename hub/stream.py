@@ -135,7 +135,7 @@ class Stream(History):
         self._counts = counts if counts is not None else Counts()
         self._raised = epoch <= self.epoch
         if not self._raised:
-            self._epochs.append((epoch, self.tail))
+            self._lives.begin(epoch, self.tail)
         self.fanout = Fanout(self, self._counts, slice_size)
 
     @property
@@ -166,7 +166,7 @@ class Stream(History):
         self._expect_open()
         if not self._raised:
             self._raised = True
-            self._store.note(Raised(self.name, *self._epochs[-1]))
+            self._store.note(Raised(self.name, *self.life))
         record = Record(self.end, body, event)
         self._store.note(Appended(self.name, record))
         self._records.append(record)
@@ -315,9 +315,9 @@ class Stream(History):
 
     def forked(self, offset: int, epoch: int) -> tuple[tuple[int, int], ...]:
         """The lives of a fork at an offset: those of this stream up to there, and its own."""
-        mine = [life for life in self._epochs if life[1] <= offset]
+        mine = self._lives.until(offset)
         own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
-        return tuple(mine + own) or ((epoch, offset),)
+        return tuple(mine + own)
 
     def end_position(self) -> Position:
         """The position after what has been written, shown or not."""

@@ -65,7 +65,8 @@ class Subscription:
         begun, and need neither an outbox nor its writer.
         """
         stream, place = self.stream, self.place
-        near = 0 < self.lag <= LITTLE and place >= max(stream.near, stream.epochs[-1][1])
+        _, first = stream.life
+        near = 0 < self.lag <= LITTLE and place >= max(stream.near, first)
         if near and not stream.closed:
             batch = stream.between(place, stream.tail)
             if sum(len(record.body) for record in batch.records) <= limit:
@@ -76,10 +77,10 @@ class Subscription:
         stream = self.stream
         if stream.lost:
             return None
-        if self.place < stream.head:
-            self.reset = stream.trimmed()
-        if self.reset is not None:
-            reset, self.reset = self.reset, None
+        reset, self.reset = self.reset, None
+        if reset is None and self.place < stream.head:
+            reset = stream.trimmed()
+        if reset is not None:
             self.place = reset.position.offset
             self.connection.counts.resets += 1
             return self.encoder.reset(stream.name, reset.position, reset.reason)

@@ -23,7 +23,7 @@ FLOORS = {
         "partialargs", "responses_items", "responses_request", "rejection", "callids", "calls",
         "openai_errors", "completions", "response_asked", "response_input", "manner",
         "response_told", "response_events", "uichunks", "uimessages", "aguichunks", "view",
-        "options_asked", "requested", "speech", "surrogates", "thinking", "toolcalls"],
+        "options_asked", "requested", "speech", "surrogates", "thinking", "toolcalls", "lives"],
     2: ["alarm", "background", "stores", "fanout", "forks", "history", "stream", "awaited",
         "kept", "listing", "moment", "streams", "pipeline", "steps", "source", "intake",
         "delivery", "wire"],

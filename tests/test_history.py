@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hub.errors import Conflict, StoreError
 from hub.events import Message, encode
 from hub.history import History, Place, Reset
+from hub.merge import SPAN as S
 from hub.meta import Meta
 from hub.records import Position, Record
 from hub.stores import Saved
@@ -95,25 +96,26 @@ def test_a_reader_of_the_present_life_goes_on(offset: int) -> None:
     [
         # What the first life wrote before the second began is in both.
         (Position(1, 4), Place(4)),
-        (Position(1, 5), Place(5)),
-        # What it wrote after that is no more.
-        (Position(1, 6), Place(5, Reset(Position(3, 5), "unwritten"))),
-        (Position(1, 99), Place(5, Reset(Position(3, 5), "unwritten"))),
+        (Position(1, S), Place(S)),
+        # What it wrote after that is no more; the place has the name that it was given then.
+        (Position(1, S + 1), Place(S, Reset(Position(1, S), "unwritten"))),
+        (Position(1, 99 * S), Place(S, Reset(Position(1, S), "unwritten"))),
         # A life between them, of which nothing was kept.
-        (Position(2, 5), Place(5)),
-        (Position(2, 6), Place(5, Reset(Position(3, 5), "unwritten"))),
-        (Position(3, 8), Place(8)),
-        (Position(3, 9), Place(8, Reset(Position(4, 8), "unwritten"))),
-        (Position(4, 10), Place(10)),
+        (Position(2, S), Place(S)),
+        (Position(2, S + 1), Place(S, Reset(Position(1, S), "unwritten"))),
+        # Between two boundaries, where a merged delta may stand, nobody is sent.
+        (Position(3, S + 8), Place(S + 8)),
+        (Position(3, S + 9), Place(S, Reset(Position(1, S), "unwritten"))),
+        (Position(4, 2 * S), Place(2 * S)),
         # Nobody was ever given these.
-        (Position(4, 11), Place(0, Reset(Position(1, 0), "unwritten"))),
-        (Position(5, 2), Place(0, Reset(Position(1, 0), "unwritten"))),
+        (Position(4, 2 * S + 1), Place(0, Reset(Position(0, 0), "unwritten"))),
+        (Position(5, 2), Place(0, Reset(Position(0, 0), "unwritten"))),
     ],
 )
-def test_a_reader_of_an_earlier_life_goes_back_to_where_it_ended(
+def test_a_reader_of_an_earlier_life_goes_back_to_a_boundary_before_its_end(
     position: Position, place: Place
 ) -> None:
-    assert history((1, 0), (3, 5), (4, 8)).place(position) == place
+    assert history((1, 0), (3, S), (4, S + 8), tail=2 * S).place(position) == place
 
 
 @pytest.mark.parametrize("epoch", [0, 2, 6])
@@ -123,7 +125,7 @@ def test_a_reader_of_a_copy_that_went_its_own_way_begins_again(epoch: int, offse
     store = Shelf()
     store.others = {0, 2, 6}
     of = history((1, 0), (3, 5), (4, 8), store=store)
-    assert of.place(Position(epoch, offset)) == Place(0, Reset(Position(1, 0), "unwritten"))
+    assert of.place(Position(epoch, offset)) == Place(0, Reset(Position(0, 0), "unwritten"))
 
 
 def test_a_reader_of_nothing_has_nothing_to_forget() -> None:
@@ -133,11 +135,12 @@ def test_a_reader_of_nothing_has_nothing_to_forget() -> None:
     assert of.place(Position(0, 0)) == of.place(Position(2, 0)) == Place(0)
 
 
-def test_who_has_read_what_is_no_more_is_not_sent_before_the_head() -> None:
+def test_who_has_read_what_is_no_more_forgets_that_and_then_hears_of_the_head() -> None:
     of = history((0, 0), (2, 5), head=7)
     for offset in (6, 9):
-        reset = Reset(Position(2, 7), "unwritten")
-        assert of.place(Position(0, offset)) == Place(7, reset)
+        reset = Reset(Position(0, 0), "unwritten")
+        assert of.place(Position(0, offset)) == Place(0, reset)
+    assert of.place(Position(0, 0)) == Place(7, Reset(Position(2, 7), "trimmed"))
     assert of.place(Position(0, 5)) == Place(7, Reset(Position(2, 7), "trimmed"))
     assert of.place(Position(2, 7)) == Place(7)
 
@@ -255,6 +258,23 @@ async def test_what_was_trimmed_while_it_was_read_is_not_taken_for_something_els
     batch = await reading
     assert (batch.records, batch.position.offset) == ([], 2)
     assert of.place(batch.position) == Place(5, Reset(Position(0, 5), "trimmed"))
+
+
+async def test_what_is_committed_and_not_shown_yet_is_not_read() -> None:
+    of = history(tail=5, warm=5, meta=Meta(), store=Shelf([record(at) for at in range(10)]))
+    batch = await of.fetch(0, LIMIT)
+    assert (len(batch.records), batch.position.offset, batch.latest) == (5, 5, True)
+    assert [len(records) async for records in of.stretches()] == [5]
+
+
+async def test_what_was_read_is_let_go_of_once_it_is_not_used() -> None:
+    shelf = Shelf([record(at) for at in range(10)])
+    of = history(warm=10, store=shelf, meta=Meta())
+    for rests, reads in [(0, [0]), (1, [0]), (1, [0]), (2, [0, 3])]:
+        for _ in range(rests):
+            of.rest()
+        assert len((await of.fetch(3 if shelf.reads else 0, LIMIT)).records) in (7, 10)
+        assert shelf.reads == reads
 
 
 async def test_text_comes_with_the_bytes_before_it() -> None:

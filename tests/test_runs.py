@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 import pytest
@@ -20,13 +20,13 @@ from hub.errors import (
 )
 from hub.events import (
     Delta,
-    Event,
     Failed,
     Finished,
     Message,
     Started,
 )
 from hub.generation import Generation, State
+from hub.records import Record
 from hub.stores import Began, Change
 from hub.stores.memory import MemoryStore
 from hub.stream import Stream
@@ -131,16 +131,16 @@ async def test_of_a_conversation_only_what_is_new_is_read(
 ) -> None:
     """To read a long one from its beginning would keep its upstream, and all others, waiting."""
     read: list[int] = []
-    reads = Stream.events
+    reads = Stream.stretches
 
-    def noted(stream: Stream, start: int = 0) -> AsyncIterator[Event]:
+    def noted(stream: Stream, start: int = 0) -> AsyncIterator[Sequence[Record]]:
         read.append(start)
         return reads(stream, start)
 
     desk = keep(Runner(Puppet([said("Hello"), END])))
     puppet = desk.runs.upstream(None)
     assert isinstance(puppet, Puppet)
-    monkeypatch.setattr(Stream, "events", noted)
+    monkeypatch.setattr(Stream, "stretches", noted)
     for _ in range(3):
         generation = await desk.ask("Hi", stream="chat")
         await desk.runs.wait(generation.id)

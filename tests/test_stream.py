@@ -6,11 +6,13 @@ import asyncio
 import weakref
 from collections.abc import Sequence
 from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub import merge
 from hub.errors import StreamClosed
 from hub.events import Delta, Event, Message, Other, encode
 from hub.meta import Meta
@@ -245,6 +247,11 @@ def test_a_reader_goes_on_if_what_it_has_seen_is_what_there_is_and_else_is_reset
     told: Lives,
 ) -> None:
     stream, now = told.stream, told.lives[-1].contents
+    with patch.object(merge, "SPAN", 4):
+        _look_at_every_position(stream, told, now)
+
+
+def _look_at_every_position(stream: Stream, told: Lives, now: Sequence[str]) -> None:
     for life in told.lives:
         for offset in range(len(life.contents) + 1):
             # Between the beginnings of this and the next life every reader is in this one.
@@ -252,12 +259,12 @@ def test_a_reader_goes_on_if_what_it_has_seen_is_what_there_is_and_else_is_reset
             same = common(seen, now)
             place = stream.place(Position(life.epoch, offset))
             if same < offset:
-                right = max(same, stream.head)
-                assert place == Place(right, Reset(stream.position_at(right), "unwritten"))
+                right = merge.boundary(same)
+                assert place.offset == right
+                assert place.reset is not None
+                assert (place.reset.position.offset, place.reset.reason) == (right, "unwritten")
             elif offset < stream.head:
-                assert place == Place(
-                    stream.head, Reset(stream.position_at(stream.head), "trimmed")
-                )
+                assert place == Place(stream.head, stream.trimmed())
             else:
                 assert place == Place(offset)
 
@@ -267,20 +274,25 @@ def test_any_position_leads_to_a_place_that_can_be_read(
     told: Lives, epoch: int, offset: int
 ) -> None:
     stream = told.stream
-    place = stream.place(Position(epoch, offset))
-    assert stream.head <= place.offset <= stream.tail
-    assert place.reset is not None or place.offset == offset
-    if place.reset is not None:
+    with patch.object(merge, "SPAN", 4):
+        place = stream.place(Position(epoch, offset))
+    assert place.offset <= stream.tail
+    if place.reset is None:
+        assert place.offset == offset >= stream.head
+    elif place.offset >= stream.head:
         # Going back to where it was told is not answered with another reset.
         assert stream.place(place.reset.position) == Place(place.offset)
+    else:
+        assert stream.place(place.reset.position) == Place(stream.head, stream.trimmed())
+    assert stream.place(stream.trimmed().position) == Place(stream.head)
 
 
 @given(lives())
-def test_a_position_from_a_life_that_is_not_known_yet_begins_at_the_head(told: Lives) -> None:
+def test_a_position_from_a_life_that_is_not_known_yet_takes_everything_back(told: Lives) -> None:
     stream = told.stream
     for position in (Position(stream.epoch, stream.tail + 1), Position(stream.epoch + 1, 0)):
         place = stream.place(position)
-        assert place == Place(stream.head, Reset(stream.position_at(stream.head), "unwritten"))
+        assert place == Place(0, Reset(Position(0, 0), "unwritten"))
 
 
 @given(lives())
@@ -355,7 +367,7 @@ def test_a_new_life_of_a_stream_is_told_to_the_store_when_it_is_first_written() 
     saved = Saved(Meta(), ((3, 0),), tail=1, records=(Record(0, b"{}", None),))
     stream = Stream("s", saved, store=store, epoch=5)
     assert stream.position == Position(5, 1)
-    assert stream.place(Position(3, 2)) == Place(1, Reset(Position(5, 1), "unwritten"))
+    assert stream.place(Position(3, 2)) == Place(0, Reset(Position(0, 0), "unwritten"))
     assert store.noted == []
     stream.append(said(1))
     stream.append(said(2))

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
+
+import orjson
 
 from hub import anyjson
 from hub.client.backoff import wait_before
@@ -31,6 +35,9 @@ TRIES: Final = 8
 SILENCE: Final = 90.0
 # What may be better in a moment: no connection, a hub that stops or is full.
 PASSING: Final = frozenset({"hub_lost", "hub_unreachable", "draining", "limit_exceeded"})
+
+JOINED: Final = 1000
+"""Events of several records of which it is known where they began."""
 
 _ID: Final = re.compile(rb"^id: ([0-9_]+)$", re.MULTILINE)
 
@@ -50,8 +57,9 @@ class Reset:
     """The stream goes on at another position than was expected.
 
     What lies between ``position`` and what was read last is no longer kept
-    (``reason`` ``trimmed``), or a crash has taken back what was read from ``position`` on:
-    forget it, the records that took its place follow.
+    (``reason`` ``trimmed``), or a crash has taken back what was read from ``position`` on
+    (``unwritten``): forget it, the records that took its place follow. ``position`` is never
+    inside an event: it was that of the last one before, or nothing came before.
     """
 
     position: str
@@ -111,10 +119,43 @@ def _typed(held: Any) -> Event | Value:
         return Other(held) if isinstance(held, dict) else Value(held)
 
 
-@dataclass(slots=True)
+class _Again(Exception):
+    """The reply is not what is wanted any more: ask anew from the place."""
+
+
 class _Place:
-    position: str
-    connected: bool = False
+    """Where the reading goes on."""
+
+    def __init__(self, position: str) -> None:
+        self.position = position
+        self.connected = False
+        # Where events began and ended that are several records, the newest of them.
+        self._joined: deque[tuple[str, str]] = deque(maxlen=JOINED)
+
+    def went_on(self, position: str) -> None:
+        """An event was taken, after which it is another position."""
+        if _offset(position) - _offset(self.position) > 1:
+            self._joined.append((self.position, position))
+        self.position = position
+
+    def went_back(self, position: str) -> bool:
+        """It was reset; false if the position lies inside an event.
+
+        No hub of today sends one there. All of that event is to be forgotten then, and is read
+        again from its beginning.
+        """
+        self.position = position
+        while self._joined and _offset(self._joined[-1][1]) > _offset(position):
+            before, _ = self._joined.pop()
+            if _offset(before) < _offset(position):
+                self.position = before
+        return self.position == position
+
+
+def _offset(position: str) -> int:
+    """The offset in a position; that of a word is none of importance."""
+    offset = position.rpartition("_")[2]
+    return int(offset) if offset.isdecimal() else sys.maxsize
 
 
 def _silent(wait: float) -> None:
@@ -146,6 +187,8 @@ async def hear(
                 async for heard in all_heard:
                     yield heard
             return
+        except _Again:
+            continue
         except HubError as error:
             if error.code not in PASSING or not place.connected:
                 raise
@@ -183,9 +226,16 @@ async def _read(
                 if chunk.event == "closed":
                     return
                 position = next(positions, b"").decode() or place.position
-                yield Heard(chunk.data, position, reset=chunk.event == "reset")
+                if chunk.event == "reset":
+                    straight = place.went_back(position)
+                    told = {**anyjson.loads(chunk.data), "position": place.position}
+                    yield Heard(orjson.dumps(told), place.position, reset=True)
+                    if not straight:
+                        raise _Again
+                    continue
+                yield Heard(chunk.data, position)
                 # Only now: whoever takes it has had all that the position covers.
-                place.position = position
+                place.went_on(position)
     raise HubError("the hub ended the reply before the stream ended", code="hub_lost")
 
 

@@ -76,7 +76,8 @@ FRAMES: Final[Mapping[str, Schema]] = {
     "reset": _frame(
         "reset",
         "The position asked for is not there: it goes on from this one. `trimmed`: what was there "
-        "is no longer kept. `unwritten`: a crash took back what was there.",
+        "is no longer kept. `unwritten`: a crash took back what was there; forget each event whose "
+        "position is greater than this one, which was told before, or is the beginning.",
         {**_AT, "reason": {"enum": ["trimmed", "unwritten"]}},
     ),
     "closed": _frame("closed", "The stream has ended, and everything was sent.", _AT),

@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from hub.history import History
+from hub.merge import SPAN
 from hub.meta import Fork, Meta
 from hub.producers import Stamp
 from hub.records import Position, Record
@@ -204,20 +205,21 @@ def test_an_import_is_the_stream_that_was_exported(command: Command, here: Path)
 def test_positions_hold_in_an_import_and_later_ones_are_told_to_go_back(
     command: Command, here: Path
 ) -> None:
-    keep(*stream("a", *chat(5)), Raised("a", 2, 3))
+    tail = SPAN + 5
+    keep(*stream("a", *chat(tail)), Raised("a", 2, 3))
     exported = command("streams", "export", "a").out.encode()
     DATABASE.unlink()
     command("streams", "import", "-", given=exported)
     saved = load("a")
     assert saved is not None
     history = History("a", saved, MemoryStore())
-    for position in (Position(0, 0), Position(0, 3), Position(2, 4), Position(2, 5)):
+    for position in (Position(0, 0), Position(0, 3), Position(2, 4), Position(2, tail)):
         assert history.place(position).reset is None
         assert history.place(position).offset == position.offset
     # The stream that was exported went on, and somebody read that.
-    beyond = history.place(Position(2, 6)).reset
+    beyond = history.place(Position(2, tail + 1)).reset
     assert beyond is not None
-    assert (beyond.position.offset, beyond.reason) == (5, "unwritten")
+    assert (beyond.position, beyond.reason) == (Position(2, SPAN), "unwritten")
 
 
 def test_whoever_read_a_stream_that_was_replaced_is_told(command: Command, here: Path) -> None:

@@ -21,6 +21,7 @@ import apsw
 import orjson
 
 from hub.events import NOTHING
+from hub.lives import Lives
 from hub.stores import (
     Accepted,
     Appended,
@@ -262,16 +263,24 @@ class Ledger:
             offset,
             change.head,
         )
-        self._ids[change.stream] = self._database.last_insert_rowid()
-        for epoch, first in change.epochs:
-            self._raised(Raised(change.stream, epoch, first))
+        self._ids[change.stream] = stream = self._database.last_insert_rowid()
+        self._set_lives(stream, Lives(change.epochs))
 
     def _raised(self, change: Raised) -> None:
-        self._run(
-            "INSERT OR IGNORE INTO epochs (stream, epoch, first) VALUES (?, ?, ?)",
-            self._id(change.stream),
-            change.epoch,
-            change.offset,
+        stream = self._id(change.stream)
+        lives = Lives(
+            self._database.execute(
+                "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", (stream,)
+            )
+        )
+        lives.begin(change.epoch, change.offset)
+        self._run("DELETE FROM epochs WHERE stream = ?", stream)
+        self._set_lives(stream, lives)
+
+    def _set_lives(self, stream: int, lives: Lives) -> None:
+        self._database.executemany(
+            "INSERT INTO epochs (stream, epoch, first) VALUES (?, ?, ?)",
+            ((stream, *life) for life in lives),
         )
 
     def _accepted(self, change: Accepted) -> None:
