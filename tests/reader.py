@@ -95,7 +95,11 @@ class Reader(ABC):
             made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._kernel_buffer)
         made.setblocking(False)
         loop = asyncio.get_running_loop()
-        await loop.sock_connect(made, ("127.0.0.1", self._port))
+        try:
+            await loop.sock_connect(made, ("127.0.0.1", self._port))
+        except BaseException:
+            made.close()
+            raise
         link = _Link(self)
         await loop.create_connection(lambda: link, sock=made)
         self._link = link
@@ -220,8 +224,9 @@ class Reader(ABC):
     def _begun(self, first: str) -> None:
         """The head of the answer has come."""
 
-    def _commit(self, events: list[Told], position: str) -> None:
-        """Events, and the position after them."""
+    def _commit(self, events: list[Told], position: str, offsets: list[int] | None = None) -> None:
+        """Events, and the position after them; ``offsets`` after each, if some were merged."""
+        del offsets
         if self.position is not None:
             assert position >= self.position, "positions never go back but by a reset"
         self.frames += 1

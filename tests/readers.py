@@ -72,8 +72,6 @@ class WebSocket(Reader):
         reply = await self.ask(type="subscribe", stream=self.stream, **{"from": start})
         if reply["type"] == "error":
             self.error = reply
-        elif self.position is None:
-            self.position = reply["position"]
 
     def _reset_parsers(self) -> None:
         self._frames = Frames()
@@ -108,11 +106,13 @@ class WebSocket(Reader):
         told = json.loads(frame.body)
         kind = told["type"]
         if kind in ("ok", "error"):
+            if self.position is None and "tail" in told:
+                self.position = told["position"]  # of a subscription: its events follow at once
             self.replies[told.get("id")] = told
             self.answers += 1
         elif kind == "events":
             if told["stream"] == self.stream:
-                self._commit(told["events"], told["position"])
+                self._commit(told["events"], told["position"], told.get("offsets"))
             else:
                 self.others.append(told)
         elif kind == "draining":

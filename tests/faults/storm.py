@@ -19,11 +19,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -34,13 +32,9 @@ from typing import Any, Literal, NamedTuple, Self
 import aiohttp
 
 from hub.records import Position
-from tests.ports import Port
-
-PATIENCE = 60.0
-"""Seconds after which something hangs."""
-
-ENDS = ("finished", "failed", "cancelled", "interrupted")
-LOST = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+from tests.faults import checks
+from tests.faults.folds import Frame, View, difference, merged
+from tests.faults.mortal import LOST, PATIENCE, Mortal
 
 
 class Plan(NamedTuple):
@@ -53,47 +47,6 @@ class Plan(NamedTuple):
     readers: int = 3
     longest: float = 0.6
     """Seconds that a hub lives at most once it can be reached."""
-
-
-class Frame(NamedTuple):
-    """Events that a reader was sent, from one place to another."""
-
-    start: Position
-    end: Position
-    events: list[Any]
-
-    @property
-    def whole(self) -> bool:
-        """No deltas were merged: an event for each offset."""
-        return len(self.events) == self.end.offset - self.start.offset
-
-
-@dataclass
-class View:
-    """What one reader has read of one stream."""
-
-    frames: list[Frame] = field(default_factory=list)
-    resets: int = 0
-
-    @property
-    def place(self) -> Position | None:
-        return self.frames[-1].end if self.frames else None
-
-    @property
-    def events(self) -> list[Any]:
-        return [event for frame in self.frames for event in frame.events]
-
-    def back(self, to: Position) -> Position:
-        """Forget what came after a position; where to read on, which may be before it."""
-        self.resets += 1
-        while self.frames and self.frames[-1].end.offset > to.offset:
-            last = self.frames.pop()
-            kept = to.offset - last.start.offset
-            if kept > 0 and not last.whole:
-                return last.start
-            if kept > 0:
-                self.frames.append(Frame(last.start, to, last.events[:kept]))
-        return to
 
 
 @dataclass
@@ -121,9 +74,7 @@ class Storm:
         self._chance = random.Random(plan.seed)  # noqa: S311 - so that it can be repeated
         self._over = False
         self._reading = True
-        self._port = Port()
-        self._config = _config(plan, folder / "hub.db", self._port.number)
-        self._child = 0
+        self._hub = Mortal(_config(plan, folder / "hub.db"))
 
     @property
     def streams(self) -> list[str]:
@@ -138,7 +89,6 @@ class Storm:
         """All of it; raises an `AssertionError` that says what was broken."""
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(self)
-            await self._begin()
             plan = self.plan
             readers = [asyncio.create_task(self._read(view)) for view in self.views]
             writers = [
@@ -151,60 +101,31 @@ class Storm:
             ]
             for _ in range(plan.kills):
                 await asyncio.sleep(self._chance.uniform(0.02, plan.longest))
-                os.kill(self._child, signal.SIGKILL)
-                await self._begin()
+                os.kill(self._hub.pid, signal.SIGKILL)
+                await self._hub.again()
             await asyncio.sleep(plan.longest)
             await self._everybody_answered()
             self._over = True
             await _all(writers)
             # The last ones end properly: what still runs is interrupted, nothing is lost.
-            os.kill(self._child, signal.SIGTERM)
-            await self._begin()
+            os.kill(self._hub.pid, signal.SIGTERM)
+            await self._hub.again()
             truth = await self._truth()
             await self._compare(truth)
             self._reading = False
-            os.kill(self._child, signal.SIGTERM)
+            os.kill(self._hub.pid, signal.SIGTERM)
             await _all(readers)
         assert not self.told.wrong, "\n".join(self.told.wrong)
 
     async def __aenter__(self) -> Self:
-        self._nursery = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.faults.nursery",
-            self._config,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        self._client = aiohttp.ClientSession(
-            f"http://127.0.0.1:{self._port.number}", timeout=aiohttp.ClientTimeout(total=10)
-        )
+        await self._hub.__aenter__()
+        self._client = aiohttp.ClientSession(self._hub.url, timeout=aiohttp.ClientTimeout(total=10))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._over, self._reading = True, False
         await self._client.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._child, signal.SIGKILL)
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.close()
-        await self._nursery.wait()
-        self._port.release()
-
-    async def _begin(self) -> None:
-        """A new hub, until it can be reached."""
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        self._nursery.stdin.write(b"\n")
-        self._child = int(await self._nursery.stdout.readline())
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            with contextlib.suppress(*LOST):
-                async with self._client.get("/readyz") as reply:
-                    if reply.status == 200:
-                        return
-            await asyncio.sleep(0.005)
-        raise AssertionError("the hub does not come back")
+        await self._hub.__aexit__()
 
     async def _everybody_answered(self) -> None:
         """However slow the machine is, nobody comes away with nothing."""
@@ -354,55 +275,31 @@ class Storm:
 
     async def _compare(self, truth: dict[str, list[Any]]) -> None:
         for stream, events in truth.items():
-            if stream.startswith("w"):
-                self._check_messages(stream, events)
-            elif stream.startswith("p"):
-                self._check_pairs(stream, events)
-            else:
-                self._check_chat(stream, events)
+            self.told.wrong += self._wrongs(stream, events[:-1])
         until = time.monotonic() + PATIENCE
         for number, views in enumerate(self.views):
             for stream, events in truth.items():
-                wanted = _merged(events)
-                while _merged(views[stream].events) != wanted:
+                wanted = merged(events)
+                while merged(views[stream].events) != wanted:
                     if time.monotonic() > until:
-                        got = _merged(views[stream].events)
-                        self._wrong(f"reader {number} of {stream}: {_difference(got, wanted)}")
+                        got = merged(views[stream].events)
+                        self._wrong(f"reader {number} of {stream}: {difference(got, wanted)}")
                         break
                     await asyncio.sleep(0.02)
                 if self.plan.deliver == "committed" and views[stream].resets:
                     self._wrong(f"reader {number} of {stream} was sent back")
 
-    def _check_messages(self, stream: str, events: list[Any]) -> None:
-        numbers = [int(event["text"].split()[1]) for event in events[:-1]]
-        if numbers != sorted(set(numbers)):
-            self._wrong(f"{stream}: doubled or out of order: {numbers}")
-        there = dict(zip(numbers, range(len(numbers)), strict=True))
-        for number, position in self.told.acked[stream].items():
-            if there.get(number) != position.offset - 1:
-                self._wrong(f"{stream}: {number} was acknowledged at {position}: not there")
-
-    def _check_pairs(self, stream: str, events: list[Any]) -> None:
-        texts = [event["text"] for event in events[:-1]]
-        count = len(texts) // 2
-        if texts != [f"{stream} {n} {half}" for n in range(count) for half in "ab"]:
-            self._wrong(f"{stream}: lost, doubled or torn: {texts}")
-        if not len(self.told.acked[stream]) <= count <= self.told.sent[stream]:
-            self._wrong(f"{stream}: {count} pairs of {len(self.told.acked[stream])} acknowledged")
-
-    def _check_chat(self, stream: str, events: list[Any]) -> None:
-        asked = Counter(e["text"] for e in events[:-1] if e["type"] == "message")
-        for key, of in self.told.asked.items():
-            if of == stream and not (key in self.told.keyed) <= asked[key] <= 1:
-                self._wrong(f"{key}: asked {asked[key]} times")
-        said: dict[str, list[str]] = defaultdict(list)
-        for event in events:
-            if "generation" in event:
-                said[event["generation"]].append(event["type"])
-        self.generations += len(said)
-        for generation, kinds in said.items():
-            if kinds[0] != "started" or [k for k in kinds if k in ENDS] != kinds[-1:]:
-                self._wrong(f"{stream}: {generation} went {kinds[0]} … {kinds[-3:]}")
+    def _wrongs(self, stream: str, events: list[Any]) -> list[str]:
+        """What is wrong with a stream, before its last message."""
+        told = self.told
+        if stream.startswith("w"):
+            return [*checks.lost(stream, events, told.acked[stream])]
+        if stream.startswith("p"):
+            texts = [event["text"] for event in events]
+            return [*checks.torn(stream, texts, len(told.acked[stream]), told.sent[stream])]
+        self.generations += len(checks.said(events))
+        keys = [key for key, of in told.asked.items() if of == stream]
+        return [*checks.not_once(events, keys, told.keyed), *checks.endless(stream, events)]
 
     def _wrong(self, what: str) -> None:
         self.told.wrong.append(what)
@@ -428,37 +325,13 @@ async def _all(tasks: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*tasks)
 
 
-def _merged(events: list[Any]) -> list[Any]:
-    """Consecutive deltas of a kind as one, whoever merged some of them already."""
-    found: list[Any] = []
-    for event in events:
-        last = found[-1] if found else {}
-        kind = next((k for k in ("text", "reasoning") if k in event), None)
-        same = event["type"] == "delta" and last.get("type") == "delta" and kind in last
-        if same and kind and last["generation"] == event["generation"]:
-            found[-1] = {**last, kind: last[kind] + event[kind]}
-        else:
-            found.append(event)
-    return found
-
-
-def _difference(got: list[Any], wanted: list[Any]) -> str:
-    at = next((n for n, pair in enumerate(zip(got, wanted, strict=False)) if pair[0] != pair[1]), 0)
-    return (
-        f"{len(got)} events, not {len(wanted)}; at {at}: "
-        f"{str(got[at : at + 1])[:200]} instead of {str(wanted[at : at + 1])[:200]}"
-    )
-
-
-def _config(plan: Plan, path: Path, port: int) -> str:
-    return json.dumps(
-        {
-            "server": {"port": port, "drain_seconds": 0.2},
-            "store": {"url": f"sqlite:{path}"},
-            "fanout": {"deliver": plan.deliver},
-            "upstreams": {"demo": {"dialect": "demo", "options": {"pace": 600}}},
-        }
-    )
+def _config(plan: Plan, path: Path) -> dict[str, Any]:
+    return {
+        "server": {"drain_seconds": 0.2},
+        "store": {"url": f"sqlite:{path}"},
+        "fanout": {"deliver": plan.deliver},
+        "upstreams": {"demo": {"dialect": "demo", "options": {"pace": 600}}},
+    }
 
 
 def main() -> None:
