@@ -56,8 +56,17 @@ REFUSAL_BYTES: Final = 65_536
 REFUSAL_SECONDS: Final = 5.0
 """How much of a refusal is read, and for how long."""
 
-CODINGS: Final = frozenset({"identity", "gzip", "deflate", "br", "zstd"})
+CODINGS: Final = frozenset({"gzip", "deflate", "br", "zstd"})
 """Content codings that aiohttp undoes, the last two where their packages are installed."""
+
+NO_CODINGS: Final = frozenset(
+    {"", "identity", "none", "null", "plain", "text", "binary", "7bit", "8bit", "chunked"}
+    | {"utf-8", "utf8", "unicode", "ascii", "us-ascii", "latin1", "iso-8859-1", "windows-1252"}
+)
+"""What servers write there that is no coding; other clients take such a body as it is, too."""
+
+HEADER_LINE: Final = 65_536
+"""Bytes that a line of an answer's head may have: gateways put whole traces and policies there."""
 
 
 class Dialer:
@@ -147,6 +156,8 @@ class Dialer:
                 headers={"User-Agent": "streamhub", "Accept-Encoding": "identity"},
                 response_class=_Answer,
                 read_bufsize=READ_BUFFER,
+                max_line_size=HEADER_LINE,
+                max_field_size=HEADER_LINE,
             )
         return self._client
 
@@ -208,8 +219,8 @@ async def _accept(request: Request, response: aiohttp.ClientResponse) -> None:
         raise request.error(
             said, error.code, retryable=error.retryable, retry_after=error.retry_after
         )
-    coding = headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in CODINGS:
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    if coding not in CODINGS and not {part.strip() for part in coding.split(",")} <= NO_CODINGS:
         said = f"compresses its answers as {coding[:40]!a}, which the hub cannot undo"
         raise request.error(said, "upstream_unsupported")
     if response.content_type == "application/vnd.amazon.eventstream":

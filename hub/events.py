@@ -83,12 +83,16 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A piece of one tool call; ``arguments`` is a piece of JSON text to be joined."""
+    """A piece of one tool call; ``arguments`` is a piece of JSON text to be joined.
+
+    Of a ``custom`` tool, which the piece with its name says, they are any text.
+    """
 
     index: int = 0
     id: str | None = None
     name: str | None = None
     arguments: str = ""
+    custom: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,7 +351,8 @@ class _Fields:
         texts = {name: held.get(name) for name in ("id", "name", "arguments")}
         if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
             raise self._wrong("tool", 'an object {"index","id","name","arguments"}')
-        return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "")
+        custom = held.get("custom") is True
+        return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "", custom)
 
     def extra(self) -> Mapping[str, Any]:
         return self._left or NOTHING

@@ -38,6 +38,13 @@ class Options:
             raise self._wrong(name, "true or false")
         return value
 
+    def flag_or(self, name: str, word: str) -> bool | str:
+        """Yes, no (if left out) or this one word."""
+        value = self._held.get(name, False)
+        if value != word and not isinstance(value, bool):
+            raise self._wrong(name, f'true or false, or "{word}"')
+        return word if value == word else bool(value)
+
     def text(self, name: str, default: str) -> str:
         """A string that is not empty."""
         value = self._held.get(name, default)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from hub.surrogates import Surrogates, after, units, whole
+from hub.surrogates import after, units, whole
 
 __all__ = ["UNNUMBERED", "Item"]
 
@@ -24,8 +24,8 @@ UNNUMBERED: Final = -1
 class Item:
     """One item: ``kind`` is ``message``, ``reasoning`` or ``call``; ``done`` once told whole.
 
-    Of a call: its ``number`` among calls, ``None`` for one that the provider makes itself;
-    its id and name; and what joins its arguments.
+    Of a call: its ``number`` among calls, ``None`` for one that the provider makes itself; its
+    id and name; and whether it is of a custom tool.
     """
 
     kind: str
@@ -36,7 +36,7 @@ class Item:
     number: int | None = None
     call: str = ""
     name: str = ""
-    arguments: Surrogates = field(default_factory=Surrogates)
+    custom: bool = False
     _said: dict[tuple[str, int], int] = field(default_factory=dict)
     _pieces: dict[str, list[str]] = field(default_factory=dict)
     _open: int | None = None
@@ -45,6 +45,10 @@ class Item:
     def heard(self) -> bool:
         """Whether anything was said of it."""
         return bool(self._pieces or self.name)
+
+    def called(self, keys: list[str]) -> bool:
+        """Whether it was called by one of these ids."""
+        return bool(keys) and (self.key in keys or (self.call or None) in keys)
 
     @property
     def lists(self) -> set[str]:

@@ -4,6 +4,9 @@ The tag counts only where models put it, at the very start (white space may prec
 further on it is something that the answer talks about, and an answer that mentions the
 tag must not disappear into the reasoning. Right after its end it counts once more, because
 Bedrock's OpenAI endpoint wraps each streamed piece of reasoning in a pair of its own.
+
+Some templates end the prompt with the opening tag, so that only the closing one comes: all
+before it is reasoning.
 """
 
 from __future__ import annotations
@@ -11,7 +14,10 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-__all__ = ["Thinking"]
+__all__ = ["CLOSING", "Thinking"]
+
+CLOSING: Final = "closing"
+"""The value of the option ``think`` for servers whose prompt has the opening tag."""
 
 # What the tag is called: by most models; by Gemini's and by Bedrock's OpenAI endpoint.
 TAGS: Final = {
@@ -31,12 +37,16 @@ class _Stage(Enum):
 
 
 class Thinking:
-    """Splits the text of one reply; the same for any cutting of it into pieces."""
+    """Splits the text of one reply; the same for any cutting of it into pieces.
 
-    __slots__ = ("_close", "_held", "_open", "_stage")
+    ``opened`` if the tag stands in the prompt. It may still come once more.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_close", "_held", "_open", "_opened", "_stage")
+
+    def __init__(self, *, opened: bool = False) -> None:
         self._stage = _Stage.BEFORE
+        self._opened = opened
         self._held = self._open = self._close = ""
 
     def split(self, piece: str) -> tuple[str, str]:
@@ -54,7 +64,8 @@ class Thinking:
     def rest(self) -> tuple[str, str]:
         """The reasoning and the text that were held back, at the end of the reply."""
         left, self._held = self._held, ""
-        return (left, "") if self._stage is _Stage.INSIDE else ("", left)
+        before = self._stage is _Stage.BEFORE and self._opened and bool(left.strip())
+        return (left, "") if before or self._stage is _Stage.INSIDE else ("", left)
 
     def _answer(self) -> str:
         """What is held of the answer, once it is known to be that."""
@@ -73,6 +84,9 @@ class Thinking:
                 self._held = start[len(tag) :]
                 return True
         if len(self._held) > LEADING or not any(tag.startswith(start) for tag in tags):
+            if first and self._opened:
+                self._stage, (self._open, self._close) = _Stage.INSIDE, next(iter(TAGS.items()))
+                return True
             self._stage = _Stage.AFTER
         return False
 

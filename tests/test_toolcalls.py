@@ -18,8 +18,8 @@ def piece(name: Any = None, arguments: Any = None, **more: Any) -> dict[str, Any
 
 def read(*deltas: list[dict[str, Any]]) -> list[ToolCall]:
     calls = ToolCalls()
-    found = [calls.piece(held, place) for delta in deltas for place, held in enumerate(delta)]
-    return [call for call in [*found, *calls.rest()] if call is not None]
+    found = [piece for delta in deltas for piece in calls.pieces(delta)]
+    return [d.tool for d in [*found, *calls.end(complete=True)] if d.tool is not None]
 
 
 def joined(*deltas: list[dict[str, Any]]) -> list[tuple[str | None, str | None, str]]:
@@ -112,7 +112,10 @@ def test_an_unknown_id_alone_goes_on_with_the_last_call() -> None:
 
 
 def test_a_piece_that_adds_nothing_gives_nothing() -> None:
-    assert len(read([piece("f", "", index=0)], [piece("", "", index=0)], [{"index": 0}])) == 1
+    assert read([piece("f", "", index=0)], [piece("", "", index=0)], [{"index": 0}]) == [
+        ToolCall(0, name="f"),
+        ToolCall(0, arguments="{}"),  # a call without arguments ends as one with none
+    ]
 
 
 def test_another_name_under_the_same_index_is_another_call() -> None:
@@ -154,13 +157,13 @@ def test_half_a_character_at_the_end_is_replaced() -> None:
 @pytest.mark.parametrize("held", [None, 5, "f", [], piece("f", 5), piece("f", ["a"])])
 def test_refuses_what_is_no_call(held: Any) -> None:
     with pytest.raises(UpstreamError) as caught:
-        ToolCalls().piece(held, 0)
+        ToolCalls().pieces([held])
     assert caught.value.code == "upstream_malformed"
 
 
 def test_refuses_calls_without_end() -> None:
     calls = ToolCalls()
     for number in range(MOST):
-        calls.piece(piece("f", "{}", index=number), 0)
+        calls.pieces([piece("f", "{}", index=number)])
     with pytest.raises(UpstreamError, match="more than"):
-        calls.piece(piece("f", "{}", index=MOST), 0)
+        calls.pieces([piece("f", "{}", index=MOST)])

@@ -2,8 +2,8 @@
 
 Named events: ``message_start``, then for each block of content ``content_block_start``,
 ``content_block_delta`` and ``content_block_stop``, then ``message_delta`` with the reason
-of the end, and ``message_stop``, which alone ends a reply. The names also stand in the
-data as ``type``, and that counts. Taken as they come:
+of the end, and ``message_stop``. That ends a reply, and so does a clean end of the body after
+a reason. The names also stand in the data as ``type``, and that counts. Taken as they come:
 
 - blocks belong together by ``index``, and may be open side by side or never be closed;
 - a tool's input comes in pieces, or whole with the start of its block, or as ``{}``, which
@@ -14,8 +14,10 @@ data as ``type``, and that counts. Taken as they come:
 - ``message_start`` may come twice for one message, but not a message twice;
 - usage is cumulative and stands in two places, a field said later being the right one.
   ``input_tokens`` leaves out what was read from and written to the cache, so they are added;
-- a whole message comes although a stream was asked for; a ``message_start`` may have
-  content, too;
+- a whole message comes although a stream was asked for, or after one, in which case it adds
+  only what was missing; a ``message_start`` may have content, too;
+- a block may come twice with the same id, and ``input`` as ``{}`` before the real one
+  (`hub.toolcalls`);
 - errors come as an event or as the whole body, and always end a reply.
 
 Options: ``max_tokens`` (8192): for a prompt that sets none. ``thinking``: how
@@ -26,27 +28,28 @@ name tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from hub.anthropic_request import request_body
 from hub.complaint import Complaint, announced, complaint_in
+from hub.counting import balanced
 from hub.dialects import Call, KeyHeader
 from hub.errors import UpstreamError
-from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.events import NOTHING, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
-from hub.surrogates import Surrogates, whole
+from hub.speech import Speech
+from hub.surrogates import whole
+from hub.toolcalls import ToolCalls
 
 __all__ = ["Anthropic"]
 
 VERSION: Final = "2023-06-01"
 KEY: Final = KeyHeader("x-api-key")
-# A reply with more blocks open at once, or more calls, is not one.
-MOST: Final = 1_000
-
 _REASONS: Final[Mapping[str, Reason]] = {
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -64,12 +67,11 @@ _COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
 
 @dataclass(slots=True)
 class _Tool:
-    """A call whose input is coming; ``whole`` is what its block began with."""
+    """A call whose input is coming, in a slot; ``whole`` is what its block began with."""
 
-    number: int
+    slot: int
     whole: Any
     begun: bool = False
-    arguments: Surrogates = field(default_factory=Surrogates)
 
 
 class Anthropic:
@@ -79,10 +81,10 @@ class Anthropic:
         chosen = Options("anthropic", options, ("max_tokens", "thinking"))
         self._max_tokens = int(chosen.number("max_tokens", 8192))
         self._thinking = chosen.choice("thinking", ("adaptive", "budget"))
-        self._text = Surrogates()
-        self._reasoning = Surrogates()
+        self._speech = Speech()
         self._tools: dict[int, _Tool] = {}
-        self._calls = 0
+        self._calls = ToolCalls()
+        self._slots = 0
         self._last = -1
         self._begun = False
         self._message_id: Any = None
@@ -115,23 +117,35 @@ class Anthropic:
             return ()
         if body == b"[DONE]":  # of servers that speak several formats
             return self._finish() if self._begun or self._reason is not None else ()
-        held = parse(body)
+        if is_padding(body):
+            return ()
+        found: list[Event] = []
+        try:
+            self._event(parse(body), name, found)
+        except UpstreamError:
+            if self._reason is None:
+                raise
+            # Broken behind the reason of the end: nothing of the answer is missing.
+        return found
+
+    def _event(self, held: Any, name: str, found: list[Event]) -> None:
         kind = (held.get("type") or name) if isinstance(held, dict) else None
         read = _KINDS.get(kind) if isinstance(kind, str) else None
         if read is None or "error" in held:
             complaint = complaint_in(held)
             if complaint is not None:
-                return self._fail(complaint)
+                found += self._fail(complaint)
+                return
             if not isinstance(held, dict):
                 raise malformed("an event that is not an object")
-        found: list[Event] = []
         if read is not None:
             read(self, held, found)
-        return found
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
+        if clean and self._reason is not None:
+            return self._finish()
         self._over = True
         return self._rest()
 
@@ -149,16 +163,36 @@ class Anthropic:
     def _message(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._count(held.get("usage"))
         self._because(held.get("stop_reason"))
-        content = held.get("content") or []
-        if not isinstance(content, list):
-            raise malformed("content that is not a list of blocks")
-        for place, block in enumerate(content):
+        for place, block in enumerate(_blocks(held)):
             self._open(place, block, found)
             self._shut(place, found)
 
     def _whole_message(self, held: Mapping[str, Any], found: list[Event]) -> None:
-        self._message(held, found)
+        if self._begun:
+            self._once_more(held, found)
+        else:
+            self._message(held, found)
         found += self._finish()
+
+    def _once_more(self, held: Mapping[str, Any], found: list[Event]) -> None:
+        """The whole message after its pieces: what they lacked."""
+        self._count(held.get("usage"))
+        self._because(held.get("stop_reason"))
+        for index in list(self._tools):
+            self._shut(index, found)
+        blocks = [as_object(block) for block in _blocks(held)]
+        found += self._speech.reason_whole(_all_of(blocks, "thinking"))
+        found += self._speech.say_whole(_all_of(blocks, "text"))
+        calls = (block for block in blocks if block.get("type") == "tool_use")
+        found += self._calls.wholes(
+            [
+                {
+                    "id": call.get("id"),
+                    "function": {"name": call.get("name"), "arguments": call.get("input")},
+                }
+                for call in calls
+            ]
+        )
 
     def _block_start(self, held: Mapping[str, Any], found: list[Event]) -> None:
         index = held.get("index")
@@ -181,12 +215,10 @@ class Anthropic:
             name, key = block.get("name"), block.get("id")
             if not isinstance(name, str) or not name:
                 raise malformed("a tool call without a name")
-            if self._calls >= MOST:
-                raise malformed(f"more than {MOST} tool calls in one reply")
-            self._tools[index] = _Tool(self._calls, block.get("input"))
-            key = whole(key) if isinstance(key, str) and key else None
-            found.append(Delta(tool=ToolCall(self._calls, key, whole(name))))
-            self._calls += 1
+            tool = self._tools[index] = _Tool(self._slots, block.get("input"))
+            self._slots += 1
+            key = whole(key) if isinstance(key, str) else ""
+            found += self._calls.add(tool.slot, key=key, name=whole(name))
 
     def _block_delta(self, held: Mapping[str, Any], found: list[Event]) -> None:
         delta = as_object(held.get("delta"))
@@ -209,15 +241,17 @@ class Anthropic:
         tool = self._tools.pop(index, None)
         if tool is None:
             return
-        left = tool.arguments.rest() if tool.begun else _arguments(tool.whole or {})
-        if left:
-            found.append(Delta(tool=ToolCall(tool.number, arguments=left)))
+        if not tool.begun and tool.whole:
+            found += self._calls.add(tool.slot, said=_arguments(tool.whole))
+        found += self._calls.settle(tool.slot)
 
     def _message_delta(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._because(as_object(held.get("delta")).get("stop_reason"))
         self._count(held.get("usage"))
 
     def _message_stop(self, held: Mapping[str, Any], found: list[Event]) -> None:
+        if message := as_object(held.get("message")):
+            self._once_more(message, found)
         found += self._finish()
 
     def _error(self, held: Mapping[str, Any], found: list[Event]) -> None:
@@ -230,20 +264,18 @@ class Anthropic:
     def _say(self, text: Any, found: list[Event]) -> None:
         if text is not None and not isinstance(text, str):
             raise malformed("text that is not a string")
-        if text and (text := self._text.join(text)):
-            found.append(Delta(text=text))
+        found += self._speech.say(text or "")
 
     def _think(self, thought: Any, found: list[Event]) -> None:
-        if isinstance(thought, str) and (thought := self._reasoning.join(thought)):
-            found.append(Delta(reasoning=thought))
+        if isinstance(thought, str):
+            found += self._speech.reason(thought)
 
     def _argue(self, tool: _Tool, piece: Any, found: list[Event]) -> None:
         text = _arguments(piece) if piece is not None else ""
         if not text:
             return
         tool.begun = True
-        if text := tool.arguments.join(text):
-            found.append(Delta(tool=ToolCall(tool.number, arguments=text)))
+        found += self._calls.add(tool.slot, said=text)
 
     def _because(self, reason: Any) -> None:
         if isinstance(reason, str) and reason:
@@ -257,8 +289,16 @@ class Anthropic:
         """
         said = as_object(held)
         counts = self._counts
+        written = as_object(said.get("cache_creation"))  # the same, by how long it is kept
+        parts = [count for value in written.values() if (count := as_count(value)) is not None]
+        before = sum(counts.get(name, 0) for name in (_ASKED, _READ, _WRITTEN))
         for name in _COUNTED:
-            if (count := as_count(said.get(name))) is not None:
+            count = as_count(said.get(name))
+            if name == _WRITTEN and count is None and parts:
+                count = sum(parts)
+            if name == _ASKED and count and count == before:
+                continue  # the whole prompt, once it had been told in its parts
+            if count is not None:
                 counts[name] = count or (counts.get(name, 0) if name == _ASKED else 0)
         details = as_object(said.get("output_tokens_details"))
         if (count := as_count(details.get("thinking_tokens"))) is not None:
@@ -266,39 +306,34 @@ class Anthropic:
         prompt = None
         if "input_tokens" in counts:
             prompt = counts["input_tokens"] + counts.get(_READ, 0) + counts.get(_WRITTEN, 0)
-        if prompt or counts.get("output_tokens"):
-            self.usage = Usage(
-                prompt_tokens=prompt,
-                completion_tokens=counts.get("output_tokens"),
-                reasoning_tokens=counts.get("thinking_tokens"),
-                cached_tokens=counts.get(_READ),
-            )
+        counted = Usage(
+            prompt_tokens=prompt,
+            completion_tokens=counts.get("output_tokens"),
+            reasoning_tokens=counts.get("thinking_tokens"),
+            cached_tokens=counts.get(_READ),
+        )
+        self.usage = balanced(counted) or self.usage
 
     def _finish(self) -> list[Event]:
         reason = _REASONS.get(self._reason or "", "stop")
         if self._calls and self._reason in (None, "end_turn", "stop"):
             reason = "tool"  # not said by every server that copies
         found: list[Event] = []
+        cut = reason == "length"
         for index in list(self._tools):
-            self._shut(index, found)
-        found += self._rest()
+            if not cut or self._tools[index].begun:
+                self._shut(index, found)
+        found += self._rest(complete=not cut)
         self._over = True
-        return [*found, Finished(reason=reason, usage=self.usage)]
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
     def _fail(self, complaint: Complaint) -> list[Event]:
         self._over = True
         return [*self._rest(), complaint.failure(self.usage)]
 
-    def _rest(self) -> list[Event]:
+    def _rest(self, *, complete: bool = False) -> list[Event]:
         """What was held back, in case its other half came."""
-        found: list[Event] = []
-        if text := self._reasoning.rest():
-            found.append(Delta(reasoning=text))
-        if text := self._text.rest():
-            found.append(Delta(text=text))
-        left = ((tool.number, tool.arguments.rest()) for tool in self._tools.values())
-        found += [Delta(tool=ToolCall(number, arguments=text)) for number, text in left if text]
-        return found
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
 
 
 _Read = Callable[[Anthropic, Mapping[str, Any], list[Event]], None]
@@ -312,6 +347,19 @@ _KINDS: Final[Mapping[str, _Read]] = {
     "message": Anthropic._whole_message,
     "error": Anthropic._error,
 }
+
+
+def _blocks(held: Mapping[str, Any]) -> list[Any]:
+    content = held.get("content") or []
+    if not isinstance(content, list):
+        raise malformed("content that is not a list of blocks")
+    return content
+
+
+def _all_of(blocks: list[Mapping[str, Any]], kind: str) -> str:
+    """The texts of the blocks of one kind, joined."""
+    texts = (block.get(kind) for block in blocks if block.get("type") == kind)
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _spliced() -> UpstreamError:

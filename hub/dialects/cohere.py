@@ -7,14 +7,16 @@ model writes about the tools that it is going to use, the plan, is given as reas
 Citations are no event here. An answer that is not streamed holds all of it in ``message``.
 
 Some gateways still answer in version 1, which is read, too: an ``event_type``, the pieces at
-the top, calls without ids, and in ``stream-end`` the whole answer once more.
+the top, calls without ids, and in ``stream-end`` the whole answer once more, of which only what
+the pieces lacked counts.
 
 The tokens counted are those the model saw and made (``usage.tokens``), where they are told;
 those billed are fewer.
 
 The upstream's ``url`` ends before ``/v2``. A ``reasoning_effort`` other than ``none`` turns
 thinking on, of which there are no degrees. Options: ``think`` (false): split ``<think>`` off
-the text.
+the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
@@ -23,14 +25,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.complaint import Complaint, announced, complaint_in
+from hub.counting import balanced
 from hub.dialects import Call
-from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.events import NOTHING, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
 from hub.requested import AskedMessage, Picture, Requested, Tool, no_option
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 from hub.toolcalls import ToolCalls
 
 __all__ = ["Cohere"]
@@ -79,9 +83,8 @@ class Cohere:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("think",))
-        self._speech = Speech(think=chosen.flag("think", False))
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
-        self._said = False  # in version 1: text that comes once more with the end
         self.usage: Usage | None = None
         self._over = False
 
@@ -102,6 +105,8 @@ class Cohere:
             return ()
         if chunk.event == "error":
             return self._fail(announced(body))
+        if is_padding(body):
+            return ()
         held = parse(body)
         complaint = complaint_in(held)
         if complaint is not None:
@@ -114,10 +119,13 @@ class Cohere:
         kind = kind if isinstance(kind, str) else chunk.event
         delta = as_object(held.get("delta"))
         if kind == "message-end":
-            return self._end(delta)
+            return [*self._whole(delta.get("message")), *self._end(delta)]
         message = delta.get("message")
         if message is None and not kind:
-            message = held.get("message")  # an answer that is not streamed
+            message = held.get("message")  # an answer that is not streamed, or once more
+            if self._speech.begun or self._calls:
+                found = self._whole(message)
+                return [*found, *self._end(held)] if held.get("finish_reason") else found
         found = self._message(_object(message, "a message"), held.get("index"))
         return [*found, *self._end(held)] if held.get("finish_reason") else found
 
@@ -130,34 +138,32 @@ class Cohere:
     def _version_1(self, held: Mapping[str, Any]) -> list[Event]:
         kind = held.get("event_type")
         if kind == "text-generation":
-            self._said = True
             return self._part(held)
         if kind == "tool-calls-chunk":
-            return self._calls_1([held.get("tool_call_delta")])
+            return [*self._calls.pieces(_of_version_2([held.get("tool_call_delta")]))]
         if kind == "tool-calls-generation":
-            return [] if self._calls else self._calls_1(held.get("tool_calls"))
+            return [*self._calls.wholes(_of_version_2(held.get("tool_calls")))]
         if kind not in (None, "stream-end"):
             return []
         answer = _object(held.get("response"), "a response") if kind else held
-        found = [] if self._said else self._part(answer)
-        if not self._calls:
-            found += self._calls_1(answer.get("tool_calls"))
+        text = answer.get("text")
+        found: list[Event] = [*self._speech.say_whole(text if isinstance(text, str) else "")]
+        found += self._calls.wholes(_of_version_2(answer.get("tool_calls")))
         why = held.get("finish_reason") or answer.get("finish_reason")
         return [*found, *self._end({"finish_reason": why, "usage": answer.get("meta")})]
 
-    def _calls_1(self, held: Any) -> list[Event]:
-        """Calls, or one piece of one, in the words of version 2."""
-        if held and not isinstance(held, list):
-            raise malformed("tool calls that are not a list")
-        calls = [
-            {
-                "index": call.get("index", place),
-                "function": {"name": call.get("name"), "arguments": call.get("parameters")},
-            }
-            for place, call in enumerate(_object(each, "a call") for each in held or ())
-            if call.get("name") or call.get("parameters")
+    def _whole(self, message: Any) -> list[Event]:
+        """The whole answer after its pieces: what they lacked."""
+        said = _object(message, "a message")
+        content = said.get("content")
+        parts = [as_object(part) for part in content] if isinstance(content, list) else []
+        texts = [content] if isinstance(content, str) else [part.get("text") for part in parts]
+        thoughts = [said.get("tool_plan"), *(part.get("thinking") for part in parts)]
+        return [
+            *self._speech.reason_whole("".join(t for t in thoughts if isinstance(t, str))),
+            *self._speech.say_whole("".join(text for text in texts if isinstance(text, str))),
+            *self._calls.wholes(said.get("tool_calls")),
         ]
-        return self._message({"tool_calls": calls}, None)
 
     def _message(self, message: Mapping[str, Any], index: Any) -> list[Event]:
         found: list[Event] = []
@@ -170,10 +176,7 @@ class Cohere:
         calls = message.get("tool_calls")
         if isinstance(calls, dict):
             calls = [calls | ({} if index is None else {"index": index})]
-        if calls and not isinstance(calls, list):
-            raise malformed("tool calls that are not a list")
-        pieces = (self._calls.piece(call, place) for place, call in enumerate(calls or ()))
-        return [*found, *(Delta(tool=piece) for piece in pieces if piece is not None)]
+        return [*found, *self._calls.pieces(calls)]
 
     def _part(self, part: Any) -> list[Event]:
         if isinstance(part, str):
@@ -196,27 +199,41 @@ class Cohere:
         reason = _REASONS.get(why, "stop")
         if reason == "stop" and self._calls:
             reason = "tool"
-        found = self._rest()
+        found = self._rest(complete=reason != "length")
         self._over = True
-        return [*found, Finished(reason=reason, usage=self.usage)]
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
     def _count(self, held: Mapping[str, Any]) -> None:
         seen, billed = as_object(held.get("tokens")), as_object(held.get("billed_units"))
         said = Usage(
             prompt_tokens=as_count(seen.get("input_tokens"), billed.get("input_tokens")),
             completion_tokens=as_count(seen.get("output_tokens"), billed.get("output_tokens")),
+            reasoning_tokens=as_count(seen.get("reasoning_tokens")),
             cached_tokens=as_count(held.get("cached_tokens")),
         )
-        if said.prompt_tokens or said.completion_tokens:  # only noughts: it does not count
-            self.usage = said
+        self.usage = balanced(said) or self.usage
 
     def _fail(self, complaint: Complaint) -> list[Event]:
         found = self._rest()
         self._over = True
         return [*found, complaint.failure(self.usage)]
 
-    def _rest(self) -> list[Event]:
-        return [*self._speech.rest(), *(Delta(tool=piece) for piece in self._calls.rest())]
+    def _rest(self, *, complete: bool = False) -> list[Event]:
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
+
+
+def _of_version_2(held: Any) -> list[dict[str, Any]]:
+    """Calls, or one piece of one, in the words of version 2."""
+    if held and not isinstance(held, list):
+        raise malformed("tool calls that are not a list")
+    return [
+        {
+            "index": call.get("index", place),
+            "function": {"name": call.get("name"), "arguments": call.get("parameters")},
+        }
+        for place, call in enumerate(_object(each, "a call") for each in held or ())
+        if call.get("name") or call.get("parameters")
+    ]
 
 
 def _object(held: Any, what: str) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ usage may still come; so the reply ends with the body. Taken as they come:
 - a part is text, a thought (text with ``"thought": true``), or a function call, whole or
   (on Vertex AI) streamed value by value; signatures, code that Google ran, pictures and
   sources are none of these and say nothing here;
+- the arguments of a call may come in a part of their own, without the name;
 - of several candidates the first counts;
 - a prompt that was blocked gets ``promptFeedback`` and no candidate;
 - an answer that is not streamed needs no reason to be whole (old models gave none);
@@ -28,21 +29,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.complaint import Complaint, announced, clean, complaint_in
+from hub.counting import balanced
 from hub.dialects import Call, KeyHeader
-from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.errors import UpstreamError
+from hub.events import NOTHING, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
 from hub.gemini_request import request_body, request_path
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.partialargs import PartialArguments
 from hub.prompt import Prompt
-from hub.surrogates import Surrogates, whole
+from hub.speech import Speech
+from hub.surrogates import whole
+from hub.toolcalls import ToolCalls
 
 __all__ = ["Gemini"]
 
 KEY: Final = KeyHeader("x-goog-api-key")
-# A reply that asks for more calls than this is not one.
-MOST: Final = 1_000
 
 _REASONS: Final[Mapping[str, Reason]] = {
     "MAX_TOKENS": "length",
@@ -84,9 +88,9 @@ class Gemini:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         self._thoughts = Options("gemini", options, ("thoughts",)).flag("thoughts", False)
-        self._text = Surrogates()
-        self._reasoning = Surrogates()
-        self._calls = 0
+        self._speech = Speech()
+        self._calls = ToolCalls()
+        self._slots = 0
         # The call whose arguments are streamed, and its id.
         self._streamed: PartialArguments | None = None
         self._streamed_id: str | None = None
@@ -125,6 +129,16 @@ class Gemini:
             if self._said:
                 self._reason = self._reason or "STOP"
             return ()
+        if is_padding(body):
+            return ()
+        try:
+            return self._chunk(body)
+        except UpstreamError:
+            if self._reason is None or self._says_always:
+                raise
+            return ()  # broken behind the finish: nothing of the answer is missing
+
+    def _chunk(self, body: bytes) -> list[Event]:
         held = parse(body)
         if not isinstance(held, dict) or "candidates" not in held or "error" in held:
             complaint = complaint_in(held)
@@ -147,14 +161,14 @@ class Gemini:
         found: list[Event] = []
         if self._reason is not None:
             self._end_streamed(found)
-        found += self._rest()
+        reason = _REASONS.get(self._reason or "", "stop")
+        found += self._rest(complete=self._reason is not None and reason != "length")
         self._over = True
         if self._reason is None:
             return found
-        reason = _REASONS.get(self._reason, "stop")
         if reason == "stop" and self._calls:
             reason = "tool"  # Gemini itself says STOP
-        return [*found, Finished(reason=reason, usage=self.usage)]
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
     def _is_whole(self) -> bool:
         """Whether the body was one object that says something, so that nothing can be missing.
@@ -189,11 +203,8 @@ class Gemini:
         if text:
             if not isinstance(text, str):
                 raise malformed("text that is not a string")
-            if part.get("thought") is True:
-                if text := self._reasoning.join(text):
-                    found.append(Delta(reasoning=text))
-            elif text := self._text.join(text):
-                found.append(Delta(text=text))
+            thought = part.get("thought") is True
+            found += self._speech.reason(text) if thought else self._speech.say(text)
         function = part.get("functionCall")
         if function is not None:
             if not isinstance(function, dict):
@@ -204,36 +215,31 @@ class Gemini:
         """A call, or a piece of one: the name begins it, no ``willContinue`` ends it."""
         name, key = function.get("name"), function.get("id")
         pieces, more = function.get("partialArgs"), function.get("willContinue") is True
-        key = whole(key) if isinstance(key, str) and key else None
+        key = whole(key) if isinstance(key, str) else ""
         if name is not None and not isinstance(name, str):
             raise malformed("a function call whose name is not a string")
         if name and not (self._streamed and key and key == self._streamed_id):
             self._end_streamed(found)
-            if self._calls >= MOST:
-                raise malformed(f"more than {MOST} function calls in one reply")
-            number, self._calls = self._calls, self._calls + 1
-            if not pieces and not more:
-                call = ToolCall(number, key, whole(name), _whole_arguments(function.get("args")))
-                found.append(Delta(tool=call))
-                return
-            self._streamed, self._streamed_id = PartialArguments(), key
-            found.append(Delta(tool=ToolCall(number, key, whole(name))))
+            self._slots += 1
+            if pieces or more:
+                self._streamed, self._streamed_id = PartialArguments(), key
+                found += self._calls.add(self._slots, key=key, name=whole(name))
         if self._streamed is None:
+            said = _whole_arguments(function.get("args"))
+            found += self._calls.add(self._slots, key=key, name=whole(name or ""), said=said)
             return
         if pieces:
             if not isinstance(pieces, list):
                 raise malformed("partial arguments that are not a list")
-            self._argue("".join(map(self._streamed.add, pieces)), found)
+            text = "".join(map(self._streamed.add, pieces))
+            found += self._calls.add(self._slots, said=text)
         if not more:
             self._end_streamed(found)
 
-    def _argue(self, text: str, found: list[Event]) -> None:
-        if text:
-            found.append(Delta(tool=ToolCall(self._calls - 1, arguments=text)))
-
     def _end_streamed(self, found: list[Event]) -> None:
         if self._streamed is not None:
-            self._argue(self._streamed.end(), found)
+            found += self._calls.add(self._slots, said=self._streamed.end())
+            found += self._calls.settle(self._slots)
             self._streamed = None
 
     def _because(self, reason: Any) -> bool:
@@ -248,33 +254,30 @@ class Gemini:
     def _count(self, held: Any) -> None:
         """Take in what is said of the counts; only noughts are a server that does not count."""
         counts = self._counts
-        for name, value in as_object(held).items():
+        said = as_object(held)
+        for name, value in said.items():
             if name in _COUNTED and (count := as_count(value)) is not None:
                 counts[name] = count
         thoughts = counts.get("thoughtsTokenCount")
         answered = counts.get("candidatesTokenCount")
-        if thoughts is not None:
-            answered = (answered or 0) + thoughts
-        if counts.get("promptTokenCount") or answered:
-            self.usage = Usage(
-                prompt_tokens=counts.get("promptTokenCount"),
-                completion_tokens=answered,
-                reasoning_tokens=thoughts,
-                cached_tokens=counts.get("cachedContentTokenCount"),
-            )
+        counted = Usage(
+            prompt_tokens=counts.get("promptTokenCount"),
+            completion_tokens=answered if thoughts is None else (answered or 0) + thoughts,
+            reasoning_tokens=thoughts,
+            cached_tokens=counts.get("cachedContentTokenCount"),
+        )
+        together = {"promptTokenCount", "candidatesTokenCount"} <= said.keys()
+        total = as_count(said.get("totalTokenCount")) if together else None
+        read = as_count(said.get("toolUsePromptTokenCount")) or 0
+        self.usage = balanced(counted, total=total, other=read) or self.usage
 
     def _fail(self, complaint: Complaint) -> list[Event]:
         self._over = True
         return [*self._rest(), complaint.failure(self.usage)]
 
-    def _rest(self) -> list[Event]:
+    def _rest(self, *, complete: bool = False) -> list[Event]:
         """What was held back, in case its other half came."""
-        found: list[Event] = []
-        if text := self._reasoning.rest():
-            found.append(Delta(reasoning=text))
-        if text := self._text.rest():
-            found.append(Delta(text=text))
-        return found
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
 
 
 _COUNTED: Final = frozenset(
@@ -315,4 +318,4 @@ def _parts(content: Any) -> list[Any]:
 def _whole_arguments(held: Any) -> str:
     if held is not None and not isinstance(held, dict):
         raise malformed("arguments of a function that are not an object")
-    return as_text(held or {})
+    return "" if held is None else as_text(held)

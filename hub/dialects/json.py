@@ -11,7 +11,8 @@ Options: ``text`` ("text"): the path to the text. ``input`` ("messages"): the re
 that the prompt's text goes to, or ``"messages"`` for the whole list. ``done``: the path to
 what is true in the last object, or ``"path=value"``. ``error`` ("error"): the path to what
 is not empty when something went wrong. ``framing``: how the objects are cut; if left out,
-the first bytes tell. ``think`` (false): split ``<think>`` off the text.
+the first bytes tell. ``think`` (false): split ``<think>`` off the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from hub.framing import (
 )
 from hub.jsonvalue import as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 
 __all__ = ["Json"]
 
@@ -61,7 +63,7 @@ class Json:
         self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
-        self._speech = Speech(think=chosen.flag("think", False))
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
         self._over = False
 
     def call(self, prompt: Prompt) -> Call:
@@ -82,6 +84,8 @@ class Json:
             return ()
         if body == b"[DONE]":
             return self._finish()
+        if is_padding(body):
+            return ()
         held = parse(body)
         text = _at(held, self._path)
         wrong = _at(held, self._error)
@@ -89,8 +93,9 @@ class Json:
         if complaint is not None:
             self._over = True
             return [*self._rest(), complaint.failure(None)]
-        found = self._say(text)
-        return [*found, *self._finish()] if self._is_last(held) else found
+        last = self._is_last(held)
+        found = self._say(text, last=last)
+        return [*found, *self._finish()] if last else found
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
@@ -100,10 +105,11 @@ class Json:
         self._over = True
         return self._rest()
 
-    def _say(self, text: Any) -> list[Delta]:
+    def _say(self, text: Any, *, last: bool) -> list[Delta]:
+        """The text of an object; the ``last`` one may say everything once more."""
         if text is not None and not isinstance(text, str):
             raise malformed(f'something that is not text at "{self._path}"')
-        return self._speech.say(text or "")
+        return self._speech.say_last(text or "") if last else self._speech.say(text or "")
 
     def _is_last(self, held: Any) -> bool:
         if not self._done:

@@ -8,7 +8,8 @@ ends with the body, and what counts is that a line was done. ``{"error": "…"}`
 comes under a 200 too, always ends it.
 
 Pictures go in the message itself, as base64. Options: ``think`` (false): split ``<think>``
-off the text.
+off the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.complaint import complaint_in
+from hub.counting import balanced
 from hub.dialects import Call
-from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.errors import UpstreamError
+from hub.events import NOTHING, Event, Finished, Reason, Usage
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
 from hub.requested import AskedMessage, Requested, no_option
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 from hub.surrogates import whole
+from hub.toolcalls import ToolCalls
 
 __all__ = ["Ollama"]
 
@@ -51,8 +56,9 @@ class Ollama:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("think",))
-        self._speech = Speech(think=chosen.flag("think", False))
-        self._calls = 0
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._calls = ToolCalls()
+        self._slots = 0
         self.usage: Usage | None = None
         self._reason: Reason | None = None
         self._over = False
@@ -69,38 +75,47 @@ class Ollama:
         return Sniffed(NDJSON(limit), limit)
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
-        if self._over or not chunk.data.strip():
+        body = chunk.data.strip()
+        if self._over or is_padding(body) or body == b"[DONE]":
             return ()
-        held = parse(chunk.data)
+        try:
+            return self._line(parse(body))
+        except UpstreamError:
+            if self._reason is None:
+                raise
+            return ()  # broken behind the last line: nothing of the answer is missing
+
+    def _line(self, held: Any) -> list[Event]:
         complaint = complaint_in(held)
         if complaint is not None:
             self._over = True
-            return [*self._speech.rest(), complaint.failure(self.usage)]
+            return [*self._rest(), complaint.failure(self.usage)]
         if not isinstance(held, dict):
             raise malformed("a line that is not an object")
         found: list[Event] = []
-        self._message(held, found)
-        if held.get("done") is True:
+        done = held.get("done") is True
+        self._message(held, found, last=done or self._reason is not None)
+        if done:
             self._reason = _REASONS.get(str(held.get("done_reason")), "stop")
         before = self.usage or Usage()
         prompted = as_count(held.get("prompt_eval_count"), before.prompt_tokens)
         answered = as_count(held.get("eval_count"), before.completion_tokens)
-        if prompted or answered:  # only noughts are a server that does not count
-            self.usage = Usage(prompted, answered)
+        self.usage = balanced(Usage(prompted, answered)) or self.usage
         return found
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
         self._over = True
-        found = self._speech.rest()
         if self._reason is None:
-            return found
+            return self._rest()
         # Ollama itself says "stop" after a tool call, too.
         reason = "tool" if self._calls and self._reason == "stop" else self._reason
-        return [*found, Finished(reason=reason, usage=self.usage)]
+        found = self._rest(complete=reason != "length")
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
-    def _message(self, held: Mapping[str, Any], found: list[Event]) -> None:
+    def _message(self, held: Mapping[str, Any], found: list[Event], *, last: bool) -> None:
+        """What a line says; the ``last`` one may say everything once more."""
         message = held.get("message")
         if message is not None and not isinstance(message, dict):
             raise malformed("a message that is not an object")
@@ -112,27 +127,34 @@ class Ollama:
         if content:
             if not isinstance(content, str):
                 raise malformed("content that is not text")
-            found += self._speech.say(content)
+            found += self._speech.say_last(content) if last else self._speech.say(content)
         calls = message.get("tool_calls")
-        if calls:
+        if calls and last and self._calls:
+            found += self._calls.wholes(calls)
+        elif calls:
             if not isinstance(calls, list):
                 raise malformed("tool calls that are not a list")
-            found += [Delta(tool=self._call(call)) for call in calls]
+            for call in calls:
+                self._call(call, found)
 
-    def _call(self, held: Any) -> ToolCall:
-        """A tool call, which always comes whole."""
+    def _call(self, held: Any, found: list[Event]) -> None:
+        """A tool call, which comes whole, or its arguments in a line after its name."""
         function = as_object(as_object(held).get("function"))
         name, key = function.get("name"), as_object(held).get("id")
-        if not isinstance(name, str):
+        if name and isinstance(name, str):
+            self._slots += 1
+        elif name or not function:
             raise malformed("a tool call without the name of a function")
         arguments = function.get("arguments")
-        number, self._calls = self._calls, self._calls + 1
-        return ToolCall(
-            number,
-            whole(key) if isinstance(key, str) and key else None,
-            whole(name),
-            whole(arguments) if isinstance(arguments, str) else as_text(arguments or {}),
+        found += self._calls.add(
+            self._slots,
+            key=whole(key) if isinstance(key, str) else "",
+            name=whole(name or ""),
+            said=arguments if isinstance(arguments, str) else as_text(arguments or {}),
         )
+
+    def _rest(self, *, complete: bool = False) -> list[Event]:
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
 
 
 def _body(asked: Requested) -> dict[str, Any]:

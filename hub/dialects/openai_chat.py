@@ -22,23 +22,27 @@ A server that refuses the question for token counts, or one of the two names of 
 an answer, is asked without the one and by the other name.
 
 Options: ``include_usage`` (true): ask for token counts. ``think`` (false): split ``<think>``
-off the text.
+off the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from hub.complaint import Complaint, announced, complaint_in
+from hub.counting import balanced
 from hub.dialects import Call
+from hub.errors import UpstreamError
 from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
 from hub.requested import no_option
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 from hub.toolcalls import ToolCalls
 
 __all__ = ["OpenAIChat"]
@@ -88,11 +92,12 @@ class OpenAIChat:
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("include_usage", "think"))
         self._ask_for_usage = chosen.flag("include_usage", True)
-        self._speech = Speech(think=chosen.flag("think", False))
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self.usage: Usage | None = None
         self._reason: str | None = None
         self._begun = False
+        self._by_delta = False
         self._over = False
 
     @property
@@ -123,17 +128,22 @@ class OpenAIChat:
             return self._fail(announced(body))
         if body[:1] != b"{":
             body = body.strip()
-            if not body:
-                return ()
             if body == b"[DONE]":
                 return self._finish()
-        held = parse(body)
-        text = _only_text(held)
-        if text is not None:
-            if text:
-                self._begun = True
-            return self._speech.say(text)
-        return self._chunk(held)
+            if is_padding(body):
+                return ()
+        try:
+            held = parse(body)
+            text = _only_text(held) if self._reason is None else None
+            if text is None:
+                return self._chunk(held)
+        except UpstreamError:
+            if self._reason is None:
+                raise
+            return ()  # broken behind the finish: nothing of the answer is missing
+        if text:
+            self._begun = self._by_delta = True
+        return self._speech.say(text)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
@@ -172,15 +182,21 @@ class OpenAIChat:
         self, choice: Mapping[str, Any], whole: bool, found: list[Event]
     ) -> Complaint | None:
         """What the choice adds; ``whole`` if it stands in an answer that is not streamed."""
+        reason = choice.get("finish_reason") or as_object(choice.get("finish_details")).get("type")
         delta, message = choice.get("delta"), choice.get("message")
+        if not message and isinstance(text := choice.get("text"), str) and text:
+            message = {"content": text}  # of the completions before there was a chat
         if delta:
-            self._delta(delta, found)
-        # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
-        if message and (not self._begun or not (whole or delta)):
-            self._delta(message, found)
+            last = bool(reason) or self._reason is not None
+            self._delta(delta, found, self._last if last else self._piece)
+            self._by_delta = self._by_delta or self._begun
+        if message:
+            # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
+            # Where there are none it may be a piece, or all so far in every chunk.
+            told = self._by_delta or whole or bool(delta)
+            self._delta(message, found, self._whole if told else self._message)
         if (usage := choice.get("usage")) is not None:
             self._count(usage)
-        reason = choice.get("finish_reason") or as_object(choice.get("finish_details")).get("type")
         if not reason or reason == "null":
             reason = "stop" if whole and message and "delta" not in choice else None
         if reason:
@@ -190,46 +206,45 @@ class OpenAIChat:
         code = _FAILURES.get(_word(self._reason)) if reason else None
         return None if code is None else Complaint(f'finish_reason "{self._reason}"', code)
 
-    def _delta(self, delta: Any, found: list[Event]) -> None:
+    def _delta(self, delta: Any, found: list[Event], take: _Take) -> None:
         if not isinstance(delta, dict):
             raise malformed("a delta that is not an object")
         content = delta.get("content") or as_object(delta.get("audio")).get("transcript")
-        reasoning = _reasoning(delta)
-        if reasoning:
-            self._begun = True
-            found += self._speech.reason(reasoning)
-        if content:
-            self._begun = True
-            self._content(content, found)
         refusal = delta.get("refusal")
-        if isinstance(refusal, str) and refusal:
-            self._begun = True
-            found += self._speech.refuse(refusal)
+        said = [("reasoning", _reasoning(delta)), *_content(content)]
+        said.append(("refusal", refusal if isinstance(refusal, str) else ""))
+        if take == self._whole:
+            said = _joined(said)
+        for kind, text in said:
+            if text:
+                self._begun = True
+                found += take(kind, text)
         calls = delta.get("tool_calls")
         if not calls and any((old := as_object(delta.get("function_call"))).values()):
             calls = [{"function": old}]  # as it was before there could be several
         if calls:
             self._begun = True
-            if not isinstance(calls, list):
-                raise malformed("tool calls that are not a list")
-            pieces = (self._calls.piece(held, place) for place, held in enumerate(calls))
-            found += [Delta(tool=piece) for piece in pieces if piece is not None]
+            found += self._calls.wholes(calls) if take == self._whole else self._calls.pieces(calls)
 
-    def _content(self, content: Any, found: list[Event]) -> None:
-        """Text, or a list of parts: text and what was thought before it, or a JSON answer."""
-        if isinstance(content, str):
-            found += self._speech.say(content)
-        elif isinstance(content, dict):
-            found += self._speech.say(as_text(content))  # Cloudflare, where a schema was given
-        elif isinstance(content, list):
-            for part in map(as_object, content):
-                if isinstance(text := part.get("text"), str):
-                    found += self._speech.say(text)
-                thoughts = part.get("thinking") or part.get("summary")  # Mistral · Databricks
-                for thought in thoughts if isinstance(thoughts, list) else [{"text": thoughts}]:
-                    found += self._speech.reason(_text_of(thought))
-        else:
-            raise malformed("content that is not text")
+    def _piece(self, kind: str, text: str) -> list[Delta]:
+        if kind == "text":
+            return self._speech.say(text)
+        return self._speech.reason(text) if kind == "reasoning" else self._speech.refuse(text)
+
+    def _last(self, kind: str, text: str) -> list[Delta]:
+        """What comes with the finish or after it, where some say everything once more."""
+        return self._speech.say_last(text) if kind == "text" else self._piece(kind, text)
+
+    def _whole(self, kind: str, text: str) -> list[Delta]:
+        if kind == "text":
+            return self._speech.say_whole(text)
+        if kind == "reasoning":
+            return self._speech.reason_whole(text)
+        return self._speech.refuse_whole(text)
+
+    def _message(self, kind: str, text: str) -> list[Delta]:
+        """A message where there are no deltas: all so far if it begins with that, or a piece."""
+        return self._whole(kind, text) or self._last(kind, text)
 
     def _count(self, held: Any) -> None:
         """Counts are cumulative, so that the last ones said are the right ones.
@@ -237,26 +252,27 @@ class OpenAIChat:
         Only noughts are a server that does not count.
         """
         if isinstance(held, dict):
-            said = _usage(held, self.usage or Usage())
-            if said.prompt_tokens or said.completion_tokens:
-                self.usage = said
+            self.usage = _usage(held, self.usage or Usage()) or self.usage
 
     def _finish(self) -> Iterable[Event]:
         reason = _REASONS.get(_word(self._reason), "stop")
         if reason == "stop" and self._calls:
             reason = "tool"  # said by servers that were told which tool to call
-        found = self._rest()
+        found = self._rest(complete=reason != "length")
         self._over = True
-        return [*found, Finished(reason=reason, usage=self.usage)]
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
     def _fail(self, complaint: Complaint) -> Iterable[Event]:
         found = self._rest()
         self._over = True
         return [*found, complaint.failure(self.usage)]
 
-    def _rest(self) -> list[Event]:
+    def _rest(self, *, complete: bool = False) -> list[Event]:
         """What was held back, in case its other half came."""
-        return [*self._speech.rest(), *(Delta(tool=piece) for piece in self._calls.rest())]
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
+
+
+_Take = Callable[[str, str], list[Delta]]
 
 
 def _only_text(held: Any) -> str | None:
@@ -288,6 +304,32 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
     return None
 
 
+def _content(content: Any) -> list[tuple[str, str]]:
+    """Text, or a list of parts: text and what was thought before it, or a JSON answer."""
+    if not content:
+        return []
+    if isinstance(content, str):
+        return [("text", content)]
+    if isinstance(content, dict):
+        return [("text", as_text(content))]  # Cloudflare, where a schema was given
+    if not isinstance(content, list):
+        raise malformed("content that is not text")
+    found: list[tuple[str, str]] = []
+    for part in map(as_object, content):
+        if isinstance(text := part.get("text"), str):
+            found.append(("text", text))
+        thoughts = part.get("thinking") or part.get("summary")  # Mistral · Databricks
+        each = thoughts if isinstance(thoughts, list) else [{"text": thoughts}]
+        found += [("reasoning", _text_of(thought)) for thought in each]
+    return found
+
+
+def _joined(said: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """One text of each kind."""
+    kinds = dict.fromkeys(kind for kind, _ in said)
+    return [(kind, "".join(text for of, text in said if of == kind)) for kind in kinds]
+
+
 def _reasoning(delta: Mapping[str, Any]) -> str:
     said = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("reasoning_text")
     if isinstance(said, str):
@@ -307,22 +349,30 @@ def _word(reason: str | None) -> str:
     return (reason or "").partition(":")[0].lower()
 
 
-def _usage(held: Mapping[str, Any], before: Usage) -> Usage:
+def _usage(held: Mapping[str, Any], before: Usage) -> Usage | None:
     asked = as_object(held.get("prompt_tokens_details") or held.get("prompt_token_details"))
     answered = as_object(
         held.get("completion_tokens_details") or held.get("completion_token_details")  # Writer
     )
-    cached = as_count(
+    places = (
         asked.get("cached_tokens"),
         held.get("prompt_cache_hit_tokens"),  # DeepSeek
         held.get("cached_tokens"),  # Moonshot, Together
         held.get("num_cached_tokens"),  # Mistral
         held.get("cache_read_input_tokens"),  # Databricks
     )
+    # A nought in one place is no count where another has one.
+    cached = as_count(*(place for place in places if place), *places)
     thought = as_count(answered.get("reasoning_tokens"), held.get("reasoning_tokens"))
-    return Usage(
-        prompt_tokens=as_count(held.get("prompt_tokens"), before.prompt_tokens),
-        completion_tokens=as_count(held.get("completion_tokens"), before.completion_tokens),
-        reasoning_tokens=as_count(thought, before.reasoning_tokens),
-        cached_tokens=as_count(cached, before.cached_tokens),
+    asked_all, answered_all = (as_count(held.get(f"{n}_tokens")) for n in ("prompt", "completion"))
+    both = asked_all is not None and answered_all is not None
+    return balanced(
+        Usage(
+            prompt_tokens=as_count(asked_all, before.prompt_tokens),
+            completion_tokens=as_count(answered_all, before.completion_tokens),
+            reasoning_tokens=as_count(thought, before.reasoning_tokens),
+            cached_tokens=as_count(cached, before.cached_tokens),
+        ),
+        total=as_count(held.get("total_tokens")) if both else None,
+        written=as_count(held.get("cache_creation_input_tokens")) or 0,
     )

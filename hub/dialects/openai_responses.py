@@ -8,14 +8,16 @@ more; without one of them the reply was cut off.
 
 Each text comes up to five times: in deltas, when its text, its part and its item are done,
 and in the whole answer. Servers leave out any of them, so each is taken for what it adds to
-what was said before (`Item`). An item is known by its ``output_index``; the ids are new in
-every event with some servers, and the index is missing with others.
+what was said before (`Item`). An item is known by an id that it was called by, or else by its
+``output_index``; the ids are new in every event with some servers, the index is missing with
+others, and others give one index to several.
 
 Only calls of functions and of custom tools are for the client: what the provider runs
 itself (searches, code, MCP) is no event here. A ``response`` that is not streamed is read
 as the end of one. ``error`` is always the end.
 
-Options: ``think`` (false): split ``<think>`` off the text.
+Options: ``think`` (false): split ``<think>`` off the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
@@ -24,16 +26,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.complaint import Complaint, announced, complaint_in
+from hub.counting import balanced
 from hub.dialects import Call
-from hub.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.events import NOTHING, Event, Finished, Reason, Usage
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
 from hub.options import Options
+from hub.padding import is_padding
 from hub.prompt import Prompt
 from hub.responses_items import UNNUMBERED, Item
 from hub.responses_request import responses_body
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 from hub.surrogates import whole
+from hub.toolcalls import ToolCalls
 
 __all__ = ["OpenAIResponses"]
 
@@ -86,7 +91,8 @@ class OpenAIResponses:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("think",))
-        self._speech = Speech(think=chosen.flag("think", False))
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._calls = ToolCalls()
         self._items: list[Item] = []
         self.usage: Usage | None = None
         self._over = False
@@ -103,10 +109,12 @@ class OpenAIResponses:
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
         body = chunk.data.strip()
-        if self._over or not body or body == b"[DONE]":
+        if self._over or body == b"[DONE]":
             return ()
-        if chunk.event == "error":
+        if chunk.event == "error" and body:
             return self._fail(announced(body))
+        if is_padding(body):
+            return ()
         held = parse(body)
         if not isinstance(held, dict):
             if (complaint := complaint_in(held)) is None:
@@ -147,6 +155,9 @@ class OpenAIResponses:
             if place is None:
                 return ()
             item, number = self._at(place[0], held), _number(held)
+            if item.kind == "call":
+                item.custom = item.custom or name == "custom_tool_call_input"
+                return self._call(item, held, piece)
             item.piece(number)
             return self._add(item, place, number, piece)
         if name in ("content_part", "reasoning_summary_part", "reasoning_part"):
@@ -160,12 +171,11 @@ class OpenAIResponses:
             return ()
         if stage != "done":
             return ()
-        item = self._at(place[0], held, done=True)
+        item = self._at(place[0], held)
+        if item.kind == "call":
+            return self._call(item, held, whole=True)
         item.whole(_number(held))
-        return [
-            *(self._name(item, held) if item.kind == "call" else ()),
-            *self._whole(item, place, _number(held), _full(part)),
-        ]
+        return [*self._whole(item, place, _number(held), _full(part))]
 
     def _item(
         self, held: Mapping[str, Any], event: Mapping[str, Any], *, done: bool
@@ -174,20 +184,22 @@ class OpenAIResponses:
         if kind is None:
             return []
         index, keys = event.get("output_index"), _keys(held, "id")
-        item = self._found(kind, index, keys, done=done)
-        # An index or a place is used again only by servers that number wrongly.
-        if item is None or (item.done and not (done and item.key in keys)):
+        item = self._found(kind, index, keys)
+        if item is not None and not item.called(keys):
+            # An index or a place is used again only by servers that number wrongly.
+            call = _string(held.get("call_id"))
+            other = (item.call and call) or (item.key and keys and not done)
+            item = None if item.done or other else item
+        if item is None:
             item = self._begin(kind, index, keys)
         item.done = done
+        item.custom = item.custom or held.get("type") == "custom_tool_call"
         return self._all_of(item, held)
 
     def _all_of(self, item: Item, held: Mapping[str, Any]) -> list[Event]:
         """What an item as it is told here adds to what was said of it."""
         if item.kind == "call":
-            return [
-                *self._name(item, held),
-                *self._whole(item, _ARGUMENTS, UNNUMBERED, _full(held)),
-            ]
+            return self._call(item, held, whole=True)
         found: list[Event] = []
         known = item.lists
         for name in ("summary", "content"):
@@ -216,44 +228,52 @@ class OpenAIResponses:
             return self._speech.say(piece)
         if place is _REFUSAL:
             return self._speech.refuse(piece)
-        if place is not _ARGUMENTS:
-            return self._speech.reason(piece)
-        arguments = item.arguments.join(piece)
-        if not arguments or item.number is None:
-            return ()
-        return [Delta(tool=ToolCall(item.number, arguments=arguments))]
+        return self._speech.reason(piece)
 
-    def _name(self, item: Item, held: Mapping[str, Any]) -> Iterable[Event]:
-        """The id and the name of a call, each given once."""
+    def _call(
+        self, item: Item, held: Mapping[str, Any], piece: str = "", *, whole: bool = False
+    ) -> list[Event]:
+        """A piece of a call's arguments, or all of them, with what else is told of the call."""
         call, name = _string(held.get("call_id")), _string(held.get("name"))
-        if call.startswith(_XAI):
+        item.call, item.name = item.call or call, item.name or name
+        if item.call.startswith(_XAI):
             item.number = None
         if item.number is None:
-            return ()
-        call, item.call = ("", item.call) if item.call else (call, call)
-        name, item.name = ("", item.name) if item.name else (name, name)
-        return (
-            [Delta(tool=ToolCall(item.number, call or None, name or None))] if call or name else ()
+            return []
+        found = self._calls.add(
+            item.number, key=item.call, name=name, said=piece, custom=item.custom
         )
+        return [*found, *self._calls.whole(item.number, _full(held))] if whole else [*found]
 
-    def _at(self, kind: str, event: Mapping[str, Any], *, done: bool = False) -> Item:
+    def _at(self, kind: str, event: Mapping[str, Any]) -> Item:
         """The item that an event adds to, begun if nobody announced it."""
         index, keys = event.get("output_index"), _keys(event, "item_id")
-        return self._found(kind, index, keys, done=done) or self._begin(kind, index, keys)
+        found = self._found(kind, index, keys)
+        if found is None and kind == "call":
+            # A call cannot do without the name that was announced under another id.
+            announced = [item for item in self._items if item.name and not item.done]
+            found = announced[-1] if announced and type(index) is not int else None
+        return found or self._begin(kind, index, keys)
 
-    def _found(self, kind: str, index: Any, keys: list[str], *, done: bool) -> Item | None:
-        """The last item that this may be: by its index, by an id, or by being the last.
+    def _found(self, kind: str, index: Any, keys: list[str]) -> Item | None:
+        """The last item that this may be: by an id, by its index, or by being the last.
 
-        What is done may have another index than its beginning (vLLM).
+        Some servers number the beginning of an item in another way than its end (vLLM).
         """
         items = [item for item in reversed(self._items) if item.kind == kind]
+        if found := next((item for item in items if item.called(keys)), None):
+            return found
         if type(index) is int:
             if found := next((item for item in items if item.index == index), None):
                 return found
-            items = [item for item in items if done or item.index is None]
-        if keys:
-            return next((item for item in items if item.key in keys or item.call in keys), None)
-        return items[0] if items and type(index) is not int else None
+            # One that was begun without an index has this one, if nothing speaks against it.
+            open_ones = [item for item in self._items if item.kind == kind and not item.done]
+            unknown = [item for item in open_ones if item.index is None]
+            if unknown and (not keys or len(open_ones) == 1):
+                unknown[0].index = index
+                return unknown[0]
+            return None
+        return items[0] if items and not keys else None
 
     def _begin(self, kind: str, index: Any, keys: list[str]) -> Item:
         if len(self._items) >= MOST:
@@ -274,12 +294,13 @@ class OpenAIResponses:
         if stage in ("failed", "cancelled") or answer.get("error"):
             why = complaint_in({"error": answer.get("error")})
             return [*found, *self._fail(why or Complaint(f'the response is "{stage}"'))]
-        found += self._rest()
         self._over = True
         if stage in ("in_progress", "queued"):
-            return found  # an answer that is to be asked for later is none
+            return [*found, *self._rest()]  # an answer that is to be asked for later is none
         why_not = _string(as_object(answer.get("incomplete_details")).get("reason"))
-        return [*found, Finished(reason=self._reason(stage, why_not), usage=self.usage)]
+        reason = self._reason(stage, why_not)
+        found += self._rest(complete=reason in ("stop", "tool"))
+        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
     def _reason(self, stage: str, why_not: str) -> Reason:
         if "filter" in why_not:
@@ -310,7 +331,7 @@ class OpenAIResponses:
         return found
 
     def _known(self, kind: str, keys: list[str]) -> Item | None:
-        return self._found(kind, None, keys, done=True) if keys else None
+        return self._found(kind, None, keys) if keys else None
 
     def _count(self, held: Mapping[str, Any]) -> None:
         asked = as_object(held.get("input_tokens_details"))
@@ -321,21 +342,15 @@ class OpenAIResponses:
             as_count(answered.get("reasoning_tokens")),
             as_count(asked.get("cached_tokens")),
         )
-        if said.prompt_tokens or said.completion_tokens:  # only noughts: it does not count
-            self.usage = said
+        self.usage = balanced(said, total=as_count(held.get("total_tokens"))) or self.usage
 
     def _fail(self, complaint: Complaint) -> list[Event]:
         found = self._rest()
         self._over = True
         return [*found, complaint.failure(self.usage)]
 
-    def _rest(self) -> list[Event]:
-        found: list[Event] = [*self._speech.rest()]
-        left = ((item.number, item.arguments.rest()) for item in self._items)
-        found += [
-            Delta(tool=ToolCall(n, arguments=text)) for n, text in left if text and n is not None
-        ]
-        return found
+    def _rest(self, *, complete: bool = False) -> list[Event]:
+        return [*self._speech.rest(), *self._calls.end(complete=complete)]
 
 
 def _string(value: Any) -> str:

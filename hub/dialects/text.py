@@ -4,7 +4,8 @@ Text has no end mark, so a reply is complete only when the transport itself said
 ends (a length, or chunked encoding). A body that just stops may have been cut off.
 
 Options: ``input`` ("prompt"): the request field that the prompt's text goes to, or
-``"messages"`` for the whole list. ``think`` (false): split ``<think>`` off the text.
+``"messages"`` for the whole list. ``think`` (false): split ``<think>`` off the text, or
+with ``"closing"`` what comes before a ``</think>`` alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hub.framing import Text as TextFraming
 from hub.jsonvalue import malformed
 from hub.options import Options
 from hub.prompt import Prompt
-from hub.speech import Speech
+from hub.speech import CLOSING, Speech
 
 __all__ = ["Text"]
 
@@ -33,7 +34,7 @@ class Text:
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options("text", options, ("input", "think"))
         self._input = chosen.text("input", "prompt")
-        self._speech = Speech(think=chosen.flag("think", False))
+        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
 
     def call(self, prompt: Prompt) -> Call:
         whole = [dict(message) for message in prompt.messages]

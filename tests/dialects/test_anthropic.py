@@ -72,12 +72,13 @@ def test_the_end_is_near_once_there_is_a_reason_and_there_with_message_stop() ->
 
 
 @pytest.mark.parametrize("clean", [True, False])
-def test_without_message_stop_there_is_no_end(clean: bool) -> None:
+def test_a_reason_and_a_clean_end_are_an_end_without_message_stop(clean: bool) -> None:
     body = b"data: %b\n\ndata: %b\n\n" % (
         piece(type="text_delta", text="Hi"),
         data(type="message_delta", delta={"stop_reason": "end_turn"}),
     )
-    assert replay(Anthropic(), [body], clean=clean) == [{"type": "delta", "text": "Hi"}]
+    end = [{"type": "finished", "reason": "stop"}] if clean else []
+    assert replay(Anthropic(), [body], clean=clean) == [{"type": "delta", "text": "Hi"}, *end]
 
 
 def test_what_was_held_back_comes_before_a_failure() -> None:
@@ -108,7 +109,6 @@ def test_an_input_that_comes_as_an_object_in_a_piece() -> None:
     "body",
     [
         b"5",
-        b"[]",
         b"nonsense",
         b'{"type":',
         start(type="tool_use", id="t"),
@@ -129,7 +129,8 @@ def test_what_cannot_be_understood_is_one_clear_error(body: bytes) -> None:
 
 def test_more_calls_than_there_can_be_are_refused() -> None:
     dialect = Anthropic()
-    chunks = [Chunk(start(type="tool_use", id="t", name="f", input={}))] * 1001
+    starts = (start(type="tool_use", id=f"t{n}", name="f", input={}) for n in range(1001))
+    chunks = [*map(Chunk, starts)]
     with pytest.raises(UpstreamError, match="more than 1000 tool calls"):
         list(map(list, map(dialect.events, chunks)))
 

@@ -149,7 +149,6 @@ def test_nothing_follows_the_end() -> None:
     [
         b"5",
         b'"text"',
-        b"[]",
         b"nonsense",
         b'{"type":"content-delta","delta":{"message":"text"}}',
         b'{"type":"content-delta","delta":{"message":{"content":5}}}',

@@ -134,7 +134,6 @@ def test_a_streamed_call_that_is_named_again_goes_on() -> None:
     "body",
     [
         b"5",
-        b"[]",
         b"nonsense",
         b'{"candidates":',
         b'{"candidates":{"a":1}}',
@@ -158,7 +157,7 @@ def test_what_cannot_be_understood_is_one_clear_error(body: bytes) -> None:
 
 
 def test_more_calls_than_there_can_be_are_refused() -> None:
-    with pytest.raises(UpstreamError, match="more than 1000 function calls"):
+    with pytest.raises(UpstreamError, match="more than 1000 tool calls"):
         list(Gemini().events(Chunk(response(*[{"functionCall": {"name": "f"}}] * 1001))))
 
 

@@ -186,7 +186,6 @@ def test_nothing_follows_an_error() -> None:
     [
         b"5",
         b'"text"',
-        b"[]",
         b"nonsense",
         b'{"message":"text"}',
         b'{"message":["text"]}',

@@ -1,0 +1,28 @@
+"""Frames that say nothing: what keeps a connection alive inside ``data:``, where chunks stand.
+
+``data: null``, ``data: {}``, ``data: []``, ``data: : keepalive`` and ``data: ping`` are sent by
+gateways that put their heartbeats into the frames of whatever they pass on. They are skipped;
+what looks like an answer and cannot be read is not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["is_padding"]
+
+_EMPTY: Final = frozenset({b"", b"null", b"{}", b"[]", b'""', b"true", b"false", b"undefined"})
+_LONGEST: Final = 200
+_BEAT: Final = re.compile(rb"(?i)[\s\[(<\"':;#*-]*(?:keep[-_ ]?alive|heart-?beat|ping|pong|noop)\b")
+
+
+def is_padding(body: bytes) -> bool:
+    """Whether a chunk's data, without white space around it, says nothing at all."""
+    if body[:1] == b"{" and body != b"{}":
+        return False  # nearly all
+    return (
+        body in _EMPTY
+        or body[:1] == b":"
+        or (len(body) <= _LONGEST and _BEAT.match(body) is not None)
+    )
