@@ -18,7 +18,7 @@ import orjson
 
 from hub.errors import UpstreamError
 from hub.events import NOTHING
-from hub.surrogates import whole, without_halves
+from hub.surrogates import whole, with_cut_bytes, without_halves
 
 __all__ = ["as_count", "as_object", "as_text", "malformed", "parse"]
 
@@ -41,8 +41,9 @@ def parse(body: bytes) -> Any:
 
 def _parse_tolerantly(body: bytes) -> Any:
     try:
-        # A server that cuts UTF-16 may also have written each half as three bytes.
-        return json.loads(body.decode("utf-8", "surrogatepass"))
+        # A server that cuts UTF-16 may also have written each half as three bytes,
+        # or by bytes have left part of a character at the end of a string.
+        return json.loads(with_cut_bytes(body).decode("utf-8", "surrogatepass"))
     except RecursionError:
         raise malformed("JSON nested too deeply") from None
     except ValueError as error:

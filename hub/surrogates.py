@@ -5,6 +5,10 @@ Servers that cut their text by UTF-16 units (JavaScript, Java, C#) send an emoji
 encoded as UTF-8, so the first is carried over to the next piece of the same text. A half
 that never finds its other becomes U+FFFD, as in Unicode 3.9, "Substitution of Maximal
 Subparts".
+
+Servers that cut their text by bytes leave part of a character at the end of one JSON string and
+the rest at the beginning of the next. Such bytes are held as Python's ``surrogateescape`` has
+them, 0x9F as U+DC9F, until they are a character.
 """
 
 from __future__ import annotations
@@ -12,12 +16,33 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["Surrogates", "after", "units", "whole", "without_halves"]
+__all__ = ["Surrogates", "after", "units", "whole", "with_cut_bytes", "without_halves"]
 
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 # Half a surrogate pair in JSON text, escaped or as three bytes.
 _HALF: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\xed[\xa0-\xbf][\x80-\xbf]")
+
+
+# Part of a character in UTF-8 where a JSON string begins, or ends.
+_CUT: Final = re.compile(
+    rb'(?<=")[\x80-\xbf]{1,3}'
+    rb'|(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]?|[\xf0-\xf4][\x80-\xbf]{0,2})(?=")'
+)
+# Bytes that are held in a text; the second half of a pair is none of them.
+_BYTES: Final = re.compile("(?<![\ud800-\udbff])[\udc80-\udcff]+")
+_LEFT: Final = re.compile(
+    "(?:[\udcc2-\udcdf]|[\udce0-\udcef][\udc80-\udcbf]?|[\udcf0-\udcf4][\udc80-\udcbf]{0,2})\\Z"
+)
+
+
+def with_cut_bytes(text: bytes) -> bytes:
+    """JSON text whose strings hold the parts of characters at their ends as escapes."""
+    return _CUT.sub(lambda cut: b"".join(b"\\udc%02x" % byte for byte in cut[0]), text)
+
+
+def _character(held: re.Match[str]) -> str:
+    return held[0].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def without_halves(text: bytes) -> bytes:
@@ -53,11 +78,15 @@ class Surrogates:
             else:
                 return piece
         held = self._high + piece
+        left = _LEFT.search(held, max(0, len(held) - 3))
         if "\ud800" <= held[-1:] <= "\udbff":
-            self._high, held = held[-1], held[:-1]
+            end = len(held) - 1
+        elif left is not None and not "\ud800" <= held[left.start() - 1 : left.start()] <= "\udbff":
+            end = left.start()
         else:
-            self._high = ""
-        return whole(held)
+            end = len(held)
+        held, self._high = held[:end], held[end:]
+        return whole(_BYTES.sub(_character, held))
 
     def rest(self) -> str:
         """What is left at the end of the text: nothing, or U+FFFD for half a pair."""

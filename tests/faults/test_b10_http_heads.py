@@ -133,6 +133,19 @@ def test_halves_of_a_character_are_joined(dialect: str, frame: Any, end: bytes) 
     assert read(dialect, in_two(frame) + end).text == "😀"
 
 
+@pytest.mark.parametrize("character", ["é", "字", "😀", "💀"])
+def test_a_character_that_was_cut_by_its_bytes_is_joined(character: str) -> None:
+    held = character.encode()
+    frame = json.dumps(chat({"content": "HALF"})).encode()
+    for at in range(1, len(held)):
+        halves = [b"a" + held[:at], held[at:] + b"b"]
+        for cut in (halves, [b"a", *(held[n : n + 1] for n in range(len(held))), b"b"]):
+            body = b"".join(b"data: %b\n\n" % frame.replace(b"HALF", piece) for piece in cut)
+            assert read("openai-chat", body + sse(finish())).text == f"a{character}b"
+    lost = b"data: %b\n\n" % frame.replace(b"HALF", b"a" + held[:1])
+    assert read("openai-chat", lost + sse(finish())).text == "a\ufffd"
+
+
 def test_halves_of_a_character_in_arguments_are_joined() -> None:
     begun = call("f", '{"a":"', index=0)
     body = sse(begun) + in_two(call(None, "HALF", index=0))
