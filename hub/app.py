@@ -27,6 +27,7 @@ from hub.hub import Hub, HubLimits
 from hub.openai_answers import lacking, openai_answer_to
 from hub.origins import Origins
 from hub.replies import Replies
+from hub.request_ids import begin, named, show
 from hub.runs import RunLimits
 from hub.statuses import answer_to, unmatched
 from hub.stores import Store
@@ -66,6 +67,7 @@ EXPOSED = (
     "Producer-Expected-Seq",
     "Producer-Received-Seq",
     "Producer-Seq",
+    "Retry-After",
     "Stream-Closed",
     "Stream-Cursor",
     "Stream-Expires-At",
@@ -75,6 +77,7 @@ EXPOSED = (
     "Stream-Up-To-Date",
     "Streamhub-Generation",
     "Streamhub-Stream",
+    "x-request-id",
 )
 """Response headers that a page of another allowed origin may read."""
 
@@ -89,7 +92,7 @@ def make_app(
     """
     config = config or Config()
     app = web.Application(
-        client_max_size=config.limits.body_bytes, middlewares=[lacking, unmatched]
+        client_max_size=config.limits.body_bytes, middlewares=[named, lacking, unmatched]
     )
     setup(app, config=config, environ=environ)
     return app
@@ -135,6 +138,7 @@ def setup(
         await farewell.drain()
         await farewell.say()
 
+    app.on_response_prepare.append(show)
     app.cleanup_ctx.append(running)
     app.on_shutdown.append(leave)
     return hub
@@ -158,7 +162,13 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         frame_bytes=limits.frame_bytes,
         origins=origins,
     )
-    tutorial = Tutorial(hub, config.tutorial, origins, beat_seconds=server.beat_seconds)
+    tutorial = Tutorial(
+        hub,
+        config.tutorial,
+        origins,
+        beat_seconds=server.beat_seconds,
+        grace_seconds=server.grace_seconds,
+    )
     app.cleanup_ctx.append(tutorial.sample_file)
     durable = Durable(
         hub,
@@ -176,7 +186,9 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         *Documents().routes(),
         *Page(_web_folder(), frame_ancestors=server.frame_ancestors).routes(),
     ]
-    replies = Replies(hub, pace=pace, on_disconnect=server.on_disconnect)
+    replies = Replies(
+        hub, pace=pace, on_disconnect=server.on_disconnect, grace_seconds=server.grace_seconds
+    )
     for_openai = [
         *OpenAI(hub, replies).routes(),
         *OpenAIResponses(hub, replies).routes(),
@@ -215,6 +227,7 @@ def _add(
 
     # One function for all of it: every connection that stays open keeps its frame.
     async def handle(request: web.Request) -> web.StreamResponse:
+        begin(request)
         hub.callers.enter()
         taken = 0
         try:
@@ -235,6 +248,7 @@ def _add(
         return response
 
     async def expect(request: web.Request) -> web.StreamResponse | None:
+        begin(request)
         try:
             await admission.expect(request)
         except Exception as error:
@@ -330,6 +344,7 @@ def _upstream(
         options=table.options,
         connect_timeout=table.connect_timeout,
         stall_timeout=table.stall_timeout,
+        content_timeout=table.content_timeout,
         retries=table.retries,
         max_retry_wait=table.max_retry_wait,
         chunk_limit=table.chunk_bytes,

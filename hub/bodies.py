@@ -10,7 +10,7 @@ from aiohttp import HttpVersion11, web
 from pydantic import BaseModel, ValidationError
 
 from hub.allowance import Allowance, parsed_size
-from hub.errors import RequestError, UnsupportedType
+from hub.errors import RequestError, TooLarge, UnsupportedType
 
 __all__ = ["Bodies", "read_json"]
 
@@ -39,7 +39,7 @@ class Bodies:
         Raises:
             UnsupportedType: it is encoded in a way that is not known here.
             RequestError: ``unsupported_transfer``: it is transferred so; ``bad_http``.
-            web.HTTPRequestEntityTooLarge: it has more bytes than the application takes.
+            TooLarge: it has more bytes than the application takes.
             LimitExceeded: others send too much at this moment.
         """
         encoding = request.headers.get("Content-Encoding", "").strip().lower()
@@ -55,7 +55,7 @@ class Bodies:
             raise RequestError("HTTP/1.0 knows no Transfer-Encoding", code="bad_http")
         told, most = request.content_length or 0, request.client_max_size
         if 0 < most < told:
-            raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=told)
+            raise _too_large(request)
         size = min(told or self._largest, self._largest)
         self._allowance.check(size)
         return size
@@ -87,9 +87,19 @@ class Bodies:
         except TimeoutError:
             said = f"the body did not come within {self._seconds:g} s"
             raise RequestError(said, code="body_timeout") from None
+        except web.HTTPRequestEntityTooLarge:
+            raise _too_large(request) from None
         except web.RequestPayloadError:
             said = "the body is not what Content-Encoding or Transfer-Encoding says it is"
             raise RequestError(said, code="bad_body") from None
+
+
+def _too_large(request: web.Request) -> TooLarge:
+    most = request.client_max_size
+    return TooLarge(
+        f"the request body is larger than this hub takes: {most} bytes (limits.body_bytes)",
+        code="http_413",
+    )
 
 
 async def read_json(request: web.Request, model: type[M]) -> M:
@@ -115,8 +125,10 @@ async def read_json(request: web.Request, model: type[M]) -> M:
         return model.model_validate(held)
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])[:64] or "the body"
-        raise RequestError(f"{where}: {first['msg'].lower()}") from None
+        where = ".".join(str(part) for part in first["loc"])[:64]
+        raise RequestError(
+            f"{where or 'the body'}: {first['msg'].lower()}", param=where or None
+        ) from None
 
 
 def _check_depth(held: object) -> None:

@@ -22,14 +22,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from hub.errors import UpstreamError
-from hub.events import Failed, Usage
+from hub.errors import Refusal, UpstreamError
+from hub.events import NOTHING, Failed, Usage
 from hub.jsonvalue import as_text, parse
 from hub.surrogates import whole
 
 __all__ = ["Complaint", "announced", "clean", "code_of_status", "complaint_in", "short"]
 
 LENGTH: Final = 300
+PASSED_ON: Final = 2_000
+"""Characters of a provider's own words that its clients are told."""
 # Words longer than this are not looked at: nothing of them would be shown.
 READ: Final = 65_536
 
@@ -59,6 +61,14 @@ _STATUSES: Final[Mapping[int, str]] = {
     529: "upstream_overloaded",
 }
 
+_LIKELY: Final[Mapping[str, int]] = {
+    "upstream_rejected": 400,
+    "upstream_unauthorized": 401,
+    "upstream_model_not_found": 404,
+    "upstream_rate_limited": 429,
+    "upstream_overloaded": 503,
+}
+
 # Looked for, in this order, in the ``code``, ``type`` and ``status`` that go with a message.
 _WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("rate_limit", "upstream_rate_limited"),
@@ -84,17 +94,29 @@ _WORDS: Final[tuple[tuple[str, str], ...]] = (
 class Complaint(NamedTuple):
     """What went wrong: ``message`` in the upstream's words, cleaned; ``code`` in the hub's.
 
-    ``words`` are the upstream's own codes, in lower case.
+    ``words`` are the upstream's own codes, in lower case. ``whole`` and ``said`` are what
+    `hub.errors.Refusal` holds: the message at length, and the codes by their names.
     """
 
     message: str
     code: str = "upstream_error"
     words: tuple[str, ...] = ()
+    whole: str = ""
+    said: Mapping[str, str | int | None] = NOTHING
 
     def failure(self, usage: Usage | None) -> Failed:
-        """The end of a generation whose upstream complains in the middle of its answer."""
+        """The end of a generation whose upstream complains under HTTP 200."""
         said = f": {self.message}" if self.message else " and does not say which"
-        return Failed(code=self.code, message=f"the upstream reports an error{said}", usage=usage)
+        return Failed(
+            code=self.code,
+            message=f"the upstream reports an error{said}",
+            usage=usage,
+            refusal=self.refusal(_status(self.words, self.code)),
+        )
+
+    def refusal(self, status: int | None) -> Refusal:
+        """What the provider said, under this status."""
+        return Refusal(status, self.whole or self.message, self.said)
 
 
 def code_of_status(status: int) -> str:
@@ -137,22 +159,48 @@ def announced(body: bytes) -> Complaint:
     return found or Complaint(clean(body.decode("utf-8", "replace")))
 
 
-def clean(text: str) -> str:
+def clean(text: str, most: int = LENGTH) -> str:
     """A stranger's words, fit to be shown and logged: one line, no keys, 300 characters."""
     text = _UNSEEMLY.sub("", " ".join(whole(text[:READ]).split()))
     for key, mask in _KEYS:
         text = key.sub(mask, text)
-    return short(text)
+    return short(text, most)
 
 
-def short(text: str) -> str:
+def short(text: str, most: int = LENGTH) -> str:
     """At most 300 characters of a text."""
-    return text if len(text) <= LENGTH else f"{text[: LENGTH - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _complaint(said: object, around: Mapping[str, Any]) -> Complaint:
     words = tuple(_codes(said)) + tuple(_codes(around))
-    return Complaint(clean(_message(said)), _code(words), words)
+    message = clean(_message(said), PASSED_ON)
+    return Complaint(short(message), _code(words), words, message, _named(said, around))
+
+
+def _named(said: object, around: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """What is said of the code, the type and the param, by those names."""
+    if isinstance(said, list):
+        said = said[0] if said else None
+    held = said if isinstance(said, dict) else around
+    found: dict[str, str | int | None] = {}
+    for name in ("code", "type", "param"):
+        value = held.get(name)
+        if isinstance(value, str):
+            found[name] = clean(value)
+        elif type(value) is int or (value is None and name in held):
+            found[name] = value
+    if "type" not in found and isinstance(status := held.get("status"), str):
+        found["type"] = clean(status)  # Gemini
+    return found
+
+
+def _status(words: tuple[str, ...], code: str) -> int | None:
+    """The HTTP status that a complaint under 200 would have had, if its words tell."""
+    for word in words:
+        if word.isdecimal() and word.isascii() and 400 <= int(word[:9]) <= 599:
+            return int(word)
+    return _LIKELY.get(code)
 
 
 def _message(said: object) -> str:

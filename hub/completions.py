@@ -24,7 +24,6 @@ from hub.events import (
     Failed,
     Finished,
     Interrupted,
-    Started,
     ToolCall,
     Usage,
 )
@@ -59,9 +58,27 @@ class Chunks:
         usage = b',"usage":null' if include_usage else b""
         self._before = self._opening + b'"choices":[{"index":0,"delta":{"content":'
         self._after = b'},"logprobs":null,"finish_reason":null}]%s}\n\n' % usage
+        self._first: int | None = None
+        """Where the first that is said begins: what is told of it opens the message."""
 
     def events(self, batch: Batch) -> bytes:
-        return b"".join([self._shown(record) for record in batch.records])
+        records = batch.records
+        if not records:
+            return b""
+        start = records[0].offset if batch.start is None else batch.start
+        if self._first is not None and start > self._first:
+            return b"".join([self._shown(record) for record in records])
+        told: list[bytes] = []
+        for record in records:
+            # A reader who could not be written to is told again, maybe in merged pieces.
+            at = record.offset if batch.start is None else start
+            if self._first is None and self._speaks(record.event):
+                self._first = at
+            if self._first == at:
+                told.append(self._chunk(_opening(record.event)))
+            told.append(self._shown(record))
+            start = record.offset + 1
+        return b"".join(told)
 
     def reset(self, stream: str, position: Position, reason: str) -> None:
         """Nothing in the format can say this."""
@@ -79,6 +96,10 @@ class Chunks:
         del milliseconds
         return b""
 
+    def _speaks(self, event: Event | None) -> bool:
+        said = isinstance(event, Delta | Finished)
+        return said and getattr(event, "generation", None) == self._generation
+
     def _shown(self, record: Record) -> bytes:
         event = record.event
         if type(event) is Delta:
@@ -90,18 +111,14 @@ class Chunks:
         return b"" if event is None else self._turn(event)
 
     def _turn(self, event: Event) -> bytes:
-        """What is no delta: the beginning, or an end."""
+        """What is no delta: an end."""
         if getattr(event, "generation", None) != self._generation:
             return b""
         match event:
-            case Started():
-                return self._chunk({"role": "assistant", "content": ""})
             case Finished():
                 return self._chunk({}, _FINISH[event.reason]) + self._usage(event.usage) + DONE
             case Failed() | Cancelled() | Interrupted():
-                stopped = broken_off(event)
-                error = error_object(stopped.code, stopped.message)
-                return b"data: %s\n\n" % orjson.dumps(error)
+                return b"data: %s\n\n" % orjson.dumps(error_object(broken_off(event)))
         return b""
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -178,6 +195,12 @@ def _envelope(generation: Generation, kind: str) -> dict[str, Any]:
         "created": seconds_since_1970(generation.started_at),
         "model": generation.model or generation.upstream,
     }
+
+
+def _opening(event: Event | None) -> dict[str, Any]:
+    """The first delta of a message, as OpenAI begins one: before a call there is no content."""
+    silent = isinstance(event, Delta) and not event.text
+    return {"role": "assistant", "content": None if silent else ""}
 
 
 def _is_refusal(delta: Delta) -> bool:

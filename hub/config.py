@@ -102,6 +102,7 @@ class Server(_Table):
     idle_seconds: Seconds = 75.0
     access_log: bool = False
     beat_seconds: Seconds = defaults.BEAT
+    grace_seconds: Wait = defaults.GRACE
     ws_beat_seconds: Seconds = defaults.WS_BEAT
     on_disconnect: Literal["continue", "cancel"] = "continue"
 
@@ -149,7 +150,7 @@ class Limits(_Table):
     presence_bytes: Count = defaults.PRESENCE_BYTES
     streams: Count = defaults.STREAMS
     stream_bytes_total: Count = defaults.STREAM_BYTES_TOTAL
-    body_bytes: Count = MIB
+    body_bytes: Count = defaults.BODY_BYTES
     bodies_bytes: Count = defaults.BODIES_BYTES
     body_seconds: Seconds = 30.0
     frame_bytes: Count = MIB
@@ -174,6 +175,7 @@ class UpstreamTable(_Table):
     query: dict[str, str] = Field(default={}, repr=False)
     connect_timeout: Seconds = defaults.CONNECT
     stall_timeout: Seconds = defaults.STALL
+    content_timeout: Seconds = defaults.CONTENT
     retries: int = Field(default=defaults.RETRIES, ge=0, le=100)
     max_retry_wait: Wait = defaults.MAX_RETRY_WAIT
     chunk_bytes: Count = defaults.CHUNK_BYTES

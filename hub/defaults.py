@@ -13,6 +13,7 @@ MIB: Final = 1024 * KIB
 
 # server
 BEAT: Final = 15.0
+GRACE: Final = 1.0
 WS_BEAT: Final = 20.0
 
 
@@ -43,7 +44,8 @@ STREAM_BYTES_TOTAL: Final = 512 * MIB
 EVENT_BYTES: Final = 256 * KIB
 BODIES_BYTES: Final = 256 * MIB
 NAME_LENGTH: Final = 200
-PROMPT_BYTES: Final = MIB
+BODY_BYTES: Final = 20 * MIB
+PROMPT_BYTES: Final = 20 * MIB
 GENERATIONS: Final = 100
 GENERATION: Final = 3600.0
 IDEMPOTENCY_KEYS: Final = 10_000
@@ -51,6 +53,7 @@ IDEMPOTENCY_KEYS: Final = 10_000
 # upstreams
 CONNECT: Final = 10.0
 STALL: Final = 60.0
+CONTENT: Final = 600.0
 RETRIES: Final = 2
 MAX_RETRY_WAIT: Final = 30.0
-CHUNK_BYTES: Final = 4 * MIB
+CHUNK_BYTES: Final = 20 * MIB

@@ -12,7 +12,7 @@ end of the body, and to break off there would make every request pay for a new c
 
 Whatever goes wrong is an `UpstreamError` with a code of its own. Its words reach whoever
 follows the reply: they name the upstream as the configuration does, and hold neither its
-address nor a key. The log has the rest, at the debug level.
+address nor a key. The log has the rest, at the debug level, and a warning where a key is refused.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from hub.errors import Draining
+from hub.failures import REFUSES_KEY
 from hub.rejection import explain
 from hub.upstream_body import Body, ResponseBody
 from hub.upstream_request import Request
@@ -214,11 +215,10 @@ async def _accept(request: Request, response: aiohttp.ClientResponse) -> None:
     if not 200 <= status < 300:
         refusal = request.masked(await _refusal(response))
         reason = request.masked((response.reason or "").encode("utf-8", "replace")).decode()
-        error = explain(status, reason, headers, refusal)
-        said = error.message.removeprefix("the upstream ")
-        raise request.error(
-            said, error.code, retryable=error.retryable, retry_after=error.retry_after
-        )
+        error = request.refused(explain(status, reason, headers, refusal))
+        if error.code == REFUSES_KEY:
+            logger.warning("%s", error)
+        raise error
     coding = headers.get("Content-Encoding", "").strip().lower()
     if coding not in CODINGS and not {part.strip() for part in coding.split(",")} <= NO_CODINGS:
         said = f"compresses its answers as {coding[:40]!a}, which the hub cannot undo"

@@ -23,6 +23,7 @@ from aiohttp.log import access_logger
 
 from hub.errors import HubError, LimitExceeded, RequestError, UnsupportedType
 from hub.listeners import BACKLOG
+from hub.request_ids import HEADER, made
 from hub.statuses import error_body, error_response, retry_headers, status_of
 from hub.transports.operations import PROBES
 
@@ -183,6 +184,7 @@ class _Connection(web.RequestHandler):
         if request.writer.output_size:
             raise ConnectionResetError("an answer has begun, and there is no other after it")
         response = error_response(_refusal(exc))
+        response.headers[HEADER] = made()
         response.force_close()
         return response
 
@@ -239,6 +241,7 @@ class _Gate(asyncio.Protocol):
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
             **retry_headers(_FULL),
+            HEADER: made(),
             "Connection": "close",
         }
         lines = [f"HTTP/1.1 {status_of(_FULL)} ", *(f"{k}: {v}" for k, v in head.items())]

@@ -59,6 +59,8 @@ class Batch(NamedTuple):
     """Of text: the last bytes before them, three at most. A character may begin there."""
     latest: bool = False
     """They reach the tail: the reader is up to date."""
+    start: int | None = None
+    """The offset at which they begin, where the first may be several that were merged."""
 
 
 class Encoder(Protocol):

@@ -36,6 +36,8 @@ the wire is decided in one place, ``hub.statuses``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "PositionError",
     "ProducerFenced",
     "ProducerGap",
+    "Refusal",
     "RequestError",
     "StoreError",
     "StreamBusy",
@@ -68,14 +71,18 @@ __all__ = [
 
 
 class HubError(Exception):
-    """The root: ``code`` is for programs, ``message`` for people."""
+    """The root: ``code`` is for programs, ``message`` for people.
+
+    ``param`` is the one field of a request that is at fault, where there is one.
+    """
 
     default_code: ClassVar[str] = "internal"
 
-    def __init__(self, message: str, *, code: str | None = None) -> None:
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
+        self.param = param
 
     def __str__(self) -> str:
         return self.message
@@ -190,14 +197,33 @@ class StoreError(HubError):
     default_code = "store_failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a provider itself said of what it refused, for the client that it is passed on to.
+
+    ``message`` is in its words, cleaned and without keys. ``said`` holds what it said of
+    ``code``, ``type`` and ``param``, each only if it named it: a code of ``None`` is its word
+    that there is none. ``status`` is its HTTP status, or the one that its words stand for.
+    """
+
+    status: int | None = None
+    message: str = ""
+    said: Mapping[str, str | int | None] = field(default_factory=dict)
+
+
 class UpstreamError(HubError):
     """An upstream refused, failed, stalled, lied or stopped half-way.
 
     ``retry_after`` is the wait in seconds that the upstream asked for, ``retryable``
-    whether trying again before the first chunk can help at all.
+    whether trying again before the first word can help at all, ``attempts`` how often the hub
+    has asked, and ``refusal`` what the provider said, if it said anything.
     """
 
     default_code = "upstream_error"
+
+    retry_after: float | None = None
+    refusal: Refusal | None = None
+    attempts = 1
 
     def __init__(
         self,
@@ -206,10 +232,12 @@ class UpstreamError(HubError):
         code: str | None = None,
         retryable: bool = False,
         retry_after: float | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         super().__init__(message, code=code)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.refusal = refusal
 
 
 class FramingError(UpstreamError):

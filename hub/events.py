@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, TypeGuard
 import orjson
 
 from hub import anyjson
-from hub.errors import RequestError
+from hub.errors import Refusal, RequestError
 from hub.unchanging import unchanging
 
 __all__ = [
@@ -152,6 +152,9 @@ class Failed:
     seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
+    # What the provider said, as a dialect has read it and before anybody has looked it over for
+    # secrets. Others see it in ``extra``, where `hub.failures` puts it.
+    refusal: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +211,8 @@ def to_json(event: Event) -> dict[str, Any]:
         value = getattr(event, name)
         if name == "extra":
             found.update(value)
+        elif name == "refusal":
+            continue
         elif isinstance(value, Usage | Seconds | ToolCall):
             found[name] = _compact(value)
         elif value or (name == "text" and isinstance(event, Message)):

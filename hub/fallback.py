@@ -39,7 +39,7 @@ _NO_ANSWER: Final = frozenset(
 
 
 def is_no_answer(error: UpstreamError) -> bool:
-    """Whether another upstream is to be asked after this error, if no chunk has come."""
+    """Whether another upstream is to be asked after this error, if no content has come."""
     return error.code in _NO_ANSWER
 
 

@@ -18,6 +18,7 @@ from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
     LimitExceeded,
+    NotFound,
     StoreError,
     StreamBusy,
     StreamNotFound,
@@ -273,7 +274,8 @@ class Hub:
         self.check_authors(Meta(), [(b"", event)])
         body = encode(event) if body is None else body
         if len(body) > self._limits.event_bytes:
-            raise TooLarge(f"an event has at most {self._limits.event_bytes} bytes")
+            most = self._limits.event_bytes
+            raise TooLarge(f"an event has at most {most} bytes (limits.event_bytes)")
         return body
 
     def check_authors(self, meta: Meta, bodies: Iterable[Body]) -> None:
@@ -318,7 +320,18 @@ class Hub:
     # Generations
 
     async def generate(self, ask: Ask) -> Generation:
-        """Begin a generation; see `hub.runs.Runs.start`."""
+        """Begin a generation; see `hub.runs.Runs.start`.
+
+        Raises:
+            NotFound: ``model_not_found``: the upstream has no such model.
+        """
+        upstream = self.upstream(ask.upstream)
+        if not upstream.knows(ask.model):
+            raise NotFound(
+                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
+                code="model_not_found",
+                param="model",
+            )
         return await self._runs.start(ask)
 
     async def generation(self, name: str) -> Generation:

@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 from aiohttp import web
 
+from hub.errors import HubError, NotFound
 from hub.openai_errors import error_object
 from hub.statuses import answer_to
 
@@ -39,6 +40,10 @@ ROOTLESS: Final = ("/chat/completions", "/responses", "/models", "/completions",
 """Where clients call whose base URL is wrong."""
 
 
+OURS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/models")
+"""Routes whose clients expect OpenAI's shape also where the method is wrong."""
+
+
 def openai_answer_to(error: Exception, request: web.Request) -> web.Response:
     """As `hub.statuses.answer_to`, for the routes that OpenAI's clients call.
 
@@ -46,8 +51,10 @@ def openai_answer_to(error: Exception, request: web.Request) -> web.Response:
         web.HTTPRedirection: as it came.
     """
     answer = answer_to(error, request)
-    told = orjson.loads(answer.text or "")["error"]
-    answer.body = orjson.dumps(error_object(told["code"], told["message"], answer.status))
+    if not isinstance(error, HubError):
+        told = orjson.loads(answer.text or "")["error"]
+        error = HubError(**told)
+    answer.body = orjson.dumps(error_object(error, answer.status))
     return answer
 
 
@@ -56,16 +63,23 @@ def lacking(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> Awaitable[web.StreamResponse]:
     """Answer what OpenAI's clients call and no hub has. All else passes by, without a frame."""
-    if request.match_info.http_exception is None:
+    error = request.match_info.http_exception
+    if error is None:
         return handler(request)
     path = request.path
     if path.startswith(ROOTLESS):
         return _absent(path, "the base URL of a hub ends with /v1")
     instead = next((says for begins, says in LACKING.items() if path.startswith(begins)), None)
-    return handler(request) if instead is None else _absent(path, instead)
+    if instead is not None:
+        return _absent(path, instead)
+    return _refused(request, error) if path.startswith(OURS) else handler(request)
+
+
+async def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
+    return openai_answer_to(error, request)
 
 
 async def _absent(path: str, instead: str) -> web.Response:
-    told = error_object("not_found", f"nothing is at {path[:200]}: {instead}", 404)
+    told = error_object(NotFound(f"nothing is at {path[:200]}: {instead}"), 404)
     headers = {"X-Content-Type-Options": "nosniff"}
     return web.json_response(told, status=404, headers=headers)

@@ -71,6 +71,7 @@ def no_option(option: str, dialect: str, why: str = "") -> RequestError:
     return RequestError(
         f'the dialect "{dialect}" cannot ask for "{option[:100]}"{said}',
         code="unsupported_option",
+        param=option[:100],
     )
 
 

@@ -238,12 +238,13 @@ class Pipeline(Generic[T_co]):
         patience = seconds if callable(seconds) else lambda: seconds
         return self._then(lambda lots: steps.watched(lots, patience))
 
-    def beat(self, seconds: float, item: U) -> Pipeline[T_co | U]:
+    def beat(self, seconds: float, item: U, *, first: float | None = None) -> Pipeline[T_co | U]:
         """The same items, and ``item`` whenever nothing has come for ``seconds``.
 
-        Reads `READ_AHEAD` items ahead.
+        ``first`` are the seconds before the first of them. Reads `READ_AHEAD` items ahead.
         """
-        return self._then(lambda lots: steps.beaten(lots, seconds, item, READ_AHEAD))
+        begins = seconds if first is None else first
+        return self._then(lambda lots: steps.beaten(lots, seconds, item, READ_AHEAD, begins))
 
     def merge(self, *others: AsyncIterable[U], ahead: int = READ_AHEAD) -> Pipeline[T_co | U]:
         """The items of this and the other sources, each as soon as it comes.

@@ -16,12 +16,12 @@ from typing import Final
 
 from hub.complaint import Complaint, clean, code_of_status, complaint_in, short
 from hub.errors import UpstreamError
+from hub.failures import RETRYABLE, SPENT
 from hub.jsonvalue import parse
 
 __all__ = ["explain", "retry_after"]
 
 READ: Final = 65_536
-RETRYABLE: Final = frozenset({"upstream_rate_limited", "upstream_overloaded", "upstream_error"})
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", re.ASCII)
 # google.rpc.RetryInfo among the details of an error.
@@ -51,13 +51,14 @@ def explain(
     """
     found = _words(body[:READ]) or Complaint("")
     code = code_of_status(status)
-    # A quota that is used up is a 429 too, and does not come back by waiting.
-    spent = "insufficient_quota" in found.words
+    spent = SPENT in found.words
     return UpstreamError(
         _sentence(status, reason, code, found.message),
         code=code,
         retryable=code in RETRYABLE and not spent,
         retry_after=_wait(headers, body[:READ], now or datetime.now(UTC)),
+        # A 5xx without an error in it may be anybody's on the way: to the client it is a 502.
+        refusal=found.refusal(status if status < 500 or found.whole else None),
     )
 
 

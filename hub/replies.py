@@ -1,7 +1,9 @@
 """Generations begun by one HTTP request, for a client that knows nothing of streams.
 
-Such a client sees one request and one response. It is answered when the first word has been
-said, so that a failure before that is a status; later ones end the response in mid-body.
+Such a client sees one request and one response. A streamed response begins with the first word,
+so that a refusal that comes before it is a status, but no later than a short grace after the
+request: proxies give up on a response that does not begin. From then on it beats until there is
+something to say, and a failure is told in the client's own format, as one in mid-body is.
 
 A client that goes away leaves the generation running, because its answer may be followed
 elsewhere. It may ask for the opposite, by the header ``X-On-Disconnect: cancel``; the
@@ -36,6 +38,9 @@ __all__ = ["OnDisconnect", "Replies", "names", "said"]
 
 OnDisconnect = Literal["continue", "cancel"]
 
+SILENT: Final = (State.ASKED, State.WAITING)
+"""States in which nothing has been said yet."""
+
 LOOK_SECONDS: Final = 0.02
 """How often it is looked whether a client is still there whose leaving cancels."""
 
@@ -43,10 +48,13 @@ LOOK_SECONDS: Final = 0.02
 class Replies:
     """How replies are begun and given back."""
 
-    def __init__(self, hub: Hub, *, pace: Pace, on_disconnect: OnDisconnect) -> None:
+    def __init__(
+        self, hub: Hub, *, pace: Pace, on_disconnect: OnDisconnect, grace_seconds: float
+    ) -> None:
         self._hub = hub
         self._pace = pace
         self._on_disconnect: OnDisconnect = on_disconnect
+        self._grace_seconds = grace_seconds
 
     @asynccontextmanager
     async def begun(
@@ -94,13 +102,13 @@ class Replies:
             self._hub.stop(starting.result().id)
 
     async def first_word(self, generation: Generation, stream: Stream) -> None:
-        """Wait until something has been said, or nothing will be.
+        """Wait until something has been said, or nothing will be, or the grace is over.
 
         Raises:
             UpstreamError: it has failed, and can still be told by the status.
         """
-        silent = (State.ASKED, State.WAITING)
-        await waiting.until(stream, lambda: generation.state not in silent)
+        within = self._grace_seconds
+        await waiting.until(stream, lambda: generation.state not in SILENT, within=within)
         end = generation.terminal
         if isinstance(end, Failed) and not await said(generation, stream):
             raise broken_off(end)
@@ -142,6 +150,9 @@ class Replies:
         )
         self._hub.connect(connection)
         try:
+            if generation.state in SILENT:
+                # Some take nothing for a response before a byte of its body.
+                connection.write(encoder.beat())
             connection.subscribe(stream, place)
             if stream.name == generation.id:
                 await over

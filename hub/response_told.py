@@ -225,9 +225,8 @@ class ResponseTold:
                 item.status = "incomplete"
         self._end = end
         yield self._whole(f"response.{_status(end)}")
-        stopped = broken_off(end)
-        told = error_object(stopped.code, stopped.message)
-        flat = {"code": stopped.code, "message": stopped.message, "param": None}
+        told = error_object(broken_off(end))
+        flat = {name: told["error"][name] for name in ("code", "message", "param")}
         yield self._event("error", **flat, **told)
 
     # Events
@@ -268,8 +267,8 @@ def _status(end: Terminal | None) -> str:
 def _error(end: Terminal | None) -> dict[str, str] | None:
     if end is None or isinstance(end, Finished | Cancelled):
         return None
-    stopped = broken_off(end)
-    return {"code": stopped.code, "message": stopped.message}
+    told = error_object(broken_off(end))["error"]
+    return {"code": str(told["code"] or told["type"]), "message": told["message"]}
 
 
 def _incomplete(end: Terminal | None) -> dict[str, str] | None:

@@ -48,6 +48,7 @@ from hub.events import (
     encode,
     now,
 )
+from hub.failures import failed
 from hub.generation import Generation
 from hub.keys import Keys, check_kept, told_again
 from hub.prompt import Prompt, size_of
@@ -476,6 +477,6 @@ def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:
     if error is None:
         return task.result()
     if isinstance(error, HubError):
-        return Failed(code=error.code, message=error.message)
+        return failed(error)
     log.error("generation %s failed", run.generation.id, exc_info=error)
     return Failed(code="internal", message="the hub itself failed: its log says more")

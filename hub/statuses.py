@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from enum import IntEnum
+from math import ceil
 from typing import Any, Final
 
 import orjson
@@ -32,6 +33,8 @@ from hub.errors import (
     UnsupportedType,
     UpstreamError,
 )
+from hub.failures import REFUSES_KEY
+from hub.openai_errors import passed_on
 from hub.spread import wait
 
 __all__ = [
@@ -90,7 +93,9 @@ _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (
 
 
 def status_of(error: HubError) -> int:
-    """The HTTP status of an error."""
+    """The HTTP status of an error: of a provider's refusal, what it said itself."""
+    if (status := passed_on(error)) is not None:
+        return status
     if error.code in _CODES:
         return _CODES[error.code]
     return next((status for kind, status in _CLASSES if isinstance(error, kind)), 500)
@@ -107,11 +112,23 @@ def error_body(code: str, message: str, **more: Any) -> bytes:
 
 
 def retry_headers(error: HubError) -> dict[str, str]:
-    """The header that says when to come back, for what passes by itself.
+    """The headers that say when to come back, for what passes by itself, or not to.
 
-    It says another time to each, so that those who were refused together do not come together.
+    OpenAI's and Anthropic's clients obey ``x-should-retry``. They would ask again after every
+    5xx and 429: in vain where the hub's key is refused, and too often where the hub itself has
+    asked again before it gave up. The hub says another time to each, so that those who were
+    refused together do not come together.
     """
-    return {"Retry-After": str(wait())} if isinstance(error, Draining | LimitExceeded) else {}
+    if isinstance(error, Draining | LimitExceeded):
+        return {"Retry-After": str(wait())}
+    if not isinstance(error, UpstreamError):
+        return {}
+    told = {}
+    if error.retry_after is not None:
+        told["Retry-After"] = str(ceil(error.retry_after))
+    if error.code == REFUSES_KEY or error.attempts > 1:
+        told["x-should-retry"] = "false"
+    return told
 
 
 def error_response(error: HubError) -> web.Response:

@@ -20,6 +20,7 @@ from typing import Protocol, TypeVar
 from hub.alarm import Alarm
 from hub.errors import FramingError, UpstreamError
 from hub.events import TERMINALS, Cancelled, Delta, Event, Failed, Interrupted
+from hub.failures import raised
 from hub.framing import Chunk, Framing
 from hub.intake import Intake, Lots
 
@@ -200,12 +201,14 @@ async def watched(lots: Lots[T], patience: Callable[[], float]) -> Lots[T]:
             alarm.close()
 
 
-async def beaten(lots: Lots[T], seconds: float, item: U, ahead: int) -> Lots[T | U]:
-    """The items, and ``item`` whenever nothing has come for ``seconds``."""
+async def beaten(lots: Lots[T], seconds: float, item: U, ahead: int, first: float) -> Lots[T | U]:
+    """The items, and ``item`` whenever nothing has come for ``seconds``, at first ``first``."""
     loop = asyncio.get_running_loop()
     async with Intake([lots], ahead) as intake:
-        while (came := await intake.take(ahead, loop.time() + seconds)) != []:
+        until = loop.time() + first
+        while (came := await intake.take(ahead, until)) != []:
             yield (item,) if came is None else came
+            until = loop.time() + seconds
 
 
 async def merged(sources: Iterable[Lots[T]], ahead: int) -> Lots[T]:
@@ -225,7 +228,7 @@ async def read_as_text(lots: Lots[str | bytes | Event]) -> Lots[str]:
         if isinstance(item, bytes):
             return decode(item)
         if isinstance(item, Failed):
-            raise UpstreamError(item.message, code=item.code)
+            raise raised(item)
         if isinstance(item, Cancelled | Interrupted):
             message = "the reply ended before it was complete"
             raise UpstreamError(message, code="upstream_truncated")

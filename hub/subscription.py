@@ -105,7 +105,7 @@ class Subscription:
         if frame is None:
             self.connection.counts.catch_ups += 1
             if self.encoder.merges:
-                batch = batch._replace(records=merge(batch.records))
+                batch = batch._replace(records=merge(batch.records), start=self.place)
             frame = self.encoder.events(batch)
             if len(stream.frames) < SHARED and stream.moment.admits(len(frame)):
                 stream.frames[key] = frame

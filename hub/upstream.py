@@ -25,10 +25,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from hub import defaults
-from hub.dialects import BEARER, Call, Dialect, KeyHeader, Local, MakeDialect
+from hub.dialects import BEARER, Call, Dialect, KeyHeader, Knowing, Local, MakeDialect
 from hub.dialer import Dialer
 from hub.errors import ConfigError, RequestError
 from hub.events import NOTHING, Failed, Terminal
+from hub.failures import masked
 from hub.manner import Manner, Manners
 from hub.prompt import Prompt
 from hub.upstream_body import Body
@@ -44,10 +45,10 @@ mask ordinary words."""
 class Upstream:
     """One configured LLM endpoint.
 
-    The plain attributes are what a relay needs to know of it: how long a chunk may take
-    (seconds), how often and after what wait (seconds) to try again, and how many bytes a
-    chunk may have. ``options`` go to the dialect. ``headers`` win over all others, and
-    ``api_key_header`` over the one in which the dialect shows the key. ``query`` is added to
+    The plain attributes are what a relay needs to know of it: how long it may be silent and how
+    long without content (seconds), how often and after what wait (seconds) to try again, and how
+    many bytes a chunk may have. ``options`` go to the dialect. ``headers`` win over all others,
+    and ``api_key_header`` over the one in which the dialect shows the key. ``query`` is added to
     every URL.
 
     Raises:
@@ -70,6 +71,7 @@ class Upstream:
         options: Mapping[str, Any] = NOTHING,
         connect_timeout: float = defaults.CONNECT,
         stall_timeout: float = defaults.STALL,
+        content_timeout: float = defaults.CONTENT,
         retries: int = defaults.RETRIES,
         max_retry_wait: float = defaults.MAX_RETRY_WAIT,
         chunk_limit: int = defaults.CHUNK_BYTES,
@@ -77,6 +79,7 @@ class Upstream:
         self.name = name
         self.model = model
         self.stall_timeout = stall_timeout
+        self.content_timeout = content_timeout
         self.retries = retries
         self.max_retry_wait = max_retry_wait
         self.chunk_limit = chunk_limit
@@ -128,10 +131,12 @@ class Upstream:
         """How a reply ended, without the secrets that some servers repeat when they complain."""
         if not isinstance(terminal, Failed):
             return terminal
-        said = terminal.message
+        return masked(terminal, self._masked)
+
+    def _masked(self, said: str) -> str:
         for secret in self._secrets:
             said = said.replace(secret, "...")
-        return replace(terminal, message=said)
+        return said
 
     def check(self, prompt: Prompt) -> None:
         """See whether the prompt can be asked here.
@@ -142,6 +147,13 @@ class Upstream:
         dialect = self.dialect()
         if not isinstance(dialect, Local):
             dialect.call(self._own(prompt))
+
+    def knows(self, model: str | None) -> bool:
+        """Whether it may have a model of this name: most only say so when they are asked."""
+        dialect = self.dialect()
+        if model is None or not isinstance(dialect, Knowing):
+            return True
+        return model in (self.name, self.model, *dialect.models)
 
     def _own(self, prompt: Prompt) -> Prompt:
         return prompt if prompt.model else replace(prompt, model=self.model)

@@ -9,6 +9,7 @@ import aiohttp
 from aiohttp.http_exceptions import ContentEncodingError
 
 from hub.errors import UpstreamError
+from hub.failures import masked_refusal
 
 __all__ = ["Request"]
 
@@ -28,13 +29,28 @@ class Request:
     stall_timeout: float
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
-    def error(
-        self, said: str, code: str, *, retryable: bool = False, retry_after: float | None = None
-    ) -> UpstreamError:
+    def error(self, said: str, code: str, *, retryable: bool = False) -> UpstreamError:
         """What this upstream did, as an error."""
+        words = self._masked(f'upstream "{self.name}" {said}')
+        return UpstreamError(words, code=code, retryable=retryable)
+
+    def refused(self, error: UpstreamError) -> UpstreamError:
+        """The same error, with the name of this upstream and without its secrets."""
+        named = f'upstream "{self.name}" {error.message.removeprefix("the upstream ")}'
+        refusal = error.refusal
+        if refusal is not None:
+            refusal = masked_refusal(refusal, self._masked)
+        return UpstreamError(
+            self._masked(named),
+            code=error.code,
+            retryable=error.retryable,
+            retry_after=error.retry_after,
+            refusal=refusal,
+        )
+
+    def _masked(self, words: str) -> str:
         # Once more: JSON has other ways of writing what was looked for in the bytes.
-        words = self.masked(f'upstream "{self.name}" {said}'.encode()).decode()
-        return UpstreamError(words, code=code, retryable=retryable, retry_after=retry_after)
+        return self.masked(words.encode()).decode()
 
     def masked(self, answer: bytes) -> bytes:
         """An upstream's words without the secrets, which some servers repeat."""

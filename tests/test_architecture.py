@@ -16,9 +16,10 @@ LINES = 600
 FLOORS = {
     0: ["anyjson", "errors", "events", "records", "prompt", "counts", "meta", "names", "config",
         "configfile", "configkeys", "configvalues", "defaults", "tomllines", "headers",
-        "unchanging", "spread", "allowance"],
+        "unchanging", "logs", "spread", "allowance"],
     1: ["framing", "dialects", "ask", "generation", "encoders", "merge", "commands",
-        "conversation", "answers", "complaint", "durable_sse", "jsonvalue", "messages",
+        "conversation", "answers", "complaint", "failures", "durable_sse", "jsonvalue",
+        "messages",
         "producers", "presence", "options", "anthropic_request", "gemini_request",
         "partialargs", "responses_items", "responses_request", "rejection", "callids", "calls",
         "openai_errors", "completions", "response_asked", "response_input", "manner",
@@ -33,7 +34,7 @@ FLOORS = {
         "runs", "waiting", "callers", "hub", "authors", "recall"],
     4: ["transports", "docs", "statuses", "bodies", "durable_answers", "durable_headers",
         "origins", "hosts", "admission", "responses", "openai_answers", "models", "replies",
-        "view_reading", "chat_answers", "ranges"],
+        "view_reading", "chat_answers", "ranges", "request_ids"],
     5: ["app", "door", "farewell", "listeners", "serving", "systemd", "cli", "__main__",
         "__init__"],
 }  # fmt: skip

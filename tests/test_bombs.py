@@ -43,7 +43,7 @@ def bounded() -> Iterator[None]:
 
 @pytest.mark.parametrize("path", ["/v1/generations", "/v1/stream/a", "/v1/chat/completions"])
 async def test_the_body_of_a_request(path: str, bomb: bytes, start_hub: StartHub) -> None:
-    client = (await start_hub()).client
+    client = (await start_hub(limits={"body_bytes": 2**20})).client
     await client.put("/v1/stream/a", headers={"Content-Type": "application/json"})
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
     with bounded():

@@ -84,10 +84,10 @@ async def test_silence_between_chunks_is_a_stall() -> None:
     assert desk.puppet.open_now == 0
 
 
-async def test_bytes_that_make_no_chunk_are_silence_too() -> None:
+async def test_bytes_that_make_no_chunk_are_no_content() -> None:
     pause, more = 0.02, b"x"
     trickle = [b'{"text":"', *(step for _ in range(30) for step in (pause, more))]
-    desk = Desk(Puppet([*trickle, b'"}\n', END], stall_timeout=0.2))
+    desk = Desk(Puppet([*trickle, b'"}\n', END], content_timeout=0.2))
     with pytest.raises(UpstreamError) as stalled:
         await desk.relay()
     assert stalled.value.code == "upstream_stalled"
@@ -253,11 +253,12 @@ async def test_after_the_first_chunk_nothing_is_tried_again() -> None:
     assert await desk.text() == "Hel"
 
 
-async def test_a_chunk_without_any_text_counts_as_the_first() -> None:
-    desk = Desk(Puppet([openai_sse()[0], refused()], dialect=OpenAIChat))
-    with pytest.raises(UpstreamError):
-        await desk.relay()
-    assert len(desk.puppet.prompts) == 1
+async def test_a_chunk_without_any_content_is_no_beginning() -> None:
+    greeting: list[Step] = [openai_sse()[0], refused()]
+    desk = Desk(Puppet(greeting, [*openai_sse("Hi")], dialect=OpenAIChat))
+    assert isinstance(await desk.relay(), Finished)
+    assert await desk.text() == "Hi"
+    assert len(desk.puppet.prompts) == 2
 
 
 async def test_the_wait_that_the_upstream_asks_for_is_kept() -> None:

@@ -16,6 +16,7 @@ import typer
 from hub.cli.calls import DEFAULT_URL
 from hub.cli.config import ConfigFile, load
 from hub.cli.output import say
+from hub.logs import Lines
 
 __all__ = ["serve"]
 
@@ -28,7 +29,9 @@ def serve(
     """Run a hub until Ctrl-C or SIGTERM."""
     from hub.serving import serve as serve_app  # no other command needs the whole hub
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    lines = logging.StreamHandler()
+    lines.setFormatter(Lines())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
     held = load(config)
     given = {"host": host, "port": port}
     server = held.server.model_copy(update={k: v for k, v in given.items() if v is not None})

@@ -8,7 +8,7 @@ that takes the options of its ``[upstreams.NAME]`` table; nothing else names the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -24,8 +24,10 @@ __all__ = [
     "Call",
     "Dialect",
     "KeyHeader",
+    "Knowing",
     "Local",
     "MakeDialect",
+    "Reasoning",
     "Yielding",
     "find",
     "names",
@@ -119,6 +121,26 @@ class Yielding(Protocol):
         """What a server may refuse of a request's fields, each with the field to send instead.
 
         ``None`` is for one that is left out. No answer may be different for either.
+        """
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """The extra power of a dialect that knows by itself which models there are."""
+
+    @property
+    def models(self) -> Collection[str]:
+        """Their names, besides that of the upstream and the model it is configured with."""
+
+
+@runtime_checkable
+class Reasoning(Protocol):
+    """The extra power of a dialect whose terminator alone does not say that there is an answer."""
+
+    @property
+    def reasoned(self) -> bool:
+        """The provider has said why its text ends. Without that, an end before any content is
+        no answer: some servers send nothing but their terminator when they fail.
         """
 
 

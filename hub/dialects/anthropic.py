@@ -99,6 +99,10 @@ class Anthropic:
     def ending(self) -> bool:
         return self._reason is not None
 
+    @property
+    def reasoned(self) -> bool:
+        return self._reason is not None
+
     def call(self, prompt: Prompt) -> Call:
         body = request_body(prompt, max_tokens=self._max_tokens, thinking=self._thinking)
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION}

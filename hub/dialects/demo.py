@@ -44,6 +44,7 @@ class Demo:
     """Makes and reads one reply of the demo."""
 
     ending = False
+    models = ("demo",)
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         self._pace = Options("demo", options, ("pace",)).number("pace", 40)

@@ -104,6 +104,10 @@ class OpenAIChat:
     def ending(self) -> bool:
         return self._reason is not None
 
+    @property
+    def reasoned(self) -> bool:
+        return self._reason is not None
+
     def call(self, prompt: Prompt) -> Call:
         if prompt.options.get("n") not in (None, 1):
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")

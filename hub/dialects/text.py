@@ -29,6 +29,7 @@ class Text:
     """Reads one reply of plain text."""
 
     ending = False
+    reasoned = False
     usage = None
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:

@@ -51,6 +51,13 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
 }
 
 
+NAMED: Final = {"x-request-id": "The name of the request: the one that it brought, or a new one."}
+PASSED_ON: Final = {
+    "Retry-After": "The seconds after which to ask again, where the provider says so.",
+    "x-should-retry": "`false` where asking again is pointless, or the hub has done so itself.",
+}
+
+
 def document() -> dict[str, Any]:
     """The document, the same from the same code."""
     paths: dict[str, dict[str, Any]] = {}
@@ -121,7 +128,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         held[str(number)] = {"description": said, "x-codes": named, "content": error}
         if operation.beside:
             held[str(number)]["headers"] = _headers(operation.beside)
-    held["default"] = {"description": "Any other error.", "content": error}
+        if any(code.startswith("upstream_") for code in named):
+            held[str(number)].setdefault("headers", {}).update(_headers(PASSED_ON))
+    held["default"] = {
+        "description": "Any other error; of a provider's refusal, its own status.",
+        "content": error,
+        "headers": _headers(PASSED_ON),
+    }
+    for one in held.values():
+        one.setdefault("headers", {}).update(_headers(NAMED))
     return held
 
 

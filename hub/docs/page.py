@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from hub.docs.codes import CODES, status
 from hub.docs.html import Markup, el, joined, prose
+from hub.docs.openapi import NAMED
 from hub.docs.schema import definition, kind
 
 __all__ = ["page", "shell"]
@@ -189,7 +190,7 @@ def _answer(number: str, held: Document) -> Markup:
     ]
     if content:
         told.append(el("p", *_listed(content), class_="media"))
-    headers = held.get("headers", {})
+    headers = {name: one for name, one in held.get("headers", {}).items() if name not in NAMED}
     rows = (_row(el("code", name), prose(one["description"])) for name, one in headers.items())
     if headers:
         told.append(el("dl", *rows))

@@ -87,13 +87,33 @@ def _of_event(kind: type) -> Schema:
     """An event as it is written: what holds nothing is left out, more fields are kept."""
     made = plain(TypeAdapter(kind).json_schema(ref_template=PREFIX + "{model}"))
     made.pop("$defs", None)
-    fields = {name: _told(held) for name, held in made["properties"].items() if name != "extra"}
+    hidden = ("extra", "refusal")
+    fields = {name: _told(held) for name, held in made["properties"].items() if name not in hidden}
     needed = made.get("required", [])
     if (word := events.TYPE_OF.get(kind)) is not None:
         fields = {"type": const(word), **fields}
         needed = ["type", *needed]
+    if kind is events.Failed:
+        fields |= _FAILED
     about = " ".join((kind.__doc__ or "").replace("``", "`").split())
     return thing(about, {n: fields[n] for n in needed}, fields)
+
+
+_FAILED: Final = {
+    "provider": thing(
+        "What the provider itself said of what it refused, without keys.",
+        {},
+        {
+            "status": NUMBER,
+            "message": TEXT,
+            **{name: {"type": ["string", "integer", "null"]} for name in ("code", "type", "param")},
+        },
+    ),
+    "retry_after": {"type": "number", "description": "The seconds that the provider asks for."},
+    "attempts": {**NUMBER, "description": "How often the hub asked, if more than once."},
+    "param": {**TEXT, "description": "The field of the request that the hub itself refuses."},
+}
+"""What `hub.failures` adds."""
 
 
 def _told(schema: Mapping[str, Any]) -> Schema:

@@ -57,7 +57,7 @@ class OpenAI:
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         asked = await read_json(request, CompletionAsked)
         if asked.n not in (None, 1):
-            raise RequestError("n: an answer has one choice here; ask again for another")
+            raise RequestError("n: an answer has one choice here; ask again for another", param="n")
         upstream, model = resolve(self._hub, asked.model)
         ask = Ask(
             messages=asked.messages,
@@ -68,8 +68,8 @@ class OpenAI:
             options=asked.model_extra or {},
         )
         async with self._replies.begun(request, ask) as (generation, stream):
-            await self._replies.first_word(generation, stream)
             if asked.stream:
+                await self._replies.first_word(generation, stream)
                 usage = bool(asked.stream_options and asked.stream_options.include_usage)
                 chunks = Chunks(generation, include_usage=usage)
                 return await self._replies.streamed(request, generation, stream, chunks)

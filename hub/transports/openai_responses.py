@@ -124,9 +124,9 @@ class OpenAIResponses:
         background = bool(asked.background)
         async with self._replies.begun(request, ask, outlives=background) as (generation, stream):
             told = ResponseTold(generation.id, shown)
-            if not background:
-                await self._replies.first_word(generation, stream)
             if asked.stream:
+                if not background:
+                    await self._replies.first_word(generation, stream)
                 events = ResponseEvents(told)
                 return await self._replies.streamed(request, generation, stream, events)
             if not background:

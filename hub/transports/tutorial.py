@@ -41,6 +41,7 @@ from hub import defaults
 from hub.bodies import read_json
 from hub.errors import HubError, NotFound, UpstreamError
 from hub.events import Delta, Event, Failed, Finished
+from hub.failures import raised
 from hub.framing import Chunk, ConcatenatedJSON
 from hub.hub import Hub
 from hub.origins import Origins
@@ -104,16 +105,23 @@ class QueryAsked(BaseModel):
 class Tutorial:
     """The tutorial routes of one hub; `sample_file` is for the application's ``cleanup_ctx``.
 
-    Relays that have nothing to say beat every ``beat_seconds``.
+    Relays that have nothing to say beat every ``beat_seconds``, at first after ``grace_seconds``.
     """
 
     def __init__(
-        self, hub: Hub, given: Given, origins: Origins, *, beat_seconds: float = defaults.BEAT
+        self,
+        hub: Hub,
+        given: Given,
+        origins: Origins,
+        *,
+        beat_seconds: float = defaults.BEAT,
+        grace_seconds: float = defaults.GRACE,
     ) -> None:
         self._hub = hub
         self._given = given
         self._origins = origins
         self._beat_seconds = beat_seconds
+        self._grace_seconds = grace_seconds
         self._making: asyncio.Task[TemporaryDirectory[str]] | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -171,15 +179,17 @@ class Tutorial:
         # A GET like others, but an answer may have its price.
         self._origins.check(request)
         reply = self._hub.pipeline(lambda: self._reply(name, prompt))
-        objects = reply.flat_map(_shown).beat(self._beat_seconds, None)
+        shown = reply.flat_map(_shown)
+        objects = shown.beat(self._beat_seconds, None, first=self._grace_seconds)
         return await objects.respond(request, JSONObjects(_failure))
 
     async def _reply(self, name: str | None, prompt: Prompt) -> AsyncGenerator[Event, None]:
         upstream = self._hub.upstream(name)
         dialect = upstream.dialect()
         async with upstream.open(dialect, prompt) as body:
-            chunks = self._hub.pipeline(body).frames(dialect.framing(upstream.chunk_limit))
-            async with chunks.timeout(upstream.stall_timeout).events(dialect) as events:
+            read = self._hub.pipeline(body).timeout(upstream.stall_timeout)
+            chunks = read.frames(dialect.framing(upstream.chunk_limit))
+            async with chunks.timeout(upstream.content_timeout).events(dialect) as events:
                 async for event in events:
                     yield upstream.discreet(event) if isinstance(event, Failed) else event
 
@@ -261,7 +271,7 @@ def _shown(event: Event) -> Iterable[Object]:
         UpstreamError: the reply failed.
     """
     if isinstance(event, Failed):
-        raise UpstreamError(event.message, code=event.code)
+        raise raised(event)
     if isinstance(event, Finished):
         return (_object(1),)
     if isinstance(event, Delta) and event.text:

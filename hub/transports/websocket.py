@@ -176,7 +176,8 @@ class _Client:
         if kind is not WSMsgType.TEXT:
             raise CommandError("commands are text frames, not binary ones", code="bad_frame")
         if len(text) > self._frame_bytes or len(sent := text.encode()) > self._frame_bytes:
-            raise TooLarge(f"a frame has at most {self._frame_bytes} bytes", code="frame_too_large")
+            said = f"a frame has at most {self._frame_bytes} bytes (limits.frame_bytes)"
+            raise TooLarge(said, code="frame_too_large")
         found: bytes = sent
         return found
 

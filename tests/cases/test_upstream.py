@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any, Final, get_args
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -15,26 +15,7 @@ from tests.cases.outputs import OUTPUTS, Seen, events_of, follow, joined
 from tests.cases.upstreams import CASES, Case, Cut, serving, tables
 from tests.loopback import hub_on_loopback
 
-NOT_YET: Final = frozenset(
-    {
-        "f1-chat-first-error-429",
-        "f3-json-error-200",
-        "f5-anthropic-start-ping-overloaded",
-        "f6-responses-created-then-error",
-        "f12-gemini-first-error",
-        "f10-done-only",
-    }
-)
-"""An error under 200 before the first word: the stand-in is not asked yet."""
-
-each_case = pytest.mark.parametrize(
-    "case",
-    [
-        pytest.param(case, marks=[pytest.mark.xfail(strict=True)] if case.name in NOT_YET else [])
-        for case in CASES
-    ],
-    ids=[case.name for case in CASES],
-)
+each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
 def only(expected: Any, found: Any) -> Any:

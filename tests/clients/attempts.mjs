@@ -1,0 +1,42 @@
+// What an official client with its own retries raises, for each question: a line of JSON with all.
+//
+//   node attempts.mjs '{"client": "openai-node", "asks": [{"url": "http://…/v1", "stream": true, "model": "m"}]}'
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
+import { generateText, streamText } from "ai"
+import OpenAI from "openai"
+
+const { client, asks } = JSON.parse(process.argv[2])
+
+const ways = {
+  async "openai-node"({ url, stream, model }) {
+    const openai = new OpenAI({ apiKey: "none", baseURL: url })
+    const messages = [{ role: "user", content: "Hello" }]
+    const answer = await openai.chat.completions.create({ model, messages, stream })
+    if (stream) for await (const _ of answer);
+  },
+  async ai({ url, stream, model }) {
+    const asked = { model: createOpenAICompatible({ name: "hub", baseURL: url })(model), prompt: "Hello" }
+    if (!stream) return await generateText(asked)
+    const errors = []
+    const result = streamText({ ...asked, onError: ({ error }) => errors.push(error) })
+    for await (const _ of result.fullStream);
+    if (errors.length) throw errors[0]
+  },
+}
+
+const shown = (error) => {
+  const last = error.lastError ?? error // the AI SDK's RetryError holds the last
+  const told = last.data?.error ?? last
+  return {
+    kind: last.constructor.name,
+    status: last.status ?? last.statusCode ?? null,
+    code: told.code ?? null,
+    param: told.param ?? null,
+    type: told.type ?? null,
+    message: last.error?.message ?? told.message ?? null,
+  }
+}
+
+const all = asks.map((ask) => ways[client](ask).then(() => ({ kind: null }), shown))
+console.log(JSON.stringify(await Promise.all(all)))
+process.exit(0)

@@ -1,0 +1,57 @@
+"""What each official client makes of a refusal, with the retries that it has by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, NamedTuple
+
+import openai
+
+from tests.clients.node import told
+from tests.completions import HELLO
+
+__all__ = ["CLIENTS", "Asked", "Caught", "caught"]
+
+CLIENTS: Final = ("openai-python", "openai-node", "ai")
+
+Caught = dict[str, Any]
+"""``kind``, ``status``, ``code``, ``param``, ``type`` and ``message`` of what was raised."""
+
+
+class Asked(NamedTuple):
+    """The base URL that a client is given, and what it asks for there."""
+
+    url: str
+    model: str
+    stream: bool
+
+
+async def caught(client: str, asks: list[Asked]) -> list[Caught]:
+    """What a client raises for each question; all are asked at once, because it waits long."""
+    if client == "openai-python":
+        return await asyncio.gather(*map(_python, asks))
+    given = {"client": client, "asks": [ask._asdict() for ask in asks]}
+    (found,) = await told("attempts.mjs", given)
+    held: list[Caught] = found
+    return held
+
+
+async def _python(ask: Asked) -> Caught:
+    async with openai.AsyncOpenAI(api_key="none", base_url=ask.url) as client:
+        try:
+            answer: Any = await client.chat.completions.create(
+                model=ask.model, messages=HELLO, stream=ask.stream
+            )
+            if ask.stream:
+                async for _ in answer:
+                    pass
+        except openai.APIError as error:
+            return {
+                "kind": type(error).__name__,
+                "status": getattr(error, "status_code", None),
+                "code": error.code,
+                "param": error.param,
+                "type": error.type,
+                "message": error.body["message"] if isinstance(error.body, dict) else None,
+            }
+    raise AssertionError("nothing was raised")
