@@ -129,7 +129,7 @@ async def test_nobody_speaks_for_a_generation_of_the_hub(hub: Running) -> None:
         {"type": "finished", "reason": "tired"},
         {"type": "delta", "text": 5},
         {"type": "failed", "message": {}},
-        {"type": "message", "role": "nobody"},
+        {"type": "interrupted", "usage": 5},
     ],
 )
 async def test_nobody_does_by_what_only_looks_like_an_event(
@@ -142,7 +142,8 @@ async def test_nobody_does_by_what_only_looks_like_an_event(
         body = json.dumps({**held, "generation": generation}).encode()
         assert await code_of(await post(hub, "chat", JSON, body)) == (409, "generation_owned")
         body = json.dumps({**held, "generation": "mine"}).encode()
-        assert (await post(hub, "chat", JSON, body)).status == 204
+        assert await code_of(await post(hub, "chat", JSON, body)) == (403, "foreign_generation")
+        assert (await post(hub, "chat", JSON, json.dumps(held).encode())).status == 204
 
 
 @pytest.mark.parametrize("said", ["position", "reset", "closed", "beat", "retrying"])

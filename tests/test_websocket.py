@@ -243,10 +243,10 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     """Or its client would not know whether it was carried out."""
     asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.append_to
 
-    async def slowly(name: str, event: Event) -> tuple[Stream, Position]:
+    async def slowly(name: str, event: Event, body: bytes) -> tuple[Stream, Position]:
         asked.set()
         await answer.wait()
-        return await append_to(name, event)
+        return await append_to(name, event, body)
 
     monkeypatch.setattr(running.hub, "append_to", slowly)
     event = {"type": "message", "role": "user", "text": "a"}
