@@ -38,6 +38,8 @@ __all__ = ["AFTER", "Conversation"]
 
 AFTER: Final = "after"
 
+EMPTY_BYTES: Final = "".__sizeof__()
+
 TURN_BYTES: Final = 600
 """What a turn takes beside its text."""
 
@@ -63,15 +65,23 @@ class Conversation:
         Nearly all are deltas of plain text. To parse thousands of them at once and to make no
         event of them takes a tenth of the time; whoever asks waits for it.
         """
+        speaking: str | None = None
+        parts: list[str] = []
+        size = 0
         for held in _parsed(bodies):
             if type(held) is dict and len(held) == 3 and held.get("type") == "delta":
                 generation, text = held.get("generation"), held.get("text")
                 if type(generation) is str and type(text) is str:
-                    self.size += text.__sizeof__() - "".__sizeof__()
-                    self._delta(generation, text)
+                    if text:
+                        if generation != speaking:
+                            speaking, parts = generation, self._reply(generation).parts
+                        parts.append(text)
+                        size += text.__sizeof__() - EMPTY_BYTES
                     continue
+            speaking = None
             with suppress(RequestError):  # what is no event says nothing here
                 self.take(from_json(held))
+        self.size += size
 
     def take(self, event: Event) -> None:
         """What comes next in the stream."""
@@ -138,7 +148,7 @@ def _memory(event: Event) -> int:
     if not isinstance(event, Delta):
         return 0
     piece = "" if event.tool is None else event.tool.arguments
-    return event.text.__sizeof__() - "".__sizeof__() + (piece.__sizeof__() if piece else 0)
+    return event.text.__sizeof__() - EMPTY_BYTES + (piece.__sizeof__() if piece else 0)
 
 
 def _parsed(bodies: Sequence[bytes]) -> Iterable[object]:

@@ -33,7 +33,7 @@ from hub.events import Event
 from hub.lives import Life, Lives
 from hub.merge import boundary
 from hub.moment import Moment
-from hub.records import Position, Record
+from hub.records import RECORD_BYTES, Position, Record
 from hub.stores import Saved, Store
 
 __all__ = ["From", "History", "Place", "Reset"]
@@ -252,7 +252,10 @@ class History:
     def _has_room(self, found: list[Record]) -> bool:
         if not found or len(self._reads) > READS:
             return False
-        return self.moment.admits(sum(record.size for record in found))
+        # What comes from the store is not decoded: it takes its body and a record.
+        return self.moment.admits(
+            RECORD_BYTES * len(found) + sum([len(record.body) for record in found])
+        )
 
     def rest(self) -> None:
         """Let go of what was read and is not used any more; called about once a second."""

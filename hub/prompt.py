@@ -49,8 +49,14 @@ class Prompt:
 
 def size_of(message: Mapping[str, Any]) -> int:
     """Bytes of a message's text, and of what its tool calls say."""
-    said = (*_texts(message.get("content")), *_texts(message.get("tool_calls")))
-    return sum(len(t) if t.isascii() else len(t.encode("utf-8", "replace")) for t in said)
+    content = message.get("content")
+    if isinstance(content, str) and "tool_calls" not in message:
+        return _bytes_of(content)  # nearly every message there is
+    return sum(map(_bytes_of, (*_texts(content), *_texts(message.get("tool_calls")))))
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _texts(held: object) -> Iterator[str]:
