@@ -168,6 +168,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         origins,
         beat_seconds=server.beat_seconds,
         grace_seconds=server.grace_seconds,
+        patience=config.fanout.slow_client_timeout,
     )
     app.cleanup_ctx.append(tutorial.sample_file)
     durable = Durable(

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hub import messages
-from hub.anyjson import members
+from hub.anyjson import member, members
 from hub.errors import CommandError, RequestError, TooLarge
 
 __all__ = [
@@ -174,7 +174,10 @@ def _read(text: str | bytes) -> Any:
     except orjson.JSONDecodeError:
         held = None  # what others will read may be more than orjson takes
     else:
-        if not isinstance(held, dict) or _kept(held.get("type")) not in held:
+        if not isinstance(held, dict) or (kept := _kept(held.get("type"))) not in held:
+            return held
+        if kept is not None and isinstance(text, str) and (value := member(text, kept)):
+            held[kept] = value
             return held
     written = members(text if isinstance(text, str) else text.decode())
     kept = _kept(orjson.loads(written.get("type", "null")))

@@ -131,6 +131,9 @@ def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
             yield listening.accept()[0]
 
 
+_WAITER: Final[Any] = web.RequestHandler.__dict__["_handler_waiter"]
+
+
 class _Connection(web.RequestHandler):
     """One connection, as aiohttp serves it but for what is no HTTP."""
 
@@ -140,6 +143,20 @@ class _Connection(web.RequestHandler):
         super().__init__(server, **options)
         self._door = door
         self._probe = probe
+
+    @property
+    def _handler_waiter(self) -> asyncio.Future[None] | None:
+        """Whom aiohttp tells of the end of a handler while it shuts down; nobody who has given up.
+
+        It looks only whether there is somebody. Who gives up in the very turn of the loop in
+        which the handler ends was told nevertheless, which is an error in the log.
+        """
+        waiter: asyncio.Future[None] | None = _WAITER.__get__(self)
+        return None if waiter is None or waiter.done() else waiter
+
+    @_handler_waiter.setter
+    def _handler_waiter(self, waiter: asyncio.Future[None] | None) -> None:
+        _WAITER.__set__(self, waiter)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._door.inside += 1

@@ -16,11 +16,11 @@ How many are kept is bounded, and no reader is ever taken for one that may go on
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import Final
 
-__all__ = ["Life", "Lives"]
+__all__ = ["Life", "Lives", "above"]
 
 Life = tuple[int, int]
 
@@ -29,6 +29,16 @@ MOST: Final = 1000
 
 _epoch = itemgetter(0)
 _first = itemgetter(1)
+
+
+def above(lives: Sequence[Life], epoch: int) -> tuple[Life, ...]:
+    """The lives for a stream of a name that was another's up to an epoch.
+
+    None of those up to there are its own: to whoever has a position of theirs, all is new. The
+    last of the lives is later than it.
+    """
+    later = [life for life in lives if life[0] > epoch]
+    return tuple(lives) if len(later) == len(lives) else ((later[0][0], 0), *later[1:])
 
 
 class Lives:

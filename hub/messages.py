@@ -15,7 +15,7 @@ import orjson
 from hub import anyjson
 from hub.errors import FramingError, RequestError, TooLarge
 from hub.framing import ConcatenatedJSON, JSONArray
-from hub.framing.values import MAX_DEPTH, MAX_DIGITS
+from hub.framing.values import LONG_NUMBER, MAX_DEPTH, MAX_DIGITS
 
 __all__ = ["one", "split"]
 
@@ -24,6 +24,7 @@ MESSAGES: Final = 10_000
 
 SHORT: Final = MAX_DIGITS
 """Bytes of a value that can hold no number of too many digits."""
+
 
 BOM: Final = b"\xef\xbb\xbf"
 """Which nobody should send and every reader may ignore (RFC 8259 section 8.1)."""
@@ -73,13 +74,29 @@ def _whole(text: bytes, what: str) -> bytes:
 
 def _is_plain(text: bytes) -> bool:
     """Whether it is one value that all parsers take, as nearly every one is; told quickly."""
-    if text.count(b"{") + text.count(b"[") > MAX_DEPTH or len(text) > SHORT:
+    if len(text) > SHORT and LONG_NUMBER.search(text):
         return False
     try:
-        orjson.loads(text)
+        held = orjson.loads(text)
     except orjson.JSONDecodeError:
         return False
-    return True
+    return text.count(b"{") + text.count(b"[") <= MAX_DEPTH or _is_flat(held)
+
+
+def _is_flat(held: object) -> bool:
+    """Whether a value is not nested too deeply."""
+    level = [held]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _values(framing: ConcatenatedJSON, text: bytes, what: str) -> list[bytes]:

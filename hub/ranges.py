@@ -8,18 +8,23 @@ no meaning.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import IO, Any, Final, cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from hub.wire import close_by_reset
+
 __all__ = ["RangedFile"]
+
+PIECE: Final = 64 * 1024
 
 _RANGES: Final = re.compile(r"\s*bytes\s*=(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _RANGE: Final = re.compile(r"([0-9]*)-([0-9]*)")
@@ -30,23 +35,57 @@ WHOLE: Final = slice(None, None, 1)
 
 
 class RangedFile(web.FileResponse):
-    """A file, or the one range of it that is asked for."""
+    """A file, or the one range of it that is asked for.
 
-    def __init__(self, path: Path, found: os.stat_result, headers: dict[str, str]) -> None:
+    A client that does not take `PIECE` bytes in ``patience`` seconds is cut off.
+    """
+
+    def __init__(
+        self, path: Path, found: os.stat_result, headers: dict[str, str], *, patience: float
+    ) -> None:
         super().__init__(path, headers=headers)
         self._found = found
+        self._patience = patience
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Send it."""
-        return await super().prepare(cast("web.BaseRequest", _Asked(request, self._found)))
+        return await super().prepare(
+            cast("web.BaseRequest", _Asked(request, self._found, self._patience))
+        )
+
+
+class _InPieces:
+    """What `FileResponse` needs of an event loop: one call for a whole file shows no progress."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+
+    async def sendfile(
+        self, transport: asyncio.Transport, file: IO[bytes], offset: int, count: int
+    ) -> None:
+        """Send a part of a file, or cut off a client that takes nothing."""
+        loop = asyncio.get_running_loop()
+        for start in range(offset, offset + count, PIECE):
+            late = loop.call_later(self._patience, _cut_off, transport)
+            try:
+                await loop.sendfile(transport, file, start, min(PIECE, offset + count - start))
+            finally:
+                late.cancel()
+
+
+def _cut_off(transport: asyncio.Transport) -> None:
+    if not transport.is_closing():
+        close_by_reset(transport)
+        transport.abort()
 
 
 class _Asked:
-    """A request, but for what it says of ranges."""
+    """A request, but for what it says of ranges, and the pace at which it is answered."""
 
     if_range: Final = None
 
-    def __init__(self, request: web.BaseRequest, found: os.stat_result) -> None:
+    def __init__(self, request: web.BaseRequest, found: os.stat_result, patience: float) -> None:
+        self._loop = _InPieces(patience)
         self._request = request
         self._found = found
 

@@ -34,6 +34,7 @@ from hub.errors import Conflict, Gone, LimitExceeded, StoreError, StreamNotFound
 from hub.forks import Beginning, beginning, inherited, is_fork
 from hub.kept import Kept, StreamLimits
 from hub.listing import page
+from hub.lives import above
 from hub.meta import Fork, Meta
 from hub.moment import Moment
 from hub.names import check_name
@@ -185,7 +186,7 @@ class Streams:
                 raise Conflict(f'there is a stream called "{name}" already', code="stream_exists")
             return taken, False
         self._check_space()
-        lives = origin.forked(first.offset, self._store.epoch())
+        lives = above(origin.forked(first.offset, self._store.epoch()), self._store.last(name))
         # Records are shared: a fork costs references. Where a store has them the newest will do, or
         # a chain of forks of forks would cost the square of its length.
         warm = max(origin.warm, origin.head)

@@ -200,3 +200,14 @@ def test_a_runner_that_is_not_set_up_has_no_door() -> None:
     runner = web.AppRunner(web.Application())
     with pytest.raises(RuntimeError):
         Door(runner, sockets=1, idle_seconds=1, access_log=False)
+
+
+async def test_who_has_given_up_waiting_for_a_handler_is_not_told_of_its_end() -> None:
+    """Both in one turn of the loop: it was an error in the log at a stop, once in a while."""
+    async with opened() as (door, _):
+        connection = door.let_in()
+        waiter = asyncio.get_running_loop().create_future()
+        connection._handler_waiter = waiter
+        assert connection._handler_waiter is waiter
+        waiter.cancel()
+        assert connection._handler_waiter is None

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from hub.errors import RequestError, TooLarge
 from hub.events import Message, Other, recorded
-from hub.messages import split
+from hub.framing.values import MAX_DEPTH, MAX_DIGITS
+from hub.messages import one, split
 
 VALUES = st.recursive(
     st.none()
@@ -76,3 +77,27 @@ def test_only_an_object_of_the_right_form_is_an_event() -> None:
     other = {"type": "message", "role": "nobody"}
     assert recorded(b'{"type":"message","role":"nobody"}') == Other(other)
     assert recorded(b"1") is None
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_long_values_are_as_deep_as_short_ones(opening: bytes) -> None:
+    """However many brackets there are: only how deep they stand in each other counts."""
+    closing = b"]" if opening == b"[" else b"}"
+
+    def nested(depth: int) -> bytes:
+        return opening * depth + b"0" + closing * depth
+
+    wide = b"[" + b",".join([nested(MAX_DEPTH - 1)] * 5) + b"]"
+    assert one(wide.decode(), "it") == wide
+    with pytest.raises(RequestError):
+        one((b"[" + nested(MAX_DEPTH) + b"]").decode(), "it")
+
+
+@pytest.mark.parametrize("digits", [MAX_DIGITS, MAX_DIGITS + 1])
+def test_a_long_value_has_no_longer_numbers_than_a_short_one(digits: int) -> None:
+    text = '{"a":"' + "9" * 5000 + '","b":' + "9" * digits + "}"
+    if digits > MAX_DIGITS:
+        with pytest.raises(RequestError):
+            one(text, "it")
+    else:
+        assert one(text, "it") == text.encode()

@@ -26,7 +26,7 @@ import ijson
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, Cutter, malformed, too_large, truncated
 from hub.surrogates import without_halves
 
-__all__ = ["MAX_DEPTH", "MAX_DIGITS", "ConcatenatedJSON", "JSONArray", "JSONSeq"]
+__all__ = ["LONG_NUMBER", "MAX_DEPTH", "MAX_DIGITS", "ConcatenatedJSON", "JSONArray", "JSONSeq"]
 
 MAX_DEPTH: Final = 256
 MAX_DIGITS: Final = 1000
@@ -41,7 +41,7 @@ _SPACE: Final = re.compile(rb"[ \t\r\n\x1e]*+")
 _IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\[\x00-\xff][^"\\]*+)*+')
 _NO_BRACKET: Final = re.compile(rb'[^"{}\[\]]*+(?:"%s"[^"{}\[\]]*+)*+' % _IN_STRING.pattern)
 _STRING: Final = re.compile(b'"%s"' % _IN_STRING.pattern)
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
+LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
 
 
 class _Unheard(deque[Any]):
@@ -228,6 +228,6 @@ def _past(pattern: re.Pattern[bytes], text: bytearray, start: int) -> int:
 def _has_long_number(text: bytes) -> bool:
     return (
         len(text) > MAX_DIGITS
-        and _LONG_NUMBER.search(text) is not None
-        and _LONG_NUMBER.search(_STRING.sub(b"", text)) is not None
+        and LONG_NUMBER.search(text) is not None
+        and LONG_NUMBER.search(_STRING.sub(b"", text)) is not None
     )

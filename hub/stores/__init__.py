@@ -301,6 +301,12 @@ class Store(Protocol):
     def epoch(self) -> int:
         """The epoch of a stream that begins now: higher than any its name has had."""
 
+    def last(self, stream: str) -> int:
+        """The highest epoch that a removed stream of this name can have had, or a bit more.
+
+        -1 if there was none. True until the next ``await``; see `hub.removals`.
+        """
+
     def admit(self) -> None:
         """Whether something may be written that is to be acknowledged.
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 
 from hub.events import NOTHING
 from hub.records import Record
-from hub.stores import Change, Keyed, Listed, Saved, Told, Unended
+from hub.removals import Removals
+from hub.stores import Change, Keyed, Listed, Removed, Saved, Told, Unended
 
 __all__ = ["MemoryStore"]
 
@@ -29,6 +30,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._epoch = 0
+        self._removals = Removals()
 
     async def start(self) -> list[Unended]:
         """Nothing to make ready, and nothing was running."""
@@ -79,6 +81,10 @@ class MemoryStore:
         self._epoch = max(self._epoch + 1, time.time_ns() // 1_000_000)
         return self._epoch
 
+    def last(self, stream: str) -> int:
+        """The highest epoch that a removed stream of a name can have had."""
+        return self._removals.last(stream)
+
     def admit(self) -> None:
         """Anything may be forgotten."""
 
@@ -86,7 +92,9 @@ class MemoryStore:
         """There is always space for nothing."""
 
     def note(self, change: Change) -> None:
-        """Forget it."""
+        """Forget it; but a removed name is known for a while."""
+        if isinstance(change, Removed):
+            self._removals.note(change.stream, self._epoch)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
         """It is as safe as it will be."""

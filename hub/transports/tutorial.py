@@ -116,8 +116,10 @@ class Tutorial:
         *,
         beat_seconds: float = defaults.BEAT,
         grace_seconds: float = defaults.GRACE,
+        patience: float = defaults.SLOW_CLIENT,
     ) -> None:
         self._hub = hub
+        self._patience = patience
         self._given = given
         self._origins = origins
         self._beat_seconds = beat_seconds
@@ -212,7 +214,9 @@ class Tutorial:
         found = await asyncio.to_thread(_found, file)
         if found is None:
             raise NotFound("the large file is not there: check `file` in [tutorial]")
-        return RangedFile(file, found, {"X-Content-Type-Options": "nosniff"})
+        return RangedFile(
+            file, found, {"X-Content-Type-Options": "nosniff"}, patience=self._patience
+        )
 
     async def _sample(self) -> Path:
         # A task of its own, so that a client that leaves does not stop it half-way.

@@ -39,6 +39,13 @@ from tests.running import COMMAND, PATIENCE, Command, environ
 TEXT = Meta("text/plain; charset=utf-8")
 
 
+class Lived(MemoryStore):
+    """It was in every life that somebody names."""
+
+    def lived(self, epoch: int) -> bool:
+        return epoch >= 0
+
+
 def chat(count: int = 3) -> list[bytes]:
     return [b'{"type":"message","role":"user","text":"%d"}' % at for at in range(count)]
 
@@ -233,6 +240,40 @@ def test_whoever_read_a_stream_that_was_replaced_is_told(command: Command, here:
     assert saved is not None
     assert History("a", saved, MemoryStore()).place(Position(0, 2)).reset is not None
     assert command("streams", "export", "a", "--raw").out.encode() == b"\n".join(chat(5)) + b"\n"
+
+
+def test_whoever_stood_at_the_head_of_what_replaces_a_stream_is_told_too(
+    command: Command, here: Path
+) -> None:
+    """What they have before it is not the past of what they would go on with."""
+    keep(*stream("a", *chat(8)), Trimmed("a", 5), *stream("b", *chat(9)))
+    exported = command("streams", "export", "a").out.encode()
+    replacing = ("streams", "import", "-", "--as", "b", "--replace")
+    assert command(*replacing, given=exported).code == 0
+    saved = load("b")
+    assert saved is not None
+    history = History("b", saved, Lived())
+    for offset in range(1, 10):
+        place = history.place(Position(0, offset))
+        assert place.reset is not None, offset
+        assert place.offset == 0
+    # From there the gap is told.
+    again = history.place(Position(0, 0))
+    assert again.reset is not None
+    assert (again.reset.reason, again.offset) == ("trimmed", 5)
+
+
+def test_whoever_read_what_was_deleted_is_told_in_an_import_of_its_name(
+    command: Command, here: Path
+) -> None:
+    keep(*stream("a", *chat(5)), *stream("b", *chat(5)))
+    exported = command("streams", "export", "a").out.encode()
+    command("streams", "delete", "b", "--yes")
+    assert command("streams", "import", "-", "--as", "b", given=exported).code == 0
+    saved = load("b")
+    assert saved is not None
+    history = History("b", saved, MemoryStore())
+    assert all(history.place(Position(0, offset)).reset for offset in range(1, 6))
 
 
 def test_a_reply_that_was_running_ends_as_interrupted_in_the_copy(

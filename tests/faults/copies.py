@@ -83,7 +83,7 @@ class Machine:
         assert self._nursery.stdout is not None
         self._nursery.stdin.write(b"\n")
         self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline())
+        return int(self._nursery.stdout.readline().split()[0])
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it has let go of the file."""

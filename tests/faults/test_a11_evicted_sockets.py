@@ -80,3 +80,16 @@ async def reset(client: socket.socket) -> None:
     except ConnectionResetError:
         return
     raise AssertionError("the end looks like one")
+
+
+async def test_who_takes_nothing_of_a_file_is_cut_off() -> None:
+    async with hub_on_loopback(
+        fanout={"slow_client_timeout": 0.3, "notsent_lowat": 4096}
+    ) as running:
+        client = await silent(running, b"GET /stream-file HTTP/1.1\r\nHost: hub\r\n\r\n")
+        try:
+            await asyncio.sleep(0.1)
+            await eventually(lambda: set(states(running.port)) == {LISTEN})
+            await reset(client)
+        finally:
+            client.close()

@@ -219,6 +219,51 @@ def test_the_event_is_found_in_any_frame(event: str, other: str) -> None:
             assert parse(sent) == Append(type="append", stream="s", event=event)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        r'{"type":"append","stream":"s","a":{"event":{"n":1}},"event":{"n":2}}',
+        r'{"type":"append","stream":"s","event":{"n":1},"event":{"n":2}}',
+        r'{"type":"append","stream":"s","event":{"n":1},"\u0065vent":{"n":2}}',
+        r'{"type":"append","stream":"s","\u0065vent":{"event":{"n":1},"n":2}}',
+        r'{"type":"append","stream":"event","event":{"n":2}}',
+        r'{"type":"append","stream":"\"event\":{}","event":{"n":2}}',
+        r'{"type":"append","event":{"n":2},"stream":"\"event\":{}"}',
+        r'{"type":"append","event" : {"event":"event"} ,"stream":"event"}',
+        r'{"event":{"type":"event","event":{"event":1E5}},"type":"append","stream":"s"}',
+        r'{"type":"append","event":[1],"event":{},"stream":"s"}',
+        '{"type":"append","event":{"n":%s},"stream":"s"}' % ("1" * 5000),
+        '{"type":"append","event":{"n":"é😀\\n"},"stream":"s"}',
+    ],
+)
+def test_the_quick_way_to_a_member_finds_what_the_slow_one_finds(frame: str) -> None:
+    found = anyjson.member(frame, "event")
+    assert found in (None, anyjson.members(frame)["event"])
+
+
+@given(objects, objects, st.sampled_from(["event", r"\u0065vent", "x"]))
+def test_the_quick_way_is_never_wrong(event: str, other: str, name: str) -> None:
+    for frame in (
+        f'{{"{name}":{other},"event":{event}}}',
+        f'{{"event":{event},"{name}":{other}}}',
+        f'{{"type":"append","event" : {event} }}',
+    ):
+        try:
+            orjson.loads(frame)
+        except orjson.JSONDecodeError:
+            continue
+        assert anyjson.member(frame, "event") in (None, anyjson.members(frame)["event"])
+
+
+def test_the_quick_way_is_the_common_one() -> None:
+    event = {"type": "message", "role": "user", "text": 'é\n"event"', "tags": [{"event": 1.5}]}
+    frame = {"type": "append", "id": 7, "stream": "chat/1", "event": event}
+    for text in (json.dumps(frame), orjson.dumps(frame).decode()):
+        found = anyjson.member(text, "event")
+        assert found is not None
+        assert json.loads(found) == event
+
+
 @given(_values)
 def test_what_is_read_is_what_python_reads_but_for_what_no_text_can_hold(text: str) -> None:
     held = anyjson.loads(text.encode())

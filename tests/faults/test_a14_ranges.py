@@ -152,7 +152,7 @@ class _Request:
 
 @given(st.one_of(st.text(), st.from_regex(re.compile(r"bytes=[0-9, \-]{0,12}", re.ASCII))))
 def test_any_range_is_one_range_or_the_whole_or_refused(asked: str) -> None:
-    request: Any = _Asked(_Request(asked), os.stat(__file__))  # type: ignore[arg-type]  # no request
+    request: Any = _Asked(_Request(asked), os.stat(__file__), 9.0)  # type: ignore[arg-type]  # no request
     try:
         found = request.http_range
     except ValueError:

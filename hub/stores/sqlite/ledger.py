@@ -38,6 +38,7 @@ from hub.stores import (
     Touched,
     Trimmed,
 )
+from hub.stores.sqlite.removals import remember_removal
 
 __all__ = ["Ledger"]
 
@@ -314,8 +315,7 @@ class Ledger:
             self._run(f"DELETE FROM {table} WHERE stream = ?", stream)  # noqa: S608 - constants
         self._run("DELETE FROM streams WHERE id = ?", stream)
         self._discard(stream, FOREVER)
-        # A stream that takes the name must begin in a later epoch than this one ended in.
-        self._run("UPDATE hub SET value = value + 1 WHERE key = 'life'")
+        remember_removal(self._database, change.stream)
         del self._ids[change.stream]
 
     def _began(self, change: Began) -> None:

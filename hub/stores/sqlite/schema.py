@@ -164,7 +164,20 @@ DROP TABLE said;
 DROP TABLE running;
 """
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS)
+_REMOVED: Final = """
+-- Names that were removed, and the last epoch that a stream of the name can have had; the oldest
+-- are dropped, and ``forgotten`` is the last epoch of those. Of what was removed before there was
+-- this table only the file's last epoch is known.
+CREATE TABLE removed (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name   TEXT NOT NULL UNIQUE,
+    epoch  INTEGER NOT NULL
+);
+INSERT INTO hub SELECT 'forgotten', CASE value WHEN 0 THEN -1 ELSE value + 1 END
+FROM hub WHERE key = 'life';
+"""
+
+_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED)
 VERSION: Final = len(_MIGRATIONS)
 
 

@@ -46,11 +46,13 @@ import apsw
 from hub.errors import StoreError
 from hub.events import NOTHING
 from hub.records import Record
+from hub.removals import Removals
 from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved, Told, Unended
 from hub.stores.sqlite.ledger import Ledger
 from hub.stores.sqlite.lives import begin_life
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
+from hub.stores.sqlite.removals import removals
 from hub.stores.sqlite.schema import migrate
 from hub.stores.sqlite.trouble import explained
 
@@ -152,6 +154,7 @@ class SQLiteStore:
         self._sync = sync
         self._lives: frozenset[int] = frozenset()
         self._epoch = 0
+        self._removals = Removals()
         self._lock = FileLock(self._path)
         self._lock_seconds = lock_seconds
         self._group = _Group()
@@ -261,6 +264,10 @@ class SQLiteStore:
         """The one after the life of the file, and one more for each removal since it began."""
         return self._epoch
 
+    def last(self, stream: str) -> int:
+        """The highest epoch that a removed stream of a name can have had."""
+        return self._removals.last(stream)
+
     def admit(self) -> None:
         """Nothing is let in while nothing can be committed."""
         if self.trouble is not None or self.full:
@@ -285,6 +292,7 @@ class SQLiteStore:
         if kind is Appended:
             size += change.record.size  # type: ignore[union-attr]  # an `isinstance` costs more
         elif kind is Removed:
+            self._removals.note(change.stream, self._epoch)
             self._epoch += 1
         group = self._group
         if self.rejected and change.stream in self.rejected:
@@ -465,6 +473,7 @@ class SQLiteStore:
     def _recover(self, database: apsw.Connection) -> list[Unended]:
         self.life, self._lives = begin_life(database)
         self._epoch = self.life + 1
+        self._removals = removals(database)
         rows = database.execute(
             "SELECT s.name, g.id, g.started FROM generations g JOIN streams s ON s.id = g.stream"
             " WHERE g.ended IS NULL ORDER BY s.id"

@@ -6,7 +6,8 @@ whole, with ``synchronous=FULL``, or not at all.
 What was restored begins a new life at its tail, above every epoch there was, because the
 stream it was taken from may have gone on: a reader who has seen more of that one is told to
 go back instead of being sent something else from the same offset. What replaces another
-stream begins its new life at once: to whoever read the other, all of it is new.
+stream begins its new life at its beginning: to whoever read the other, all of it is new. So it
+is with a name that was removed, for all lives that the other may have had, too.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ import apsw
 import orjson
 
 from hub.errors import Conflict, Gone, RequestError, StoreError, StreamNotFound
+from hub.lives import above
 from hub.records import Record
 from hub.stores import Saved
 from hub.stores.sqlite.ledger import FOREVER, Ledger
 from hub.stores.sqlite.lives import new_epoch
 from hub.stores.sqlite.lock import FileLock
+from hub.stores.sqlite.removals import remember_removal, removals
 from hub.stores.sqlite.schema import migrate
 from hub.stores.sqlite.trouble import explaining
 
@@ -109,11 +112,11 @@ class Upkeep:
         """
         expires = _expires(kept)
         with self._changing():
-            replaced = self._make_way(name, replace=replace)
+            self._make_way(name, replace=replace)
             epoch = new_epoch(
                 self._database, above=max((life for life, _ in kept.epochs), default=0)
             )
-            lives = ((epoch, kept.head),) if replaced else (*kept.epochs, (epoch, kept.tail))
+            lives = above((*kept.epochs, (epoch, kept.tail)), removals(self._database).last(name))
             number = self._insert(name, kept, expires)
             self._many("epochs (stream, epoch, first)", ((number, *life) for life in lives))
             self._many(
@@ -206,21 +209,24 @@ class Upkeep:
             (name,),
         ).fetchone()
 
-    def _make_way(self, name: str, *, replace: bool) -> bool:
-        """Whether there was one of the name, which is now gone."""
+    def _make_way(self, name: str, *, replace: bool) -> None:
+        """Have no stream of the name."""
         kin = self._kin(name)
         if kin is None:
-            return False
+            return
         if not replace:
             raise Conflict(f'there is a stream called "{name}" already', code="stream_exists")
         if kin[2]:
             raise Conflict(f'"{name}" has forks, which need its records', code="stream_forked")
-        return self._delete(name)
+        self._delete(name)
 
     def _remove(self, number: int) -> None:
         for table in ("epochs", "producers", "generations"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", number)  # noqa: S608 - ours
-        self._run("DELETE FROM streams WHERE id = ?", number)
+        name = self._database.execute(
+            "DELETE FROM streams WHERE id = ? RETURNING name", (number,)
+        ).get
+        remember_removal(self._database, str(name))
         self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", number, FOREVER)
 
     def _insert(self, name: str, kept: Saved, expires: float | None) -> int:

@@ -3,6 +3,7 @@ import { connect } from "../../src/client/connect.js";
 import type { HubEvent, Item } from "../../src/client/events.js";
 import type { Hub, Member, Told } from "../../src/client/hub.js";
 import type { State } from "../../src/client/state.js";
+import { offsetOf } from "../../src/client/position.js";
 import { EMPTY, fold } from "../../src/client/state.js";
 import { FakeBrowser } from "./fakebrowser.js";
 import { FakeHub, URL_OF_HUB } from "./fakehub.js";
@@ -230,6 +231,25 @@ describe("tabs of one page", () => {
 });
 
 describe("a conversation that is followed from now on", () => {
+  it.each([1, 2, 3, 4])("forgets all of an event that a reset leads into, and reads it again (%i lost)", async (lost) => {
+    const stream = hub.stream(S);
+    const delta = (text: string): HubEvent => ({ type: "delta", generation: "g", text });
+    stream.append(...words("?"), ...["a", "b", "c", "d", "e"].map(delta));
+    let held: Item[] = [];
+    tab().follow(S, {
+      items: (items) => held.push(...items),
+      reset: (position) => { held = held.filter((item) => offsetOf(item.position) <= offsetOf(position)); },
+    });
+    const text = (): string => held.map(({ event }) => (event as { text: string }).text).join("");
+    await pass(1_000);
+    expect([held.length, text()]).toEqual([2, "?abcde"]);
+    stream.crash(lost);
+    stream.append(delta("x"));
+    hub.cut();
+    await pass(10_000);
+    expect(text()).toBe(`?${"abcde".slice(0, 5 - lost)}x`);
+  });
+
   it("is whole again after a reset", async () => {
     const stream = hub.stream(S);
     const say = (...all: string[]): void => { stream.append(...all.map((text) => ({ type: "delta", generation: "g", text }) as const)); };
