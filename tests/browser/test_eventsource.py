@@ -67,7 +67,7 @@ async def test_an_answer_with_reasoning_and_a_tool(
     heard = await ended(tab, "finished")
     assert await tab.evaluate(TEXT, "text") == "Let me look 👀"
     assert await tab.evaluate(TEXT, "reasoning") == "Hm."
-    assert [e["tool"]["name"] for e in heard if "tool" in e] == ["weather"]
+    assert [e["tool"]["name"] for e in heard if "name" in e.get("tool", {})] == ["weather"]
 
 
 @pytest.mark.parametrize("answer", ["refused", "cut", "reset"])

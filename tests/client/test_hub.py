@@ -136,7 +136,7 @@ async def test_refusals_are_the_errors_that_they_are_in_the_hub() -> None:
         with pytest.raises(RequestError):
             await hub.generate()
         with pytest.raises(TooLarge):
-            await hub.append("big", {"text": "x" * 2_000_000})
+            await hub.append("big", {"text": "x" * 21_000_000})
         await hub.generate("help", stream="keyed", key="k")
         with pytest.raises(HubError) as reused:
             await hub.generate("other", stream="keyed", key="k")

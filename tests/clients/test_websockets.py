@@ -83,7 +83,7 @@ async def test_an_answer_with_reasoning_and_a_tool(world: World) -> None:
     assert [e["type"] for e in events][:2] == ["message", "started"]
     assert text_of(events) == "Let me look 👀"
     assert text_of(events, "reasoning") == "Hm."
-    (tool,) = [event["tool"] for event in events if "tool" in event]
+    (tool,) = [event["tool"] for event in events if "name" in event.get("tool", {})]
     assert tool == {"index": 0, "id": "call_1", "name": "weather", "arguments": "{}"}
     assert events[-1]["reason"] == "tool"
 

@@ -126,6 +126,7 @@ async def texts(stream: Stream) -> list[str]:
     return [event.text async for event in stream.events() if isinstance(event, Message)]
 
 
+@pytest.mark.timeout(900)
 async def test_a_chain_of_ten_thousand(tmp_path: Path) -> None:
     """Cold, as after a restart: each source is read from the file for its removal."""
     depth = 10_000
