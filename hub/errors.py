@@ -67,7 +67,16 @@ __all__ = [
     "UnsupportedType",
     "UpstreamError",
     "UpstreamNotFound",
+    "printable",
 ]
+
+
+def printable(message: str) -> str:
+    """A message that may repeat what a client sent, as text.
+
+    A header of HTTP may hold any bytes: those that are no text are shown as escapes.
+    """
+    return message.encode("utf-8", "backslashreplace").decode()
 
 
 class HubError(Exception):
@@ -79,10 +88,11 @@ class HubError(Exception):
     default_code: ClassVar[str] = "internal"
 
     def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        message = printable(message)
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
-        self.param = param
+        self.param = param if param is None else printable(param)
 
     def __str__(self) -> str:
         return self.message

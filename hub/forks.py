@@ -73,7 +73,7 @@ async def beginning(source: Stream, position: Position | None, further: int) -> 
 async def _ends(source: Stream, offset: int) -> tuple[Interrupted, ...]:
     """The ends of the generations that have begun before an offset, and have no end there."""
     seen = _Seen(source, offset)
-    async for record in _back(source, offset):
+    async for record in _back(source, offset, source.ended if source.ended <= offset else 0):
         seen.look(record.event)
         if seen.enough:
             break
@@ -125,10 +125,11 @@ class _Seen:
         )
 
 
-async def _back(source: Stream, offset: int) -> AsyncIterator[Record]:
-    """The records before an offset, the last one first."""
-    while offset > source.head:
-        start = at = max(source.head, offset - READ)
+async def _back(source: Stream, offset: int, first: int) -> AsyncIterator[Record]:
+    """The records before an offset and not before ``first``, the last one first."""
+    first = max(first, source.head)
+    while offset > first:
+        start = at = max(first, offset - READ)
         found: list[Record] = []
         while at < offset:
             batch = await source.fetch(at, READ_BYTES)

@@ -18,7 +18,6 @@ from hub.connection import Connection
 from hub.counts import Counts
 from hub.errors import (
     LimitExceeded,
-    NotFound,
     StoreError,
     StreamBusy,
     StreamNotFound,
@@ -320,18 +319,7 @@ class Hub:
     # Generations
 
     async def generate(self, ask: Ask) -> Generation:
-        """Begin a generation; see `hub.runs.Runs.start`.
-
-        Raises:
-            NotFound: ``model_not_found``: the upstream has no such model.
-        """
-        upstream = self.upstream(ask.upstream)
-        if not upstream.knows(ask.model):
-            raise NotFound(
-                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
-                code="model_not_found",
-                param="model",
-            )
+        """Begin a generation; see `hub.runs.Runs.start`."""
         return await self._runs.start(ask)
 
     async def generation(self, name: str) -> Generation:

@@ -33,6 +33,7 @@ from hub.errors import (
     GenerationNotFound,
     HubError,
     LimitExceeded,
+    NotFound,
     RequestError,
     StreamBusy,
     TooLarge,
@@ -213,6 +214,7 @@ class Runs:
             RequestError: neither or both of prompt and messages, or something else amiss.
             TooLarge: the prompt is over its limit.
             UpstreamNotFound: no such upstream.
+            NotFound: ``model_not_found``: the upstream has no such model.
             KeyReused: the key was used for something else.
             StreamBusy: a generation runs in that stream already.
             StreamClosed: the stream takes no more records.
@@ -244,6 +246,12 @@ class Runs:
         self._check(ask)
         self._admit()
         upstream = self.upstream(ask.upstream)
+        if not upstream.knows(ask.model):
+            raise NotFound(
+                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
+                code="model_not_found",
+                param="model",
+            )
         generation = Generation("", upstream.name, ask.model or upstream.model)
         if ask.stream is None:
             stream = self._streams.begin(generation.id)

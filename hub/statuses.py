@@ -32,6 +32,7 @@ from hub.errors import (
     TooLarge,
     UnsupportedType,
     UpstreamError,
+    printable,
 )
 from hub.failures import REFUSES_KEY
 from hub.openai_errors import passed_on
@@ -102,13 +103,8 @@ def status_of(error: HubError) -> int:
 
 
 def error_body(code: str, message: str, **more: Any) -> bytes:
-    """The JSON of an error.
-
-    A message may repeat what a client sent, and a header of HTTP may hold any bytes: those
-    that are no text are shown as escapes.
-    """
-    shown = message.encode("utf-8", "backslashreplace").decode()
-    return orjson.dumps({"error": {"code": code, "message": shown}, **more})
+    """The JSON of an error."""
+    return orjson.dumps({"error": {"code": code, "message": printable(message)}, **more})
 
 
 def retry_headers(error: HubError) -> dict[str, str]:

@@ -78,6 +78,7 @@ class Stream(History):
         "_retention",
         "closed_by",
         "end",
+        "ended",
         "expires",
         "fanout",
         "forks",
@@ -109,6 +110,8 @@ class Stream(History):
         super().__init__(name, saved, store or MemoryStore(), moment)
         self.end = self.tail
         """The offset of the next record to be written."""
+        self.ended = 0
+        """An offset before which each generation that has begun has its end, as far as is known."""
         self.sealed = saved.closed
         """Nothing may be written any more."""
         self.writer: Writer | None = None

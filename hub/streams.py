@@ -200,6 +200,7 @@ class Streams:
             stream.append_body(first.part, None)
         for end in first.ends:
             stream.append(end, safe=True)
+        stream.ended = stream.end
         return stream, True
 
     async def _origin(

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from hub import Config, setup
+from hub import Config, defaults, setup
 from hub.stream import Stream
 from hub.transports.durable import Durable
 from tests.conftest import Running, StartHub
@@ -426,7 +426,7 @@ async def test_too_much_at_once_is_refused(hub: Running) -> None:
     await put(hub, "made", JSON)
     answer = await post(hub, "made", JSON, b"[%s]" % b",".join([b"1"] * 10_001))
     assert await code_of(answer) == (413, "too_large")
-    answer = await post(hub, "made", JSON, io.BytesIO(b'"%s"' % (b"x" * 2**20)))
+    answer = await post(hub, "made", JSON, io.BytesIO(b'"%s"' % (b"x" * defaults.BODY_BYTES)))
     assert await code_of(answer) == (413, "http_413")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 

@@ -77,7 +77,7 @@ async def test_a_conversation_stays_open_and_is_sent_as_history(keep: Keep) -> N
     desk = keep(Runner(Puppet([said("Hello"), END])))
     first = await desk.ask("Hi", stream="chat", author="Ada")
     await desk.runs.wait(first.id)
-    second = await desk.ask("Again", stream="chat", model="big", options={"temperature": 0})
+    second = await desk.ask("Again", stream="chat", model="demo", options={"temperature": 0})
     await desk.runs.wait(second.id)
     stream = await desk.stream("chat")
     assert not stream.closed
@@ -88,7 +88,7 @@ async def test_a_conversation_stays_open_and_is_sent_as_history(keep: Keep) -> N
         "Hello",
         "Again",
     ]
-    assert (puppet.prompts[1].model, puppet.prompts[1].options) == ("big", {"temperature": 0})
+    assert (puppet.prompts[1].model, puppet.prompts[1].options) == ("demo", {"temperature": 0})
     assert second.position == stream.position_at(4)
     message, *_ = await events_of(stream)
     assert isinstance(message, Message)
@@ -364,6 +364,6 @@ async def test_an_upstream_is_called_by_its_name_or_is_the_default(keep: Keep) -
     assert (await desk.ask()).upstream == "one"
     chosen = await desk.ask(upstream="other")
     assert (chosen.upstream, chosen.model) == ("other", "large")
-    assert (await desk.ask(upstream="other", model="small")).model == "small"
+    assert (await desk.ask(upstream="other", model="demo")).model == "demo"
     with pytest.raises(UpstreamNotFound, match='"nobody"; there are: one, other'):
         desk.runs.upstream("nobody")

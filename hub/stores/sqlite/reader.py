@@ -99,11 +99,15 @@ class Reader:
             if row is None:
                 return None
             stream, source, first, content_type = row
-            end = None
+            # From the stream down to the source that has the offset; then the records back up.
+            end = 2**62
+            parts = [(stream, end)]
             while source is not None and offset < first:
-                end = first if end is None else min(end, first)
+                # A fork of a fork may begin before the latter's own records.
+                end = min(end, first)
                 stream, source, first = self._one_of(source)
-            return self._walk(stream, offset, end, limit, Meta(content_type))
+                parts.append((stream, end))
+            return self._walk(parts, offset, limit, Meta(content_type))
         finally:
             self._database.execute("COMMIT")
 
@@ -162,21 +166,32 @@ class Reader:
         return Told(stream, Position(epoch, first), started, ended)
 
     def _walk(
-        self, stream: int, offset: int, end: int | None, limit: int, meta: Meta
+        self, parts: list[tuple[int, int]], offset: int, limit: int, meta: Meta
     ) -> list[Record]:
-        rows = self._database.execute(
-            "SELECT offset, body FROM records WHERE stream = ? AND offset >= ? AND offset < ?"
-            " ORDER BY offset LIMIT ?",
-            (stream, offset, 2**62 if end is None else end, ROWS),
-        )
+        """Records from ``offset`` until they have ``limit`` bytes, at least one if there is one.
+
+        ``parts`` are streams and the offsets up to which their records are read, the newest stream
+        first; ``offset`` lies in the last.
+        """
         unread = UNREAD if meta.is_json else None
         found: list[Record] = []
         size = 0
-        for at, body in rows:
-            size += len(body)
-            if found and size > limit:
-                break
-            found.append(Record(at, body, unread))
+        for stream, end in reversed(parts):
+            if offset >= end:
+                continue
+            rows = self._database.execute(
+                "SELECT offset, body FROM records WHERE stream = ? AND offset >= ? AND offset < ?"
+                " ORDER BY offset LIMIT ?",
+                (stream, offset, end, ROWS - len(found)),
+            )
+            for at, body in rows:
+                size += len(body)
+                if found and size > limit:
+                    return found
+                found.append(Record(at, body, unread))
+            if len(found) >= ROWS:
+                return found
+            offset = end
         return found
 
     def _warm(self, stream: int, head: int, meta: Meta) -> tuple[Record, ...]:
