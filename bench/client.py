@@ -95,7 +95,9 @@ class Subscribers:
         if head.split(b" ", 2)[1] not in (b"101", b"200"):
             raise ConnectionError(received.decode(errors="replace"))
         while True:
-            bodies, rest, _ = self._wire.cut(rest)
+            bodies, rest, answer = self._wire.cut(rest)
+            if answer:
+                opened.sendall(answer)
             if any(self._wire.ready in body for body in bodies):
                 break
             rest += _some(opened)

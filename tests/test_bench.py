@@ -112,9 +112,12 @@ async def test_pings_are_answered_while_nothing_is_measured() -> None:
 
     async with server, control:
         resting = asyncio.create_task(asyncio.to_thread(subscribe))
-        pong = await asyncio.wait_for(answered, 60)
-        os.write(writing, b"!")
-        await resting
+        try:
+            pong = await asyncio.wait_for(answered, 120)
+        finally:
+            # A thread that is not told to end would hold the whole run up.
+            os.write(writing, b"!")
+            await resting
     os.close(reading)
     os.close(writing)
     assert pong == b"\x8a\x82\x00\x00\x00\x00hi"
