@@ -1,0 +1,55 @@
+/** The bar above the conversation: what it is called, who answers, how to hand it on. */
+
+import { html, nothing, type TemplateResult } from "lit";
+
+import type { Hub } from "../client/hub.js";
+import type { Icon } from "../ui/icons.js";
+import * as icons from "../ui/icons.js";
+
+export interface Shown {
+  readonly title: string;
+  readonly model: string | undefined;
+  /** Nothing can be said here. */
+  readonly view: boolean;
+  /** Something was said, so that there is something to hand on. */
+  readonly begun: boolean;
+  readonly listShown: boolean;
+}
+
+export interface BarCallbacks {
+  readonly list: (button: HTMLElement) => void;
+  readonly fresh: () => void;
+  readonly share: (button: HTMLElement) => void;
+  readonly export: (button: HTMLElement) => void;
+}
+
+type Pressed = (event: Event) => void;
+
+const pressed = (does: (button: HTMLElement) => void): Pressed => (event) => {
+  does(event.currentTarget as HTMLElement);
+};
+
+export function bar(shown: Shown, hub: Hub, callbacks: BarCallbacks): TemplateResult {
+  return html`
+    ${shown.listShown ? nothing : html`
+      <button type="button" class="quiet" aria-label="Show the list" aria-controls="sidebar" aria-expanded="false" @click=${pressed(callbacks.list)}>${icons.sidebar()}</button>
+      <button type="button" class="quiet" aria-label="New conversation" @click=${callbacks.fresh}>${icons.plus()}</button>
+    `}
+    <div class="heading">
+      <h1 dir="auto">${shown.title}</h1>
+      ${shown.model ? html`<p class="model" title="The model that answers">${shown.model}</p>` : nothing}
+      ${shown.view ? html`<p class="badge">${icons.eye()}Read-only</p>` : nothing}
+      <hub-status .hub=${hub}></hub-status>
+    </div>
+    ${shown.begun ? html`
+      ${menu("Export", icons.save, callbacks.export)}
+      ${menu("Share", icons.share, callbacks.share)}
+    ` : nothing}
+  `;
+}
+
+function menu(label: string, drawing: Icon, does: (button: HTMLElement) => void): TemplateResult {
+  return html`<button type="button" class="quiet labelled" aria-haspopup="menu" aria-expanded="false" aria-label=${label} @click=${pressed(does)}>
+    ${drawing()}<span>${label}</span>
+  </button>`;
+}
