@@ -15,7 +15,7 @@ const FEW = 8;
 /** Deeper forks are drawn no further in. */
 const DEEPEST = 3;
 
-export interface Listed {
+export interface SidebarState {
   readonly entries: readonly Entry[];
   /** The conversation that is shown. */
   readonly current: string | undefined;
@@ -36,7 +36,7 @@ export interface SidebarCallbacks {
   readonly theme: (theme: Theme) => void;
 }
 
-export function sidebar(listed: Listed, callbacks: SidebarCallbacks): TemplateResult {
+export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   return html`
     <div class="brand">
       <img src="favicon.svg" alt="" width="26" height="26" />
@@ -44,9 +44,9 @@ export function sidebar(listed: Listed, callbacks: SidebarCallbacks): TemplateRe
       <button type="button" class="quiet" aria-label="Hide the list" @click=${callbacks.hide}>${icons.sidebar()}</button>
     </div>
     <button type="button" class="fresh" @click=${callbacks.fresh}>${icons.plus()}<span>New conversation</span></button>
-    ${search(listed, callbacks)} ${list(listed, callbacks)}
+    ${search(state, callbacks)} ${list(state, callbacks)}
     <div class="foot">
-      ${themes(listed.theme, callbacks)}
+      ${themes(state.theme, callbacks)}
       <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" @click=${callbacks.keys}>${icons.keys()}</button>
     </div>
   `;
@@ -58,7 +58,7 @@ export function inOrder(entries: readonly Entry[], query: string): readonly Plac
   return found(entries, query).map((entry) => ({ entry, depth: 0 }));
 }
 
-function search({ entries, query }: Listed, callbacks: SidebarCallbacks): TemplateResult | typeof nothing {
+function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): TemplateResult | typeof nothing {
   if (entries.length <= FEW && query === undefined) return nothing;
   const typed = (event: InputEvent): void => {
     callbacks.search((event.target as HTMLInputElement).value);
@@ -76,18 +76,18 @@ function search({ entries, query }: Listed, callbacks: SidebarCallbacks): Templa
   </label>`;
 }
 
-function list(listed: Listed, callbacks: SidebarCallbacks): TemplateResult {
-  const placed = inOrder(listed.entries, listed.query ?? "");
+function list(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  const placed = inOrder(state.entries, state.query ?? "");
   if (placed.length === 0) {
-    const said = listed.query ? "Nothing has these words in its title." : "Conversations you take part in are listed here, in this browser.";
+    const said = state.query ? "Nothing has these words in its title." : "Conversations you take part in are listed here, in this browser.";
     return html`<p class="empty">${said}</p>`;
   }
   return html`<ul class="list">
-    ${repeat(placed, ({ entry }) => entry.name, (one) => item(one, listed, callbacks))}
+    ${repeat(placed, ({ entry }) => entry.name, (one) => item(one, state, callbacks))}
   </ul>`;
 }
 
-function item({ entry, depth }: Placed, { current, now }: Listed, callbacks: SidebarCallbacks): TemplateResult {
+function item({ entry, depth }: Placed, { current, now }: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   const title = entry.title || UNTITLED;
   const at = new Date(entry.at);
   const menu = (event: Event): void => {

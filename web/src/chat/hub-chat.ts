@@ -26,31 +26,31 @@
  * are other objects than before.
  */
 
-import { html, LitElement, nothing } from "lit";
+import { html, LitElement, nothing, unsafeCSS } from "lit";
 import { createRef, ref } from "lit/directives/ref.js";
 
 import type { Hub } from "../client/hub.js";
 import { unique } from "../client/unique.js";
-import { markdownCss } from "../markdown/markdown.css.js";
+import markdown from "../markdown/markdown.css?inline";
 import type { Place, Versions } from "../model/branches.js";
 import { type AssistantMessage, type ChatMessage, EMPTY } from "../model/conversation.js";
 import type { Position } from "../protocol/events.js";
 import type { Status } from "../protocol/frames.js";
 import * as icons from "../ui/icons.js";
 import { register } from "../ui/light-element.js";
-import { theme } from "../ui/tokens.css.js";
+import tokens from "../ui/tokens.css?inline";
 import { Announcer } from "./announcer.js";
 import type { Composer } from "./composer.js";
 import { ChatController } from "./controller.js";
-import { controls } from "./controls.css.js";
+import controls from "./controls.css?inline";
 import { hubFor } from "./hubs.js";
-import { layout } from "./layout.css.js";
+import layout from "./layout.css?inline";
 import { LiveConversation } from "./live-conversation.js";
 import type { Step } from "./message.js";
 import { presenceText } from "./presence.js";
 import { restoreScroll, scrollPlace, type ScrollRestore } from "./scroll-restore.js";
 import { Scrolling } from "./scrolling.js";
-import { turns } from "./turns.css.js";
+import turns from "./turns.css?inline";
 import "./composer.js";
 import "./hub-status.js";
 import "./turns.js";
@@ -71,7 +71,7 @@ export class HubChat extends LitElement {
     status: { state: true },
   };
 
-  static override styles = [theme, markdownCss, layout, controls, turns];
+  static override styles = [tokens, markdown, layout, controls, turns].map((sheet) => unsafeCSS(sheet));
 
   declare src: string | undefined;
   declare stream: string | undefined;

@@ -8,12 +8,13 @@
  * hear anything else.
  */
 
-import { css, html, LitElement, nothing } from "lit";
+import { html, LitElement, nothing, unsafeCSS } from "lit";
 
 import type { Hub } from "../client/hub.js";
 import type { Status } from "../protocol/frames.js";
 import { register } from "../ui/light-element.js";
-import { theme } from "../ui/tokens.css.js";
+import tokens from "../ui/tokens.css?inline";
+import look from "./hub-status.css?inline";
 
 const TICK = 500;
 
@@ -25,64 +26,7 @@ export class HubStatus extends LitElement {
     now: { state: true },
   };
 
-  static override styles = [
-    theme,
-    css`
-      :host {
-        display: inline-flex;
-        align-items: center;
-        gap: 0.5em;
-        min-block-size: 1.75em;
-        color: var(--muted);
-        font: var(--hub-status-size, 0.8125rem) / 1.4 var(--font);
-        white-space: nowrap;
-      }
-      .dot {
-        flex: none;
-        inline-size: 0.5em;
-        block-size: 0.5em;
-        border-radius: 50%;
-        background: var(--warn);
-        forced-color-adjust: none;
-      }
-      .live {
-        background: var(--good);
-      }
-      .offline,
-      .closed {
-        background: var(--error);
-      }
-      button {
-        position: relative;
-        min-block-size: 1.75em;
-        padding: 0 0.75em;
-        border: 1px solid var(--line);
-        border-radius: 1em;
-        background: none;
-        color: var(--text);
-        font: inherit;
-        cursor: pointer;
-      }
-      /* A finger needs more than is to be seen. */
-      button::after {
-        content: "";
-        position: absolute;
-        inset: -0.6rem;
-      }
-      button:hover {
-        border-color: currentColor;
-      }
-      @media (width <= 30rem) {
-        .more {
-          display: none;
-        }
-      }
-      button:focus-visible {
-        outline: 2px solid var(--accent);
-        outline-offset: 2px;
-      }
-    `,
-  ];
+  static override styles = [tokens, look].map((sheet) => unsafeCSS(sheet));
 
   declare hub: Hub | undefined;
   declare lag: number;

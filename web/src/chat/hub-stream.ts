@@ -16,42 +16,28 @@
  * speak, a region beside it does.
  */
 
-import { LitElement, css, html, nothing } from "lit";
+import { html, LitElement, nothing, unsafeCSS } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 
 import type { Hub } from "../client/hub.js";
-import { markdownCss } from "../markdown/markdown.css.js";
+import markdown from "../markdown/markdown.css?inline";
 import { type AssistantMessage, EMPTY, type State } from "../model/conversation.js";
 import type { HubError } from "../protocol/errors.js";
 import type { From } from "../protocol/events.js";
 import type { Status } from "../protocol/frames.js";
 import { register } from "../ui/light-element.js";
-import { theme } from "../ui/tokens.css.js";
+import tokens from "../ui/tokens.css?inline";
 import { Announcer } from "./announcer.js";
 import { ending } from "./assistant-message.js";
 import { sentence } from "./error-notice.js";
 import { type Format, growingText, type GrowingText } from "./growing-text.js";
+import look from "./hub-stream.css?inline";
 import { hubFor } from "./hubs.js";
-
-const look = css`
-  :host { display: block; color: var(--text); font: var(--font-size) / 1.6 var(--font); }
-  :host([hidden]) { display: none; }
-  section + section { margin-block-start: 1.5em; padding-block-start: 1.5em; border-block-start: 1px solid var(--line); }
-  .plain { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext; }
-  .status { display: flex; align-items: center; gap: 0.5em; margin-block: 0 0.75em; color: var(--muted); font-size: 0.8125em; }
-  .status::before { content: ""; flex: none; inline-size: 0.5em; block-size: 0.5em; border-radius: 50%; background: var(--warn); }
-  .status.live::before { background: var(--good); }
-  .status.ended::before { background: var(--muted); }
-  .status:is(.failed, .offline)::before { background: var(--error); }
-  .ending { margin-block: 0.75em 0; color: var(--muted); font-size: 0.875em; }
-  .ending.error { color: var(--error); }
-  .spoken { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-`;
 
 type Standing = "connecting" | "waiting" | "live" | "ended" | "failed" | "offline";
 
 export class HubStream extends LitElement {
-  static override styles = [theme, ...markdownCss, look];
+  static override styles = [tokens, markdown, look].map((sheet) => unsafeCSS(sheet));
   static override properties = {
     stream: { type: String, reflect: true },
     src: { type: String },
