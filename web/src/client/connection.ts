@@ -1,5 +1,6 @@
 /**
- * A connection to the hub that comes back: one link after another, and the subscriptions that use them.
+ * A connection to the hub that comes back: one link after another, and the subscriptions that
+ * use them.
  *
  * It tries a WebSocket; when that cannot be opened twice in a row though the hub answers over
  * HTTP, it is blocked on the way, and server-sent events are used until they break.

@@ -8,7 +8,7 @@ import { EMPTY, type State } from "../../src/model/conversation.js";
 import type { HubError } from "../../src/protocol/errors.js";
 import type { HubEvent, Item } from "../../src/protocol/events.js";
 import type { Status } from "../../src/protocol/frames.js";
-import { FakeHub, URL_OF_HUB } from "../support/fake-server.js";
+import { FakeServer, URL_OF_HUB } from "../support/fake-server.js";
 
 // The clock is a fake, but a busy machine is slow by any other.
 vi.setConfig({ testTimeout: 60_000 });
@@ -16,7 +16,7 @@ vi.setConfig({ testTimeout: 60_000 });
 const S = "chat/1";
 const words = (...all: string[]): HubEvent[] => all.map((text) => ({ type: "message", role: "user", text }));
 
-let hub: FakeHub;
+let hub: FakeServer;
 let statuses: Status[];
 let connections: Connection[];
 
@@ -58,7 +58,7 @@ const texts = (log: Log): string[] => log.items.map(({ event }) => (event as { t
 
 beforeEach(() => {
   vi.useFakeTimers();
-  hub = new FakeHub();
+  hub = new FakeServer();
   statuses = [];
   connections = [];
 });

@@ -7,7 +7,7 @@ import type { HubEvent, Item } from "../../src/protocol/events.js";
 import type { Member } from "../../src/protocol/frames.js";
 import { offsetOf } from "../../src/protocol/position.js";
 import { FakeBrowser } from "../support/fake-browser.js";
-import { FakeHub, URL_OF_HUB } from "../support/fake-server.js";
+import { FakeServer, URL_OF_HUB } from "../support/fake-server.js";
 import { shown, Story } from "../support/story.js";
 
 // The clock is a fake, but a busy machine is slow by any other.
@@ -17,7 +17,7 @@ const S = "chat/1";
 const words = (...all: string[]): HubEvent[] => all.map((text) => ({ type: "message", role: "user", text }));
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 
-let hub: FakeHub;
+let hub: FakeServer;
 let browser: FakeBrowser;
 let hubs: Hub[];
 
@@ -41,7 +41,7 @@ function reading(one: Hub, from = "start"): { texts: string[]; told: string[]; s
 
 beforeEach(() => {
   vi.useFakeTimers();
-  hub = new FakeHub();
+  hub = new FakeServer();
   browser = new FakeBrowser();
   hubs = [];
 });
@@ -193,7 +193,7 @@ describe("tabs of one page", () => {
   });
 
   it.each([1, 2, 3, 4, 5, 6])("come to the same text whatever happens (%i)", async (seed) => {
-    hub = new FakeHub(seed);
+    hub = new FakeServer(seed);
     hub.doubles = true;
     const { chance } = hub;
     const stream = hub.stream(S);

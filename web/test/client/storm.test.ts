@@ -6,7 +6,7 @@ import { Connection } from "../../src/client/connection.js";
 import { followConversation } from "../../src/client/follow-conversation.js";
 import { handle } from "../../src/client/subscription.js";
 import { EMPTY, fold, type State } from "../../src/model/conversation.js";
-import { FakeHub, URL_OF_HUB } from "../support/fake-server.js";
+import { FakeServer, URL_OF_HUB } from "../support/fake-server.js";
 import { shown, Story } from "../support/story.js";
 
 // The clock is a fake, but a busy machine is slow by any other.
@@ -24,7 +24,7 @@ afterEach(() => {
 
 describe.each(["open", "refused"] as const)("whatever happens (WebSockets %s)", (websockets) => {
   it.each(Array.from({ length: 12 }, (_, i) => i + 1))("all come to the same text (%i)", async (seed) => {
-    const hub = new FakeHub(seed);
+    const hub = new FakeServer(seed);
     hub.websockets = websockets;
     hub.doubles = true;
     const { chance } = hub;

@@ -77,7 +77,7 @@ export class FakeStream {
   }
 }
 
-export class FakeHub {
+export class FakeServer {
   readonly chance: Chance;
   readonly streams = new Map<string, FakeStream>();
   readonly sockets = new Set<FakeSocket>();
@@ -141,7 +141,7 @@ class Reader {
   };
 
   constructor(
-    readonly hub: FakeHub,
+    readonly hub: FakeServer,
     readonly stream: FakeStream,
     from: string,
     readonly told: {
@@ -193,7 +193,7 @@ export class FakeSocket {
   readonly readers = new Map<string, Reader>();
   #beat: ReturnType<typeof setInterval> | undefined;
 
-  constructor(readonly hub: FakeHub, readonly url: string, readonly protocol: string) {
+  constructor(readonly hub: FakeServer, readonly url: string, readonly protocol: string) {
     if (hub.websockets === "refused") {
       setTimeout(() => { this.drop(1006); }, 1);
       return;
@@ -289,7 +289,7 @@ export class FakeBody {
   readonly #reader: Reader;
   #over = false;
 
-  constructor(readonly hub: FakeHub, stream: FakeStream, from: string, signal: AbortSignal | undefined) {
+  constructor(readonly hub: FakeServer, stream: FakeStream, from: string, signal: AbortSignal | undefined) {
     const body = new ReadableStream<Uint8Array>({ start: (controller) => { this.#controller = controller; } });
     const headers = { "Stream-Next-Offset": stream.place(stream.begin(from).offset) };
     this.response = new Response(body, { headers });
