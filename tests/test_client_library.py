@@ -1,7 +1,7 @@
 """The client library of the page reads what the hub writes: the encoders' frames, and a live hub.
 
 Conversations are made up by chance and encoded as connections send them: merged or not, in any
-pieces, with resets. The library (`web/src/client`) folds the frames, and must come to what the
+pieces, with resets. The library (`web/src`) folds the frames, and must come to what the
 folding below comes to, which knows the events and nothing of frames.
 """
 
@@ -236,7 +236,7 @@ def _vitest(**environ: str) -> None:
     kept = {name: held for name, held in os.environ.items() if not name.startswith("STREAMHUB_")}
     options = {"NODE_OPTIONS": "--experimental-websocket", "NO_COLOR": "1"}
     done = subprocess.run(
-        [*found, str(script), "run", "--testTimeout=120000", "test/client/hub.test.ts"],
+        [*found, str(script), "run", "--testTimeout=120000", "test/client/interop.test.ts"],
         cwd=WEB,
         env={**kept, **options, **environ},
         stdin=subprocess.DEVNULL,

@@ -332,7 +332,7 @@ def hook_of(monkeypatch: pytest.MonkeyPatch, version: str, **replaced: Any) -> A
 
 
 def test_the_readme_names_every_property_of_the_elements() -> None:
-    sources = [path.read_text("utf-8") for path in (WEB / "src/elements").rglob("*.ts")]
+    sources = [path.read_text("utf-8") for path in (WEB / "src").rglob("*.*")]
     used = {name for text in sources for name in re.findall(r"var\((--hub-[a-z-]+)", text)}
     readme = (ROOT / "README.md").read_text("utf-8")
     assert used == set(re.findall(r"(--hub-[a-z-]+):", readme))

@@ -64,8 +64,8 @@ export default defineConfig({
       },
     },
     library: whole("client", "src/client/index.ts"),
-    worker: whole("client-worker", "src/client/worker.ts"),
-    elements: whole("elements", "src/elements/index.ts"),
+    worker: whole("client-worker", "src/client/worker/index.ts"),
+    elements: whole("elements", "src/chat/index.ts"),
   },
   builder: {
     async buildApp(builder) {

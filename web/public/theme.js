@@ -1,6 +1,6 @@
 // Before the first paint: the theme that was chosen, so that nothing flashes. It is a file of
 // its own and no module because modules run after the paint, and inline scripts not at all
-// under the page's Content-Security-Policy. src/page/theme.ts writes what is read here.
+// under the page's Content-Security-Policy. src/app/theme.ts writes what is read here.
 (() => {
   try {
     const scope = new URL(".", location.href).pathname;

@@ -2,10 +2,9 @@
  * What a page asks of the hub, over HTTP: each has one effect, however often it must be tried.
  */
 
-import type { HubEvent, Position } from "./events.js";
+import { HubError } from "../protocol/errors.js";
+import type { HubEvent, Position } from "../protocol/events.js";
 import { backoff } from "./backoff.js";
-import type { Ask } from "./hub.js";
-import { HubError } from "./hub.js";
 import { unique } from "./unique.js";
 
 const TRIES = 4;
@@ -13,6 +12,18 @@ const PATIENCE = 30_000;
 
 /** These pass by themselves: the hub restarts, or a proxy in front of it misses it. */
 const PASSING = [0, 502, 503, 504];
+
+export interface Ask {
+  readonly stream?: string;
+  readonly prompt?: string;
+  readonly messages?: readonly Record<string, unknown>[];
+  readonly upstream?: string;
+  readonly model?: string;
+  readonly author?: string;
+  /** Idempotency key; one is made if none is given, so that a retried request has one effect. */
+  readonly key?: string;
+  readonly options?: Record<string, unknown>;
+}
 
 export class Commands {
   readonly #url: string;
@@ -89,13 +100,13 @@ export async function request(url: string, init: RequestInit): Promise<Response>
     throw new HubError("unreachable", "The hub cannot be reached.");
   }
   if (answer.ok) return answer;
-  let told: { error?: { code?: string; message?: string } } | undefined;
+  let body: { error?: { code?: string; message?: string } } | undefined;
   try {
-    told = (await answer.json()) as typeof told;
+    body = (await answer.json()) as typeof body;
   } catch {
     // It comes from a proxy, or was cut off: the status is all that is known.
   }
-  const { code = `http_${answer.status}`, message = `The hub answered ${answer.status}.` } = told?.error ?? {};
+  const { code = `http_${answer.status}`, message = `The hub answered ${answer.status}.` } = body?.error ?? {};
   throw new HubError(code, message, answer.status);
 }
 

@@ -1,21 +1,26 @@
 /**
- * A connection to the hub that comes back: one link after another, and the feeds that use them.
+ * A connection to the hub that comes back: one link after another, and the subscriptions that
+ * use them.
  *
  * It tries a WebSocket; when that cannot be opened twice in a row though the hub answers over
  * HTTP, it is blocked on the way, and server-sent events are used until they break.
  */
 
+import type { From } from "../protocol/events.js";
+import {
+  type Link,
+  type LinkEvents,
+  type Member,
+  PATIENCE,
+  type SignalListener,
+  type Status,
+} from "../protocol/frames.js";
 import { backoff } from "./backoff.js";
 import { request } from "./commands.js";
-import type { From } from "./events.js";
-import { Feed } from "./feed.js";
-import type { Told } from "./follower.js";
-import type { Member, Presence, Status } from "./hub.js";
-import type { Fate, Link } from "./link.js";
-import { PATIENCE } from "./link.js";
-import { SocketLink } from "./socketlink.js";
-import type { Source, ToldStatus } from "./source.js";
-import { StreamsLink } from "./streamslink.js";
+import { HttpLink } from "./http-link.js";
+import { SocketLink } from "./socket-link.js";
+import type { Presence, Source, StatusListener } from "./source.js";
+import { SharedSubscription } from "./subscription.js";
 
 /** So often a WebSocket may fail to open before it counts as blocked. */
 const BLOCKED = 2;
@@ -28,29 +33,29 @@ const OFFLINE = 5_000;
 
 export class Connection implements Source {
   readonly #url: string;
-  readonly #told: ToldStatus;
-  readonly #feeds = new Map<string, Feed>();
+  readonly #listener: StatusListener;
+  readonly #subscriptions = new Map<string, SharedSubscription>();
   #status: Status = { state: "connecting" };
   #link: Link | undefined;
-  /** The link is open: feeds use it. */
+  /** When the link opened, in milliseconds since 1970; 0 while none is open. */
   #open = 0;
   #attempt = 0;
   #failures = 0;
   #unopened = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, told: ToldStatus) {
+  constructor(url: string, listener: StatusListener) {
     this.#url = url;
-    this.#told = told;
+    this.#listener = listener;
     this.#connect();
   }
 
-  follow(stream: string, from: From, told: Told): () => void {
-    return this.#feed(stream, (feed) => feed.follow(from, told));
+  follow(stream: string, from: From, listener: SignalListener): () => void {
+    return this.#subscription(stream, (subscription) => subscription.follow(from, listener));
   }
 
   presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence {
-    return this.#feed(stream, (feed) => feed.roster.add(state, changed));
+    return this.#subscription(stream, (subscription) => subscription.roster.add(state, changed));
   }
 
   retry(): void {
@@ -67,28 +72,28 @@ export class Connection implements Source {
     this.#end("closed", "The connection was closed.");
   }
 
-  /** Use the feed of a stream; a new one begins a moment later, when all who want it are there. */
-  #feed<T>(stream: string, use: (feed: Feed) => T): T {
-    const known = this.#feeds.get(stream);
+  /** Use the subscription to a stream; a new one begins a moment later, when all who want it are there. */
+  #subscription<T>(stream: string, use: (subscription: SharedSubscription) => T): T {
+    const known = this.#subscriptions.get(stream);
     if (known) return use(known);
-    const feed = new Feed(this.#url, stream, () => {
-      if (this.#feeds.get(stream) === feed) this.#feeds.delete(stream);
-      feed.close();
+    const subscription = new SharedSubscription(this.#url, stream, () => {
+      if (this.#subscriptions.get(stream) === subscription) this.#subscriptions.delete(stream);
+      subscription.close();
     });
-    this.#feeds.set(stream, feed);
+    this.#subscriptions.set(stream, subscription);
     queueMicrotask(() => {
-      if (this.#open && this.#link && this.#feeds.get(stream) === feed) feed.attach(this.#link);
+      if (this.#open && this.#link && this.#subscriptions.get(stream) === subscription) subscription.attach(this.#link);
     });
-    return use(feed);
+    return use(subscription);
   }
 
   #connect(): void {
     this.#drop();
     this.#set({ state: "connecting" });
-    const fate = this.#fate();
+    const events = this.#listen();
     try {
       this.#link = new SocketLink(`${this.#url.replace(/^http/u, "ws")}v1/ws`, {
-        ...fate,
+        ...events,
         opened: () => {
           this.#unopened = 0;
           this.#up("websocket");
@@ -96,12 +101,12 @@ export class Connection implements Source {
       });
     } catch {
       // A policy of the page forbids it.
-      fate.lost("a WebSocket may not be opened here");
+      events.lost("a WebSocket may not be opened here");
     }
   }
 
-  /** What becomes of the present link; of those before it nothing is heard any more. */
-  #fate(): Fate {
+  /** Listens to the present link; what links before it say is ignored. */
+  #listen(): LinkEvents {
     const attempt = ++this.#attempt;
     const mine = (): boolean => attempt === this.#attempt;
     return {
@@ -125,7 +130,7 @@ export class Connection implements Source {
       return;
     }
     if (!mine()) return;
-    this.#link = new StreamsLink(this.#url, this.#fate());
+    this.#link = new HttpLink(this.#url, this.#listen());
     this.#up("sse");
   }
 
@@ -134,7 +139,7 @@ export class Connection implements Source {
     if (!link) return;
     this.#open = Date.now();
     this.#set({ state: "live", via });
-    for (const feed of [...this.#feeds.values()]) feed.attach(link);
+    for (const subscription of [...this.#subscriptions.values()]) subscription.attach(link);
   }
 
   #lose(why: string, after?: number): void {
@@ -151,7 +156,7 @@ export class Connection implements Source {
     this.#link?.close();
     this.#link = undefined;
     this.#open = 0;
-    for (const feed of this.#feeds.values()) feed.detach();
+    for (const subscription of this.#subscriptions.values()) subscription.detach();
   }
 
   #end(code: string, message: string): void {
@@ -162,6 +167,6 @@ export class Connection implements Source {
 
   #set(status: Status): void {
     this.#status = status;
-    this.#told(status);
+    this.#listener(status);
   }
 }

@@ -1,69 +1,21 @@
-/** The hub as a page sees it: what `connect` gives. */
+/** `connect`: the hub at a URL, as a page sees it. */
 
-import type { From, HubEvent, Item, Position } from "./events.js";
-import type { State } from "./state.js";
-
-/** The connection, in one word and what goes with it. */
-export type Status =
-  | { readonly state: "connecting" }
-  | { readonly state: "live"; readonly via: "websocket" | "sse" }
-  /** It comes back by itself at `retryAt` (milliseconds since 1970), or with `retry()`. */
-  | { readonly state: "offline"; readonly retryAt: number; readonly why: string }
-  /** It does not come back: `close()` was called, or the hub said so (close codes 4500 to 4999). */
-  | { readonly state: "closed"; readonly code: string; readonly message: string };
-
-/** What a follower is told besides items. */
-export interface Told {
-  /** Go on at `position`: what was read from there on is void, or what lies before it is gone. */
-  readonly reset?: { readonly position: Position; readonly reason: string };
-  /** The stream has ended. */
-  readonly closed?: boolean;
-}
-
-export interface Handlers {
-  /** Items that came together, in order; never an empty list. */
-  items(items: readonly Item[]): void;
-  reset?(position: Position, reason: string): void;
-  closed?(): void;
-  /** Records between this follower and the tail, when that was last known; 0 is live. */
-  lag?(records: number): void;
-  /** The stream does not exist yet; items come when it does. */
-  waiting?(): void;
-  /** It cannot be followed: an error that does not go away by itself. */
-  failed?(error: HubError): void;
-}
-
-export interface Ask {
-  readonly stream?: string;
-  readonly prompt?: string;
-  readonly messages?: readonly Record<string, unknown>[];
-  readonly upstream?: string;
-  readonly model?: string;
-  readonly author?: string;
-  /** Idempotency key; one is made if none is given, so that a retried request has one effect. */
-  readonly key?: string;
-  readonly options?: Record<string, unknown>;
-}
-
-/** Somebody who takes part in a stream now: a tab, or a program. */
-export interface Member {
-  readonly member: string;
-  readonly state: unknown;
-  /** This is the caller. */
-  readonly self: boolean;
-}
-
-export interface Presence {
-  /** Tell the others another state. */
-  set(state: unknown): void;
-  leave(): void;
-}
+import type { State } from "../model/conversation.js";
+import type { From, HubEvent, Item, Position } from "../protocol/events.js";
+import type { Member, Status } from "../protocol/frames.js";
+import { type Ask, Commands } from "./commands.js";
+import { Connection } from "./connection.js";
+import { followConversation } from "./follow-conversation.js";
+import { Participation } from "./presence.js";
+import type { ControlItem, Handlers, Presence, Source, StatusListener } from "./source.js";
+import { iterate, Subscription } from "./subscription.js";
+import { SharedConnection } from "./worker/tab.js";
 
 export interface Hub {
   readonly url: string;
   readonly status: Status;
   /** Be told each status, the present one at once; gives what ends that. */
-  onStatus(told: (status: Status) => void): () => void;
+  onStatus(listener: StatusListener): () => void;
   /** Try to connect now. */
   retry(): void;
 
@@ -73,11 +25,11 @@ export interface Hub {
   follow(
     stream: string,
     options?: { readonly from?: From; readonly signal?: AbortSignal },
-  ): AsyncIterable<Item | Told>;
+  ): AsyncIterable<Item | ControlItem>;
   /** Follow a stream from its start, or `from` elsewhere, folded; resets are applied. Gives what ends it. */
   conversation(
     stream: string,
-    told: (state: State) => void,
+    changed: (state: State) => void,
     more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
   ): () => void;
 
@@ -93,16 +45,148 @@ export interface Hub {
   close(): void;
 }
 
-/** What the hub refused, in one sentence for people and a code for programs. */
-export class HubError extends Error {
-  override readonly name = "HubError";
+export interface Options {
+  /** Share one connection among the tabs of this page where that is possible; it is, unless false. */
+  readonly shared?: boolean;
+}
 
-  constructor(
-    readonly code: string,
-    message: string,
-    /** The HTTP status; 0 where there was none: not reached (`unreachable`), or refused over a WebSocket. */
-    readonly status = 0,
-  ) {
-    super(message);
+/** The hub at a URL; without one, the hub that this very script was loaded from. */
+export function connect(url: string | URL = import.meta.url.replace(/[^/]*$/u, ""), options: Options = {}): Hub {
+  return new Client(new URL(url, (globalThis.location as Location | undefined)?.href), options);
+}
+
+class Client implements Hub {
+  readonly url: string;
+  status: Status = { state: "connecting" };
+  readonly #listeners = new Set<StatusListener>();
+  readonly #parts = new Set<Subscription | Participation>();
+  readonly #commands: Commands;
+  readonly #closed = new AbortController();
+  #source: Source | undefined;
+
+  constructor(url: URL, { shared = true }: Options) {
+    url.search = url.hash = "";
+    this.url = url.href.endsWith("/") ? url.href : `${url.href}/`;
+    this.#commands = new Commands(this.url);
+    void this.#open(shared);
+    this.#listen(shared);
   }
+
+  onStatus(listener: StatusListener): () => void {
+    this.#listeners.add(listener);
+    listener(this.status);
+    return () => this.#listeners.delete(listener);
+  }
+
+  retry(): void {
+    this.#source?.retry();
+  }
+
+  follow(stream: string, options: { readonly from?: From } & Handlers): () => void;
+  follow(stream: string, options?: { readonly from?: From; readonly signal?: AbortSignal }): AsyncIterable<Item | ControlItem>;
+  follow(
+    stream: string,
+    { from = "start", ...more }: { from?: From; signal?: AbortSignal } & Partial<Handlers> = {},
+  ): (() => void) | AsyncIterable<Item | ControlItem> {
+    if (isHandlers(more)) return this.#follow(stream, from, more);
+    return iterate((place, handlers) => this.#follow(stream, place, handlers), from, more.signal);
+  }
+
+  conversation(
+    stream: string,
+    changed: (state: State) => void,
+    more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
+  ): () => void {
+    return followConversation((from, handlers) => this.#follow(stream, from, handlers), changed, more);
+  }
+
+  generate(ask: Ask): Promise<{ generation: string; stream: string }> {
+    return this.#commands.generate(ask);
+  }
+
+  cancel(generation: string): Promise<void> {
+    return this.#commands.cancel(generation);
+  }
+
+  append(stream: string, event: HubEvent | Record<string, unknown>): Promise<Position> {
+    return this.#commands.append(stream, event);
+  }
+
+  fork(stream: string, source: string, position?: Position): Promise<void> {
+    return this.#commands.fork(stream, source, position);
+  }
+
+  models(): Promise<readonly string[]> {
+    return this.#commands.models();
+  }
+
+  presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence {
+    const part = new Participation(stream, state, changed, () => this.#parts.delete(part));
+    this.#begin(part);
+    return part;
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#parts.clear();
+    this.#source?.close();
+    this.#set({ state: "closed", code: "closed", message: "The connection was closed." });
+  }
+
+  #follow(stream: string, from: From, handlers: Handlers): () => void {
+    const part = new Subscription(stream, from, handlers, () => this.#parts.delete(part));
+    this.#begin(part);
+    return () => { part.stop(); };
+  }
+
+  #begin(part: Subscription | Participation): void {
+    this.#parts.add(part);
+    if (this.#source) part.attach(this.#source);
+  }
+
+  /** Have streams from a connection that is shared, or if that cannot be, from one's own. */
+  async #open(shared: boolean): Promise<void> {
+    const listener = (status: Status): void => { this.#set(status); };
+    const old = this.#source;
+    const source = shared
+      ? await SharedConnection.open(this.url, listener, () => { void this.#open(false); })
+      : undefined;
+    if (this.#closed.signal.aborted) source?.close();
+    else {
+      this.#source = source ?? new Connection(this.url, listener);
+      for (const part of [...this.#parts]) part.attach(this.#source);
+      old?.close();
+    }
+  }
+
+  /** The network comes and goes, and pages sleep: what is known of that is sooner than any silence. */
+  #listen(shared: boolean): void {
+    const { signal } = this.#closed;
+    const listen = (target: EventTarget | undefined, name: string, hear: (event: Event) => void): void => {
+      target?.addEventListener(name, hear, { signal });
+    };
+    const page = globalThis.window as Window | undefined;
+    const retry = (): void => { this.retry(); };
+    listen(page, "offline", () => this.#source?.offline());
+    listen(page, "online", retry);
+    listen(page, "pageshow", (event) => {
+      // A page that was put away and is shown again has been forgotten by its worker.
+      if (shared && (event as PageTransitionEvent).persisted) void this.#open(true);
+      else retry();
+    });
+    listen(page?.document, "resume", retry);
+    listen(page?.document, "visibilitychange", () => {
+      if (page?.document.visibilityState === "visible") retry();
+    });
+  }
+
+  #set(status: Status): void {
+    if (this.#closed.signal.aborted && this.status.state === "closed") return;
+    this.status = status;
+    for (const listener of [...this.#listeners]) listener(status);
+  }
+}
+
+function isHandlers(options: object): options is Handlers {
+  return "items" in options;
 }

@@ -1,7 +1,22 @@
 /** The client library of a hub: `import { connect } from "…/client.js"`. */
 
-export { connect, type Options } from "./connect.js";
-export type * from "./events.js";
-export * from "./hub.js";
-export { EMPTY, fold, rewind } from "./state.js";
-export type { Reply, ReplyState, Said, State, ToolCall } from "./state.js";
+import type { AssistantMessage, ChatMessage, GenerationState } from "../model/conversation.js";
+import type { ControlItem } from "./source.js";
+
+export { EMPTY, fold, rewind } from "../model/conversation.js";
+export type { AssistantMessage, ChatMessage, GenerationState, State, ToolCall } from "../model/conversation.js";
+export { HubError } from "../protocol/errors.js";
+export type * from "../protocol/events.js";
+export type { Member, Status } from "../protocol/frames.js";
+export type { Ask } from "./commands.js";
+export { connect, type Hub, type Options } from "./hub.js";
+export type { ControlItem, Handlers, Presence } from "./source.js";
+
+/** @deprecated Use `ControlItem`. */
+export type Told = ControlItem;
+/** @deprecated Use `ChatMessage`. */
+export type Said = ChatMessage;
+/** @deprecated Use `AssistantMessage`. */
+export type Reply = AssistantMessage;
+/** @deprecated Use `GenerationState`. */
+export type ReplyState = GenerationState;

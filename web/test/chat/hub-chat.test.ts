@@ -1,8 +1,8 @@
 // @vitest-environment happy-dom
 import { describe, expect, it, vi } from "vitest";
 
-import { HubError } from "../../src/client/hub.js";
-import { all, area, button, chat, hub, one, press, prompts, settle, show, text, type } from "./shown.js";
+import { HubError } from "../../src/protocol/errors.js";
+import { all, area, button, chat, hub, one, press, prompts, settle, show, text, type } from "../support/shown.js";
 
 describe("sending", () => {
   it("asks once, empties the composer and keeps the focus", async () => {

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
-import { Scrolling } from "../../src/elements/chat/scrolling.js";
+import { Scrolling } from "../../src/chat/scrolling.js";
 
 /** A box of 100 pixels with contents of a given height, which scrolls as a browser's does. */
 class Box {

@@ -1,11 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
 import { Connection } from "../../src/client/connection.js";
-import { conversation } from "../../src/client/conversation.js";
-import type { HubEvent, Item } from "../../src/client/events.js";
-import type { HubError, Status } from "../../src/client/hub.js";
-import type { State } from "../../src/client/state.js";
-import { EMPTY } from "../../src/client/state.js";
-import { FakeHub, URL_OF_HUB } from "./fakehub.js";
+import { followConversation } from "../../src/client/follow-conversation.js";
+import type { Follow } from "../../src/client/source.js";
+import { handle } from "../../src/client/subscription.js";
+import { EMPTY, type State } from "../../src/model/conversation.js";
+import type { HubError } from "../../src/protocol/errors.js";
+import type { HubEvent, Item } from "../../src/protocol/events.js";
+import type { Status } from "../../src/protocol/frames.js";
+import { FakeServer, URL_OF_HUB } from "../support/fake-server.js";
 
 // The clock is a fake, but a busy machine is slow by any other.
 vi.setConfig({ testTimeout: 60_000 });
@@ -13,7 +16,7 @@ vi.setConfig({ testTimeout: 60_000 });
 const S = "chat/1";
 const words = (...all: string[]): HubEvent[] => all.map((text) => ({ type: "message", role: "user", text }));
 
-let hub: FakeHub;
+let hub: FakeServer;
 let statuses: Status[];
 let connections: Connection[];
 
@@ -26,6 +29,12 @@ function connected(): Connection {
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms);
 const states = (): string[] => statuses.map(({ state }) => state);
 
+/** The connection's signals as a page's handlers. */
+const following =
+  (connection: Connection, stream = S): Follow =>
+  (from, handlers) =>
+    connection.follow(stream, from, (signal) => { handle(signal, handlers); });
+
 interface Log {
   items: Item[];
   told: string[];
@@ -34,7 +43,7 @@ interface Log {
 
 function followed(connection: Connection, from = "start", stream = S): Log {
   const log: Log = { items: [], told: [], stop: () => undefined };
-  log.stop = connection.follow(stream, from, {
+  log.stop = following(connection, stream)(from, {
     items: (items) => log.items.push(...items),
     reset: (position, reason) => log.told.push(`reset ${position} ${reason}`),
     closed: () => log.told.push("closed"),
@@ -49,7 +58,7 @@ const texts = (log: Log): string[] => log.items.map(({ event }) => (event as { t
 
 beforeEach(() => {
   vi.useFakeTimers();
-  hub = new FakeHub();
+  hub = new FakeServer();
   statuses = [];
   connections = [];
 });
@@ -156,7 +165,7 @@ describe("following", () => {
     const thrown: unknown[] = [];
     const caught = (error: unknown): void => void thrown.push(error);
     process.on("uncaughtException", caught);
-    connection.follow(S, "start", { items: () => { throw new Error("mine"); } });
+    following(connection)("start", { items: () => { throw new Error("mine"); } });
     const other = followed(connection);
     await pass(50);
     process.off("uncaughtException", caught);
@@ -348,7 +357,7 @@ describe("faults", () => {
     const connection = connected();
     const log = followed(connection);
     let state: State = EMPTY;
-    conversation((from, handlers) => connection.follow(S, from, handlers), (now) => { state = now; });
+    followConversation(following(connection), (now) => { state = now; });
     await pass(50);
     hub.cut();
     stream.append(...words("c", "d", "e"));
@@ -363,7 +372,7 @@ describe("faults", () => {
     hub.stream(S).append(...words("a", "b"));
     const connection = connected();
     let state: State = EMPTY;
-    conversation((from, handlers) => connection.follow(S, from, handlers), (now) => { state = now; });
+    followConversation(following(connection), (now) => { state = now; });
     await pass(50);
     hub.cut();
     hub.streams.delete(S);

@@ -1,12 +1,13 @@
 /** Everything at once, by chance: whoever follows comes to the text that the hub has. */
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
 import { Connection } from "../../src/client/connection.js";
-import { conversation } from "../../src/client/conversation.js";
-import type { State } from "../../src/client/state.js";
-import { EMPTY, fold } from "../../src/client/state.js";
-import { FakeHub, URL_OF_HUB } from "./fakehub.js";
-import { shown, Story } from "./story.js";
+import { followConversation } from "../../src/client/follow-conversation.js";
+import { handle } from "../../src/client/subscription.js";
+import { EMPTY, fold, type State } from "../../src/model/conversation.js";
+import { FakeServer, URL_OF_HUB } from "../support/fake-server.js";
+import { shown, Story } from "../support/story.js";
 
 // The clock is a fake, but a busy machine is slow by any other.
 vi.setConfig({ testTimeout: 60_000 });
@@ -23,7 +24,7 @@ afterEach(() => {
 
 describe.each(["open", "refused"] as const)("whatever happens (WebSockets %s)", (websockets) => {
   it.each(Array.from({ length: 12 }, (_, i) => i + 1))("all come to the same text (%i)", async (seed) => {
-    const hub = new FakeHub(seed);
+    const hub = new FakeServer(seed);
     hub.websockets = websockets;
     hub.doubles = true;
     const { chance } = hub;
@@ -34,7 +35,10 @@ describe.each(["open", "refused"] as const)("whatever happens (WebSockets %s)", 
     const seen: State[] = [];
     const follow = (i: number): (() => void) => {
       seen[i] = EMPTY;
-      return conversation((from, handlers) => connection.follow(S, from, handlers), (state) => { seen[i] = state; });
+      return followConversation(
+        (from, handlers) => connection.follow(S, from, (signal) => { handle(signal, handlers); }),
+        (state) => { seen[i] = state; },
+      );
     };
     const stops = [follow(0), follow(1)];
     for (let step = 0; step < 150; step++) {

@@ -1,0 +1,143 @@
+/**
+ * The conversations of this browser: a list that it keeps, and that all its tabs share.
+ *
+ * The hub has no users, so nobody but the browser knows whose conversations are whose. Every
+ * change reads what is stored, changes it and stores it again within one turn of the event
+ * loop, which is how tabs do not undo each other's changes. The list is bounded; what was
+ * quiet for longest leaves it (the conversation itself stays at the hub).
+ */
+
+import type { LocalStore } from "./local-store.js";
+import { isName } from "./names.js";
+
+export interface Entry {
+  readonly name: string;
+  readonly title: string;
+  /** When something was last said, in milliseconds since 1970. */
+  readonly at: number;
+  /** The title was given by hand. */
+  readonly named?: boolean;
+  /** The conversation it was forked from. */
+  readonly from?: string;
+  /** The generation that runs there, as far as known. */
+  readonly running?: string;
+}
+
+export interface Placed {
+  readonly entry: Entry;
+  /** How many sources above it are in the list. */
+  readonly depth: number;
+}
+
+export const MOST = 300;
+const KEY = "conversations";
+const LONGEST_TITLE = 120;
+
+export class ConversationList {
+  readonly #listeners = new Set<() => void>();
+  #entries: readonly Entry[];
+
+  constructor(private readonly store: LocalStore) {
+    this.#entries = this.#stored();
+    store.watch(KEY, () => {
+      this.#entries = this.#stored();
+      this.#tell();
+    });
+  }
+
+  /** The latest first. */
+  get entries(): readonly Entry[] {
+    return this.#entries;
+  }
+
+  find(name: string): Entry | undefined {
+    return this.#entries.find((entry) => entry.name === name);
+  }
+
+  /** Change an entry, or begin one; `undefined` takes a field away. */
+  put(name: string, changes: { readonly [K in keyof Omit<Entry, "name">]?: Entry[K] | undefined }): void {
+    const stored = this.#stored();
+    const old = stored.find((entry) => entry.name === name);
+    const entry = checked({ title: "", at: Date.now(), ...old, ...changes, name });
+    if (!entry || JSON.stringify(entry) === JSON.stringify(old)) return;
+    this.#store([entry, ...stored.filter((other) => other.name !== name)]);
+  }
+
+  remove(name: string): void {
+    this.#store(this.#stored().filter((entry) => entry.name !== name));
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  #stored(): readonly Entry[] {
+    const value = this.store.get(KEY);
+    const entries = Array.isArray(value) ? value.map(checked).filter((entry) => entry !== undefined) : [];
+    return bounded(entries);
+  }
+
+  #store(entries: readonly Entry[]): void {
+    this.#entries = bounded(entries);
+    this.store.set(KEY, this.#entries);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Each fork under its source, the group with the latest news first. */
+export function arranged(entries: readonly Entry[]): readonly Placed[] {
+  const known = new Map(entries.map((entry) => [entry.name, entry]));
+  const source = (entry: Entry): Entry | undefined => known.get(entry.from ?? "");
+  const forks = new Map<Entry, Entry[]>();
+  for (const entry of entries) {
+    const from = source(entry);
+    if (from) forks.set(from, [...(forks.get(from) ?? []), entry]);
+  }
+  // What was placed stays: sources in a damaged list may go in circles.
+  const placed = new Map<Entry, number>();
+  const place = (entry: Entry, depth: number): void => {
+    if (placed.has(entry)) return;
+    placed.set(entry, depth);
+    for (const fork of forks.get(entry) ?? []) place(fork, depth + 1);
+  };
+  // The latest of a group is met first, and so says where the group stands.
+  for (const entry of entries) place(rootOf(entry, source), 0);
+  return Array.from(placed, ([entry, depth]) => ({ entry, depth }));
+}
+
+function rootOf(entry: Entry, source: (entry: Entry) => Entry | undefined): Entry {
+  const seen = new Set([entry]);
+  for (let above = source(entry); above && !seen.has(above); above = source(above)) seen.add(above);
+  return [...seen].at(-1) ?? entry;
+}
+
+/** Those whose title has every word asked for, whatever the case and the accents. */
+export function found(entries: readonly Entry[], query: string): readonly Entry[] {
+  const words = plain(query).split(/\s+/).filter(Boolean);
+  return entries.filter((entry) => words.every((word) => plain(entry.title).includes(word)));
+}
+
+const plain = (text: string): string =>
+  text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
+
+function bounded(entries: readonly Entry[]): readonly Entry[] {
+  return entries.toSorted((one, other) => other.at - one.at).slice(0, MOST);
+}
+
+function checked(value: unknown): Entry | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  const held = value as Record<keyof Entry, unknown>;
+  if (typeof held.name !== "string" || !isName(held.name)) return undefined;
+  return {
+    name: held.name,
+    title: typeof held.title === "string" ? held.title.slice(0, LONGEST_TITLE) : "",
+    at: typeof held.at === "number" && Number.isFinite(held.at) ? held.at : 0,
+    ...(held.named === true && { named: true }),
+    ...(typeof held.from === "string" && isName(held.from) && { from: held.from }),
+    ...(typeof held.running === "string" && { running: held.running.slice(0, 200) }),
+  };
+}

@@ -1,0 +1,92 @@
+/**
+ * The sidebar's two lives.
+ *
+ * Where there is space it stands beside the conversation and can be put away, which is
+ * remembered. On a narrow window it is a drawer over it: a modal dialog, so what lies below is
+ * inert, Esc and a press beside it close it, and the focus goes back to what opened it.
+ */
+
+import type { LocalStore } from "./local-store.js";
+
+const NARROW = "(width <= 50rem)";
+const KEY = "sidebar";
+
+export class Drawer {
+  readonly #narrow = matchMedia(NARROW);
+  #opener: HTMLElement | undefined;
+  #open = false;
+
+  constructor(
+    private readonly side: HTMLElement,
+    private readonly front: HTMLElement,
+    private readonly scrim: HTMLElement,
+    private readonly store: LocalStore,
+    private readonly changed: (shown: boolean) => void,
+  ) {
+    this.#narrow.addEventListener("change", () => {
+      this.#open = false;
+      this.#show();
+    });
+    scrim.addEventListener("click", () => {
+      this.close();
+    });
+    side.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || event.defaultPrevented || !this.modal) return;
+      event.preventDefault();
+      this.close();
+    });
+    this.#show();
+  }
+
+  /** It lies over the page now. */
+  get modal(): boolean {
+    return this.#narrow.matches && this.#open;
+  }
+
+  get shown(): boolean {
+    return this.#narrow.matches ? this.#open : this.store.get(KEY) !== "away";
+  }
+
+  toggle(opener?: HTMLElement): void {
+    if (this.#narrow.matches) {
+      if (this.#open) this.close();
+      else this.open(opener);
+    } else {
+      this.store.set(KEY, this.shown ? "away" : "there");
+      this.#show();
+    }
+  }
+
+  /** Make sure that it can be seen. */
+  open(opener?: HTMLElement): void {
+    if (this.shown) return;
+    if (!this.#narrow.matches) {
+      this.store.set(KEY, "there");
+      this.#show();
+      return;
+    }
+    this.#opener = opener;
+    this.#open = true;
+    this.#show();
+    this.side.querySelector<HTMLElement>("button")?.focus();
+  }
+
+  /** Close the drawer; a sidebar that stands beside the conversation stays. */
+  close(): void {
+    if (!this.modal) return;
+    this.#open = false;
+    this.#show();
+    this.#opener?.focus();
+  }
+
+  #show(): void {
+    const { modal, shown } = this;
+    document.documentElement.dataset.sidebar = shown ? "shown" : "away";
+    this.side.inert = !shown;
+    this.front.inert = modal;
+    this.scrim.hidden = !modal;
+    this.side.role = modal ? "dialog" : "navigation";
+    this.side.ariaModal = modal ? "true" : null;
+    this.changed(shown);
+  }
+}

@@ -1,0 +1,133 @@
+/** The list of conversations, as it looks. */
+
+import { html, nothing, type TemplateResult } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+
+import { UNTITLED } from "../model/title.js";
+import * as icons from "../ui/icons.js";
+import { arranged, type Entry, found, type Placed } from "./conversation-list.js";
+import { hashOf } from "./route.js";
+import { type Theme, THEMES } from "./theme.js";
+
+const THEME_ICONS = { system: icons.system, light: icons.light, dark: icons.dark };
+/** As many need no search. */
+const FEW = 8;
+/** Deeper forks are drawn no further in. */
+const DEEPEST = 3;
+
+export interface SidebarState {
+  readonly entries: readonly Entry[];
+  /** The conversation that is shown. */
+  readonly current: string | undefined;
+  /** What is searched for; `undefined` where nothing is. */
+  readonly query: string | undefined;
+  readonly theme: Theme;
+  readonly now: Date;
+}
+
+export interface SidebarCallbacks {
+  readonly fresh: () => void;
+  readonly keys: () => void;
+  readonly hide: () => void;
+  /** A conversation of the list was gone to. */
+  readonly chosen: () => void;
+  readonly search: (query: string | undefined) => void;
+  readonly menu: (entry: Entry, button: HTMLElement) => void;
+  readonly theme: (theme: Theme) => void;
+}
+
+export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  return html`
+    <div class="brand">
+      <img src="favicon.svg" alt="" width="26" height="26" />
+      <span>Streamhub</span>
+      <button type="button" class="quiet" aria-label="Hide the list" @click=${callbacks.hide}>${icons.sidebar()}</button>
+    </div>
+    <button type="button" class="fresh" @click=${callbacks.fresh}>${icons.plus()}<span>New conversation</span></button>
+    ${search(state, callbacks)} ${list(state, callbacks)}
+    <div class="foot">
+      ${themes(state.theme, callbacks)}
+      <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" @click=${callbacks.keys}>${icons.keys()}</button>
+    </div>
+  `;
+}
+
+/** The order on the screen, in which Alt with the arrows goes. */
+export function inOrder(entries: readonly Entry[], query: string): readonly Placed[] {
+  if (query.trim() === "") return arranged(entries);
+  return found(entries, query).map((entry) => ({ entry, depth: 0 }));
+}
+
+function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): TemplateResult | typeof nothing {
+  if (entries.length <= FEW && query === undefined) return nothing;
+  const typed = (event: InputEvent): void => {
+    callbacks.search((event.target as HTMLInputElement).value);
+  };
+  const key = (event: KeyboardEvent): void => {
+    if (query === undefined || event.isComposing) return;
+    if (event.key === "Escape") callbacks.search(undefined);
+    else if (event.key === "Enter") document.querySelector<HTMLElement>("#sidebar .list a")?.click();
+    else return;
+    event.preventDefault();
+  };
+  return html`<label class="search">
+    ${icons.search()}
+    <input id="search" type="search" placeholder="Search" aria-label="Search the conversations" autocomplete="off" .value=${query ?? ""} @input=${typed} @keydown=${key} />
+  </label>`;
+}
+
+function list(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  const placed = inOrder(state.entries, state.query ?? "");
+  if (placed.length === 0) {
+    const said = state.query ? "Nothing has these words in its title." : "Conversations you take part in are listed here, in this browser.";
+    return html`<p class="empty">${said}</p>`;
+  }
+  return html`<ul class="list">
+    ${repeat(placed, ({ entry }) => entry.name, (one) => item(one, state, callbacks))}
+  </ul>`;
+}
+
+function item({ entry, depth }: Placed, { current, now }: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  const title = entry.title || UNTITLED;
+  const at = new Date(entry.at);
+  const menu = (event: Event): void => {
+    callbacks.menu(entry, event.currentTarget as HTMLElement);
+  };
+  return html`<li class="depth-${Math.min(depth, DEEPEST)}">
+    <a href=${hashOf("conversation", entry.name)} aria-current=${entry.name === current ? "page" : nothing} @click=${callbacks.chosen}>
+      ${depth > 0 ? html`<span class="branch" title="Branched off from the one above">${icons.fork()}</span>` : nothing}
+      <span class="title" dir="auto" title=${title}>${title}</span>
+      ${entry.running ? html`<span class="dot" role="img" aria-label="is being answered"></span>` : nothing}
+      <time datetime=${at.toISOString()} title=${at.toLocaleString()}>${shortTime(at, now)}</time>
+    </a>
+    <button type="button" class="quiet" aria-label="More about ${title}" aria-haspopup="menu" aria-expanded="false" @click=${menu}>${icons.more()}</button>
+  </li>`;
+}
+
+/** The time of day today, the weekday within a week, else the date. */
+export function shortTime(at: Date, now: Date): string {
+  if (at.toDateString() === now.toDateString()) {
+    return at.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
+  }
+  const days = (now.getTime() - at.getTime()) / 86_400_000;
+  if (days >= 0 && days < 6) return at.toLocaleDateString(undefined, { weekday: "short" });
+  const sameYear = at.getFullYear() === now.getFullYear();
+  return at.toLocaleDateString(undefined, {
+    day: "numeric",
+    month: "short",
+    ...(!sameYear && { year: "numeric" }),
+  });
+}
+
+function themes(theme: Theme, callbacks: SidebarCallbacks): TemplateResult {
+  const name = { system: "As the system", light: "Light", dark: "Dark" };
+  return html`<fieldset class="themes">
+    <legend class="unseen">Theme</legend>
+    ${THEMES.map(
+      (one) => html`<label title=${name[one]}>
+        <input type="radio" name="theme" class="unseen" .checked=${one === theme} @change=${() => { callbacks.theme(one); }} />
+        ${THEME_ICONS[one]()}<span class="unseen">${name[one]}</span>
+      </label>`,
+    )}
+  </fieldset>`;
+}

@@ -1,0 +1,311 @@
+/**
+ * What a model answers: its reasoning, folded; its text; the tools it asks for; how it ended.
+ *
+ * Nothing here waits in silence: a reply that says nothing for a while says how long it has
+ * been, from a clock that ticks once a second while the reply runs and not at all afterwards.
+ */
+
+import { html, nothing } from "lit";
+import { createRef, ref } from "lit/directives/ref.js";
+
+import { StreamingMarkdown } from "../markdown/stream.js";
+import type { AssistantMessage } from "../model/conversation.js";
+import * as icons from "../ui/icons.js";
+import { LightElement, register } from "../ui/light-element.js";
+import { sentence } from "./error-notice.js";
+import "../ui/buttons.js";
+import "./tool-calls.js";
+
+const TICK = 1000;
+
+/** After this long without a word the reader is told how long it has been. */
+const PATIENCE = 10_000;
+
+export class AssistantMessageView extends LightElement {
+  static override properties = {
+    reply: { attribute: false },
+    again: { type: Boolean },
+    retry: { type: Boolean },
+    connected: { type: Boolean },
+    busy: { type: Boolean },
+    now: { state: true },
+  };
+
+  declare reply: AssistantMessage | undefined;
+  /** Another version of it may be asked for. */
+  declare again: boolean;
+  /** It may be tried again where it stands. */
+  declare retry: boolean;
+  declare connected: boolean;
+  /** The hub is being asked. */
+  declare busy: boolean;
+  declare now: number;
+
+  // Held, because to look for them would be to look through the whole answer.
+  readonly #words = createRef<HTMLElement>();
+  readonly #details = createRef<HTMLDetailsElement>();
+  readonly #thoughtsHost = createRef<HTMLElement>();
+  #text: StreamingMarkdown | undefined;
+  #reasoning: StreamingMarkdown | undefined;
+  #clock: ReturnType<typeof setInterval> | undefined;
+  /** When something came last. */
+  #heard = 0;
+  #seen: Seen | undefined;
+  #thinking: number | undefined;
+  #thought: number | undefined;
+
+  constructor() {
+    super();
+    this.again = false;
+    this.retry = false;
+    this.connected = true;
+    this.busy = false;
+    this.now = performance.now();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#tick(false);
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    if (this.reply) this.#tick(this.#running);
+  }
+
+  get #running(): boolean {
+    return this.reply?.state === "waiting" || this.reply?.state === "running";
+  }
+
+  protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
+    if (!changed.has("reply") || !this.reply) return;
+    this.#measure(this.reply, changed.get("reply") as AssistantMessage | undefined);
+    this.#tick(this.#running);
+  }
+
+  /** Times that the hub does not tell, as they are seen here. */
+  #measure(reply: AssistantMessage, before: AssistantMessage | undefined): void {
+    const now = performance.now();
+    if (!before) this.#heard = now - age(reply);
+    else this.#heard = now;
+    this.now = now;
+    if (!this.#running) return;
+    const tokens = guess(reply.text) + guess(reply.reasoning);
+    if (tokens > 0) this.#seen ??= { at: now, tokens };
+    // Only what was seen from its beginning can be timed.
+    if (reply.reasoning && !reply.text && before?.reasoning === "") this.#thinking ??= now;
+    if (reply.text && this.#thinking !== undefined) this.#thought ??= now - this.#thinking;
+  }
+
+  #tick(running: boolean): void {
+    if (running === (this.#clock !== undefined)) return;
+    if (running) this.#clock = setInterval(() => (this.now = performance.now()), TICK);
+    else {
+      clearInterval(this.#clock);
+      this.#clock = undefined;
+    }
+  }
+
+  protected override render(): unknown {
+    const { reply } = this;
+    if (!reply) return nothing;
+    return html`<article class="reply" aria-label="Answer" aria-busy=${this.#running}>
+      ${reply.reasoning ? this.#thoughts(reply) : nothing}
+      ${reply.refusal ? html`<p class="badge">The model declined</p>` : nothing}
+      <div class="text" ${ref(this.#words)}></div>
+      ${reply.tools.length > 0 ? html`<hub-tools .calls=${reply.tools}></hub-tools>` : nothing}
+      ${this.#running ? this.#waiting(reply) : this.#end(reply)}
+      <div class="actions">
+        <span class="stats">${this.#stats(reply)}</span>
+        ${this.#running ? nothing : this.#buttons(reply)}
+      </div>
+    </article>`;
+  }
+
+  #thoughts(reply: AssistantMessage): unknown {
+    const thinking = this.#running && !reply.text;
+    const label = thinking
+      ? "Thinking…"
+      : this.#thought === undefined
+        ? "Thoughts"
+        : `Thought for ${seconds(Math.max(1, Math.round(this.#thought / 1000)))}`;
+    return html`<details class="reasoning" ${ref(this.#details)} @toggle=${() => {
+        this.requestUpdate();
+      }}>
+      <summary class=${thinking ? "busy" : ""}>${icons.on()}${label}</summary>
+      <div class="thoughts" ${ref(this.#thoughtsHost)}></div>
+    </details>`;
+  }
+
+  /** A calm sign that it goes on; in words when it stands still. */
+  #waiting(reply: AssistantMessage): unknown {
+    const why = silence(reply, this.now - this.#heard, this.connected);
+    return html`<p class="waiting">
+      <span class="dots" aria-hidden="true"><i></i><i></i><i></i></span>${why ? html`<span>${why}</span>` : nothing}
+    </p>`;
+  }
+
+  #end(reply: AssistantMessage): unknown {
+    const end = ending(reply);
+    if (!end && !this.retry) return nothing;
+    return html`<div class=${`ending ${end?.kind ?? "quiet"}`}>
+      ${end?.kind === "error" ? icons.warning() : nothing}
+      <p>${end?.text} ${end?.code ? html`<code>${end.code}</code>` : nothing}</p>
+      ${this.retry
+        ? html`<button class="plain" type="button" ?disabled=${this.busy} @click=${() => {
+            this.tell("retry", { reply });
+          }}>Retry</button>`
+        : nothing}
+    </div>`;
+  }
+
+  #buttons(reply: AssistantMessage): unknown {
+    return html`<span class="hover">
+      ${reply.text ? html`<hub-copy what="this answer" .text=${reply.text}></hub-copy>` : nothing}
+      ${this.again
+        ? html`<button class="tiny" type="button" aria-label="Answer again" title="Answer again, in another version"
+            ?disabled=${this.busy} @click=${() => {
+              this.tell("again", { reply });
+            }}>${icons.again()}</button>`
+        : nothing}
+    </span>`;
+  }
+
+  #stats(reply: AssistantMessage): string {
+    const parts = stats(reply, this.#seen, this.#heard);
+    return [answered(reply), ...parts].filter(Boolean).join(" · ");
+  }
+
+  protected override updated(): void {
+    const { reply } = this;
+    if (!reply) return;
+    const host = this.#words.value;
+    if (host && (reply.text || this.#text)) {
+      this.#text ??= new StreamingMarkdown(host);
+      this.#text.set(reply.text, !this.#running);
+    }
+    this.#think(reply);
+  }
+
+  /** Thoughts are laid out only while the reader looks at them. */
+  #think(reply: AssistantMessage): void {
+    const host = this.#thoughtsHost.value;
+    if (!this.#details.value?.open || !host) return;
+    this.#reasoning ??= new StreamingMarkdown(host);
+    this.#reasoning.set(reply.reasoning, !this.#running);
+  }
+}
+
+/** For how long a reply has run that is seen for the first time; clocks that disagree do not count. */
+function age({ startedAt }: AssistantMessage): number {
+  const held = startedAt === undefined ? 0 : Date.now() - Date.parse(startedAt);
+  return held > 0 && held < 3_600_000 ? held : 0;
+}
+
+register("hub-reply", AssistantMessageView);
+
+// How it ended, or why it says nothing yet
+
+export interface Ending {
+  readonly kind: "quiet" | "error";
+  readonly text: string;
+  readonly code?: string;
+}
+
+/** What is to be said below a reply that is over; nothing if it just ended well. */
+export function ending(reply: AssistantMessage): Ending | undefined {
+  switch (reply.state) {
+    case "cancelled":
+      return { kind: "quiet", text: "Stopped." };
+    case "interrupted":
+      return { kind: "error", text: "The hub went away in the middle of this answer." };
+    case "failed":
+      return {
+        kind: "error",
+        text: sentence(reply.error?.message ?? "The answer failed"),
+        ...(reply.error && { code: reply.error.code }),
+      };
+    case "finished":
+      return finished(reply);
+    default:
+      return undefined;
+  }
+}
+
+function finished(reply: AssistantMessage): Ending | undefined {
+  if (reply.reason === "length") return { kind: "quiet", text: "The answer reached its length limit." };
+  if (reply.reason === "filter") return { kind: "quiet", text: "The answer was ended by a content filter." };
+  if (reply.reason === "tool") return { kind: "quiet", text: "The model waits for what the tool says." };
+  if (reply.text === "" && reply.tools.length === 0) return { kind: "quiet", text: "The answer is empty." };
+  return undefined;
+}
+
+/** Why a reply that is not over stands still, `since` milliseconds after its last word; nothing while it comes. */
+export function silence(reply: AssistantMessage, since: number, connected: boolean): string | undefined {
+  if (reply.retrying) {
+    const left = Math.ceil(reply.retrying.after - since / 1000);
+    return `${sentence(reply.retrying.message)} Trying again${left > 0 ? ` in ${left} s` : ""}.`;
+  }
+  if (!connected) return "Not connected; the answer goes on at the hub and is caught up later.";
+  if (since < PATIENCE) return undefined;
+  const long = since < 120_000 ? `${Math.floor(since / 1000)} s` : `${Math.floor(since / 60_000)} minutes`;
+  return reply.state === "waiting" ? `Waiting for the first word, ${long} so far.` : `Nothing new for ${long}.`;
+}
+
+// What it cost and how fast it came
+//
+// The hub says the tokens and the seconds when the reply is over. Until then they are measured
+// here, from when its first words were seen, and tokens are guessed from the text; numbers that
+// are not the upstream's own carry a "≈".
+
+/** When a reply that comes now was first seen to say something, and how much it had said. */
+export interface Seen {
+  readonly at: number;
+  readonly tokens: number;
+}
+
+/** Tokens in a text, roughly: four letters each, one for each character of denser scripts. */
+export function guess(text: string): number {
+  const dense = text.match(/[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]/g)?.length ?? 0;
+  return Math.ceil((text.length - dense) / 4) + dense;
+}
+
+/** "≈ 120 tokens", "0.3 s to the first word", "41 tokens/s"; what is not known is left out. */
+export function stats(reply: AssistantMessage, seen?: Seen, now = 0): string[] {
+  const found: string[] = [];
+  const counted = reply.usage?.completion_tokens;
+  const running = reply.state === "waiting" || reply.state === "running";
+  const guessed = guess(reply.text) + guess(reply.reasoning);
+  const tokens = counted ?? guessed;
+  const about = counted === undefined || reply.usage?.estimated === true ? "≈ " : "";
+  if (tokens > 0) found.push(`${about}${count(tokens)} ${tokens === 1 ? "token" : "tokens"}`);
+  const { first, total } = reply.seconds ?? {};
+  if (first !== undefined) found.push(`${seconds(first)} to the first word`);
+  if (running && seen && now - seen.at >= 1000 && guessed > seen.tokens) {
+    found.push(`≈ ${rate(guessed - seen.tokens, (now - seen.at) / 1000)}`);
+  } else if (total !== undefined && first !== undefined && total - first >= 0.05 && tokens > 1) {
+    found.push(`${about}${rate(tokens, total - first)}`);
+  }
+  return found;
+}
+
+/** "demo", "local · llama3": who answered. */
+export function answered(reply: AssistantMessage): string {
+  const { upstream, model } = reply;
+  return model === undefined || model === upstream ? upstream : `${upstream} · ${model}`;
+}
+
+/** "< 0.01 s", "0.31 s", "4.2 s", "75 s". */
+function seconds(held: number): string {
+  if (held < 0.005) return "< 0.01 s";
+  return `${held < 1 ? held.toFixed(2) : held < 10 ? held.toFixed(1) : held.toFixed(0)} s`;
+}
+
+function rate(tokens: number, over: number): string {
+  const held = tokens / over;
+  return `${held < 10 ? held.toFixed(1) : count(Math.round(held))} tokens/s`;
+}
+
+function count(held: number): string {
+  return held.toLocaleString("en");
+}

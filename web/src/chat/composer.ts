@@ -1,0 +1,329 @@
+/**
+ * Where one types: a field that grows, Send or Stop, and a place for the page's own tools.
+ *
+ * The text stays until the hub has accepted it, and is kept as a draft that the other tabs see.
+ * What another tab typed is taken over unless the reader has typed something else here.
+ */
+
+import { html, nothing } from "lit";
+
+import * as icons from "../ui/icons.js";
+import { LightElement, register } from "../ui/light-element.js";
+
+/** Typing is not written down at each key. */
+const PAUSE = 150;
+
+const PREFIX = "hub-draft ";
+const DRAFTS = 50;
+const LONGEST = 50_000;
+
+/** The key code of a key that an input method takes. */
+const COMPOSING = 229;
+
+/** What the conversation is busy with. */
+export type Activity = "nothing" | "sending" | "answering" | "stopping";
+
+export class Composer extends LightElement {
+  static override properties = {
+    activity: {},
+    closed: { type: Boolean },
+    text: { state: true },
+    hint: { state: true },
+    tools: { state: true },
+  };
+
+  declare activity: Activity;
+  /** The conversation is over. */
+  declare closed: boolean;
+  declare text: string;
+  declare hint: string;
+  /** The page has put something into the bar. */
+  declare tools: boolean;
+  #draft: Draft | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor() {
+    super();
+    this.activity = "nothing";
+    this.closed = false;
+    this.text = "";
+    this.hint = "";
+    this.tools = false;
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    globalThis.addEventListener("pagehide", this.#keep);
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    globalThis.removeEventListener("pagehide", this.#keep);
+    this.leave();
+  }
+
+  /** Compose for a conversation: its draft comes back. */
+  open(url: string, stream: string): void {
+    this.leave();
+    this.#draft = new Draft(url, stream, this.#typedElsewhere);
+    this.#put(this.#draft.text);
+  }
+
+  /** Keep the draft and know of no conversation any more. */
+  leave(): void {
+    this.#keep();
+    this.#draft?.close();
+    this.#draft = undefined;
+  }
+
+  override focus(options?: FocusOptions): void {
+    this.#area?.focus(options);
+  }
+
+  protected override render(): unknown {
+    return html`<form class=${this.tools ? "composer" : "composer bare"} @submit=${this.#submit}>
+      <textarea rows="1" dir="auto" enterkeyhint="send" aria-label="Message" placeholder=${this.#placeholder}
+        ?disabled=${this.closed} aria-describedby="composer-hint"
+        @input=${this.#input} @keydown=${this.#pressed} @blur=${this.#blur}></textarea>
+      <div class="row">
+        <slot name="tools" @slotchange=${this.#slotted}></slot>
+        <span class="hint" id="composer-hint" role="status">${
+          this.activity === "sending" ? html`<span class="loading">Sending…</span>` : this.hint
+        }</span>
+        ${this.#stop()}${this.#send()}
+      </div>
+    </form>`;
+  }
+
+  get #placeholder(): string {
+    return this.closed ? "This conversation is closed." : "Write a message";
+  }
+
+  #stop(): unknown {
+    if (this.activity === "nothing") return nothing;
+    const label = this.activity === "stopping" ? "Stopping" : "Stop (Esc)";
+    return html`<button class="round stop" type="button" aria-label=${label} title=${label}
+      ?disabled=${this.activity === "stopping"} @click=${() => {
+        this.tell("halt");
+      }}>${icons.stop()}</button>`;
+  }
+
+  /** While an answer comes, Stop stands where Send does. */
+  #send(): unknown {
+    if (this.activity !== "nothing") return nothing;
+    const why = this.#refusal();
+    return html`<button class="round send" type="submit" aria-label="Send" title=${why || "Send (Enter)"}
+      ?disabled=${why !== ""}>${icons.send()}</button>`;
+  }
+
+  /** Why nothing can be sent now. */
+  #refusal(): string {
+    if (this.closed) return "This conversation is closed.";
+    if (this.activity === "sending") return "Your message is being sent.";
+    if (this.activity !== "nothing") return "An answer is coming: wait for its end, or stop it (Esc).";
+    return this.text.trim() === "" ? "Write something first." : "";
+  }
+
+  get #area(): HTMLTextAreaElement | null {
+    return this.querySelector("textarea");
+  }
+
+  protected override updated(changed: Map<PropertyKey, unknown>): void {
+    if (changed.has("activity") && this.activity === "nothing") this.hint = "";
+    const area = this.#area;
+    if (area && area.value !== this.text) {
+      const { selectionStart, selectionEnd } = area;
+      area.value = this.text;
+      area.setSelectionRange(selectionStart, selectionEnd);
+    }
+    if (area && changed.has("text")) grow(area);
+  }
+
+  readonly #slotted = (event: Event): void => {
+    this.tools = (event.target as HTMLSlotElement).assignedElements().length > 0;
+  };
+
+  readonly #submit = (event: Event): void => {
+    event.preventDefault();
+    if (this.#refusal() === "") this.tell("ask", { text: this.text.trim(), accepted: this.#accepting() });
+    else if (this.text.trim() !== "") this.hint = this.#refusal();
+  };
+
+  readonly #pressed = (event: KeyboardEvent): void => {
+    if (entered(event)) this.#submit(event);
+  };
+
+  readonly #input = (event: Event): void => {
+    this.#put((event.target as HTMLTextAreaElement).value);
+    this.hint = "";
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(this.#keep, PAUSE);
+    this.tell("typing", { typing: this.text !== "" });
+  };
+
+  readonly #blur = (): void => {
+    this.#keep();
+    this.tell("typing", { typing: false });
+  };
+
+  /**
+   * What is to be called when the hub has the text that stands here now: it goes, and what was
+   * typed since stays. By then the composer may serve another conversation.
+   */
+  #accepting(): () => void {
+    const { text } = this;
+    const draft = this.#draft;
+    return () => {
+      if (this.#draft !== draft) draft?.sent(text);
+      else {
+        this.#put(this.text.startsWith(text) ? this.text.slice(text.length).trimStart() : this.text);
+        this.#keep();
+      }
+    };
+  }
+
+  #put(text: string): void {
+    this.text = text;
+  }
+
+  readonly #keep = (): void => {
+    clearTimeout(this.#timer);
+    this.#draft?.keep(this.text);
+  };
+
+  /** Another tab typed: taken over, but not over what was typed here meanwhile. */
+  readonly #typedElsewhere = (text: string, before: string): void => {
+    const typingHere = document.hasFocus() && this.#area?.matches(":focus") === true;
+    if (this.text === before || !typingHere) this.#put(text);
+  };
+}
+
+register("hub-composer", Composer);
+
+// Drafts
+
+interface StoredDraft {
+  readonly text: string;
+  readonly at: number;
+}
+
+/**
+ * The draft of one conversation.
+ *
+ * The browser's local storage holds it and tells the other tabs of each change (the `storage`
+ * event comes only there, never back). Storage may be missing, full or forbidden; then drafts
+ * are simply not kept. At most `DRAFTS` of them, the oldest go first, none longer than `LONGEST`.
+ */
+export class Draft {
+  readonly #key: string;
+  #known: string;
+
+  /** `changed` gets what another tab made of it, and what it was before. */
+  constructor(
+    url: string,
+    stream: string,
+    private readonly changed: (text: string, before: string) => void,
+  ) {
+    this.#key = `${PREFIX}${url} ${stream}`;
+    this.#known = parse(read(this.#key)).text;
+    globalThis.addEventListener("storage", this.#changedElsewhere);
+  }
+
+  get text(): string {
+    return this.#known;
+  }
+
+  keep(text: string): void {
+    if (text === this.#known || text.length > LONGEST) return;
+    this.#known = text;
+    if (text === "") forget(this.#key);
+    else write(this.#key, { text, at: Date.now() });
+  }
+
+  /** The text was sent, though nobody composes here any more. */
+  sent(text: string): void {
+    if (parse(read(this.#key)).text === text) forget(this.#key);
+  }
+
+  close(): void {
+    globalThis.removeEventListener("storage", this.#changedElsewhere);
+  }
+
+  readonly #changedElsewhere = (event: StorageEvent): void => {
+    // `clear()` is told without a key.
+    if (event.key !== this.#key && event.key !== null) return;
+    const before = this.#known;
+    this.#known = parse(event.key === null ? null : event.newValue).text;
+    if (this.#known !== before) this.changed(this.#known, before);
+  };
+}
+
+function parse(held: string | null): StoredDraft {
+  try {
+    const kept: unknown = JSON.parse(held ?? "null");
+    if (typeof kept === "object" && kept !== null && "text" in kept && typeof kept.text === "string") {
+      return { text: kept.text.slice(0, LONGEST), at: "at" in kept ? Number(kept.at) || 0 : 0 };
+    }
+  } catch {
+    // Somebody else's text under our name is no draft.
+  }
+  return { text: "", at: 0 };
+}
+
+function read(key: string): string | null {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function forget(key: string): void {
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // Then it was not kept either.
+  }
+}
+
+function write(key: string, draft: StoredDraft): void {
+  try {
+    const isNew = localStorage.getItem(key) === null;
+    localStorage.setItem(key, JSON.stringify(draft));
+    if (isNew) makeRoom();
+  } catch {
+    // Storage is full or forbidden: the text is still in the composer.
+  }
+}
+
+function makeRoom(): void {
+  const keys = Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? "");
+  const drafts = keys.filter((key) => key.startsWith(PREFIX)).map((key) => ({ key, at: parse(read(key)).at }));
+  drafts.sort((one, other) => one.at - other.at);
+  for (const { key } of drafts.slice(0, -DRAFTS)) forget(key);
+}
+
+// Typing in a field of several lines
+
+/**
+ * Whether a key press means "send": Enter alone.
+ *
+ * The Enter that ends an input method's composition does not. Safari tells it only after
+ * `compositionend`, no longer as `isComposing`, but still with the old code 229.
+ */
+export function entered(event: KeyboardEvent): boolean {
+  if (event.key !== "Enter" || event.shiftKey || event.altKey) return false;
+  return !event.isComposing && codeOf(event) !== COMPOSING;
+}
+
+/** `keyCode` is deprecated, and nothing else tells Safari's case. */
+function codeOf(event: { readonly keyCode?: number }): number | undefined {
+  return event.keyCode;
+}
+
+/** As high as its text, where the browser does not do so by itself; the style sheet has the limit. */
+export function grow(area: HTMLTextAreaElement): void {
+  if (CSS.supports("field-sizing", "content")) return;
+  area.style.blockSize = "auto";
+  area.style.blockSize = `${area.scrollHeight}px`;
+}

@@ -1,0 +1,399 @@
+/**
+ * `<hub-chat>`: a conversation with its composer, for the hub's own page and for any other.
+ *
+ *     <script type="module" src="https://hub.example/elements.js"></script>
+ *     <hub-chat stream="chat/7"></hub-chat>
+ *
+ * Attributes: `src` (the hub's address; that of the script if none), `stream` (the
+ * conversation; without one the first message begins one), `readonly` (to read along),
+ * `upstream` (who answers; the hub's default if none), `no-status` (the page itself shows the
+ * connection). Property `hub`: a `Hub` that the page has already. It fills the height that it
+ * is given.
+ *
+ * Methods: `send(text)`, `stop()`, `focusComposer()`.
+ *
+ * Events, bubbling and composed: `hub-state` {state}, `hub-status` {status, lag}, `hub-sent`
+ * {text}, and, cancelable, `hub-fork` {source, stream, position, arrival} when the reader goes to
+ * another version of the conversation: unless the page prevents it, the element goes there itself.
+ * A page that shows it in another element gives that one the `arrival`, so that it shows the place.
+ *
+ * Slots: `tools` in the composer's bar, `empty` while nothing was said.
+ *
+ * Custom properties: those of ui/tokens.css.
+ *
+ * How it works: the hub's client folds the stream into a `State` that shares what did not
+ * change; at most once a frame the newest one is rendered, and of the turns only those that
+ * are other objects than before.
+ */
+
+import { html, LitElement, nothing, unsafeCSS } from "lit";
+import { createRef, ref } from "lit/directives/ref.js";
+
+import type { Hub } from "../client/hub.js";
+import { unique } from "../client/unique.js";
+import markdown from "../markdown/markdown.css?inline";
+import type { Place, Versions } from "../model/branches.js";
+import { type AssistantMessage, type ChatMessage, EMPTY } from "../model/conversation.js";
+import type { Position } from "../protocol/events.js";
+import type { Status } from "../protocol/frames.js";
+import * as icons from "../ui/icons.js";
+import { register } from "../ui/light-element.js";
+import tokens from "../ui/tokens.css?inline";
+import { Announcer } from "./announcer.js";
+import type { Composer } from "./composer.js";
+import { ChatController } from "./controller.js";
+import controls from "./controls.css?inline";
+import { hubFor } from "./hubs.js";
+import layout from "./layout.css?inline";
+import { LiveConversation } from "./live-conversation.js";
+import type { Step } from "./message.js";
+import { presenceText } from "./presence.js";
+import { restoreScroll, scrollPlace, type ScrollRestore } from "./scroll-restore.js";
+import { Scrolling } from "./scrolling.js";
+import turns from "./turns.css?inline";
+import "./composer.js";
+import "./hub-status.js";
+import "./turns.js";
+
+/** What the live region keeps; a screen reader has read the older ones. */
+const ANNOUNCED = 4;
+const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
+
+export class HubChat extends LitElement {
+  static override properties = {
+    src: {},
+    stream: { reflect: true },
+    readonly: { type: Boolean, reflect: true },
+    upstream: {},
+    noStatus: { type: Boolean, attribute: "no-status" },
+    hub: { attribute: false },
+    arrival: { attribute: false },
+    status: { state: true },
+  };
+
+  static override styles = [tokens, markdown, layout, controls, turns].map((sheet) => unsafeCSS(sheet));
+
+  declare src: string | undefined;
+  declare stream: string | undefined;
+  declare readonly: boolean;
+  declare upstream: string | undefined;
+  declare noStatus: boolean;
+  declare hub: Hub | undefined;
+  declare arrival: ScrollRestore | undefined;
+  declare status: Status;
+
+  // Held, because to look for them would be to look through the whole conversation.
+  readonly #log = createRef<HTMLElement>();
+  readonly #turns = createRef<HTMLElement>();
+  readonly #announced = createRef<HTMLElement>();
+  readonly #composer = createRef<Composer>();
+  #hub: Hub | undefined;
+  #conversation: LiveConversation | undefined;
+  #controller: ChatController | undefined;
+  #scrolling: Scrolling | undefined;
+  #endStatus: (() => void) | undefined;
+  readonly #announcer = new Announcer((text) => {
+    this.#say(text);
+  });
+
+  constructor() {
+    super();
+    this.readonly = false;
+    this.noStatus = false;
+    this.status = { state: "connecting" };
+    this.addEventListener("keydown", this.#pressed);
+  }
+
+  /** Ask. Gives whether the hub has accepted it; why not is shown. */
+  async send(text: string): Promise<boolean> {
+    if (text.trim() === "" || this.readonly) return false;
+    if (!this.stream) {
+      this.stream = `chat-${unique()}`;
+      this.#enter();
+    }
+    const accepted = await this.#controller?.send(text);
+    if (!accepted) return false;
+    this.#tell("hub-sent", { text });
+    this.#scrolling?.toEnd();
+    return true;
+  }
+
+  /** Stop whatever runs in this conversation, whoever began it; what came of it stays. */
+  async stop(): Promise<void> {
+    if (!this.readonly) await this.#controller?.stop();
+  }
+
+  focusComposer(): void {
+    this.#composer.value?.focus();
+  }
+
+  override focus(options?: FocusOptions): void {
+    (this.#composer.value ?? this.#log.value)?.focus(options);
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    // Again: everything below was given up when it left the page.
+    if (this.hasUpdated) {
+      this.#observe();
+      this.#enter();
+    }
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#leave();
+    this.#endStatus?.();
+    this.#endStatus = undefined;
+    this.#hub = undefined;
+    this.#scrolling?.close();
+    this.#scrolling = undefined;
+  }
+
+  protected override firstUpdated(): void {
+    this.#observe();
+  }
+
+  protected override updated(changed: Map<PropertyKey, unknown>): void {
+    // What has left the page follows nothing; it enters when it comes back.
+    if (!this.isConnected) return;
+    if (changed.has("stream") || changed.has("hub") || changed.has("src")) this.#enter();
+  }
+
+  #observe(): void {
+    const box = this.#log.value;
+    const contents = this.#turns.value;
+    if (!box || !contents) return;
+    this.#scrolling = new Scrolling(box, contents, () => {
+      this.requestUpdate();
+    });
+  }
+
+  #enter(): void {
+    this.#leave();
+    const hub = this.hub ?? hubFor(this.src);
+    if (hub !== this.#hub) this.#connect(hub);
+    const { stream } = this;
+    this.#announcer.forget();
+    this.#scrolling?.toEnd();
+    if (!stream) return;
+    let isNew = true;
+    const conversation = new LiveConversation(hub, stream, {
+      received: (state) => {
+        this.#controller?.update(state);
+        this.#tell("hub-state", { state });
+      },
+      lagged: () => {
+        this.#tellStatus();
+      },
+      changed: (state) => {
+        this.requestUpdate();
+        if (!state) return;
+        this.#announcer.update(state);
+        if (!isNew) this.#scrolling?.news();
+        // What the last conversation left of its place says nothing about where to begin here.
+        else void this.updateComplete.then(() => this.#scrolling?.toEnd());
+        isNew = false;
+        if (this.arrival) void this.updateComplete.then(this.#restoreScroll);
+      },
+    });
+    this.#conversation = conversation;
+    this.#controller?.enter(conversation);
+    this.#composer.value?.open(hub.url, stream);
+    this.requestUpdate();
+  }
+
+  #connect(hub: Hub): void {
+    this.#endStatus?.();
+    this.#hub = hub;
+    this.#controller = new ChatController(hub, {
+      changed: () => {
+        this.requestUpdate();
+      },
+      went: (from, stream) => {
+        this.#go(from, stream);
+      },
+    });
+    this.#endStatus = hub.onStatus((status) => {
+      this.status = status;
+      this.#tellStatus();
+    });
+  }
+
+  #leave(): void {
+    this.#composer.value?.leave();
+    this.#conversation?.leave();
+    this.#conversation = undefined;
+    this.#controller?.enter(undefined);
+  }
+
+  /** Go to another version of the conversation, or let the page do so. */
+  #go({ source, position }: Place, stream: string, arrival?: ScrollRestore): void {
+    const detail = { source, stream, position, arrival };
+    const going = new CustomEvent("hub-fork", { detail, bubbles: true, composed: true, cancelable: true });
+    if (!this.dispatchEvent(going)) return;
+    this.stream = stream;
+    this.arrival = arrival;
+    if (!arrival) this.focusComposer();
+  }
+
+  readonly #restoreScroll = async (): Promise<void> => {
+    const { arrival } = this;
+    const scrolling = this.#scrolling;
+    const turns = this.#turns.value?.querySelector("hub-turns");
+    if (arrival && scrolling && turns && (await restoreScroll(arrival, turns, scrolling))) this.arrival = undefined;
+  };
+
+  // -- telling
+
+  #tell(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
+  }
+
+  #tellStatus(): void {
+    this.#tell("hub-status", { status: this.status, lag: this.#conversation?.lag ?? 0 });
+  }
+
+  /** To screen readers. */
+  #say(text: string): void {
+    const region = this.#announced.value;
+    if (!region) return;
+    const line = document.createElement("p");
+    line.textContent = text;
+    region.append(line);
+    while (region.childElementCount > ANNOUNCED) region.firstElementChild?.remove();
+  }
+
+  // -- rendering
+
+  protected override render(): unknown {
+    const state = this.#conversation?.state ?? EMPTY;
+    const controller = this.#controller;
+    if (controller) controller.upstream = this.upstream;
+    const activity = controller?.activity ?? "nothing";
+    return html`<div class="log" ${ref(this.#log)} role="log" tabindex="0" aria-label="Conversation" aria-live="off"
+        aria-busy=${state.running.length > 0}>
+        <div class="turns" ${ref(this.#turns)} @retry=${this.#retry} @again=${this.#again} @edit=${this.#edit} @version=${this.#version}
+          @above=${this.#above}>
+          ${state.turns.length === 0 ? this.#middle() : nothing}
+          <hub-turns .turns=${state.turns} .versions=${this.#conversation?.versions ?? NONE}
+            .open=${!this.readonly && !state.closed && activity === "nothing"}
+            .connected=${this.status.state === "live"} .busy=${controller?.asking === true}></hub-turns>
+        </div>
+        ${this.#jumpToEnd()}
+      </div>
+      <div class="unseen" role="status" ${ref(this.#announced)}></div>
+      <div class="foot">
+        ${this.#errorNotice()}
+        ${this.readonly
+          ? nothing
+          : html`<hub-composer ${ref(this.#composer)} .activity=${activity} .closed=${state.closed} @ask=${this.#asked} @halt=${this.#halt}
+              @typing=${this.#typing}></hub-composer>`}
+        ${this.#line()}
+      </div>`;
+  }
+
+  /** Where nothing was said yet, or nothing can be heard. */
+  #middle(): unknown {
+    const { known, failed } = this.#conversation ?? { known: !this.stream, failed: undefined };
+    if (failed) return html`<div class="middle" role="alert">${failed.text} ${failed.code ? html`<code>${failed.code}</code>` : nothing}</div>`;
+    if (!known) return html`<div class="middle loading">${this.status.state === "live" ? "Loading…" : "Waiting for the hub…"}</div>`;
+    if (this.readonly) return html`<div class="middle">Nothing has been said here yet.</div>`;
+    return html`<div class="middle"><slot name="empty">Ask something to begin.</slot></div>`;
+  }
+
+  #jumpToEnd(): unknown {
+    const scrolling = this.#scrolling;
+    if (!scrolling || scrolling.following) return nothing;
+    // Within what scrolls, so that a wheel turned above it still turns the text.
+    return html`<div class="last"><button class=${scrolling.unseen ? "pill" : "pill bare"} type="button" title="To the end"
+      aria-label=${scrolling.unseen ? "New text: to the end" : "To the end"} @click=${() => {
+        scrolling.toEnd(true);
+      }}>${scrolling.unseen ? "New text" : nothing}${icons.down()}</button></div>`;
+  }
+
+  #errorNotice(): unknown {
+    const notice = this.#controller?.notice;
+    if (!notice) return nothing;
+    return html`<div class="complaint" role="alert">
+      ${icons.warning()}
+      <p>${notice.text} ${notice.code ? html`<code>${notice.code}</code>` : nothing}</p>
+      <button class="plain" type="button" @click=${() => {
+        this.#controller?.dismiss();
+      }}>Dismiss</button>
+    </div>`;
+  }
+
+  #line(): unknown {
+    const here = presenceText(this.#conversation?.participants.members ?? []);
+    if (this.noStatus && here === "") return html`<div class="line"></div>`;
+    return html`<div class="line">
+      ${this.noStatus ? nothing : html`<hub-status .hub=${this.#hub} .lag=${this.#conversation?.lag ?? 0}></hub-status>`}
+      <span class="company">${here}</span>
+    </div>`;
+  }
+
+  // -- listening
+
+  readonly #retry = ({ detail: { reply } }: CustomEvent<{ reply: AssistantMessage }>): void => {
+    void this.#controller?.retry(reply);
+  };
+
+  readonly #again = ({ detail: { reply } }: CustomEvent<{ reply: AssistantMessage }>): void => {
+    void this.#controller?.again(reply);
+  };
+
+  readonly #edit = ({ detail: { message, text } }: CustomEvent<{ message: ChatMessage; text: string }>): void => {
+    void this.#controller?.edit(message, text);
+  };
+
+  readonly #version = ({ detail, target }: CustomEvent<{ stream: string; position: Position; step: Step }>): void => {
+    const scrolling = this.#scrolling;
+    if (!this.stream || !scrolling) return;
+    const { stream, position, step } = detail;
+    this.#go({ source: this.stream, position }, stream, scrollPlace(position, step, target as Element, scrolling));
+  };
+
+  readonly #asked = async ({ detail }: CustomEvent<{ text: string; accepted: () => void }>): Promise<void> => {
+    this.#conversation?.participants.typing(false);
+    if (await this.send(detail.text)) detail.accepted();
+    this.focusComposer();
+  };
+
+  readonly #halt = (): void => {
+    void this.stop();
+    this.focusComposer();
+  };
+
+  readonly #typing = ({ detail: { typing } }: CustomEvent<{ typing: boolean }>): void => {
+    this.#conversation?.participants.typing(typing);
+  };
+
+  readonly #pressed = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape" || event.isComposing || event.defaultPrevented) return;
+    if (this.readonly || (this.#controller?.activity ?? "nothing") === "nothing") return;
+    event.preventDefault();
+    this.#halt();
+  };
+
+  /** Older turns are about to be put above what is read. */
+  readonly #above = ({ target }: Event): void => {
+    const mark = this.#scrolling?.mark();
+    const turns = target as HTMLElement & { readonly updateComplete: Promise<boolean> };
+    // `from` is set right after this event; its update is what moves the text.
+    void Promise.resolve()
+      .then(() => turns.updateComplete)
+      .then(() => {
+        if (mark) this.#scrolling?.restore(mark);
+      })
+      .then(this.#restoreScroll);
+  };
+}
+
+register("hub-chat", HubChat);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-chat": HubChat;
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * `<hub-stream>`: the live text of one stream.
+ *
+ *     <script type="module" src="https://hub.example/elements.js"></script>
+ *     <hub-stream stream="first"></hub-stream>
+ *
+ * Attributes: `stream`, its name; `src`, the hub's URL (else the hub that served the script);
+ * `from`, "start" (the default), "now" or a position; `format`, "markdown" (the default) or
+ * "plain"; `quiet` hides the line that says how it stands. The property `hub` takes a connected
+ * hub instead of `src`. Each answer is a section, in order; what people asked is left out.
+ *
+ * Event: `hub-state`, a CustomEvent with `{state}`, after each change. How it looks is up to
+ * the custom properties in ui/tokens.css and markdown/markdown.css; part names: `status`, `text`.
+ *
+ * A screen reader is told finished paragraphs, not single words: the visible text does not
+ * speak, a region beside it does.
+ */
+
+import { html, LitElement, nothing, unsafeCSS } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+
+import type { Hub } from "../client/hub.js";
+import markdown from "../markdown/markdown.css?inline";
+import { type AssistantMessage, EMPTY, type State } from "../model/conversation.js";
+import type { HubError } from "../protocol/errors.js";
+import type { From } from "../protocol/events.js";
+import type { Status } from "../protocol/frames.js";
+import { register } from "../ui/light-element.js";
+import tokens from "../ui/tokens.css?inline";
+import { Announcer } from "./announcer.js";
+import { ending } from "./assistant-message.js";
+import { sentence } from "./error-notice.js";
+import { type Format, growingText, type GrowingText } from "./growing-text.js";
+import look from "./hub-stream.css?inline";
+import { hubFor } from "./hubs.js";
+
+type Standing = "connecting" | "waiting" | "live" | "ended" | "failed" | "offline";
+
+export class HubStream extends LitElement {
+  static override styles = [tokens, markdown, look].map((sheet) => unsafeCSS(sheet));
+  static override properties = {
+    stream: { type: String, reflect: true },
+    src: { type: String },
+    from: { type: String },
+    format: { type: String },
+    quiet: { type: Boolean, reflect: true },
+    hub: { attribute: false },
+    state: { state: true },
+    status: { state: true },
+    waiting: { state: true },
+    error: { state: true },
+    spoken: { state: true },
+  };
+
+  declare stream: string | null;
+  declare src: string | null;
+  declare from: From | null;
+  declare format: Format;
+  declare quiet: boolean;
+  declare hub: Hub | undefined;
+  declare protected state: State;
+  declare protected status: Status;
+  declare protected waiting: boolean;
+  declare protected error: HubError | undefined;
+  declare protected spoken: string;
+
+  readonly #announcer = new Announcer((text) => (this.spoken = text));
+  #texts = new Map<string, GrowingText>();
+  #ends: (() => void)[] = [];
+
+  constructor() {
+    super();
+    this.stream = this.src = this.from = null;
+    this.format = "markdown";
+    this.quiet = false;
+    this.#forget();
+  }
+
+  override connectedCallback(): void {
+    super.connectedCallback();
+    if (this.hasUpdated) this.#follow();
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#leave();
+  }
+
+  protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
+    const asked = ["stream", "src", "from", "hub"].some((name) => changed.has(name));
+    if (asked && this.isConnected) this.#follow();
+    if (changed.has("format")) this.#texts = new Map();
+  }
+
+  protected override updated(): void {
+    for (const reply of this.#replies()) this.#write(reply);
+  }
+
+  #forget(): void {
+    this.#announcer.forget();
+    this.state = EMPTY;
+    this.status = { state: "connecting" };
+    this.waiting = false;
+    this.error = undefined;
+    this.spoken = "";
+    this.#texts = new Map();
+  }
+
+  #leave(): void {
+    for (const end of this.#ends) end();
+    this.#ends = [];
+  }
+
+  #follow(): void {
+    this.#leave();
+    this.#forget();
+    if (!this.stream) return;
+    const hub = this.hub ?? hubFor(this.src);
+    this.#ends.push(hub.onStatus((status) => (this.status = status)));
+    const more = {
+      from: this.from ?? "start",
+      waiting: () => (this.waiting = true),
+      failed: (error: HubError) => (this.error = error),
+    };
+    const changed = (state: State): void => {
+      this.#update(state);
+    };
+    this.#ends.push(hub.conversation(this.stream, changed, more));
+  }
+
+  #update(state: State): void {
+    this.state = state;
+    this.waiting = false;
+    this.#announcer.update(state);
+    this.dispatchEvent(new CustomEvent("hub-state", { detail: { state }, bubbles: true, composed: true }));
+  }
+
+  #replies(): readonly AssistantMessage[] {
+    return this.state.turns.filter((turn) => turn.kind === "reply");
+  }
+
+  #write(reply: AssistantMessage): void {
+    const key = this.#key(reply);
+    let text = this.#texts.get(key);
+    if (text === undefined) {
+      const host = this.renderRoot.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`);
+      if (host === null) return;
+      host.replaceChildren();
+      text = growingText(this.format, host);
+      this.#texts.set(key, text);
+    }
+    text.set(reply.text, reply.state !== "waiting" && reply.state !== "running");
+  }
+
+  /** Another format is another text, with a place of its own. */
+  #key(reply: AssistantMessage): string {
+    return `${this.format} ${reply.generation}`;
+  }
+
+  #standing(): readonly [Standing, string] {
+    const { status, error } = this;
+    if (error !== undefined) return ["failed", sentence(error.message)];
+    if (!this.stream) return ["failed", "No stream is named."];
+    if (this.state.closed) return ["ended", "Ended"];
+    if (status.state === "closed") return ["failed", status.message];
+    if (status.state === "offline") return ["offline", "Offline; it comes back by itself"];
+    if (status.state === "connecting") return ["connecting", "Connecting…"];
+    return this.waiting ? ["waiting", "Waiting for the stream to begin"] : ["live", "Live"];
+  }
+
+  protected override render(): unknown {
+    const [standing, words] = this.#standing();
+    const status = html`<div class="status ${standing}" part="status" role="status">${words}</div>`;
+    return html`
+      ${this.quiet ? nothing : status}
+      <div part="text" role="log" aria-live="off" aria-label=${this.stream ?? "Stream"}>
+        ${repeat(this.#replies(), (reply) => this.#key(reply), (reply) => this.#section(reply))}
+      </div>
+      <div class="spoken" aria-live="polite">${this.spoken}</div>
+    `;
+  }
+
+  #section(reply: AssistantMessage): unknown {
+    const end = ending(reply);
+    const words = end === undefined ? nothing : html`<p class="ending ${end.kind}">${end.text}</p>`;
+    return html`<section><div data-key=${this.#key(reply)}></div>${words}</section>`;
+  }
+}
+
+register("hub-stream", HubStream);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-stream": HubStream;
+  }
+}

@@ -1,0 +1,116 @@
+/** The turns of a conversation, each rendered alone; the oldest of many come last. */
+
+import { html, type TemplateResult } from "lit";
+import { repeat } from "lit/directives/repeat.js";
+
+import type { Versions } from "../model/branches.js";
+import type { AssistantMessage, ChatMessage, State } from "../model/conversation.js";
+import { LightElement, register } from "../ui/light-element.js";
+import { begin, idle, older } from "./older-turns.js";
+import "./assistant-message.js";
+import "./message.js";
+
+type Turn = ChatMessage | AssistantMessage;
+
+const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
+/** The newest turns are always laid out, so that following the end needs no guess of heights. */
+const FRESH = 2;
+
+export class Turns extends LightElement {
+  static override properties = {
+    turns: { attribute: false },
+    versions: { attribute: false },
+    open: { type: Boolean },
+    connected: { type: Boolean },
+    busy: { type: Boolean },
+    from: { state: true },
+  };
+
+  declare turns: State["turns"];
+  declare versions: ReadonlyMap<ChatMessage, Versions>;
+  /** It may be changed now: nothing runs, and the reader may write. */
+  declare open: boolean;
+  declare connected: boolean;
+  /** The hub is being asked. */
+  declare busy: boolean;
+  /** The first turn that is shown so far. */
+  declare from: number;
+  #callOff: (() => void) | undefined;
+
+  constructor() {
+    super();
+    this.turns = [];
+    this.versions = NONE;
+    this.open = false;
+    this.connected = true;
+    this.busy = false;
+    this.from = 0;
+  }
+
+  override disconnectedCallback(): void {
+    super.disconnectedCallback();
+    this.#callOff?.();
+    this.#callOff = undefined;
+  }
+
+  protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
+    if (!changed.has("turns")) return;
+    const had = (changed.get("turns") as State["turns"] | undefined)?.length ?? 0;
+    this.from = begin(this.turns, this.from, had);
+  }
+
+  protected override render(): unknown {
+    const shown = this.turns.slice(this.from);
+    const last = this.turns.at(-1);
+    const fresh = new Set(this.turns.slice(-FRESH));
+    let prompted = this.turns.slice(0, this.from).some(isPrompt);
+    const answerable = new Set(
+      shown.filter((turn) => {
+        prompted ||= isPrompt(turn);
+        return prompted;
+      }),
+    );
+    return repeat(shown, key, (turn) => {
+      const place = fresh.has(turn) ? "fresh" : "";
+      return turn.kind === "message"
+        ? this.#message(turn, place)
+        : this.#assistant(turn, place, turn === last, answerable.has(turn));
+    });
+  }
+
+  #message(message: ChatMessage, place: string): TemplateResult {
+    return html`<hub-said class=${place} .message=${message} .versions=${this.versions.get(message)} .busy=${this.busy}
+      .editable=${this.open && message.role === "user"}></hub-said>`;
+  }
+
+  #assistant(reply: AssistantMessage, place: string, last: boolean, answerable: boolean): TemplateResult {
+    const wrong = reply.state === "failed" || reply.state === "interrupted";
+    return html`<hub-reply class=${place} .reply=${reply} .connected=${this.connected} .busy=${this.busy}
+      .again=${this.open && answerable} .retry=${this.open && last && wrong}></hub-reply>`;
+  }
+
+  protected override updated(): void {
+    if (this.from === 0 || this.#callOff) return;
+    this.#callOff = idle(() => {
+      this.#callOff = undefined;
+      this.tell("above");
+      this.from = older(this.turns, this.from);
+    });
+  }
+}
+
+function key(turn: Turn): string {
+  return turn.kind === "reply" ? turn.generation : turn.before || "first";
+}
+
+function isPrompt(turn: Turn): boolean {
+  return turn.kind === "message" && turn.role === "user";
+}
+
+register("hub-turns", Turns);
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "hub-turns": Turns;
+  }
+}

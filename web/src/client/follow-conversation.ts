@@ -1,0 +1,53 @@
+/** A stream from its start, or from another place, folded; resets are applied. */
+
+import { EMPTY, fold, rewind, type State } from "../model/conversation.js";
+import type { From } from "../protocol/events.js";
+import { at, offsetOf } from "../protocol/position.js";
+import type { Follow, Handlers } from "./source.js";
+
+type More = Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From };
+
+/** Gives what ends it. */
+export function followConversation(
+  follow: Follow,
+  changed: (state: State) => void,
+  { from = "start", ...more }: More = {},
+): () => void {
+  let state = EMPTY;
+  let over = false;
+  let stop = begin();
+
+  function begin(): () => void {
+    return follow(state.position || from, {
+      ...more,
+      items: (items) => {
+        // After a reset it goes on from there: "now" would be another place by then.
+        const [first] = items;
+        if (from === "now" && first) from = at(first.position, offsetOf(first.position) - 1);
+        tell(items.reduce(fold, state));
+      },
+      reset: (position) => {
+        const offset = offsetOf(position);
+        const earlier = rewind(state, position);
+        // What lies between is gone: it is now as for one who comes only now.
+        const gone = offsetOf(earlier.position) < offset && earlier === state;
+        state = gone ? { ...EMPTY, position } : earlier;
+        const again = offsetOf(state.position) !== offset;
+        if (again) stop();
+        tell(state);
+        if (again && !over) stop = begin();
+      },
+      closed: () => { tell({ ...state, closed: true }); },
+    });
+  }
+
+  function tell(next: State): void {
+    state = next;
+    changed(state);
+  }
+
+  return () => {
+    over = true;
+    stop();
+  };
+}

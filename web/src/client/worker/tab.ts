@@ -1,0 +1,142 @@
+/**
+ * The tab's side of a connection that all tabs of a page share: a port to their worker.
+ *
+ * Neither side is told when the other dies, so each holds a lock for as long as it lives.
+ */
+
+import type { From } from "../../protocol/events.js";
+import {
+  ACKNOWLEDGED,
+  type Member,
+  type PortSignal,
+  type SignalListener,
+  type TabMessage,
+  WORKER,
+  type WorkerMessage,
+} from "../../protocol/frames.js";
+import type { Presence, Source, StatusListener } from "../source.js";
+import { unique } from "../unique.js";
+import { hold, outlive } from "./locks.js";
+
+/** How long the worker may take to answer. */
+const PATIENCE = 2_000;
+
+export class SharedConnection implements Source {
+  readonly #port: MessagePort;
+  readonly #listeners = new Map<number, (signal: PortSignal) => void>();
+  readonly #gone = new AbortController();
+  #release: (() => void) | undefined;
+  #next = 0;
+
+  private constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  /**
+   * The shared connection to a hub; `undefined` where there can be none: no such workers or
+   * locks, a page of another origin, a worker that does not answer. `lost` is called if it dies.
+   */
+  static async open(url: string, listener: StatusListener, lost: () => void): Promise<SharedConnection | undefined> {
+    if (!("SharedWorker" in globalThis) || !("locks" in navigator)) return undefined;
+    try {
+      const worker = new SharedWorker(`${url}client-worker.js`, { type: "module", name: WORKER });
+      const shared = new SharedConnection(worker.port);
+      if (await shared.#begin(worker, listener, lost)) return shared;
+      shared.close();
+    } catch {
+      // The page is of another origin, or its policy forbids workers.
+    }
+    return undefined;
+  }
+
+  follow(stream: string, from: From, listener: SignalListener): () => void {
+    let place = from;
+    let taken = 0;
+    const id = this.#ask((id) => ({ verb: "follow", id, stream, from: place }), (signal) => {
+      switch (signal.name) {
+        case "placed":
+          place = signal.told;
+          break;
+        case "items":
+          place = signal.told.at(-1)?.position ?? place;
+          if (++taken % ACKNOWLEDGED === 0) this.#post({ verb: "taken", id });
+          break;
+        case "reset":
+          [place] = signal.told;
+          break;
+        case "closed":
+        case "failed":
+          this.#listeners.delete(id);
+          break;
+        case "behind":
+          taken = 0;
+          this.#post({ verb: "follow", id, stream, from: place });
+          return;
+        case "members":
+          return;
+      }
+      listener(signal);
+    });
+    return () => { this.#stop(id); };
+  }
+
+  presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence {
+    const id = this.#ask((id) => ({ verb: "presence", id, stream, state }), (signal) => {
+      if (signal.name === "members") changed(signal.told);
+    });
+    return {
+      set: (now) => { this.#post({ verb: "set", id, state: now }); },
+      leave: () => { this.#stop(id); },
+    };
+  }
+
+  retry(): void {
+    this.#post({ verb: "retry" });
+  }
+
+  offline(): void {
+    this.#post({ verb: "offline" });
+  }
+
+  close(): void {
+    this.#gone.abort();
+    this.#listeners.clear();
+    this.#post({ verb: "bye" });
+    this.#port.close();
+    this.#release?.();
+  }
+
+  async #begin(worker: SharedWorker, listener: StatusListener, lost: () => void): Promise<boolean> {
+    const mine = unique();
+    this.#release = await hold(mine);
+    return new Promise((begun) => {
+      setTimeout(() => { begun(false); }, PATIENCE);
+      worker.onerror = () => { begun(false); };
+      this.#port.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
+        if (this.#gone.signal.aborted) return;
+        if ("status" in data) listener(data.status);
+        else if ("id" in data) this.#listeners.get(data.id)?.(data);
+        else {
+          outlive(data.lock, lost, this.#gone.signal);
+          begun(true);
+        }
+      };
+      this.#post({ verb: "hello", lock: mine });
+    });
+  }
+
+  #ask(message: (id: number) => TabMessage, listener: (signal: PortSignal) => void): number {
+    const id = ++this.#next;
+    this.#listeners.set(id, listener);
+    this.#post(message(id));
+    return id;
+  }
+
+  #stop(id: number): void {
+    if (this.#listeners.delete(id)) this.#post({ verb: "stop", id });
+  }
+
+  #post(message: TabMessage): void {
+    this.#port.postMessage(message);
+  }
+}

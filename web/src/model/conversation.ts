@@ -1,0 +1,269 @@
+/**
+ * A conversation, folded from its events: pure, so that any position gives one state.
+ *
+ * An event changes at most the last reply of its generation; all else is shared with the state
+ * before. A generation that has ended never changes again, nor does what somebody said. So a
+ * checkpoint, taken before each turn, needs only the number of turns and the replies that ran
+ * then: going back is to cut the turns there and to put those replies in their places.
+ */
+
+import type { Branch, Delta, HubEvent, Item, Position, ToolPiece, Usage } from "../protocol/events.js";
+import { at, offsetOf } from "../protocol/position.js";
+
+export interface ToolCall {
+  readonly index: number;
+  readonly id: string;
+  readonly name: string;
+  readonly arguments: string;
+}
+
+interface Turn {
+  /** The position of its first record: fork there to go on differently. */
+  readonly before: Position;
+}
+
+/** What somebody said. */
+export interface ChatMessage extends Turn {
+  readonly kind: "message";
+  readonly role: "system" | "user" | "assistant" | "tool";
+  readonly text: string;
+  readonly author?: string;
+  readonly at?: string;
+}
+
+export type GenerationState = "waiting" | "running" | "finished" | "failed" | "cancelled" | "interrupted";
+
+/** What a model answers, so far or in all. */
+export interface AssistantMessage extends Turn {
+  readonly kind: "reply";
+  readonly generation: string;
+  readonly upstream: string;
+  readonly model?: string;
+  readonly text: string;
+  readonly reasoning: string;
+  readonly tools: readonly ToolCall[];
+  readonly refusal: boolean;
+  readonly state: GenerationState;
+  /** Why it finished. */
+  readonly reason?: string;
+  /** What went wrong. */
+  readonly error?: { readonly code: string; readonly message: string };
+  /** It is tried again; cleared with the next event. */
+  readonly retrying?: { readonly message: string; readonly after: number };
+  readonly usage?: Usage;
+  readonly seconds?: { readonly first?: number; readonly total: number };
+  readonly startedAt?: string;
+  readonly endedAt?: string;
+}
+
+/** What a state was before a turn began. */
+interface Checkpoint {
+  readonly position: Position;
+  readonly turns: number;
+  readonly branches: number;
+  readonly running: readonly string[];
+  /** The replies that ran, and their places among the turns. */
+  readonly open: readonly (readonly [number, AssistantMessage])[];
+  readonly earlier?: Checkpoint | undefined;
+}
+
+export interface State {
+  readonly turns: readonly (ChatMessage | AssistantMessage)[];
+  /** The next to read; "" before the first record. */
+  readonly position: Position;
+  /** Generations that run, the oldest first. */
+  readonly running: readonly string[];
+  readonly branches: readonly Branch[];
+  readonly closed: boolean;
+  /** For `rewind` alone. */
+  readonly past?: Checkpoint;
+}
+
+export const EMPTY: State = { turns: [], position: "", running: [], branches: [], closed: false };
+
+/** The state after one more item; one that was folded already changes nothing. */
+export function fold(state: State, item: Item): State {
+  if (item.position <= state.position) return state;
+  return { ...state, ...changes(state, item), position: item.position };
+}
+
+/** The latest earlier state at or before a position; its own `position` is where to go on. */
+export function rewind(state: State, position: Position): State {
+  const offset = offsetOf(position);
+  if (offsetOf(state.position) <= offset) return state;
+  let past = state.past;
+  while (past && offsetOf(past.position) > offset) past = past.earlier;
+  if (!past) return EMPTY;
+  const turns = state.turns.slice(0, past.turns);
+  for (const [place, reply] of past.open) turns[place] = reply;
+  return {
+    turns,
+    position: past.position,
+    running: past.running,
+    branches: state.branches.slice(0, past.branches),
+    closed: false,
+    ...(past.earlier && { past: past.earlier }),
+  };
+}
+
+function changes(state: State, { event, position }: Item): Partial<State> {
+  // A stream may hold any JSON; what is not of the kind that belongs somewhere says nothing there.
+  const said = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
+  switch (said?.type) {
+    case "message": {
+      const { role, text, author, at: when } = said;
+      if (typeof role !== "string") return {};
+      const turn = { kind: "message", role, text: string(text), ...given({ author, at: when }) } as const;
+      return begun(state, { ...turn, before: first(position) });
+    }
+    case "started": {
+      const { generation, upstream, model, at: startedAt } = said;
+      if (find(state, generation) >= 0) return {};
+      const reply = empty(position, string(generation));
+      const about = given({ upstream, model, startedAt });
+      return began(state, { ...reply, ...about, state: "waiting" });
+    }
+    case "delta":
+      return changed(state, said.generation, position, (reply) => added(reply, said));
+    case "retrying": {
+      const { message, after } = said;
+      const retrying = { message: string(message), after: Number(after) || 0 };
+      const generation = said.generation ?? state.running.at(-1);
+      return generation === undefined ? {} : changed(state, generation, position, (reply) => ({ ...reply, retrying }));
+    }
+    case "finished":
+    case "failed":
+    case "cancelled":
+    case "interrupted": {
+      const { type, usage, seconds, at: endedAt } = said;
+      const { reason, code, message } = said as { reason?: string; code?: string; message?: string };
+      const error = type === "failed" ? { code: string(code), message: string(message) } : undefined;
+      return changed(state, said.generation, position, (reply) => ({
+        ...settled(reply),
+        ...given({ reason, endedAt }),
+        ...(error && { error }),
+        ...(usage && { usage: numbers(usage) }),
+        ...(typeof seconds?.total === "number" && { seconds: numbers(seconds) }),
+        state: type,
+      }));
+    }
+    case "branch": {
+      const { type, from, to } = said;
+      const branch: Branch = { type, ...given({ from, to }), position: string(said.position) };
+      return { branches: [...state.branches, branch], past: checkpoint(state) };
+    }
+    default:
+      return {};
+  }
+}
+
+/** The reply of a generation that runs becomes another; without its beginning, it begins here. */
+function changed(
+  state: State,
+  generation: string | undefined,
+  position: Position,
+  change: (reply: AssistantMessage) => AssistantMessage,
+): Partial<State> {
+  const place = find(state, generation);
+  if (place < 0) return began(state, change(empty(position, string(generation))));
+  const before = state.turns[place] as AssistantMessage;
+  if (!open(before)) return {};
+  const reply = change(before);
+  const turns = state.turns.with(place, reply);
+  return open(reply) ? { turns } : { turns, running: state.running.filter((one) => one !== reply.generation) };
+}
+
+function began(state: State, reply: AssistantMessage): Partial<State> {
+  const running = open(reply) ? [...state.running, reply.generation] : state.running;
+  return { ...begun(state, reply), running };
+}
+
+function begun(state: State, turn: ChatMessage | AssistantMessage): Partial<State> {
+  return { turns: [...state.turns, turn], past: checkpoint(state) };
+}
+
+function checkpoint(state: State): Checkpoint {
+  return {
+    position: state.position,
+    turns: state.turns.length,
+    branches: state.branches.length,
+    running: state.running,
+    open: state.running.map((generation) => {
+      const place = find(state, generation);
+      return [place, state.turns[place] as AssistantMessage] as const;
+    }),
+    earlier: state.past,
+  };
+}
+
+/** Searched from the end, where what runs nearly always is. */
+function find(state: State, generation: string | undefined): number {
+  const wanted = string(generation);
+  return state.turns.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
+}
+
+function added(reply: AssistantMessage, { text, reasoning, tool, refusal }: Partial<Delta>): AssistantMessage {
+  return {
+    ...settled(reply),
+    state: "running",
+    text: reply.text + string(text),
+    reasoning: reply.reasoning + string(reasoning),
+    tools: tool ? pieced(reply.tools, tool) : reply.tools,
+    refusal: reply.refusal || refusal === true,
+  };
+}
+
+/** The reply when what was tried again has come to something. */
+function settled(reply: AssistantMessage): AssistantMessage {
+  if (!reply.retrying) return reply;
+  const other: { -readonly [K in keyof AssistantMessage]: AssistantMessage[K] } = { ...reply };
+  delete other.retrying;
+  return other;
+}
+
+/** A piece of a call added to it; one that has another id begins a call. */
+function pieced(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
+  const place = tools.findLastIndex((call) => call.index === index);
+  const call = tools[place];
+  const named = call !== undefined && (call.id !== "" || call.arguments !== "");
+  if (!call || (named && id !== undefined && id !== call.id))
+    return [...tools, { index, id: string(id), name: string(name), arguments: string(more) }];
+  return tools.with(place, {
+    index,
+    id: call.id || string(id),
+    name: call.name + string(name),
+    arguments: call.arguments + string(more),
+  });
+}
+
+function empty(position: Position, generation: string): AssistantMessage {
+  const nothing = { upstream: "", text: "", reasoning: "", tools: [], refusal: false } as const;
+  return { kind: "reply", before: first(position), generation, ...nothing, state: "running" };
+}
+
+function open(reply: AssistantMessage): boolean {
+  return reply.state === "waiting" || reply.state === "running";
+}
+
+/** The position of the record that an item after which it is `position` ends with. */
+function first(position: Position): Position {
+  return at(position, offsetOf(position) - 1);
+}
+
+function string(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+/** The fields that are texts. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return only(fields, (value) => typeof value === "string");
+}
+
+/** Counts and times: numbers, and what is said of them. */
+function numbers<T extends object>(fields: T): T {
+  return only(fields, (value) => typeof value === "number" || value === true);
+}
+
+function only<T extends object>(fields: T, wanted: (value: unknown) => boolean): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => wanted(value))) as T;
+}

@@ -1,0 +1,36 @@
+/** What a conversation is called: what was first said in it. */
+
+import type { ChatMessage, State } from "./conversation.js";
+
+export const UNTITLED = "New conversation";
+const LONGEST = 60;
+
+/** In a fork it is what was said after it left its source; before that both are the same. */
+export function titleOf(state: State): string | undefined {
+  const left = state.branches.find((branch) => branch.from !== undefined)?.position ?? "";
+  const asked = state.turns.filter(
+    (turn): turn is ChatMessage => turn.kind === "message" && turn.role === "user",
+  );
+  const first = asked.find((turn) => turn.before >= left) ?? asked[0] ?? state.turns[0];
+  return first && (shortened(first.text) || undefined);
+}
+
+/** One line of at most 60 characters, cut between words where there are any. */
+export function shortened(text: string): string {
+  const line = text
+    .slice(0, LONGEST * 20)
+    // Controls and whatever could turn the direction of the text around it.
+    .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, " ")
+    .replace(/\s+/g, " ")
+    .trim();
+  const characters = Array.from(new Intl.Segmenter().segment(line), (piece) => piece.segment);
+  if (characters.length <= LONGEST) return line;
+  const cut = characters.slice(0, LONGEST - 1).join("");
+  const space = cut.lastIndexOf(" ");
+  return `${(space > LONGEST / 2 ? cut.slice(0, space) : cut).trimEnd()}…`;
+}
+
+/** What the browser's tab says. */
+export function documentTitle(title: string, running: boolean): string {
+  return `${running ? "● " : ""}${title} – Streamhub`;
+}

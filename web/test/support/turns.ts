@@ -1,0 +1,21 @@
+/** Turns of a conversation, and the state that they come to. */
+
+import { type AssistantMessage, type ChatMessage, EMPTY, type State } from "../../src/model/conversation.js";
+
+const REPLY: AssistantMessage = {
+  kind: "reply",
+  before: "p",
+  generation: "g",
+  upstream: "demo",
+  text: "",
+  reasoning: "",
+  tools: [],
+  refusal: false,
+  state: "running",
+};
+/** An answer that runs, with other fields. */
+export const reply = (more: Partial<AssistantMessage>): AssistantMessage => ({ ...REPLY, ...more });
+
+export const user = (text: string): ChatMessage => ({ kind: "message", role: "user", text, before: text });
+
+export const state = (...turns: (ChatMessage | AssistantMessage)[]): State => ({ ...EMPTY, turns });
