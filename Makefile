@@ -15,7 +15,7 @@ run: | $(BIN)/python
 
 test: check
 	@$(BIN)/python -m tests.browser.chromium
-	@$(BIN)/python -m tests.npm
+	@$(BIN)/python -m tests.support.npm
 	@$(BIN)/python -m pytest
 
 check: page $(VENV)/.installed-test
@@ -23,7 +23,7 @@ check: page $(VENV)/.installed-test
 	@$(BIN)/ruff format --check --quiet $(PYTHONS) || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet $(PYTHONS)
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/test_architecture.py
+	@$(BIN)/lint-imports --no-logo || { echo "see [tool.importlinter] in pyproject.toml"; exit 1; }
 
 # What the browser gets; built again only if a source of it changed.
 page: | $(BIN)/python

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from bench.machine import describe
 from hub.dialects import Dialect, find
-from hub.events import Delta, Finished
+from hub.domain.events import Delta, Finished
 from hub.framing import DEFAULT_LIMIT
 
 BLOCK: Final = 280

@@ -26,17 +26,17 @@ import uvloop
 from aiohttp import web
 
 from hub import HUB, Config, Hub, make_app
-from hub.ask import Ask
-from hub.events import Delta, Event, Finished, Message, Started, encode
-from hub.listeners import listen
-from hub.meta import Meta
-from hub.records import Record
+from hub.domain.events import Delta, Event, Finished, Message, Started, encode
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.records import Record
+from hub.domain.stream_settings import StreamSettings
+from hub.http.sockets import listen
 from hub.stores import Appended, Created, Raised
 from hub.stores.sqlite import SQLiteStore
-from hub.stores.sqlite.ledger import Ledger
+from hub.stores.sqlite.writer import Writer
 
 MESSAGE = b"x" * 100
-BYTES = Meta("application/octet-stream")
+BYTES = StreamSettings("application/octet-stream")
 SECONDS = 3.0
 SUBSCRIBERS = 1000
 TICKS = 250
@@ -343,7 +343,7 @@ async def prompts(folder: Path) -> None:
 
 async def _prompt(hub: Hub) -> float:
     begun = time.perf_counter()
-    generation = await hub.generate(Ask(stream="long", prompt="And then?"))
+    generation = await hub.generate(GenerationRequest(stream="long", prompt="And then?"))
     took = time.perf_counter() - begun
     await hub.cancel(generation.id)
     return took
@@ -352,7 +352,7 @@ async def _prompt(hub: Hub) -> float:
 async def _with_conversation(path: Path, lives: int) -> None:
     store = SQLiteStore(path)
     await store.start()
-    store.note(Created("long", Meta(), ((1, 0),)))
+    store.note(Created("long", StreamSettings(), ((1, 0),)))
     for number in range(TURNS):
         of, place = divmod(number, TURN)
         named = f"gen_{of:020}"
@@ -398,8 +398,8 @@ async def _with_streams(path: Path, count: int) -> None:
     await store.start()
     await store.stop()
     database = apsw.Connection(str(path))
-    changes = [Created(f"idle/{number}", Meta(), ((0, 0),)) for number in range(count)]
-    Ledger(database).write(changes)
+    changes = [Created(f"idle/{number}", StreamSettings(), ((0, 0),)) for number in range(count)]
+    Writer(database).write(changes)
     database.close()
 
 

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from hub import messages
-from hub.events import Delta, recorded
-from hub.generation import Generation
-from hub.stream import Retention, Stream
+from hub.domain.events import Delta, recorded
+from hub.domain.generation import Generation
+from hub.protocols.durable import json_messages
+from hub.streams.stream import Retention, Stream
 
 __all__ = ["KINDS", "Held", "held", "resident"]
 
@@ -80,7 +80,7 @@ def _said(stream: Stream, first: int, text: Callable[[int], str]) -> None:
 def _posted(stream: Stream, first: int, element: Callable[[int], bytes]) -> None:
     """Records that were sent over HTTP, as one JSON array."""
     body = b"[%s]" % b",".join([element(number) for number in range(first, first + POSTED)])
-    stream.write([(one, recorded(one)) for one in messages.split(body)])
+    stream.write([(one, recorded(one)) for one in json_messages.split(body)])
 
 
 KINDS: Final[Mapping[str, Callable[[Stream, int], None]]] = {

@@ -41,7 +41,7 @@ from bench.machine import describe
 from bench.peers import Peer
 from bench.process import Process, cpu_ns, open_files, pin
 from hub import Config
-from hub.serving import serve
+from hub.server.serve import serve
 
 REFERENCE = Peer("reference", "reference server", script="reference.mjs")
 READERS = (200, 500)

@@ -12,19 +12,43 @@
 
 from __future__ import annotations
 
-from hub.app import FAREWELL, HUB, make_app, setup
-from hub.ask import Ask
-from hub.config import Config
-from hub.errors import HubError
-from hub.hub import Hub
-from hub.pipeline import Pipeline
-from hub.records import Position
+from typing import TYPE_CHECKING
+
+from hub.lazy_imports import lazy
+
+if TYPE_CHECKING:
+    from hub.app import FAREWELL, HUB, make_app, setup
+    from hub.config.schema import Config
+    from hub.domain.errors import HubError
+    from hub.domain.generation_request import GenerationRequest
+    from hub.domain.records import Position
+    from hub.hub import Hub
+    from hub.pipeline.pipeline import Pipeline
+
+    Ask = GenerationRequest
+else:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            "FAREWELL": "hub.app",
+            "HUB": "hub.app",
+            "make_app": "hub.app",
+            "setup": "hub.app",
+            "Config": "hub.config.schema",
+            "GenerationRequest": "hub.domain.generation_request",
+            "Hub": "hub.hub",
+            "HubError": "hub.domain.errors",
+            "Pipeline": "hub.pipeline.pipeline",
+            "Position": "hub.domain.records",
+        },
+        deprecated={"Ask": "hub.domain.generation_request:GenerationRequest"},
+    )
 
 __all__ = [
     "FAREWELL",
     "HUB",
-    "Ask",
     "Config",
+    "GenerationRequest",
     "Hub",
     "HubError",
     "Pipeline",

@@ -1,7 +1,7 @@
 """The one place of wiring: a configuration becomes a hub in an aiohttp application.
 
 `make_app` gives an application of its own, `setup` puts the hub into somebody else's;
-`hub.serving` runs one until it is told to stop.
+`hub.server.serve` runs one until it is told to stop.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ import aiohttp_cors
 from aiohttp import HttpVersion11, web
 
 from hub import dialects
-from hub.admission import Admission
-from hub.bodies import Bodies
-from hub.chat_answers import sentence, sentence_in_json
-from hub.config import Config, UpstreamTable
-from hub.connection import Pace
-from hub.dialer import Dialer
-from hub.farewell import Farewell
-from hub.hosts import Hosts
+from hub.config.schema import Config, UpstreamTable
+from hub.connections.connection import Pace
+from hub.docs.endpoint import Documents
+from hub.generations.runs import RunLimits
+from hub.http.admission import Admission
+from hub.http.bodies import Bodies
+from hub.http.errors import answer_to, unmatched
+from hub.http.hosts import Hosts
+from hub.http.origins import Origins
+from hub.http.request_ids import begin, named, show
 from hub.hub import Hub, HubLimits
-from hub.openai_answers import lacking, openai_answer_to
-from hub.origins import Origins
-from hub.replies import Replies
-from hub.request_ids import begin, named, show
-from hub.runs import RunLimits
-from hub.statuses import answer_to, unmatched
+from hub.protocols.agui.endpoint import TanStack
+from hub.protocols.aisdk.endpoint import AISDK
+from hub.protocols.conversation.one_request import Replies
+from hub.protocols.conversation.plain_errors import sentence, sentence_in_json
+from hub.protocols.conversation.view_reading import ViewPace
+from hub.protocols.durable.endpoint import Durable
+from hub.protocols.generations import Generations
+from hub.protocols.live import Live
+from hub.protocols.openai.chat import OpenAI
+from hub.protocols.openai.error_responses import lacking, openai_answer_to
+from hub.protocols.openai.models import Models
+from hub.protocols.openai.responses import OpenAIResponses
+from hub.protocols.streams_list import Listing
+from hub.protocols.tutorial import Tutorial
+from hub.protocols.websocket.endpoint import WebSockets
+from hub.shutdown import Shutdown
+from hub.site.operations import Operations
+from hub.site.page import Page
 from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from hub.stream import Retention
-from hub.streams import StreamLimits
-from hub.transports.aisdk import AISDK
-from hub.transports.documents import Documents
-from hub.transports.durable import Durable
-from hub.transports.generations import Generations
-from hub.transports.listing import Listing
-from hub.transports.live import Live
-from hub.transports.models import Models
-from hub.transports.openai import OpenAI
-from hub.transports.openai_responses import OpenAIResponses
-from hub.transports.operations import Operations
-from hub.transports.page import Page
-from hub.transports.tanstack import TanStack
-from hub.transports.tutorial import Tutorial
-from hub.transports.websocket import WebSockets
-from hub.upstream import Upstream
-from hub.view_reading import ViewPace
+from hub.streams.registry import StreamLimits
+from hub.streams.stream import Retention
+from hub.upstreams.http_client import Dialer
+from hub.upstreams.upstream import Upstream
 
 __all__ = ["FAREWELL", "HUB", "make_app", "setup"]
 
 HUB = web.AppKey("streamhub", Hub)
 """Where an application keeps its hub."""
 
-FAREWELL = web.AppKey("streamhub_farewell", Farewell)
+FAREWELL = web.AppKey("streamhub_farewell", Shutdown)
 """Where it keeps the way out, for whoever wants to begin that before the application ends."""
 
 EXPOSED = (
@@ -124,7 +124,7 @@ def setup(
     )
     app[HUB] = hub
     sockets = _route(app, hub, config, prefix)
-    farewell = Farewell(hub, sockets, drain_seconds=config.server.drain_seconds)
+    farewell = Shutdown(hub, sockets, drain_seconds=config.server.drain_seconds)
     app[FAREWELL] = farewell
 
     async def running(_: web.Application) -> AsyncIterator[None]:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from hub.counts import Counts
+from hub.domain.counters import Counters
 
 __all__ = ["Background"]
 
@@ -28,7 +28,7 @@ SOUND_SECONDS: Final = 5.0
 class Background:
     """One task: ``work`` runs until `stop`; ``what`` says what is not done while it does not."""
 
-    def __init__(self, what: str, work: Callable[[], Awaitable[None]], counts: Counts) -> None:
+    def __init__(self, what: str, work: Callable[[], Awaitable[None]], counts: Counters) -> None:
         self._what = what
         self._work = work
         self._counts = counts

@@ -8,34 +8,28 @@ from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
-from hub import defaults
-from hub.allowance import Allowance
-from hub.ask import Ask
-from hub.authors import Authors
 from hub.background import Background
-from hub.callers import Callers
-from hub.connection import Connection
-from hub.counts import Counts
-from hub.errors import (
-    LimitExceeded,
-    StoreError,
-    StreamBusy,
-    StreamNotFound,
-    TooLarge,
-)
-from hub.events import Event, encode
-from hub.generation import Generation
-from hub.meta import Meta
-from hub.names import check_name
-from hub.participants import Participants
-from hub.pipeline import Pipeline
-from hub.producers import Stamp
-from hub.records import Position, Record
-from hub.runs import RunLimits, Runs
+from hub.connections.connection import Connection
+from hub.connections.open_requests import OpenRequests
+from hub.connections.participants import Participants
+from hub.domain import defaults
+from hub.domain.counters import Counters
+from hub.domain.errors import LimitExceeded, StoreError, StreamBusy, StreamNotFound, TooLarge
+from hub.domain.events import Event, encode
+from hub.domain.generation import Generation
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.memory_budget import MemoryBudget
+from hub.domain.producers import Stamp
+from hub.domain.records import Position, Record
+from hub.domain.stream_names import check_name
+from hub.domain.stream_settings import StreamSettings
+from hub.generations.runs import RunLimits, Runs
+from hub.pipeline.pipeline import Pipeline
 from hub.stores import Listed, Store
-from hub.stream import Body, From, Retention, Stream
-from hub.streams import StreamLimits, Streams
-from hub.upstream import Upstream
+from hub.streams.registry import StreamLimits, Streams
+from hub.streams.stream import Body, From, Retention, Stream
+from hub.streams.write_permissions import WritePermissions
+from hub.upstreams.upstream import Upstream
 
 __all__ = ["Hub", "HubLimits", "Shown", "parse_from"]
 
@@ -97,10 +91,10 @@ class Hub:
         limits: HubLimits | None = None,
     ) -> None:
         limits = limits or HubLimits()
-        self.counts = Counts()
+        self.counts = Counters()
         self.connections: set[Connection] = set()
-        self.callers = Callers()
-        self.allowance = Allowance(limits.bodies_bytes)
+        self.callers = OpenRequests()
+        self.allowance = MemoryBudget(limits.bodies_bytes)
         """For what clients send, until it is done with."""
         self.draining = False
         """Nothing is begun any more; all else goes on."""
@@ -125,7 +119,7 @@ class Hub:
             limits=limits.runs,
             counts=self.counts,
         )
-        self._authors = Authors(foreign_generations=limits.foreign_generations)
+        self._authors = WritePermissions(foreign_generations=limits.foreign_generations)
         self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
         self._background = (
             Background("looking after connections", self._look_after_connections, self.counts),
@@ -162,7 +156,7 @@ class Hub:
     # Streams
 
     async def open(self, name: str) -> Stream:
-        """A stream that there is; see `hub.streams.Streams.open`."""
+        """A stream that there is; see `hub.streams.registry.Streams.open`."""
         return await self._streams.open(name)
 
     async def expect(self, connection: Connection, name: str, start: From) -> None:
@@ -180,13 +174,17 @@ class Hub:
             self._streams.awaited.begun(stream)
 
     async def create(self, name: str) -> Stream:
-        """The JSON stream of a name, begun if there is none; see `hub.streams.Streams.create`."""
+        """The JSON stream of a name, begun if there is none; see
+        `hub.streams.registry.Streams.create`.
+        """
         stream, _ = await self._streams.create(name)
         return stream
 
-    async def make(self, name: str, meta: Meta) -> tuple[Stream, bool]:
-        """A stream of any type, and whether it is new; see `hub.streams.Streams.create`."""
-        return await self._streams.create(name, meta)
+    async def make(self, name: str, settings: StreamSettings) -> tuple[Stream, bool]:
+        """A stream of any type, and whether it is new; see
+        `hub.streams.registry.Streams.create`.
+        """
+        return await self._streams.create(name, settings)
 
     async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Shown], bool]:
         """A page of the streams there are, and whether more come after it.
@@ -203,18 +201,21 @@ class Hub:
         source: str,
         position: Position | None = None,
         *,
-        meta: Meta | None = None,
+        settings: StreamSettings | None = None,
         further: int = 0,
     ) -> tuple[Stream, bool]:
         """A stream with another's past up to a position, and whether it is new.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
-        message, in which the conversation goes on differently. See `hub.streams.Streams.fork`.
+        message, in which the conversation goes on differently. See
+        `hub.streams.registry.Streams.fork`.
         """
-        return await self._streams.fork(name, source, position, meta, further=further)
+        return await self._streams.fork(name, source, position, settings, further=further)
 
     async def delete(self, name: str) -> None:
-        """Remove a stream, and cancel what is generated in it; see `hub.streams.Streams.remove`."""
+        """Remove a stream, and cancel what is generated in it; see
+        `hub.streams.registry.Streams.remove`.
+        """
         stream = await self._streams.open(name)
         # Before anything is cancelled, for a deletion that cannot be kept.
         self._store.admit()
@@ -230,7 +231,7 @@ class Hub:
         await self._store.synced()
 
     def touch(self, stream: Stream) -> None:
-        """Somebody uses the stream; see `hub.streams.Streams.touch`."""
+        """Somebody uses the stream; see `hub.streams.registry.Streams.touch`."""
         self._streams.touch(stream)
 
     @property
@@ -270,16 +271,18 @@ class Hub:
         return stream, stream.end_position()
 
     def _body(self, event: Event, body: bytes | None = None) -> bytes:
-        self.check_authors(Meta(), [(b"", event)])
+        self.check_authors(StreamSettings(), [(b"", event)])
         body = encode(event) if body is None else body
         if len(body) > self._limits.event_bytes:
             most = self._limits.event_bytes
             raise TooLarge(f"an event has at most {most} bytes (limits.event_bytes)")
         return body
 
-    def check_authors(self, meta: Meta, bodies: Iterable[Body]) -> None:
-        """Refuse what only the hub may write; see `hub.authors.Authors.check`."""
-        self._authors.check(meta, bodies)
+    def check_authors(self, settings: StreamSettings, bodies: Iterable[Body]) -> None:
+        """Refuse what only the hub may write; see
+        `hub.streams.write_permissions.WritePermissions.check`.
+        """
+        self._authors.check(settings, bodies)
 
     def write(
         self,
@@ -290,7 +293,7 @@ class Hub:
         sequence: str | None = None,
         close: bool = False,
     ) -> None:
-        """Write somebody's records, all or nothing; see `hub.stream.Stream.write`.
+        """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
@@ -298,7 +301,7 @@ class Hub:
             StreamClosed: the stream takes no more records.
             StoreError: nothing can be kept just now.
         """
-        self.check_authors(stream.meta, bodies)
+        self.check_authors(stream.settings, bodies)
         if close and stream.writer is not None:
             raise StreamBusy(
                 f'a generation runs in "{stream.name}": cancel it, or wait for its end'
@@ -318,12 +321,12 @@ class Hub:
 
     # Generations
 
-    async def generate(self, ask: Ask) -> Generation:
-        """Begin a generation; see `hub.runs.Runs.start`."""
+    async def generate(self, ask: GenerationRequest) -> Generation:
+        """Begin a generation; see `hub.generations.runs.Runs.start`."""
         return await self._runs.start(ask)
 
     async def generation(self, name: str) -> Generation:
-        """A generation by its id; see `hub.runs.Runs.find`."""
+        """A generation by its id; see `hub.generations.runs.Runs.find`."""
         return await self._runs.find(name)
 
     def running(self, stream: str) -> Generation | None:
@@ -336,15 +339,15 @@ class Hub:
         return self._runs.running_in(stream)
 
     async def cancel(self, name: str) -> Generation:
-        """Stop a generation; see `hub.runs.Runs.cancel`."""
+        """Stop a generation; see `hub.generations.runs.Runs.cancel`."""
         return await self._runs.cancel(name)
 
     def stop(self, name: str) -> None:
-        """Stop a generation without waiting for it; see `hub.runs.Runs.stop`."""
+        """Stop a generation without waiting for it; see `hub.generations.runs.Runs.stop`."""
         self._runs.stop(name)
 
     async def finished(self, name: str) -> Generation:
-        """A generation, once it has ended; see `hub.runs.Runs.wait`."""
+        """A generation, once it has ended; see `hub.generations.runs.Runs.wait`."""
         return await self._runs.wait(name)
 
     @property
@@ -394,7 +397,7 @@ class Hub:
             await asyncio.sleep(self._limits.look_seconds)
             for served, connection in enumerate(list(self.connections), start=1):
                 try:
-                    connection.look_after(loop.time())
+                    connection.tick(loop.time())
                 except Exception:
                     log.exception("a connection could not be looked after, and is cut off")
                     self.counts.failures += 1

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hub import HUB, Config, Hub, make_app
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from tests.runners import Keep, Runner
+from tests.support.fake_runs import Keep, Runner
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As whoever is started in the background of a shell has it, and all its children would:

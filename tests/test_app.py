@@ -17,13 +17,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import HUB, Config, Hub, make_app, setup
-from hub.ask import Ask
-from hub.errors import ConfigError
-from hub.events import Message
-from hub.serving import serve
-from tests.answers import PATIENCE
+from hub.domain.errors import ConfigError
+from hub.domain.events import Message
+from hub.domain.generation_request import GenerationRequest
+from hub.server.serve import serve
 from tests.conftest import StartHub
-from tests.parsing import text_at
+from tests.support.reference_parsers import text_at
+from tests.support.upstream_answers import PATIENCE
 
 DEMO: Final = {"demo": {"dialect": "demo", "options": {"pace": 100_000}}}
 ORIGIN: Final = "https://chat.example.org"
@@ -105,7 +105,7 @@ async def test_the_application_uses_the_hub_from_its_own_handlers(start_app: Sta
         hub = request.app[HUB]
         stream = await hub.create("notes")
         hub.append(stream, Message("user", "noted"))
-        generation = await hub.generate(Ask(prompt="echo hi", stream="notes"))
+        generation = await hub.generate(GenerationRequest(prompt="echo hi", stream="notes"))
         await hub.finished(generation.id)
         return web.json_response({"state": generation.state})
 

@@ -6,9 +6,9 @@ from aiohttp import web
 
 from bench.servers.driver import announce, drive, run
 from hub.app import HUB, make_app
-from hub.config import Config
-from hub.events import Delta
-from hub.listeners import listen
+from hub.config.schema import Config
+from hub.domain.events import Delta
+from hub.http.sockets import listen
 
 STREAM = "bench"
 GENERATION = "0123456789abcdef"

@@ -8,7 +8,7 @@ import sys
 import uvloop
 
 from hub import Config
-from hub.serving import serve
+from hub.server.serve import serve
 
 if __name__ == "__main__":
     bench = {"dialect": "openai-chat", "url": sys.argv[1]}

@@ -13,22 +13,22 @@ exit   means
 141    whoever read the output went away, as after ``| head``: not an error
 =====  =========================================================================
 
-One file for each command, each adding itself to `app` by being imported.
+One file for each command, imported when it is the one that is called.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from hub.cli import ask, config, doctor, publish, serve, streams, tail
 from hub.cli.output import ReaderGone, hush, say_error
-from hub.errors import HubError
+from hub.domain.errors import HubError
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "main"]
 
 FAILED: Final = 1
 MISUSED: Final = 2
@@ -38,18 +38,8 @@ READER_GONE: Final = 141
 # typer exports only this one of the family of errors that a wrong command line raises.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command()(serve.serve)
-app.command()(ask.ask)
-app.command()(tail.tail)
-app.command()(publish.publish)
-app.add_typer(streams.app, name="streams")
-app.command()(doctor.doctor)
-app.add_typer(config.app, name="config")
+COMMANDS: Final = ("serve", "ask", "tail", "publish", "streams", "doctor", "config")
+"""Each is a module here, with a function of its name, or with commands of its own in `app`."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -58,7 +48,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def _streamhub(
     context: typer.Context,
     _version: Annotated[
@@ -71,6 +60,25 @@ def _streamhub(
         typer.echo(context.get_help())
 
 
+def _app(called: str) -> typer.Typer:
+    """The command line, with the command that is called; with all of them to list or to look up."""
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_streamhub)
+    if called == "--version":
+        return app
+    for name in [called] if called in COMMANDS else COMMANDS:
+        module = import_module(f"{__name__}.{name}")
+        if isinstance(commands := getattr(module, "app", None), typer.Typer):
+            app.add_typer(commands, name=name)
+        else:
+            app.command()(getattr(module, name))
+    return app
+
+
 def main() -> NoReturn:
     """Run the command line of this process; see the top for how it exits."""
     sys.exit(_run())
@@ -78,6 +86,7 @@ def main() -> NoReturn:
 
 def _run() -> int:
     try:
+        app = _app(sys.argv[1] if len(sys.argv) > 1 else "")
         return int(app(prog_name="streamhub", standalone_mode=False) or 0)
     except _UsageError as error:
         say_error(_explained(error), "usage")

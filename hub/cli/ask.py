@@ -9,11 +9,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from hub import anyjson
-from hub.cli.calls import DEFAULT_URL, Url, shown
 from hub.cli.output import Answer, Progress, say, say_error, say_reset, while_read, write_json
+from hub.cli.remote import DEFAULT_URL, Url, shown
 from hub.client import Generation, Hub
-from hub.errors import HubError, RequestError
+from hub.domain import json_text
+from hub.domain.errors import HubError, RequestError
 
 __all__ = ["ask"]
 
@@ -91,7 +91,7 @@ async def _show(hub: Hub, generation: Generation, progress: Progress, *, as_json
     async with aclosing(following) as all_heard:
         with Answer() as answer:
             async for heard in all_heard:
-                event = anyjson.loads(heard.body)
+                event = json_text.loads(heard.body)
                 if heard.reset:
                     say_reset(answer)
                 if not isinstance(event, dict) or event.get("generation") != generation.id:

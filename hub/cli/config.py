@@ -13,9 +13,9 @@ import typer
 import hub
 from hub import dialects
 from hub.cli.output import say_error, write, write_json
-from hub.config import Config, UpstreamTable
-from hub.configkeys import dotted
-from hub.errors import ConfigError
+from hub.config.keys import dotted
+from hub.config.schema import Config, UpstreamTable
+from hub.domain.errors import ConfigError
 
 __all__ = ["ConfigFile", "Json", "app", "load", "mistakes"]
 

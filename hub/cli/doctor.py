@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hub.cli.config import ConfigFile, Json, load, mistakes
-from hub.cli.entries import in_words
 from hub.cli.output import Progress, write_json, write_others
+from hub.cli.stream_details import in_words
 from hub.cli.streams import store_path
-from hub.config import Config
-from hub.errors import ConfigError, StoreError
-from hub.stores.sqlite.catalogue import Catalogue
-from hub.stores.sqlite.checkup import damage, sqlite_version, wal_is_safe
+from hub.config.schema import Config
+from hub.domain.errors import ConfigError, StoreError
+from hub.stores.sqlite.health import damage, sqlite_version, wal_is_safe
+from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.lock import holder
 
 __all__ = ["doctor"]
@@ -149,7 +149,7 @@ def _store(path: Path, progress: Progress) -> Iterator[Finding]:
         if file.exists():
             yield from _private("store", file, written=True)
     try:
-        with Catalogue(path):
+        with Inspector(path):
             yield _sizes(path)
         progress.show(f"checking {path}, {in_words(path.stat().st_size)}")
         yield _soundness(path)

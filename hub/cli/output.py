@@ -13,12 +13,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
-from rich.console import Console
-from rich.status import Status
-from rich.style import Style
+
+if TYPE_CHECKING:
+    from rich.status import Status
 
 __all__ = [
     "Answer",
@@ -35,7 +35,6 @@ __all__ = [
     "write_others",
 ]
 
-_DIM: Final = Style(dim=True)
 # C0 and C1 without the tab and the line feed, and the marks that turn text round.
 _OBEYED: Final = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
@@ -157,7 +156,11 @@ class Answer:
     """
 
     def __init__(self) -> None:
-        self._console = Console()
+        from rich.console import Console  # which most commands have no use for
+        from rich.style import Style
+
+        self._coloured = Console().color_system is not None
+        self._dim = Style(dim=True)
         self._terminal = sys.stdout.isatty()
         self._before = ""  # what the last line is: "", "text" or "reasoning"
 
@@ -198,7 +201,7 @@ class Answer:
             write("\n\n")
         self._before = kind
         piece = _tame(piece, self._terminal)
-        write(_DIM.render(piece) if kind == "reasoning" and self._console.color_system else piece)
+        write(self._dim.render(piece) if kind == "reasoning" and self._coloured else piece)
 
 
 def say_reset(answer: Answer) -> None:
@@ -211,6 +214,8 @@ class Progress:
     """One passing line on standard error, where that is a terminal; gone when it is left."""
 
     def __init__(self) -> None:
+        from rich.console import Console  # which most commands have no use for
+
         self._console = Console(stderr=True)
         self._status: Status | None = None
 

@@ -10,12 +10,12 @@ from typing import Annotated, Final, NoReturn
 import orjson
 import typer
 
-from hub.cli.calls import DEFAULT_URL, Url
 from hub.cli.output import Progress
+from hub.cli.remote import DEFAULT_URL, Url
 from hub.cli.standard_input import read_pieces
 from hub.client.socket import Socket
-from hub.errors import FramingError, HubError, RequestError, TooLarge
-from hub.events import Delta, Message, decode, encode
+from hub.domain.errors import FramingError, HubError, RequestError, TooLarge
+from hub.domain.events import Delta, Message, decode, encode
 from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
 
 __all__ = ["publish"]

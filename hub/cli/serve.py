@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from hub.cli.calls import DEFAULT_URL
 from hub.cli.config import ConfigFile, load
 from hub.cli.output import say
-from hub.logs import Lines
+from hub.cli.remote import DEFAULT_URL
+from hub.http.log_format import LogFormatter
 
 __all__ = ["serve"]
 
@@ -27,10 +27,10 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM."""
-    from hub.serving import serve as serve_app  # no other command needs the whole hub
+    from hub.server.serve import serve as serve_app  # no other command needs the whole hub
 
     lines = logging.StreamHandler()
-    lines.setFormatter(Lines())
+    lines.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     held = load(config)
     given = {"host": host, "port": port}

@@ -17,17 +17,23 @@ from typing import Annotated, Any, Final
 import typer
 
 from hub.cli.config import ConfigFile, Json, load
-from hub.cli.entries import details, in_words, line, row, summary, told
-from hub.cli.exported import Generations, header_line, read_header, read_records, record_line
+from hub.cli.export_format import (
+    Generations,
+    header_line,
+    read_header,
+    read_records,
+    record_line,
+)
 from hub.cli.output import Progress, say, write, write_bytes, write_json, write_others
 from hub.cli.standard_input import STANDARD_INPUT
-from hub.config import Config
-from hub.errors import ConfigError, HubError, RequestError, StoreError
-from hub.names import check_name
-from hub.records import Record
+from hub.cli.stream_details import details, in_words, line, row, summary, told
+from hub.config.schema import Config
+from hub.domain.errors import ConfigError, HubError, RequestError, StoreError
+from hub.domain.records import Record
+from hub.domain.stream_names import check_name
 from hub.stores.sqlite import backup as backups
-from hub.stores.sqlite.catalogue import Catalogue, Entry
-from hub.stores.sqlite.upkeep import Upkeep
+from hub.stores.sqlite.inspect import Entry, Inspector
+from hub.stores.sqlite.maintenance import Maintenance
 
 __all__ = ["app", "store_path"]
 
@@ -65,7 +71,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List streams by name; with --json each as a line of JSON."""
-    with Catalogue(store_path(load(config))) as catalogue:
+    with Inspector(store_path(load(config))) as catalogue:
         if not as_json:
             write(row("RECORDS", "BYTES", "STATE", "EXPIRES", "TYPE", "NAME"))
         last = ""
@@ -83,7 +89,7 @@ def list_(
 @app.command()
 def show(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Show what a stream is: its type, state, positions, epochs, producers and forks."""
-    with Catalogue(store_path(load(config))) as catalogue:
+    with Inspector(store_path(load(config))) as catalogue:
         entry = catalogue.find(name)
     if as_json:
         write_json({**summary(entry), **details(entry)})
@@ -103,16 +109,16 @@ def export(
     config: ConfigFile = None,
 ) -> None:
     """Write a stream as lines of JSON, which import makes the same stream of again."""
-    with Catalogue(store_path(load(config))) as catalogue, Progress() as progress:
+    with Inspector(store_path(load(config))) as catalogue, Progress() as progress:
         entry = catalogue.find(name)
         with _written(output) as write_out:
             if not raw:
                 write_out(header_line(entry, catalogue.producers(entry)))
             for count, (offset, body) in enumerate(catalogue.records(entry)):
                 if not raw:
-                    write_out(record_line(offset, body, entry.meta))
+                    write_out(record_line(offset, body, entry.settings))
                 else:
-                    write_out(body + b"\n" if entry.meta.is_json else body)
+                    write_out(body + b"\n" if entry.settings.is_json else body)
                 if count % TOLD == 0 and output is not None:
                     progress.show(f"{count} of {entry.tail - entry.head} records")
 
@@ -140,10 +146,10 @@ def import_(
         generations = Generations(header.running, kept.head, kept.tail)
 
         def counted() -> Iterator[Record]:
-            for count, record in enumerate(read_records(lines, kept.meta)):
+            for count, record in enumerate(read_records(lines, kept.settings)):
                 if count % TOLD == 0:
                     progress.show(f"{count} of {kept.tail - kept.head} records")
-                if kept.meta.is_json:
+                if kept.settings.is_json:
                     generations.look(record)
                 yield record
 
@@ -161,7 +167,7 @@ def delete(
 ) -> int:
     """Delete a stream for good."""
     held = load(config)
-    with Catalogue(store_path(held)) as catalogue:
+    with Inspector(store_path(held)) as catalogue:
         entry = catalogue.find(name)
     with _changing(held, f"curl -X DELETE {_url(held)}/v1/stream/{name}") as upkeep:
         if not yes and not _confirmed(entry):
@@ -181,7 +187,7 @@ def compact(config: ConfigFile = None) -> None:
     """Give the space of what was deleted back to the disk."""
     held = load(config)
     if not store_path(held).exists():
-        Catalogue(store_path(held))  # which says so
+        Inspector(store_path(held))  # which says so
     with _changing(held) as upkeep, Progress() as progress:
         before = upkeep.size
         progress.show("deleting records that nobody can read")
@@ -231,11 +237,11 @@ def _told(copied: backups.Copied) -> str:
 
 
 @contextmanager
-def _changing(config: Config, instead: str | None = None) -> Iterator[Upkeep]:
+def _changing(config: Config, instead: str | None = None) -> Iterator[Maintenance]:
     """The store, to be changed; ``instead`` is what a running hub may be asked to do."""
     path = store_path(config)
     try:
-        upkeep = Upkeep(path)
+        upkeep = Maintenance(path)
     except StoreError as error:
         if error.code != "store_locked" or instead is None:
             raise

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from hub import anyjson
-from hub.cli.calls import DEFAULT_URL, Url, shown
 from hub.cli.output import Answer, Progress, say_reset, while_read, write_json
+from hub.cli.remote import DEFAULT_URL, Url, shown
 from hub.client import Hub
+from hub.domain import json_text
 
 __all__ = ["tail"]
 
@@ -39,4 +39,4 @@ async def _tail(url: str, stream: str, start: str, *, as_json: bool) -> None:
                 if as_json:
                     write_json(heard.body)
                 else:
-                    answer.event(anyjson.loads(heard.body))
+                    answer.event(json_text.loads(heard.body))

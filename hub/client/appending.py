@@ -14,10 +14,10 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from hub.client.backoff import wait_before
+from hub.client.errors import malformed, refusal
 from hub.client.following import PASSING
-from hub.client.refusals import malformed, refusal
-from hub.client.wire import Wire
-from hub.errors import HubError
+from hub.client.transport import Transport
+from hub.domain.errors import HubError
 
 __all__ = ["Appending"]
 
@@ -28,7 +28,7 @@ JSON: Final = {"Content-Type": "application/json"}
 class Appending:
     """Appends to one stream."""
 
-    def __init__(self, wire: Wire, stream: str) -> None:
+    def __init__(self, wire: Transport, stream: str) -> None:
         self._wire = wire
         self._path = f"/v1/stream/{quote(stream)}"
         self._producer = f"client-{uuid4().hex}"

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from hub.client.following import Following, Reset, Value
 from hub.client.hub import DEFAULT_URL, Generation, Hub, StreamInfo
-from hub.events import Event
+from hub.domain.events import Event
 
 __all__ = ["SyncFollowing", "SyncHub"]
 

@@ -20,12 +20,12 @@ from urllib.parse import quote
 
 import orjson
 
-from hub import anyjson
 from hub.client.backoff import wait_before
-from hub.client.refusals import ABSENT, malformed, refusal
-from hub.client.wire import Reply, Wire
-from hub.errors import HubError, RequestError
-from hub.events import Event, Other, from_json
+from hub.client.errors import ABSENT, malformed, refusal
+from hub.client.transport import Reply, Transport
+from hub.domain import json_text
+from hub.domain.errors import HubError, RequestError
+from hub.domain.events import Event, Other, from_json
 from hub.framing import DEFAULT_LIMIT, SSE
 
 __all__ = ["Following", "Heard", "Reset", "Value", "hear"]
@@ -93,7 +93,7 @@ class Following:
     async def __anext__(self) -> Event | Reset | Value:
         heard = await anext(self._heard)
         self.position = heard.position
-        held = anyjson.loads(heard.body)
+        held = json_text.loads(heard.body)
         if heard.reset:
             return Reset(heard.position, held["reason"])
         return _typed(held)
@@ -163,7 +163,7 @@ def _silent(wait: float) -> None:
 
 
 async def hear(
-    wire: Wire,
+    wire: Transport,
     stream: str,
     start: str,
     *,
@@ -202,7 +202,7 @@ async def hear(
 
 
 async def _read(
-    wire: Wire, stream: str, place: _Place, *, wait: bool
+    wire: Transport, stream: str, place: _Place, *, wait: bool
 ) -> AsyncGenerator[Heard, None]:
     """What one connection brings; it ends well only where the stream does."""
     path = f"/v1/live/{quote(stream)}?format=sse&from={quote(place.position)}"
@@ -228,7 +228,7 @@ async def _read(
                 position = next(positions, b"").decode() or place.position
                 if chunk.event == "reset":
                     straight = place.went_back(position)
-                    told = {**anyjson.loads(chunk.data), "position": place.position}
+                    told = {**json_text.loads(chunk.data), "position": place.position}
                     yield Heard(orjson.dumps(told), place.position, reset=True)
                     if not straight:
                         raise _Again

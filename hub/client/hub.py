@@ -13,11 +13,11 @@ from uuid import uuid4
 
 from hub.client.appending import Appending
 from hub.client.backoff import wait_before
+from hub.client.errors import call, malformed
 from hub.client.following import PASSING, Following, Reset, Value, hear
-from hub.client.refusals import call, malformed
-from hub.client.wire import Wire
-from hub.errors import HubError
-from hub.events import TERMINALS, Event, Message, Other, Usage, encode
+from hub.client.transport import Transport
+from hub.domain.errors import HubError
+from hub.domain.events import TERMINALS, Event, Message, Other, Usage, encode
 
 __all__ = ["Generation", "Hub", "StreamInfo"]
 
@@ -82,11 +82,11 @@ class Hub:
     Raises:
         RequestError: the URL is none.
         HubError: of every method: what the hub refuses, by its code and as the class it has
-            in `hub.errors`; or ``hub_unreachable``, ``hub_lost``, ``hub_malformed``.
+            in `hub.domain.errors`; or ``hub_unreachable``, ``hub_lost``, ``hub_malformed``.
     """
 
     def __init__(self, url: str = DEFAULT_URL, *, headers: Mapping[str, str] | None = None) -> None:
-        self.wire = Wire(url, headers)
+        self.wire = Transport(url, headers)
         self._writers: dict[str, Appending] = {}
 
     async def __aenter__(self) -> Self:
@@ -104,8 +104,8 @@ class Hub:
         """The events of a stream as they come, over any number of connections, until it closes.
 
         ``from_`` is ``"start"``, ``"now"`` or a position. With ``wait`` the stream need not
-        exist yet. Gives `hub.events`, `Reset` where it had to jump, `Value` for a record that
-        is no JSON object.
+        exist yet. Gives `hub.domain.events`, `Reset` where it had to jump, `Value` for a record
+        that is no JSON object.
         """
         return Following(hear(self.wire, stream, from_, wait=wait), from_)
 

@@ -6,7 +6,7 @@
         await socket.send({"type": "append", "id": 1, "stream": "news", "event": {...}})
         reply = await socket.receive()
 
-Errors have the codes of `hub.client.wire`.
+Errors have the codes of `hub.client.transport`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 import aiohttp
 import orjson
 
-from hub.errors import HubError
+from hub.domain.errors import HubError
 
 __all__ = ["Socket"]
 

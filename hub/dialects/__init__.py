@@ -12,23 +12,24 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from hub.errors import ConfigError
-from hub.events import Event, Usage
+from hub.domain.errors import ConfigError
+from hub.domain.events import Event, Usage
+from hub.domain.prompt import Prompt
 from hub.framing import Chunk, Framing
-from hub.prompt import Prompt
+from hub.lazy_imports import lazy
 
 __all__ = [
     "BEARER",
     "Call",
     "Dialect",
+    "HasAlternatives",
     "KeyHeader",
     "Knowing",
     "Local",
     "MakeDialect",
     "Reasoning",
-    "Yielding",
     "find",
     "names",
 ]
@@ -113,15 +114,23 @@ class Local(Protocol):
 
 
 @runtime_checkable
-class Yielding(Protocol):
+class HasAlternatives(Protocol):
     """The extra power of a dialect that can ask for the same in another manner."""
 
     @property
-    def swaps(self) -> Mapping[str, str | None]:
+    def alternatives(self) -> Mapping[str, str | None]:
         """What a server may refuse of a request's fields, each with the field to send instead.
 
         ``None`` is for one that is left out. No answer may be different for either.
         """
+
+
+if TYPE_CHECKING:
+    Yielding = HasAlternatives
+else:
+    __getattr__, __dir__ = lazy(
+        __name__, {}, deprecated={"Yielding": "hub.dialects:HasAlternatives"}
+    )
 
 
 @runtime_checkable

@@ -24,18 +24,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hub.complaint import Complaint, announced, complaint_in
-from hub.counting import balanced
 from hub.dialects import Call
-from hub.events import NOTHING, Event, Finished, Reason, Usage
+from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
+from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.tool_call_pieces import ToolCalls
+from hub.dialects.request.chat_request import (
+    AskedMessage,
+    ChatRequest,
+    Picture,
+    Tool,
+    no_option,
+)
+from hub.dialects.request.dialect_options import Options
+from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.jsonvalue import as_count, as_object, malformed, parse
-from hub.options import Options
-from hub.padding import is_padding
-from hub.prompt import Prompt
-from hub.requested import AskedMessage, Picture, Requested, Tool, no_option
-from hub.speech import CLOSING, Speech
-from hub.toolcalls import ToolCalls
+from hub.framing.json_values import as_count, as_object, malformed, parse
 
 __all__ = ["Cohere"]
 
@@ -83,7 +89,7 @@ class Cohere:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("think",))
-        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self.usage: Usage | None = None
         self._over = False
@@ -93,7 +99,7 @@ class Cohere:
         return False
 
     def call(self, prompt: Prompt) -> Call:
-        asked = Requested(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
+        asked = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
         return Call("/v2/chat", _body(asked), {"Accept": "text/event-stream"})
 
     def framing(self, limit: int) -> Framing:
@@ -195,7 +201,7 @@ class Cohere:
         why = said if isinstance(said, str) else ""
         complaint = complaint_in({"error": held.get("error")})
         if complaint is not None or why in _FAILURES:
-            return self._fail(complaint or Complaint(f'finish_reason "{why}"', _FAILURES[why]))
+            return self._fail(complaint or ErrorReport(f'finish_reason "{why}"', _FAILURES[why]))
         reason = _REASONS.get(why, "stop")
         if reason == "stop" and self._calls:
             reason = "tool"
@@ -213,7 +219,7 @@ class Cohere:
         )
         self.usage = balanced(said) or self.usage
 
-    def _fail(self, complaint: Complaint) -> list[Event]:
+    def _fail(self, complaint: ErrorReport) -> list[Event]:
         found = self._rest()
         self._over = True
         return [*found, complaint.failure(self.usage)]
@@ -242,7 +248,7 @@ def _object(held: Any, what: str) -> Mapping[str, Any]:
     return held or NOTHING
 
 
-def _body(asked: Requested) -> dict[str, Any]:
+def _body(asked: ChatRequest) -> dict[str, Any]:
     body: dict[str, Any] = asked.copied(_OPTIONS)
     if asked.model is not None:
         body["model"] = asked.model

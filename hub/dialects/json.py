@@ -20,9 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from hub.complaint import complaint_in
 from hub.dialects import Call
-from hub.events import NOTHING, Delta, Event, Finished
+from hub.dialects.reply.error_reports import complaint_in
+from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.request.dialect_options import Options
+from hub.domain.events import NOTHING, Delta, Event, Finished
+from hub.domain.prompt import Prompt
 from hub.framing import (
     NDJSON,
     SSE,
@@ -33,11 +37,7 @@ from hub.framing import (
     JSONSeq,
     Sniffed,
 )
-from hub.jsonvalue import as_text, malformed, parse
-from hub.options import Options
-from hub.padding import is_padding
-from hub.prompt import Prompt
-from hub.speech import CLOSING, Speech
+from hub.framing.json_values import as_text, malformed, parse
 
 __all__ = ["Json"]
 
@@ -63,7 +63,7 @@ class Json:
         self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
-        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._over = False
 
     def call(self, prompt: Prompt) -> Call:

@@ -17,20 +17,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from hub.complaint import complaint_in
-from hub.counting import balanced
 from hub.dialects import Call
-from hub.errors import UpstreamError
-from hub.events import NOTHING, Event, Finished, Reason, Usage
+from hub.dialects.reply.error_reports import complaint_in
+from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.tool_call_pieces import ToolCalls
+from hub.dialects.request.chat_request import AskedMessage, ChatRequest, no_option
+from hub.dialects.request.dialect_options import Options
+from hub.domain.errors import UpstreamError
+from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.prompt import Prompt
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
-from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
-from hub.options import Options
-from hub.padding import is_padding
-from hub.prompt import Prompt
-from hub.requested import AskedMessage, Requested, no_option
-from hub.speech import CLOSING, Speech
-from hub.surrogates import whole
-from hub.toolcalls import ToolCalls
+from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
+from hub.framing.surrogates import whole
 
 __all__ = ["Ollama"]
 
@@ -56,7 +56,7 @@ class Ollama:
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("think",))
-        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self._slots = 0
         self.usage: Usage | None = None
@@ -68,7 +68,7 @@ class Ollama:
         return self._reason is not None
 
     def call(self, prompt: Prompt) -> Call:
-        asked = Requested(DIALECT, prompt, (*_OPTIONS, *_TOP, *_TRANSLATED))
+        asked = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TOP, *_TRANSLATED))
         return Call("/api/chat", _body(asked), {"Accept": "application/x-ndjson"})
 
     def framing(self, limit: int) -> Framing:
@@ -157,7 +157,7 @@ class Ollama:
         return [*self._speech.rest(), *self._calls.end(complete=complete)]
 
 
-def _body(asked: Requested) -> dict[str, Any]:
+def _body(asked: ChatRequest) -> dict[str, Any]:
     body: dict[str, Any] = {"messages": [_message(message) for message in asked.messages]}
     if asked.model is not None:
         body["model"] = asked.model

@@ -31,19 +31,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
-from hub.complaint import Complaint, announced, complaint_in
-from hub.counting import balanced
 from hub.dialects import Call
-from hub.errors import UpstreamError
-from hub.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
+from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.tool_call_pieces import ToolCalls
+from hub.dialects.request.chat_request import no_option
+from hub.dialects.request.dialect_options import Options
+from hub.domain.errors import UpstreamError
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.jsonvalue import as_count, as_object, as_text, malformed, parse
-from hub.options import Options
-from hub.padding import is_padding
-from hub.prompt import Prompt
-from hub.requested import no_option
-from hub.speech import CLOSING, Speech
-from hub.toolcalls import ToolCalls
+from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 
 __all__ = ["OpenAIChat"]
 
@@ -83,7 +83,7 @@ _FAILURES: Final[Mapping[str, str]] = {
 class OpenAIChat:
     """Reads one reply in the OpenAI chat completions format."""
 
-    swaps: ClassVar[Mapping[str, str | None]] = {
+    alternatives: ClassVar[Mapping[str, str | None]] = {
         "stream_options": None,
         "max_tokens": "max_completion_tokens",  # OpenAI's models that reason
         "max_completion_tokens": "max_tokens",  # servers from before these
@@ -92,7 +92,7 @@ class OpenAIChat:
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("include_usage", "think"))
         self._ask_for_usage = chosen.flag("include_usage", True)
-        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self.usage: Usage | None = None
         self._reason: str | None = None
@@ -184,7 +184,7 @@ class OpenAIChat:
 
     def _choice(
         self, choice: Mapping[str, Any], whole: bool, found: list[Event]
-    ) -> Complaint | None:
+    ) -> ErrorReport | None:
         """What the choice adds; ``whole`` if it stands in an answer that is not streamed."""
         reason = choice.get("finish_reason") or as_object(choice.get("finish_details")).get("type")
         delta, message = choice.get("delta"), choice.get("message")
@@ -208,7 +208,7 @@ class OpenAIChat:
         if "error" in choice and (complaint := complaint_in({"error": choice["error"]})):
             return complaint
         code = _FAILURES.get(_word(self._reason)) if reason else None
-        return None if code is None else Complaint(f'finish_reason "{self._reason}"', code)
+        return None if code is None else ErrorReport(f'finish_reason "{self._reason}"', code)
 
     def _delta(self, delta: Any, found: list[Event], take: _Take) -> None:
         if not isinstance(delta, dict):
@@ -266,7 +266,7 @@ class OpenAIChat:
         self._over = True
         return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 
-    def _fail(self, complaint: Complaint) -> Iterable[Event]:
+    def _fail(self, complaint: ErrorReport) -> Iterable[Event]:
         found = self._rest()
         self._over = True
         return [*found, complaint.failure(self.usage)]

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub.dialects import Call
-from hub.events import NOTHING, Event, Finished
+from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.request.dialect_options import Options
+from hub.domain.events import NOTHING, Event, Finished
+from hub.domain.prompt import Prompt
 from hub.framing import Chunk, Framing
 from hub.framing import Text as TextFraming
-from hub.jsonvalue import malformed
-from hub.options import Options
-from hub.prompt import Prompt
-from hub.speech import CLOSING, Speech
+from hub.framing.json_values import malformed
 
 __all__ = ["Text"]
 
@@ -35,7 +35,7 @@ class Text:
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options("text", options, ("input", "think"))
         self._input = chosen.text("input", "prompt")
-        self._speech = Speech(think=chosen.flag_or("think", CLOSING))
+        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
 
     def call(self, prompt: Prompt) -> Call:
         whole = [dict(message) for message in prompt.messages]

@@ -1,7 +1,7 @@
 """What the hub speaks, described for programs and people, from the code that speaks it.
 
 ================  ===============================================================================
-`described`       the nouns: an operation, its parameters, bodies and answers
+`operations`      the nouns: an operation, its parameters, bodies and answers
 `routes`          every route over HTTP, in tables of operations, one file for each matter
 `shapes`          JSON Schemas of events, bodies and answers
 `chunks`          those of what other people's clients are told piece by piece
@@ -10,7 +10,7 @@
 `frames`          every frame that the hub sends over the WebSocket
 `asyncapi`        the WebSocket as one AsyncAPI 3 document
 `html` `page`     both documents, readable
-`written`         the documents as they are kept here and served
+`files`           the documents as they are kept here and served
 ================  ===============================================================================
 
 ``python -m hub.docs`` writes ``openapi.json`` and ``asyncapi.json`` beside this file. A test

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hub.docs import asyncapi, openapi
-from hub.docs.written import ASYNCAPI, OPENAPI, write
+from hub.docs.files import ASYNCAPI, OPENAPI, write
 
 for path, document in ((OPENAPI, openapi.document), (ASYNCAPI, asyncapi.document)):
     if write(path, document):

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from hub import commands
-from hub.docs.described import Schema
 from hub.docs.frames import COMMANDS, FRAMES, TITLES, answered
+from hub.docs.operations import Schema
 from hub.docs.shapes import EVENTS, PREFIX, nullable, plain
-from hub.statuses import CloseCode
+from hub.http.errors import CloseCode
+from hub.protocols.websocket import commands
 
 __all__ = ["CLOSES", "document"]
 

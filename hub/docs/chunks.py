@@ -1,9 +1,9 @@
 """JSON Schemas of what other people's clients are told piece by piece.
 
 Each is a union over ``type``, of which a row here is one member: its fields, the optional ones
-marked by a question mark. What they mean stands where they are made (`hub.uichunks`,
-`hub.aguichunks`, `hub.response_told`); a test holds these rows to all that those make of every
-recorded reply, and finds each of them there.
+marked by a question mark. What they mean stands where they are made (`hub.protocols.aisdk.chunks`,
+`hub.protocols.agui.chunks`, `hub.protocols.openai.responses_state`); a test holds these rows to all
+that those make of every recorded reply, and finds each of them there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hub.docs.described import TEXT, Schema, ref
+from hub.docs.operations import TEXT, Schema, ref
 
 __all__ = ["CHUNKS"]
 

@@ -1,6 +1,6 @@
 """Every error code that a client can see: the class it is raised as, and what it means.
 
-The status is not written here: `hub.statuses` says it.
+The status is not written here: `hub.http.errors` says it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
-from hub import errors as e
-from hub.statuses import status_of
+from hub.domain import errors as e
+from hub.http.errors import status_of
 
 __all__ = ["CODES", "FAILURES", "Code", "by_status", "status"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hub import commands
 from hub.docs.codes import CODES
-from hub.docs.described import Schema, ref
+from hub.docs.operations import Schema, ref
 from hub.docs.shapes import NUMBER, TEXT, a_list, const, nullable, thing
-from hub.generation import State
+from hub.domain.generation import State
+from hub.protocols.websocket import commands
 
 __all__ = ["ANSWERED", "COMMANDS", "FRAMES", "TITLES"]
 

@@ -9,11 +9,14 @@ from pydantic import BaseModel
 
 from hub.docs.chunks import CHUNKS
 from hub.docs.codes import by_status
-from hub.docs.described import JSON, TEXT, Answer, Operation, Parameter, Schema, Shape, ref
+from hub.docs.operations import JSON, TEXT, Answer, Operation, Parameter, Schema, Shape, ref
 from hub.docs.routes import GROUPS, OPERATIONS
 from hub.docs.shapes import ANSWERS, EVENTS, of_model
-from hub.response_asked import ResponseAsked
-from hub.transports import aisdk, generations, openai, tanstack, tutorial
+from hub.protocols import generations, tutorial
+from hub.protocols.agui import endpoint as agui
+from hub.protocols.aisdk import endpoint as aisdk
+from hub.protocols.openai import chat
+from hub.protocols.openai.responses_request import ResponseAsked
 
 __all__ = ["document", "schemas"]
 
@@ -42,10 +45,10 @@ _ERRORS: Final[Mapping[Shape, Mapping[str, Schema]]] = {
 
 MODELS: Final[dict[str, type[BaseModel]]] = {
     "GenerationRequest": generations.GenerationAsked,
-    "CompletionRequest": openai.CompletionAsked,
+    "CompletionRequest": chat.CompletionAsked,
     "ResponseRequest": ResponseAsked,
     "ChatRequest": aisdk.ChatAsked,
-    "ConversationRequest": tanstack.ConversationAsked,
+    "ConversationRequest": agui.ConversationAsked,
     "MessagesRequest": tutorial.MessagesAsked,
     "QueryRequest": tutorial.QueryAsked,
 }

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
-from hub import events
 from hub.docs.codes import CODES
-from hub.docs.described import Schema, ref
-from hub.generation import State
+from hub.docs.operations import Schema, ref
+from hub.domain import events
+from hub.domain.generation import State
 
 __all__ = [
     "ANSWERS",
@@ -113,7 +113,7 @@ _FAILED: Final = {
     "attempts": {**NUMBER, "description": "How often the hub asked, if more than once."},
     "param": {**TEXT, "description": "The field of the request that the hub itself refuses."},
 }
-"""What `hub.failures` adds."""
+"""What `hub.domain.failures` adds."""
 
 
 def _told(schema: Mapping[str, Any]) -> Schema:

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, Protocol
 
-from hub.defaults import CHUNK_BYTES
-from hub.errors import FramingError
+from hub.domain.defaults import CHUNK_BYTES
+from hub.domain.errors import FramingError
 
 __all__ = [
     "BOM",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from hub.errors import FramingError
+from hub.domain.errors import FramingError
 from hub.framing.chunk import DEFAULT_LIMIT, Framing
 from hub.framing.lines import NDJSON
 from hub.framing.sse import SSE

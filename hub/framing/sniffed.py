@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import Final
 
-from hub.errors import FramingError
+from hub.domain.errors import FramingError
 from hub.framing.chunk import BOM, DEFAULT_LIMIT, Chunk, Framing, Refused, too_large
 from hub.framing.lines import NDJSON
 from hub.framing.sse import SSE

@@ -24,7 +24,7 @@ from typing import Any, Final
 import ijson
 
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, Cutter, malformed, too_large, truncated
-from hub.surrogates import without_halves
+from hub.framing.surrogates import without_halves
 
 __all__ = ["LONG_NUMBER", "MAX_DEPTH", "MAX_DIGITS", "ConcatenatedJSON", "JSONArray", "JSONSeq"]
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from hub.events import NOTHING
-from hub.meta import Meta
-from hub.producers import Stamp
-from hub.records import Position, Record
-from hub.unchanging import unchanging
+from hub.domain.events import NOTHING
+from hub.domain.frozen import frozen
+from hub.domain.producers import Stamp
+from hub.domain.records import Position, Record
+from hub.domain.stream_settings import StreamSettings
 
 __all__ = [
     "Accepted",
@@ -54,7 +54,7 @@ class Created:
     """
 
     stream: str
-    meta: Meta
+    settings: StreamSettings
     epochs: tuple[tuple[int, int], ...]
     head: int = 0
 
@@ -68,7 +68,7 @@ class Raised:
     offset: int
 
 
-@unchanging
+@frozen
 class Appended:
     """A record was written at the tail."""
 
@@ -194,7 +194,7 @@ class Saved:
     from ``head`` on; the older ones are read when they are asked for.
     """
 
-    meta: Meta
+    settings: StreamSettings
     epochs: tuple[tuple[int, int], ...]
     head: int = 0
     tail: int = 0
@@ -304,7 +304,7 @@ class Store(Protocol):
     def last(self, stream: str) -> int:
         """The highest epoch that a removed stream of this name can have had, or a bit more.
 
-        -1 if there was none. True until the next ``await``; see `hub.removals`.
+        -1 if there was none. True until the next ``await``; see `hub.domain.removed_names`.
         """
 
     def admit(self) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from hub.events import NOTHING
-from hub.records import Record
-from hub.removals import Removals
+from hub.domain.events import NOTHING
+from hub.domain.records import Record
+from hub.domain.removed_names import RemovedNames
 from hub.stores import Change, Keyed, Listed, Removed, Saved, Told, Unended
 
 __all__ = ["MemoryStore"]
@@ -30,7 +30,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._epoch = 0
-        self._removals = Removals()
+        self._removals = RemovedNames()
 
     async def start(self) -> list[Unended]:
         """Nothing to make ready, and nothing was running."""

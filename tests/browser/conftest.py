@@ -24,7 +24,7 @@ from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.browser.ground import PATIENCE, SCREENSHOTS, Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.strangers import Strangers
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
 from web.build import WEB, build
 
 AXE: Final = WEB / "node_modules/axe-core/axe.min.js"

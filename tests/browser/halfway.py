@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.answers import Answer, Gate, openai_sse
 from tests.browser.chat import words
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Gate, openai_sse
 
 __all__ = ["WHOLE", "Halfway", "far"]
 

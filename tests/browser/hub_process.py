@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.browser.line import Line
-from tests.ports import Port
-from tests.running import environ
+from tests.support.ports import Port
+from tests.support.processes import environ
 
 __all__ = ["HubProcess"]
 
@@ -23,7 +23,7 @@ HERE: Final = Path(__file__).parents[2]
 _RUN: Final = """\
 import asyncio
 import sys
-from hub.serving import serve
+from hub.server.serve import serve
 from hub.config import Config
 config = Config.model_validate_json(sys.argv[1])
 asyncio.run(serve(config, announce=lambda where: print(where, flush=True)))

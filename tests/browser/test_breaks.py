@@ -8,14 +8,14 @@ from typing import Final
 import pytest
 from playwright.async_api import BrowserContext, expect
 
-from tests.answers import Answer, Ending, openai_sse
 from tests.browser.chat import ENDLESS, Chat, held, reply_in, words
 from tests.browser.conftest import NewGround, Shot, StartHubProcess
 from tests.browser.ground import Ground
 from tests.browser.halfway import WHOLE, Halfway, far
 from tests.browser.hub_process import HubProcess
-from tests.running import read_to_end
-from tests.scripted import Scripted
+from tests.support.processes import read_to_end
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Ending, openai_sse
 
 DOWN: Final = (r"net::ERR_", r"WebSocket connection to")
 """What a browser writes to its console while the hub cannot be reached."""

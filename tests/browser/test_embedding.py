@@ -12,7 +12,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import StartHubProcess
 from tests.browser.ground import Ground
-from tests.loopback import eventually
+from tests.support.loopback_hub import eventually
 
 NewGround = Callable[[str], Ground]
 

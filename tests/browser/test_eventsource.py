@@ -8,10 +8,17 @@ import aiohttp
 import pytest
 from playwright.async_api import Page
 
-from tests.answers import Answer, Ending, Gate, openai_block, openai_sse, refusal
 from tests.browser.conftest import NewGround, StartHubProcess
 from tests.browser.hub_process import HubProcess
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import (
+    Answer,
+    Ending,
+    Gate,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 FOLLOW = """address => {
   window.heard = []

@@ -14,7 +14,7 @@ from tests.browser.conftest import Axe
 from tests.browser.ground import Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.strangers import Strangers
-from tests.loopback import eventually
+from tests.support.loopback_hub import eventually
 
 FAULTS = [
     ("fetch('https://elsewhere.example/')", "asked another origin: https://elsewhere"),

@@ -10,12 +10,12 @@ from typing import Any, Final
 import aiohttp
 from playwright.async_api import Page, expect
 
-from tests.answers import Answer, Gate, Step, openai_sse
 from tests.browser.chat import ENDLESS, Chat, held, reply_in
 from tests.browser.conftest import NewGround, Shot, StartHubProcess
 from tests.browser.ground import Ground
 from tests.browser.hub_process import HubProcess
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Gate, Step, openai_sse
 
 EVIL: Final = '<img src=x onerror="window.ran=1"><script>window.ran=1</script>'
 

@@ -8,11 +8,11 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.answers import Answer, Gate, openai_sse
 from tests.browser.chat import ENDLESS, Chat
 from tests.browser.conftest import FINISHED, Axe, NewGround, Shot, StartHubProcess
 from tests.browser.ground import PHONE, Ground
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Gate, openai_sse
 
 WIDER = """
 () => {

@@ -8,14 +8,14 @@ import aiohttp
 import pytest
 from playwright.async_api import expect
 
-from tests.answers import Answer, Ending, openai_sse
 from tests.browser.chat import Chat, held, reply_in, words
 from tests.browser.conftest import NewGround, StartHubProcess
 from tests.browser.ground import Ground
 from tests.browser.halfway import WHOLE, Halfway, far
 from tests.browser.hub_process import HubProcess
-from tests.running import read_to_end
-from tests.scripted import Scripted
+from tests.support.processes import read_to_end
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Ending, openai_sse
 
 NO_SHARING = "delete window.SharedWorker"
 """A browser that has none: each tab then has a connection of its own."""

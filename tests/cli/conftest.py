@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub.cli import main
-from tests.running import (
-    COMMAND,
-    Command,
-    Said,
-    environ,
-)
+from tests.support.processes import COMMAND, Command, Said, environ
 
 CONFIG = """
 [upstreams.demo]

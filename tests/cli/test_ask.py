@@ -8,7 +8,7 @@ import subprocess
 
 import orjson
 
-from tests.running import (
+from tests.support.processes import (
     COMMAND,
     PATIENCE,
     Command,

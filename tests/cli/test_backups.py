@@ -13,11 +13,11 @@ import orjson
 import pytest
 
 from hub.stores.sqlite import SQLiteStore
-from hub.stores.sqlite.lives import new_epoch
+from hub.stores.sqlite.epochs import new_epoch
 from hub.stores.sqlite.schema import VERSION
-from tests.cli.kept import DATABASE, keep, stream
+from tests.cli.stored_streams import DATABASE, keep, stream
 from tests.cli.test_streams import beside, chat, hub, names
-from tests.running import Command
+from tests.support.processes import Command
 
 __all__ = ["beside"]
 

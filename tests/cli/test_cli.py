@@ -7,12 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.running import (
-    COMMAND,
-    PATIENCE,
-    Command,
-    environ,
-)
+from tests.support.processes import COMMAND, PATIENCE, Command, environ
 
 
 def test_without_a_command_it_says_what_there_is(command: Command) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from hub.config import Config
-from tests.running import (
-    Command,
-)
+from hub.config.schema import Config
+from tests.support.processes import Command
 
 SHIPPED = Path(__file__).parents[2] / "config.toml"
 

@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from hub.cli import doctor
-from hub.stores.sqlite.checkup import sqlite_version, wal_is_safe
-from tests.cli.kept import DATABASE, keep, stream
-from tests.running import Command
+from hub.stores.sqlite.health import sqlite_version, wal_is_safe
+from tests.cli.stored_streams import DATABASE, keep, stream
+from tests.support.processes import Command
 
 
 def findings(command: Command, *, code: int) -> dict[str, list[dict[str, Any]]]:

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import (
-    Command,
-    run,
-)
+from tests.support.processes import Command, run
 
 SERVE_MISTAKES = {
     "unknown key": (

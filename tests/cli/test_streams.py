@@ -15,11 +15,10 @@ import apsw
 import orjson
 import pytest
 
-from hub.history import History
-from hub.merge import SPAN
-from hub.meta import Fork, Meta
-from hub.producers import Stamp
-from hub.records import Position, Record
+from hub.domain.producers import Stamp
+from hub.domain.records import Position, Record
+from hub.domain.stream_settings import Fork, StreamSettings
+from hub.frames.coalesce import SPAN
 from hub.stores import (
     Accepted,
     Appended,
@@ -33,10 +32,11 @@ from hub.stores import (
 )
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from tests.cli.kept import DATABASE, keep, load, stream
-from tests.running import COMMAND, PATIENCE, Command, environ
+from hub.streams.history import History
+from tests.cli.stored_streams import DATABASE, keep, load, stream
+from tests.support.processes import COMMAND, PATIENCE, Command, environ
 
-TEXT = Meta("text/plain; charset=utf-8")
+TEXT = StreamSettings("text/plain; charset=utf-8")
 
 
 class Lived(MemoryStore):
@@ -59,7 +59,7 @@ def names(out: str) -> list[str]:
 
 def test_list_tells_of_each_stream_in_a_line(command: Command, here: Path) -> None:
     keep(
-        *stream("b", b"one", b" two", meta=TEXT),
+        *stream("b", b"one", b" two", settings=TEXT),
         Closed("b"),
         *stream("a", *chat()),
         Touched("a", 2_000_000_000.0),
@@ -106,12 +106,12 @@ def test_list_takes_the_beginning_of_names(command: Command, here: Path) -> None
 
 def test_show_tells_positions_epochs_producers_and_forks(command: Command, here: Path) -> None:
     keep(
-        *stream("a", *chat(4), meta=Meta(ttl=60)),
+        *stream("a", *chat(4), settings=StreamSettings(ttl=60)),
         Raised("a", 7, 2),
         Accepted("a", Stamp("p", 0, 3)),
         Sequenced("a", "0005"),
         Trimmed("a", 1),
-        Created("f", Meta(fork=Fork("a", 3)), ((0, 0), (7, 2), (8, 3)), head=1),
+        Created("f", StreamSettings(fork=Fork("a", 3)), ((0, 0), (7, 2), (8, 3)), head=1),
         Appended("f", Record(3, b"{}", None)),
     )
     told = orjson.loads(command("streams", "show", "a", "--json").out)
@@ -184,7 +184,7 @@ async def next_epoch() -> int:
 
 def test_an_import_is_the_stream_that_was_exported(command: Command, here: Path) -> None:
     keep(
-        *stream("a/b", *chat(2000), meta=Meta(ttl=60)),
+        *stream("a/b", *chat(2000), settings=StreamSettings(ttl=60)),
         Raised("a/b", 3, 5),
         Accepted("a/b", Stamp("p", 0, 3)),
         Sequenced("a/b", "x"),
@@ -199,7 +199,7 @@ def test_an_import_is_the_stream_that_was_exported(command: Command, here: Path)
     assert (said.code, said.out, said.err) == (0, "", "imported a/b: 1998 records\n")
     after = load("a/b")
     assert after is not None
-    for kept in ("meta", "head", "tail", "closed", "closed_by", "producers", "sequence"):
+    for kept in ("settings", "head", "tail", "closed", "closed_by", "producers", "sequence"):
         assert getattr(after, kept) == getattr(before, kept), kept
     assert after.expires is not None
     header, *records = command("streams", "export", "a/b").out.splitlines()
@@ -306,11 +306,11 @@ def test_a_reply_that_was_running_ends_as_interrupted_in_the_copy(
 def test_an_export_has_what_a_fork_shares(command: Command, here: Path) -> None:
     keep(
         *stream("a", b"0", b"1", b"2", b"3"),
-        Created("f", Meta(fork=Fork("a", 3)), ((0, 0), (1, 3))),
+        Created("f", StreamSettings(fork=Fork("a", 3)), ((0, 0), (1, 3))),
         Appended("f", Record(3, b"30", None)),
-        Created("g", Meta(fork=Fork("f", 4)), ((0, 0), (1, 3), (2, 4))),
+        Created("g", StreamSettings(fork=Fork("f", 4)), ((0, 0), (1, 3), (2, 4))),
         Appended("g", Record(4, b"40", None)),
-        Created("h", Meta(fork=Fork("g", 2)), ((0, 0), (3, 2))),
+        Created("h", StreamSettings(fork=Fork("g", 2)), ((0, 0), (3, 2))),
     )
     assert command("streams", "export", "g", "--raw").out.split() == ["0", "1", "2", "30", "40"]
     assert command("streams", "export", "h", "--raw").out.split() == ["0", "1"]
@@ -324,7 +324,7 @@ def test_an_export_has_what_a_fork_shares(command: Command, here: Path) -> None:
 
 def test_raw_is_the_bytes_and_nothing_else(here: Path) -> None:
     bodies = b"\x00\xff\r\n", b"", "你".encode()[:2], b"!"
-    keep(*stream("a", *bodies, meta=Meta("application/octet-stream")))
+    keep(*stream("a", *bodies, settings=StreamSettings("application/octet-stream")))
     said = subprocess.run(
         [*COMMAND, "streams", "export", "a", "--raw"],
         capture_output=True,
@@ -383,7 +383,7 @@ def test_an_import_takes_no_name_that_no_request_can_have(
 
 
 def test_what_has_expired_is_not_imported(command: Command, here: Path) -> None:
-    keep(*stream("a", meta=Meta(expires_at="2020-01-01T00:00:00Z")))
+    keep(*stream("a", settings=StreamSettings(expires_at="2020-01-01T00:00:00Z")))
     exported = command("streams", "export", "a").out.encode()
     said = command("streams", "import", "-", "--as", "b", given=exported)
     assert said.err.endswith("(stream_expired)\n")
@@ -429,8 +429,8 @@ def test_delete_asks_on_a_terminal(
 def test_a_source_goes_with_the_last_of_its_forks(command: Command, here: Path) -> None:
     keep(
         *stream("a", *chat()),
-        Created("f", Meta(fork=Fork("a", 2)), ((0, 0), (1, 2))),
-        Created("g", Meta(fork=Fork("f", 2)), ((0, 0), (2, 2))),
+        Created("f", StreamSettings(fork=Fork("a", 2)), ((0, 0), (1, 2))),
+        Created("g", StreamSettings(fork=Fork("f", 2)), ((0, 0), (2, 2))),
     )
     for name in ("a", "f"):
         said = command("streams", "delete", name, "--yes")
@@ -443,7 +443,7 @@ def test_a_source_goes_with_the_last_of_its_forks(command: Command, here: Path) 
 
 def test_a_name_that_was_deleted_begins_in_a_later_epoch(command: Command, here: Path) -> None:
     """Or else who read the old stream would go on in the new one."""
-    keep(Created("a", Meta(), ((epoch := asyncio.run(next_epoch()), 0),)))
+    keep(Created("a", StreamSettings(), ((epoch := asyncio.run(next_epoch()), 0),)))
     command("streams", "delete", "a", "--yes")
     assert asyncio.run(next_epoch()) > epoch
 
@@ -518,7 +518,7 @@ def test_what_a_killed_hub_had_kept_can_be_seen_and_changed(command: Command, he
 
 def test_a_terminal_is_not_obeyed(here: Path) -> None:
     """What a stranger wrote has no say over the terminal of whoever looks at it."""
-    keep(*stream("a", b"\x1b[2Jgone\x9b2J", meta=TEXT))
+    keep(*stream("a", b"\x1b[2Jgone\x9b2J", settings=TEXT))
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, "streams", "export", "a", "--raw"], stdout=follower, env=environ()

@@ -12,9 +12,9 @@ import pytest
 
 from hub.client import Delta, Finished, Hub, HubError, Message, Other, Reset, Value
 from hub.client.following import hear
-from hub.errors import PositionError, StreamNotFound
-from tests.loopback import Loopback, eventually, hub_on_loopback
-from tests.running import PATIENCE, cutting, read_to_end, started
+from hub.domain.errors import PositionError, StreamNotFound
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.processes import PATIENCE, cutting, read_to_end, started
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from hub.client import Delta, Finished, Hub, HubError, Message, Other, Started
-from hub.errors import Conflict, GenerationNotFound, RequestError, TooLarge
-from tests.loopback import Loopback, hub_on_loopback
+from hub.domain.errors import Conflict, GenerationNotFound, RequestError, TooLarge
+from tests.support.loopback_hub import Loopback, hub_on_loopback
 
 
 @pytest.fixture(autouse=True)

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from hub.client import Hub, Other, SyncHub
-from hub.errors import Forbidden
-from tests.loopback import Loopback, eventually, hub_on_loopback
+from hub.domain.errors import Forbidden
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
 
 
 def at(running: Loopback) -> str:

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 
 from hub.client import Hub, HubError, SyncHub
-from hub.errors import RequestError
-from tests.answers import Answer
-from tests.scripted import Scripted
+from hub.domain.errors import RequestError
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer
 
 
 async def _follow(hub: Hub) -> object:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import openai
 
 from tests.clients.node import told
-from tests.completions import HELLO
+from tests.support.openai_client import HELLO
 
 __all__ = ["CLIENTS", "Asked", "Caught", "caught"]
 

@@ -12,12 +12,20 @@ from typing import Any
 
 import pytest
 
-from hub.ask import Ask
-from hub.events import Cancelled, Delta, Failed, Finished, Message, Started
-from tests.aimock import aimock, reply
+from hub.domain.events import Cancelled, Delta, Failed, Finished, Message, Started
+from hub.domain.generation_request import GenerationRequest
 from tests.clients.chats import Chat, Chats, chats
 from tests.conftest import Running, StartHub
-from tests.scripted import Answer, Ending, Gate, Scripted, openai_block, openai_sse, refusal
+from tests.support.aimock import aimock, reply
+from tests.support.scripted_upstream import (
+    Answer,
+    Ending,
+    Gate,
+    Scripted,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 TRANSPORTS = ["default", "durable"]
 CALL = {"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": ""}}
@@ -49,7 +57,7 @@ class World:
 
     async def prompt(self, text: str, chat: str = "chat") -> None:
         """Go on with a chat without its messages, as the hub's own clients do."""
-        generation = await self.hub.hub.generate(Ask(prompt=text, stream=chat))
+        generation = await self.hub.hub.generate(GenerationRequest(prompt=text, stream=chat))
         await self.hub.hub.finished(generation.id)
 
     def asked(self, number: int = -1) -> Any:

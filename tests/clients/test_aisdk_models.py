@@ -7,10 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.aimock import aimock, reply
 from tests.clients.node import script, told
 from tests.conftest import Running, StartHub
-from tests.scripted import Answer, Ending, Scripted, openai_block, openai_sse, refusal
+from tests.support.aimock import aimock, reply
+from tests.support.scripted_upstream import (
+    Answer,
+    Ending,
+    Scripted,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 WAYS = ["stream", "whole"]
 

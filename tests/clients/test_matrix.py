@@ -23,12 +23,12 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from hub.client import Delta, Finished, Hub, SyncHub
-from tests.aimock import aimock, reply
 from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.clients.asking import Question, ask
 from tests.clients.chats import chats
 from tests.clients.node import told
 from tests.conftest import StartHub
+from tests.support.aimock import aimock, reply
 
 README: Final = Path(__file__).parents[2] / "README.md"
 PROMPT: Final = "Hello!"

@@ -11,12 +11,20 @@ from typing import Any, Final
 
 import pytest
 
-from tests.aimock import aimock
-from tests.answers import Answer, Ending, Gate, Step, openai_block, openai_sse, refusal
 from tests.clients.asking import CLIENTS, Heard, Question, ask
 from tests.clients.node import script
-from tests.completions import World, completing, url_of
 from tests.conftest import Running, StartHub
+from tests.support.aimock import aimock
+from tests.support.openai_client import World, completing, url_of
+from tests.support.upstream_answers import (
+    Answer,
+    Ending,
+    Gate,
+    Step,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 TEXT: Final = "Es war einmal 👨‍👩‍👧‍👦 — 从前, `<br>`\n\ndata: [DONE]\n\n."
 THOUGHT: Final = "A story, then. 🤔"

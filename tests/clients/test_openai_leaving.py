@@ -13,12 +13,19 @@ import pytest
 from openai import AsyncOpenAI
 
 from hub.hub import Hub
-from tests.answers import PATIENCE, Answer, Ending, Gate, openai_block, openai_sse
 from tests.clients.node import script
 from tests.conftest import StartHub
-from tests.dialling import promptly
-from tests.loopback import eventually, hub_on_loopback
-from tests.scripted import Request, Scripted
+from tests.support.http_requests import promptly
+from tests.support.loopback_hub import eventually, hub_on_loopback
+from tests.support.scripted_upstream import Request, Scripted
+from tests.support.upstream_answers import (
+    PATIENCE,
+    Answer,
+    Ending,
+    Gate,
+    openai_block,
+    openai_sse,
+)
 
 BEGUN: Final = openai_block({"content": "Hel"})
 HANGS: Final = Answer(BEGUN, Ending.HANG)

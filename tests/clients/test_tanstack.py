@@ -7,11 +7,19 @@ from typing import Any
 
 import pytest
 
-from hub.events import Delta, Message
-from tests.aimock import aimock, reply
+from hub.domain.events import Delta, Message
 from tests.clients.chats import Chat, Chats, chats
 from tests.conftest import Running, StartHub
-from tests.scripted import Answer, Ending, Gate, Scripted, openai_block, openai_sse, refusal
+from tests.support.aimock import aimock, reply
+from tests.support.scripted_upstream import (
+    Answer,
+    Ending,
+    Gate,
+    Scripted,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 
 class World:

@@ -12,7 +12,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.conftest import Running, StartHub
-from tests.scripted import Answer, Ending, Gate, Scripted, openai_block, openai_sse, refusal
+from tests.support.scripted_upstream import (
+    Answer,
+    Ending,
+    Gate,
+    Scripted,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 
 class World:

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from hub.dialects.cohere import Cohere
-from hub.errors import ConfigError, RequestError, UpstreamError
+from hub.domain.errors import ConfigError, RequestError, UpstreamError
+from hub.domain.prompt import Prompt
 from hub.framing import Chunk
-from hub.prompt import Prompt
-from tests.transcripts import read, text_of
+from tests.support.transcripts import read, text_of
 
 HI = ({"role": "user", "content": "Hi"},)
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}

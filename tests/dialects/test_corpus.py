@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transcripts import TRANSCRIPTS, Transcript, text_of
+from tests.support.transcripts import TRANSCRIPTS, Transcript, text_of
 
 TERMINAL = {"finished", "failed"}
 # What a provider may end a good reply with.

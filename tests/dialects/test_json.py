@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hub.dialects.json import Json
-from hub.errors import UpstreamError
+from hub.domain.errors import UpstreamError
+from hub.domain.prompt import Prompt
 from hub.framing import NDJSON, SSE, ConcatenatedJSON, JSONArray, JSONSeq
-from hub.prompt import Prompt
-from tests.transcripts import read, replay, text_of
+from tests.support.transcripts import read, replay, text_of
 
 ASKED = Prompt(({"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}))
 STOP = {"type": "finished", "reason": "stop"}

@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from hub.dialects.openai_chat import OpenAIChat
-from hub.errors import RequestError, UpstreamError
-from hub.events import Finished, Usage
+from hub.domain.errors import RequestError, UpstreamError
+from hub.domain.events import Finished, Usage
+from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk
-from hub.prompt import Prompt
-from tests.transcripts import read, replay
+from tests.support.transcripts import read, replay
 
 ASKED = Prompt(({"role": "user", "content": "Hi"},), "gpt-x", {"temperature": 0.5, "seed": 7})
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.complaint import complaint_in
-from hub.errors import UpstreamError
-from hub.events import Event
+from hub.dialects.reply.error_reports import complaint_in
+from hub.domain.errors import UpstreamError
+from hub.domain.events import Event
 from hub.framing import Chunk
-from hub.rejection import explain
-from tests.transcripts import READERS, ended, replay, shown
+from hub.upstreams.http_errors import explain
+from tests.support.transcripts import READERS, ended, replay, shown
 
 # The names that dialects look for, so that strange values stand where they look.
 NAMES = st.sampled_from(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hub.dialects.text import Text
-from hub.errors import UpstreamError
+from hub.domain.errors import UpstreamError
+from hub.domain.prompt import Prompt
 from hub.framing import Chunk
-from hub.prompt import Prompt
-from tests.transcripts import read, replay, text_of
+from tests.support.transcripts import read, replay, text_of
 
 ASKED = Prompt(({"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}))
 

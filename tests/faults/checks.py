@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from hub.records import Position
+from hub.domain.records import Position
 
 __all__ = ["ENDS", "endless", "lost", "not_once", "said", "torn"]
 

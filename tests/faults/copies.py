@@ -20,10 +20,10 @@ from typing import Any, Self
 
 import aiohttp
 
-from hub.records import Position
+from hub.domain.records import Position
 from hub.stores.sqlite.lock import holder
-from tests.ports import Port
-from tests.running import environ
+from tests.support.ports import Port
+from tests.support.processes import environ
 
 __all__ = ["Machine", "Reader", "compared", "over"]
 

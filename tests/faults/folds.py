@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from hub.records import Position
+from hub.domain.records import Position
 
 __all__ = ["Frame", "View", "difference", "merged"]
 

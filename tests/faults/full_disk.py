@@ -8,7 +8,7 @@ import apsw
 import pytest
 
 from hub.stores import Change
-from hub.stores.sqlite.ledger import Ledger
+from hub.stores.sqlite.writer import Writer
 
 __all__ = ["FullDisk"]
 
@@ -18,14 +18,14 @@ class FullDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, full: bool = True) -> None:
         self._is_full = full
-        write = Ledger.write
+        write = Writer.write
 
-        def fails(ledger: Ledger, changes: Sequence[Change]) -> Mapping[str, str]:
+        def fails(ledger: Writer, changes: Sequence[Change]) -> Mapping[str, str]:
             if self._is_full:
                 raise apsw.FullError("database or disk is full")
             return write(ledger, changes)
 
-        monkeypatch.setattr(Ledger, "write", fails)
+        monkeypatch.setattr(Writer, "write", fails)
 
     def fill(self) -> None:
         self._is_full = True

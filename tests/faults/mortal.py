@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 import aiohttp
 
-from tests.ports import Port
+from tests.support.ports import Port
 
 __all__ = ["LOST", "PATIENCE", "Mortal"]
 

@@ -18,8 +18,8 @@ from typing import NoReturn
 
 import uvloop
 
-from hub.config import Config
-from hub.serving import serve
+from hub.config.schema import Config
+from hub.server.serve import serve
 
 
 def main() -> None:

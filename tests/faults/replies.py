@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.cases.outputs import Seen, events_of
-from tests.transcripts import READERS, replay
+from tests.support.transcripts import READERS, replay
 
 __all__ = ["call", "chat", "finish", "named", "read", "sse", "usage_of"]
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import hub.stores.sqlite.store
 from hub.cli import main
-from hub.stores.sqlite.ledger import Ledger
+from hub.stores.sqlite.writer import Writer
 
 SECONDS = float(os.environ["SLOW_DISK_SECONDS"])
 
 
-class SlowLedger(Ledger):
+class SlowLedger(Writer):
     def _run(self, statement: str, *values: Any) -> None:
         if statement == "COMMIT":
             time.sleep(SECONDS)
         super()._run(statement, *values)
 
 
-hub.stores.sqlite.store.Ledger = SlowLedger  # type: ignore[attr-defined]  # the disk of a test
+hub.stores.sqlite.store.Writer = SlowLedger  # type: ignore[attr-defined]  # the disk of a test
 
 main()

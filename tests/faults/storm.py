@@ -31,7 +31,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import aiohttp
 
-from hub.records import Position
+from hub.domain.records import Position
 from tests.faults import checks
 from tests.faults.folds import Frame, View, difference, merged
 from tests.faults.mortal import LOST, PATIENCE, Mortal

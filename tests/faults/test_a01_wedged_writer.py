@@ -19,15 +19,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.counts import Counts
-from hub.errors import HubError, StoreError
-from hub.events import Message
-from hub.meta import Fork, Meta
-from hub.records import Record
+from hub.domain.counters import Counters
+from hub.domain.errors import HubError, StoreError
+from hub.domain.events import Message
+from hub.domain.records import Record
+from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import Appended, Created, Removed
 from hub.stores.sqlite import SQLiteStore
-from hub.stream import Retention, Stream
-from hub.streams import StreamLimits, Streams
+from hub.streams.registry import StreamLimits, Streams
+from hub.streams.stream import Retention, Stream
 from tests.conftest import Running, StartHub
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ class Operations:
 
     def __init__(self, path: Path) -> None:
         self.store = Gated(path)
-        self.counts = Counts()
+        self.counts = Counters()
         self.time = 0.0
         self.swept = 0.0
         self.streams = self._registry()
@@ -108,7 +108,7 @@ class Operations:
         del other
         # It may expire from now on.
         self._removes(name)
-        stream, _ = await self.streams.create(name, Meta(ttl=TTL))
+        stream, _ = await self.streams.create(name, StreamSettings(ttl=TTL))
         await self._append(stream)
 
     async def append(self, name: str, other: str) -> None:
@@ -316,7 +316,7 @@ async def test_readers_of_an_expired_stream_that_is_not_in_memory(
 async def test_a_load_includes_what_was_noted_and_committed_while_it_read(tmp_path: Path) -> None:
     store = Gated(tmp_path / "hub.db")
     await store.start()
-    store.note(Created("s", Meta(), ((0, 0),)))
+    store.note(Created("s", StreamSettings(), ((0, 0),)))
     await store.synced()
     store.gated = True
     loading = asyncio.create_task(store.load("s"))
@@ -335,8 +335,8 @@ async def test_a_load_includes_what_was_noted_and_committed_while_it_read(tmp_pa
 async def test_a_source_is_loaded_with_the_forks_that_were_just_made(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
-    store.note(Created("source", Meta(), ((0, 0),)))
-    store.note(Created("fork", Meta(fork=Fork("source", 0)), ((0, 0),)))
+    store.note(Created("source", StreamSettings(), ((0, 0),)))
+    store.note(Created("fork", StreamSettings(fork=Fork("source", 0)), ((0, 0),)))
     saved = await store.load("source")
     assert saved is not None
     assert saved.forks == 1
@@ -350,12 +350,12 @@ async def test_what_can_never_be_written_costs_its_stream_alone(tmp_path: Path) 
     await store.start()
     life = store.life
     for name in ("bad", "good"):
-        store.note(Created(name, Meta(), ((life, 0),)))
+        store.note(Created(name, StreamSettings(), ((life, 0),)))
     await store.synced()
     store.note(Appended("bad", Record(0, b"1", None)))
     store.note(Appended("good", Record(0, b"1", None)))
     store.note(Appended("bad", Record(0, b"2", None)))
-    store.note(Created("child", Meta(fork=Fork("bad", 1)), ((life, 0),)))
+    store.note(Created("child", StreamSettings(fork=Fork("bad", 1)), ((life, 0),)))
     shown: list[str] = []
     store.after(lambda: shown.append("bad"), "bad")
     store.after(lambda: shown.append("good"), "good")

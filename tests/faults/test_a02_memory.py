@@ -21,23 +21,23 @@ import aiohttp
 import pytest
 
 from bench.memory import KINDS, held
-from hub.allowance import parsed_size
-from hub.config import Config
-from hub.conversation import Conversation
-from hub.events import Delta, Message, ToolCall
-from hub.kept import Kept
-from hub.meta import Meta
-from hub.moment import Moment
-from hub.records import Record
+from hub.config.schema import Config
+from hub.domain.conversation import Conversation
+from hub.domain.events import Delta, Message, ToolCall
+from hub.domain.memory_budget import parsed_size
+from hub.domain.records import Record
+from hub.domain.stream_settings import StreamSettings
 from hub.stores import Saved
-from hub.stream import Stream
+from hub.streams.residency import LoadedStream
+from hub.streams.shared_budget import SharedBudget
+from hub.streams.stream import Stream
 from tests.conftest import StartHub
-from tests.loopback import eventually
-from tests.running import PATIENCE, environ
-from tests.shelf import Shelf
+from tests.support.fake_stores import FakeStore
+from tests.support.loopback_hub import eventually
+from tests.support.processes import PATIENCE, environ
 
 MEGABYTE = 1_000_000
-BYTES = Meta("application/octet-stream")
+BYTES = StreamSettings("application/octet-stream")
 AT_ONCE = 16
 
 
@@ -115,11 +115,11 @@ async def watched(url: str, **tables: object) -> AsyncIterator[Watched]:
 
 SERVE = """
 import asyncio, sys
-from hub.serving import serve
-from hub.allowance import parsed_size
+from hub.server.serve import serve
+from hub.domain.memory_budget import parsed_size
 from hub.config import Config
 from tests.conftest import StartHub
-from tests.loopback import eventually
+from tests.support.loopback_hub import eventually
 config = Config.model_validate_json(sys.argv[1])
 config = config.model_copy(update={"server": config.server.model_copy(update={"port": 0})})
 asyncio.run(serve(config, announce=lambda at: print(at, flush=True)))
@@ -257,10 +257,10 @@ async def test_a_prompt_counts_until_its_reply_has_ended(start_hub: StartHub) ->
 
 async def test_what_readers_share_for_a_moment_is_bounded_for_all_streams_together() -> None:
     """Each stream might keep 256 frames of 64 KB, and 64 reads."""
-    moment = Moment(600_000)
+    moment = SharedBudget(600_000)
     records = [Record(at, b"x" * 1000, None) for at in range(400)]
     streams = [
-        Stream(name, Saved(BYTES, ((0, 0),), tail=400), store=Shelf(records), moment=moment)
+        Stream(name, Saved(BYTES, ((0, 0),), tail=400), store=FakeStore(records), moment=moment)
         for name in "ab"
     ]
     for stream in streams:
@@ -269,7 +269,7 @@ async def test_what_readers_share_for_a_moment_is_bounded_for_all_streams_togeth
     shared = [reading.result() for stream in streams for reading in stream._reads.values()]
     assert 300_000 < sum(record.size for read in shared for record in read) <= 600_000
     for stream in streams:
-        Kept(stream).look(0.0)
+        LoadedStream(stream).look(0.0)
     moment.over()
     await streams[1].fetch(0, 10_000)
     assert len(streams[1]._reads) == 1

@@ -15,15 +15,15 @@ import pytest
 from aiohttp import WSMsgType
 
 from hub.background import Background
-from hub.counts import Counts
-from hub.errors import Conflict, StreamNotFound
-from hub.events import Message
-from hub.meta import Meta
+from hub.domain.counters import Counters
+from hub.domain.errors import Conflict, StreamNotFound
+from hub.domain.events import Message
+from hub.domain.stream_settings import StreamSettings
 from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from hub.stream import Retention, Stream
-from hub.streams import StreamLimits, Streams
+from hub.streams.registry import StreamLimits, Streams
+from hub.streams.stream import Retention, Stream
 from tests.conftest import Running, StartHub
 
 DEPTH: Final = 300
@@ -50,13 +50,13 @@ class Registry:
             retention=Retention(),
             limits=StreamLimits(streams=20_000),
             slice_size=250,
-            counts=Counts(),
+            counts=Counters(),
             clock=lambda: self.time,
         )
 
-    async def chain(self, depth: int, meta: Meta | None = None) -> None:
+    async def chain(self, depth: int, settings: StreamSettings | None = None) -> None:
         """``f0``, its fork ``f1``, and so on; each has a record of its own."""
-        stream, _ = await self.streams.create("f0", meta)
+        stream, _ = await self.streams.create("f0", settings)
         for number in range(1, depth):
             stream.append(Message("user", str(number)))
             stream, _ = await self.streams.fork(f"f{number}", f"f{number - 1}", None)
@@ -104,7 +104,7 @@ async def test_a_chain_of_hidden_sources_goes_with_its_last_fork(registry: Regis
 
 
 async def test_a_chain_that_expires_all_at_once(registry: Registry) -> None:
-    await registry.chain(DEPTH, Meta(ttl=10))
+    await registry.chain(DEPTH, StreamSettings(ttl=10))
     registry.time = 1000.0
     with shallow():
         await registry.sweep()
@@ -221,7 +221,7 @@ async def test_a_task_that_fails_every_time_keeps_the_hub_from_being_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("hub.background.PAUSE_SECONDS", 0.01)
-    counts = Counts()
+    counts = Counters()
     began = 0
 
     async def fails() -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from hub.client import Delta, Hub, Interrupted, Reset
 from tests.clients.node import script
-from tests.test_faults import LOST, PATIENCE, Server
+from tests.promises.test_faults import LOST, PATIENCE, Server
 from web.build import DIST, build
 
 COMMIT: Final = 0.8

@@ -21,9 +21,9 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub.client import Hub, Reset, SyncHub
-from hub.events import Delta, Message, encode
-from hub.meta import Fork, Meta
-from hub.records import Position, Record
+from hub.domain.events import Delta, Message, encode
+from hub.domain.records import Position, Record
+from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import Appended, Change, Closed, Created, Raised
 from hub.stores.sqlite import SQLiteStore
 from tests.clients.node import told
@@ -92,7 +92,7 @@ def right(kept: int) -> str:
 
 
 def streams() -> Iterator[Change]:
-    yield Created(ALL, Meta(), ((FIRST, 0),))
+    yield Created(ALL, StreamSettings(), ((FIRST, 0),))
     yield from (Appended(ALL, record) for record in records(0, RECORDS))
     yield Closed(ALL)
     for kept in range(1, RECORDS + 1):
@@ -100,7 +100,7 @@ def streams() -> Iterator[Change]:
         fork = None
         if kept % 2 and kept > SOURCE:
             fork, begun = Fork(ALL, SOURCE), SOURCE
-        yield Created(name, Meta(fork=fork), ((FIRST, 0),))
+        yield Created(name, StreamSettings(fork=fork), ((FIRST, 0),))
         yield from (Appended(name, record) for record in records(begun, kept))
         yield Raised(name, FIRST + 1, kept)
         yield from (Appended(name, record) for record in records(kept, kept + 3, life=2))
@@ -109,7 +109,7 @@ def streams() -> Iterator[Change]:
 
 @pytest.fixture
 async def client(start_hub: StartHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr("hub.merge.SPAN", SPAN, raising=False)
+    monkeypatch.setattr("hub.frames.coalesce.SPAN", SPAN, raising=False)
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
     for change in streams():

@@ -15,14 +15,14 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.events import Delta, Event, Message, encode
-from hub.history import History
-from hub.lives import Lives
-from hub.merge import merge
-from hub.meta import Meta
-from hub.records import Position, Record
+from hub.domain.epochs import Epochs
+from hub.domain.events import Delta, Event, Message, encode
+from hub.domain.records import Position, Record
+from hub.domain.stream_settings import StreamSettings
+from hub.frames.coalesce import merge
 from hub.stores import Saved
-from tests.shelf import Shelf
+from hub.streams.history import History
+from tests.support.fake_stores import FakeStore
 
 SPAN: Final = 4
 
@@ -56,7 +56,7 @@ class Reader:
         self.held, self.start = kept, position
 
     async def read(self, stream: History, limit: int, frames: int) -> None:
-        """Follow it for some frames, as `hub.subscription` has it."""
+        """Follow it for some frames, as `hub.connections.subscription` has it."""
         place = stream.place("start" if self.position is None else self.position)
         offset = place.offset
         if place.reset is not None:
@@ -99,14 +99,14 @@ life = st.fixed_dictionaries(
 def test_after_any_crashes_every_reader_has_the_text_of_the_stream(
     lives: list[dict[str, object]],
 ) -> None:
-    with patch("hub.merge.SPAN", SPAN):
+    with patch("hub.frames.coalesce.SPAN", SPAN):
         asyncio.run(_live(lives))
 
 
 async def _live(lives: list[dict[str, object]]) -> None:
     readers = [Reader() for _ in range(4)]
     records: list[Record] = []
-    epochs, head = Lives([]), 0
+    epochs, head = Epochs([]), 0
     for epoch, told in enumerate(lives, start=1):
         first = len(records)
         epochs.begin(epoch, first)
@@ -139,10 +139,10 @@ def _told(record: Record) -> str:
     return record.event.text or getattr(record.event, "reasoning", "")
 
 
-def _stream(epochs: Lives, records: list[Record], head: int, *, cold: bool) -> History:
+def _stream(epochs: Epochs, records: list[Record], head: int, *, cold: bool) -> History:
     warm = () if cold else tuple(records[head:])
-    saved = Saved(Meta(), tuple(epochs), head, len(records), warm)
-    return History("s", saved, Shelf(records[head:]))
+    saved = Saved(StreamSettings(), tuple(epochs), head, len(records), warm)
+    return History("s", saved, FakeStore(records[head:]))
 
 
 lives_of = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12)
@@ -160,7 +160,7 @@ def test_lives_that_wrote_nothing_are_needed_for_nobody(
     steps: list[tuple[int, int]], epoch: int, offset: int
 ) -> None:
     all_lives = list(_pairs(steps))
-    lives = Lives(all_lives)
+    lives = Epochs(all_lives)
     assert lives.last == all_lives[-1]
     assert lives.after(epoch) == next((first for e, first in all_lives if e > epoch), None)
     assert lives.of(offset) == [e for e, first in all_lives if first <= offset][-1]
@@ -173,12 +173,12 @@ def test_of_very_many_lives_the_oldest_are_one_and_nobody_goes_on_by_mistake(
     steps: list[tuple[int, int]], epoch: int, most: int
 ) -> None:
     all_lives = list(_pairs(steps))
-    with patch("hub.lives.MOST", most):
-        lives = Lives(all_lives)
+    with patch("hub.domain.epochs.MOST", most):
+        lives = Epochs(all_lives)
     kept = list(lives)
     assert len(kept) <= most
     assert kept[-1] == all_lives[-1]
-    right = Lives(all_lives).after(epoch)
+    right = Epochs(all_lives).after(epoch)
     found = lives.after(epoch)
     if right is None:
         assert found is None

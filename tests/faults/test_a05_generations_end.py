@@ -16,22 +16,22 @@ import apsw
 import pytest
 from aiohttp import ClientSession
 
-from hub.dialects.demo import Demo
-from hub.errors import StreamClosed
-from hub.events import Event, Failed, Finished
+from hub.dialects.demo.reader import Demo
+from hub.domain.errors import StreamClosed
+from hub.domain.events import Event, Failed, Finished
+from hub.domain.stream_settings import StreamSettings
 from hub.framing import Chunk
-from hub.meta import Meta
-from hub.stream import Stream
-from tests.cli.kept import keep as keep_streams
-from tests.cli.kept import stream
-from tests.desk import turn
-from tests.loopback import Loopback, eventually, hub_on_loopback
-from tests.puppet import END, Puppet, said
-from tests.readers import DRIVERS, Reader, Text, WebSocket
-from tests.runners import Keep, Runner
-from tests.running import COMMAND, PATIENCE, environ
-from tests.scripted import Answer, Ending, Gate, Scripted, openai_sse
-from tests.telling import browser, scripted
+from hub.streams.stream import Stream
+from tests.cli.stored_streams import keep as keep_streams
+from tests.cli.stored_streams import stream
+from tests.support.fake_connection import turn
+from tests.support.fake_runs import Keep, Runner
+from tests.support.fake_upstream import END, FakeUpstream, said
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.numbered_records import browser, scripted
+from tests.support.processes import COMMAND, PATIENCE, environ
+from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted, openai_sse
+from tests.support.transport_readers import DRIVERS, Reader, Text, WebSocket
 
 ENDS = ("finished", "failed", "cancelled", "interrupted")
 WORDS = [*"abcdefgh"]
@@ -123,7 +123,7 @@ async def test_what_goes_during_an_answer_takes_the_answer_with_it(
         for reader in readers:
             await reader.until(lambda reader=reader: reader.text)  # type: ignore[misc]
         if forked:
-            await running.hub.fork("fork", "chat", meta=Meta(""))
+            await running.hub.fork("fork", "chat", settings=StreamSettings(""))
         await gone(running, client, how, "chat")
         for reader in readers:
             await reader.until(lambda reader=reader: reader.closed or reader.end)  # type: ignore[misc]
@@ -177,8 +177,8 @@ async def test_a_stream_that_goes_at_any_step_of_an_answer_has_one_end(
     """Also before it has begun, and in the turn of the loop in which it is complete."""
     ends = set()
     for steps in range(60):
-        puppet = Puppet([said("Hel"), said("lo"), END])
-        desk = keep(Runner(puppet))
+        fake_upstream = FakeUpstream([said("Hel"), said("lo"), END])
+        desk = keep(Runner(fake_upstream))
         name = f"chat-{steps}"
         held, _ = await desk.streams.create(name)
         asking = asyncio.ensure_future(desk.ask(stream=name, **fields))
@@ -194,7 +194,7 @@ async def test_a_stream_that_goes_at_any_step_of_an_answer_has_one_end(
             assert await desk.told(generation)
             ends.add(generation.state.value)
         assert not held.in_use
-        await eventually(lambda puppet=puppet: not puppet.open_now)  # type: ignore[misc]
+        await eventually(lambda fake_upstream=fake_upstream: not fake_upstream.open_now)  # type: ignore[misc]
     assert ends == {"refused", "interrupted", "finished"}
 
 
@@ -208,7 +208,7 @@ class Unwritable(Demo):
 
 
 async def test_an_end_that_cannot_be_written_is_another_end(keep: Keep) -> None:
-    desk = keep(Runner(Puppet([said("Hel"), END], dialect=Unwritable)))
+    desk = keep(Runner(FakeUpstream([said("Hel"), END], dialect=Unwritable)))
     generation = await desk.ask()
     await desk.runs.wait(generation.id)
     await desk.told(generation)

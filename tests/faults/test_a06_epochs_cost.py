@@ -15,12 +15,12 @@ from unittest.mock import patch
 import apsw
 import pytest
 
-from hub.ask import Ask
-from hub.conversation import Conversation
-from hub.events import Delta, Event, Finished, Message, Started, encode
-from hub.lives import MOST
-from hub.meta import JSON, Meta
-from hub.records import Record
+from hub.domain.conversation import Conversation
+from hub.domain.epochs import MOST
+from hub.domain.events import Delta, Event, Finished, Message, Started, encode
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.records import Record
+from hub.domain.stream_settings import JSON, StreamSettings
 from hub.stores import Appended, Change, Closed, Created, Raised
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.reader import Reader
@@ -43,7 +43,7 @@ def written(at: int) -> Event:
 
 
 def stream(name: str, *, closed: bool, content_type: str = JSON) -> Iterator[Change]:
-    yield Created(name, Meta(content_type), ((1, 0),))
+    yield Created(name, StreamSettings(content_type), ((1, 0),))
     for at in range(RECORDS):
         if at and at % (RECORDS // LIVES) == 0:
             yield Raised(name, 1 + at, at)
@@ -108,7 +108,7 @@ async def test_all_of_a_stream_is_read_once(hub: Running, rows: Rows) -> None:
 
 
 async def test_a_prompt_reads_what_was_said_once(hub: Running, rows: Rows) -> None:
-    generation = await hub.hub.generate(Ask(stream="open", prompt="And then?"))
+    generation = await hub.hub.generate(GenerationRequest(stream="open", prompt="And then?"))
     await hub.hub.cancel(generation.id)
     assert once(rows)
     assert rows.reads < LIVES
@@ -192,7 +192,7 @@ def epochs(path: Path, name: str) -> list[tuple[int, int]]:
 async def test_lives_of_which_nothing_is_left_are_not_kept(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
-    store.note(Created("s", Meta(), ((1, 0), (2, 0), (4, 0))))
+    store.note(Created("s", StreamSettings(), ((1, 0), (2, 0), (4, 0))))
     await store.synced()
     assert epochs(tmp_path / "hub.db", "s") == [(4, 0)]
     for at, (epoch, first) in enumerate([(5, 0), (6, 0), (9, 1), (9, 1), (11, 1), (12, 2)]):
@@ -205,12 +205,12 @@ async def test_lives_of_which_nothing_is_left_are_not_kept(tmp_path: Path) -> No
 async def test_the_file_keeps_a_bounded_number_of_lives(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
-    store.note(Created("s", Meta(), ((1, 0),)))
+    store.note(Created("s", StreamSettings(), ((1, 0),)))
     for at in range(1, MOST + 50):
         store.note(Appended("s", Record(at - 1, b"{}", None)))
         if at % 50 == 0 or at > MOST - 20:
             store.note(Raised("s", at, at))
-    with patch("hub.lives.MOST", 10):
+    with patch("hub.domain.epochs.MOST", 10):
         await store.stop()
     kept = epochs(tmp_path / "hub.db", "s")
     assert len(kept) == 10

@@ -20,13 +20,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.meta import Meta
-from hub.records import Position
+from hub.domain.records import Position
+from hub.domain.stream_settings import StreamSettings
 from hub.stores import Created, Removed
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.backup import back_up, restore
-from hub.stores.sqlite.upkeep import Upkeep
-from hub.stream import Stream
+from hub.stores.sqlite.maintenance import Maintenance
+from hub.streams.stream import Stream
 from tests.faults.copies import Machine, Reader, compared, over
 
 OLD: Final = [f"old {at}" for at in range(5)]
@@ -255,7 +255,7 @@ async def test_a_backup_taken_while_much_is_written_is_a_moment_of_it(
 
 def look_after(file: Path, copy: Path) -> None:
     """All that the command line does to a store whose streams stay."""
-    with Upkeep(file) as upkeep:
+    with Maintenance(file) as upkeep:
         upkeep.delete("gone")
         list(upkeep.sweep())
         upkeep.compact()
@@ -313,7 +313,7 @@ class World:
         saved = await self.store.load("s")
         if saved is None:
             epochs = ((self.store.epoch(), 0),)
-            self.store.note(Created("s", Meta("text/plain"), epochs))
+            self.store.note(Created("s", StreamSettings("text/plain"), epochs))
         self.stream = Stream(
             "s",
             saved,

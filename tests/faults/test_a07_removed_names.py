@@ -13,20 +13,20 @@ from typing import Final
 import apsw
 import pytest
 
-from hub import removals
-from hub.counts import Counts
-from hub.records import Position
+from hub.domain import removed_names
+from hub.domain.counters import Counters
+from hub.domain.records import Position
 from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.schema import VERSION, migrate
-from hub.stream import Retention, Stream
-from hub.streams import StreamLimits, Streams
+from hub.streams.registry import StreamLimits, Streams
+from hub.streams.stream import Retention, Stream
 
 NAME: Final = "used-again"
 
 
-class Desk:
+class StreamsHarness:
     """A registry, and the positions that readers of it have."""
 
     def __init__(self, make: Callable[[], Store]) -> None:
@@ -42,7 +42,7 @@ class Desk:
             retention=Retention(),
             limits=StreamLimits(),
             slice_size=250,
-            counts=Counts(),
+            counts=Counters(),
         )
 
     async def again(self) -> None:
@@ -72,107 +72,107 @@ class Desk:
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def desk(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Desk]:
+async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[StreamsHarness]:
     sqlite = request.param == "sqlite"
-    made = Desk((lambda: SQLiteStore(tmp_path / "hub.db")) if sqlite else MemoryStore)
+    made = StreamsHarness((lambda: SQLiteStore(tmp_path / "hub.db")) if sqlite else MemoryStore)
     await made.start()
     yield made
     await made.store.stop()
 
 
-def check(desk: Desk, stream: Stream) -> None:
-    assert desk.readers
-    for position in desk.readers:
+def check(harness: StreamsHarness, stream: Stream) -> None:
+    assert harness.readers
+    for position in harness.readers:
         reset = stream.place(position).reset
         assert reset is not None, position
         assert reset.position.offset == 0
 
 
-async def of_its_own(desk: Desk) -> None:
+async def of_its_own(harness: StreamsHarness) -> None:
     """It was no fork, and began in the epoch of its namesake's source."""
-    await desk.write(NAME, "other")
+    await harness.write(NAME, "other")
 
 
-async def of_another_source(desk: Desk) -> None:
-    await desk.write("another", "other")
-    await desk.fork(NAME, "another")
-    await desk.write(NAME, "own")
+async def of_another_source(harness: StreamsHarness) -> None:
+    await harness.write("another", "other")
+    await harness.fork(NAME, "another")
+    await harness.write(NAME, "own")
 
 
-async def of_the_same_source(desk: Desk) -> None:
+async def of_the_same_source(harness: StreamsHarness) -> None:
     """At an earlier offset, and went on."""
-    source = await desk.streams.open("source")
-    await desk.fork(NAME, "source", source.position_at(2))
-    await desk.write(NAME, "own", 9)
+    source = await harness.streams.open("source")
+    await harness.fork(NAME, "source", source.position_at(2))
+    await harness.write(NAME, "own", 9)
 
 
-async def of_many_lives(desk: Desk) -> None:
+async def of_many_lives(harness: StreamsHarness) -> None:
     """Both were written after a restart, in the same life of the file."""
-    await desk.write(NAME, "other", 1)
-    await desk.again()
-    if not desk.store.durable:
-        await desk.write("source", "more")
-        await desk.write(NAME, "other")
+    await harness.write(NAME, "other", 1)
+    await harness.again()
+    if not harness.store.durable:
+        await harness.write("source", "more")
+        await harness.write(NAME, "other")
         return
     for name in ("source", NAME):
-        await desk.write(name, f"more of {name}")
+        await harness.write(name, f"more of {name}")
 
 
 @pytest.mark.parametrize("restarts", [0, 2])
 @pytest.mark.parametrize("was", [of_its_own, of_another_source, of_the_same_source, of_many_lives])
 async def test_whoever_read_what_was_removed_is_reset_in_a_fork_of_its_name(
-    desk: Desk, was: Callable[[Desk], Awaitable[None]], restarts: int
+    harness: StreamsHarness, was: Callable[[StreamsHarness], Awaitable[None]], restarts: int
 ) -> None:
-    await desk.write("source", "source", 8)
-    await was(desk)
-    await desk.remove(NAME)
+    await harness.write("source", "source", 8)
+    await was(harness)
+    await harness.remove(NAME)
     for _ in range(restarts):
-        await desk.again()
-    fork = await desk.fork(NAME, "source")
-    check(desk, fork)
-    await desk.write(NAME, "new", 20)
-    await desk.again()
-    fork = await desk.streams.open(NAME)
-    check(desk, fork)
+        await harness.again()
+    fork = await harness.fork(NAME, "source")
+    check(harness, fork)
+    await harness.write(NAME, "new", 20)
+    await harness.again()
+    fork = await harness.streams.open(NAME)
+    check(harness, fork)
     # And so again: of two forks of one source the second knows of the first.
-    await desk.remove(NAME)
-    check(desk, await desk.fork(NAME, "source"))
+    await harness.remove(NAME)
+    check(harness, await harness.fork(NAME, "source"))
 
 
-async def test_a_fork_of_another_name_has_its_sources_positions(desk: Desk) -> None:
-    source = await desk.write("source", "source", 8)
-    await desk.write(NAME, "other")
-    await desk.remove(NAME)
-    await desk.again()
-    source = await desk.streams.open("source")
+async def test_a_fork_of_another_name_has_its_sources_positions(harness: StreamsHarness) -> None:
+    source = await harness.write("source", "source", 8)
+    await harness.write(NAME, "other")
+    await harness.remove(NAME)
+    await harness.again()
+    source = await harness.streams.open("source")
     places = [source.position_at(offset) for offset in range(source.tail + 1)]
-    fork = await desk.fork("new", "source")
+    fork = await harness.fork("new", "source")
     for offset, position in enumerate(places):
         place = fork.place(position)
         assert (place.offset, place.reset) == (offset, None)
 
 
 async def test_names_that_are_remembered_are_bounded_and_none_is_mistaken(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    harness: StreamsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removals, "REMEMBERED", 3)
-    monkeypatch.setattr("hub.stores.sqlite.removals.REMEMBERED", 3)
-    await desk.write("source", "source", 8)
-    await desk.write(NAME, "other")
-    await desk.remove(NAME)
+    monkeypatch.setattr(removed_names, "REMEMBERED", 3)
+    monkeypatch.setattr("hub.stores.sqlite.removed_names.REMEMBERED", 3)
+    await harness.write("source", "source", 8)
+    await harness.write(NAME, "other")
+    await harness.remove(NAME)
     for number in range(5):
-        await desk.write(f"s{number}", "x")
-        await desk.remove(f"s{number}")
-    await desk.again()
-    check(desk, await desk.fork(NAME, "source"))
-    late = await desk.write("late", "late")
+        await harness.write(f"s{number}", "x")
+        await harness.remove(f"s{number}")
+    await harness.again()
+    check(harness, await harness.fork(NAME, "source"))
+    late = await harness.write("late", "late")
     positions = [late.position_at(offset) for offset in range(late.tail + 1)]
     # What is later than all that was forgotten has nothing in common with it.
-    fork = await desk.fork("s9", "late")
+    fork = await harness.fork("s9", "late")
     assert [fork.place(position).reset for position in positions] == [None] * 5
-    if isinstance(desk.store, SQLiteStore):
-        await desk.store.synced()
-        database = apsw.Connection(str(desk.store._path), flags=apsw.SQLITE_OPEN_READONLY)
+    if isinstance(harness.store, SQLiteStore):
+        await harness.store.synced()
+        database = apsw.Connection(str(harness.store._path), flags=apsw.SQLITE_OPEN_READONLY)
         assert database.execute("SELECT count(*) FROM removed").get == 3
         database.close()
 
@@ -180,7 +180,7 @@ async def test_names_that_are_remembered_are_bounded_and_none_is_mistaken(
 async def test_what_an_older_hub_removed_is_not_mistaken_either(tmp_path: Path) -> None:
     """It did not write down the names."""
     path = tmp_path / "hub.db"
-    made = Desk(lambda: SQLiteStore(path))
+    made = StreamsHarness(lambda: SQLiteStore(path))
     await made.start()
     await made.write("source", "source", 8)
     await of_its_own(made)

@@ -12,16 +12,16 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.authors import Authors
-from hub.errors import HubError
-from hub.events import Delta, recorded
+from hub.domain.errors import HubError
+from hub.domain.events import Delta, recorded
+from hub.domain.stream_settings import StreamSettings
 from hub.hub import Hub
-from hub.meta import Meta
-from tests.loopback import Loopback, hub_on_loopback
-from tests.readers import WebSocket
-from tests.scripted import Answer, Ending, Scripted, openai_sse, refusal
-from tests.strategies import quick
-from tests.telling import browser, scripted
+from hub.streams.write_permissions import WritePermissions
+from tests.support.loopback_hub import Loopback, hub_on_loopback
+from tests.support.numbered_records import browser, scripted
+from tests.support.scripted_upstream import Answer, Ending, Scripted, openai_sse, refusal
+from tests.support.strategies import quick
+from tests.support.transport_readers import WebSocket
 
 TYPES = ("started", "delta", "finished", "failed", "cancelled", "interrupted")
 MINE = "mine-1"
@@ -255,10 +255,10 @@ def test_whatever_stands_around_it_its_author_is_looked_at(
     kind: str, generation: str, around: bytes, foreign: bool
 ) -> None:
     body = json.dumps(forged(kind, generation)).encode() + around
-    authors = Authors(foreign_generations=foreign)
+    authors = WritePermissions(foreign_generations=foreign)
     code = ""
     try:
-        authors.check(Meta(), [(body, recorded(body))])
+        authors.check(StreamSettings(), [(body, recorded(body))])
     except HubError as error:
         code = error.code
     if around.strip():

@@ -11,15 +11,15 @@ from aiohttp import ClientSession
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.ask import Ask
-from hub.events import Usage
-from hub.generation import cut_off
-from hub.prompt import Prompt
-from tests.loopback import Loopback, eventually, hub_on_loopback
-from tests.readers import WebSocket
-from tests.scripted import Answer, Ending, Scripted, openai_block, openai_sse
-from tests.strategies import quick
-from tests.telling import browser, scripted
+from hub.domain.events import Usage
+from hub.domain.generation import cut_off
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.prompt import Prompt
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.numbered_records import browser, scripted
+from tests.support.scripted_upstream import Answer, Ending, Scripted, openai_block, openai_sse
+from tests.support.strategies import quick
+from tests.support.transport_readers import WebSocket
 
 # What was used
 
@@ -110,7 +110,7 @@ async def test_a_whole_answer_has_what_the_upstream_says_and_no_more() -> None:
             Answer(*openai_sse(*WORDS)),
         )
         for usage in (Usage(1, 1), Usage(7, 3, estimated=True)):
-            generation = await running.hub.generate(Ask(HELLO))
+            generation = await running.hub.generate(GenerationRequest(HELLO))
             await running.hub.finished(generation.id)
             assert generation.terminal is not None
             assert generation.terminal.usage == usage
@@ -124,7 +124,7 @@ async def test_the_conversation_counts_as_asked_and_is_told_of_at_the_start() ->
     ):
         upstream.answers(Answer(*openai_sse(*WORDS)), Answer(*openai_sse(*WORDS)))
         for tokens in (7, 16):  # 25 bytes; then 25, 11 and 25 more
-            generation = await running.hub.generate(Ask(HELLO, stream="chat"))
+            generation = await running.hub.generate(GenerationRequest(HELLO, stream="chat"))
             await running.hub.finished(generation.id)
             assert generation.terminal is not None
             assert generation.terminal.usage == Usage(tokens, 3, estimated=True)
@@ -141,7 +141,7 @@ async def test_what_failed_before_it_said_a_word_may_have_used_nothing() -> None
         hub_on_loopback(**scripted(upstream, retries=0)) as running,
     ):
         upstream.answers(Answer(b"no", status=401))
-        generation = await running.hub.generate(Ask(HELLO))
+        generation = await running.hub.generate(GenerationRequest(HELLO))
         await running.hub.finished(generation.id)
         assert generation.terminal is not None
         assert generation.terminal.usage == Usage(None, 0, estimated=True)

@@ -9,11 +9,11 @@ from typing import Final
 
 import pytest
 
-from hub.events import Message
-from tests.answers import PATIENCE
+from hub.domain.events import Message
 from tests.faults.process import states
-from tests.loopback import Loopback, eventually, hub_on_loopback
-from tests.wire import UPGRADE, client_frame
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.raw_socket import UPGRADE, client_frame
+from tests.support.upstream_answers import PATIENCE
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/net/tcp").exists(), reason="only Linux shows its sockets"

@@ -19,17 +19,17 @@ from aiohttp.test_utils import TestClient
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hub import anyjson
 from hub.client import Hub
-from hub.commands import Append, parse
-from hub.errors import RequestError
-from hub.events import Delta, Other, decode
-from hub.merge import merge
-from hub.messages import split
-from hub.records import Record
-from tests.answers import PATIENCE
+from hub.domain import json_text
+from hub.domain.errors import RequestError
+from hub.domain.events import Delta, Other, decode
+from hub.domain.records import Record
+from hub.frames.coalesce import merge
+from hub.protocols.durable.json_messages import split
+from hub.protocols.websocket.commands import Append, parse
 from tests.conftest import Running, StartHub
-from tests.running import environ
+from tests.support.processes import environ
+from tests.support.upstream_answers import PATIENCE
 
 T = TypeVar("T")
 
@@ -237,8 +237,8 @@ def test_the_event_is_found_in_any_frame(event: str, other: str) -> None:
     ],
 )
 def test_the_quick_way_to_a_member_finds_what_the_slow_one_finds(frame: str) -> None:
-    found = anyjson.member(frame, "event")
-    assert found in (None, anyjson.members(frame)["event"])
+    found = json_text.member(frame, "event")
+    assert found in (None, json_text.members(frame)["event"])
 
 
 @given(objects, objects, st.sampled_from(["event", r"\u0065vent", "x"]))
@@ -252,21 +252,21 @@ def test_the_quick_way_is_never_wrong(event: str, other: str, name: str) -> None
             orjson.loads(frame)
         except orjson.JSONDecodeError:
             continue
-        assert anyjson.member(frame, "event") in (None, anyjson.members(frame)["event"])
+        assert json_text.member(frame, "event") in (None, json_text.members(frame)["event"])
 
 
 def test_the_quick_way_is_the_common_one() -> None:
     event = {"type": "message", "role": "user", "text": 'é\n"event"', "tags": [{"event": 1.5}]}
     frame = {"type": "append", "id": 7, "stream": "chat/1", "event": event}
     for text in (json.dumps(frame), orjson.dumps(frame).decode()):
-        found = anyjson.member(text, "event")
+        found = json_text.member(text, "event")
         assert found is not None
         assert json.loads(found) == event
 
 
 @given(_values)
 def test_what_is_read_is_what_python_reads_but_for_what_no_text_can_hold(text: str) -> None:
-    held = anyjson.loads(text.encode())
+    held = json_text.loads(text.encode())
     json.dumps(held).encode()
     orjson.dumps(held)  # nothing in it stops whoever writes it again
     try:

@@ -13,19 +13,19 @@ from typing import Any, Final
 import pytest
 
 from hub import HUB, Hub, app
-from hub.config import Config, UpstreamTable
-from hub.connection import Pace
-from hub.events import Message
+from hub.config.schema import Config, UpstreamTable
+from hub.connections.connection import Pace
+from hub.connections.participants import Participants
+from hub.domain.events import Message
+from hub.domain.producers import Producers
 from hub.hub import HubLimits
-from hub.participants import Participants
-from hub.producers import Producers
+from hub.protocols.conversation.view_reading import ViewPace
+from hub.protocols.tutorial import Tutorial
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from hub.stream import Stream
-from hub.streams import Streams
-from hub.transports.tutorial import Tutorial
-from hub.upstream import Upstream
-from hub.view_reading import ViewPace
+from hub.streams.registry import Streams
+from hub.streams.stream import Stream
+from hub.upstreams.upstream import Upstream
 
 CONFIG: Final = Config()
 YEAR: Final = 365 * 86400.0

@@ -13,9 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.answers import PATIENCE
 from tests.faults.process import Process
-from tests.loopback import eventually
+from tests.support.loopback_hub import eventually
+from tests.support.upstream_answers import PATIENCE
 
 
 async def test_one_that_starts_waits_for_the_other_to_leave(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ import pytest
 from aiohttp import web
 
 from hub import Config, make_app
-from hub.door import Door
-from hub.listeners import listen
-from tests.answers import PATIENCE
-from tests.wire import exchange
+from hub.http.acceptor import Acceptor
+from hub.http.sockets import listen
+from tests.support.raw_socket import exchange
+from tests.support.upstream_answers import PATIENCE
 
 BODY: Final = b'{"a":1}'
 MOST: Final = 4096
@@ -38,7 +38,7 @@ async def port() -> AsyncIterator[int]:
     runner = web.AppRunner(make_app(Config.model_validate(tables)), handle_signals=False)
     await runner.setup()
     sockets = listen("127.0.0.1", 0, notsent_lowat=16384)
-    door = Door(runner, sockets=100, idle_seconds=PATIENCE, access_log=False)
+    door = Acceptor(runner, sockets=100, idle_seconds=PATIENCE, access_log=False)
     await door.open(sockets)
     yield sockets[0].getsockname()[1]
     await door.close()

@@ -13,10 +13,10 @@ from typing import Final
 
 import pytest
 
-from hub.ask import Ask
-from hub.errors import RequestError
+from hub.domain.errors import RequestError
+from hub.domain.generation_request import GenerationRequest
 from tests.conftest import StartHub
-from tests.wire import exchange
+from tests.support.raw_socket import exchange
 
 SAID: Final = b'{"id":"c","model":"demo","messages":[{"role":"user","id":"1","content":"Hi"}]}'
 ASKED: Final = [
@@ -66,7 +66,7 @@ async def test_a_key_that_is_none_begins_nothing(
 async def test_a_program_is_told_too(start_hub: StartHub) -> None:
     hub = (await start_hub()).hub
     with pytest.raises(RequestError) as refused:
-        await hub.generate(Ask(prompt="Hi", key="\udcff"))
+        await hub.generate(GenerationRequest(prompt="Hi", key="\udcff"))
     assert refused.value.code == "bad_key"
 
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import orjson
 import pytest
 
-from hub.door import RESERVE
-from tests.loopback import eventually, hub_on_loopback
-from tests.test_door import opened
-from tests.wire import exchange
+from hub.http.acceptor import RESERVE
+from tests.http.test_acceptor import opened
+from tests.support.loopback_hub import eventually, hub_on_loopback
+from tests.support.raw_socket import exchange
 
 PROBES = ["/livez", "/readyz", "/metrics"]
 PROBE = "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"

@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.ranges import _Asked
+from hub.http.file_ranges import _Asked
 from tests.conftest import StartHub
 
 HELD: Final = b"0123456789"

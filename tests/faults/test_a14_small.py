@@ -11,10 +11,10 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from hub import Hub
-from hub.ask import Ask
-from hub.errors import Gone
+from hub.domain.errors import Gone
+from hub.domain.generation_request import GenerationRequest
 from hub.stores.sqlite import SQLiteStore
-from hub.upstream import Upstream
+from hub.upstreams.upstream import Upstream
 from tests.conftest import StartHub
 
 Client = TestClient[Any, Any]
@@ -95,7 +95,7 @@ async def test_a_key_in_a_conversation_that_goes_on_is_good(start_hub: StartHub)
 
 async def test_a_restart_changes_nothing(tmp_path: Path, start_hub: StartHub) -> None:
     upstream: dict[str, Upstream] = dict((await start_hub()).hub.upstreams)
-    ask = Ask(prompt="Hi", stream="chat", key="once")
+    ask = GenerationRequest(prompt="Hi", stream="chat", key="once")
     for life in range(3):
         hub = Hub(SQLiteStore(tmp_path / "hub.db"), upstream, "demo")
         await hub.start()

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.events import ToolCall
-from hub.toolcalls import ToolCalls
+from hub.dialects.reply.tool_call_pieces import ToolCalls
+from hub.domain.events import ToolCall
 from tests.faults.replies import call, chat, finish, named, read, sse
 
 OSLO, ROME = '{"city":"Oslo"}', '{"city":"Rome"}'

@@ -13,11 +13,11 @@ from typing import Any, Final
 import pytest
 
 from hub import Hub
-from hub.ask import Ask
-from hub.events import to_json
-from tests.answers import Answer, Ending, Step, openai_block, openai_sse
+from hub.domain.events import to_json
+from hub.domain.generation_request import GenerationRequest
 from tests.conftest import StartHub
-from tests.scripted import Scripted
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Ending, Step, openai_block, openai_sse
 
 SAY: Final[dict[str, Any]] = {"messages": ({"role": "user", "content": "Hi"},)}
 STALL: Final = 0.15
@@ -131,7 +131,7 @@ async def asked(
 
 async def told(hub: Hub, **more: Any) -> list[dict[str, Any]]:
     """All events of one reply, and what the generation is at its end."""
-    generation = await hub.generate(Ask(**SAY, **more))
+    generation = await hub.generate(GenerationRequest(**SAY, **more))
     await hub.finished(generation.id)
     stream = await hub.open(generation.stream)
     return [to_json(event) async for event in stream.events()]
@@ -161,7 +161,7 @@ PASSING: Final = ("chat: first frame", "chat: after the role", "chat: nothing", 
 async def test_it_is_tried_again_first(
     name: str, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.relay.random.uniform", lambda low, high: 0.0)
+    monkeypatch.setattr("hub.generations.relay.random.uniform", lambda low, high: 0.0)
     dialect, steps = REFUSALS[name]
     async with asked(start_hub, dialect, retries=1) as (hub, upstream):
         upstream.answers(Answer(*steps), Answer(*openai_sse("Hi")), under="/first")

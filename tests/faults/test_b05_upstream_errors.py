@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import pytest
 
-from hub.errors import RequestError, UpstreamError
-from hub.events import Failed, from_json, to_json
-from hub.failures import failed, raised
-from hub.rejection import explain
-from tests.answers import Answer, openai_block
+from hub.domain.errors import RequestError, UpstreamError
+from hub.domain.events import Failed, from_json, to_json
+from hub.domain.failures import failed, raised
+from hub.upstreams.http_errors import explain
 from tests.clients.attempts import CLIENTS, Asked, Caught, caught
-from tests.completions import HELLO, completing
 from tests.conftest import StartHub
-from tests.scripted import Scripted
+from tests.support.openai_client import HELLO, completing
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, openai_block
 
 MOST: Final = 9
 """Three attempts of a client, each with three of a hub."""
@@ -81,7 +81,7 @@ async def test_what_the_hub_has_tried_again_is_not_tried_again_by_a_client(
     client: str, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the hub's own key is none of a client's business."""
-    monkeypatch.setattr("hub.relay.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("hub.generations.relay.random.uniform", lambda low, high: 0.01)
     async with Scripted() as upstream:
         statuses = (401, 403, 429, 500)
         for status in statuses:

@@ -9,9 +9,16 @@ from typing import Any, Final
 import openai
 import pytest
 
-from tests.answers import Answer, Gate, Step, openai_block, openai_sse, refusal
-from tests.completions import HELLO, World, completing, text_of
 from tests.conftest import StartHub
+from tests.support.openai_client import HELLO, World, completing, text_of
+from tests.support.upstream_answers import (
+    Answer,
+    Gate,
+    Step,
+    openai_block,
+    openai_sse,
+    refusal,
+)
 
 SOON: Final = {"grace_seconds": 0.05, "beat_seconds": 0.1}
 PATIENCE: Final = 20.0

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hub.counting import balanced
-from hub.events import Usage
+from hub.dialects.reply.token_counts import balanced
+from hub.domain.events import Usage
 from tests.faults.replies import chat, finish, named, sse, usage_of
 
 

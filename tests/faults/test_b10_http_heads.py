@@ -13,17 +13,17 @@ import aiohttp
 import pytest
 
 from hub.dialects import MakeDialect
-from hub.dialects.anthropic import Anthropic
+from hub.dialects.anthropic.reader import Anthropic
 from hub.dialects.json import Json
 from hub.dialects.ollama import Ollama
 from hub.dialects.openai_chat import OpenAIChat
+from hub.dialects.reply.think_tags import Thinking
 from hub.dialects.text import Text
-from hub.thinking import Thinking
 from tests.cases.outputs import events_of, follow
 from tests.cases.upstreams import Case, serving, tables
 from tests.faults.replies import call, chat, finish, named, read, sse
-from tests.loopback import hub_on_loopback
-from tests.transcripts import replay
+from tests.support.loopback_hub import hub_on_loopback
+from tests.support.transcripts import replay
 
 BODY = sse(chat({"content": "one "}), chat({"content": "two"}), finish(), "[DONE]")
 

@@ -11,16 +11,16 @@ import pytest
 
 from hub import Config
 from hub.dialects.openai_chat import OpenAIChat
-from hub.errors import UpstreamError
-from hub.events import Delta, Finished, Started
-from hub.generation import Generation
-from hub.prompt import Prompt
-from hub.relay import relay
-from hub.stream import Stream
-from tests.answers import Answer, Gate, openai_block, openai_sse
-from tests.completions import HELLO, completing
+from hub.domain.errors import UpstreamError
+from hub.domain.events import Delta, Finished, Started
+from hub.domain.generation import Generation
+from hub.domain.prompt import Prompt
+from hub.generations.relay import relay
+from hub.streams.stream import Stream
 from tests.conftest import StartHub
-from tests.puppet import FOREVER, Puppet, Step
+from tests.support.fake_upstream import FOREVER, FakeUpstream, Step
+from tests.support.openai_client import HELLO, completing
+from tests.support.upstream_answers import Answer, Gate, openai_block, openai_sse
 
 PROMPT: Final = Prompt(({"role": "user", "content": "Hi"},))
 STALL: Final = 0.4
@@ -28,11 +28,11 @@ BEATS: Final[list[Step]] = [step for _ in range(12) for step in (0.08, b": still
 PINGS: Final[list[Step]] = [step for _ in range(12) for step in (0.08, b"data: {}\n\n")]
 
 
-async def read(puppet: Puppet) -> str:
+async def read(fake_upstream: FakeUpstream) -> str:
     """The text of a reply that ends well."""
-    stream, generation = Stream("s"), Generation("s", puppet.name, None)
+    stream, generation = Stream("s"), Generation("s", fake_upstream.name, None)
     generation.apply(Started())
-    end = await relay(puppet, PROMPT, generation, stream)
+    end = await relay(fake_upstream, PROMPT, generation, stream)
     assert isinstance(end, Finished)
     return "".join([e.text async for e in stream.events() if isinstance(e, Delta)])
 
@@ -41,35 +41,37 @@ async def read(puppet: Puppet) -> str:
 async def test_signs_of_life_are_no_silence(beats: list[Step]) -> None:
     said = openai_sse("Hel", "lo")
     steps = [*beats, *said[:2], *beats, *said[2:]]
-    assert await read(Puppet(steps, dialect=OpenAIChat, stall_timeout=STALL)) == "Hello"
+    assert await read(FakeUpstream(steps, dialect=OpenAIChat, stall_timeout=STALL)) == "Hello"
 
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_nor_are_they_content_for_ever(begun: bool) -> None:
     greeting: list[Step] = [openai_block({"content": "Hel"})] if begun else []
     steps = [*greeting, *BEATS, FOREVER]
-    puppet = Puppet(steps, dialect=OpenAIChat, retries=0, stall_timeout=60.0, content_timeout=0.3)
+    fake_upstream = FakeUpstream(
+        steps, dialect=OpenAIChat, retries=0, stall_timeout=60.0, content_timeout=0.3
+    )
     with pytest.raises(UpstreamError, match=r"signs of life .* 0\.3 s") as stalled:
-        await read(puppet)
+        await read(fake_upstream)
     assert stalled.value.code == "upstream_stalled"
 
 
 async def test_silence_is_still_silence() -> None:
-    puppet = Puppet(
+    fake_upstream = FakeUpstream(
         [b": hello\n\n", FOREVER], dialect=OpenAIChat, stall_timeout=0.1, content_timeout=60.0
     )
     with pytest.raises(UpstreamError, match=r"nothing came .* 0\.1 s"):
-        await read(puppet)
+        await read(fake_upstream)
 
 
 async def test_after_the_last_word_signs_of_life_put_nothing_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("hub.relay.TRAILERS", 0.3)
+    monkeypatch.setattr("hub.generations.relay.TRAILERS", 0.3)
     endless: list[Step] = [step for _ in range(10_000) for step in (0.02, b": hello\n\n")]
     steps = [*openai_sse("Hi", done=False), *endless]
     async with asyncio.timeout(60):
-        assert await read(Puppet(steps, dialect=OpenAIChat)) == "Hi"
+        assert await read(FakeUpstream(steps, dialect=OpenAIChat)) == "Hi"
 
 
 async def test_the_tutorial_keeps_the_same_clocks(start_hub: StartHub) -> None:

@@ -11,15 +11,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import Config, setup
-from hub.completions import Chunks
-from hub.encoders import Batch
-from hub.events import Delta, Event, Finished, Started, ToolCall, encode
-from hub.generation import Generation
-from hub.merge import merge
-from hub.records import Position, Record
-from tests.answers import Answer, Step, openai_block, openai_sse
-from tests.completions import HELLO, World, completing, said
+from hub.domain.events import Delta, Event, Finished, Started, ToolCall, encode
+from hub.domain.generation import Generation
+from hub.domain.records import Position, Record
+from hub.frames.coalesce import merge
+from hub.frames.encoder import Batch
+from hub.protocols.openai.chat_chunks import Chunks
 from tests.conftest import StartHub
+from tests.support.openai_client import HELLO, World, completing, said
+from tests.support.upstream_answers import Answer, Step, openai_block, openai_sse
 
 MADE: Final = re.compile(r"req_[0-9a-f]{32}")
 

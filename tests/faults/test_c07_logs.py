@@ -14,12 +14,12 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
-from hub.logs import REQUEST, Lines
-from tests.answers import Answer, openai_block, refusal
-from tests.completions import HELLO
+from hub.http.log_format import REQUEST, LogFormatter
 from tests.conftest import StartHub
-from tests.running import PATIENCE, environ
-from tests.scripted import Scripted
+from tests.support.openai_client import HELLO
+from tests.support.processes import PATIENCE, environ
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, openai_block, refusal
 
 KEY: Final = "sk-this-is-the-key-of-the-hub"
 LINE: Final = re.compile(
@@ -30,10 +30,13 @@ LINE: Final = re.compile(
 def test_a_line_tells_when_and_for_whom() -> None:
     record = logging.LogRecord("hub.x", logging.WARNING, "f", 1, "said %s", ("it",), None)
     record.created = 1_767_225_600.5
-    assert Lines().format(record) == "2026-01-01T00:00:00.500Z WARNING hub.x: said it"
+    assert LogFormatter().format(record) == "2026-01-01T00:00:00.500Z WARNING hub.x: said it"
     token = REQUEST.set("req_1")
     try:
-        assert Lines().format(record) == "2026-01-01T00:00:00.500Z WARNING hub.x [req_1]: said it"
+        assert (
+            LogFormatter().format(record)
+            == "2026-01-01T00:00:00.500Z WARNING hub.x [req_1]: said it"
+        )
     finally:
         REQUEST.reset(token)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.described import Operation
-from hub.docs.routes import chat, durable, generations, openai, others, streams, tutorial
+from hub.docs.operations import Operation
+from hub.docs.routes import chat, durable, generations, openai, operator, streams, tutorial
 
 __all__ = ["GROUPS", "OPERATIONS"]
 
@@ -15,7 +15,7 @@ GROUPS: Final = {
     **openai.GROUPS,
     **chat.GROUPS,
     **durable.GROUPS,
-    **others.GROUPS,
+    **operator.GROUPS,
     **tutorial.GROUPS,
 }
 """What belongs together, and what it is about."""
@@ -26,6 +26,6 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *openai.OPERATIONS,
     *chat.OPERATIONS,
     *durable.OPERATIONS,
-    *others.OPERATIONS,
+    *operator.OPERATIONS,
     *tutorial.OPERATIONS,
 )

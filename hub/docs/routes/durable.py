@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.described import BYTES, EVENT_STREAM, JSON, TEXT, Answer, Operation, header, query
+from hub.docs.operations import (
+    BYTES,
+    EVENT_STREAM,
+    JSON,
+    TEXT,
+    Answer,
+    Operation,
+    header,
+    query,
+)
 from hub.docs.routes.streams import NAME
 
 __all__ = ["GROUPS", "OPERATIONS"]

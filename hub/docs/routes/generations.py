@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.described import JSON, Answer, Operation, header, path, ref
+from hub.docs.operations import JSON, Answer, Operation, header, path, ref
 
 __all__ = ["GROUPS", "OPERATIONS"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.described import (
+from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
     TEXT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hub.docs.codes import FAILURES
-from hub.docs.described import EVENT_STREAM, JSON, TEXT, Answer, Operation, header, query, ref
+from hub.docs.operations import EVENT_STREAM, JSON, TEXT, Answer, Operation, header, query, ref
 
 __all__ = ["GROUPS", "OPERATIONS"]
 

@@ -1,7 +1,14 @@
-"""The store in one SQLite file: `store` and its two halves, `ledger` and `reader`."""
+"""The store in one SQLite file: `store` and its two halves, `writer` and `reader`."""
 
 from __future__ import annotations
 
-from hub.stores.sqlite.store import SQLiteStore
+from typing import TYPE_CHECKING
+
+from hub.lazy_imports import lazy
+
+if TYPE_CHECKING:
+    from hub.stores.sqlite.store import SQLiteStore
+else:
+    __getattr__, __dir__ = lazy(__name__, {"SQLiteStore": "hub.stores.sqlite.store"})
 
 __all__ = ["SQLiteStore"]

@@ -6,7 +6,7 @@ What is copied goes to disk bit by bit, or else the hub's next commit would wait
 it has. A copy is one file that needs nothing beside it, whole or not there.
 
 Nothing in a copy says that it is one. Whatever file a hub is started on, it begins a life of
-its own (see `hub.stores.sqlite.lives`): readers who saw what is not in the copy are told.
+its own (see `hub.stores.sqlite.epochs`): readers who saw what is not in the copy are told.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Final, NamedTuple
 
 import apsw
 
-from hub.errors import StoreError
-from hub.stores.sqlite.checkup import damage
+from hub.domain.errors import StoreError
+from hub.stores.sqlite.errors import explained, explaining
+from hub.stores.sqlite.health import damage
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.schema import version_of
-from hub.stores.sqlite.trouble import explained, explaining
 
 __all__ = ["Copied", "back_up", "restore"]
 

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from hub.errors import StoreError
+from hub.domain.errors import StoreError
 
 __all__ = ["FileLock", "holder"]
 

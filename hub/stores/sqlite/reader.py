@@ -8,9 +8,9 @@ from typing import Any, Final
 import apsw
 import orjson
 
-from hub.meta import Fork, Meta
-from hub.producers import Stamp
-from hub.records import UNREAD, Position, Record
+from hub.domain.producers import Stamp
+from hub.domain.records import UNREAD, Position, Record
+from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import Keyed, Listed, Saved, Told
 
 __all__ = ["Reader"]
@@ -58,12 +58,12 @@ class Reader:
     def _saved(self, row: Row) -> Saved:
         stream, content_type, ttl, expires_at, source, fork_offset, head, closed, by, *rest = row
         fork = None if source is None else Fork(source, fork_offset)
-        meta = Meta(content_type, ttl, expires_at, fork)
+        settings = StreamSettings(content_type, ttl, expires_at, fork)
         newest = self._one("SELECT max(offset) FROM records WHERE stream = ?", stream)
         tail = fork_offset if newest is None or newest[0] is None else newest[0] + 1
         sequence, expires, hidden, forks = rest
         return Saved(
-            meta,
+            settings,
             tuple(
                 self._database.execute(
                     "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", (stream,)
@@ -71,7 +71,7 @@ class Reader:
             ),
             head=head,
             tail=max(tail, head),
-            records=self._warm(stream, max(head, fork_offset), meta),
+            records=self._warm(stream, max(head, fork_offset), settings),
             closed=bool(closed),
             closed_by=None if by is None else Stamp(*orjson.loads(by)),
             producers={
@@ -107,7 +107,7 @@ class Reader:
                 end = min(end, first)
                 stream, source, first = self._one_of(source)
                 parts.append((stream, end))
-            return self._walk(parts, offset, limit, Meta(content_type))
+            return self._walk(parts, offset, limit, StreamSettings(content_type))
         finally:
             self._database.execute("COMMIT")
 
@@ -166,14 +166,14 @@ class Reader:
         return Told(stream, Position(epoch, first), started, ended)
 
     def _walk(
-        self, parts: list[tuple[int, int]], offset: int, limit: int, meta: Meta
+        self, parts: list[tuple[int, int]], offset: int, limit: int, settings: StreamSettings
     ) -> list[Record]:
         """Records from ``offset`` until they have ``limit`` bytes, at least one if there is one.
 
         ``parts`` are streams and the offsets up to which their records are read, the newest stream
         first; ``offset`` lies in the last.
         """
-        unread = UNREAD if meta.is_json else None
+        unread = UNREAD if settings.is_json else None
         found: list[Record] = []
         size = 0
         for stream, end in reversed(parts):
@@ -194,13 +194,13 @@ class Reader:
             offset = end
         return found
 
-    def _warm(self, stream: int, head: int, meta: Meta) -> tuple[Record, ...]:
+    def _warm(self, stream: int, head: int, settings: StreamSettings) -> tuple[Record, ...]:
         rows = self._database.execute(
             "SELECT offset, body FROM records WHERE stream = ? AND offset >= ?"
             " ORDER BY offset DESC LIMIT ?",
             (stream, head, ROWS),
         )
-        unread = UNREAD if meta.is_json else None
+        unread = UNREAD if settings.is_json else None
         found: list[Record] = []
         size = 0
         for offset, body in rows:

@@ -14,7 +14,7 @@ from typing import Final
 
 import apsw
 
-from hub.errors import StoreError
+from hub.domain.errors import StoreError
 
 __all__ = ["VERSION", "migrate", "version_of"]
 

@@ -8,8 +8,8 @@ was acknowledged after it survives the loss of the process and of power.
 
 What a crash can lose is what was noted and not committed; readers may have seen it. So
 each life of the file has a number, and a stream that is opened in a new life gets it as its
-epoch (see `hub.stream`). Every start begins one, because the file may be an older one that
-was put back (see `hub.stores.sqlite.lives`). Epochs also rise with each removal, for whoever
+epoch (see `hub.streams.stream`). Every start begins one, because the file may be an older one that
+was put back (see `hub.stores.sqlite.epochs`). Epochs also rise with each removal, for whoever
 takes the name next; as a crash may lose some of those, a life begins above more than can
 have been under way.
 
@@ -43,18 +43,18 @@ from typing import Final, Literal, NamedTuple, TypeVar
 
 import apsw
 
-from hub.errors import StoreError
-from hub.events import NOTHING
-from hub.records import Record
-from hub.removals import Removals
+from hub.domain.errors import StoreError
+from hub.domain.events import NOTHING
+from hub.domain.records import Record
+from hub.domain.removed_names import RemovedNames
 from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved, Told, Unended
-from hub.stores.sqlite.ledger import Ledger
-from hub.stores.sqlite.lives import begin_life
+from hub.stores.sqlite.epochs import begin_life
+from hub.stores.sqlite.errors import explained
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
-from hub.stores.sqlite.removals import removals
+from hub.stores.sqlite.removed_names import removals
 from hub.stores.sqlite.schema import migrate
-from hub.stores.sqlite.trouble import explained
+from hub.stores.sqlite.writer import Writer
 
 __all__ = ["SQLiteStore"]
 
@@ -114,7 +114,7 @@ class _Group:
         if kind is Created:
             self.removed.discard(change.stream)
             # A stream is loaded with the number of its forks.
-            if (fork := change.meta.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
+            if (fork := change.settings.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
                 self.streams.add(fork.source)
         elif kind is Removed:
             self.removed.add(change.stream)
@@ -154,7 +154,7 @@ class SQLiteStore:
         self._sync = sync
         self._lives: frozenset[int] = frozenset()
         self._epoch = 0
-        self._removals = Removals()
+        self._removals = RemovedNames()
         self._lock = FileLock(self._path)
         self._lock_seconds = lock_seconds
         self._group = _Group()
@@ -406,7 +406,7 @@ class SQLiteStore:
         self.rejected.update(rejected)
         gathered = _Group()
         for change in self._group.changes:
-            fork = change.meta.fork if isinstance(change, Created) else None
+            fork = change.settings.fork if isinstance(change, Created) else None
             if fork is not None and fork.source in self.rejected:
                 self.rejected[change.stream] = f"its source is {fork.source!r}"
             if change.stream not in self.rejected:
@@ -497,7 +497,7 @@ class SQLiteStore:
                 loop.call_soon_threadsafe(self._troubled, why)
 
     def _write_groups(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
-        ledger = Ledger(database)
+        ledger = Writer(database)
         sweeping = True
         written = True
         while written:
@@ -513,7 +513,7 @@ class SQLiteStore:
             sweeping = ledger.littered
         self._close(database)
 
-    def _commit(self, loop: asyncio.AbstractEventLoop, ledger: Ledger, group: _Group) -> bool:
+    def _commit(self, loop: asyncio.AbstractEventLoop, ledger: Writer, group: _Group) -> bool:
         """Write a group, again and again until it is written; false if it never was."""
         while True:
             try:
@@ -528,7 +528,7 @@ class SQLiteStore:
                 loop.call_soon_threadsafe(self._committed, group)
                 return True
 
-    def _swept(self, ledger: Ledger) -> bool:
+    def _swept(self, ledger: Writer) -> bool:
         try:
             return ledger.sweep()
         except apsw.Error:

@@ -19,15 +19,15 @@ import aiohttp
 
 from hub.client import Hub, Reset
 from hub.client.following import Following, Value
-from hub.errors import HubError
-from hub.events import to_json
-from hub.records import Position
+from hub.domain.errors import HubError
+from hub.domain.events import to_json
+from hub.domain.records import Position
 from tests.faults.folds import Frame, View, difference, merged
 from tests.faults.mortal import LOST, Mortal
 from tests.faults.soak.told import Told
-from tests.parsing import ServerEvents, ServerSent
-from tests.reader import Reader
-from tests.readers import JSON, NDJSON, SSE, Text, WebSocket
+from tests.support.reader import Reader
+from tests.support.reference_parsers import ServerEvents, ServerSent
+from tests.support.transport_readers import JSON, NDJSON, SSE, Text, WebSocket
 
 __all__ = ["Follower", "follower"]
 
@@ -163,7 +163,9 @@ class _JSON(_Folding, JSON): ...
 
 
 class Driven(Follower):
-    """One of the drivers of `tests.readers`: a socket of its own, which ends with an RST."""
+    """One of the drivers of `tests.support.transport_readers`: a socket of its own, which ends
+    with an RST.
+    """
 
     def __init__(self, driver: type[Reader], *given: Any) -> None:
         super().__init__(*given)

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from hub.records import Position
+from hub.domain.records import Position
 from tests.faults.mortal import LOST
 from tests.faults.soak.mock import MODES, Mock, words
 from tests.faults.soak.told import Told

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from hub.records import Position
+from hub.domain.records import Position
 from tests.faults.folds import Frame
 
 __all__ = ["Samples", "Told"]

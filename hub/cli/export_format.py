@@ -1,0 +1,265 @@
+"""A stream as lines of JSON, from which it can be made again as it was, to the byte.
+
+The first line is the stream, every other a record, from the head to the tail::
+
+    {"streamhub":1,"stream":"chat","content_type":"application/json","head":0,"tail":2,"epochs":[[0,0]]}
+    {"offset":0,"body":{"type":"message","role":"user","text":"Hello"}}
+    {"offset":1,"body":{"type":"message","role":"user","text":"still there?"}}
+
+``epochs`` are pairs (epoch, its first offset), so that positions stay what they are. Where
+there is more to say, the first line has ``closed``, ``closed_by``, ``ttl``, ``expires_at``,
+``sequence``, ``producers`` (id to epoch and number), ``running`` (generations that had not
+ended) and ``forked_from``. The last is only told: an export has the records of the source
+too, and becomes a stream of its own.
+
+A record holds its bytes in one of three forms: ``body`` as they are where they are a JSON
+value on one line, ``text`` where they are text, or ``base64``.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import IO, Annotated, Any, Final, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hub.domain import json_text
+from hub.domain.errors import RequestError
+from hub.domain.events import Delta, Interrupted, Started, decode, encode, now
+from hub.domain.generation import cut_off, is_own
+from hub.domain.producers import Stamp
+from hub.domain.records import Record
+from hub.domain.stream_settings import StreamSettings
+from hub.stores import Saved
+from hub.stores.sqlite.inspect import Entry
+
+__all__ = ["Generations", "Header", "header_line", "read_header", "read_records", "record_line"]
+
+LINE_BYTES: Final = 64 * 1024 * 1024
+"""The longest line that is read."""
+
+# The bytes of a body are taken from the line itself: to read and write JSON again would
+# change how a number or a string is spelt.
+_BODY: Final = re.compile(
+    rb'\s*\{\s*"offset"\s*:\s*([0-9]{1,16})\s*,\s*"body"\s*:\s*(.*\S)\s*\}\s*'
+)
+
+_Number = Annotated[int, Field(ge=0, lt=10**16)]
+
+# All later epochs of the store are above it, and a position has 16 digits for it.
+_Epoch = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Header(BaseModel):
+    """The first line."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+
+    streamhub: Literal[1]
+    stream: str
+    content_type: str = Field(min_length=1)
+    head: _Number
+    tail: _Number
+    epochs: list[tuple[_Epoch, _Number]]
+    closed: bool = False
+    closed_by: tuple[str, _Number, _Number] | None = None
+    ttl: _Number | None = None
+    expires_at: str | None = None
+    sequence: str | None = None
+    producers: dict[str, tuple[_Number, _Number]] = {}
+    running: list[str] = []
+    forked_from: dict[str, Any] | None = None
+
+    def saved(self) -> Saved:
+        """The stream without its records."""
+        return Saved(
+            StreamSettings(self.content_type, self.ttl, self.expires_at),
+            tuple(self.epochs),
+            head=self.head,
+            tail=self.tail,
+            # What one generation has to itself ends with it.
+            closed=self.closed or self.stream in self.running,
+            closed_by=None if self.closed_by is None else Stamp(*self.closed_by),
+            producers=self.producers,
+            sequence=self.sequence,
+        )
+
+
+class Generations:
+    """The generations in an export, of which those without an end are ended in the copy.
+
+    Nobody goes on with them there: neither with what was ``running`` when the export was made,
+    nor with what an older hub left without an end.
+    """
+
+    def __init__(self, running: Iterable[str], head: int, tail: int) -> None:
+        self._tail = tail
+        self._open = {name: _Open(head) for name in running}
+        self._ended: list[tuple[str, int, int]] = []
+
+    def look(self, record: Record) -> None:
+        """The next record."""
+        try:
+            event = decode(record.body)
+        except RequestError:
+            return
+        name = getattr(event, "generation", "")
+        if isinstance(event, Started) and name:
+            asked = None if event.usage is None else event.usage.prompt_tokens
+            self._open[name] = _Open(record.offset, asked)
+        elif name not in self._open:
+            return
+        elif isinstance(event, Delta):
+            self._open[name].deltas += 1
+        else:
+            self._end(name, record.offset)
+
+    def ends(self) -> Iterator[bytes]:
+        """A terminal event for each that has none, as a hub writes that finds it interrupted."""
+        for offset, (name, one) in enumerate(list(self._open.items()), start=self._tail):
+            used = cut_off(None, one.asked, one.deltas)
+            yield encode(Interrupted(name, used, at=now()))
+            self._end(name, offset)
+
+    def told(self) -> Iterator[tuple[str, int, int]]:
+        """Those of a hub: the offsets at which each starts and ends."""
+        yield from self._ended
+
+    def _end(self, name: str, offset: int) -> None:
+        started = self._open.pop(name).started
+        if is_own(name):
+            self._ended.append((name, started, offset))
+
+
+class _Open:
+    """A generation without an end: where it started, what was asked, and what it has said."""
+
+    def __init__(self, started: int, asked: int | None = None) -> None:
+        self.started = started
+        self.asked = asked
+        self.deltas = 0
+
+
+def header_line(entry: Entry, producers: dict[str, tuple[int, int]]) -> bytes:
+    """The first line of a stream's export."""
+    settings = entry.settings
+    needed = {
+        "streamhub": 1,
+        "stream": entry.name,
+        "content_type": settings.content_type,
+        "head": entry.head,
+        "tail": entry.tail,
+        "epochs": entry.epochs,
+    }
+    more = {
+        "closed": entry.closed,
+        "closed_by": entry.closed_by and tuple(entry.closed_by),
+        "ttl": settings.ttl,
+        "expires_at": settings.expires_at,
+        "sequence": entry.sequence,
+        "producers": producers or None,
+        "running": entry.running or None,
+        "forked_from": settings.fork
+        and {"stream": settings.fork.source, "offset": settings.fork.offset},
+    }
+    said = {key: value for key, value in more.items() if value is not None and value is not False}
+    return orjson.dumps({**needed, **said}) + b"\n"
+
+
+def record_line(offset: int, body: bytes, settings: StreamSettings) -> bytes:
+    """The line of one record."""
+    if settings.is_json and _fits(body):
+        return b'{"offset":%d,"body":%b}\n' % (offset, body)
+    if settings.is_text:
+        try:
+            return orjson.dumps({"offset": offset, "text": body.decode()}) + b"\n"
+        except UnicodeDecodeError:
+            pass  # a character may have been cut between two appends
+    return orjson.dumps({"offset": offset, "base64": b64encode(body).decode()}) + b"\n"
+
+
+def _fits(body: bytes) -> bool:
+    """Whether a JSON value can stand in a line and be found there again as it was."""
+    return body == body.strip() and b"\n" not in body and b"\r" not in body
+
+
+def read_header(lines: IO[bytes]) -> Header:
+    """The stream that an export is of.
+
+    Raises:
+        RequestError: it does not begin as one.
+    """
+    line = _line(lines, 1)
+    try:
+        header = Header.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _malformed(1, f"{where}: {first['msg']}" if where else first["msg"]) from None
+    firsts = [first for _, first in header.epochs]
+    if not header.epochs or header.epochs != sorted(header.epochs) or firsts != sorted(firsts):
+        raise _malformed(1, "epochs: must be pairs that rise")
+    if firsts[-1] > header.tail or header.head > header.tail:
+        raise _malformed(1, "tail: must not be before the head or the last epoch")
+    if header.ttl is not None and header.expires_at is not None:
+        raise _malformed(1, "ttl: not together with expires_at")
+    try:
+        datetime.fromisoformat(header.expires_at or "2000-01-01")
+    except ValueError:
+        raise _malformed(1, "expires_at: must be a time as RFC 3339 writes it") from None
+    return header
+
+
+def read_records(lines: IO[bytes], settings: StreamSettings) -> Iterator[Record]:
+    """The records of an export, after its header.
+
+    Raises:
+        RequestError: a line is none.
+    """
+    number = 2
+    while line := _line(lines, number):
+        if line.strip():
+            yield _record(line, number, settings)
+        number += 1
+
+
+def _record(line: bytes, number: int, settings: StreamSettings) -> Record:
+    found = _BODY.fullmatch(line)
+    try:
+        if found is not None:
+            json_text.loads(found[2])
+            return Record(int(found[1]), found[2], None)
+        held = orjson.loads(line)
+        offset, body = held["offset"], _body(held)
+    except (KeyError, TypeError, ValueError):
+        raise _malformed(number, 'must be {"offset":…} with "body", "text" or "base64"') from None
+    if type(offset) is not int or offset < 0:
+        raise _malformed(number, "offset: must be a whole number")
+    if settings.is_json:
+        try:
+            json_text.loads(body)
+        except ValueError:
+            raise _malformed(number, "must hold a JSON value, as its stream does") from None
+    return Record(offset, body, None)
+
+
+def _body(held: dict[str, Any]) -> bytes:
+    text = held.get("text")
+    return text.encode() if isinstance(text, str) else b64decode(held["base64"], validate=True)
+
+
+def _line(lines: IO[bytes], number: int) -> bytes:
+    line = lines.readline(LINE_BYTES + 1)
+    if len(line) > LINE_BYTES:
+        raise _malformed(number, f"is longer than {LINE_BYTES} bytes")
+    return line
+
+
+def _malformed(number: int, what: str) -> RequestError:
+    return RequestError(
+        f"line {number} is not of a stream's export: {what}", code="export_malformed"
+    )

@@ -1,0 +1,350 @@
+"""The typed ``config.toml``: every table, every default, every range, checked once.
+
+A value comes from the defaults below, then the file, then the environment
+(``STREAMHUB_SERVER__PORT``, see `hub.config.source`). What is wrong anywhere is told at once,
+one line each, with the file and line or the variable it stands at::
+
+    config.toml:3: server.prot: unknown key; did you mean "port"?
+
+The meaning of each key stands once, in the commented ``config.toml`` beside the package.
+Sizes are in bytes and times in seconds throughout.
+
+No API key is ever held here: a table names the variable or the file that has it, and
+`UpstreamTable.api_key` reads that when it is needed. What may hold a secret all the same
+(headers, options, a store's URL) is left out of ``repr`` and masked by `Config.shown`.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from hub.config.fields import (
+    URL,
+    Ancestor,
+    Count,
+    Header,
+    Headers,
+    Host,
+    Line,
+    Origin,
+    Seconds,
+    StoreURL,
+    Variable,
+    Wait,
+)
+from hub.config.source import Source
+from hub.domain import defaults
+from hub.domain.defaults import KIB, MIB
+from hub.domain.errors import ConfigError
+
+__all__ = [
+    "CheckUpstream",
+    "Config",
+    "Fanout",
+    "Limits",
+    "Server",
+    "Store",
+    "Streams",
+    "Tutorial",
+    "UpstreamTable",
+]
+
+logger = logging.getLogger(__name__)
+
+MASK: Final = "***"
+
+
+def _refuse(wrong: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Raise what several keys of one table got wrong, each at its own place."""
+    errors = [
+        InitErrorDetails(
+            type=PydanticCustomError("hub", "{said}", {"said": said}), loc=key, input=None
+        )
+        for key, said in wrong
+    ]
+    if errors:
+        raise ValidationError.from_exception_data("config", errors)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
+    )
+
+
+class Server(_Table):
+    """Where the hub listens and how it says farewell."""
+
+    host: Line = "127.0.0.1"
+    port: int = Field(default=7000, ge=0, le=65535)
+    hosts: list[Host] = []
+    origins: list[Origin] = []
+    frame_ancestors: list[Ancestor] = []
+    unix_socket: Line | None = None
+    list_streams: bool = False
+    drain_seconds: Wait = 10.0
+    idle_seconds: Seconds = 75.0
+    access_log: bool = False
+    beat_seconds: Seconds = defaults.BEAT
+    grace_seconds: Wait = defaults.GRACE
+    ws_beat_seconds: Seconds = defaults.WS_BEAT
+    on_disconnect: Literal["continue", "cancel"] = "continue"
+
+
+class Store(_Table):
+    """Where streams survive a restart."""
+
+    url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
+    sync: Literal["full", "normal"] = "full"
+    lock_seconds: Wait = 15.0
+
+
+class Streams(_Table):
+    """What is kept of each stream, and for how long."""
+
+    max_records: Count = defaults.MAX_RECORDS
+    max_bytes: Count = defaults.MAX_BYTES
+    warm_bytes: Count = defaults.WARM_BYTES
+    max_producers: Count = defaults.MAX_PRODUCERS
+    foreign_generations: bool = defaults.FOREIGN_GENERATIONS
+    keep_closed_seconds: Wait = defaults.KEEP_FOREVER
+    keep_idle_seconds: Wait = defaults.KEEP_FOREVER
+    long_poll_seconds: Seconds = defaults.LONG_POLL
+    sse_rotate_seconds: Seconds = defaults.SSE_ROTATE
+
+
+class Fanout(_Table):
+    """How records reach the connections."""
+
+    slice: Count = defaults.SLICE
+    slow_client_timeout: Seconds = defaults.SLOW_CLIENT
+    deliver: Literal["at_once", "committed"] = defaults.DELIVER
+    catch_up_bytes: Count = defaults.CATCH_UP_BYTES
+    write_buffer_bytes: Count = defaults.WRITE_BUFFER_BYTES
+    notsent_lowat: Count = 16 * KIB
+
+
+class Limits(_Table):
+    """The most there may be of everything."""
+
+    sockets: Count = 20_000
+    connections: Count = defaults.CONNECTIONS
+    subscriptions: Count = defaults.SUBSCRIPTIONS
+    presence: int = Field(default=defaults.PRESENCE, ge=0, le=1000)
+    presence_bytes: Count = defaults.PRESENCE_BYTES
+    streams: Count = defaults.STREAMS
+    stream_bytes_total: Count = defaults.STREAM_BYTES_TOTAL
+    body_bytes: Count = defaults.BODY_BYTES
+    bodies_bytes: Count = defaults.BODIES_BYTES
+    body_seconds: Seconds = 30.0
+    frame_bytes: Count = MIB
+    event_bytes: Count = defaults.EVENT_BYTES
+    name_length: Count = defaults.NAME_LENGTH
+    prompt_bytes: Count = defaults.PROMPT_BYTES
+    generations: Count = defaults.GENERATIONS
+    generation_seconds: Seconds = defaults.GENERATION
+    idempotency_keys: Count = defaults.IDEMPOTENCY_KEYS
+
+
+class UpstreamTable(_Table):
+    """One LLM endpoint, ``[upstreams.NAME]``; ``options`` are the dialect's own to check."""
+
+    dialect: Line
+    url: URL | None = None
+    model: Line | None = None
+    api_key_env: Variable | None = None
+    api_key_file: Line | None = None
+    api_key_header: Header | None = None
+    headers: Headers = Field(default={}, repr=False)
+    query: dict[str, str] = Field(default={}, repr=False)
+    connect_timeout: Seconds = defaults.CONNECT
+    stall_timeout: Seconds = defaults.STALL
+    content_timeout: Seconds = defaults.CONTENT
+    retries: int = Field(default=defaults.RETRIES, ge=0, le=100)
+    max_retry_wait: Wait = defaults.MAX_RETRY_WAIT
+    chunk_bytes: Count = defaults.CHUNK_BYTES
+    fallback: list[str] = []
+    options: dict[str, Any] = Field(default={}, repr=False)
+
+    _name: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _agrees(self, info: ValidationInfo) -> Self:
+        wrong: list[tuple[tuple[str, ...], str]] = []
+        if self.api_key_env is not None and self.api_key_file is not None:
+            wrong.append((("api_key_file",), "give this or api_key_env, not both"))
+        check: CheckUpstream | None = (info.context or {}).get("check")
+        if check is not None:
+            wrong += [((key,), text) for key, text in check(self)]
+        _refuse(wrong)
+        return self
+
+    def api_key(self, environ: Mapping[str, str]) -> str | None:
+        """The key to show this upstream, read anew; ``None`` if it is to be shown none.
+
+        Raises:
+            ConfigError: the variable is not set, or the file cannot be read, is empty or
+                holds more than one line.
+        """
+        if self.api_key_env is not None:
+            key = environ.get(self.api_key_env, "").strip()
+            where = f"the environment variable {self.api_key_env}"
+            missing = f"set {where} to the API key of the upstream {self._shown_name}"
+        elif self.api_key_file is not None:
+            key = self._key_in_file(Path(self.api_key_file).expanduser())
+            where = f"the file {self.api_key_file}"
+            missing = (
+                f"write the API key of the upstream {self._shown_name} in {where}: it is empty"
+            )
+        else:
+            return None
+        if not key:
+            raise ConfigError(missing, code="api_key_missing")
+        if not (key.isascii() and key.isprintable()):
+            said = f"{where} must hold the API key of the upstream {self._shown_name} and no more"
+            raise ConfigError(said, code="api_key_invalid")
+        return key
+
+    def _key_in_file(self, path: Path) -> str:
+        try:
+            key = path.read_text("utf-8").strip()
+            open_to_all = path.stat().st_mode & 0o004
+        except (OSError, UnicodeError) as error:
+            why = (isinstance(error, OSError) and error.strerror) or "it is not text"
+            said = f"cannot read the API key of the upstream {self._shown_name} from {path}: {why}"
+            raise ConfigError(said, code="api_key_missing") from None
+        if open_to_all:
+            logger.warning("everybody on this machine can read the API key in %s: chmod 600", path)
+        return key
+
+    @property
+    def _shown_name(self) -> str:
+        return f'"{self._name}"'
+
+
+# What a dialect finds wrong with a table, as pairs of a key and a sentence. Dialects are
+# floors above this file, so whoever loads a configuration brings this along.
+CheckUpstream = Callable[[UpstreamTable], Iterable[tuple[str, str]]]
+
+
+class Tutorial(_Table):
+    """What the tutorial routes show; an upstream of ``None`` is the default one."""
+
+    llm: str | None = None
+    faq: str | None = None
+    file: Line | None = None
+    pace: Wait = 0.1
+
+
+class Config(_Table):
+    """The whole of ``config.toml``; ``Config()`` is a hub that runs as it is."""
+
+    server: Server = Server()
+    store: Store = Store()
+    streams: Streams = Streams()
+    fanout: Fanout = Fanout()
+    limits: Limits = Limits()
+    default_upstream: str = "demo"
+    upstreams: dict[Line, UpstreamTable] = {"demo": UpstreamTable(dialect="demo")}
+    tutorial: Tutorial = Tutorial()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        for name, table in self.upstreams.items():
+            table._name = name  # a table cannot see the key it stands under
+        named = {
+            ("default_upstream",): self.default_upstream,
+            ("tutorial", "llm"): self.tutorial.llm,
+            ("tutorial", "faq"): self.tutorial.faq,
+        }
+        there = ", ".join(self.upstreams) or "none"
+        _refuse(
+            [
+                (key, f'no upstream is named "{name}"; there are: {there}')
+                for key, name in named.items()
+                if name is not None and name not in self.upstreams
+            ]
+            + [
+                (("upstreams", name, "fallback"), said)
+                for name, table in self.upstreams.items()
+                for said in self._wrong_in(name, table.fallback)
+            ]
+        )
+        return self
+
+    def _wrong_in(self, name: str, fallback: list[str]) -> Iterable[str]:
+        for place, other in enumerate(fallback):
+            if other not in self.upstreams:
+                there = ", ".join(self.upstreams)
+                yield f'no upstream is named "{other}"; there are: {there}'
+            elif other == name:
+                yield "an upstream cannot stand in for itself"
+            elif other in fallback[:place]:
+                yield f'"{other}" stands there twice'
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | None,
+        environ: Mapping[str, str],
+        *,
+        check: CheckUpstream | None = None,
+    ) -> Config:
+        """Read the file, lay the environment over it, check the whole once.
+
+        Without a ``path`` only the defaults and the environment count. ``check`` is asked
+        about each upstream.
+
+        Raises:
+            ConfigError: the file cannot be read, or something in it or in the environment
+                is wrong; one line for each thing that is.
+        """
+        source = Source.read(cls, path, environ)
+        try:
+            config = cls.model_validate(source.values, context={"check": check})
+        except ValidationError as error:
+            source.check(error)
+            raise  # not reached: an error has something to say
+        source.check()
+        return config
+
+    def shown(self) -> dict[str, Any]:
+        """The configuration as TOML values, with everything that may be a secret masked.
+
+        Keys that are not set are ``None``.
+        """
+        held = self.model_dump()
+        parts = urlsplit(held["store"]["url"])
+        if "@" in parts.netloc:
+            masked = parts._replace(netloc=f"{MASK}@{parts.netloc.rpartition('@')[2]}")
+            held["store"]["url"] = urlunsplit(masked)
+        for table in held["upstreams"].values():
+            table["headers"] = dict.fromkeys(table["headers"], MASK)
+            table["query"] = _masked(table["query"])
+            table["options"] = _masked(table["options"])
+        return held
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(held, key) for key, held in value.items()}
+    if isinstance(value, list):
+        return [_masked(held, name) for held in value]
+    secret = re.search(r"key|secret|token|passw|auth|credential", name, re.IGNORECASE)
+    return MASK if secret and isinstance(value, str) else value

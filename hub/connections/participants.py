@@ -1,0 +1,212 @@
+"""Who takes part in which stream, told to all who do.
+
+A connection takes part in a stream it follows, or waits for, with one member or several: a
+label of its own each, so that tabs which share a connection are several members. Everybody
+who takes part is told of everybody, first of all there are and then of what has changed; a
+subscriber who does not take part is told nothing and costs nothing.
+
+Changes are gathered into *rounds*, the first at once and the next no sooner than
+`ROUND_SECONDS` later. A round makes one frame for all who were told the same before, and
+writes it to those whose connection is clear. Another connection gets a *place* in its
+outbox, as a subscription does (see `hub.connections.connection`), and the difference is made when
+its turn comes: what waits for a slow reader does not grow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from secrets import token_hex
+from typing import Final, Protocol
+
+from hub.domain import defaults
+from hub.domain.errors import LimitExceeded
+from hub.domain.presence import NOBODY, Presence, View
+from hub.frames.websocket import presence_frame
+
+__all__ = ["Attendee", "Participant", "Participants"]
+
+log = logging.getLogger("hub.participants")
+
+ROUND_SECONDS: Final = 0.1
+ROUND_WRITES: Final = 2000
+"""The most writes a second for one stream: with very many readers rounds are farther apart."""
+
+EACH: Final = 16
+"""Members that one connection may be in one stream …"""
+
+ALL: Final = 128
+"""… and in all its streams together."""
+
+SHARED: Final = 8
+"""Frames remembered within a round: nearly all readers were told the same before."""
+
+
+class Attendee(Protocol):
+    """What taking part needs of a connection."""
+
+    parts: dict[str, Participant]
+    """By the name of the stream."""
+
+    def note(self, note: Participant) -> None:
+        """Write its frame: now, or when its turn comes."""
+
+
+class Participants:
+    """The participants of all streams.
+
+    ``members`` is how many one stream may have, ``state_bytes`` how long what one says of
+    itself may be, as JSON.
+    """
+
+    def __init__(
+        self, *, members: int = defaults.PRESENCE, state_bytes: int = defaults.PRESENCE_BYTES
+    ) -> None:
+        self.state_bytes = state_bytes
+        self._members = members
+        self._gatherings: dict[str, _Gathering] = {}
+
+    def __len__(self) -> int:
+        """How many members there are in all streams."""
+        return sum(len(gathering.presence) for gathering in self._gatherings.values())
+
+    def enter(self, connection: Attendee, stream: str, label: str, state: bytes) -> str:
+        """Take part in a stream, or change what is said of it; gives the public name.
+
+        Raises:
+            LimitExceeded: the stream, or the connection, has as many members as may be.
+        """
+        part = connection.parts.get(stream)
+        if part is None or label not in part.members:
+            self._check_space(connection, stream)
+        if part is None:
+            gathering = self._gatherings.get(stream)
+            if gathering is None:
+                gathering = self._gatherings[stream] = _Gathering(stream, self._gatherings)
+            part = connection.parts[stream] = Participant(connection, gathering)
+        return part.enter(label, state)
+
+    def leave(self, connection: Attendee, stream: str, label: str) -> None:
+        """Take part no longer under this label; nothing if it did not."""
+        part = connection.parts.get(stream)
+        if part is not None:
+            part.leave(label)
+            if not part.members:
+                part.end()
+
+    def _check_space(self, connection: Attendee, stream: str) -> None:
+        gathering, part = self._gatherings.get(stream), connection.parts.get(stream)
+        if (0 if gathering is None else len(gathering.presence)) >= self._members:
+            raise LimitExceeded(f"a stream has at most {self._members} participants")
+        if part is not None and len(part.members) >= EACH:
+            raise LimitExceeded(f"a connection is at most {EACH} participants of a stream")
+        if sum(len(each.members) for each in connection.parts.values()) >= ALL:
+            raise LimitExceeded(f"a connection is at most {ALL} participants of all its streams")
+
+
+class Participant:
+    """One connection's part in one stream: its members, and what it has been told."""
+
+    __slots__ = ("connection", "gathering", "members", "queued", "told")
+
+    def __init__(self, connection: Attendee, gathering: _Gathering) -> None:
+        self.connection = connection
+        self.gathering = gathering
+        self.members: dict[str, str] = {}
+        """Public names by label."""
+        self.told = NOBODY
+        self.queued = False
+        gathering.readers[self] = None
+
+    def enter(self, label: str, state: bytes) -> str:
+        """Be a member, or the same one in another state."""
+        member = self.members.setdefault(label, f"mem_{token_hex(8)}")
+        self.gathering.presence.put(member, state)
+        self.gathering.mark()
+        return member
+
+    def leave(self, label: str) -> None:
+        """Be that member no longer."""
+        member = self.members.pop(label, None)
+        if member is not None:
+            self.gathering.presence.remove(member)
+            self.gathering.mark()
+
+    def end(self) -> None:
+        """Be no member, and read no more."""
+        for label in list(self.members):
+            self.leave(label)
+        self.connection.parts.pop(self.gathering.stream, None)
+        self.gathering.remove(self)
+
+    def frame(self) -> bytes:
+        """What it has to be told, now that its turn has come; see
+        `hub.connections.connection.Note`.
+        """
+        self.queued = False
+        if self not in self.gathering.readers:
+            return b""
+        told, self.told = self.told, self.gathering.presence.view
+        return self.gathering.frame(told)
+
+    def tell(self) -> None:
+        """There is something to be told: at once, or when its turn comes."""
+        if not self.queued:
+            self.queued = True
+            self.connection.note(self)
+
+
+class _Gathering:
+    """The participants of one stream, and the rounds that tell them of each other."""
+
+    __slots__ = ("_frames", "_next", "_others", "_timer", "presence", "readers", "stream")
+
+    def __init__(self, stream: str, others: dict[str, _Gathering]) -> None:
+        self.stream = stream
+        self.presence = Presence()
+        self.readers: dict[Participant, None] = {}
+        self._others = others
+        """Of all streams: it is among them while it has readers."""
+        self._frames: dict[int, bytes] = {}
+        """To the present view, by the number of the view that was told before."""
+        self._timer: asyncio.TimerHandle | None = None
+        self._next = 0.0
+        """When the next round may be."""
+
+    def mark(self) -> None:
+        """Something has changed: there will be a round."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(max(loop.time(), self._next), self._round)
+
+    def remove(self, reader: Participant) -> None:
+        """Tell it nothing more; with the last reader all of it goes."""
+        self.readers.pop(reader, None)
+        if not self.readers and self._others.get(self.stream) is self:
+            del self._others[self.stream]
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def frame(self, told: View) -> bytes:
+        """What makes of a view the present one; empty if it is that."""
+        found = self._frames.get(told.number)
+        if found is None:
+            joined, left = self.presence.since(told)
+            found = presence_frame(self.stream, joined, left) if joined or left else b""
+            if len(self._frames) < SHARED:
+                self._frames[told.number] = found
+        return found
+
+    def _round(self) -> None:
+        self._timer = None
+        apart = max(ROUND_SECONDS, len(self.readers) / ROUND_WRITES)
+        self._next = asyncio.get_running_loop().time() + apart
+        if self.presence.publish():
+            self._frames.clear()
+            for reader in list(self.readers):
+                try:
+                    reader.tell()
+                except Exception:
+                    log.exception("a participant of %s was not told of the others", self.stream)
+            # Who is slow comes by and by: one frame each is not worth keeping for all time.
+            self._frames.clear()

@@ -1,0 +1,16 @@
+"""OpenAI's Responses: how a request is written, and a reply read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hub.lazy_imports import lazy
+
+if TYPE_CHECKING:
+    from hub.dialects.openai_responses.reader import OpenAIResponses
+else:
+    __getattr__, __dir__ = lazy(
+        __name__, {"OpenAIResponses": "hub.dialects.openai_responses.reader"}
+    )
+
+__all__ = ["OpenAIResponses"]

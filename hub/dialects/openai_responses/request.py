@@ -1,0 +1,126 @@
+"""A prompt as the request of OpenAI's Responses: messages become items.
+
+Leading system messages become the ``instructions`` of what follows, tool calls and their
+results items of their own. ``store`` is false unless it is asked for, so that nothing stays
+with the provider. What stands in the form of this API already (its built-in tools,
+``reasoning``, ``text``, ``include`` …) goes through as it is.
+"""
+
+from __future__ import annotations
+
+from itertools import takewhile
+from typing import Any, Final
+
+from hub.dialects.request.chat_request import AskedMessage, ChatRequest, Picture, Tool
+from hub.domain.errors import RequestError
+from hub.domain.prompt import Prompt
+from hub.framing.json_values import as_object
+
+__all__ = ["responses_body"]
+
+# The options that the request has under the same name.
+_SAME: Final = (
+    "temperature", "top_p", "user", "metadata", "parallel_tool_calls", "service_tier",
+    "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs",
+    "reasoning", "include", "truncation", "max_tool_calls", "previous_response_id",
+    "conversation", "instructions", "text", "store", "max_output_tokens",
+)  # fmt: skip
+_TRANSLATED: Final = (
+    "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
+    "reasoning_effort", "verbosity",
+)  # fmt: skip
+
+
+def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
+    """The body of the request.
+
+    Raises:
+        RequestError: the API cannot take what the prompt asks for.
+    """
+    asked = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED))
+    body: dict[str, Any] = {"store": False, **asked.copied(_SAME)}
+    if asked.model is not None:
+        body["model"] = asked.model
+    leading = list(takewhile(lambda message: message.role == "system", asked.messages))
+    if 0 < len(leading) < len(asked.messages) and "instructions" not in body:
+        body["instructions"] = "\n\n".join(message.text for message in leading)
+    else:
+        leading = []
+    body["input"] = [item for message in asked.messages[len(leading) :] for item in _items(message)]
+    if (most := asked.max_tokens) is not None:
+        body["max_output_tokens"] = most
+    if tools := asked.options.get("tools"):
+        body["tools"] = _tools(asked, tools)
+    if (choice := asked.options.get("tool_choice")) is not None:
+        body["tool_choice"] = _tool_choice(asked, choice)
+    if effort := asked.options.get("reasoning_effort"):
+        body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
+    if text := _text(asked):
+        body["text"] = {**as_object(body.get("text")), **text}
+    body["stream"] = True
+    return body
+
+
+def _items(message: AskedMessage) -> list[dict[str, Any]]:
+    """A message as the items that it is here."""
+    if message.role == "tool":
+        output = _content(message) if message.pictures else message.text
+        return [{"type": "function_call_output", "call_id": message.answers, "output": output}]
+    found: list[dict[str, Any]] = []
+    if message.parts or not message.calls:
+        role = message.held.get("role")
+        plain = message.role == "assistant" or not message.pictures
+        content = message.text if plain else _content(message)
+        found.append({"type": "message", "role": role, "content": content})
+    for call in message.calls:
+        said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
+        found.append({"type": "function_call", **said})
+    return found
+
+
+def _content(message: AskedMessage) -> list[dict[str, Any]]:
+    return [
+        {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
+        if isinstance(part, Picture)
+        else {"type": "input_text", "text": part}
+        for part in message.parts
+    ]
+
+
+def _tools(asked: ChatRequest, held: Any) -> list[Any]:
+    """The tools; what is no function, or stands in the form of this API, is passed on."""
+    if not isinstance(held, list):
+        raise RequestError("tools must be a list")
+    return [_function(asked.tool(tool)) if "function" in as_object(tool) else tool for tool in held]
+
+
+def _function(tool: Tool) -> dict[str, Any]:
+    made: dict[str, Any] = {"type": "function", "name": tool.name}
+    if tool.description is not None:
+        made["description"] = tool.description
+    made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+    # Unlike with chat completions, a function is strict here unless this is said.
+    made["strict"] = bool(tool.strict)
+    return made
+
+
+def _tool_choice(asked: ChatRequest, held: Any) -> Any:
+    if isinstance(held, dict) and "function" not in held:
+        return held
+    choice = asked.tool_choice
+    return {"type": "function", "name": choice.name} if isinstance(choice, Tool) else choice
+
+
+def _text(asked: ChatRequest) -> dict[str, Any]:
+    found = asked.copied(("verbosity",))
+    output = asked.output
+    if output is None:
+        return found
+    if output.schema is None:
+        return {**found, "format": {"type": "json_object"}}
+    said: dict[str, Any] = {"name": output.name, "schema": output.schema}
+    if output.strict is not None:
+        said["strict"] = output.strict
+    if output.description is not None:
+        said["description"] = output.description
+    return {**found, "format": {"type": "json_schema", **said}}

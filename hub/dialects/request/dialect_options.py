@@ -1,0 +1,88 @@
+"""A dialect's options, as they stand in its ``[upstreams.NAME.options]`` table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from hub.domain.errors import ConfigError
+
+__all__ = ["Options"]
+
+MOST: Final = 1e9
+
+
+class Options:
+    """Typed access to options; every name and value that cannot be is a `ConfigError`."""
+
+    __slots__ = ("_dialect", "_held")
+
+    def __init__(self, dialect: str, held: Mapping[str, Any], known: Iterable[str] = ()) -> None:
+        """Take the options of a dialect that knows these names.
+
+        Raises:
+            ConfigError: there is one that it does not know.
+        """
+        self._dialect = dialect
+        self._held = held
+        names = tuple(known)
+        for name in held:
+            if name not in names:
+                raise self._unknown(name, names)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Yes or no."""
+        value = self._held.get(name, default)
+        if not isinstance(value, bool):
+            raise self._wrong(name, "true or false")
+        return value
+
+    def flag_or(self, name: str, word: str) -> bool | str:
+        """Yes, no (if left out) or this one word."""
+        value = self._held.get(name, False)
+        if value != word and not isinstance(value, bool):
+            raise self._wrong(name, f'true or false, or "{word}"')
+        return word if value == word else bool(value)
+
+    def text(self, name: str, default: str) -> str:
+        """A string that is not empty."""
+        value = self._held.get(name, default)
+        if not isinstance(value, str) or not value:
+            raise self._wrong(name, "a string that is not empty")
+        return value
+
+    def maybe(self, name: str) -> str | None:
+        """A string that is not empty, or ``None`` where none was given."""
+        return self.text(name, "") if name in self._held else None
+
+    def choice(self, name: str, allowed: Iterable[str]) -> str | None:
+        """One of a few words, or ``None`` where none was given."""
+        if name not in self._held:
+            return None
+        value, words = self._held[name], tuple(allowed)
+        if value not in words:
+            raise self._wrong(name, f"one of {', '.join(words)}{_nearest(value, words)}")
+        return str(value)
+
+    def number(self, name: str, default: float) -> float:
+        """A number above 0, and not so large that sums with it go wrong."""
+        value = self._held.get(name, default)
+        # ``bool`` is an ``int`` in Python; TOML has ``nan``, which no comparison lets through.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
+            raise self._wrong(name, f"a number above 0, and {MOST:,.0f} at most")
+        return float(value)
+
+    def _unknown(self, name: str, names: tuple[str, ...]) -> ConfigError:
+        takes = f"it takes {', '.join(sorted(names))}" if names else "it takes none"
+        return ConfigError(
+            f'dialect "{self._dialect}" has no option "{name}"{_nearest(name, names)}; {takes}'
+        )
+
+    def _wrong(self, name: str, wanted: str) -> ConfigError:
+        return ConfigError(f'option "{name}" of dialect "{self._dialect}" must be {wanted}')
+
+
+def _nearest(value: object, words: tuple[str, ...]) -> str:
+    near = get_close_matches(str(value), words, n=1, cutoff=0.5)
+    return f' (did you mean "{near[0]}"?)' if near else ""

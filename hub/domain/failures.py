@@ -1,0 +1,127 @@
+"""Why there is no whole reply: as an error while it is decided, as an event for who follows.
+
+The event holds more than the hub's own code and words, so that each edge can tell its clients
+what the provider said, in their own format, also long after and in another process::
+
+    {"type":"failed","code":"upstream_rejected","message":"…",
+     "provider":{"status":400,"message":"…","code":"context_length_exceeded","type":"…","param":"…"},
+     "retry_after":12.0, "attempts":3, "param":"…"}
+
+``retry_after`` are the seconds that the provider asks for, ``attempts`` how often the hub has
+asked if more than once, and ``param`` the field of the request that the hub itself refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from hub.domain.errors import HubError, Refusal, UpstreamError
+from hub.domain.events import Failed, Terminal
+
+__all__ = [
+    "REFUSES_KEY",
+    "RETRYABLE",
+    "SPENT",
+    "broken_off",
+    "failed",
+    "masked",
+    "masked_refusal",
+    "passed_on",
+    "raised",
+]
+
+RETRYABLE: Final = frozenset({"upstream_rate_limited", "upstream_overloaded", "upstream_error"})
+"""Codes of refusals that may pass by themselves."""
+
+REFUSES_KEY: Final = "upstream_unauthorized"
+"""Only who runs the hub can mend this, who does not see what clients are told: it is logged."""
+
+SPENT: Final = "insufficient_quota"
+"""A quota that is used up is refused as a rate limit is, and does not come back by waiting."""
+
+OUR_KEY: Final = frozenset({401, 403, 407})
+"""Statuses about the key that is shown to the upstream: it is the hub's, not the client's."""
+
+
+def failed(error: HubError) -> Failed:
+    """The end of a generation that an error has ended."""
+    extra: dict[str, Any] = {}
+    if isinstance(error, UpstreamError):
+        if error.refusal is not None:
+            extra["provider"] = _to_json(error.refusal)
+        if error.retry_after is not None:
+            extra["retry_after"] = error.retry_after
+        if error.attempts > 1:
+            extra["attempts"] = error.attempts
+    if error.param is not None:
+        extra["param"] = error.param
+    return Failed(code=error.code, message=error.message, extra=extra)
+
+
+def raised(event: Failed) -> UpstreamError:
+    """The error that such an event tells of; what is not of the known shape is left out."""
+    provider = event.extra.get("provider")
+    refusal = _from_json(provider) if isinstance(provider, Mapping) else None
+    wait, attempts = event.extra.get("retry_after"), event.extra.get("attempts")
+    spent = refusal is not None and SPENT in (refusal.said.get("code"), refusal.said.get("type"))
+    error = UpstreamError(
+        event.message,
+        code=event.code,
+        retryable=event.code in RETRYABLE and not spent,
+        retry_after=wait if isinstance(wait, int | float) else None,
+        refusal=refusal,
+    )
+    if type(attempts) is int:
+        error.attempts = attempts
+    param = event.extra.get("param")
+    error.param = param if isinstance(param, str) else None
+    return error
+
+
+def masked(event: Failed, mask: Callable[[str], str]) -> Failed:
+    """The same as others may see it: every text that an upstream has written is masked."""
+    extra = event.extra
+    if event.refusal is not None:
+        extra = {**extra, "provider": _to_json(masked_refusal(event.refusal, mask))}
+    return replace(event, message=mask(event.message), extra=extra, refusal=None)
+
+
+def masked_refusal(refusal: Refusal, mask: Callable[[str], str]) -> Refusal:
+    """The same with every text in it masked."""
+    said = {k: mask(v) if isinstance(v, str) else v for k, v in refusal.said.items()}
+    return Refusal(refusal.status, mask(refusal.message), said)
+
+
+def _to_json(refusal: Refusal) -> dict[str, Any]:
+    status = {} if refusal.status is None else {"status": refusal.status}
+    return {**status, "message": refusal.message, **refusal.said}
+
+
+def _from_json(held: Mapping[str, Any]) -> Refusal:
+    status, message = held.get("status"), held.get("message")
+    said = {name: held[name] for name in ("code", "type", "param") if name in held}
+    return Refusal(
+        status if type(status) is int and 400 <= status <= 599 else None,
+        message if isinstance(message, str) else "",
+        {name: value for name, value in said.items() if isinstance(value, str | int | None)},
+    )
+
+
+def passed_on(error: HubError) -> int | None:
+    """The HTTP status of a provider's refusal that its client is to be told as it is.
+
+    None for one of the hub's key, which the client of a hub cannot mend, and for all else.
+    """
+    refusal = error.refusal if isinstance(error, UpstreamError) else None
+    if refusal is None or refusal.status in OUR_KEY:
+        return None
+    return refusal.status
+
+
+def broken_off(terminal: Terminal | None) -> UpstreamError:
+    """Why there is no whole answer."""
+    if isinstance(terminal, Failed):
+        return raised(terminal)
+    return UpstreamError("the generation was stopped before its end", code="generation_stopped")

@@ -1,0 +1,32 @@
+"""What a stream can be called."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from hub.domain.errors import InvalidName
+
+__all__ = ["check_name"]
+
+# One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that
+# need no escape in a path; no empty segment, and none that begins with a dot.
+_NAME: Final = re.compile(
+    r"[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*(?:/[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*)*"
+)
+RESERVED: Final = "__ds"
+"""The prefix of the Durable Streams Protocol's own addresses."""
+
+
+def check_name(name: str, length: int) -> None:
+    """Refuse what no stream can be called; names have at most ``length`` characters.
+
+    Raises:
+        InvalidName: it is too long, or has other characters or segments.
+    """
+    if len(name) > length:
+        raise InvalidName(f"a stream name has at most {length} characters")
+    if _NAME.fullmatch(name) is None or name.split("/")[0] == RESERVED:
+        raise InvalidName(
+            "a stream name is letters, digits and . _ ~ : @ + - in segments divided by /"
+        )

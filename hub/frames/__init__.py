@@ -1,0 +1,1 @@
+"""Records to bytes for a client: one file for each encoding."""

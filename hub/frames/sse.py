@@ -1,0 +1,57 @@
+"""Records as server-sent events that a native ``EventSource`` resumes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from hub.domain.records import Position
+from hub.frames.encoder import Batch, Encoder
+
+__all__ = [
+    "EVENT_STREAM",
+    "retry_field",
+]
+
+
+def retry_field(milliseconds: int) -> bytes:
+    """The field that says how soon an ``EventSource`` comes back; no event is made of it."""
+    return b"retry: %d\n\n" % milliseconds
+
+
+class _EventStream:
+    """Server-sent events (WHATWG HTML, section 9.2) that a native ``EventSource`` resumes."""
+
+    merges = True
+
+    def events(self, batch: Batch) -> bytes:
+        epoch = batch.position.epoch
+        return b"".join(
+            [
+                b"id: %016d_%016d\ndata: %s\n\n" % (epoch, record.offset + 1, record.body)
+                for record in batch.records
+            ]
+        )
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+        del stream
+        return _named_event("reset", position, reason=reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        del stream
+        return _named_event("closed", position)
+
+    def beat(self) -> bytes:
+        return b": beat\n\n"
+
+    def retry(self, milliseconds: int) -> bytes:
+        return retry_field(milliseconds)
+
+
+def _named_event(name: str, position: Position, **more: str) -> bytes:
+    told = orjson.dumps({"type": name, "position": str(position), **more})
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(position).encode(), told)
+
+
+EVENT_STREAM: Final[Encoder] = _EventStream()

@@ -1,0 +1,97 @@
+"""Records as RFC 6455 frames of `hub.v1` messages, and its other messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import orjson
+
+from hub.domain.errors import HubError
+from hub.domain.records import Position, Record
+from hub.frames.encoder import Batch, Encoder
+
+__all__ = [
+    "WEBSOCKET",
+    "error_frame",
+    "pong_frame",
+    "presence_frame",
+    "text_frame",
+]
+
+
+def text_frame(text: bytes) -> bytes:
+    """An unmasked, unfragmented RFC 6455 text frame (section 5.2) around UTF-8 bytes."""
+    size = len(text)
+    if size < 126:
+        return b"\x81" + size.to_bytes(1) + text
+    if size < 65536:
+        return b"\x81\x7e" + size.to_bytes(2) + text
+    return b"\x81\x7f" + size.to_bytes(8) + text
+
+
+def pong_frame(data: bytes) -> bytes:
+    """The answer to a ping with at most 125 bytes of data (RFC 6455 section 5.5.3)."""
+    return b"\x8a" + len(data).to_bytes(1) + data
+
+
+class _WebSocket:
+    """`hub.v1` messages."""
+
+    merges = True
+
+    def events(self, batch: Batch) -> bytes:
+        records = batch.records
+        # Where none is merged a client can count back from the position.
+        merged = len(records) > 1 and records[-1].offset - records[0].offset >= len(records)
+        return text_frame(
+            b'{"type":"events","stream":%s,"position":"%s",%s"events":[%s]}'
+            % (
+                orjson.dumps(batch.stream),
+                str(batch.position).encode(),
+                _offsets(records) if merged else b"",
+                b",".join([record.body for record in records]),
+            )
+        )
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+        return _message(type="reset", stream=stream, position=str(position), reason=reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return _message(type="closed", stream=stream, position=str(position))
+
+    def beat(self) -> bytes:
+        return _message(type="beat")
+
+    def retry(self, milliseconds: int) -> bytes:
+        return text_frame(b'{"type":"draining","retry_ms":%d}' % milliseconds)
+
+
+def _offsets(records: list[Record]) -> bytes:
+    """The offset after each record, where they do not follow one another."""
+    return b'"offsets":[%s],' % b",".join([b"%d" % (record.offset + 1) for record in records])
+
+
+def _message(**fields: str) -> bytes:
+    return text_frame(orjson.dumps(fields))
+
+
+def error_frame(error: HubError, **fields: str | int) -> bytes:
+    """What was refused, over a WebSocket; ``fields`` say what the error is about."""
+    told = {"type": "error", **fields, "code": error.code, "message": error.message}
+    return text_frame(orjson.dumps(told))
+
+
+def presence_frame(stream: str, joined: Iterable[tuple[str, bytes]], left: Iterable[str]) -> bytes:
+    """Who came to take part in a stream, with their encoded state, and who went."""
+    return text_frame(
+        b'{"type":"presence","stream":%s,"joined":[%s],"left":%s}'
+        % (
+            orjson.dumps(stream),
+            b",".join([b'{"member":"%s","state":%s}' % (m.encode(), state) for m, state in joined]),
+            orjson.dumps(list(left)),
+        )
+    )
+
+
+WEBSOCKET: Final[Encoder] = _WebSocket()

@@ -1,0 +1,1 @@
+"""Generations at work: begun once, read from an upstream, ended exactly once."""

@@ -1,0 +1,270 @@
+"""The spine: one upstream read once, into a generation, into a stream.
+
+::
+
+    bytes ──framing──▶ chunks ──dialect──▶ events ──generation──▶ stream
+
+The relay itself decides three things. Only what the provider says ends a reply well: a body
+that stops without it is `upstream_truncated`, however politely the socket was closed.
+
+Two clocks end a reply as `upstream_stalled`: ``stall_timeout`` seconds without a byte, and
+``content_timeout`` seconds in which nothing but signs of life came (comments, pings, progress).
+
+And a failure is tried again, here or with another upstream (see `hub.upstreams.fallback`), only
+while no content has come, so that no reader ever sees two beginnings. Many providers refuse under
+HTTP 200, behind a greeting, so neither the status nor the first chunk is a beginning. A refusal
+that another manner of asking avoids (see `hub.upstreams.field_negotiation`) is no attempt that
+counts.
+
+It is the one place that reads without `hub.pipeline`, whose steps frames, timeout and events
+say the same in one line: most reads of a live reply hold one chunk, and from such a read to
+its record plain loops take 26 µs where the chain of steps took 31.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Final
+
+from hub.dialects import Reasoning
+from hub.domain.errors import FramingError, UpstreamError
+from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Other, Terminal
+from hub.domain.failures import REFUSES_KEY, raised
+from hub.domain.generation import Generation
+from hub.domain.prompt import Prompt
+from hub.framing import Chunk, Framing
+from hub.generations.read_deadline import ReadDeadline
+from hub.streams.stream import Stream
+from hub.upstreams.fallback import is_no_answer, stand_ins
+from hub.upstreams.field_negotiation import FieldNegotiation
+from hub.upstreams.upstream import Body, Upstream
+
+__all__ = ["relay"]
+
+log = logging.getLogger("hub.relay")
+
+TRAILERS: Final = 5.0
+"""Seconds to wait for what may follow a finished text: usage, an error, the terminator."""
+
+
+async def relay(
+    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+) -> Terminal:
+    """Read a reply into ``stream``, all but its terminal event, which is returned.
+
+    Raises:
+        UpstreamError: there is no whole reply; its code and message say why.
+    """
+    others = stand_ins(upstream, prompt)
+    attempts = 0
+    while True:
+        try:
+            return await _answer(upstream, prompt, generation, stream)
+        except _Unbegun as nothing:
+            error = nothing.error
+            error.attempts = attempts = attempts + error.attempts
+            found = next(others, None) if is_no_answer(error) else None
+        if found is None:
+            raise error
+        upstream, prompt = found
+        stream.append(generation.apply(_retrying(generation, error, other=upstream)))
+        generation.hand_on(upstream.name, prompt.model)
+
+
+async def _answer(
+    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+) -> Terminal:
+    """Ask one upstream as often as it may be asked.
+
+    Raises:
+        UpstreamError: the reply broke off.
+        _Unbegun: there was none.
+    """
+    manner = upstream.manner(prompt)
+    attempt = 1
+    while True:
+        reading = _Reading(upstream, prompt, manner, generation, stream)
+        try:
+            return await reading.end()
+        except UpstreamError as error:
+            if reading.begun:
+                raise
+            if reading.yields(error):
+                stream.append(generation.apply(_retrying(generation, error, attempt)))
+                continue
+            wait = error.retry_after
+            if wait is None:
+                wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)  # noqa: S311 - jitter
+            if not error.retryable or attempt > upstream.retries or wait > upstream.max_retry_wait:
+                error.attempts = attempt
+                raise _Unbegun(error) from None
+            stream.append(generation.apply(_retrying(generation, error, attempt, wait)))
+            await asyncio.sleep(wait)
+            attempt += 1
+
+
+class _Unbegun(Exception):  # not an error: which it is, is decided by whoever catches it
+    """No content has come from an upstream, and it is not asked again."""
+
+    def __init__(self, error: UpstreamError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+def _retrying(
+    generation: Generation,
+    error: UpstreamError,
+    attempt: int = 1,
+    wait: float = 0.0,
+    *,
+    other: Upstream | None = None,
+) -> Other:
+    """What followers see of a failure after which somebody is asked once more.
+
+    ``other`` is the upstream that is asked instead.
+    """
+    told = {
+        "type": "retrying",
+        "generation": generation.id,
+        "attempt": attempt,
+        "after": round(wait, 3),
+        "code": error.code,
+        "message": error.message,
+    }
+    return Other(told if other is None else {**told, "upstream": other.name})
+
+
+class _Reading:
+    """One attempt at one reply."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        prompt: Prompt,
+        manner: FieldNegotiation,
+        generation: Generation,
+        stream: Stream,
+    ) -> None:
+        self.begun = False
+        """Content has come: from here on nothing is tried again."""
+        self._upstream = upstream
+        self._prompt = prompt
+        self._manner = manner
+        self._dialect = upstream.dialect()
+        self._generation = generation
+        self._stream = stream
+        self._said = False
+        """The last read brought content."""
+        self._terminal: Terminal | None = None
+
+    async def end(self) -> Terminal:
+        """Append what comes, up to the terminal event, which is returned.
+
+        Raises:
+            UpstreamError: the reply was cut off, or cannot be understood.
+        """
+        dialect, upstream = self._dialect, self._upstream
+        try:
+            async with upstream.open(dialect, self._prompt, self._manner) as body:
+                broken = await self._read(body, dialect.framing(upstream.chunk_limit))
+                body.over = self._terminal is not None
+                if not body.over:
+                    # What broke off is whole all the same if the provider has said so.
+                    self._append(dialect.close(clean=broken is None and body.delimited))
+        finally:
+            self._generation.usage = dialect.usage
+        if self._terminal is None:
+            raise broken or UpstreamError(
+                "the upstream's reply ended before it was complete",
+                code="upstream_truncated",
+                retryable=True,
+            )
+        end = upstream.discreet(self._terminal)
+        if isinstance(end, Failed) and end.code == REFUSES_KEY:
+            # As where it says so by its status (`hub.upstreams.http_client`).
+            log.warning('upstream "%s" refuses the key: %s', upstream.name, end.message)
+        if not self.begun and isinstance(end, Failed):
+            raise raised(end)
+        if not self.begun and isinstance(dialect, Reasoning) and not dialect.reasoned:
+            raise UpstreamError(
+                "the upstream ended its reply without saying anything",
+                code="upstream_truncated",
+                retryable=True,
+            )
+        return end
+
+    def yields(self, error: UpstreamError) -> bool:
+        """Whether the same can be asked in another manner, after this refusal."""
+        return self._manner.yields(self._dialect, error)
+
+    async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
+        """Append what the body says, up to the terminal event; what broke it off, if it did."""
+        time = asyncio.get_running_loop().time
+        stall = self._upstream.stall_timeout
+        due = time() + self._patience()
+        with closing(ReadDeadline()) as alarm:
+            alarm.set(min(stall, due - time()))
+            while True:
+                try:
+                    data = await body.read()
+                except UpstreamError as error:
+                    return error
+                except asyncio.CancelledError:
+                    if not alarm.stop():
+                        raise
+                    return self._stalled(beating=time() >= due)
+                try:
+                    came = self._take(framing.feed(data) if data else framing.flush())
+                except FramingError as error:
+                    return error
+                if not data or self._terminal is not None:
+                    return None
+                if came:
+                    if self._stream.full:
+                        alarm.stop()
+                        await self._stream.space()
+                    due = time() + self._patience()
+                alarm.set(min(stall, due - time()))
+
+    def _take(self, chunks: Iterable[Chunk]) -> bool:
+        """Append what the chunks say, up to the terminal event; whether that was any content.
+
+        That the provider calls its text complete counts, too.
+        """
+        ending, self._said = self._dialect.ending, False
+        for chunk in chunks:
+            self._append(self._dialect.events(chunk))
+            # Whoever ends the generation does not wait for this task to unwind.
+            self._generation.usage = self._dialect.usage
+            if self._terminal is not None:
+                break
+        return self._said or self._dialect.ending is not ending
+
+    def _append(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, TERMINALS):
+                self._terminal = event
+                if isinstance(event, Finished):
+                    self._manner.taken()
+                return
+            if not self.begun and isinstance(event, Delta):
+                self.begun = True
+                self._manner.taken()
+            self._said = True
+            self._stream.append(self._generation.apply(event))
+
+    def _stalled(self, *, beating: bool) -> UpstreamError:
+        if beating:
+            seconds = self._upstream.content_timeout
+            said = f"nothing but signs of life came from the upstream for {seconds:g} s"
+        else:
+            said = f"nothing came from the upstream for {self._upstream.stall_timeout:g} s"
+        return UpstreamError(said, code="upstream_stalled")
+
+    def _patience(self) -> float:
+        """Seconds that the next content may take."""
+        return TRAILERS if self._dialect.ending else self._upstream.content_timeout

@@ -1,0 +1,490 @@
+"""Generations at work: begun once, tied to no request, ended exactly once, found by id.
+
+A generation runs in a task of its own. A client that goes away does not touch it; `cancel`
+does, from wherever it is asked for. However the task ends, its end passes through one
+place, `_settle`, which appends the one terminal event:
+
+    it returned a terminal      Finished (or the Failed that the provider told of)
+    it raised a HubError        Failed with that error's code
+    it was cancelled            Cancelled if somebody asked for that, else Interrupted
+
+A stream that is closed or removed ends what writes in it (`hub.streams.stream.Stream.close`): then
+the terminal event is written first, and the task is only told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+from hub.domain import defaults
+from hub.domain.conversation import Conversation
+from hub.domain.counters import Counters
+from hub.domain.errors import (
+    Draining,
+    GenerationNotFound,
+    HubError,
+    LimitExceeded,
+    NotFound,
+    RequestError,
+    StreamBusy,
+    TooLarge,
+    UpstreamNotFound,
+)
+from hub.domain.events import (
+    Cancelled,
+    Failed,
+    Interrupted,
+    Message,
+    Started,
+    Terminal,
+    encode,
+    now,
+)
+from hub.domain.failures import failed
+from hub.domain.generation import Generation
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.memory_budget import MemoryBudget
+from hub.domain.prompt import Prompt, size_of
+from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
+from hub.generations.recovery import interrupt, recall
+from hub.generations.relay import relay
+from hub.stores import Began, Ended, Keyed, Store, Unended
+from hub.streams.registry import Streams
+from hub.streams.stream import Stream
+from hub.upstreams.upstream import Upstream
+
+__all__ = ["RunLimits", "Runs"]
+
+Messages = tuple[Mapping[str, Any], ...]
+
+log = logging.getLogger("hub.runs")
+
+MODEL_LENGTH: Final = 200
+"""Characters; it is kept as long as the generation is remembered."""
+
+MESSAGE_BYTES: Final = 300
+"""What a message needs beside its text."""
+
+CONVERSATIONS: Final = 100
+REMEMBERED: Final = 32 * 1024 * 1024
+"""So many conversations in so many bytes of memory: to read a long one again from its beginning
+takes tens of milliseconds, in which its upstream is not asked and no other token moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Bounds on generations; ``seconds`` is the longest that one may run."""
+
+    generations: int = defaults.GENERATIONS
+    seconds: float = defaults.GENERATION
+    prompt_bytes: int = defaults.PROMPT_BYTES
+    keys: int = defaults.IDEMPOTENCY_KEYS
+
+
+class _Run:
+    """A generation and the task that it runs in: what writes in its stream (`stream.Writer`).
+
+    ``settle`` ends it.
+    """
+
+    __slots__ = (
+        "cancelled",
+        "generation",
+        "one_off",
+        "settle",
+        "size",
+        "started",
+        "stream",
+        "task",
+    )
+
+    def __init__(
+        self,
+        generation: Generation,
+        stream: Stream,
+        settle: Callable[[_Run, Terminal], None],
+        *,
+        one_off: bool,
+    ) -> None:
+        self.generation = generation
+        self.stream = stream
+        self.settle = settle
+        self.one_off = one_off
+        self.size = 0
+        """Bytes of memory that its prompt takes."""
+        self.cancelled = False
+        """Somebody has asked for it to stop."""
+        self.started: int | None = None
+        self.task: asyncio.Task[Terminal] | None = None
+
+    @property
+    def id(self) -> str:
+        return self.generation.id
+
+    def end(self) -> None:
+        """Its stream goes: write the last event there, while that can be done."""
+        if self.task is None:
+            self.stream.writer = None  # it has not begun, and finds that it cannot
+            return
+        if self.task.done():
+            self.settle(self, _ending(self, self.task))
+            return
+        self.task.cancel()
+        self.settle(self, Cancelled() if self.cancelled else Interrupted())
+
+
+class Runs:
+    """The generations that run, and the last that did."""
+
+    def __init__(
+        self,
+        streams: Streams,
+        store: Store,
+        upstreams: Mapping[str, Upstream],
+        default_upstream: str,
+        *,
+        allowance: MemoryBudget,
+        limits: RunLimits,
+        counts: Counters,
+    ) -> None:
+        self._streams = streams
+        self._store = store
+        self._upstreams = upstreams
+        self._default = default_upstream
+        self._allowance = allowance
+        self._limits = limits
+        self._counts = counts
+        self._active: dict[str, _Run] = {}
+        self._ended: OrderedDict[str, Generation] = OrderedDict()
+        self._keys = IdempotencyKeys(store, limits.keys)
+        self._pasts: WeakKeyDictionary[Stream, Conversation] = WeakKeyDictionary()
+        """Those that were asked in last, the oldest first."""
+        self._mending: set[asyncio.Task[None]] = set()
+        self._draining = False
+
+    @property
+    def active(self) -> int:
+        """How many run now."""
+        return len(self._active)
+
+    def running(self) -> dict[str, str]:
+        """The generation that runs in each stream, by the name of the stream."""
+        return {run.stream.name: name for name, run in self._active.items()}
+
+    def running_in(self, stream: str) -> Generation | None:
+        """The generation that runs in a stream, if one does."""
+        found = (run.generation for run in self._active.values() if run.stream.name == stream)
+        return next(found, None)
+
+    def upstream(self, name: str | None) -> Upstream:
+        """An upstream by its configured name; ``None`` for the default.
+
+        Raises:
+            UpstreamNotFound: none is called so.
+        """
+        found = self._upstreams.get(name or self._default)
+        if found is None:
+            there = ", ".join(sorted(self._upstreams))
+            called = (name or "")[:100]
+            raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
+        return found
+
+    async def find(self, generation: str) -> Generation:
+        """A generation by its id.
+
+        Raises:
+            GenerationNotFound: it never was, or its stream holds its end no more.
+            StoreError: the store cannot be read.
+        """
+        run = self._active.get(generation)
+        found = run.generation if run is not None else self._ended.get(generation)
+        return found or await recall(self._streams, self._store, generation)
+
+    async def start(self, ask: GenerationRequest) -> Generation:
+        """Begin a generation, or find the one that was begun with the same key.
+
+        Raises:
+            RequestError: neither or both of prompt and messages, or something else amiss.
+            TooLarge: the prompt is over its limit.
+            UpstreamNotFound: no such upstream.
+            NotFound: ``model_not_found``: the upstream has no such model.
+            KeyReused: the key was used for something else.
+            StreamBusy: a generation runs in that stream already.
+            StreamClosed: the stream takes no more records.
+            LimitExceeded: as many generations run as may.
+            Draining: the hub is shutting down.
+            StoreError: nothing can be kept just now.
+            Gone: what the key began is no longer kept, or was deleted.
+        """
+        if ask.key is None:
+            generation = await self._start(ask)
+        else:
+            generation = await self._keys.once(
+                ask.key, ask.fingerprint(), partial(self._start, ask), self._recall
+            )
+        # Even if this fails: it has begun, and whoever asks again with the key is given it.
+        await self._store.synced(generation.stream)
+        if ask.key is not None and generation.ended:
+            await check_kept(generation, self._streams)
+        return generation
+
+    async def _recall(self, kept: Keyed) -> Generation:
+        """The generation that a key was used for before the hub was last started."""
+        try:
+            return await self.find(kept.generation)
+        except GenerationNotFound:
+            return await told_again(kept, self._streams, self._store)
+
+    async def _start(self, ask: GenerationRequest) -> Generation:
+        self._check(ask)
+        self._admit()
+        upstream = self.upstream(ask.upstream)
+        if not upstream.knows(ask.model):
+            raise NotFound(
+                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
+                code="model_not_found",
+                param="model",
+            )
+        generation = Generation("", upstream.name, ask.model or upstream.model)
+        if ask.stream is None:
+            stream = self._streams.begin(generation.id)
+        else:
+            stream, _ = await self._streams.create(ask.stream)
+        run = _Run(generation, stream, self._settle, one_off=ask.stream is None)
+        _reserve(stream, run)
+        try:
+            if stream.end > stream.tail:
+                await stream.committed()  # what was said is all that was written, shown or not
+            past = () if ask.prompt is None else await self._past(stream)
+            # Nothing waits from here to the end of `_begin`, so nothing can come in between.
+            self._check_past(ask, past)
+            self._admit()
+            run.size = ask.memory() + _memory(past)
+            self._allowance.take(run.size)
+            try:
+                self._begin(ask, past, upstream, run)
+            except BaseException:
+                self._allowance.give(run.size)
+                raise
+        except BaseException:
+            if stream.writer is run:
+                stream.writer = None
+            raise
+        return generation
+
+    async def _past(self, stream: Stream) -> Messages:
+        """What was said in a stream, of which only what is new since the last time is read."""
+        past = self._pasts.pop(stream, None)
+        if past is None or past.start != stream.head:
+            past = Conversation(stream.head)
+        async for records in stream.stretches(past.end):
+            past.read([record.body for record in records])
+        past.end = stream.tail
+        messages = past.messages()
+        if past.size <= REMEMBERED:
+            self._pasts[stream] = past
+        size = sum(one.size for one in self._pasts.values())
+        while size > REMEMBERED or len(self._pasts) > CONVERSATIONS:
+            size -= self._pasts.pop(next(iter(self._pasts))).size
+        return messages
+
+    def _begin(self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run) -> None:
+        generation, stream = run.generation, run.stream
+        generation.stream = stream.name
+        generation.position = stream.end_position()
+        if ask.prompt is not None:
+            stream.append(Message("user", ask.prompt, ask.author, now()))
+            past = (*past, {"role": "user", "content": ask.prompt})
+        for message in ask.said:
+            stream.append(message)
+        prompt = Prompt(ask.messages or past, ask.model, ask.options)
+        generation.asked = prompt.tokens()
+        run.started = stream.append(generation.apply(Started(extra=ask.beside))).offset
+        self._store.note(Began(stream.name, generation.id, generation.position, run.started))
+        if ask.key is not None:
+            self._store.note(
+                Keyed(ask.key, ask.fingerprint(), generation.id, stream.name, generation.position)
+            )
+        self._active[generation.id] = run
+        run.task = asyncio.create_task(self._relay(upstream, prompt, run))
+        run.task.add_done_callback(partial(self._over, run))
+
+    def _check(self, ask: GenerationRequest) -> None:
+        """Whether this can be asked at all."""
+        if (ask.prompt is None) == (ask.messages is None):
+            raise RequestError('a generation needs either "prompt" or "messages"')
+        if not (ask.prompt or ask.messages):
+            raise RequestError("an empty prompt asks for nothing: say something")
+        most = self._limits.prompt_bytes
+        if ask.size() > most:
+            raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
+        if ask.model is not None and len(ask.model) > MODEL_LENGTH:
+            raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
+
+    def _check_past(self, ask: GenerationRequest, past: Messages) -> None:
+        """Whether what was said before may go with a prompt."""
+        size, most = ask.size() + sum(map(size_of, past)), self._limits.prompt_bytes
+        if past and size > most:
+            raise TooLarge(
+                f"the prompt and the conversation that goes with it have {size} bytes, and may "
+                f"have {most} (limits.prompt_bytes): begin another conversation"
+            )
+
+    def _admit(self) -> None:
+        """Whether one more may run just now."""
+        if self._draining:
+            raise Draining("the hub is shutting down: try again in a moment")
+        self._store.admit()
+        if len(self._active) >= self._limits.generations:
+            raise LimitExceeded("as many generations run as may: try again later")
+
+    async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
+        try:
+            async with asyncio.timeout(self._limits.seconds) as longest:
+                return await relay(upstream, prompt, run.generation, run.stream)
+        except TimeoutError:
+            if not longest.expired():
+                raise
+            return Failed(
+                code="generation_too_long",
+                message=f"stopped after {self._limits.seconds:g} s, the longest allowed",
+            )
+
+    def _over(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
+        """The task has come to its end, by itself or because the run was ended."""
+        ending = _ending(run, task)
+        if not run.generation.ended:
+            self._settle(run, ending)
+
+    def _settle(self, run: _Run, ending: Terminal) -> None:
+        """Append the terminal event: the only place that does."""
+        generation, stream = run.generation, run.stream
+        del self._active[generation.id]
+        self._allowance.give(run.size)
+        stream.writer = None
+        terminal = generation.apply(_writable(ending))
+        if stream.sealed:
+            # It was abandoned, and is loaded as the store has it, with the beginning but no end.
+            mending = asyncio.create_task(self._mend(generation.id))
+            self._mending.add(mending)
+            mending.add_done_callback(self._mending.discard)
+        else:
+            # A reader who has seen the end does not come back to hear of another.
+            last = stream.append(terminal, safe=True)
+            self._store.note(Ended(stream.name, generation.id, last.offset))
+        if run.one_off:
+            stream.close()
+        self._counts.generations[generation.state.value] += 1
+        self._ended[generation.id] = generation
+        while len(self._ended) > self._limits.keys:
+            self._ended.popitem(last=False)
+
+    async def _mend(self, generation: str) -> None:
+        """Write the end that an abandoned stream did not take, or leave that to the next start."""
+        try:
+            told = await self._store.told(generation)
+            if told is not None and told.ended is None:
+                left = [Unended(told.stream, generation, told.started)]
+                await interrupt(self._streams, self._store, left)
+        except HubError as error:
+            log.error("generation %s has no end until the next start: %s", generation, error)
+
+    def stop(self, generation: str) -> None:
+        """Have a generation end, without waiting for it; nothing if none runs by that name."""
+        run = self._active.get(generation)
+        if run is not None and run.task is not None:
+            run.cancelled = True
+            run.task.cancel()
+
+    async def cancel(self, generation: str) -> Generation:
+        """Stop a generation; one that has ended stays as it is.
+
+        Raises:
+            GenerationNotFound: there is none.
+        """
+        self.stop(generation)
+        return await self.wait(generation)
+
+    async def leave(self, stream: Stream) -> None:
+        """Stop what runs in a stream."""
+        for run in [run for run in self._active.values() if run.stream is stream]:
+            await self.cancel(run.id)
+
+    async def wait(self, generation: str) -> Generation:
+        """Wait for a generation's end, and until it is kept and shown.
+
+        The caller's own end does not touch it.
+
+        Raises:
+            GenerationNotFound: there is none.
+            StoreError: its end is not known to be kept.
+        """
+        found = await self.find(generation)
+        run = self._active.get(generation)
+        if run is not None and run.task is not None:
+            await asyncio.wait([run.task])
+        # The end was written by `_settle`, now or a moment ago: readers see it once it is kept.
+        await self._store.synced()
+        return found
+
+    async def interrupted(self, left: Iterable[Unended]) -> None:
+        """End what ran when the process before this one died."""
+        await interrupt(self._streams, self._store, left)
+
+    async def close(self, grace: float) -> None:
+        """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""
+        self._draining = True
+        tasks = [run.task for run in self._active.values() if run.task is not None]
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=grace)
+            for task in left:
+                task.cancel()
+            if left:
+                await asyncio.wait(left)
+        await asyncio.gather(*self._mending)
+
+
+def _memory(past: Messages) -> int:
+    """Bytes of memory that messages take, with their calls of tools."""
+    texts = [message["content"] or "" for message in past]
+    calls = [call for message in past for call in message.get("tool_calls", ())]
+    texts += [call["function"]["arguments"] for call in calls]
+    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
+
+
+def _reserve(stream: Stream, run: _Run) -> None:
+    stream.expect_events()
+    if stream.writer is not None:
+        raise StreamBusy(
+            f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
+        )
+    stream.writer = run
+
+
+def _writable(ending: Terminal) -> Terminal:
+    """The end, or another in the place of one that no stream can hold: there has to be one."""
+    try:
+        encode(ending)
+    except RequestError:
+        said = "the upstream's last word cannot be written as JSON"
+        return Failed(code="upstream_malformed", message=said)
+    return ending
+
+
+def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:
+    if task.cancelled():
+        return Cancelled() if run.cancelled else Interrupted()
+    error = task.exception()
+    if error is None:
+        return task.result()
+    if isinstance(error, HubError):
+        return failed(error)
+    log.error("generation %s failed", run.generation.id, exc_info=error)
+    return Failed(code="internal", message="the hub itself failed: its log says more")

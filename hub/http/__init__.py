@@ -1,0 +1,1 @@
+"""HTTP on the side of the server: sockets, requests, streaming responses, errors."""

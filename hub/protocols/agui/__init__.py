@@ -1,0 +1,1 @@
+"""AG-UI events for TanStack AI: `/api/chat/{id}`."""

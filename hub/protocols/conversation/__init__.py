@@ -1,0 +1,1 @@
+"""What the chat protocols share: messages, views of a conversation, single requests."""

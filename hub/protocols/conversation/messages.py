@@ -1,0 +1,291 @@
+"""The messages of chat libraries, which are made of parts, in the shape that models are asked in.
+
+Two libraries keep a conversation as messages with ``parts``: the AI SDK (``UIMessage``) and
+TanStack AI. They differ in names, hardly in meaning, so one reading serves both::
+
+    what              AI SDK                                    TanStack AI
+    text              {type: text, text}                        {type: text, content}
+    a picture         {type: file, mediaType, url}              {type: image, source: {type, value}}
+    a tool call       {type: tool-NAME | dynamic-tool,          {type: tool-call, id, name,
+                       toolCallId, input, state, output}         arguments, output}
+    its result        in the same part                          {type: tool-result, toolCallId,
+                                                                 content}
+    a new step        {type: step-start}                        text or a call after a result
+
+Reasoning, sources and what an application adds of its own (``data-…``) are not repeated to a
+model, nor are calls that nobody has answered, which providers refuse. (Sources: the AI SDK's
+``convertToModelMessages``, TanStack AI's ``types.ts``.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from hub.domain.conversation import AFTER
+from hub.domain.errors import RequestError
+from hub.domain.events import Message, now
+
+__all__ = ["asked", "beside", "name_of", "said"]
+
+Object = Mapping[str, Any]
+
+ROLES: Final = ("system", "user", "assistant")
+
+DENIED: Final = "the call was not allowed"
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call that has been answered."""
+
+    id: str
+    name: str
+    arguments: str
+    result: str | None = None
+    told: str | None = None
+    """What is to be known of the result: ``json`` if it is no text, or ``failed``."""
+
+    def answer(self, result: object, *, failed: bool = False) -> None:
+        """Its result: text as it is, anything else as JSON."""
+        self.told = "failed" if failed else None if isinstance(result, str) else "json"
+        self.result = result if isinstance(result, str) else orjson.dumps(result).decode()
+
+    def asked(self) -> dict[str, Any]:
+        function = {"name": self.name, "arguments": self.arguments}
+        return {"id": self.id, "type": "function", "function": function}
+
+
+@dataclass(slots=True)
+class _Step:
+    """What an assistant said before it waited for the results of its calls."""
+
+    texts: list[str] = field(default_factory=list)
+    calls: dict[str, _Call] = field(default_factory=dict)
+    answered: bool = False
+    """A result has come in a part of its own."""
+
+    @property
+    def results(self) -> list[_Call]:
+        return [call for call in self.calls.values() if call.result is not None]
+
+    def ends_before(self, kind: object) -> bool:
+        """Whether a part is of another step: what a model says knowing a result."""
+        if kind == "tool-call":
+            return self.answered
+        return kind == "text" and bool(self.results)
+
+    def asked(self) -> Iterator[dict[str, Any]]:
+        text, results = "".join(self.texts), self.results
+        if text or results:
+            calls = {"tool_calls": [call.asked() for call in results]} if results else {}
+            yield {"role": "assistant", "content": text or None, **calls}
+        for call in results:
+            yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
+
+
+def asked(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
+    """The messages in the OpenAI chat shape.
+
+    Raises:
+        RequestError: one is none, or holds a file that is no picture.
+    """
+    return tuple(one for message in messages for one in _asked(message))
+
+
+def said(messages: tuple[Object, ...]) -> tuple[Message, ...]:
+    """What the last message adds to the conversation: a person's words, or tools' results."""
+    last = messages[-1]
+    if last.get("role") != "assistant":
+        text = "".join(_texts(last))
+        return tuple(_message(last, text)) if text or _parts(last) else ()
+    steps = _steps(last)
+    results = steps[-1].results if steps else []
+    named = {"message": name} if (name := name_of(last)) else {}
+    return tuple(_result(call, named) for call in results)
+
+
+def _result(call: _Call, named: Mapping[str, str]) -> Message:
+    told = {call.told: True} if call.told else {}
+    extra = {"tool_call_id": call.id, "name": call.name, **told, **named}
+    return Message("tool", call.result or "", at=now(), extra=extra)
+
+
+def name_of(message: Object) -> str | None:
+    """The id that the client gave a message."""
+    found = message.get("id")
+    return found if isinstance(found, str) and found else None
+
+
+def _reply_name(messages: tuple[Object, ...]) -> str | None:
+    """The id of the message that the reply goes on with; ``None`` if it begins one."""
+    return name_of(messages[-1]) if messages[-1].get("role") == "assistant" else None
+
+
+def beside(messages: tuple[Object, ...], *, again: bool) -> dict[str, Any]:
+    """What the beginning of the reply says beside its own; ``again`` for one that replaces."""
+    if goes_on := _reply_name(messages):
+        return {"message": goes_on}
+    asked = name_of(messages[-1])
+    return {AFTER: asked} if again and asked else {}
+
+
+def _message(message: Object, text: str) -> Iterator[Message]:
+    role = _role(message)
+    extra: dict[str, Any] = {"id": name} if (name := name_of(message)) else {}
+    pictures = [picture for part in _parts(message) if (picture := _picture(part))]
+    if pictures:
+        # Not the picture: a record is sent to everybody, and is bounded.
+        extra["pictures"] = len(pictures)
+    yield Message(role, text, at=now(), extra=extra)
+
+
+# Reading
+
+
+def _asked(message: Object) -> Iterator[dict[str, Any]]:
+    role = _role(message)
+    if role == "assistant":
+        for step in _steps(message):
+            yield from step.asked()
+    elif role == "system":
+        yield {"role": "system", "content": "".join(_texts(message))}
+    else:
+        yield {"role": "user", "content": _content(message)}
+
+
+def _role(message: Object) -> Any:
+    role = message.get("role")
+    if role not in ROLES:
+        raise RequestError(f"the role of a message is one of {', '.join(ROLES)}")
+    return role
+
+
+def _parts(message: Object) -> list[Object]:
+    """The parts of a message; one whose content is a string is one of text."""
+    held = message.get("parts")
+    if held is None:
+        held = message.get("content")
+    if isinstance(held, str):
+        return [{"type": "text", "text": held}]
+    if held is not None and not isinstance(held, list):
+        raise RequestError("the parts of a message are a list")
+    parts = held or []
+    if not all(isinstance(part, dict) for part in parts):
+        raise RequestError("a part of a message is an object")
+    return parts
+
+
+def _text(part: Object) -> str:
+    found = part.get("text", part.get("content"))
+    return found if isinstance(found, str) else ""
+
+
+def _texts(message: Object) -> list[str]:
+    return [_text(part) for part in _parts(message) if part.get("type") == "text"]
+
+
+def _content(message: Object) -> str | list[dict[str, Any]]:
+    """What a person said: a string, unless there is more than text in it."""
+    content: list[dict[str, Any]] = []
+    for part in _parts(message):
+        if part.get("type") == "text":
+            content.append({"type": "text", "text": _text(part)})
+        elif url := _picture(part):
+            content.append({"type": "image_url", "image_url": {"url": url}})
+    if all(part["type"] == "text" for part in content):
+        return "".join(part["text"] for part in content)
+    return content
+
+
+def _picture(part: Object) -> str | None:
+    """The URL of a picture; ``None`` for what is no file.
+
+    Raises:
+        RequestError: ``unsupported_part``: it is another kind of file.
+    """
+    kind = part.get("type")
+    if kind == "file":
+        media_type, url = part.get("mediaType"), part.get("url")
+    elif kind in ("image", "audio", "video", "document"):
+        source = part.get("source")
+        source = source if isinstance(source, dict) else {}
+        media_type, url = source.get("mimeType") or f"{kind}/*", source.get("value")
+        if source.get("type") == "data":
+            url = f"data:{media_type};base64,{url}"
+    else:
+        return None
+    if not isinstance(media_type, str) or not media_type.startswith("image/"):
+        said = str(media_type)[:100]
+        raise RequestError(
+            f"a file of type {said} cannot be sent: pictures can", code="unsupported_part"
+        )
+    if not isinstance(url, str):
+        raise RequestError("a picture has a URL", code="unsupported_part")
+    return url
+
+
+def _steps(message: Object) -> list[_Step]:
+    steps = [_Step()]
+    for part in _parts(message):
+        kind = part.get("type")
+        if kind == "step-start" or steps[-1].ends_before(kind):
+            steps.append(_Step())
+        step = steps[-1]
+        if kind == "text":
+            step.texts.append(_text(part))
+        elif kind == "tool-result":
+            _answer(steps, part)
+        elif call := _call(part):
+            step.calls[call.id] = call
+    return steps
+
+
+def _answer(steps: list[_Step], part: Object) -> None:
+    """A result in a part of its own, for a call of this step or an earlier one."""
+    for step in reversed(steps):
+        call = step.calls.get(str(part.get("toolCallId")))
+        if call is not None:
+            error = part.get("error")
+            call.answer(error or part.get("content"), failed=bool(error))
+            step.answered = True
+            return
+
+
+def _call(part: Object) -> _Call | None:
+    kind = str(part.get("type"))
+    if kind == "tool-call":
+        call = _Call(str(part.get("id")), str(part.get("name")), _json(part.get("arguments")))
+        if "output" in part:
+            call.answer(part["output"])
+        return call
+    if not kind.startswith("tool-") and kind != "dynamic-tool":
+        return None
+    name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
+    given = part.get("input", part.get("rawInput"))
+    call = _Call(str(part.get("toolCallId")), str(name), _json(given))
+    state = part.get("state")
+    if state == "output-available":
+        call.answer(part.get("output"))
+    elif state == "output-error":
+        call.answer(part.get("errorText"), failed=True)
+    elif state == "output-denied":
+        call.answer(DENIED, failed=True)
+    return call
+
+
+def _json(arguments: object) -> str:
+    """A call's arguments as JSON text, which they may be already.
+
+    Those that are not JSON are left out: its result says so, and few providers would take them.
+    """
+    if isinstance(arguments, str):
+        try:
+            orjson.loads(arguments)
+        except orjson.JSONDecodeError:
+            return "{}"
+        return arguments
+    return "{}" if arguments is None else orjson.dumps(arguments).decode()

@@ -1,0 +1,261 @@
+"""Generations begun by one HTTP request, for a client that knows nothing of streams.
+
+Such a client sees one request and one response. A streamed response begins with the first word,
+so that a refusal that comes before it is a status, but no later than a short grace after the
+request: proxies give up on a response that does not begin. From then on it beats until there is
+something to say, and a failure is told in the client's own format, as one in mid-body is.
+
+A client that goes away leaves the generation running, because its answer may be followed
+elsewhere. It may ask for the opposite, by the header ``X-On-Disconnect: cancel``; the
+configuration says what holds for those who say nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Literal
+
+from aiohttp import web
+
+from hub.connections.connection import Connection, Pace
+from hub.domain.errors import Gone, RequestError
+from hub.domain.events import TERMINALS, Delta, Failed, Finished
+from hub.domain.failures import broken_off
+from hub.domain.generation import Generation, State
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.records import Position
+from hub.frames.chunked import Chunked
+from hub.frames.encoder import Batch, Encoder
+from hub.http.response_formats import endless
+from hub.http.streaming import streaming_headers
+from hub.hub import Hub
+from hub.streams import wait
+from hub.streams.stream import Place, Stream
+
+__all__ = ["OnDisconnect", "Replies", "names", "said"]
+
+OnDisconnect = Literal["continue", "cancel"]
+
+SILENT: Final = (State.ASKED, State.WAITING)
+"""States in which nothing has been said yet."""
+
+LOOK_SECONDS: Final = 0.02
+"""How often it is looked whether a client is still there whose leaving cancels."""
+
+
+class Replies:
+    """How replies are begun and given back."""
+
+    def __init__(
+        self, hub: Hub, *, pace: Pace, on_disconnect: OnDisconnect, grace_seconds: float
+    ) -> None:
+        self._hub = hub
+        self._pace = pace
+        self._on_disconnect: OnDisconnect = on_disconnect
+        self._grace_seconds = grace_seconds
+
+    @asynccontextmanager
+    async def begun(
+        self, request: web.Request, ask: GenerationRequest, *, outlives: bool = False
+    ) -> AsyncIterator[tuple[Generation, Stream]]:
+        """A generation, and its stream. What is done inside is what the client waits for.
+
+        ``outlives`` is for one that goes on whatever the configuration says, unless this
+        request says otherwise.
+
+        Raises:
+            RequestError: the header is neither of the two; else as
+                `hub.generations.runs.Runs.start`.
+        """
+        cancels = self._cancels(request, "continue" if outlives else self._on_disconnect)
+        self._hub.admit()
+        starting = asyncio.ensure_future(self._hub.generate(ask))
+        try:
+            generation = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(partial(self._left, cancels=cancels))
+            raise
+        if not cancels:
+            yield generation, await self._hub.open(generation.stream)
+            return
+        look = _Look(self._hub, request, generation.id)
+        try:
+            yield generation, await self._hub.open(generation.stream)
+        except asyncio.CancelledError:
+            # aiohttp may be told to cancel the handler of a client that left.
+            self._hub.stop(generation.id)
+            raise
+        finally:
+            look.end()
+
+    def _cancels(self, request: web.Request, otherwise: OnDisconnect) -> bool:
+        asked = request.headers.get("X-On-Disconnect", otherwise).strip().lower()
+        if asked not in ("continue", "cancel"):
+            raise RequestError("X-On-Disconnect is continue or cancel")
+        return asked == "cancel"
+
+    def _left(self, starting: asyncio.Future[Generation], *, cancels: bool) -> None:
+        """The generation has begun, or not, for a client that left before that."""
+        failed = starting.cancelled() or starting.exception() is not None
+        if cancels and not failed:
+            self._hub.stop(starting.result().id)
+
+    async def first_word(self, generation: Generation, stream: Stream) -> None:
+        """Wait until something has been said, or nothing will be, or the grace is over.
+
+        Raises:
+            UpstreamError: it has failed, and can still be told by the status.
+        """
+        within = self._grace_seconds
+        await wait.until(stream, lambda: generation.state not in SILENT, within=within)
+        end = generation.terminal
+        if isinstance(end, Failed) and not await said(generation, stream):
+            raise broken_off(end)
+
+    async def whole(self, generation: Generation) -> Finished:
+        """Wait for the end.
+
+        Raises:
+            UpstreamError: it is not a good one.
+        """
+        await self._hub.finished(generation.id)
+        terminal = generation.terminal
+        if not isinstance(terminal, Finished):
+            raise broken_off(terminal)
+        return terminal
+
+    async def streamed(
+        self, request: web.Request, generation: Generation, stream: Stream, encoder: Encoder
+    ) -> web.StreamResponse:
+        """Give all of it as server-sent events, in the words of ``encoder``.
+
+        Raises:
+            Gone: its beginning is no longer kept.
+        """
+        place = beginning(generation, stream)
+        headers = {**streaming_headers("text/event-stream"), **names(generation)}
+        response = endless(request, headers)
+        ending = _UpTo(generation.id, encoder)
+        if stream.name != generation.id:
+            encoder = ending
+        if response.chunked:
+            encoder = Chunked(encoder)
+        writer = await response.prepare(request)
+        if writer is None:
+            return response
+        over = asyncio.get_running_loop().create_future()
+        connection = Connection(
+            request.protocol, writer.drain, encoder, self._pace, self._hub.counts, over=over
+        )
+        self._hub.connect(connection)
+        try:
+            if generation.state in SILENT:
+                # Some take nothing for a response before a byte of its body.
+                connection.write(encoder.beat())
+            connection.subscribe(stream, place)
+            if stream.name == generation.id:
+                await over
+                complete = connection.complete
+            else:
+                complete = await self._heard(connection, ending, over)
+            if not complete or not isinstance(generation.terminal, Finished):
+                # The body must not look whole: no last chunk, no clean end.
+                connection.abort(sent=complete)
+        finally:
+            await self._hub.disconnect(connection)
+        return response
+
+    async def _heard(
+        self, connection: Connection, ending: _UpTo, over: asyncio.Future[None]
+    ) -> bool:
+        """Wait for the end of a generation whose stream goes on; whether all of it is told."""
+        await asyncio.wait([over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
+        if ending.ended.done():
+            # The writer takes this only when the socket has drained, after all before it.
+            connection.enqueue(b"")
+            await connection.idle(within=2 * self._pace.slow_client_timeout)
+        return ending.ended.done()
+
+
+class _UpTo:
+    """An encoder that says when a generation has ended, in a stream that may go on."""
+
+    def __init__(self, generation: str, inner: Encoder) -> None:
+        self.merges = inner.merges
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._generation = generation
+        self._inner = inner
+
+    def events(self, batch: Batch) -> bytes:
+        frame = self._inner.events(batch)
+        for record in batch.records:
+            event = record.event
+            ours = isinstance(event, TERMINALS) and event.generation == self._generation
+            if ours and not self.ended.done():
+                self.ended.set_result(None)
+        return frame
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        return self._inner.reset(stream, position, reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return self._inner.closed(stream, position)
+
+    def beat(self) -> bytes:
+        return self._inner.beat()
+
+    def retry(self, milliseconds: int) -> bytes:
+        return self._inner.retry(milliseconds)
+
+
+class _Look:
+    """Stops a generation once the client that asked for it is gone.
+
+    A handler is not told that its client left unless it writes, so somebody has to look.
+    """
+
+    def __init__(self, hub: Hub, request: web.Request, generation: str) -> None:
+        self._hub = hub
+        self._request = request
+        self._generation = generation
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            self._hub.stop(self._generation)
+        else:
+            self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+
+def beginning(generation: Generation, stream: Stream) -> Place:
+    """Where the answer begins.
+
+    Raises:
+        Gone: that is no longer kept, and half an answer would be taken for a whole one.
+    """
+    place = stream.place(generation.position or "start")
+    if place.reset is not None:
+        raise Gone("the beginning of this answer is no longer kept: ask again")
+    return place
+
+
+async def said(generation: Generation, stream: Stream) -> list[Delta]:
+    """What the generation has said so far. Others may write in the stream, too."""
+    return [
+        event
+        async for event in stream.events()
+        if isinstance(event, Delta) and event.generation == generation.id
+    ]
+
+
+def names(generation: Generation) -> dict[str, str]:
+    """The headers that say where the answer can be followed, too."""
+    return {"Streamhub-Stream": generation.stream, "Streamhub-Generation": generation.id}

@@ -1,0 +1,1 @@
+"""The Durable Streams Protocol: `/v1/stream/{name}`."""

@@ -1,0 +1,338 @@
+"""`/v1/stream/{name}`: the Durable Streams Protocol, over the streams of the hub.
+
+A JSON stream is a conversation like any other, and its messages are the events that
+WebSockets and `/v1/live` speak of. A stream of any other type is bytes, and is read here.
+
+========  =====================================================================================
+``PUT``   make a stream, empty or with its first records, open or closed; or fork one
+``POST``  append, close, or both
+``GET``   read from an offset: what there is (catch-up); as soon as there is something
+          (``live=long-poll``); as it comes (``live=sse``)
+``HEAD``  what it is and where it ends
+========  =====================================================================================
+
+Whatever changes a stream is answered when the store has it, duplicates too: a duplicate may
+overtake what it repeats.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, NamedTuple
+
+from aiohttp import web
+
+from hub.connections.connection import Connection, Pace
+from hub.domain.errors import Conflict, RequestError
+from hub.domain.events import recorded
+from hub.domain.producers import Stamp
+from hub.domain.stream_settings import StreamSettings, essence
+from hub.frames.chunked import Chunked
+from hub.frames.encoder import Batch, Encoder
+from hub.http.response_formats import endless
+from hub.http.retry_times import lost
+from hub.http.streaming import streaming_headers
+from hub.hub import Hub
+from hub.protocols.durable import headers as headers
+from hub.protocols.durable import json_messages, sse
+from hub.protocols.durable import responses as answers
+from hub.protocols.durable.sse import DurableEvents
+from hub.streams.forks import same
+from hub.streams.stream import Body, Place, Stream
+
+__all__ = ["Durable"]
+
+ROTATE_SECONDS: Final = 1.0
+"""How long a frame that is being written may take when its response is to end."""
+
+BINARY: Final = "application/octet-stream"
+
+
+class _Form(NamedTuple):
+    """How one kind of content is sent as events: to all who know no interval, or an old one."""
+
+    plain: DurableEvents
+    chunked: Encoder
+
+
+_FORMS: Final = {
+    encoder.write: _Form(encoder, Chunked(encoder))
+    for encoder in (sse.JSON_ARRAYS, sse.TEXT_LINES, sse.BINARY)
+}
+
+
+class Durable:
+    """The protocol's endpoint of one hub."""
+
+    def __init__(
+        self, hub: Hub, *, pace: Pace, long_poll_seconds: float, sse_rotate_seconds: float
+    ) -> None:
+        self._hub = hub
+        self._pace = pace
+        self._long_poll = long_poll_seconds
+        self._rotate = sse_rotate_seconds
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application's router."""
+        path = r"/v1/stream/{name:[\s\S]+}"
+        return [
+            web.put(path, answers.guarded(self._create)),
+            web.post(path, answers.guarded(self._append)),
+            web.get(path, answers.guarded(self._read), allow_head=False),
+            web.head(path, answers.guarded(self._describe)),
+            web.delete(path, answers.guarded(self._delete)),
+        ]
+
+    # Making
+
+    async def _create(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        asked = headers.fork_asked(request, _root(request))
+        settings = headers.settings(request, BINARY if asked is None else "")
+        closing = headers.closes(request)
+        body = await _body(request)
+        if asked is not None:
+            stream, new = await self._fork(name, asked, settings, body, closing=closing)
+        else:
+            stream, new = await self._begin(name, settings, body, closing=closing)
+        told = {"Content-Type": stream.content_type, **answers.end(stream)}
+        await stream.committed()
+        if new:
+            told["Location"] = headers.address(request)
+        return web.Response(status=201 if new else 200, headers=told)
+
+    async def _begin(
+        self, name: str, settings: StreamSettings, body: bytes, *, closing: bool
+    ) -> tuple[Stream, bool]:
+        bodies = _bodies(settings, body)
+        self._hub.check_authors(settings, bodies)
+        stream, new = await self._hub.make(name, settings)
+        if new:
+            if bodies or closing:
+                self._hub.write(stream, bodies, close=closing)
+        elif (
+            stream.settings.fork or stream.sealed != closing or not same(stream.settings, settings)
+        ):
+            raise Conflict(
+                f'there is a stream called "{name}" that is not so', code="stream_exists"
+            )
+        return stream, new
+
+    async def _fork(
+        self,
+        name: str,
+        asked: headers.ForkAsked,
+        settings: StreamSettings,
+        body: bytes,
+        *,
+        closing: bool,
+    ) -> tuple[Stream, bool]:
+        bodies = []
+        if body:
+            source = await self._hub.open(asked.source)
+            bodies = _bodies(source.settings, body)
+            self._hub.check_authors(source.settings, bodies)
+        stream, new = await self._hub.fork(
+            name, asked.source, asked.position, settings=settings, further=asked.further
+        )
+        if new and (bodies or closing):
+            self._hub.write(stream, bodies, close=closing)
+        elif not new and stream.sealed != closing:
+            raise Conflict(
+                f'there is a stream called "{name}" that is not so', code="stream_exists"
+            )
+        return stream, new
+
+    # Writing
+
+    async def _append(self, request: web.Request) -> web.Response:
+        stamp = headers.stamp(request)
+        closing = headers.closes(request)
+        sequence = headers.named(request, "Stream-Seq")
+        body = await _body(request)
+        # From here on nothing waits until the records are written.
+        stream = await self._hub.open(request.match_info["name"])
+        if not body and not closing:
+            raise RequestError("there is nothing to append: the body is empty", code="empty_body")
+        if stream.sealed:
+            return await _after_the_end(stream, stamp, again=closing and not body)
+        if body:
+            _check_type(request, stream)
+        new = stamp is None or stream.producers.check(stamp)
+        if new:
+            bodies = _bodies(stream.settings, body) if body else []
+            if body and not bodies:
+                raise RequestError(
+                    "there is nothing to append: the array is empty", code="bad_json"
+                )
+            _check_sequence(stream, sequence)
+            self._hub.write(stream, bodies, stamp=stamp, sequence=sequence, close=closing)
+        told = answers.end(stream)
+        if stamp is not None:
+            told.update(answers.reached(stream, stamp))
+        await stream.committed()
+        return web.Response(status=200 if new and body and stamp is not None else 204, headers=told)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        await self._hub.delete(request.match_info["name"])
+        await self._hub.committed()
+        return web.Response(status=204)
+
+    # Reading
+
+    async def _describe(self, request: web.Request) -> web.Response:
+        stream = await self._hub.open(request.match_info["name"])
+        told = {"Content-Type": stream.content_type, **answers.shown(stream)}
+        told["Cache-Control"] = "no-store"
+        if stream.settings.ttl is not None:
+            told["Stream-TTL"] = str(stream.settings.ttl)
+        if stream.settings.expires_at is not None:
+            told["Stream-Expires-At"] = stream.settings.expires_at
+        return web.Response(headers=told)
+
+    async def _read(self, request: web.Request) -> web.StreamResponse:
+        start = headers.offset(request)
+        live = request.query.get("live")
+        if live is not None and start is None:
+            raise RequestError("to read live, say from which offset", code="bad_position")
+        if live not in (None, "long-poll", "sse"):
+            raise RequestError("live is long-poll or sse", code="bad_live")
+        stream = await self._hub.open(request.match_info["name"])
+        place = answers.kept(stream.place(start or "start"))
+        self._hub.touch(stream)
+        if live == "sse":
+            return await self._follow(request, stream, place)
+        if live == "long-poll":
+            return await self._poll(request, stream, place.offset)
+        part = await answers.part(stream, place.offset)
+        if start == "now":
+            nothing = part._replace(bodies=[])
+            return answers.catch_up(stream, nothing, {"Cache-Control": "no-store"})
+        tag = f"{part.start}:{part.end}{':c' if part.closed else ''}"
+        told = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+            return web.Response(status=304, headers={**told, **answers.told(part)})
+        return answers.catch_up(stream, part, told)
+
+    async def _poll(self, request: web.Request, stream: Stream, offset: int) -> web.Response:
+        position = stream.position_at(offset)
+        self._hub.admit()
+        await self._hub.callers.until(
+            stream, lambda: stream.tail > offset or stream.closed, within=self._long_poll
+        )
+        # It may have been deleted in the meantime, or even begun anew.
+        stream = await self._hub.open(stream.name)
+        part = await answers.part(stream, answers.kept(stream.place(position)).offset)
+        told = {"Cache-Control": "no-store"}
+        if not part.closed:
+            told["Stream-Cursor"] = str(sse.interval(headers.known_interval(request)))
+        if part.end.offset > part.start.offset or part.bodies:
+            return answers.catch_up(stream, part, told)
+        return web.Response(status=204, headers={**told, **answers.told(part)})
+
+    async def _follow(
+        self, request: web.Request, stream: Stream, place: Place
+    ) -> web.StreamResponse:
+        # One function, not several: every reader that stays keeps its frame.
+        self._hub.admit()
+        response = endless(request, _following(stream, place))
+        encoder = _encoder(request, stream, chunked=response.chunked)
+        writer = await response.prepare(request)
+        if writer is None:
+            return response
+        response.headers.clear()
+        over = asyncio.get_running_loop().create_future()
+        connection = Connection(
+            request.protocol, writer.drain, encoder, self._pace, self._hub.counts, over=over
+        )
+        self._hub.connect(connection)
+        try:
+            connection.write(encoder.retry(lost()))
+            if place.offset == stream.tail and not stream.closed:
+                here = Batch(stream.name, [], stream.position, latest=True)
+                connection.write(encoder.events(here))
+            connection.subscribe(stream, place)
+            await asyncio.wait([over], timeout=self._rotate)
+            if not over.done():
+                connection.end()
+                await connection.idle(within=ROTATE_SECONDS)
+            elif not connection.complete:
+                connection.abort()
+        finally:
+            await self._hub.disconnect(connection)
+        return response
+
+
+# Requests
+
+
+def _root(request: web.Request) -> str:
+    """The path under which all streams lie, also where the hub is part of another application."""
+    before, found, _ = request.rel_url.raw_path.partition("/v1/stream/")
+    return before + found
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except web.RequestPayloadError:
+        said = "the body is not what Content-Encoding or Transfer-Encoding says it is"
+        raise RequestError(said, code="bad_body") from None
+
+
+def _bodies(settings: StreamSettings, body: bytes) -> list[Body]:
+    """The records that a body becomes."""
+    if not body:
+        return []
+    if not settings.is_json:
+        return [(body, None)]
+    return [(message, recorded(message)) for message in json_messages.split(body)]
+
+
+def _check_type(request: web.Request, stream: Stream) -> None:
+    given = headers.content_type(request)
+    if given is None:
+        raise RequestError("say what the body is: Content-Type", code="bad_content_type")
+    if essence(given) != essence(stream.content_type):
+        raise Conflict(f"this stream takes {stream.content_type}", code="content_type")
+
+
+def _check_sequence(stream: Stream, sequence: str | None) -> None:
+    """Later than the last, byte by byte (protocol section 5.2); kept for the whole stream."""
+    last = stream.sequence
+    if sequence is not None and last is not None and sequence.encode() <= last.encode():
+        raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
+
+
+# Answers
+
+
+async def _after_the_end(stream: Stream, stamp: Stamp | None, *, again: bool) -> web.Response:
+    """The answer to an append to a closed stream: fine if it says what was done already."""
+    told = answers.end(stream)
+    if stamp is not None and stamp == stream.closed_by:
+        told.update(answers.reached(stream, stamp))
+    elif not again or stamp is not None:
+        closed = Conflict(f'"{stream.name}" is closed and takes no more', code="stream_closed")
+        return answers.refusal(closed, told)
+    await stream.committed()
+    return web.Response(status=204, headers=told)
+
+
+def _following(stream: Stream, place: Place) -> dict[str, str]:
+    told = streaming_headers("text/event-stream")
+    told["Cache-Control"] = "no-cache, no-store, no-transform"
+    told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
+    if not (stream.settings.is_json or stream.settings.is_text):
+        told["Stream-SSE-Data-Encoding"] = "base64"
+    return {**told, **answers.GUARDED}
+
+
+def _encoder(request: web.Request, stream: Stream, *, chunked: bool) -> Encoder:
+    write = sse.written(stream.settings)
+    known = headers.known_interval(request)
+    form = _FORMS[write]
+    if known is not None and known >= sse.interval():
+        own = DurableEvents(write, known=known)
+        form = _Form(own, Chunked(own))
+    return form.chunked if chunked else form.plain

@@ -1,0 +1,76 @@
+"""`/v1/generations`: start a generation, look at it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from hub.domain.generation import Generation
+from hub.domain.generation_request import GenerationRequest
+from hub.http.bodies import read_json
+from hub.hub import Hub
+from hub.protocols.durable.headers import named
+
+__all__ = ["GenerationAsked", "Generations"]
+
+
+class GenerationAsked(BaseModel):
+    """The body of a POST: one of ``prompt`` and ``messages``, the rest as wanted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
+    stream: str | None = None
+    upstream: str | None = None
+    model: str | None = None
+    author: str | None = None
+    key: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Generations:
+    """The generations of one hub, over HTTP."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application's router."""
+        one = "/v1/generations/{id:[^/]+}"
+        return [
+            web.post("/v1/generations", self._start),
+            web.get(one, self._show),
+            web.delete(one, self._cancel),
+        ]
+
+    async def _start(self, request: web.Request) -> web.Response:
+        asked = await read_json(request, GenerationAsked)
+        fields = dict(asked)  # not `model_dump`, which copies all that the messages hold
+        # draft-ietf-httpapi-idempotency-key-header
+        given = named(request, "Idempotency-Key")
+        fields["key"] = asked.key if given is None else given
+        generation = await self._hub.generate(GenerationRequest(**fields))
+        # Under whatever prefix, also that of an application around the hub's.
+        prefix = request.rel_url.raw_path.removesuffix("/v1/generations")
+        headers = {"Location": f"{prefix}/v1/stream/{quote(generation.stream)}"}
+        return _shown(generation, status=201, headers=headers)
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return _shown(await self._hub.generation(request.match_info["id"]))
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        return _shown(await self._hub.cancel(request.match_info["id"]))
+
+
+def _shown(
+    generation: Generation, *, status: int = 200, headers: dict[str, str] | None = None
+) -> web.Response:
+    return web.json_response(
+        generation.to_json(),
+        status=status,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )

@@ -1,0 +1,41 @@
+"""`GET /v1/models`: the upstreams by their names, as OpenAI lists its models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from hub.hub import Hub
+from hub.protocols.conversation.model_names import resolve
+
+__all__ = ["Models"]
+
+
+class Models:
+    """The models of one hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application's router."""
+        return [
+            web.get("/v1/models", self._list),
+            web.get(r"/v1/models/{id:[\s\S]+}", self._one),
+        ]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        del request
+        default = self._hub.default_upstream
+        names = sorted(self._hub.upstreams, key=lambda name: (name != default, name))
+        return web.json_response({"object": "list", "data": [_model(name) for name in names]})
+
+    async def _one(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        resolve(self._hub, name)
+        return web.json_response(_model(name))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "streamhub"}

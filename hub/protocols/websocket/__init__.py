@@ -1,0 +1,1 @@
+"""The WebSocket `hub.v1`: its endpoint and its commands."""

@@ -1,0 +1,1 @@
+"""The hub as a process: its sockets, its signals, its end."""

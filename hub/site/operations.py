@@ -1,0 +1,106 @@
+"""`/livez`, `/readyz` and `/metrics`: what whoever runs the hub wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from hub.http.acceptor import PROBES
+from hub.hub import Hub
+
+__all__ = [
+    "Operations",
+]
+
+
+class Operations:
+    """The state of one hub, for probes and for Prometheus."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._registry = CollectorRegistry()
+        self._registry.register(_Collector(hub))
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application's router."""
+        return [
+            web.get(path, handler)
+            for path, handler in zip(PROBES, (self._live, self._ready, self._metrics), strict=True)
+        ]
+
+    async def _live(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(text="ok\n")
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        del request
+        if self._hub.draining:
+            return _not_ready("draining")
+        if self._hub.trouble is not None:
+            return _not_ready(self._hub.trouble)
+        rejections = self._hub.counts.rejections
+        if rejections:
+            # It works; but something was not kept, and somebody should look why.
+            return web.Response(text=f"ok\n{rejections} streams lost a change: see the log\n")
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        del request
+        return web.Response(
+            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+
+def _not_ready(why: str) -> web.Response:
+    return web.Response(status=503, text=f"{why}\n", headers={"Retry-After": "5"})
+
+
+class _Collector(Collector):
+    """Reads the hub's own counts when Prometheus asks, so that counting costs an addition."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def collect(self) -> Iterator[Metric]:
+        """The metrics as they are now."""
+        yield from self._gauges()
+        yield from self._totals()
+
+    def _gauges(self) -> Iterator[Metric]:
+        hub = self._hub
+        subscriptions = sum(len(one.subscriptions) for one in hub.connections)
+        behind = sum(one.busy for one in hub.connections)
+        for name, what, value in (
+            ("connections", "Open connections", len(hub.connections)),
+            ("connections_behind", "Connections that are catching up", behind),
+            ("subscriptions", "Open subscriptions", subscriptions),
+            ("streams", "Streams held", hub.streams),
+            ("stream_bytes", "Bytes of memory that the records held take", hub.size),
+            ("generations_running", "Generations that run", hub.generating),
+        ):
+            yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)
+
+    def _totals(self) -> Iterator[Metric]:
+        counts = self._hub.counts
+        for name, what, value in (
+            ("records", "Records appended", counts.records),
+            ("flushes", "Passes over the subscribers of a stream", counts.flushes),
+            ("deliveries", "Subscribers offered a frame by a pass", counts.deliveries),
+            ("catch_ups", "Frames built for one reader that lagged", counts.catch_ups),
+            ("resets", "Readers told that their position is gone", counts.resets),
+            ("evictions", "Connections cut because they made no progress", counts.evictions),
+            ("rejections", "Streams whose changes could not be kept", counts.rejections),
+            ("failures", "Tasks ended by a mistake of the hub, begun again", counts.failures),
+            ("refusals", "Connections refused because of a limit", counts.refusals),
+        ):
+            yield CounterMetricFamily(f"streamhub_{name}", what, value=value)
+        ended = CounterMetricFamily(
+            "streamhub_generations", "Generations that ended", labels=["state"]
+        )
+        for state, count in counts.generations.items():
+            ended.add_metric([state], count)
+        yield ended

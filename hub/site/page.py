@@ -1,0 +1,204 @@
+"""`/`: the built page, and the scripts for other pages.
+
+The build writes ``built.json`` beside what it made, and only what that names is ever served.
+It is all held in memory, because it is small, compressed once; a checkout that is built again
+is noticed at the next request. What is in ``assets/`` is named by its content and is cached
+for ever; all else is asked for again and answered 304.
+
+The policy lets a page load nothing but the hub's own files and run nothing inline, so that
+what a model writes is shown and never run, even if it got past the sanitiser. Where nothing is
+built, ``/`` says what to run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from hub.http.errors import error_body
+
+__all__ = ["Page"]
+
+LISTING: Final = "built.json"
+
+PAGES: Final = {"": "index.html", "single.html": "single.html"}
+BESIDE: Final = ("favicon.svg", "theme.js")
+"""What the pages load at once, under a name that stays."""
+FOR_OTHERS: Final = ("client.js", "client-worker.js", "client.d.ts", "elements.js")
+"""What pages of other allowed origins load."""
+
+TYPES: Final = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".ico": "image/x-icon",
+    ".js": "text/javascript",
+    ".md": "text/markdown",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".ts": "application/typescript",
+    ".webmanifest": "application/manifest+json",
+    ".woff2": "font/woff2",
+}
+UNPACKED: Final = frozenset({".ico", ".png", ".woff2"})
+"""Types that gzip makes no smaller."""
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors {ancestors}; "
+    "require-trusted-types-for 'script'; trusted-types default dompurify lit-html"
+)
+UNUSED: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+MISSING: Final = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Streamhub: the page is not built</title>
+<h1>The page is not built yet</h1>
+<p>The hub runs, and everything under <code>v1/</code> works. To build the page, run</p>
+<pre>make run</pre>
+<p>in the folder of the checkout, or, without make,</p>
+<pre>python -m web.build --get-node</pre>
+<p>and load this address again. It takes some seconds, and the network the first time.</p>
+</html>
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content_type: str
+    whole: bytes
+    packed: bytes | None
+    tag: str
+
+
+class Page:
+    """The page in a folder; ``frame_ancestors`` are those that may show it in a frame."""
+
+    def __init__(self, folder: Path, *, frame_ancestors: Iterable[str] = ()) -> None:
+        self._folder = folder
+        self._built: tuple[object, Mapping[str, _File]] = (None, {})
+        ancestors = " ".join(frame_ancestors) or "'none'"
+        self._policy = POLICY.format(ancestors=ancestors)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application's router."""
+        return [
+            *(web.get(f"/{path}", self._page) for path in PAGES),
+            *(web.get(f"/{name}", self._file) for name in (*BESIDE, *FOR_OTHERS)),
+            web.get("/{folder:assets|licenses}/{name}", self._file),
+            # Under a prefix: the page's addresses are relative to the slash.
+            web.get("", self._to_slash),
+        ]
+
+    async def _to_slash(self, request: web.Request) -> web.StreamResponse:
+        # Relative, because a proxy in front may have taken off a prefix of its own.
+        last = quote(request.path.rpartition("/")[2])
+        query = f"?{request.query_string}" if request.query_string else ""
+        raise web.HTTPTemporaryRedirect(f"./{last}/{query}")
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        files = await asyncio.to_thread(self._files)
+        file = files.get(PAGES[request.path.rpartition("/")[2]])
+        if file is None:
+            response = web.Response(status=503, text=MISSING, content_type="text/html")
+            response.headers["Cache-Control"] = "no-store"
+        else:
+            response = _answer(request, file)
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers["Permissions-Policy"] = UNUSED
+        return self._safe(response)
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        name = "/".join([*request.match_info.values()]) or request.path.rpartition("/")[2]
+        files = await asyncio.to_thread(self._files)
+        if name not in files:
+            if files:
+                raise web.HTTPNotFound
+            body = error_body("page_not_built", "the page is not built: run make run")
+            return web.Response(status=503, body=body, content_type="application/json")
+        response = _answer(request, files[name])
+        if name in FOR_OTHERS:
+            response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+            response.headers["Vary"] = "Accept-Encoding, Origin"
+        else:
+            response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        if name.startswith("assets/"):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return self._safe(response)
+
+    def _safe(self, response: web.Response) -> web.Response:
+        # On scripts too: a worker lives by the policy it was served with.
+        response.headers["Content-Security-Policy"] = self._policy
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def _files(self) -> Mapping[str, _File]:
+        """What is built now."""
+        listing = self._folder / LISTING
+        try:
+            found = listing.stat()
+            when = (found.st_mtime_ns, found.st_ino)
+            if self._built[0] != when:
+                names = json.loads(listing.read_bytes())["files"]
+                self._built = when, {name: _read(self._folder, name) for name in names}
+        except OSError:  # nothing is built, or it is being replaced just now
+            return self._built[1]
+        return self._built[1]
+
+
+def _read(folder: Path, name: str) -> _File:
+    whole = (folder / name).read_bytes()
+    suffix = PurePosixPath(name).suffix
+    kind = TYPES[suffix]
+    return _File(
+        content_type=kind if suffix in UNPACKED else f"{kind}; charset=utf-8",
+        whole=whole,
+        packed=None if suffix in UNPACKED else gzip.compress(whole, mtime=0),
+        tag=hashlib.sha256(whole).hexdigest()[:32],
+    )
+
+
+def _answer(request: web.Request, file: _File) -> web.Response:
+    """The file, as small as the client takes it, or 304."""
+    packed = file.packed if _takes_gzip(request) else None
+    response = web.Response(
+        body=file.whole if packed is None else packed,
+        headers={
+            "Content-Type": file.content_type,
+            "Cache-Control": "no-cache",
+            "Vary": "Accept-Encoding",
+        },
+    )
+    # Strong, so each encoding has its own (RFC 9110 section 8.8.3.3).
+    response.etag = tag = file.tag if packed is None else f"{file.tag}-gzip"
+    if packed is not None:
+        response.headers["Content-Encoding"] = "gzip"
+    if any(known.value in ("*", tag) for known in request.if_none_match or ()):
+        response.set_status(304)
+        response.body = None
+    return response
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Whether the client named gzip and did not refuse it (RFC 9110 section 12.5.3)."""
+    for part in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","):
+        coding, _, weight = part.partition(";")
+        if coding.strip() == "gzip":
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False

@@ -1,0 +1,1 @@
+"""Streams in memory: their records, their followers, and how they are found."""

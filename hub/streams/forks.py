@@ -1,0 +1,186 @@
+"""Where a fork begins, and what it takes over (Durable Streams Protocol, section 4.2).
+
+Between its source's records and its own it ends what has no end: whoever answers in the source
+writes there and not in the fork, so an answer in whose middle a fork begins is interrupted in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from hub.domain.errors import Conflict, RequestError
+from hub.domain.events import TERMINALS, Delta, Event, Interrupted, Started, now
+from hub.domain.generation import cut_off, is_own
+from hub.domain.records import Position, Record
+from hub.domain.stream_settings import StreamSettings, essence
+from hub.streams.stream import Stream
+
+__all__ = ["Beginning", "beginning", "inherited", "is_fork", "same"]
+
+LOOKED_BACK: Final = 1000
+"""Records among which the last event of a generation is looked for. What has only other records
+after it, and more of them, has long ended."""
+
+READ: Final = 256
+READ_BYTES: Final = 32 * 1024
+"""Records read at a time on the way back, or so many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A fork has its source's records before ``offset``, and after them ``part`` of the next, or
+    the ``ends`` of what is answered there.
+    """
+
+    offset: int
+    part: bytes = b""
+    ends: tuple[Interrupted, ...] = ()
+
+
+async def beginning(source: Stream, position: Position | None, further: int) -> Beginning:
+    """Where a fork begins: at a position or the tail, and ``further`` into what comes there.
+
+    ``further`` counts records of JSON, and bytes of anything else, inside one record.
+
+    Raises:
+        RequestError: ``bad_fork_offset``: the source does not reach so far, or no more.
+    """
+    place = source.place("now" if position is None else position)
+    if place.reset is not None:
+        raise RequestError(
+            f'"{source.name}" holds nothing at that position', code="bad_fork_offset"
+        )
+    if source.settings.is_json and place.offset + further <= source.tail:
+        offset = place.offset + further
+        return Beginning(offset, ends=await _ends(source, offset))
+    if not further:
+        return Beginning(place.offset)
+    beyond = RequestError("the fork's sub-offset reaches beyond the source", code="bad_fork_offset")
+    if source.settings.is_json:
+        raise beyond
+    found = (await source.fetch(place.offset, 1)).records if place.offset < source.tail else []
+    if not found or further > len(found[0].body):
+        raise beyond
+    body = found[0].body
+    if further == len(body):
+        return Beginning(place.offset + 1)
+    return Beginning(place.offset, body[:further])
+
+
+async def _ends(source: Stream, offset: int) -> tuple[Interrupted, ...]:
+    """The ends of the generations that have begun before an offset, and have no end there."""
+    seen = _Seen(source, offset)
+    async for record in _back(source, offset, source.ended if source.ended <= offset else 0):
+        seen.look(record.event)
+        if seen.enough:
+            break
+    return seen.ends()
+
+
+class _Seen:
+    """What is seen of generations on the way back from an offset."""
+
+    def __init__(self, source: Stream, offset: int) -> None:
+        self._left = LOOKED_BACK
+        self._own = False
+        """The last generation of the hub was met: there is one at a time."""
+        self._over: set[str] = set()
+        """Has its end, or has been met from its end to its start."""
+        self._open: dict[str, tuple[int | None, int]] = {}
+        """About how many tokens were asked, and how many deltas have come."""
+        writer = source.writer
+        if writer is not None and writer.started is not None and writer.started < offset:
+            self._open[writer.id] = None, 0
+
+    @property
+    def enough(self) -> bool:
+        counting = any(name not in self._over and is_own(name) for name in self._open)
+        return not counting and (self._own or self._left <= 0)
+
+    def look(self, event: Event | None) -> None:
+        """One record further back."""
+        self._left -= 1
+        name = getattr(event, "generation", "")
+        if not name:
+            return
+        self._own = self._own or is_own(name)
+        if isinstance(event, TERMINALS) and name not in self._open:
+            self._over.add(name)
+        if name in self._over:
+            return
+        asked, deltas = self._open.get(name, (None, 0))
+        if isinstance(event, Started):
+            self._over.add(name)
+            asked = None if event.usage is None else event.usage.prompt_tokens
+        self._open[name] = asked, deltas + isinstance(event, Delta)
+
+    def ends(self) -> tuple[Interrupted, ...]:
+        at = now()
+        return tuple(
+            Interrupted(name, cut_off(None, *counted), at=at)
+            for name, counted in self._open.items()
+        )
+
+
+async def _back(source: Stream, offset: int, first: int) -> AsyncIterator[Record]:
+    """The records before an offset and not before ``first``, the last one first."""
+    first = max(first, source.head)
+    while offset > first:
+        start = at = max(first, offset - READ)
+        found: list[Record] = []
+        while at < offset:
+            batch = await source.fetch(at, READ_BYTES)
+            if not batch.records:
+                return  # trimmed or removed meanwhile
+            found += batch.records[: offset - at]
+            at += len(batch.records)
+        for record in reversed(found):
+            yield record
+        offset = start
+
+
+def inherited(settings: StreamSettings, source: StreamSettings) -> StreamSettings:
+    """A fork's own settings, and its source's where it has none.
+
+    Raises:
+        Conflict: ``content_type``: the source has another.
+    """
+    if essence(settings.content_type or source.content_type) != essence(source.content_type):
+        raise Conflict(
+            f"the source is {source.content_type}, and so is its fork", code="content_type"
+        )
+    if settings.ttl is None and settings.expires_at is None:
+        settings = replace(settings, ttl=source.ttl, expires_at=source.expires_at)
+    return replace(settings, content_type=settings.content_type or source.content_type)
+
+
+def same(one: StreamSettings, other: StreamSettings) -> bool:
+    """Whether two streams are made alike, whatever they hold."""
+    return (
+        essence(one.content_type) == essence(other.content_type)
+        and one.ttl == other.ttl
+        and _instant(one.expires_at) == _instant(other.expires_at)
+    )
+
+
+async def is_fork(stream: Stream, wanted: StreamSettings, first: Beginning | None) -> bool:
+    """Whether a stream is the fork that is wanted, beginning anywhere if ``first`` is none."""
+    fork = stream.settings.fork
+    if fork is None or wanted.fork is None or fork.source != wanted.fork.source:
+        return False
+    if not same(stream.settings, wanted) or stream.sealed:
+        return False
+    if first is None:
+        return True
+    if fork.offset != first.offset:
+        return False
+    # A part of a record is the first that a fork has of its own.
+    own = (await stream.fetch(fork.offset, 1)).records if stream.tail > fork.offset else []
+    return not first.part or [record.body for record in own[:1]] == [first.part]
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -1,0 +1,91 @@
+"""Waiting for a stream: until it has been written, or closed, or time is up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from hub.frames.encoder import Batch, Encoder
+from hub.streams.stream import Stream
+
+__all__ = ["until"]
+
+
+class _Silence:
+    """The encoder of a follower that reads nothing."""
+
+    merges = False
+
+    def events(self, batch: Batch) -> bytes:
+        del batch
+        return b""
+
+    def reset(self, stream: str, position: object, reason: str) -> None:
+        del stream, position, reason
+
+    def closed(self, stream: str, position: object) -> bytes:
+        del stream, position
+        return b""
+
+    def beat(self) -> bytes:
+        return b""
+
+    def retry(self, milliseconds: int) -> bytes:
+        del milliseconds
+        return b""
+
+
+_SILENCE: Final[Encoder] = _Silence()
+
+
+class _Listener:
+    """A follower that only asks, whenever something happens, whether it is what it waits for."""
+
+    encoder = _SILENCE
+
+    def __init__(self, stream: Stream, met: Callable[[], bool]) -> None:
+        self.place = stream.tail
+        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._stream = stream
+        self._met = met
+
+    def send_or_queue(self, frame: bytes, start: int, end: int) -> None:
+        del frame, start
+        self.place = end
+        self.queue_catch_up()
+
+    def queue_catch_up(self) -> None:
+        if not self.heard.done() and (self._stream.lost or self._met()):
+            self.heard.set_result(None)
+
+
+async def until(
+    stream: Stream,
+    met: Callable[[], bool],
+    *,
+    within: float | None = None,
+    among: set[asyncio.Future[None]] | None = None,
+) -> bool:
+    """Wait until ``met()`` is true, ``within`` seconds at most; whether it is.
+
+    It is asked now, and whenever the stream has been written or closed. The wait also ends
+    if the stream is lost (see `hub.streams.stream.Stream.abandon`). Whoever wants to end waits
+    before that finds them, while they last, ``among`` others, and resolves them.
+    """
+    if met():
+        return True
+    listener = _Listener(stream, met)
+    stream.subscribe(listener)
+    if among is not None:
+        among.add(listener.heard)
+    try:
+        if within is None:
+            await listener.heard
+        else:
+            await asyncio.wait([listener.heard], timeout=within)
+    finally:
+        stream.unsubscribe(listener)
+        if among is not None:
+            among.discard(listener.heard)
+    return met()

@@ -1,0 +1,384 @@
+"""The configuration is read whole, checked once, and every mistake is told where it stands."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from hub.config.schema import MASK, Config, UpstreamTable
+from hub.domain.errors import ConfigError
+from tests.support.config_mistakes import SECRET, told
+
+SHIPPED = Path(__file__).parents[2] / "config.toml"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def test_the_shipped_file_holds_exactly_the_defaults() -> None:
+    assert Config.load(SHIPPED, {}) == Config()
+
+
+def test_the_shipped_file_shows_every_key_with_its_default_and_a_comment_above() -> None:
+    text = SHIPPED.read_text("utf-8")
+    held = tomllib.loads(text)
+    for table, key, default in _defaults(Config()):
+        values = held
+        for step in table:
+            values = values[step]
+        section = text.partition(f"\n[{'.'.join(table)}]\n")[2] if table else text
+        section = re.split(r"\n\[", section)[0]
+        if default is None:
+            assert key not in values
+            assert re.search(rf"^# \S.*\n# {key} = ", section, re.MULTILINE), (table, key)
+        else:
+            assert values[key] == default
+            assert re.search(rf"^# \S.*\n{key} = ", section, re.MULTILINE), (table, key)
+
+
+def _defaults(held: BaseModel, table: tuple[str, ...] = ()) -> Iterator[tuple[Any, str, Any]]:
+    for key in type(held).model_fields:
+        value = getattr(held, key)
+        if key == "upstreams":
+            yield from _defaults(value["demo"], ("upstreams", "demo"))
+        elif isinstance(value, BaseModel):
+            yield from _defaults(value, (*table, key))
+        else:
+            yield table, key, value
+
+
+def test_the_examples_in_the_shipped_file_are_usable(file: Path) -> None:
+    examples = SHIPPED.read_text("utf-8").partition("chat completions.\n")[2].partition("\n[tut")[0]
+    lines = [line[2:] for line in examples.split("\n") if re.match(r"# (\[|\w+ = )", line)]
+    file.write_text('default_upstream = "openai"\n' + "\n".join(lines), "utf-8")
+    config = Config.load(file, {})
+    assert set(config.upstreams) == {
+        "openai", "responses", "anthropic", "gemini", "azure", "cohere", "local", "ollama", "faq",
+    }  # fmt: skip
+
+
+def test_nothing_at_all_is_the_defaults() -> None:
+    assert Config.load(None, {"PATH": "/bin", "STREAM": "x"}) == Config()
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        Config().server.port = 1  # type: ignore[misc]  # this is the point
+
+
+MISTAKES: dict[str, tuple[str, list[str]]] = {
+    "unknown key": ("[server]\n\nprot = 1", ['3: server.prot: unknown key; did you mean "port"?']),
+    "unknown table": ("[limts]\na = 1", ['1: limts: unknown key; did you mean "limits"?']),
+    "known key at the wrong place": (
+        "port = 1",
+        ['1: port: unknown key; did you mean "server.port"?'],
+    ),
+    "unknown key that is like none": (
+        "[tutorial]\nzzz = 1",
+        ["2: tutorial.zzz: unknown key; there are here: llm, faq, file, pace"],
+    ),
+    "a fallback that is not there": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b']",
+        ['4: upstreams.a.fallback: no upstream is named "b"; there are: a'],
+    ),
+    "a fallback on itself": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['a']",
+        ["4: upstreams.a.fallback: an upstream cannot stand in for itself"],
+    ),
+    "a fallback twice": (
+        "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b', 'b']\n"
+        "[upstreams.b]\ndialect = 'demo'\nfallback = ['a']",
+        ['4: upstreams.a.fallback: "b" stands there twice'],
+    ),
+    "an api_key_header that cannot be": (
+        "[upstreams.demo]\ndialect = 'demo'\napi_key_header = 'a b'",
+        ["3: upstreams.demo.api_key_header: has a name that no HTTP header can have"],
+    ),
+    "unknown key of an upstream": (
+        f'[upstreams.demo]\ndialect = "demo"\napi_key = "{SECRET}"',
+        ['3: upstreams.demo.api_key: unknown key; did you mean "api_key_env"?'],
+    ),
+    "wrong types": (
+        "[server]\nhost = 1\nport = '1'\norigins = ''\naccess_log = 1\nbeat_seconds = '1'",
+        [
+            "2: server.host: must be text in quotes",
+            "3: server.port: must be a whole number",
+            "4: server.origins: must be a list",
+            "5: server.access_log: must be true or false",
+            "6: server.beat_seconds: must be a number",
+        ],
+    ),
+    "a truth for a number": ("[server]\nport = true", ["2: server.port: must be a whole number"]),
+    "a table of the wrong kind": ("server = 1", ["1: server: must be a table"]),
+    "an array of tables": ("[[server]]\nport = 1", ["1: server: must be a table"]),
+    "upstreams that are none": ("upstreams = 1", ["1: upstreams: must be a table"]),
+    "ranges": (
+        "[server]\nport = 65536\ndrain_seconds = -1\nbeat_seconds = 0\n"
+        "[limits]\nstreams = 0\ngeneration_seconds = inf\nbody_bytes = 9_999_999_999_999_999",
+        [
+            "2: server.port: must be at most 65535",
+            "3: server.drain_seconds: must be at least 0",
+            "4: server.beat_seconds: must be more than 0",
+            "6: limits.streams: must be at least 1",
+            "7: limits.generation_seconds: must be a finite number",
+            "8: limits.body_bytes: must be at most 1099511627776",
+        ],
+    ),
+    "a choice": (
+        "[fanout]\ndeliver = 'later'",
+        ["2: fanout.deliver: must be 'at_once' or 'committed'"],
+    ),
+    "origins": (
+        "[server]\norigins = [\n 'https://a.example',\n 'ftp://a',\n 'https://a.example/', '*'\n]",
+        [
+            f'{line}: server.origins[{at}]: must be one origin, such as "https://chat.example.org"'
+            for line, at in ((4, 1), (5, 2))
+        ],
+    ),
+    "frame ancestors": (
+        "[server]\nframe_ancestors = ['self', 'https://*.example', '*', 'https://a; script-src *']",
+        [
+            f'2: server.frame_ancestors[{at}]: must be "self" or one origin, '
+            'such as "https://www.example.org"'
+            for at in (2, 3)
+        ],
+    ),
+    "a host over two lines": (
+        '[server]\nhost = "a\\nb"',
+        ["2: server.host: must be one line of text, not empty"],
+    ),
+    "a store there is not": (
+        "[store]\nurl = 'redis://u:sk-verysecret@h'",
+        ['2: store.url: must be "sqlite:" with the path of a file, or "memory:"'],
+    ),
+    "a store in no file": (
+        "[store]\nurl = 'sqlite:'\nsync = 'off'",
+        [
+            '2: store.url: must be "sqlite:" with the path of a file, or "memory:"',
+            "3: store.sync: must be 'full' or 'normal'",
+        ],
+    ),
+    "a store that is a URL": (
+        "[store]\nurl = 'sqlite:///data/a.db'",
+        ['2: store.url: must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'],
+    ),
+    "an upstream without a dialect": (
+        "[upstreams.demo]\nretries = 1",
+        ["1: upstreams.demo.dialect: must be given"],
+    ),
+    "both places for a key": (
+        "[upstreams.demo]\ndialect = 'demo'\napi_key_env = 'A'\napi_key_file = 'b'",
+        ["4: upstreams.demo.api_key_file: give this or api_key_env, not both"],
+    ),
+    "the key itself": (
+        f"[upstreams.demo]\ndialect = 'demo'\napi_key_env = '{SECRET}'",
+        [
+            "3: upstreams.demo.api_key_env: must be the name of an environment variable in "
+            "capitals, never the key itself"
+        ],
+    ),
+    "headers": (
+        "[upstreams.demo]\ndialect = 'demo'\nheaders = {'a b' = ''}\n"
+        "[upstreams.b]\ndialect = 'demo'\n[upstreams.b.headers]\nx = \"a\\r\\nb\"",
+        [
+            "3: upstreams.demo.headers: has a name that no HTTP header can have",
+            "6: upstreams.b.headers: has a value with a line break or control character",
+        ],
+    ),
+    "a default that is not there": (
+        "default_upstream = 'a'",
+        ['1: default_upstream: no upstream is named "a"; there are: demo'],
+    ),
+    "a default that went away": (
+        "[upstreams.'my own']\ndialect = 'demo'",
+        ['default_upstream: no upstream is named "demo"; there are: my own'],
+    ),
+    "tutorial upstreams": (
+        "[tutorial]\nllm = 'a'\nfaq = 'b'",
+        [
+            '2: tutorial.llm: no upstream is named "a"; there are: demo',
+            '3: tutorial.faq: no upstream is named "b"; there are: demo',
+        ],
+    ),
+    "not TOML": ("[server]\nport 7000", ["2: is not TOML: Expected '=' after a key"]),
+    "not TOML at the end": ("[server]\nport = \n\n", ["2: is not TOML: Invalid value"]),
+    "a key twice": ("[server]\nport = 1\nport = 2", ["3: is not TOML: Cannot overwrite a value"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_told_with_its_line_and_key(name: str, file: Path) -> None:
+    text, expected = MISTAKES[name]
+    file.write_text(text, "utf-8")
+    lines = told(file)
+    if name.startswith("not TOML") or name == "a key twice":
+        assert [line.partition(" in a key")[0] for line in lines] == [f"config.toml:{expected[0]}"]
+        return
+    assert [re.sub(r"^config\.toml:( (?=[a-z_]+:))?", "", line) for line in lines] == expected
+    assert SECRET not in "".join(lines)
+
+
+def test_streams_are_kept_in_a_file_and_for_ever_unless_said_otherwise(file: Path) -> None:
+    config = Config()
+    assert (config.store.url, config.store.sync) == ("sqlite:data/streamhub.db", "full")
+    assert (config.streams.keep_closed_seconds, config.streams.keep_idle_seconds) == (0, 0)
+    file.write_text("[store]\nurl = 'memory:'\nsync = 'normal'", "utf-8")
+    assert Config.load(file, {}).store.url == "memory:"
+    environ = {"STREAMHUB_STORE__URL": "sqlite:/tmp/with: a colon.db"}
+    assert Config.load(file, environ).store.url == "sqlite:/tmp/with: a colon.db"
+
+
+URLS = {
+    "": "must be an http:// or https:// URL",
+    "127.0.0.1:80": "must be an http:// or https:// URL",
+    "ftp://a": "must be an http:// or https:// URL",
+    "http://": "must be an http:// or https:// URL",
+    "http://a:99999": "must be an http:// or https:// URL",
+    "http://[::1": "must be an http:// or https:// URL",
+    "http://a/b c": "must be an http:// or https:// URL",
+    f"http://user:{SECRET}@a/": "must hold no user or password: use api_key_env",
+    f"http://a/?key={SECRET}": "must end before any ? or #: use api_key_env or query",
+    f"http://a/#{SECRET}": "must end before any ? or #: use api_key_env or query",
+}
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_an_url_that_cannot_be_used_is_refused_without_showing_it(url: str, file: Path) -> None:
+    file.write_text(f"[upstreams.demo]\ndialect = 'demo'\nurl = '{url}'", "utf-8")
+    assert told(file) == [f"config.toml:3: upstreams.demo.url: {URLS[url]}"]
+
+
+@pytest.mark.parametrize("url", ["http://a", "https://a.example:1/v1/", "http://[::1]:80/x"])
+def test_an_url_that_can_be_used_stays_as_it_is(url: str) -> None:
+    assert UpstreamTable(dialect="x", url=url).url == url
+
+
+def test_what_a_dialect_finds_is_told_with_the_rest(file: Path) -> None:
+    file.write_text(
+        "[upstreams.demo]\ndialect = 'demo'\n[upstreams.a]\ndialect = 'ab'\n[server]\nport = -1"
+    )
+    with pytest.raises(ConfigError) as caught:
+        Config.load(file, {}, check=lambda table: [("dialect", f'has "{table.dialect}"')])
+    assert caught.value.message.split("\n") == [
+        f'{file}:2: upstreams.demo.dialect: has "demo"',
+        f'{file}:4: upstreams.a.dialect: has "ab"',
+        f"{file}:6: server.port: must be at least 0",
+    ]
+
+
+def test_braces_in_what_a_dialect_says_are_only_text(file: Path) -> None:
+    file.write_text("[upstreams.demo]\ndialect = 'demo'")
+    with pytest.raises(ConfigError, match=re.escape('write {"a": {said}}')):
+        Config.load(file, {}, check=lambda _: [("options", 'write {"a": {said}}')])
+
+
+def test_a_file_that_is_not_there_or_no_file_is_one_clear_line(tmp_path: Path) -> None:
+    assert told(tmp_path / "none.toml") == ["cannot read none.toml: No such file or directory"]
+    with pytest.raises(ConfigError, match="Is a directory"):
+        Config.load(tmp_path, {})
+
+
+def test_bytes_that_are_not_utf8_are_found_on_their_line(file: Path) -> None:
+    file.write_bytes(b"[server]\n# \xff\n")
+    assert told(file) == ["config.toml:2: must be UTF-8 text"]
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_taken(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf[server]\r\nport = 1\r\n")
+    assert Config.load(file, {}).server.port == 1
+
+
+def test_a_file_nested_beyond_reason_is_refused(file: Path) -> None:
+    file.write_text("a = " + "[" * 100_000, "utf-8")
+    assert told(file) == ["config.toml: is nested too deeply"]
+
+
+def upstream(**keys: str) -> UpstreamTable:
+    return Config.model_validate({"upstreams": {"demo": {"dialect": "demo", **keys}}}).upstreams[
+        "demo"
+    ]
+
+
+def test_an_api_key_is_read_from_its_variable() -> None:
+    assert upstream().api_key({}) is None
+    assert upstream(api_key_env="MY_KEY").api_key({"MY_KEY": f" {SECRET}\n"}) == SECRET
+
+
+@pytest.mark.parametrize("environ", [{}, {"MY_KEY": ""}, {"MY_KEY": " \n"}])
+def test_a_missing_api_key_names_its_variable_and_upstream(environ: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"MY_KEY .* upstream \"demo\"") as caught:
+        upstream(api_key_env="MY_KEY").api_key(environ)
+    assert caught.value.code == "api_key_missing"
+
+
+@pytest.mark.parametrize("key", [f"{SECRET}\n{SECRET}", f"{SECRET}\u2028x", f"{SECRET} π"])
+def test_an_api_key_that_no_header_can_hold_is_refused_unseen(key: str) -> None:
+    with pytest.raises(ConfigError, match=r'MY_KEY .* "demo"') as caught:
+        upstream(api_key_env="MY_KEY").api_key({"MY_KEY": key})
+    assert SECRET not in str(caught.value)
+
+
+def test_an_api_key_is_read_from_its_file(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file.write_text(f"{SECRET}\n")
+    file.chmod(0o600)
+    assert upstream(api_key_file=str(file)).api_key({}) == SECRET
+    assert not caplog.records
+    file.chmod(0o644)
+    assert upstream(api_key_file=str(file)).api_key({}) == SECRET
+    assert f"everybody on this machine can read the API key in {file}" in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
+def test_an_api_key_file_that_gives_none_is_named(file: Path, content: bytes | None) -> None:
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(0o600)
+    with pytest.raises(ConfigError, match='upstream "demo"') as caught:
+        upstream(api_key_file=str(file)).api_key({})
+    assert str(file) in str(caught.value)
+
+
+def test_secrets_show_neither_in_repr_nor_in_what_is_shown() -> None:
+    table = {
+        "dialect": "demo",
+        "headers": {"Authorization": f"Bearer {SECRET}", "X-Anything": SECRET},
+        "query": {"api-version": "2024-10-21", "key": SECRET},
+        "options": {"token": SECRET, "deep": [{"Api-Key": SECRET}], "pace": 1, "key_count": 2},
+    }
+    config = Config.model_validate({"upstreams": {"demo": table}})
+    assert SECRET not in repr(config)
+    shown = config.shown()["upstreams"]["demo"]
+    assert shown["headers"] == {"Authorization": MASK, "X-Anything": MASK}
+    assert shown["query"] == {"api-version": "2024-10-21", "key": MASK}
+    assert shown["options"] == {
+        "token": MASK,
+        "deep": [{"Api-Key": MASK}],
+        "pace": 1,
+        "key_count": 2,
+    }
+    assert config.upstreams["demo"].headers["X-Anything"] == SECRET
+
+
+def test_a_mistake_in_code_shows_no_values_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Config.model_validate({"upstreams": {"demo": {"dialect": 1, "api_key": SECRET}}})
+    assert SECRET not in str(caught.value)
+
+
+def test_what_the_readme_says_is_a_configuration(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    blocks = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    assert len(blocks) > 1
+    for block in blocks:
+        file = tmp_path / "config.toml"
+        file.write_text(block, "utf-8")
+        Config.load(file, {"LOCAL_KEY": "k"})

@@ -1,0 +1,250 @@
+"""The documents say what the code does: no more, no less, and in the specifications' own words."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator, Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from hub import make_app
+from hub.docs import asyncapi, openapi
+from hub.docs.codes import CODES
+from hub.docs.files import ASYNCAPI, OPENAPI, as_text
+from hub.docs.frames import ANSWERED, COMMANDS, FRAMES
+from hub.domain.errors import CommandError, HubError
+from hub.http.errors import CloseCode
+from hub.protocols.websocket import commands
+from tests.support.documented_answers import ASKED, OVER_HTTP, validator
+from web.node import install
+
+HERE = Path(__file__).parents[1]
+HUB = HERE.parent / "hub"
+SPECIFICATION = HERE / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
+
+
+@pytest.mark.parametrize(
+    ("path", "document"),
+    [(OPENAPI, openapi.document), (ASYNCAPI, asyncapi.document)],
+    ids=["openapi", "asyncapi"],
+)
+def test_the_files_are_what_the_code_makes(path: Path, document: Any) -> None:
+    assert path.read_text("utf-8") == as_text(document()), "run: make docs"
+
+
+def test_openapi_is_valid() -> None:
+    OpenAPIV31SpecValidator(OVER_HTTP).validate()
+
+
+def test_asyncapi_is_valid() -> None:
+    install(HERE)
+    document = json.loads(ASYNCAPI.read_text("utf-8"))
+    errors = Draft7Validator(json.loads(SPECIFICATION.read_text("utf-8"))).iter_errors(document)
+    assert [(error.message[:300], list(error.path)) for error in errors] == []
+
+
+def test_every_reference_leads_somewhere() -> None:
+    for document in (OVER_HTTP, json.loads(ASYNCAPI.read_text("utf-8"))):
+        for place in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
+            held = document
+            for step in place.split("/"):
+                held = held[step]
+            assert held
+
+
+def test_every_schema_is_one() -> None:
+    for document in (OVER_HTTP, json.loads(ASYNCAPI.read_text("utf-8"))):
+        for schema in document["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+
+
+# Routes
+
+
+def routes(app: web.Application) -> set[tuple[str, str]]:
+    """What the router takes, but for the questions of CORS and what HEAD has from GET."""
+    found: set[tuple[str, str]] = set()
+    for resource in app.router.resources():
+        path = re.sub(r"{(\w+):[^}]*}", r"{\1}", resource.canonical) or "/"
+        handlers = {route.method: route.handler for route in resource}
+        for method, handler in handlers.items():
+            if method != "OPTIONS" and (method != "HEAD" or handler is not handlers.get("GET")):
+                found.add((method, path))
+    return found
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    described = {
+        (method.upper(), path) for path, held in OVER_HTTP["paths"].items() for method in held
+    }
+    assert described == routes(make_app())
+
+
+def test_every_parameter_in_a_path_is_described() -> None:
+    for path, methods in OVER_HTTP["paths"].items():
+        for method, one in methods.items():
+            named = {held["name"] for held in one.get("parameters", ()) if held["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path)), (method, path)
+
+
+# Commands and frames
+
+
+def test_every_command_is_described_and_nothing_else() -> None:
+    assert set(COMMANDS) == set(ANSWERED)
+    heard = {held["const"] for held in _types("#/components/messages", "receive")}
+    assert heard == set(commands._known().split(", "))
+
+
+def test_every_frame_is_described_and_nothing_else() -> None:
+    """The frames are found where they are written."""
+    sources = (HUB / "protocols/websocket/endpoint.py", HUB / "frames/websocket.py")
+    websocket, frames = (source.read_text("utf-8") for source in sources)
+    written = set(re.findall(r'(?:_frame\(|_message\(type=|"type":\s*)"(\w+)"', frames))
+    written |= set(re.findall(r'_frame\(\s*"(\w+)"', websocket))
+    if "self._ok(" in websocket:
+        written.add("ok")
+    assert written == set(FRAMES)
+    assert {held["const"] for held in _types("#/components/messages", "send")} == written - {"ok"}
+
+
+def _types(under: str, action: str) -> list[dict[str, Any]]:
+    document = json.loads(ASYNCAPI.read_text("utf-8"))
+    messages = document["components"]["messages"]
+    found = []
+    for operation in document["operations"].values():
+        if operation["action"] == action:
+            for one in operation["messages"]:
+                schema = messages[one["$ref"].rpartition("/")[2]]["payload"]["$ref"]
+                held = document["components"]["schemas"][schema.rpartition("/")[2]]
+                found.append(held["properties"]["type"])
+    return found
+
+
+def test_every_close_code_is_described() -> None:
+    assert set(asyncapi.CLOSES) == set(CloseCode)
+
+
+# Error codes
+
+OFFLINE = {
+    "backup_damaged", "backup_exists", "backup_missing",
+    "store_foreign", "store_locked", "store_missing", "store_newer", "store_older",
+    "export_malformed", "export_truncated", "stream_expired", "stream_forked", "stream_changed",
+}  # fmt: skip
+"""What only the command line says, about a store's file."""
+
+
+def said() -> set[str]:
+    """Every code that the sources name, but for those of the command line and of the client."""
+    found: set[str] = set()
+    for path in HUB.rglob("*.py"):
+        if {"cli", "client", "docs"} & set(path.relative_to(HUB).parts):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") != "ConfigError":
+                for keyword in node.keywords:
+                    if keyword.arg == "code":
+                        held = ast.walk(keyword.value)
+                        found |= {
+                            one.value
+                            for one in held
+                            if isinstance(one, ast.Constant)
+                            and isinstance(one.value, str)
+                            and re.fullmatch(r"[a-z_]*[a-z]", one.value)
+                        }
+    return found
+
+
+def classes(kind: type[HubError] = HubError) -> set[type[HubError]]:
+    return {kind}.union(*(classes(below) for below in kind.__subclasses__()))
+
+
+def test_every_code_is_described_and_nothing_else() -> None:
+    default = {kind.default_code for kind in classes() if kind.__module__ == "hub.domain.errors"}
+    assert said() | default - {"config_invalid"} - OFFLINE <= set(CODES) | OFFLINE
+    everything = "".join(
+        path.read_text("utf-8") for path in HUB.rglob("*.py") if "docs" not in path.parts
+    )
+    made = {"position_trimmed", "position_unwritten"}
+    for code in set(CODES) - made:
+        assert f'"{code}"' in everything, f"nothing says {code}"
+
+
+def test_a_default_code_is_told_as_its_own_class() -> None:
+    for kind in classes() - {HubError}:
+        if kind.__module__ == "hub.domain.errors" and kind.default_code in CODES:
+            assert CODES[kind.default_code].kind is kind
+
+
+# Commands, from their schemas
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+PRINTABLE = st.text("abc é中🦊-_/", min_size=1, max_size=12)
+
+
+def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values of the few kinds of schema that commands are made of."""
+    if "const" in schema:
+        return st.just(schema["const"])
+    if "anyOf" in schema:
+        return st.one_of([of_schema(one) for one in schema["anyOf"]])
+    match schema.get("type"):
+        case "string":
+            return PRINTABLE
+        case "integer":
+            return st.integers(-(2**53), 2**53)
+        case "boolean":
+            return st.booleans()
+        case "null":
+            return st.none()
+        case "array":
+            return st.lists(of_schema(schema["items"]), max_size=3)
+        case "object":
+            return st.dictionaries(st.text(max_size=5), VALUES, max_size=3)
+    return VALUES
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_schema_of_a_command_takes_the_hub_takes(name: str) -> None:
+    schema = ASKED["components"]["schemas"][name]
+    needed = {key: of_schema(schema["properties"][key]) for key in schema["required"]}
+    other = {key: of_schema(h) for key, h in schema["properties"].items() if key not in needed}
+
+    @given(st.fixed_dictionaries(needed, optional=other))
+    def check(held: dict[str, Any]) -> None:
+        validator(ASKED, name).validate(held)
+        assert type(commands.parse(json.dumps(held))).__name__ == name
+
+    check()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_hub_refuses_the_schema_refuses(name: str) -> None:
+    schema = ASKED["components"]["schemas"][name]
+    keys = st.sampled_from([*schema["properties"], "other"])
+
+    @given(st.dictionaries(keys, VALUES, max_size=5))
+    def check(held: dict[str, Any]) -> None:
+        held = {**held, "type": name.lower()}
+        try:
+            commands.parse(json.dumps(held))
+        except CommandError:
+            unprintable = not str(held.get("member") or "a").isprintable()
+            assert unprintable or not validator(ASKED, name).is_valid(held)
+
+    check()

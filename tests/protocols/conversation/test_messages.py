@@ -1,0 +1,220 @@
+"""Messages of chat libraries in the shape that models are asked in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub.domain.errors import HubError, RequestError
+from hub.protocols.conversation.messages import asked, beside, name_of, said
+
+PNG = "data:image/png;base64,iVBORw=="
+
+
+def message(*parts: dict[str, Any], role: str = "user", **more: Any) -> dict[str, Any]:
+    return {"id": "m1", "role": role, "parts": list(parts), **more}
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+def call(id: str = "c1", state: str = "output-available", **more: Any) -> dict[str, Any]:  # noqa: A002
+    part = {"type": "tool-weather", "toolCallId": id, "state": state, "input": {"city": "Paris"}}
+    return {**part, **more}
+
+
+CALLED = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "weather", "arguments": '{"city":"Paris"}'},
+}
+
+
+@pytest.mark.parametrize(
+    "given_",
+    [
+        message(text("Hel"), text("lo")),
+        {"role": "user", "content": "Hello"},
+        message({"type": "text", "content": "Hello"}),
+        message(text("Hello"), {"type": "data-mood", "data": 1}, {"type": "source-url", "url": ""}),
+    ],
+)
+def test_text_in_every_shape(given_: dict[str, Any]) -> None:
+    assert asked([given_]) == ({"role": "user", "content": "Hello"},)
+
+
+def test_roles() -> None:
+    messages = [
+        message(text("Be brief."), role="system"),
+        message(text("Hi")),
+        message({"type": "reasoning", "text": "Hm."}, text("Hello"), role="assistant"),
+    ]
+    assert asked(messages) == (
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+    )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "mediaType": "image/png", "url": PNG},
+        {"type": "image", "source": {"type": "url", "value": PNG}},
+        {"type": "image", "source": {"type": "data", "value": "iVBORw==", "mimeType": "image/png"}},
+    ],
+)
+def test_pictures(part: dict[str, Any]) -> None:
+    (found,) = asked([message(text("What is this?"), part)])
+    assert found["content"] == [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": PNG}},
+    ]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "mediaType": "application/pdf", "url": "data:,"},
+        {"type": "audio", "source": {"type": "data", "value": "", "mimeType": "audio/wav"}},
+        {"type": "document", "source": {"type": "url", "value": "https://x"}},
+        {"type": "file", "mediaType": "image/png"},
+        {"type": "file"},
+    ],
+)
+def test_other_files_are_refused_by_name(part: dict[str, Any]) -> None:
+    with pytest.raises(RequestError) as refused:
+        asked([message(part)])
+    assert refused.value.code == "unsupported_part"
+    assert str(part.get("mediaType", part["type"])) in refused.value.message or "URL" in str(
+        refused
+    )
+
+
+def test_a_call_and_its_result() -> None:
+    messages = [message(text("Look: "), call(output={"sky": "clear"}), role="assistant")]
+    assert asked(messages) == (
+        {"role": "assistant", "content": "Look: ", "tool_calls": [CALLED]},
+        {"role": "tool", "tool_call_id": "c1", "content": '{"sky":"clear"}'},
+    )
+
+
+def test_steps_are_messages_of_their_own() -> None:
+    step = {"type": "step-start"}
+    parts = (step, call(output="1"), call("c2", output="2"), step, text("Done."))
+    roles = [m["role"] for m in asked([message(*parts, role="assistant")])]
+    assert roles == ["assistant", "tool", "tool", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        (call(state="output-error", errorText="no network"), "no network"),
+        (call(state="output-denied"), "the call was not allowed"),
+        (call(type="dynamic-tool", toolName="weather", output="clear"), "clear"),
+    ],
+)
+def test_other_results(part: dict[str, Any], content: str) -> None:
+    first, second = asked([message(part, role="assistant")])
+    assert first["tool_calls"] == [CALLED]
+    assert second["content"] == content
+
+
+@pytest.mark.parametrize("state", ["input-streaming", "input-available", "approval-requested"])
+def test_a_call_without_a_result_is_left_out(state: str) -> None:
+    """No provider takes a call that nobody has answered."""
+    messages = [message(call(state=state), role="assistant"), message(text("Never mind."))]
+    assert asked(messages) == ({"role": "user", "content": "Never mind."},)
+    mixed = message(call(state=state), call("c2", output="x"), role="assistant")
+    assert [m["role"] for m in asked([mixed])] == ["assistant", "tool"]
+
+
+def test_tanstacks_calls() -> None:
+    made = {"type": "tool-call", "id": "c1", "name": "weather", "arguments": '{"city":"Paris"}'}
+    result = {"type": "tool-result", "toolCallId": "c1", "content": "clear", "state": "complete"}
+    done = {"type": "text", "content": "Sunny."}
+    expected = (
+        {"role": "assistant", "content": None, "tool_calls": [CALLED]},
+        {"role": "tool", "tool_call_id": "c1", "content": "clear"},
+        {"role": "assistant", "content": "Sunny."},
+    )
+    assert asked([message(made, result, done, role="assistant")]) == expected
+    assert asked([message({**made, "output": "clear"}, done, role="assistant")])[:2] == expected[:2]
+
+
+def test_what_is_new_is_the_last_message() -> None:
+    earlier = message(text("Hi"))
+    (new,) = said((earlier, message(text("And?"), id="m2")))
+    assert (new.role, new.text, new.extra) == ("user", "And?", {"id": "m2"})
+    results = said((earlier, message(call(output={"a": 1}), role="assistant", id="a1")))
+    assert [(m.role, m.text, dict(m.extra)) for m in results] == [
+        (
+            "tool",
+            '{"a":1}',
+            {"tool_call_id": "c1", "name": "weather", "json": True, "message": "a1"},
+        )
+    ]
+    assert said((earlier, message(text("Hello"), role="assistant"))) == ()
+
+
+def test_names() -> None:
+    reply = message(text("Hello"), role="assistant", id="a1")
+    assert name_of(reply) == "a1"
+    assert name_of({"role": "user"}) is None
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_reply_says_beside_its_own(again: bool) -> None:
+    reply = message(text("Hello"), role="assistant", id="a1")
+    question = message(text("Hi"), id="q1")
+    assert beside((question, reply), again=again) == {"message": "a1"}
+    assert beside((question,), again=again) == ({"after": "q1"} if again else {})
+    assert beside(({"role": "user", "content": "Hi"},), again=again) == {}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"role": "wizard", "parts": []},
+        {"parts": []},
+        {"role": "user", "parts": {"type": "text"}},
+        {"role": "user", "parts": ["text"]},
+        {"role": "user", "content": 7},
+    ],
+)
+def test_what_is_no_message(broken: dict[str, Any]) -> None:
+    with pytest.raises(RequestError):
+        asked([broken])
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+FIELDS = (
+    "type", "text", "content", "toolCallId", "toolName", "state", "input", "output", "errorText",
+    "id", "name", "arguments", "source", "mediaType", "url", "error", "rawInput",
+)  # fmt: skip
+KINDS = (
+    "text", "file", "image", "tool-x", "tool-call", "tool-result", "dynamic-tool", "step-start",
+)  # fmt: skip
+PART = st.dictionaries(st.sampled_from(FIELDS), JSON | st.sampled_from(KINDS))
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "tool"]) | JSON},
+    optional={"parts": st.lists(PART) | JSON, "content": JSON, "id": JSON, "toolCalls": JSON},
+)
+
+
+@given(st.lists(MESSAGE, min_size=1))
+def test_whatever_is_sent_is_understood_or_refused(messages: list[dict[str, Any]]) -> None:
+    try:
+        found = asked(messages)
+        said(tuple(messages))
+    except HubError:
+        return
+    assert all(isinstance(m["role"], str) for m in found)
