@@ -1,4 +1,4 @@
-"""`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (see DESIGN, "The WebSocket").
+"""`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (described in `hub/docs/`).
 
 The handler reads commands, one after another, and answers each; what streams have to say is
 written by the fan-out, past this file. Frames are written raw, so the connection is opened
