@@ -127,6 +127,9 @@ class _Folding(Reader):
             return
         assert self.position is not None, "events come before the position that they begin at"
         start, end = Position.parse(self.position), Position.parse(position)
+        if offsets is None and 0 < len(events) < end.offset - start.offset:
+            # Only the first of them was merged: the others are counted back from the end.
+            offsets = [*range(end.offset - len(events) + 1, end.offset + 1)]
         if offsets is None:
             self.follower.read(start, end, events)
         else:
