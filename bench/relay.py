@@ -117,7 +117,7 @@ class Client:
         asked = time.perf_counter()
         self._writer.write(request)
         first, chunks, last = 0.0, 0, b""
-        while not last.endswith(b"0\r\n\r\n"):
+        while not last.endswith(b"\r\n0\r\n\r\n"):
             try:
                 async with asyncio.timeout(PATIENCE):
                     read = await self._reader.read(2**18)

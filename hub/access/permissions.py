@@ -30,6 +30,9 @@ class Permissions:
     def check(self, by: Principal, permission: Permission, stream: str | None = None) -> None:
         """Return if a principal may do this, and refuse it otherwise; today nothing is refused.
 
+        It never waits: an operation that asks and then acts in the same step acts on what it
+        was told.
+
         ``stream`` is the name of the stream it is done to; ``None`` for what concerns no single
         stream, and for a generation that begins a stream of its own.
         """

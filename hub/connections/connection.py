@@ -301,7 +301,13 @@ class Connection:
         self.complete = self._over is not None and not self.subscriptions
 
     def write(self, frame: bytes) -> None:
-        """Write a frame now, whatever waits: for the first of a connection, or its writer."""
+        """Write a frame now, whatever waits: for the first of a connection, or its writer.
+
+        After the end nothing is written: not the reply to a command either that was under way
+        then, since a WebSocket's close frame is its last (RFC 6455 section 5.5.1).
+        """
+        if self.ended:
+            return
         transport = self.wire.transport
         if transport is None:
             self.end()

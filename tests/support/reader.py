@@ -87,7 +87,7 @@ class Reader(ABC):
         self.end = ""
         self._head = b""
         self._pending = []
-        self.error, self.status = {}, 0
+        self.error, self.status, self._fault = {}, 0, None
         self._reset_parsers()
         made = socket.socket()
         if self._kernel_buffer is not None:

@@ -1,4 +1,4 @@
-"""`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (see DESIGN, "The WebSocket").
+"""`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (described in `hub/docs/`).
 
 The handler reads commands, one after another, and answers each; what streams have to say is
 written by the fan-out, past this file. Frames are written raw, so the connection is opened
@@ -80,6 +80,8 @@ class WebSockets:
             # Pongs wait their turn like every answer, or a client that only pings and never
             # reads would fill its buffer without bound.
             autoping=False,
+            # Nor may a frame of a stream follow the close frame that answers the client's.
+            autoclose=False,
             timeout=CLOSE_SECONDS,
             # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
             max_msg_size=self._frame_bytes * 4,
@@ -109,6 +111,8 @@ class WebSockets:
                     await connection.send(pong_frame(message.data))
                 elif message.type is not WSMsgType.PONG:
                     await client.receive(message.type, message.data)
+            connection.end()
+            await socket.close()
         finally:
             del self._open[socket]
             await self._hub.disconnect(connection)

@@ -150,7 +150,14 @@ class _Folding(Reader):
             self.drop()
 
 
-class _WebSocket(_Folding, WebSocket): ...
+class _WebSocket(_Folding, WebSocket):
+    def _commit(self, events: list[Any], position: str, offsets: list[int] | None = None) -> None:
+        assert self.position is not None, "events come before the position that they begin at"
+        end = Position.parse(position).offset
+        if offsets is None and 0 < len(events) < end - Position.parse(self.position).offset:
+            # The first of them alone was merged: the others are counted back from the end.
+            offsets = [*range(end - len(events) + 1, end + 1)]
+        super()._commit(events, position, offsets)
 
 
 class _SSE(_Folding, SSE): ...

@@ -303,7 +303,7 @@ class Soak:
 
     async def _compare(self, one: Round) -> None:
         """Let everything come to rest, and see whether it is as everybody was told."""
-        await self._ended(one.load)
+        await self._ended(one)
         how = self._chance.choice([None, signal.SIGKILL, signal.SIGTERM])
         if how is not None:
             await self._die(how)
@@ -314,11 +314,13 @@ class Soak:
         for what in self._wrongs(one.load, truth):
             self.told.violated(*what)
 
-    async def _ended(self, load: Load) -> None:
+    async def _ended(self, one: Round) -> None:
         """Wait until each generation has ended, in every stream that is still there."""
         until = time.monotonic() + PATIENCE / 4
+        load = one.load
         streams = {asked.stream for asked in load.generations.values()} | set(load.forks)
-        for stream in sorted(streams - load.hidden):
+        raced = set() if one.races is None else set(one.races.names)
+        for stream in sorted((streams | raced) - load.hidden):
             while True:
                 events = await self._requests.events(stream) or []
                 running = [*checks.endless(stream, events)]

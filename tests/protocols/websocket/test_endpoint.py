@@ -15,6 +15,7 @@ from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
+from tests.support.raw_socket import UPGRADE, client_frame
 from tests.support.upstream_answers import PATIENCE
 
 Obj = dict[str, Any]
@@ -262,6 +263,34 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     closed = await talk.socket.receive(timeout=PATIENCE)
     assert (closed.type, closed.data) == (WSMsgType.CLOSE, 4000)
     await saying
+
+
+async def test_no_reply_follows_the_close_frame(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that takes longer than its farewell may (RFC 6455 section 5.5.1)."""
+    asked, answer, open_ = asyncio.Event(), asyncio.Event(), running.hub.streams.open
+
+    async def slowly(name: str, *, by: Principal) -> Stream:
+        asked.set()
+        await answer.wait()
+        return await open_(name, by=by)
+
+    monkeypatch.setattr(running.hub.streams, "open", slowly)
+    monkeypatch.setattr("hub.shutdown.SECONDS", 0.05)
+    await running.hub.streams.create("notes")
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.client.port)
+    writer.write(UPGRADE + b"\r\n" + client_frame(b'{"type":"subscribe","stream":"notes"}'))
+    await asked.wait()
+    saying = asyncio.create_task(running.client.app[FAREWELL].say())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await reader.readuntil(b"\x88\x0a\x0f\xa0draining")  # the close frame, of code 4000
+            answer.set()
+            assert await reader.read() == b""
+        await saying
+    finally:
+        writer.close()
 
 
 async def test_a_drain_says_when_to_come_back_then_closes_and_sends_nothing_more(

@@ -1,5 +1,5 @@
 /**
- * What the hub itself writes, read by the library: `tests/test_client_library.py` runs this with
+ * What the hub itself writes, read by the library: `tests/end_to_end/test_client_library.py` runs this with
  * frames of the hub's encoders (`STREAMHUB_FRAMES`, a file) and with a hub (`STREAMHUB_URL`).
  * Without them there is nothing to read.
  */

@@ -42,7 +42,7 @@ export class Story {
   }
 }
 
-/** Runs of deltas that add to the same, as one each: what `hub/merge.py` does. */
+/** Runs of deltas that add to the same, as one each: what `hub/frames/coalesce.py` does. */
 export function merged(items: readonly Item[]): Item[] {
   const found: Item[] = [];
   for (const item of items) {
