@@ -105,9 +105,9 @@ async def _append_for(hub: Hub, producers: int) -> list[float]:
     until = time.perf_counter() + SECONDS
 
     async def produce(number: int) -> None:
-        stream, _ = await hub.make(f"s{number}", BYTES)
+        stream, _ = await hub.streams.create(f"s{number}", BYTES)
         while (begun := time.perf_counter()) < until:
-            hub.write(stream, [(MESSAGE, None)])
+            hub.streams.write(stream, [(MESSAGE, None)])
             await stream.committed()
             waits.append(time.perf_counter() - begun)
 
@@ -165,7 +165,7 @@ async def be_a_hub(url: str) -> None:
         if line.startswith("publish"):
             print(await _publish(hub), flush=True)
         elif line.startswith("fill"):
-            stream = await hub.create("long")
+            stream, _ = await hub.streams.create("long")
             event = Delta("g", text="x" * (RECORD - 60))
             for _ in range(LONG // RECORD):
                 await stream.space()
@@ -175,14 +175,14 @@ async def be_a_hub(url: str) -> None:
         elif line.startswith("cpu"):
             print(_cpu(), hub.counts.catch_ups, flush=True)
         else:
-            await hub.create("live")
+            await hub.streams.create("live")
             print(0, flush=True)
     await runner.cleanup()
 
 
 async def _publish(hub: Hub) -> str:
     """Append a chunk a tick; the processor time that took, and how many deliveries it made."""
-    stream = await hub.create("live")
+    stream, _ = await hub.streams.create("live")
     event = Delta("g", text="x" * 60)
     await asyncio.sleep(0.2)
     cpu, before = _cpu(), hub.counts.deliveries
@@ -295,15 +295,15 @@ async def tails(folder: Path) -> None:
     lengths = {"short": 100, "long": 100_000}
     async with hub_on(url) as hub:
         for name, length in lengths.items():
-            stream, _ = await hub.make(name, BYTES)
+            stream, _ = await hub.streams.create(name, BYTES)
             for start in range(0, length, 1000):
-                hub.write(stream, [(MESSAGE, None)] * min(1000, length - start))
+                hub.streams.write(stream, [(MESSAGE, None)] * min(1000, length - start))
                 await stream.committed()
         warm = {name: await _tail(hub, name, 2000) for name in lengths}
     cold: dict[str, float] = dict.fromkeys(lengths, float("inf"))
     for _ in range(5):
         async with hub_on(url) as hub:
-            await hub.make("other", BYTES)
+            await hub.streams.create("other", BYTES)
             for name in lengths:
                 cold[name] = min(cold[name], await _tail(hub, name, 1))
     for what, found in (("in memory", warm), ("right after a restart", cold)):
@@ -316,7 +316,7 @@ async def tails(folder: Path) -> None:
 async def _tail(hub: Hub, name: str, times: int) -> float:
     begun = time.perf_counter()
     for _ in range(times):
-        stream = await hub.open(name)
+        stream = await hub.streams.open(name)
         batch = await stream.fetch(stream.tail - 50, 2**20)
         assert len(batch.records) == 50
     return (time.perf_counter() - begun) / times
@@ -343,9 +343,9 @@ async def prompts(folder: Path) -> None:
 
 async def _prompt(hub: Hub) -> float:
     begun = time.perf_counter()
-    generation = await hub.generate(GenerationRequest(stream="long", prompt="And then?"))
+    generation = await hub.generations.start(GenerationRequest(stream="long", prompt="And then?"))
     took = time.perf_counter() - begun
-    await hub.cancel(generation.id)
+    await hub.generations.cancel(generation.id)
     return took
 
 

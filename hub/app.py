@@ -19,7 +19,7 @@ from hub.config.schema import Config, UpstreamTable
 from hub.connections.connection import Pace
 from hub.docs.endpoint import Documents
 from hub.generations.runs import RunLimits
-from hub.http.admission import Admission
+from hub.http.admission import PRINCIPAL, Admission
 from hub.http.bodies import Bodies
 from hub.http.errors import answer_to, unmatched
 from hub.http.hosts import Hosts
@@ -232,7 +232,8 @@ def _add(
         hub.callers.enter()
         taken = 0
         try:
-            taken = await admission.admit(request)
+            request[PRINCIPAL] = admission.admit(request)
+            taken = await admission.take(request)
             response = await inner(request)
         except Exception as error:
             response = answer(error, request)

@@ -1,48 +1,40 @@
-"""The hub: streams, generations and connections behind one face, for every transport."""
+"""The hub: its streams, generations, upstreams and connections, put together and kept going."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
 
+from hub.access.generations import GenerationAccess
+from hub.access.permissions import Permissions
+from hub.access.streams import StreamAccess
 from hub.background import Background
 from hub.connections.connection import Connection
 from hub.connections.open_requests import OpenRequests
 from hub.connections.participants import Participants
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import LimitExceeded, StoreError, StreamBusy, StreamNotFound, TooLarge
-from hub.domain.events import Event, encode
-from hub.domain.generation import Generation
-from hub.domain.generation_request import GenerationRequest
+from hub.domain.errors import LimitExceeded, StoreError
 from hub.domain.memory_budget import MemoryBudget
-from hub.domain.producers import Stamp
-from hub.domain.records import Position, Record
-from hub.domain.stream_names import check_name
-from hub.domain.stream_settings import StreamSettings
+from hub.domain.records import Position
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
-from hub.stores import Listed, Store
+from hub.stores import Store
 from hub.streams.registry import StreamLimits, Streams
-from hub.streams.stream import Body, From, Retention, Stream
+from hub.streams.stream import From, Retention, Stream
 from hub.streams.write_permissions import WritePermissions
+from hub.upstreams.registry import Upstreams
 from hub.upstreams.upstream import Upstream
 
-__all__ = ["Hub", "HubLimits", "Shown", "parse_from"]
+__all__ = ["Hub", "HubLimits", "parse_from"]
 
 log = logging.getLogger("hub")
 
 T = TypeVar("T")
-
-
-class Shown(NamedTuple):
-    """A stream in a list, and the generation that runs in it."""
-
-    stream: Listed
-    running: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,11 @@ def parse_from(text: str) -> From:
 
 
 class Hub:
-    """One hub. Start it before use, close it after; use it from one event loop."""
+    """One hub. Start it before use, close it after; use it from one event loop.
+
+    What can be done with it stands in `streams`, `generations` and `upstreams`; the hub itself
+    starts and stops them and looks after the connections.
+    """
 
     def __init__(
         self,
@@ -98,8 +94,7 @@ class Hub:
         """For what clients send, until it is done with."""
         self.draining = False
         """Nothing is begun any more; all else goes on."""
-        self.upstreams = upstreams
-        self.default_upstream = default_upstream
+        self.upstreams = Upstreams(upstreams, default_upstream)
         self._limits = limits
         self._store = store
         self._streams = Streams(
@@ -113,14 +108,26 @@ class Hub:
         self._runs = Runs(
             self._streams,
             store,
-            upstreams,
-            default_upstream,
+            self.upstreams,
             allowance=self.allowance,
             limits=limits.runs,
             counts=self.counts,
         )
-        self._authors = WritePermissions(foreign_generations=limits.foreign_generations)
         self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
+        self.permissions = Permissions()
+        """Asked by all operations, those of `streams` and `generations` first of all."""
+        self.streams = StreamAccess(
+            self._streams,
+            self._runs,
+            store,
+            self.participants,
+            self.permissions,
+            WritePermissions(foreign_generations=limits.foreign_generations),
+            event_bytes=limits.event_bytes,
+        )
+        self.generations = GenerationAccess(
+            self._runs, self.upstreams, self.permissions, name_length=limits.streams.name_length
+        )
         self._background = (
             Background("looking after connections", self._look_after_connections, self.counts),
             Background("looking after streams", self._look_after_streams, self.counts),
@@ -153,215 +160,30 @@ class Hub:
             await one.stop()
         await self._store.stop()
 
-    # Streams
-
-    async def open(self, name: str) -> Stream:
-        """A stream that there is; see `hub.streams.registry.Streams.open`."""
-        return await self._streams.open(name)
-
-    async def expect(self, connection: Connection, name: str, start: From) -> None:
-        """Have a connection follow a stream that may still have to begin.
-
-        Raises:
-            InvalidName, Gone: as `open`.
-        """
-        try:
-            stream = await self.open(name)
-        except StreamNotFound:
-            stream = None
-        connection.stand_by(self._streams.awaited, name, start)
-        if stream is not None:
-            self._streams.awaited.begun(stream)
-
-    async def create(self, name: str) -> Stream:
-        """The JSON stream of a name, begun if there is none; see
-        `hub.streams.registry.Streams.create`.
-        """
-        stream, _ = await self._streams.create(name)
-        return stream
-
-    async def make(self, name: str, settings: StreamSettings) -> tuple[Stream, bool]:
-        """A stream of any type, and whether it is new; see
-        `hub.streams.registry.Streams.create`.
-        """
-        return await self._streams.create(name, settings)
-
-    async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Shown], bool]:
-        """A page of the streams there are, and whether more come after it.
-
-        Names begin with ``prefix`` and lie after ``after``, in the order of their characters.
-        """
-        found, more = await self._streams.listed(prefix, after, limit)
-        running = self._runs.running()
-        return [Shown(one, running.get(one.name)) for one in found], more
-
-    async def fork(
-        self,
-        name: str,
-        source: str,
-        position: Position | None = None,
-        *,
-        settings: StreamSettings | None = None,
-        further: int = 0,
-    ) -> tuple[Stream, bool]:
-        """A stream with another's past up to a position, and whether it is new.
-
-        This is what "edit this message" and "regenerate" are: a fork at the position of the
-        message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`.
-        """
-        return await self._streams.fork(name, source, position, settings, further=further)
-
-    async def delete(self, name: str) -> None:
-        """Remove a stream, and cancel what is generated in it; see
-        `hub.streams.registry.Streams.remove`.
-        """
-        stream = await self._streams.open(name)
-        # Before anything is cancelled, for a deletion that cannot be kept.
-        self._store.admit()
-        await self._runs.leave(stream)
-        await self._streams.remove(stream)
-
-    async def committed(self) -> None:
-        """Wait until everything written so far is as safe as the store makes it.
-
-        Raises:
-            StoreError: the store cannot say so.
-        """
-        await self._store.synced()
-
-    def touch(self, stream: Stream) -> None:
-        """Somebody uses the stream; see `hub.streams.registry.Streams.touch`."""
-        self._streams.touch(stream)
-
     @property
     def trouble(self) -> str | None:
         """Why this hub should not be asked just now, if so."""
         found = (self._store.trouble, *(one.trouble for one in self._background))
         return next((why for why in found if why is not None), None)
 
-    def append(self, stream: Stream, event: Event) -> Record:
-        """Write somebody's event.
-
-        Raises:
-            RequestError, Conflict, Forbidden: as `check_authors`.
-            Conflict: ``not_json``: the stream holds no events.
-            StreamClosed: the stream takes no more records.
-            TooLarge: the event is over its limit.
-            StoreError: nothing can be kept just now.
-        """
-        body = self._body(event)
-        stream.expect_events()
-        self.write(stream, [(body, event)])
-        return Record(stream.end - 1, body, event)
-
-    async def append_to(
-        self, name: str, event: Event, body: bytes | None = None
-    ) -> tuple[Stream, Position]:
-        """Write somebody's event into the stream of a name, begun if there is none.
-
-        ``body`` is the event as somebody wrote it, one JSON object in one line. Gives the
-        stream and the position after the event. Raises what `create` and `append` do; a stream
-        is only begun for an event that can be written.
-        """
-        body = self._body(event, body)
-        stream = await self.create(name)
-        stream.expect_events()
-        self.write(stream, [(body, event)])
-        return stream, stream.end_position()
-
-    def _body(self, event: Event, body: bytes | None = None) -> bytes:
-        self.check_authors(StreamSettings(), [(b"", event)])
-        body = encode(event) if body is None else body
-        if len(body) > self._limits.event_bytes:
-            most = self._limits.event_bytes
-            raise TooLarge(f"an event has at most {most} bytes (limits.event_bytes)")
-        return body
-
-    def check_authors(self, settings: StreamSettings, bodies: Iterable[Body]) -> None:
-        """Refuse what only the hub may write; see
-        `hub.streams.write_permissions.WritePermissions.check`.
-        """
-        self._authors.check(settings, bodies)
-
-    def write(
-        self,
-        stream: Stream,
-        bodies: Sequence[Body],
-        *,
-        stamp: Stamp | None = None,
-        sequence: str | None = None,
-        close: bool = False,
-    ) -> None:
-        """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
-
-        Raises:
-            RequestError, Conflict, Forbidden: as `check_authors`.
-            StreamBusy: it would close a stream in which something is generated.
-            StreamClosed: the stream takes no more records.
-            StoreError: nothing can be kept just now.
-        """
-        self.check_authors(stream.settings, bodies)
-        if close and stream.writer is not None:
-            raise StreamBusy(
-                f'a generation runs in "{stream.name}": cancel it, or wait for its end'
-            )
-        stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
-        self._streams.touch(stream)
-
-    @property
-    def streams(self) -> int:
-        """How many streams are held."""
-        return len(self._streams)
-
-    @property
-    def size(self) -> int:
-        """Bytes of memory that all records held take."""
-        return self._streams.size
-
-    # Generations
-
-    async def generate(self, ask: GenerationRequest) -> Generation:
-        """Begin a generation; see `hub.generations.runs.Runs.start`."""
-        return await self._runs.start(ask)
-
-    async def generation(self, name: str) -> Generation:
-        """A generation by its id; see `hub.generations.runs.Runs.find`."""
-        return await self._runs.find(name)
-
-    def running(self, stream: str) -> Generation | None:
-        """The generation that runs in a stream, if one does.
-
-        Raises:
-            InvalidName: no stream can have this name.
-        """
-        check_name(stream, self._limits.streams.name_length)
-        return self._runs.running_in(stream)
-
-    async def cancel(self, name: str) -> Generation:
-        """Stop a generation; see `hub.generations.runs.Runs.cancel`."""
-        return await self._runs.cancel(name)
-
-    def stop(self, name: str) -> None:
-        """Stop a generation without waiting for it; see `hub.generations.runs.Runs.stop`."""
-        self._runs.stop(name)
-
-    async def finished(self, name: str) -> Generation:
-        """A generation, once it has ended; see `hub.generations.runs.Runs.wait`."""
-        return await self._runs.wait(name)
-
-    @property
-    def generating(self) -> int:
-        """How many generations run."""
-        return self._runs.active
-
-    def upstream(self, name: str | None = None) -> Upstream:
-        """A configured upstream; ``None`` for the default."""
-        return self._runs.upstream(name)
-
     def pipeline(self, source: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> Pipeline[T]:
         """A pipeline from any source; see `hub.pipeline`."""
         return Pipeline(source)
+
+    # Names that were documented before `streams` was
+
+    async def create(self, name: str) -> Stream:
+        """The JSON stream of a name. Deprecated: use ``hub.streams.create``."""
+        _deprecated("create")
+        stream, _ = await self.streams.create(name)
+        return stream
+
+    async def fork(
+        self, name: str, source: str, position: Position | None = None
+    ) -> tuple[Stream, bool]:
+        """A fork of a stream. Deprecated: use ``hub.streams.fork``."""
+        _deprecated("fork")
+        return await self.streams.fork(name, source, position)
 
     # Connections
 
@@ -417,3 +239,9 @@ class Hub:
         while True:
             await self._store.rejection()
             self._streams.evict_rejected()
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(
+        f"Hub.{name} is deprecated: use hub.streams.{name}", DeprecationWarning, stacklevel=3
+    )

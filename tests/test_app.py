@@ -103,10 +103,12 @@ async def test_a_hub_in_an_application_inside_another_gives_addresses_that_work(
 async def test_the_application_uses_the_hub_from_its_own_handlers(start_app: StartApp) -> None:
     async def ask(request: web.Request) -> web.Response:
         hub = request.app[HUB]
-        stream = await hub.create("notes")
-        hub.append(stream, Message("user", "noted"))
-        generation = await hub.generate(GenerationRequest(prompt="echo hi", stream="notes"))
-        await hub.finished(generation.id)
+        stream, _ = await hub.streams.create("notes")
+        hub.streams.append(stream, Message("user", "noted"))
+        generation = await hub.generations.start(
+            GenerationRequest(prompt="echo hi", stream="notes")
+        )
+        await hub.generations.wait(generation.id)
         return web.json_response({"state": generation.state})
 
     app = web.Application()
@@ -246,9 +248,9 @@ async def test_nothing_of_it_runs_on_after_its_application() -> None:
     assert (await ws.receive_json(timeout=PATIENCE))["type"] == "ok"
     hub: Hub = app[HUB]
     await client.server.close()
-    assert (await hub.generation(name)).state == "interrupted"
+    assert (await hub.generations.find(name)).state == "interrupted"
     assert not hub.connections
-    assert not hub.generating
+    assert not hub.generations.active
     live.close()
     await client.close()
     assert asyncio.all_tasks() == before

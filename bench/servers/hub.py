@@ -22,11 +22,11 @@ async def serve() -> None:
     runner = web.AppRunner(app, handle_signals=False, access_log=None, handler_cancellation=True)
     await runner.setup()
     hub = app[HUB]
-    stream = await hub.create(STREAM)
+    stream, _ = await hub.streams.create(STREAM)
 
     async def send(texts: list[str]) -> None:
         for text in texts:
-            hub.append(stream, Delta(GENERATION, text=text))
+            hub.streams.append(stream, Delta(GENERATION, text=text))
 
     sockets = listen("127.0.0.1", 0, notsent_lowat=config.fanout.notsent_lowat)
     await web.SockSite(runner, sockets[0]).start()

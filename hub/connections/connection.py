@@ -32,6 +32,7 @@ from hub.connections.subscription import Subscription
 from hub.domain import defaults
 from hub.domain.counters import Counters
 from hub.domain.errors import Conflict, LimitExceeded, StoreError
+from hub.domain.principal import LOCAL, Principal
 from hub.frames.chunked import Chunked, for_text
 from hub.frames.encoder import Encoder
 from hub.http.client_socket import ClientSocket, close_by_reset, give_up
@@ -79,7 +80,8 @@ class Connection:
 
     ``wire`` is aiohttp's protocol object, ``drain`` waits until its buffer is low again, and
     ``encoder`` is the one of its subscriptions and beats. With ``over`` the connection ends
-    when its last subscription has, and resolves that future then.
+    when its last subscription has, and resolves that future then. ``by`` is the principal
+    that opened it.
     """
 
     __slots__ = (
@@ -93,6 +95,7 @@ class Connection:
         "_written",
         "beat_at",
         "busy",
+        "by",
         "complete",
         "counts",
         "encoder",
@@ -113,6 +116,7 @@ class Connection:
         counts: Counters,
         *,
         over: asyncio.Future[None] | None = None,
+        by: Principal = LOCAL,
     ) -> None:
         self.wire = wire
         self.encoder = encoder
@@ -131,6 +135,7 @@ class Connection:
         self.through: Stream | None = None
         """The stream whose end was written last."""
         self._over = over
+        self.by = by
         self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
         self._drain = drain
         self._pace = pace

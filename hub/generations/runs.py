@@ -35,7 +35,6 @@ from hub.domain.errors import (
     RequestError,
     StreamBusy,
     TooLarge,
-    UpstreamNotFound,
 )
 from hub.domain.events import (
     Cancelled,
@@ -58,6 +57,7 @@ from hub.generations.relay import relay
 from hub.stores import Began, Ended, Keyed, Store, Unended
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
+from hub.upstreams.registry import Upstreams
 from hub.upstreams.upstream import Upstream
 
 __all__ = ["RunLimits", "Runs"]
@@ -147,8 +147,7 @@ class Runs:
         self,
         streams: Streams,
         store: Store,
-        upstreams: Mapping[str, Upstream],
-        default_upstream: str,
+        upstreams: Upstreams,
         *,
         allowance: MemoryBudget,
         limits: RunLimits,
@@ -157,7 +156,6 @@ class Runs:
         self._streams = streams
         self._store = store
         self._upstreams = upstreams
-        self._default = default_upstream
         self._allowance = allowance
         self._limits = limits
         self._counts = counts
@@ -182,19 +180,6 @@ class Runs:
         """The generation that runs in a stream, if one does."""
         found = (run.generation for run in self._active.values() if run.stream.name == stream)
         return next(found, None)
-
-    def upstream(self, name: str | None) -> Upstream:
-        """An upstream by its configured name; ``None`` for the default.
-
-        Raises:
-            UpstreamNotFound: none is called so.
-        """
-        found = self._upstreams.get(name or self._default)
-        if found is None:
-            there = ", ".join(sorted(self._upstreams))
-            called = (name or "")[:100]
-            raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
-        return found
 
     async def find(self, generation: str) -> Generation:
         """A generation by its id.
@@ -245,7 +230,7 @@ class Runs:
     async def _start(self, ask: GenerationRequest) -> Generation:
         self._check(ask)
         self._admit()
-        upstream = self.upstream(ask.upstream)
+        upstream = self._upstreams.find(ask.upstream)
         if not upstream.knows(ask.model):
             raise NotFound(
                 f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
 from hub.protocols.durable.headers import named
@@ -53,17 +54,21 @@ class Generations:
         # draft-ietf-httpapi-idempotency-key-header
         given = named(request, "Idempotency-Key")
         fields["key"] = asked.key if given is None else given
-        generation = await self._hub.generate(GenerationRequest(**fields))
+        generation = await self._hub.generations.start(
+            GenerationRequest(**fields), by=request[PRINCIPAL]
+        )
         # Under whatever prefix, also that of an application around the hub's.
         prefix = request.rel_url.raw_path.removesuffix("/v1/generations")
         headers = {"Location": f"{prefix}/v1/stream/{quote(generation.stream)}"}
         return _shown(generation, status=201, headers=headers)
 
     async def _show(self, request: web.Request) -> web.Response:
-        return _shown(await self._hub.generation(request.match_info["id"]))
+        name = request.match_info["id"]
+        return _shown(await self._hub.generations.find(name, by=request[PRINCIPAL]))
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        return _shown(await self._hub.cancel(request.match_info["id"]))
+        name = request.match_info["id"]
+        return _shown(await self._hub.generations.cancel(name, by=request[PRINCIPAL]))
 
 
 def _shown(

@@ -21,13 +21,12 @@ The response ends when the stream closes. What ends without having been told of 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import web
 
-from hub.connections.connection import Connection, Pace
+from hub.connections.connection import Pace
 from hub.domain.errors import Gone, RequestError, StreamNotFound
 from hub.domain.events import Cancelled, Failed, Interrupted
 from hub.frames.chunked import Chunked
@@ -35,10 +34,12 @@ from hub.frames.encoder import Encoder
 from hub.frames.ndjson import LINES, OBJECTS
 from hub.frames.sse import EVENT_STREAM
 from hub.frames.text import TEXT
+from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub, parse_from
+from hub.protocols.response_connection import ResponseConnection
 from hub.streams.stream import From, Place, Stream
 
 __all__ = ["Live"]
@@ -87,7 +88,7 @@ class Live:
         stream: Stream | None = None
         place = Place(0)
         try:
-            stream = await self._hub.open(name)
+            stream = await self._hub.streams.open(name, by=request[PRINCIPAL])
         except StreamNotFound:
             if not waits:
                 raise
@@ -105,34 +106,19 @@ class Live:
                 return web.Response(status=204)
             headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
         response = endless(request, headers)
-        writer = await response.prepare(request)
-        if writer is None:
-            return response
-        # They are sent; kept, they would be a fifth of what an idle reader costs.
-        response.headers.clear()
-        over = asyncio.get_running_loop().create_future()
-        connection = Connection(
-            request.protocol,
-            writer.drain,
-            form.chunked if response.chunked else form.plain,
-            self._pace,
-            self._hub.counts,
-            over=over,
-        )
-        self._hub.connect(connection)
-        try:
+        encoder = form.chunked if response.chunked else form.plain
+        reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
+        async with reading as connection:
             connection.write(connection.encoder.retry(lost()))
             if stream is None:
-                await self._hub.expect(connection, name, start)
+                await self._hub.streams.expect(connection, name, start, by=connection.by)
             else:
                 connection.choose_encoder(stream)
                 connection.subscribe(stream, place)
-            await over
+            await reading.over
             if not connection.complete or (form.untold and _cut_short(connection.through)):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort()
-        finally:
-            await self._hub.disconnect(connection)
         return response
 
 

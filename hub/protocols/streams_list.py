@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from hub.access.streams import Shown
 from hub.domain.errors import Forbidden, RequestError
-from hub.hub import Hub, Shown
+from hub.http.admission import PRINCIPAL
+from hub.hub import Hub
 
 __all__ = ["Listing"]
 
@@ -44,7 +46,9 @@ class Listing:
                 code="listing_off",
             )
         prefix, after = _part(request, "prefix"), _part(request, "after")
-        found, more = await self._hub.listed(prefix, after, _limit(request))
+        found, more = await self._hub.streams.listed(
+            prefix, after, _limit(request), by=request[PRINCIPAL]
+        )
         return web.json_response(
             {"streams": [_shown(one) for one in found], "more": more},
             headers={"Cache-Control": "no-store"},

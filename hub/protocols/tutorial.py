@@ -43,12 +43,14 @@ from hub.domain.events import Delta, Event, Failed, Finished
 from hub.domain.failures import raised
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk, ConcatenatedJSON
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.http.file_ranges import RangedFile
 from hub.http.origins import Origins
 from hub.http.response_formats import JSONObjects, ServerEvent, ServerEvents, TextLines
 from hub.hub import Hub
 from hub.pipeline.pipeline import Pipeline
+from hub.upstreams.upstream import Upstream
 
 __all__ = ["Given", "MessagesAsked", "QueryAsked", "Tutorial", "relayed"]
 
@@ -180,13 +182,13 @@ class Tutorial:
     ) -> web.StreamResponse:
         # A GET like others, but an answer may have its price.
         self._origins.check(request)
-        reply = self._hub.pipeline(lambda: self._reply(name, prompt))
+        upstream = self._hub.generations.upstream(name, by=request[PRINCIPAL])
+        reply = self._hub.pipeline(lambda: self._reply(upstream, prompt))
         shown = reply.flat_map(_shown)
         objects = shown.beat(self._beat_seconds, None, first=self._grace_seconds)
         return await objects.respond(request, JSONObjects(_failure))
 
-    async def _reply(self, name: str | None, prompt: Prompt) -> AsyncGenerator[Event, None]:
-        upstream = self._hub.upstream(name)
+    async def _reply(self, upstream: Upstream, prompt: Prompt) -> AsyncGenerator[Event, None]:
         dialect = upstream.dialect()
         async with upstream.open(dialect, prompt) as body:
             read = self._hub.pipeline(body).timeout(upstream.stall_timeout)

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from hub.http.acceptor import PROBES
+from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
 
 __all__ = [
@@ -49,7 +50,7 @@ class Operations:
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        del request
+        self._hub.permissions.check(request[PRINCIPAL], "admin")
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
@@ -78,9 +79,9 @@ class _Collector(Collector):
             ("connections", "Open connections", len(hub.connections)),
             ("connections_behind", "Connections that are catching up", behind),
             ("subscriptions", "Open subscriptions", subscriptions),
-            ("streams", "Streams held", hub.streams),
-            ("stream_bytes", "Bytes of memory that the records held take", hub.size),
-            ("generations_running", "Generations that run", hub.generating),
+            ("streams", "Streams held", hub.streams.held),
+            ("stream_bytes", "Bytes of memory that the records held take", hub.streams.size),
+            ("generations_running", "Generations that run", hub.generations.active),
         ):
             yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)
 

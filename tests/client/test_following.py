@@ -138,7 +138,7 @@ async def test_an_answer_through_a_line_that_breaks_all_the_time_is_whole(quick:
             generation = await direct.generate("poem", stream="verse")
         async with Hub(proxy) as hub, aclosing(hub.answer(generation)) as events:
             held = [event async for event in events]
-        kept = [event async for event in (await running.hub.open("verse")).events()]
+        kept = [event async for event in (await running.hub.streams.open("verse")).events()]
     assert isinstance(held[-1], Finished)
     told = "".join(event.text for event in held if isinstance(event, Delta))
     assert told == "".join(event.text for event in kept if isinstance(event, Delta))

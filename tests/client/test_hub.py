@@ -114,7 +114,7 @@ async def test_a_lost_reply_is_asked_for_again_and_has_one_effect(attempt: Attem
     async with hub_on_loopback() as running, losing_replies(at(running), first=3) as proxy:
         async with Hub(proxy) as hub:
             await attempt(hub)
-        stream = await running.hub.open("once")
+        stream = await running.hub.streams.open("once")
         said = [event async for event in stream.events() if isinstance(event, Message)]
     assert [event.text for event in said] == ["help"]
 
@@ -125,7 +125,7 @@ async def test_appends_at_once_stay_in_order_and_are_each_there_once() -> None:
             await asyncio.gather(*(hub.append("many", {"n": n}) for n in range(50)))
         async with Hub(at(running)) as hub, hub.follow("many") as following:
             held = [await anext(following) for _ in range(50)]
-            assert following.position == (await running.hub.open("many")).position.__str__()
+            assert following.position == (await running.hub.streams.open("many")).position.__str__()
     assert held == [Other({"n": number}) for number in range(50)]
 
 

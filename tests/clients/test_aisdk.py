@@ -52,13 +52,15 @@ class World:
         return await self._clients.open(f"{chat} {self._opened}", id=chat, **options)
 
     async def events(self, chat: str = "chat") -> list[Any]:
-        stream = await self.hub.hub.open(chat)
+        stream = await self.hub.hub.streams.open(chat)
         return [event async for event in stream.events()]
 
     async def prompt(self, text: str, chat: str = "chat") -> None:
         """Go on with a chat without its messages, as the hub's own clients do."""
-        generation = await self.hub.hub.generate(GenerationRequest(prompt=text, stream=chat))
-        await self.hub.hub.finished(generation.id)
+        generation = await self.hub.hub.generations.start(
+            GenerationRequest(prompt=text, stream=chat)
+        )
+        await self.hub.hub.generations.wait(generation.id)
 
     def asked(self, number: int = -1) -> Any:
         return self.upstream.requests[number].json["messages"]
@@ -383,7 +385,7 @@ async def test_stop_stops_reading_and_the_route_stops_the_answer(world: World) -
     assert (await chat.until(status="ready"))["errors"] == []
     request = await world.upstream.request()
     assert request.gone is None
-    assert world.hub.hub.running("chat") is not None
+    assert world.hub.hub.generations.running_in("chat") is not None
     answer = await world.hub.client.post("/api/chat/chat/stop")
     assert (await answer.json())["state"] == "cancelled"
     await request.left()

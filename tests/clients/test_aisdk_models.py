@@ -114,7 +114,7 @@ async def test_who_leaves_cancels_only_if_it_said_so(world: World, headers: dict
         await request.left()
     else:
         assert request.gone is None
-        assert world.hub.hub.generating == 1
+        assert world.hub.hub.generations.active == 1
 
 
 @pytest.mark.parametrize("how", WAYS)

@@ -128,7 +128,7 @@ async def test_leaving_cancels_where_that_was_said(
                 return await (await sent()).left() - left
 
         await promptly(attempt)
-        await eventually(lambda: not world.hub.generating)
+        await eventually(lambda: not world.hub.generations.active)
         assert world.hub.counts.generations["cancelled"] == len(world.upstream.requests)
 
 
@@ -149,7 +149,7 @@ async def test_otherwise_it_goes_on(headers: dict[str, str], how: str, start_hub
             await stream.close()
         await eventually(lambda: not world.hub.connections)
         gate.open()
-        generation = await world.hub.finished(raw.headers["Streamhub-Generation"])
+        generation = await world.hub.generations.wait(raw.headers["Streamhub-Generation"])
         assert generation.state == "finished"
 
 
@@ -165,11 +165,11 @@ async def test_a_response_in_the_background_goes_on_unless_its_request_says_othe
                 assert response.status_code == 200
             await eventually(lambda: not world.hub.connections)
             gate.open()
-            generation = await world.hub.finished(response.headers["Streamhub-Generation"])
+            generation = await world.hub.generations.wait(response.headers["Streamhub-Generation"])
             assert generation.state == "finished"
             async with client.stream("POST", "responses", json=asked, headers=CANCEL) as response:
                 assert response.status_code == 200
-            generation = await world.hub.finished(response.headers["Streamhub-Generation"])
+            generation = await world.hub.generations.wait(response.headers["Streamhub-Generation"])
             assert generation.state == "cancelled"
 
 

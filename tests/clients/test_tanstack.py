@@ -40,7 +40,7 @@ class World:
         )
 
     async def events(self, chat: str = "chat") -> list[Any]:
-        stream = await self.hub.hub.open(chat)
+        stream = await self.hub.hub.streams.open(chat)
         return [event async for event in stream.events()]
 
 

@@ -63,7 +63,7 @@ Begin = Callable[[Running], Awaitable[None]]
 
 async def by_append(running: Running) -> None:
     for _ in range(3):
-        await running.hub.append_to("chat", Message("user", "Hello"))
+        await running.hub.streams.append_to("chat", Message("user", "Hello"))
 
 
 async def by_put(running: Running) -> None:
@@ -82,8 +82,8 @@ async def by_empty_put_first(running: Running) -> None:
 
 async def by_fork(running: Running) -> None:
     for _ in range(3):
-        await running.hub.append_to("source", Message("user", "Hello"))
-    await running.hub.fork("chat", "source")
+        await running.hub.streams.append_to("source", Message("user", "Hello"))
+    await running.hub.streams.fork("chat", "source")
 
 
 @pytest.mark.parametrize("begin", [by_append, by_put, by_empty_put_first, by_fork])
@@ -107,14 +107,14 @@ async def test_a_stream_that_begins_is_told_from_its_start(
             lines += [line] if line["type"] == "message" else []
     assert lines == [HELLO] * 3
     assert waiting(running) == 0
-    await running.hub.append_to("chat", Message("user", "more"))
+    await running.hub.streams.append_to("chat", Message("user", "more"))
     assert [event["text"] for event in await events(talk, 1)] == ["more"]
     response.close()
 
 
 async def test_a_generation_begins_it_too(running: Running, talk: Talk) -> None:
     await wait(talk)
-    await running.hub.generate(GenerationRequest(prompt="echo hi", stream="chat"))
+    await running.hub.generations.start(GenerationRequest(prompt="echo hi", stream="chat"))
     found: list[Obj] = []
     async with asyncio.timeout(PATIENCE):
         while not found or found[-1]["type"] != "finished":
@@ -150,10 +150,10 @@ async def test_deleted_and_begun_again_it_is_another_stream(running: Running, ta
     await wait(talk)
     await by_append(running)
     await events(talk, 3)
-    await running.hub.delete("chat")
+    await running.hub.streams.delete("chat")
     assert (await talk.hear())["type"] == "closed"
     # Who has read the first one and waits with its position is told that this is another.
-    old = str((await running.hub.append_to("other", Message("user", "x")))[1])
+    old = str((await running.hub.streams.append_to("other", Message("user", "x")))[1])
     epoch = old.partition("_")[0]
     await wait(talk, **{"from": f"{epoch}_{3:016d}"})
     await eventually(lambda: waiting(running) == 1)
@@ -229,7 +229,7 @@ async def test_what_begins_and_holds_no_events_ends_the_wait_with_a_reason(
     await talk.say(type="presence", stream="chat", state=1)
     talk.other.clear()
     live = await running.client.get("/v1/live/chat?wait=true&format=sse")
-    await running.hub.make("chat", StreamSettings("application/octet-stream"))
+    await running.hub.streams.create("chat", StreamSettings("application/octet-stream"))
     told = await talk.hear()
     while told["type"] == "presence":
         told = await talk.hear()
@@ -245,11 +245,11 @@ async def test_what_begins_and_holds_no_events_ends_the_wait_with_a_reason(
 
 async def test_text_that_is_waited_for_comes_as_it_is(running: Running) -> None:
     live = await running.client.get("/v1/live/chat?wait=true&format=text")
-    stream, _ = await running.hub.make("chat", StreamSettings("text/plain"))
-    running.hub.write(stream, [("流 one\n".encode(), None)])
+    stream, _ = await running.hub.streams.create("chat", StreamSettings("text/plain"))
+    running.hub.streams.write(stream, [("流 one\n".encode(), None)])
     async with asyncio.timeout(PATIENCE):
         assert (await live.content.readline()).decode() == "流 one\n"
-        running.hub.write(stream, [(b"two", None)], close=True)
+        running.hub.streams.write(stream, [(b"two", None)], close=True)
         assert await live.read() == b"two"
 
 
@@ -257,9 +257,11 @@ async def test_the_text_of_an_answer_that_was_cut_short_does_not_look_whole(
     running: Running,
 ) -> None:
     live = await running.client.get("/v1/live/gen/1?wait=true&format=text")
-    generation = await running.hub.generate(GenerationRequest(prompt="fail", stream="gen/1"))
-    await running.hub.finished(generation.id)
-    (await running.hub.open("gen/1")).close()
+    generation = await running.hub.generations.start(
+        GenerationRequest(prompt="fail", stream="gen/1")
+    )
+    await running.hub.generations.wait(generation.id)
+    (await running.hub.streams.open("gen/1")).close()
     with pytest.raises(aiohttp.ClientPayloadError):
         await live.read()
 

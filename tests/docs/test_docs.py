@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
@@ -24,6 +23,7 @@ from hub.domain.errors import CommandError, HubError
 from hub.http.errors import CloseCode
 from hub.protocols.websocket import commands
 from tests.support.documented_answers import ASKED, OVER_HTTP, validator
+from tests.support.routes import routes
 from web.node import install
 
 HERE = Path(__file__).parents[1]
@@ -67,18 +67,6 @@ def test_every_schema_is_one() -> None:
 
 
 # Routes
-
-
-def routes(app: web.Application) -> set[tuple[str, str]]:
-    """What the router takes, but for the questions of CORS and what HEAD has from GET."""
-    found: set[tuple[str, str]] = set()
-    for resource in app.router.resources():
-        path = re.sub(r"{(\w+):[^}]*}", r"{\1}", resource.canonical) or "/"
-        handlers = {route.method: route.handler for route in resource}
-        for method, handler in handlers.items():
-            if method != "OPTIONS" and (method != "HEAD" or handler is not handlers.get("GET")):
-                found.add((method, path))
-    return found
 
 
 def test_every_route_is_described_and_nothing_else() -> None:

@@ -88,7 +88,7 @@ async def test_what_it_writes_is_there_for_everybody(hub: Running) -> None:
     await told("write", url(hub, "a/chat"), contentType="application/json", bodies=[
         json.dumps(said), json.dumps({"n": 1}),
     ])  # fmt: skip
-    stream = await hub.hub.open("a/chat")
+    stream = await hub.hub.streams.open("a/chat")
     await told("close", url(hub, "a/chat"))
     assert stream.closed
     answer = await hub.client.get("/v1/live/a/chat?format=ndjson")

@@ -35,7 +35,7 @@ def offset(position: str) -> int:
 
 
 async def said(hub: Hub, name: str) -> list[str]:
-    stream = await hub.open(name)
+    stream = await hub.streams.open(name)
     return [text(event) async for event in stream.events()]
 
 
@@ -83,12 +83,12 @@ async def test_without_a_position_all_of_it_is_forked(hub: Running) -> None:
 async def test_a_reply_is_generated_anew_in_a_fork(hub: Running) -> None:
     """The model is told the past that the fork has, and nothing of the source's later one."""
     await talk(hub, "chat", "hello")
-    _, new = await hub.hub.fork("again", "chat")
+    _, new = await hub.hub.streams.fork("again", "chat")
     assert new
     async with hub.client.ws_connect("/v1/ws") as socket:
         await asked(socket, type="subscribe", stream="again", **{"from": "now"})
         started = await asked(socket, type="generate", stream="again", prompt="echo twice")
-    await hub.hub.finished(started["generation"])
+    await hub.hub.generations.wait(started["generation"])
     assert (await said(hub.hub, "again"))[:3] == ["hello", "echo twice", "Started"]
     assert await said(hub.hub, "chat") == ["hello"]
 
@@ -120,22 +120,22 @@ async def test_a_fork_that_cannot_be_says_why(
 async def test_a_source_that_is_deleted_leaves_its_forks_whole(hub: Running) -> None:
     """Its name is free again once the last fork has gone."""
     await talk(hub, "chat", "hello")
-    await hub.hub.fork("f1", "chat")
-    await hub.hub.fork("f2", "f1")
-    await hub.hub.delete("chat")
+    await hub.hub.streams.fork("f1", "chat")
+    await hub.hub.streams.fork("f2", "f1")
+    await hub.hub.streams.delete("chat")
     with pytest.raises(Conflict, match="forks still hold the name"):
-        await hub.hub.create("chat")
+        await hub.hub.streams.create("chat")
     with pytest.raises(Conflict, match="deleted"):
-        await hub.hub.fork("f3", "chat")
-    await hub.hub.delete("f1")
+        await hub.hub.streams.fork("f3", "chat")
+    await hub.hub.streams.delete("f1")
     assert await said(hub.hub, "f2") == ["hello"]
-    await hub.hub.delete("f2")
+    await hub.hub.streams.delete("f2")
     assert await said_of_new(hub.hub, "chat") == []
     assert await said_of_new(hub.hub, "f1") == []
 
 
 async def said_of_new(hub: Hub, name: str) -> list[str]:
-    await hub.create(name)
+    await hub.streams.create(name)
     return await said(hub, name)
 
 
@@ -149,14 +149,14 @@ async def test_a_fork_survives_a_restart(start_hub: StartHub, tmp_path: Path) ->
     await first.client.close()
     again = await start_hub(store=store)
     assert await said(again.hub, "f") == ["a", "b", "d"]
-    await again.hub.delete("chat")
+    await again.hub.streams.delete("chat")
     assert await said(again.hub, "f") == ["a", "b", "d"]
 
 
 async def test_a_position_of_a_later_past_is_refused(hub: Running) -> None:
     """Beyond the tail there is nothing to fork."""
     await talk(hub, "chat", "a")
-    stream = await hub.hub.open("chat")
+    stream = await hub.hub.streams.open("chat")
     beyond = stream.position._replace(offset=5)
     with pytest.raises(RequestError, match="nothing at that position"):
-        await hub.hub.fork("f", "chat", beyond)
+        await hub.hub.streams.fork("f", "chat", beyond)

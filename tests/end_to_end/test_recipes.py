@@ -235,7 +235,7 @@ async def test_a_provider(recipe: Recipe, upstream: str, tmp_path: Path) -> None
     async with TestClient(TestServer(app)) as client:
         answer = await client.post("/v1/generations", json={"prompt": PROMPT})
         generation = await answer.json()
-        await asyncio.wait_for(app[HUB].finished(generation["id"]), PATIENCE)
+        await asyncio.wait_for(app[HUB].generations.wait(generation["id"]), PATIENCE)
         shown = await client.get(f"/v1/live/{generation['stream']}?format=text")
         assert await shown.text() == STORY
         final = await (await client.get(f"/v1/generations/{generation['id']}")).json()

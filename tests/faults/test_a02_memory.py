@@ -249,7 +249,7 @@ async def test_a_prompt_counts_until_its_reply_has_ended(start_hub: StartHub) ->
     await eventually(lambda: 300_000 < hub.allowance.held < 600_000)
     async with running.client.post("/v1/generations", json=asked) as answer:
         assert answer.status == 429
-    await hub.cancel(name)
+    await hub.generations.cancel(name)
     assert hub.allowance.held == 0
     async with running.client.post("/v1/generations", json=asked) as answer:
         assert answer.status == 201

@@ -280,7 +280,7 @@ async def test_a_stream_that_cannot_be_looked_after_leaves_the_others(
 ) -> None:
     running = await start_hub(streams={"keep_idle_seconds": 0.1})
     for name in ("a", "b", "c"):
-        await running.hub.create(name)
+        await running.hub.streams.create(name)
     look_at = Streams._look_at
 
     async def fails(streams: Streams, kept: Any, now: float) -> None:
@@ -290,7 +290,7 @@ async def test_a_stream_that_cannot_be_looked_after_leaves_the_others(
 
     monkeypatch.setattr(Streams, "_look_at", fails)
     async with asyncio.timeout(60):
-        while running.hub.streams > 1:  # noqa: ASYNC110 - nobody tells
+        while running.hub.streams.held > 1:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     assert await status(running) == 200
 

@@ -95,7 +95,7 @@ async def gone(running: Loopback, client: ClientSession, how: str, name: str) ->
         async with client.delete(f"/v1/stream/{name}") as reply:
             assert reply.status == 204
     async with asyncio.timeout(PATIENCE):
-        while running.hub.generating:
+        while running.hub.generations.active:
             if how == "expired, as somebody finds":
                 async with client.get(f"/v1/stream/{name}") as reply:
                     await reply.read()
@@ -123,7 +123,7 @@ async def test_what_goes_during_an_answer_takes_the_answer_with_it(
         for reader in readers:
             await reader.until(lambda reader=reader: reader.text)  # type: ignore[misc]
         if forked:
-            await running.hub.fork("fork", "chat", settings=StreamSettings(""))
+            await running.hub.streams.fork("fork", "chat", settings=StreamSettings(""))
         await gone(running, client, how, "chat")
         for reader in readers:
             await reader.until(lambda reader=reader: reader.closed or reader.end)  # type: ignore[misc]
@@ -163,7 +163,7 @@ async def test_an_answer_whose_stream_the_store_rejects_has_an_end(tmp_path: Pat
         await (await upstream.request()).left()
         assert (await shown(client, generation["id"]))["state"] == "interrupted"
         await eventually(lambda: not running.hub._runs._mending)
-        await running.hub.committed()
+        await running.hub.streams.committed()
         events = await read(client, "chat")
         check(events)
         assert events[-1]["type"] == "interrupted"
@@ -221,7 +221,7 @@ async def test_an_end_that_cannot_be_written_is_another_end(keep: Keep) -> None:
 
 async def words(running: Loopback) -> Stream:
     """The conversation, once three words of its answer have come."""
-    held = await running.hub.open("chat")
+    held = await running.hub.streams.open("chat")
     await eventually(lambda: held.last is not None and b'"c"' in held.last.body)
     return held
 
@@ -237,7 +237,7 @@ async def answered(client: ClientSession, running: Loopback, upstream: Scripted)
         async with client.post("/v1/stream/chat", json={"type": "note", "text": "meanwhile"}):
             pass
         gate.open()
-        await running.hub.finished(generation["id"])
+        await running.hub.generations.wait(generation["id"])
 
 
 async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str, str]) -> None:
@@ -250,10 +250,10 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
     ):
         await answered(client, running, upstream)
         whole = await read(client, "chat")
-        held = await running.hub.open("chat")
+        held = await running.hub.streams.open("chat")
         for offset in range(len(whole) + 1):
             name = f"fork-{offset}"
-            fork, new = await running.hub.fork(name, "chat", held.position_at(offset))
+            fork, new = await running.hub.streams.fork(name, "chat", held.position_at(offset))
             assert new
             await fork.committed()
             told[name] = await read(client, name)
@@ -268,11 +268,11 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
                 assert end["usage"]["prompt_tokens"] > 0
                 assert end["usage"]["estimated"]
             # Asked for again, it is the same one.
-            again, new = await running.hub.fork(name, "chat", held.position_at(offset))
+            again, new = await running.hub.streams.fork(name, "chat", held.position_at(offset))
             assert again is fork
             assert not new
             # A fork of a fork has nothing more to end.
-            await running.hub.fork(f"{name}-again", name)
+            await running.hub.streams.fork(f"{name}-again", name)
             assert await read(client, f"{name}-again") == told[name]
         assert sum(len(events) > len(whole[:at]) for at, events in enumerate(told.values()))
     if store["url"] == "memory:":
@@ -313,7 +313,7 @@ async def test_a_fork_of_what_is_being_answered_has_an_end(store: dict[str, str]
         # It goes on there, and in the fork another answer is given.
         upstream.answers(Answer(*openai_sse("Other")))
         other = await asked(client, stream="fork", prompt="And?")
-        await running.hub.finished(other["id"])
+        await running.hub.generations.wait(other["id"])
         check(await read(client, "fork"))
 
 
@@ -332,7 +332,7 @@ async def test_others_words_do_not_hide_an_open_answer() -> None:
         notes = [{"type": "note", "n": n} for n in range(1500)]
         async with client.post("/v1/stream/chat", json=notes + foreign) as reply:
             assert reply.status == 204
-        await running.hub.fork("fork", "chat")
+        await running.hub.streams.fork("fork", "chat")
         events = await read(client, "fork")
         check(events)
         assert events[-1]["generation"] == generation["id"]
@@ -343,7 +343,7 @@ async def test_a_fork_of_a_producers_own_answer_has_an_end() -> None:
         events = [{"type": "started", "generation": "mine"}]
         events += [{"type": "delta", "generation": "mine", "text": t} for t in WORDS]
         assert await put(client, "chat", events) == 201
-        await running.hub.fork("fork", "chat")
+        await running.hub.streams.fork("fork", "chat")
         told = await read(client, "fork")
         assert told[:-1] == events
         assert told[-1]["type"] == "interrupted"
@@ -363,15 +363,15 @@ async def test_after_a_kill_a_fork_and_its_source_have_their_ends(tmp_path: Path
         upstream.answers(PART)
         await asked(client, stream="chat", prompt="Hi")
         await words(running)
-        await running.hub.fork("fork", "chat")
-        await running.hub.committed()
+        await running.hub.streams.fork("fork", "chat")
+        await running.hub.streams.committed()
         for end in ("", "-wal"):  # as the disk is when the process dies now
             shutil.copy(f"{tmp_path}/hub.db{end}", f"{copy}{end}")
     async with (
         hub_on_loopback(store={"url": f"sqlite:{copy}"}) as running,
         browser(running) as client,
     ):
-        await running.hub.committed()
+        await running.hub.streams.committed()
         for name in ("chat", "fork"):
             events = await read(client, name)
             check(events)

@@ -101,15 +101,17 @@ def once(rows: Rows) -> bool:
 
 
 async def test_all_of_a_stream_is_read_once(hub: Running, rows: Rows) -> None:
-    events = [event async for event in (await hub.hub.open("open")).events()]
+    events = [event async for event in (await hub.hub.streams.open("open")).events()]
     assert events == [written(at) for at in range(RECORDS)]
     assert once(rows)
     assert rows.reads < LIVES
 
 
 async def test_a_prompt_reads_what_was_said_once(hub: Running, rows: Rows) -> None:
-    generation = await hub.hub.generate(GenerationRequest(stream="open", prompt="And then?"))
-    await hub.hub.cancel(generation.id)
+    generation = await hub.hub.generations.start(
+        GenerationRequest(stream="open", prompt="And then?")
+    )
+    await hub.hub.generations.cancel(generation.id)
     assert once(rows)
     assert rows.reads < LIVES
 

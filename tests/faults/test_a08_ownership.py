@@ -80,8 +80,8 @@ async def generated(client: ClientSession, running: Loopback, upstream: Scripted
         begun = await asked(client, prompt="Hi", **where)
         ids.append(begun["id"])
         if number == 2:
-            await running.hub.cancel(begun["id"])
-        await running.hub.finished(begun["id"])
+            await running.hub.generations.cancel(begun["id"])
+        await running.hub.generations.wait(begun["id"])
     return ids
 
 
@@ -113,13 +113,13 @@ async def test_what_is_trimmed_is_not_known_any_more(tmp_path: Path) -> None:
         for _ in range(2):
             # Five records each.
             begun = await asked(client, stream="chat", prompt="Hi", options={"max_tokens": 2})
-            await running.hub.finished(begun["id"])
+            await running.hub.generations.wait(begun["id"])
             ids.append(begun["id"])
     async with hub_on_loopback(**few) as running, browser(running) as client:
-        assert (await running.hub.open("chat")).head == 4
+        assert (await running.hub.streams.open("chat")).head == 4
         assert [(await shown(client, one))[1]["state"] for one in ids] == ["finished"] * 2
         assert await posted(client, "chat", {"type": "note"}) == (204, "")
-        await running.hub.committed()
+        await running.hub.streams.committed()
         assert [(await shown(client, one))[0] for one in ids] == [404, 200]
 
 
@@ -153,7 +153,7 @@ async def test_nobody_else_writes_what_is_told_of_the_hubs_generations(
         tables = {**kept(tmp_path), **streams, **scripted(upstream)}
         async with hub_on_loopback(**tables) as running, browser(running) as client:
             ids = await generated(client, running, upstream)
-            await running.hub.fork("fork", "chat")
+            await running.hub.streams.fork("fork", "chat")
             if not restarted:
                 await _is_theirs(running, client, ids, allowed=allowed)
         if restarted:
@@ -195,7 +195,7 @@ async def test_in_python_it_is_the_same() -> None:
         hub: Hub = running.hub
         for one in (MINE, INVENTED):
             with pytest.raises(HubError):
-                hub.append(await hub.create("chat"), Delta(one, "lies"))
+                hub.streams.append((await hub.streams.create("chat"))[0], Delta(one, "lies"))
 
 
 NOT_OF_ONE: list[Any] = [

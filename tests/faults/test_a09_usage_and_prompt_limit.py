@@ -39,7 +39,7 @@ async def run(
     async with client.post("/v1/generations", json=fields) as reply:
         assert reply.status == 201, await reply.text()
         begun = await reply.json()
-    stream = await running.hub.open(begun["stream"])
+    stream = await running.hub.streams.open(begun["stream"])
     await eventually(lambda: stream.end >= 4 + ("prompt" in fields))
     return begun["id"], begun
 
@@ -70,10 +70,10 @@ async def test_a_cut_off_answer_has_used_its_prompt(cut: str, asked: str) -> Non
                 "completion_tokens": 3,
                 "estimated": True,
             }, "what it would have used"
-            await running.hub.cancel(generation)
+            await running.hub.generations.cancel(generation)
         elif cut == "interrupted":
-            (await running.hub.open("chat")).close()
-        found = await running.hub.finished(generation)
+            (await running.hub.streams.open("chat")).close()
+        found = await running.hub.generations.wait(generation)
         assert found.state == cut
         assert found.terminal is not None
         assert found.terminal.usage == Usage(7, 3, estimated=True)
@@ -92,10 +92,10 @@ async def test_what_the_upstream_has_said_of_the_prompt_is_kept(tmp_path: Path) 
             upstream.answers(Answer(early, *part(), Ending.HANG))
             generation, begun = await run(client, running, prompt=HELLO)
             if cut == "cancelled":
-                await running.hub.cancel(generation)
+                await running.hub.generations.cancel(generation)
             else:
-                (await running.hub.open(begun["stream"])).close()
-            found = await running.hub.finished(generation)
+                (await running.hub.streams.open(begun["stream"])).close()
+            found = await running.hub.generations.wait(generation)
             assert found.terminal is not None
             assert found.terminal.usage == Usage(100, 3, estimated=True)
 
@@ -110,8 +110,8 @@ async def test_a_whole_answer_has_what_the_upstream_says_and_no_more() -> None:
             Answer(*openai_sse(*WORDS)),
         )
         for usage in (Usage(1, 1), Usage(7, 3, estimated=True)):
-            generation = await running.hub.generate(GenerationRequest(HELLO))
-            await running.hub.finished(generation.id)
+            generation = await running.hub.generations.start(GenerationRequest(HELLO))
+            await running.hub.generations.wait(generation.id)
             assert generation.terminal is not None
             assert generation.terminal.usage == usage
 
@@ -124,8 +124,10 @@ async def test_the_conversation_counts_as_asked_and_is_told_of_at_the_start() ->
     ):
         upstream.answers(Answer(*openai_sse(*WORDS)), Answer(*openai_sse(*WORDS)))
         for tokens in (7, 16):  # 25 bytes; then 25, 11 and 25 more
-            generation = await running.hub.generate(GenerationRequest(HELLO, stream="chat"))
-            await running.hub.finished(generation.id)
+            generation = await running.hub.generations.start(
+                GenerationRequest(HELLO, stream="chat")
+            )
+            await running.hub.generations.wait(generation.id)
             assert generation.terminal is not None
             assert generation.terminal.usage == Usage(tokens, 3, estimated=True)
         events = await (await client.get("/v1/stream/chat")).json()
@@ -141,8 +143,8 @@ async def test_what_failed_before_it_said_a_word_may_have_used_nothing() -> None
         hub_on_loopback(**scripted(upstream, retries=0)) as running,
     ):
         upstream.answers(Answer(b"no", status=401))
-        generation = await running.hub.generate(GenerationRequest(HELLO))
-        await running.hub.finished(generation.id)
+        generation = await running.hub.generations.start(GenerationRequest(HELLO))
+        await running.hub.generations.wait(generation.id)
         assert generation.terminal is not None
         assert generation.terminal.usage == Usage(None, 0, estimated=True)
 
@@ -224,7 +226,7 @@ async def test_a_conversation_that_has_become_too_large_is_not_asked_on(by: str)
         assert str(LIMIT + 1) in error["message"]
         async with client.get("/v1/stream/chat") as reply:
             assert await reply.json() == said, "nothing was appended"
-        assert not running.hub.generating
+        assert not running.hub.generations.active
         # One byte less is not too much, and all of it goes out.
         upstream.answers(Answer(*openai_sse("Hi")))
         async with client.post("/v1/generations", json={**asked, "prompt": "y" * 100}) as reply:
@@ -232,7 +234,7 @@ async def test_a_conversation_that_has_become_too_large_is_not_asked_on(by: str)
             begun = await reply.json()
         messages = (await upstream.request()).json["messages"]
         assert sum(len(message["content"]) for message in messages) == LIMIT
-        await running.hub.finished(begun["id"])
+        await running.hub.generations.wait(begun["id"])
 
 
 async def test_what_was_answered_counts_too() -> None:
@@ -244,7 +246,7 @@ async def test_what_was_answered_counts_too() -> None:
         upstream.answers(Answer(*openai_sse("x" * LIMIT)))
         async with client.post("/v1/generations", json={"stream": "chat", "prompt": "Hi"}) as reply:
             begun = await reply.json()
-        await running.hub.finished(begun["id"])
+        await running.hub.generations.wait(begun["id"])
         before = await (await client.get("/v1/stream/chat")).json()
         async with client.post("/v1/generations", json={"stream": "chat", "prompt": "Hi"}) as reply:
             assert reply.status == 413
@@ -282,7 +284,7 @@ async def test_every_way_to_ask_refuses_what_is_too_large(route: str, body: dict
         async with client.post(route, json=body) as reply:
             assert reply.status == 413
             assert "limits.prompt_bytes" in await reply.text()
-        assert running.hub.streams == 0
+        assert running.hub.streams.held == 0
         assert not upstream.requests
 
 
@@ -300,5 +302,5 @@ async def test_what_a_response_goes_on_from_counts_too() -> None:
         async with client.post("/v1/responses", json=asked) as reply:
             assert reply.status == 413
             assert "limits.prompt_bytes" in (await reply.json())["error"]["message"]
-        assert running.hub.streams == 1
+        assert running.hub.streams.held == 1
         assert len(upstream.requests) == 1

@@ -53,9 +53,9 @@ async def test_who_takes_nothing_leaves_nothing_behind(way: str) -> None:
         fanout={"slow_client_timeout": 0.3, "notsent_lowat": 4096},
         streams={"sse_rotate_seconds": 600},
     ) as running:
-        stream = await running.hub.create("s")
+        stream, _ = await running.hub.streams.create("s")
         for _ in range(20):
-            running.hub.append(stream, Message("user", "x" * 100_000))
+            running.hub.streams.append(stream, Message("user", "x" * 100_000))
         clients = [await silent(running, WAYS[way]) for _ in range(READERS)]
         try:
             await eventually(lambda: running.hub.counts.evictions == READERS)

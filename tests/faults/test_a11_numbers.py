@@ -148,7 +148,7 @@ async def _is_the_same_everywhere(running: Running, text: str, number: int) -> N
     assert await over_http(client, names[1], text) in (200, 204)
     kept = in_one_line(text)
     for name in names:
-        (await hub.open(name)).close()
+        (await hub.streams.open(name)).close()
         told = await read_at(client, name)
         assert told == dict.fromkeys(["durable", "sse", "ndjson", "json", "websocket"], kept), name
 
@@ -203,7 +203,7 @@ async def test_what_one_refuses_the_other_refuses(text: str, start_hub: StartHub
     reply = await over_websocket(running.client, "ws", text)
     assert (reply["type"], reply["code"]) == ("error", "bad_json")
     assert await over_http(running.client, "http", text) == 400
-    assert (await running.hub.open("http")).end == 0
+    assert (await running.hub.streams.open("http")).end == 0
 
 
 @given(objects, objects)
@@ -360,7 +360,7 @@ async def test_what_was_appended_can_be_read_by_the_client_and_the_command_line(
     )
     _, said = await process.communicate(given.encode())
     assert process.returncode == 0, said
-    (await running.hub.open("s")).close()
+    (await running.hub.streams.open("s")).close()
 
     process = await asyncio.create_subprocess_exec(
         *command, "tail", "s", "--json", "--url", url, stdout=pipe, env=environ()

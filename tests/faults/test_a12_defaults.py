@@ -89,10 +89,10 @@ async def test_a_hub_by_hand_forgets_nothing() -> None:
         app.make_app(Config.model_validate({"store": {"url": "memory:"}}))[HUB],
     ]
     for hub in made:
-        stream = await hub.create("closed")
-        hub.append(stream, Message("user", "Hello"))
+        stream, _ = await hub.streams.create("closed")
+        hub.streams.append(stream, Message("user", "Hello"))
         stream.close()
-        await hub.create("idle")
+        await hub.streams.create("idle")
         for now in (1.0, YEAR, 2 * YEAR):
             await hub._streams.sweep(now)
-        assert hub.streams == 2
+        assert hub.streams.held == 2

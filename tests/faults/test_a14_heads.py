@@ -59,14 +59,14 @@ async def test_a_key_that_is_none_begins_nothing(
     sent = request(b"POST", path, with_length(JSON + key, body), body)
     answer = await exchange(running.client.port, sent)
     assert answer.startswith(b"HTTP/1.1 400 "), answer
-    assert running.hub.streams == 0
+    assert running.hub.streams.held == 0
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 async def test_a_program_is_told_too(start_hub: StartHub) -> None:
     hub = (await start_hub()).hub
     with pytest.raises(RequestError) as refused:
-        await hub.generate(GenerationRequest(prompt="Hi", key="\udcff"))
+        await hub.generations.start(GenerationRequest(prompt="Hi", key="\udcff"))
     assert refused.value.code == "bad_key"
 
 
@@ -89,4 +89,4 @@ async def test_a_body_is_only_transferred_in_chunks(
     sent = request(b"PUT", b"/v1/stream/s", fields, chunks, version)
     answer = await exchange(running.client.port, sent)
     assert answer.split(b" ")[1] == status, answer
-    assert running.hub.streams == (status == b"201")
+    assert running.hub.streams.held == (status == b"201")

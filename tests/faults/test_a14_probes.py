@@ -88,7 +88,7 @@ async def test_only_so_many_are_answered_beyond_the_limit() -> None:
 async def test_probes_are_answered_when_there_are_as_many_connections_as_may_be() -> None:
     live = b"GET /v1/live/s HTTP/1.1\r\nHost: hub\r\n\r\n"
     async with hub_on_loopback(limits={"connections": 2}) as running:
-        await running.hub.create("s")
+        await running.hub.streams.create("s")
         async with greedy(running.port, 2, live):
             await eventually(lambda: len(running.hub.connections) == 2)
             refused = await exchange(

@@ -52,8 +52,8 @@ async def test_a_key_whose_stream_was_deleted_begins_nothing(
     for _ in range(2):
         status, told = await asked(client, stream=stream)
         assert (status, told["error"]["code"]) == (410, "generation_deleted")
-    assert running.hub.streams == 0
-    assert running.hub.generating == 0
+    assert running.hub.streams.held == 0
+    assert running.hub.generations.active == 0
 
 
 async def test_another_stream_of_that_name_is_not_what_the_key_began(start_hub: StartHub) -> None:
@@ -75,7 +75,7 @@ async def test_a_key_with_a_fork_left_behind_is_told_the_same(start_hub: StartHu
     client = running.client
     _, first = await asked(client, stream="chat")
     await ended(client, first["id"])
-    await running.hub.fork("other", "chat")
+    await running.hub.streams.fork("other", "chat")
     async with client.delete("/v1/stream/chat") as said:
         assert said.status == 204
     status, told = await asked(client, stream="chat")
@@ -100,14 +100,14 @@ async def test_a_restart_changes_nothing(tmp_path: Path, start_hub: StartHub) ->
         hub = Hub(SQLiteStore(tmp_path / "hub.db"), upstream, "demo")
         await hub.start()
         if life == 0:
-            generation = await hub.generate(ask)
-            await hub.finished(generation.id)
+            generation = await hub.generations.start(ask)
+            await hub.generations.wait(generation.id)
         elif life == 1:
-            assert (await hub.generate(ask)).id == generation.id
-            await hub.delete("chat")
+            assert (await hub.generations.start(ask)).id == generation.id
+            await hub.streams.delete("chat")
         else:
             with pytest.raises(Gone) as refused:
-                await hub.generate(ask)
+                await hub.generations.start(ask)
             assert refused.value.code == "generation_deleted"
         await hub.close()
 

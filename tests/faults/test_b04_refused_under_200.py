@@ -131,9 +131,9 @@ async def asked(
 
 async def told(hub: Hub, **more: Any) -> list[dict[str, Any]]:
     """All events of one reply, and what the generation is at its end."""
-    generation = await hub.generate(GenerationRequest(**SAY, **more))
-    await hub.finished(generation.id)
-    stream = await hub.open(generation.stream)
+    generation = await hub.generations.start(GenerationRequest(**SAY, **more))
+    await hub.generations.wait(generation.id)
+    stream = await hub.streams.open(generation.stream)
     return [to_json(event) async for event in stream.events()]
 
 

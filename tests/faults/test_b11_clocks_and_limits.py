@@ -76,7 +76,7 @@ async def test_after_the_last_word_signs_of_life_put_nothing_off(
 
 async def test_the_tutorial_keeps_the_same_clocks(start_hub: StartHub) -> None:
     async with completing(start_hub, default_upstream="scripted") as world:
-        upstream = world.running.hub.upstream("scripted")
+        upstream = world.running.hub.upstreams.find("scripted")
         upstream.stall_timeout = STALL
         beats = [step for _ in range(12) for step in (0.08, b": still here\n\n")]
         world.upstream.answers(Answer(*beats, *openai_sse("Hi")))

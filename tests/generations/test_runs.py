@@ -75,7 +75,7 @@ async def test_a_conversation_stays_open_and_is_sent_as_history(keep: Keep) -> N
     await desk.runs.wait(second.id)
     stream = await desk.stream("chat")
     assert not stream.closed
-    fake_upstream = desk.runs.upstream(None)
+    fake_upstream = desk.upstreams.find(None)
     assert isinstance(fake_upstream, FakeUpstream)
     assert [message["content"] for message in fake_upstream.prompts[1].messages] == [
         "Hi",
@@ -135,7 +135,7 @@ async def test_of_a_conversation_only_what_is_new_is_read(
         return reads(stream, start)
 
     desk = keep(Runner(FakeUpstream([said("Hello"), END])))
-    fake_upstream = desk.runs.upstream(None)
+    fake_upstream = desk.upstreams.find(None)
     assert isinstance(fake_upstream, FakeUpstream)
     monkeypatch.setattr(Stream, "stretches", noted)
     for _ in range(3):
@@ -149,7 +149,7 @@ async def test_of_a_conversation_only_what_is_new_is_read(
 
 async def test_what_was_trimmed_is_no_longer_sent(keep: Keep) -> None:
     desk = keep(Runner(FakeUpstream([said("Hello"), END])))
-    fake_upstream = desk.runs.upstream(None)
+    fake_upstream = desk.upstreams.find(None)
     assert isinstance(fake_upstream, FakeUpstream)
     for text in ("one", "two", "three"):
         generation = await desk.ask(text, stream="chat")
@@ -183,7 +183,7 @@ async def test_what_was_said_a_moment_ago_is_in_the_history_whoever_has_been_sho
     (await desk.stream("chat")).append(Message("user", "You there?"))
     second = await desk.ask("Again", stream="chat")
     await desk.runs.wait(second.id)
-    fake_upstream = desk.runs.upstream(None)
+    fake_upstream = desk.upstreams.find(None)
     assert isinstance(fake_upstream, FakeUpstream)
     said_so_far = [message["content"] for message in fake_upstream.prompts[1].messages]
     assert said_so_far == ["Hi", "Hello", "You there?", "Again"]
@@ -195,7 +195,7 @@ async def test_messages_are_sent_exactly_and_not_written_down(keep: Keep) -> Non
     generation = await desk.ask(None, messages=messages)
     await desk.runs.wait(generation.id)
     assert isinstance((await desk.told(generation))[0], Started)
-    fake_upstream = desk.runs.upstream("fake_upstream")
+    fake_upstream = desk.upstreams.find("fake_upstream")
     assert isinstance(fake_upstream, FakeUpstream)
     assert fake_upstream.prompts[0].messages == messages
 
@@ -367,4 +367,4 @@ async def test_an_upstream_is_called_by_its_name_or_is_the_default(keep: Keep) -
     assert (chosen.upstream, chosen.model) == ("other", "large")
     assert (await desk.ask(upstream="other", model="demo")).model == "demo"
     with pytest.raises(UpstreamNotFound, match='"nobody"; there are: one, other'):
-        desk.runs.upstream("nobody")
+        desk.upstreams.find("nobody")

@@ -59,12 +59,12 @@ async def test_one_clear_error_and_nothing_else(
     async with Scripted() as upstream:
         world = World(await start_hub(**tables(upstream, gone)), upstream, tmp_path)
         hub = world.running.hub
-        (await hub.create("shut")).close()
-        await hub.create("shut2")
-        await hub.create("quiet")
+        (await hub.streams.create("shut"))[0].close()
+        await hub.streams.create("shut2")
+        await hub.streams.create("quiet")
         bystander = Bystander(world)
         await bystander.begin()
-        held = hub.streams
+        held = hub.streams.held
 
         told = await case.misuse.done_in(world)
 
@@ -73,7 +73,7 @@ async def test_one_clear_error_and_nothing_else(
         _is_clear(told[0], case)
         _nothing_leaks(world, caplog)
         await bystander.see_it_whole()
-        assert hub.streams == held + _begun(case)
+        assert hub.streams.held == held + _begun(case)
         await _calm(world)
 
 
@@ -111,5 +111,5 @@ async def _calm(world: World) -> None:
     async with world.running.client.get("/v1/live/busy?from=0") as response:
         stalling = int(response.status != 404)
     async with asyncio.timeout(PATIENCE):
-        while hub.connections or hub.generating > stalling:  # noqa: ASYNC110 - nobody tells
+        while hub.connections or hub.generations.active > stalling:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)

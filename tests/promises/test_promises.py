@@ -68,7 +68,7 @@ def test_p1_where_something_is_lost_it_is_told_and_never_skipped(
 async def _one_day(schedule: list[tuple[str, int]], size: int, *, max_records: int) -> None:
     fanout = {"slice": 2, "write_buffer_bytes": 4096, "catch_up_bytes": 8192}
     async with hub_on_loopback(streams={"max_records": max_records}, fanout=fanout) as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         # One of each transport from the beginning; the schedule brings more.
         readers = [await _join(running, kind, "start") for kind in range(len(DRIVERS))]
         for what, number in schedule:
@@ -149,7 +149,7 @@ async def test_p8_a_prompt_sent_again_has_one_effect_however_it_is_sent() -> Non
         assert {status for status, _ in answers} == {201}
         assert len({shown["id"] for _, shown in answers}) == 1
         identity = answers[0][1]["id"]
-        await running.hub.finished(identity)
+        await running.hub.generations.wait(identity)
 
         socket = await running.follow(WebSocket, "chat", "now")
         command = {"type": "generate", "stream": "chat", "prompt": "echo Hi", "key": "k1"}
@@ -160,10 +160,10 @@ async def test_p8_a_prompt_sent_again_has_one_effect_however_it_is_sent() -> Non
 
         other = await socket.ask(**{**command, "key": "k2"})
         assert other["generation"] != identity
-        await running.hub.finished(other["generation"])
+        await running.hub.generations.wait(other["generation"])
         assert (await post("echo Hi", "k2"))[1]["id"] == other["generation"]
 
-        stream = await running.hub.open("chat")
+        stream = await running.hub.streams.open("chat")
         assert sum([isinstance(event, Message) async for event in stream.events()]) == 2
 
 
@@ -191,9 +191,9 @@ async def _drain() -> None:
         ):
             gate, blocks = Gate(), openai_sse(*REPLY)
             upstream.answers(Answer(*blocks[:3], gate, *blocks[3:]), HANGS)
-            ends = await running.hub.generate(GenerationRequest("Hi", stream="ends"))
+            ends = await running.hub.generations.start(GenerationRequest("Hi", stream="ends"))
             await gate.reached()
-            hangs = await running.hub.generate(GenerationRequest("Hi", stream="hangs"))
+            hangs = await running.hub.generations.start(GenerationRequest("Hi", stream="hangs"))
             sockets = [await running.follow(WebSocket, "hangs") for _ in range(12)]
             events = [await running.follow(SSE, "hangs") for _ in range(8)]
             await sockets[0].until(lambda: sockets[0].text)
@@ -238,11 +238,11 @@ def test_p12_nothing_is_written_after_the_farewell(run: Run) -> None:
 
 async def _append_during_the_farewell() -> None:
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         sockets = [await running.follow(WebSocket, "chat") for _ in range(3)]
         shutdown = asyncio.create_task(running.app.shutdown())
         while not shutdown.done():
-            running.hub.append(stream, Other({"n": 1}))
+            running.hub.streams.append(stream, Other({"n": 1}))
             await asyncio.sleep(0)
         for socket in sockets:
             # Its parser complains about whatever comes after a close frame.
@@ -258,7 +258,7 @@ def test_p12_who_is_a_little_behind_is_sent_the_rest_first(run: Run, driver: typ
 
 async def _drain_with_a_lag(driver: type[Reader]) -> None:
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         reader = await running.follow(driver, "chat", kernel_buffer=4096)
         reader.pause()
         for _ in range(100):

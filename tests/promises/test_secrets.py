@@ -85,7 +85,7 @@ async def test_no_words_of_an_upstream_bring_a_key_to_anybody(
         for path, body in ROUTES:
             async with running.client.post(path, json=body) as response:
                 seen += f"{dict(response.headers)}{await response.text()}"
-        await eventually(lambda: not running.hub.generating)
+        await eventually(lambda: not running.hub.generations.active)
         async with running.client.get("/v1/streams") as response:
             streams = [stream["name"] for stream in (await response.json())["streams"]]
         assert "asked" in streams
@@ -118,7 +118,7 @@ async def test_what_holds_a_key_does_not_show_it(
 ) -> None:
     """As a log of an exception with its variables would."""
     running = await keyed(start_hub, monkeypatch, "http://127.0.0.1:9")
-    upstream = running.hub.upstream("keyed")
+    upstream = running.hub.upstreams.find("keyed")
     table = {"dialect": "demo", "headers": {"a": HEADER}, "query": {"key": QUERY}}
     config = Config.model_validate({"upstreams": {"demo": table}})
     shown = (

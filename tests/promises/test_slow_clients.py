@@ -30,7 +30,7 @@ def test_p6_who_stops_reading_delays_nobody_holds_little_and_catches_up(
 async def _slow_and_fast(driver: type[Reader]) -> None:
     async with hub_on_loopback(fanout={"slice": 3}) as running:
         hub = running.hub
-        stream = await hub.create("chat")
+        stream, _ = await hub.streams.create("chat")
         slow = await running.follow(driver, "chat", kernel_buffer=4096)
         (connection,) = hub.connections
         fast = [await running.follow(driver, "chat") for _ in range(5)]
@@ -80,7 +80,7 @@ def test_p6_who_never_reads_again_is_cut_and_the_others_do_not_notice(run: Run) 
 async def _stuck() -> None:
     async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
         hub = running.hub
-        stream = await hub.create("chat")
+        stream, _ = await hub.streams.create("chat")
         stuck = [
             await running.follow(driver, "chat", kernel_buffer=4096)
             for driver in (WebSocket, SSE, Text)
@@ -111,7 +111,7 @@ def test_p6_who_reads_slowly_but_steadily_is_not_cut(run: Run) -> None:
 async def _steady() -> None:
     async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
         hub = running.hub
-        stream = await hub.create("chat")
+        stream, _ = await hub.streams.create("chat")
         steady = await running.follow(WebSocket, "chat", kernel_buffer=16384)
         (connection,) = hub.connections
         paused = 0
@@ -138,7 +138,7 @@ def test_p7_a_client_that_asks_and_never_reads_is_not_read_any_more(run: Run) ->
 
 async def _asks_and_never_reads() -> None:
     async with hub_on_loopback() as running:
-        await running.hub.create("chat")
+        await running.hub.streams.create("chat")
         greedy = await running.follow(WebSocket, "chat", kernel_buffer=4096)
         (connection,) = running.hub.connections
         greedy.pause()
@@ -165,7 +165,7 @@ def test_p7_neither_is_one_that_sends_control_frames(run: Run) -> None:
 
 async def _pings_and_never_reads() -> None:
     async with hub_on_loopback() as running:
-        await running.hub.create("chat")
+        await running.hub.streams.create("chat")
         greedy = await running.follow(WebSocket, "chat", kernel_buffer=4096)
         (connection,) = running.hub.connections
         greedy.pause()
@@ -184,7 +184,7 @@ async def test_p7_a_client_that_comes_and_goes_while_it_reads_nothing_stops_no_s
     """The outbox has room for whatever it can do before its answers stop it."""
     async with hub_on_loopback(limits={"subscriptions": 5}) as running:
         hub = running.hub
-        streams = [await hub.create(f"s{number}") for number in range(5)]
+        streams = [(await hub.streams.create(f"s{number}"))[0] for number in range(5)]
         nasty = await running.follow(WebSocket, "s0", kernel_buffer=4096)
         stays = await running.follow(NDJSON, "s0")
         for stream in streams[1:]:
@@ -218,7 +218,7 @@ def test_p7_who_says_goodbye_and_never_reads_the_rest_is_let_go(run: Run) -> Non
 
 async def _goodbye() -> None:
     async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         client = await running.follow(WebSocket, "chat", kernel_buffer=4096)
         (connection,) = running.hub.connections
         client.pause()
@@ -235,7 +235,7 @@ async def _goodbye() -> None:
 async def test_p7_subscriptions_and_frames_have_a_limit() -> None:
     async with hub_on_loopback(limits={"subscriptions": 3, "frame_bytes": 1000}) as running:
         for number in range(4):
-            await running.hub.create(f"s{number}")
+            await running.hub.streams.create(f"s{number}")
         client = await running.follow(WebSocket, "s0")
         for number in (1, 2):
             reply = await client.ask(type="subscribe", stream=f"s{number}")

@@ -25,10 +25,10 @@ async def test_a_defect_says_nothing_to_the_client_and_all_to_the_log(
 ) -> None:
     running = await start_hub()
 
-    def fail(_: object) -> None:
+    def fail(_: object, *, by: object) -> None:
         raise RuntimeError("secret of the house")
 
-    monkeypatch.setattr(running.hub, "generation", fail)
+    monkeypatch.setattr(running.hub.generations, "find", fail)
     async with running.client.get("/v1/generations/a%0AERROR") as response:
         assert response.status == 500
         told = await response.text()
@@ -47,7 +47,7 @@ async def test_a_defect_after_a_response_has_begun_cuts_it_and_adds_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     running = await start_hub()
-    await running.hub.create("a")
+    await running.hub.streams.create("a")
 
     def fail(*_: object) -> None:
         raise RuntimeError("a defect")
@@ -93,9 +93,9 @@ async def test_clients_that_reset_their_connection_are_no_error_and_leave_nothin
     sent: bytes, turns: int, start_hub: StartHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = await start_hub()
-    stream = await running.hub.create("a")
+    stream, _ = await running.hub.streams.create("a")
     for _ in range(100):
-        running.hub.append(stream, Message("user", "x" * 1000))
+        running.hub.streams.append(stream, Message("user", "x" * 1000))
     loop = asyncio.get_running_loop()
     for _ in range(5):
         with socket.socket() as client:
@@ -109,7 +109,7 @@ async def test_clients_that_reset_their_connection_are_no_error_and_leave_nothin
     async with running.client.get("/livez") as response:
         assert response.status == 200
     async with asyncio.timeout(PATIENCE):
-        while running.hub.connections or running.hub.generating:  # noqa: ASYNC110 - nobody tells
+        while running.hub.connections or running.hub.generations.active:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 

@@ -35,11 +35,11 @@ class World:
 
     def say(self, *texts: str) -> None:
         for text in texts:
-            self.hub.append(self.stream, Delta("g", text=text))
+            self.hub.streams.append(self.stream, Delta("g", text=text))
 
     def append(self, *events: Event) -> None:
         for event in events:
-            self.hub.append(self.stream, event)
+            self.hub.streams.append(self.stream, event)
 
 
 MakeWorld = Callable[..., Any]
@@ -51,7 +51,7 @@ async def make_world(driver: type[Reader]) -> AsyncIterator[MakeWorld]:
 
         async def make(**tables: Any) -> World:
             running = await stack.enter_async_context(hub_on_loopback(**tables))
-            return World(running, await running.hub.create("a/chat"), driver)
+            return World(running, (await running.hub.streams.create("a/chat"))[0], driver)
 
         yield make
 
@@ -235,9 +235,9 @@ async def test_a_stream_of_the_same_name_is_not_taken_for_the_old_one(world: Wor
     reader = await world.follow("start")
     await reader.until(lambda: heard(reader, world.stream))
     reader.drop()
-    await world.hub.delete(world.stream.name)
-    again = await world.hub.create(world.stream.name)
-    world.hub.append(again, Delta("h", text="other"))
+    await world.hub.streams.delete(world.stream.name)
+    again, _ = await world.hub.streams.create(world.stream.name)
+    world.hub.streams.append(again, Delta("h", text="other"))
     reader.forget()
     await reader.open()
     await reader.until(lambda: heard(reader, again))
@@ -250,8 +250,8 @@ async def test_a_reset_that_leads_to_the_end_of_a_closed_stream_is_told_too(worl
     reader = await world.follow("start")
     await reader.until(lambda: heard(reader, world.stream))
     reader.drop()
-    await world.hub.delete(world.stream.name)
-    again = await world.hub.create(world.stream.name)
+    await world.hub.streams.delete(world.stream.name)
+    again, _ = await world.hub.streams.create(world.stream.name)
     again.close()
     await reader.open()
     await reader.until(lambda: reader.end or reader.closed)
@@ -374,7 +374,7 @@ async def test_who_never_reads_the_end_of_a_closed_stream_is_cut_too(
 
 
 async def test_the_end_of_a_reply_ends_a_response_well(world: World) -> None:
-    generation = await world.hub.generate(GenerationRequest("echo Hello"))
+    generation = await world.hub.generations.start(GenerationRequest("echo Hello"))
     reader = await world.reader(generation.stream).open("start")
     await reader.until(lambda: reader.end or reader.closed)
     assert reader.text == "Hello"
@@ -384,7 +384,7 @@ async def test_the_end_of_a_reply_ends_a_response_well(world: World) -> None:
 
 @pytest.mark.parametrize("prompt", ["fail", "cut"])
 async def test_a_reply_that_broke_off_never_looks_whole_as_text(world: World, prompt: str) -> None:
-    generation = await world.hub.generate(GenerationRequest(prompt))
+    generation = await world.hub.generations.start(GenerationRequest(prompt))
     reader = await world.reader(generation.stream).open("start")
     await reader.until(lambda: reader.end or reader.closed)
     if isinstance(reader, Text):

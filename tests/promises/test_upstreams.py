@@ -88,12 +88,14 @@ async def _generate(answers: list[Answer], cancelled: list[int]) -> None:
         async with hub_on_loopback(upstreams=upstreams) as running:
             hub = running.hub
             for number in range(len(answers)):
-                generation = await hub.generate(GenerationRequest("Hi", upstream=f"u{number}"))
+                generation = await hub.generations.start(
+                    GenerationRequest("Hi", upstream=f"u{number}")
+                )
                 if number in cancelled:
                     await asyncio.sleep(number / 5000)
-                    await hub.cancel(generation.id)
-                await hub.finished(generation.id)
-                await _check_story(generation, await hub.open(generation.stream))
+                    await hub.generations.cancel(generation.id)
+                await hub.generations.wait(generation.id)
+                await _check_story(generation, await hub.streams.open(generation.stream))
 
 
 async def _check_story(generation: Generation, stream: Stream) -> None:
@@ -153,7 +155,7 @@ async def _cancel(way: str, answer: Answer) -> None:
 
             await client.get("/livez")
             await promptly(attempt)
-        stream = await running.hub.open("chat")
+        stream = await running.hub.streams.open("chat")
         ends = [event async for event in stream.events() if isinstance(event, TERMINALS)]
         kinds = [type(event).__name__ for event in ends]
         assert kinds == ["Cancelled"] * len(upstream.requests)
@@ -187,10 +189,10 @@ async def _go_away() -> None:
             response.connection.transport.abort()
             response.close()
         await eventually(lambda: not running.hub.connections)
-        assert running.hub.generating == 3
+        assert running.hub.generations.active == 3
         for gate in gates:
             gate.open()
-        await eventually(lambda: not running.hub.generating)
+        await eventually(lambda: not running.hub.generations.active)
         assert running.hub.counts.generations == {"finished": 3}
         follower = await running.follow(NDJSON, "one")
         await follower.until(lambda: follower.text == "".join(REPLY))

@@ -82,7 +82,7 @@ async def test_a_generation_is_begun_with_the_address_of_its_stream(running: Run
 
 async def test_it_is_shown_with_its_end_and_usage_also_long_after(running: Running) -> None:
     begun = await ask(running, prompt="echo hi there")
-    await running.hub.finished(begun["id"])
+    await running.hub.generations.wait(begun["id"])
     shown = await show(running, begun["id"])
     assert (shown["state"], shown["reason"]) == ("finished", "stop")
     assert shown["usage"]["completion_tokens"] == 2
@@ -96,10 +96,10 @@ async def test_its_position_is_where_its_own_story_begins_in_a_conversation(
     running: Running,
 ) -> None:
     first = await ask(running, prompt="echo one", stream="talk")
-    await running.hub.finished(first["id"])
+    await running.hub.generations.wait(first["id"])
     second = await ask(running, prompt="echo two", stream="talk")
-    await running.hub.finished(second["id"])
-    (await running.hub.open("talk")).close()
+    await running.hub.generations.wait(second["id"])
+    (await running.hub.streams.open("talk")).close()
     path = f"/v1/live/talk?format=ndjson&from={second['position']}"
     async with running.client.get(path) as response:
         lines = [json.loads(line) for line in (await response.text()).splitlines()]
@@ -113,13 +113,13 @@ async def test_a_prompt_is_sent_with_what_was_said_before(
     upstream.answers(Answer(*openai_sse("Hello", " Ann")), Answer(*openai_sse("Ann")))
     for prompt in ("I am Ann", "Who am I?"):
         begun = await ask(running, prompt=prompt, stream="talk", upstream="scripted", author="ann")
-        await running.hub.finished(begun["id"])
+        await running.hub.generations.wait(begun["id"])
     assert upstream.requests[1].json["messages"] == [
         {"role": "user", "content": "I am Ann"},
         {"role": "assistant", "content": "Hello Ann"},
         {"role": "user", "content": "Who am I?"},
     ]
-    (await running.hub.open("talk")).close()
+    (await running.hub.streams.open("talk")).close()
     said = [each for each in await events(running, "talk") if each["type"] == "message"]
     assert [(each["text"], each["author"]) for each in said] == [
         ("I am Ann", "ann"),
@@ -139,7 +139,7 @@ async def test_messages_are_sent_as_they_are_and_stand_in_no_stream(
         model="m-2",
         options={"temperature": 0.5, "stop": ["."]},
     )
-    await running.hub.finished(begun["id"])
+    await running.hub.generations.wait(begun["id"])
     sent = upstream.requests[0].json
     assert sent["messages"] == messages
     assert (sent["model"], sent["temperature"], sent["stop"]) == ("m-2", 0.5, ["."])
@@ -167,7 +167,7 @@ async def test_a_cancel_repeated_or_too_late_changes_nothing(running: Running) -
     first = await cancel(running, begun["id"])
     assert await cancel(running, begun["id"]) == first == await show(running, begun["id"])
     done = await ask(running, prompt="echo hi")
-    finished = await running.hub.finished(done["id"])
+    finished = await running.hub.generations.wait(done["id"])
     assert (await cancel(running, done["id"]))["state"] == finished.state == "finished"
 
 
@@ -192,7 +192,7 @@ async def test_clients_that_leave_cancel_nothing(running: Running, upstream: Scr
         while running.hub.connections:  # noqa: ASYNC110 - until the hub has seen them leave
             await asyncio.sleep(0.01)
         gate.open()
-        assert (await running.hub.finished(begun["id"])).state == "finished"
+        assert (await running.hub.generations.wait(begun["id"])).state == "finished"
 
 
 @pytest.mark.parametrize("where", ["header", "body"])
@@ -204,10 +204,10 @@ async def test_asking_again_with_the_key_is_asking_once(where: str, running: Run
     both = [ask(running, prompt="echo hi", stream="talk", **asked) for _ in range(2)]
     first, second = await asyncio.gather(*both)
     assert first["id"] == second["id"]
-    await running.hub.finished(first["id"])
+    await running.hub.generations.wait(first["id"])
     again = await ask(running, prompt="echo hi", stream="talk", **asked)
     assert (again["id"], again["state"]) == (first["id"], "finished")
-    (await running.hub.open("talk")).close()
+    (await running.hub.streams.open("talk")).close()
     kinds = [each["type"] for each in await events(running, "talk")]
     assert kinds.count("message") == kinds.count("started") == kinds.count("finished") == 1
 
@@ -235,8 +235,8 @@ async def test_names_with_other_characters_have_an_address_that_works(running: R
     ) as response:
         where = response.headers["Location"]
         begun = await response.json()
-    await running.hub.finished(begun["id"])
-    (await running.hub.open(name)).close()
+    await running.hub.generations.wait(begun["id"])
+    (await running.hub.streams.open(name)).close()
     assert await text_at(running.client, where) == "hi"
 
 

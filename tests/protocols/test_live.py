@@ -25,7 +25,7 @@ from tests.support.upstream_answers import Answer, Ending, Gate, openai_sse
 @pytest.mark.parametrize("kind", [SSE, NDJSON, JSON, Text], ids=lambda kind: kind.name)
 async def test_a_response_keeps_streaming_on_its_way(kind: type[Reader]) -> None:
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         reader = await running.follow(kind, "chat")
         assert reader.headers["cache-control"] == "no-store, no-transform"
         assert reader.headers["x-accel-buffering"] == "no"
@@ -56,7 +56,7 @@ async def test_a_response_keeps_streaming_on_its_way(kind: type[Reader]) -> None
 )
 async def test_the_format_is_what_the_client_accepts(accept: str, kind: str) -> None:
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         stream.close()
         answer = await exchange(
             running.port,
@@ -67,7 +67,7 @@ async def test_the_format_is_what_the_client_accepts(accept: str, kind: str) -> 
 
 async def test_a_format_that_there_is_not_is_an_error() -> None:
     async with hub_on_loopback() as running:
-        await running.hub.create("chat")
+        await running.hub.streams.create("chat")
         answer = await exchange(
             running.port, b"GET /v1/live/chat?format=xml HTTP/1.0\r\nAccept: */*\r\n\r\n"
         )
@@ -83,9 +83,9 @@ async def test_after_a_stream_that_closed_the_connection_serves_the_next_request
     # All else is the same for every reader.
     monkeypatch.setattr("hub.protocols.live.lost", lambda: 1000)
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
+        stream, _ = await running.hub.streams.create("chat")
         for event in STORY:
-            running.hub.append(stream, event)
+            running.hub.streams.append(stream, event)
         stream.close()
         live = f"GET /v1/live/chat?format={form}&from=start HTTP/1.1\r\nHost: hub\r\n\r\n".encode()
         last = b"GET /livez HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
@@ -111,8 +111,8 @@ async def test_before_http_1_1_there_are_no_chunks_and_the_connection_ends_with_
     request_: bytes,
 ) -> None:
     async with hub_on_loopback() as running:
-        stream = await running.hub.create("chat")
-        running.hub.append(stream, Delta("g", text="Hello"))
+        stream, _ = await running.hub.streams.create("chat")
+        running.hub.streams.append(stream, Delta("g", text="Hello"))
         stream.close()
         answer = await exchange(running.port, request_)
         head, _, body = answer.partition(b"\r\n\r\n")
@@ -128,8 +128,8 @@ async def test_before_http_1_1_the_end_of_any_other_stream_is_that_of_its_connec
     path: str,
 ) -> None:
     async with hub_on_loopback(tutorial={"pace": 0.0001}) as running:
-        stream = await running.hub.create("chat")
-        running.hub.append(stream, Delta("g", text="Hello"))
+        stream, _ = await running.hub.streams.create("chat")
+        running.hub.streams.append(stream, Delta("g", text="Hello"))
         stream.close()
         asked = f"GET {path} HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".encode()
         head, _, body = (await exchange(running.port, asked)).partition(b"\r\n\r\n")
@@ -240,7 +240,7 @@ async def test_who_never_reads_its_completion_is_cut() -> None:
         reader = await running.follow(Completion, "Hi", kernel_buffer=4096)
         reader.pause()
         (connection,) = running.hub.connections
-        await eventually(lambda: not running.hub.generating)
+        await eventually(lambda: not running.hub.generations.active)
         now = asyncio.get_running_loop().time()
         connection.tick(now)
         connection.tick(now + 31)

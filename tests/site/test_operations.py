@@ -75,7 +75,7 @@ async def test_every_metric_is_there_from_the_start_and_nothing_has_happened(
 async def test_the_metrics_count_what_happens(start_hub: StartHub) -> None:
     running = await start_hub()
     client, hub = running.client, running.hub
-    hub.append(await hub.create("talk"), Message("user", "Hello"))
+    hub.streams.append((await hub.streams.create("talk"))[0], Message("user", "Hello"))
     async with client.ws_connect("/v1/ws") as ws:
         for command in (
             {"type": "subscribe", "stream": "talk", "from": "start"},
@@ -91,14 +91,14 @@ async def test_the_metrics_count_what_happens(start_hub: StartHub) -> None:
         assert samples["streamhub_subscriptions"] == 1
         assert samples["streamhub_streams"] == 1
         assert samples["streamhub_generations_running"] == 1
-        assert samples["streamhub_stream_bytes"] == hub.size > 0
+        assert samples["streamhub_stream_bytes"] == hub.streams.size > 0
         assert samples["streamhub_records_total"] > 3
         assert samples["streamhub_deliveries_total"] >= samples["streamhub_flushes_total"] > 0
         assert samples["streamhub_catch_ups_total"] > 0
     async with client.post("/v1/generations", json={"prompt": "echo hi"}) as response:
-        await hub.finished((await response.json())["id"])
+        await hub.generations.wait((await response.json())["id"])
     async with client.post("/v1/generations", json={"prompt": "fail"}) as response:
-        await hub.finished((await response.json())["id"])
+        await hub.generations.wait((await response.json())["id"])
     async with asyncio.timeout(PATIENCE):
         while hub.connections:  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
@@ -111,7 +111,7 @@ async def test_the_metrics_count_what_happens(start_hub: StartHub) -> None:
 
 async def test_a_refused_connection_is_counted(start_hub: StartHub) -> None:
     running = await start_hub(limits={"connections": 1})
-    await running.hub.create("talk")
+    await running.hub.streams.create("talk")
     async with running.client.ws_connect("/v1/ws"):
         async with running.client.get("/v1/live/talk") as response:
             assert response.status == 429
@@ -121,7 +121,7 @@ async def test_a_refused_connection_is_counted(start_hub: StartHub) -> None:
 
 async def test_hubs_in_one_process_count_for_themselves(start_hub: StartHub) -> None:
     one, other = await start_hub(), await start_hub()
-    await one.hub.create("talk")
+    await one.hub.streams.create("talk")
     assert (await metrics(one))["streamhub_streams"] == 1
     assert (await metrics(other))["streamhub_streams"] == 0
 
@@ -132,7 +132,7 @@ async def test_metrics_name_no_stream_and_no_secret(
     monkeypatch.setenv("EDGE_KEY", "sk-sentinel")
     table = {"dialect": "openai-chat", "url": "http://127.0.0.1", "api_key_env": "EDGE_KEY"}
     running = await start_hub(upstreams={"one": table})
-    await running.hub.create("private-talk")
+    await running.hub.streams.create("private-talk")
     async with running.client.get("/metrics") as response:
         text = await response.text()
     assert "sk-sentinel" not in text

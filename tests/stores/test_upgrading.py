@@ -61,7 +61,7 @@ async def read(client: ClientSession, name: str) -> list[dict[str, Any]]:
 async def test_everything_of_version_1_is_there(file: Path) -> None:
     before = records(file)
     async with hub_on_loopback(store={"url": f"sqlite:{file}"}) as running:
-        await running.hub.committed()
+        await running.hub.streams.committed()
         async with browser(running) as client:
             chat = await read(client, "chat")
             assert [event["type"] for event in chat].count("finished") == 2
@@ -118,8 +118,8 @@ async def test_every_answer_in_it_gets_its_end_once(file: Path) -> None:
     told: list[dict[str, list[dict[str, Any]]]] = []
     for _ in range(2):
         async with hub_on_loopback(store={"url": f"sqlite:{file}"}) as running:
-            await running.hub.committed()
-            listed, _ = await running.hub.listed("", "", 100)
+            await running.hub.streams.committed()
+            listed, _ = await running.hub.streams.listed("", "", 100)
             kinds = {one.stream.name: one.stream.content_type for one in listed}
             async with browser(running) as client:
                 names = [name for name, kind in kinds.items() if kind == "application/json"]

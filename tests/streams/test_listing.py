@@ -93,11 +93,11 @@ async def ask(running: Running, query: str = "") -> Obj:
 
 async def test_what_is_told_of_each(running: Running) -> None:
     hub = running.hub
-    _, tail = await hub.append_to("chat/1", HELLO)
-    stream, _ = await hub.make("log", StreamSettings("text/plain"))
+    _, tail = await hub.streams.append_to("chat/1", HELLO)
+    stream, _ = await hub.streams.create("log", StreamSettings("text/plain"))
     stream.close()
     await stream.committed()
-    begun = await hub.generate(GenerationRequest(prompt="stall", stream="chat/2"))
+    begun = await hub.generations.start(GenerationRequest(prompt="stall", stream="chat/2"))
     first, second, third = (await ask(running))["streams"]
     assert first == {
         "name": "chat/1",
@@ -108,27 +108,27 @@ async def test_what_is_told_of_each(running: Running) -> None:
     }
     assert (second["name"], second["running"]) == ("chat/2", begun.id)
     assert (third["name"], third["content_type"], third["closed"]) == ("log", "text/plain", True)
-    await hub.cancel(begun.id)
+    await hub.generations.cancel(begun.id)
     assert (await ask(running, "?prefix=chat/2"))["streams"][0]["running"] is None
 
 
 async def test_what_is_hidden_deleted_or_expired_is_not_there(running: Running) -> None:
     hub = running.hub
     for name in ("deleted", "hidden", "kept"):
-        await hub.append_to(name, HELLO)
-    await hub.fork("fork", "hidden")
-    await hub.delete("hidden")
-    await hub.delete("deleted")
-    await hub.make("expired", StreamSettings(expires_at="2020-01-01T00:00:00Z"))
-    await hub.make("later", StreamSettings(expires_at="2999-01-01T00:00:00Z"))
+        await hub.streams.append_to(name, HELLO)
+    await hub.streams.fork("fork", "hidden")
+    await hub.streams.delete("hidden")
+    await hub.streams.delete("deleted")
+    await hub.streams.create("expired", StreamSettings(expires_at="2020-01-01T00:00:00Z"))
+    await hub.streams.create("later", StreamSettings(expires_at="2999-01-01T00:00:00Z"))
     told = [one["name"] for one in (await ask(running))["streams"]]
     assert told == ["fork", "kept", "later"]
 
 
 async def test_page_by_page(running: Running) -> None:
     for number in range(7):
-        await running.hub.append_to(f"s{number}", HELLO)
-    await running.hub.append_to("zz", HELLO)
+        await running.hub.streams.append_to(f"s{number}", HELLO)
+    await running.hub.streams.append_to("zz", HELLO)
     seen, after, more = [], "", True
     while more:
         told = await ask(running, f"?prefix=s&limit=3&after={after}")
@@ -158,7 +158,7 @@ async def test_what_no_name_begins_with_is_refused(running: Running, query: str)
 
 async def test_it_is_off_unless_it_is_turned_on(start_hub: StartHub) -> None:
     running = await start_hub()
-    await running.hub.append_to("secret", HELLO)
+    await running.hub.streams.append_to("secret", HELLO)
     response = await running.client.get("/v1/streams")
     assert response.status == 403
     told = await response.json()
@@ -175,12 +175,12 @@ async def test_after_a_restart_the_tail_is_where_a_reader_is_sent(
     }
     first = await start_hub(**tables)
     for name in ("a", "b"):
-        await first.hub.append_to(name, HELLO)
-    await first.hub.committed()
+        await first.hub.streams.append_to(name, HELLO)
+    await first.hub.streams.committed()
     await first.client.close()
     second = await start_hub(**tables)
     told = (await ask(second))["streams"]
-    assert second.hub.streams == 0, "none was read into memory"
+    assert second.hub.streams.held == 0, "none was read into memory"
     for one in told:
         response = await second.client.head(f"/v1/stream/{one['name']}")
         assert response.headers["Stream-Next-Offset"] == one["tail"]

@@ -16,6 +16,7 @@ from hub.stores import Store
 from hub.stores.memory import MemoryStore
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
+from hub.upstreams.registry import Upstreams
 from tests.support.fake_upstream import END, FOREVER, FakeUpstream, said
 
 __all__ = ["Keep", "Runner", "Slow", "events_of", "hangs", "talks"]
@@ -55,13 +56,13 @@ class Runner:
             counts=self.counts,
             deliver=deliver,
         )
-        upstreams = {fake_upstream.name: fake_upstream for fake_upstream in fake_upstreams}
+        by_name = {fake_upstream.name: fake_upstream for fake_upstream in fake_upstreams}
+        self.upstreams = Upstreams(by_name, fake_upstreams[0].name)
         self.allowance = MemoryBudget(2**30)
         self.runs = Runs(
             self.streams,
             store,
-            upstreams,
-            fake_upstreams[0].name,
+            self.upstreams,
             allowance=self.allowance,
             limits=RunLimits(**limits),
             counts=self.counts,

@@ -3,7 +3,7 @@
 It needs no test fixture, so that it runs under any event loop and inside hypothesis::
 
     async with hub_on_loopback(fanout={"slow_client_timeout": 0.3}) as running:
-        running.hub.append(await running.hub.create("chat"), event)
+        await running.hub.streams.append_to("chat", event)
         reader = await running.follow(WebSocket, "chat")
 """
 

@@ -267,7 +267,7 @@ class Bystander:
         client, hub = self._world.running.client, self._world.running.hub
         half, rest = openai_sse("first "), openai_sse("last")[1:]
         self._world.upstream.answers(Answer(*half[:2], self._gate, *rest), under="/steady")
-        await hub.create("calm")
+        await hub.streams.create("calm")
         self._socket = await client.ws_connect("/v1/ws", protocols=("hub.v1",))
         await self._socket.send_json({"type": "subscribe", "stream": "calm", "from": "start"})
         await self._socket.send_json(

@@ -90,7 +90,7 @@ def heard(reader: Reader, stream: Stream, since: int = 0) -> bool:
 def say(hub: Hub, stream: Stream, count: int, size: int = 0) -> None:
     """Records that tell their own offset."""
     for _ in range(count):
-        hub.append(stream, Delta("g", text=f"<{stream.tail}>" + "x" * size))
+        hub.streams.append(stream, Delta("g", text=f"<{stream.tail}>" + "x" * size))
 
 
 async def length(stream: Stream) -> int:

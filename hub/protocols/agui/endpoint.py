@@ -29,12 +29,13 @@ from hub.domain.errors import StreamNotFound
 from hub.domain.events import Message
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import Principal
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
 from hub.protocols.agui.chunks import AGUIChunks
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
-from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
@@ -77,12 +78,12 @@ class TanStack:
 
     async def _say(self, request: web.Request) -> web.Response:
         body = await read_json(request, ConversationAsked)
-        name = request.match_info["id"]
+        name, by = request.match_info["id"], request[PRINCIPAL]
         said = ui_messages.said(body.messages)
-        known = await self._known(name)
+        known = await self._known(name, by)
         # Without an id nobody can say that it is the same.
         new = tuple(m for m in said if _identity(m) not in known or not _identity(m))
-        running = self._hub.running(name)
+        running = self._hub.generations.running_in(name, by=by)
         if running is not None and said and not new and known[-1] == _identity(said[-1]):
             return _taken(running)
         ask = self._ask(request, name, body, new)
@@ -90,10 +91,10 @@ class TanStack:
             await self._replies.first_word(generation, stream)
             return _taken(generation)
 
-    async def _known(self, name: str) -> list[str]:
+    async def _known(self, name: str, by: Principal) -> list[str]:
         """What has been said in a conversation, oldest first."""
         try:
-            stream = await self._hub.open(name)
+            stream = await self._hub.streams.open(name, by=by)
         except StreamNotFound:
             return []
         stream.expect_events()
@@ -107,7 +108,7 @@ class TanStack:
         upstream = body.upstream or more.upstream or request.query.get("upstream")
         model = body.model or more.model or request.query.get("model")
         if model is not None and upstream is None:
-            upstream, model = resolve(self._hub, model)
+            upstream, model = self._hub.upstreams.resolve(model)
         given = named(request, "Idempotency-Key")
         return GenerationRequest(
             messages=ui_messages.asked(body.messages),

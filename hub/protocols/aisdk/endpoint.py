@@ -45,12 +45,13 @@ from hub.domain.errors import GenerationNotFound, RequestError
 from hub.domain.events import Cancelled, Finished, Message, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import Principal
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
 from hub.protocols.aisdk.chunks import UIChunks
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
-from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
@@ -99,19 +100,20 @@ class AISDK:
         ask = _ask(self._hub, request, chat)
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
-            viewed = await _viewed(self._hub, stream, generation.id)
+            viewed = await _viewed(self._hub, stream, generation.id, request[PRINCIPAL])
             where = _where(request.rel_url.raw_path, generation)
             return await self._told(request, generation, viewed, where, 201)
 
     async def _resume(self, request: web.Request) -> web.StreamResponse:
-        generation = self._hub.running(request.match_info["id"])
+        by = request[PRINCIPAL]
+        generation = self._hub.generations.running_in(request.match_info["id"], by=by)
         if generation is None:
             return web.Response(status=204, headers={"Cache-Control": "no-store"})
-        stream = await self._hub.open(generation.stream)
+        stream = await self._hub.streams.open(generation.stream, by=by)
         self._hub.admit()
         # Its beginning may be written and not be shown yet.
         await stream.committed()
-        viewed = await _viewed_whole(self._hub, stream, generation.id)
+        viewed = await _viewed_whole(self._hub, stream, generation.id, by)
         root = request.rel_url.raw_path.rsplit("/", 2)[0]
         where = f"{_where(root, generation)}?whole=true"
         return await self._told(request, generation, viewed, where, 200)
@@ -137,30 +139,33 @@ class AISDK:
         return await view_reading.follow(request, self._hub, viewed, pace, headers, good)
 
     async def _stop(self, request: web.Request) -> web.Response:
-        generation = self._hub.running(request.match_info["id"])
+        by = request[PRINCIPAL]
+        generation = self._hub.generations.running_in(request.match_info["id"], by=by)
         if generation is None:
             return web.Response(status=204)
-        stopped = await self._hub.cancel(generation.id)
+        stopped = await self._hub.generations.cancel(generation.id, by=by)
         return web.json_response(stopped.to_json(), headers={"Cache-Control": "no-store"})
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
         view = _viewed_whole if request.query.get("whole") == "true" else _viewed
 
         async def find(stream: Stream) -> Viewed:
-            return await view(self._hub, stream, request.match_info["generation"])
+            return await view(
+                self._hub, stream, request.match_info["generation"], request[PRINCIPAL]
+            )
 
         name = request.match_info["id"]
         return await view_reading.read(request, self._hub, name, find, self._pace)
 
 
-async def _viewed(hub: Hub, stream: Stream, name: str) -> Viewed:
+async def _viewed(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
     """A generation in UI message chunks.
 
     Raises:
         GenerationNotFound: there is none of that name in the stream.
     """
     try:
-        generation = await hub.generation(name)
+        generation = await hub.generations.find(name, by=by)
     except GenerationNotFound:
         pass  # one of an earlier life of the hub, maybe
     else:
@@ -170,13 +175,13 @@ async def _viewed(hub: Hub, stream: Stream, name: str) -> Viewed:
     return Viewed(stream, begin, lambda: UIChunks(name))
 
 
-async def _viewed_whole(hub: Hub, stream: Stream, name: str) -> Viewed:
+async def _viewed_whole(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
     """The message that a generation gives, or gives the end of, in UI message chunks.
 
     Raises:
         GenerationNotFound: there is none of that name in the stream.
     """
-    part = await _viewed(hub, stream, name)
+    part = await _viewed(hub, stream, name, by)
     _, started = await _start(stream, part.begin, name)
     message = started.extra.get("message")
     if not isinstance(message, str):
@@ -213,7 +218,7 @@ def _ask(hub: Hub, request: web.Request, chat: ChatAsked) -> GenerationRequest:
     upstream = chat.upstream or request.query.get("upstream")
     model = chat.model or request.query.get("model")
     if model is not None and upstream is None:
-        upstream, model = resolve(hub, model)
+        upstream, model = hub.upstreams.resolve(model)
     again = chat.trigger == "regenerate-message"
     given = named(request, "Idempotency-Key")
     return GenerationRequest(

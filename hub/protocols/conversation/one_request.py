@@ -20,6 +20,7 @@ from typing import Final, Literal
 
 from aiohttp import web
 
+from hub.access.permissions import Permission
 from hub.connections.connection import Connection, Pace
 from hub.domain.errors import Gone, RequestError
 from hub.domain.events import TERMINALS, Delta, Failed, Finished
@@ -29,9 +30,11 @@ from hub.domain.generation_request import GenerationRequest
 from hub.domain.records import Position
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
+from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
+from hub.protocols.response_connection import ResponseConnection, written
 from hub.streams import wait
 from hub.streams.stream import Place, Stream
 
@@ -72,21 +75,23 @@ class Replies:
         """
         cancels = self._cancels(request, "continue" if outlives else self._on_disconnect)
         self._hub.admit()
-        starting = asyncio.ensure_future(self._hub.generate(ask))
+        by = request[PRINCIPAL]
+        then: tuple[Permission, ...] = ("read", "cancel") if cancels else ("read",)
+        starting = asyncio.ensure_future(self._hub.generations.start(ask, by=by, then=then))
         try:
             generation = await asyncio.shield(starting)
         except asyncio.CancelledError:
             starting.add_done_callback(partial(self._left, cancels=cancels))
             raise
         if not cancels:
-            yield generation, await self._hub.open(generation.stream)
+            yield generation, await self._hub.streams.open(generation.stream, by=by)
             return
         look = _Look(self._hub, request, generation.id)
         try:
-            yield generation, await self._hub.open(generation.stream)
+            yield generation, await self._hub.streams.open(generation.stream, by=by)
         except asyncio.CancelledError:
             # aiohttp may be told to cancel the handler of a client that left.
-            self._hub.stop(generation.id)
+            self._hub.generations.stop(generation.id)
             raise
         finally:
             look.end()
@@ -101,7 +106,7 @@ class Replies:
         """The generation has begun, or not, for a client that left before that."""
         failed = starting.cancelled() or starting.exception() is not None
         if cancels and not failed:
-            self._hub.stop(starting.result().id)
+            self._hub.generations.stop(starting.result().id)
 
     async def first_word(self, generation: Generation, stream: Stream) -> None:
         """Wait until something has been said, or nothing will be, or the grace is over.
@@ -115,13 +120,13 @@ class Replies:
         if isinstance(end, Failed) and not await said(generation, stream):
             raise broken_off(end)
 
-    async def whole(self, generation: Generation) -> Finished:
+    async def whole(self, request: web.Request, generation: Generation) -> Finished:
         """Wait for the end.
 
         Raises:
             UpstreamError: it is not a good one.
         """
-        await self._hub.finished(generation.id)
+        await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
         terminal = generation.terminal
         if not isinstance(terminal, Finished):
             raise broken_off(terminal)
@@ -143,40 +148,29 @@ class Replies:
             encoder = ending
         if response.chunked:
             encoder = Chunked(encoder)
-        writer = await response.prepare(request)
-        if writer is None:
-            return response
-        over = asyncio.get_running_loop().create_future()
-        connection = Connection(
-            request.protocol, writer.drain, encoder, self._pace, self._hub.counts, over=over
-        )
-        self._hub.connect(connection)
-        try:
+        reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
+        async with reading as connection:
             if generation.state in SILENT:
                 # Some take nothing for a response before a byte of its body.
                 connection.write(encoder.beat())
             connection.subscribe(stream, place)
             if stream.name == generation.id:
-                await over
+                await reading.over
                 complete = connection.complete
             else:
-                complete = await self._heard(connection, ending, over)
+                complete = await self._heard(reading, connection, ending)
             if not complete or not isinstance(generation.terminal, Finished):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort(sent=complete)
-        finally:
-            await self._hub.disconnect(connection)
         return response
 
     async def _heard(
-        self, connection: Connection, ending: _UpTo, over: asyncio.Future[None]
+        self, reading: ResponseConnection, connection: Connection, ending: _UpTo
     ) -> bool:
         """Wait for the end of a generation whose stream goes on; whether all of it is told."""
-        await asyncio.wait([over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([reading.over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
         if ending.ended.done():
-            # The writer takes this only when the socket has drained, after all before it.
-            connection.enqueue(b"")
-            await connection.idle(within=2 * self._pace.slow_client_timeout)
+            await written(connection, self._pace)
         return ending.ended.done()
 
 
@@ -230,7 +224,7 @@ class _Look:
     def _look(self) -> None:
         transport = self._request.transport
         if transport is None or transport.is_closing():
-            self._hub.stop(self._generation)
+            self._hub.generations.stop(self._generation)
         else:
             self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 

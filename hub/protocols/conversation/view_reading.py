@@ -21,6 +21,7 @@ from hub.domain.errors import Gone, RequestError, StreamNotFound
 from hub.domain.records import Position
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
+from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
@@ -29,6 +30,7 @@ from hub.protocols.conversation.view import DurableChunks, Translation, UIEvents
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
+from hub.protocols.response_connection import ResponseConnection, rotate, written
 from hub.streams.stream import Place, Stream
 
 __all__ = ["ViewPace", "Viewed", "follow", "read"]
@@ -41,9 +43,6 @@ ANSWER_CHUNKS: Final = 10_000
 
 UNBEGUN_SECONDS: Final = 1.0
 """How long a poll of a stream that has not begun waits; nobody tells it when that begins."""
-
-ROTATE_SECONDS: Final = 1.0
-"""How long a frame that is being written may take when its response is to end."""
 
 START: Final = Position(0, 0)
 """Where a stream that has not begun is read from."""
@@ -134,31 +133,17 @@ async def follow(
     view = await viewed.view(viewed.begin)
     encoder = _Over(UIEvents(view))
     response = endless(request, {**streaming_headers("text/event-stream"), **more})
-    writer = await response.prepare(request)
-    if writer is None:
-        return response
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
-    over = asyncio.get_running_loop().create_future()
-    connection = Connection(request.protocol, writer.drain, shown, pace, hub.counts, over=over)
-    hub.connect(connection)
-    try:
+    reading = ResponseConnection(hub, request, response, shown, pace)
+    async with reading as connection:
         connection.subscribe(viewed.stream, Place(viewed.begin))
-        await asyncio.wait([over, encoder.heard], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([reading.over, encoder.heard], return_when=asyncio.FIRST_COMPLETED)
         if encoder.heard.done():
-            await _written(connection, pace)
+            await written(connection, pace)
         if not (view.over and good()):
             # The body must not look whole: no last chunk, no clean end.
             connection.abort(sent=view.over)
-    finally:
-        await hub.disconnect(connection)
     return response
-
-
-async def _written(connection: Connection, pace: Pace) -> None:
-    """Wait until all is on its way; whoever does not take it is given up like any other."""
-    # The writer takes this only when the socket has drained, after all that came before.
-    connection.enqueue(b"")
-    await connection.idle(within=2 * pace.slow_client_timeout)
 
 
 # Durable Streams
@@ -178,7 +163,7 @@ async def read(
     With ``unbegun`` a stream that has not begun is empty.
 
     Raises:
-        StreamNotFound, Gone: as `hub.hub.Hub.open`.
+        StreamNotFound, Gone: as `hub.access.streams.StreamAccess.open`.
         RequestError, PositionError: the query is malformed.
         Gone: what was asked for is no longer kept.
     """
@@ -189,7 +174,7 @@ async def read(
     if live not in (None, "long-poll", "sse"):
         raise RequestError("live is long-poll or sse", code="bad_live")
     try:
-        stream = await hub.open(name)
+        stream = await hub.streams.open(name, by=request[PRINCIPAL])
     except StreamNotFound:
         if unbegun is None:
             raise
@@ -198,7 +183,7 @@ async def read(
     viewed = await find(stream)
     place = answers.kept(viewed.stream.place(start or "start"))
     offset = max(place.offset, viewed.begin)
-    hub.touch(viewed.stream)
+    hub.streams.touch(viewed.stream)
     view = await viewed.view(offset)
     if live == "sse":
         return await _follow(request, hub, viewed, view, offset, pace)
@@ -294,7 +279,7 @@ async def _unbegun(
     if live == "sse":
 
         async def join(connection: Connection) -> None:
-            await hub.expect(connection, name, "start")
+            await hub.streams.expect(connection, name, "start", by=connection.by)
 
         here = Batch(name, [], START, latest=True)
         return await _events(request, hub, View(translation, 0), here, pace, join)
@@ -325,13 +310,8 @@ async def _events(
     response = endless(request, {**streaming_headers("text/event-stream"), **told})
     encoder = _Over(DurableChunks(view, known=headers.known_interval(request)))
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
-    writer = await response.prepare(request)
-    if writer is None:
-        return response
-    over = asyncio.get_running_loop().create_future()
-    connection = Connection(request.protocol, writer.drain, shown, pace.pace, hub.counts, over=over)
-    hub.connect(connection)
-    try:
+    reading = ResponseConnection(hub, request, response, shown, pace.pace)
+    async with reading as connection:
         if view.over:
             connection.write(shown.closed(here.stream, here.position))
             return response
@@ -340,17 +320,14 @@ async def _events(
             connection.write(shown.events(here))
         await join(connection)
         await asyncio.wait(
-            [over, encoder.heard],
+            [reading.over, encoder.heard],
             timeout=pace.sse_rotate_seconds,
             return_when=asyncio.FIRST_COMPLETED,
         )
         if encoder.heard.done():
-            await _written(connection, pace.pace)
-        elif not over.done():
-            connection.end()
-            await connection.idle(within=ROTATE_SECONDS)
+            await written(connection, pace.pace)
+        elif not reading.over.done():
+            await rotate(connection)
         elif not connection.complete:
             connection.abort()
-    finally:
-        await hub.disconnect(connection)
     return response

@@ -22,13 +22,16 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from hub.connections.connection import Connection, Pace
+from hub.access.permissions import Permission
+from hub.connections.connection import Pace
 from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
+from hub.domain.principal import Principal
 from hub.domain.producers import Stamp
 from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
+from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
@@ -37,13 +40,11 @@ from hub.protocols.durable import headers as headers
 from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
+from hub.protocols.response_connection import ResponseConnection, rotate
 from hub.streams.forks import same
 from hub.streams.stream import Body, Place, Stream
 
 __all__ = ["Durable"]
-
-ROTATE_SECONDS: Final = 1.0
-"""How long a frame that is being written may take when its response is to end."""
 
 BINARY: Final = "application/octet-stream"
 
@@ -86,15 +87,15 @@ class Durable:
     # Making
 
     async def _create(self, request: web.Request) -> web.Response:
-        name = request.match_info["name"]
+        name, by = request.match_info["name"], request[PRINCIPAL]
         asked = headers.fork_asked(request, _root(request))
         settings = headers.settings(request, BINARY if asked is None else "")
         closing = headers.closes(request)
         body = await _body(request)
         if asked is not None:
-            stream, new = await self._fork(name, asked, settings, body, closing=closing)
+            stream, new = await self._fork(name, asked, settings, body, closing=closing, by=by)
         else:
-            stream, new = await self._begin(name, settings, body, closing=closing)
+            stream, new = await self._begin(name, settings, body, closing=closing, by=by)
         told = {"Content-Type": stream.content_type, **answers.end(stream)}
         await stream.committed()
         if new:
@@ -102,14 +103,20 @@ class Durable:
         return web.Response(status=201 if new else 200, headers=told)
 
     async def _begin(
-        self, name: str, settings: StreamSettings, body: bytes, *, closing: bool
+        self,
+        name: str,
+        settings: StreamSettings,
+        body: bytes,
+        *,
+        closing: bool,
+        by: Principal,
     ) -> tuple[Stream, bool]:
         bodies = _bodies(settings, body)
-        self._hub.check_authors(settings, bodies)
-        stream, new = await self._hub.make(name, settings)
+        self._hub.streams.check_authors(settings, bodies, by=by)
+        stream, new = await self._hub.streams.create(name, settings, by=by)
         if new:
             if bodies or closing:
-                self._hub.write(stream, bodies, close=closing)
+                self._hub.streams.write(stream, bodies, close=closing, by=by)
         elif (
             stream.settings.fork or stream.sealed != closing or not same(stream.settings, settings)
         ):
@@ -126,17 +133,18 @@ class Durable:
         body: bytes,
         *,
         closing: bool,
+        by: Principal,
     ) -> tuple[Stream, bool]:
         bodies = []
         if body:
-            source = await self._hub.open(asked.source)
+            source = await self._hub.streams.open(asked.source, by=by)
             bodies = _bodies(source.settings, body)
-            self._hub.check_authors(source.settings, bodies)
-        stream, new = await self._hub.fork(
-            name, asked.source, asked.position, settings=settings, further=asked.further
+            self._hub.streams.check_authors(source.settings, bodies, by=by)
+        stream, new = await self._hub.streams.fork(
+            name, asked.source, asked.position, settings=settings, further=asked.further, by=by
         )
         if new and (bodies or closing):
-            self._hub.write(stream, bodies, close=closing)
+            self._hub.streams.write(stream, bodies, close=closing, by=by)
         elif not new and stream.sealed != closing:
             raise Conflict(
                 f'there is a stream called "{name}" that is not so', code="stream_exists"
@@ -151,7 +159,9 @@ class Durable:
         sequence = headers.named(request, "Stream-Seq")
         body = await _body(request)
         # From here on nothing waits until the records are written.
-        stream = await self._hub.open(request.match_info["name"])
+        by = request[PRINCIPAL]
+        to: Permission = "append" if body else "close"
+        stream = await self._hub.streams.open(request.match_info["name"], by=by, to=to)
         if not body and not closing:
             raise RequestError("there is nothing to append: the body is empty", code="empty_body")
         if stream.sealed:
@@ -166,7 +176,9 @@ class Durable:
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
             _check_sequence(stream, sequence)
-            self._hub.write(stream, bodies, stamp=stamp, sequence=sequence, close=closing)
+            self._hub.streams.write(
+                stream, bodies, stamp=stamp, sequence=sequence, close=closing, by=by
+            )
         told = answers.end(stream)
         if stamp is not None:
             told.update(answers.reached(stream, stamp))
@@ -174,14 +186,14 @@ class Durable:
         return web.Response(status=200 if new and body and stamp is not None else 204, headers=told)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        await self._hub.delete(request.match_info["name"])
-        await self._hub.committed()
+        await self._hub.streams.delete(request.match_info["name"], by=request[PRINCIPAL])
+        await self._hub.streams.committed()
         return web.Response(status=204)
 
     # Reading
 
     async def _describe(self, request: web.Request) -> web.Response:
-        stream = await self._hub.open(request.match_info["name"])
+        stream = await self._hub.streams.open(request.match_info["name"], by=request[PRINCIPAL])
         told = {"Content-Type": stream.content_type, **answers.shown(stream)}
         told["Cache-Control"] = "no-store"
         if stream.settings.ttl is not None:
@@ -197,9 +209,9 @@ class Durable:
             raise RequestError("to read live, say from which offset", code="bad_position")
         if live not in (None, "long-poll", "sse"):
             raise RequestError("live is long-poll or sse", code="bad_live")
-        stream = await self._hub.open(request.match_info["name"])
+        stream = await self._hub.streams.open(request.match_info["name"], by=request[PRINCIPAL])
         place = answers.kept(stream.place(start or "start"))
-        self._hub.touch(stream)
+        self._hub.streams.touch(stream)
         if live == "sse":
             return await self._follow(request, stream, place)
         if live == "long-poll":
@@ -221,7 +233,7 @@ class Durable:
             stream, lambda: stream.tail > offset or stream.closed, within=self._long_poll
         )
         # It may have been deleted in the meantime, or even begun anew.
-        stream = await self._hub.open(stream.name)
+        stream = await self._hub.streams.open(stream.name, by=request[PRINCIPAL])
         part = await answers.part(stream, answers.kept(stream.place(position)).offset)
         told = {"Cache-Control": "no-store"}
         if not part.closed:
@@ -237,29 +249,18 @@ class Durable:
         self._hub.admit()
         response = endless(request, _following(stream, place))
         encoder = _encoder(request, stream, chunked=response.chunked)
-        writer = await response.prepare(request)
-        if writer is None:
-            return response
-        response.headers.clear()
-        over = asyncio.get_running_loop().create_future()
-        connection = Connection(
-            request.protocol, writer.drain, encoder, self._pace, self._hub.counts, over=over
-        )
-        self._hub.connect(connection)
-        try:
+        reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
+        async with reading as connection:
             connection.write(encoder.retry(lost()))
             if place.offset == stream.tail and not stream.closed:
                 here = Batch(stream.name, [], stream.position, latest=True)
                 connection.write(encoder.events(here))
             connection.subscribe(stream, place)
-            await asyncio.wait([over], timeout=self._rotate)
-            if not over.done():
-                connection.end()
-                await connection.idle(within=ROTATE_SECONDS)
+            await asyncio.wait([reading.over], timeout=self._rotate)
+            if not reading.over.done():
+                await rotate(connection)
             elif not connection.complete:
                 connection.abort()
-        finally:
-            await self._hub.disconnect(connection)
         return response
 
 

@@ -6,7 +6,7 @@ has it in the stream of that name, which others may follow, or wait for, from be
 the answer alone stands there, and the stream stays open. What the client is told
 of it is made in `hub.protocols.openai.chat_chunks`, and what happens when it leaves in
 `hub.protocols.conversation.one_request`. What ``model`` means stands in
-`hub.protocols.conversation.model_names`.
+`hub.upstreams.registry`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from hub.domain.errors import RequestError
 from hub.domain.generation_request import GenerationRequest
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, beginning, names, said
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import Chunks, completion
@@ -59,7 +58,7 @@ class OpenAI:
         asked = await read_json(request, CompletionAsked)
         if asked.n not in (None, 1):
             raise RequestError("n: an answer has one choice here; ask again for another", param="n")
-        upstream, model = resolve(self._hub, asked.model)
+        upstream, model = self._hub.upstreams.resolve(asked.model)
         ask = GenerationRequest(
             messages=asked.messages,
             stream=request.headers.get("Streamhub-Stream"),
@@ -74,7 +73,7 @@ class OpenAI:
                 usage = bool(asked.stream_options and asked.stream_options.include_usage)
                 chunks = Chunks(generation, include_usage=usage)
                 return await self._replies.streamed(request, generation, stream, chunks)
-            end = await self._replies.whole(generation)
+            end = await self._replies.whole(request, generation)
             beginning(generation, stream)
             shown = completion(generation, end, await said(generation, stream))
         return web.json_response(shown, headers=names(generation))

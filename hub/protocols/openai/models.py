@@ -7,7 +7,6 @@ from typing import Any
 from aiohttp import web
 
 from hub.hub import Hub
-from hub.protocols.conversation.model_names import resolve
 
 __all__ = ["Models"]
 
@@ -27,13 +26,13 @@ class Models:
 
     async def _list(self, request: web.Request) -> web.Response:
         del request
-        default = self._hub.default_upstream
-        names = sorted(self._hub.upstreams, key=lambda name: (name != default, name))
+        upstreams = self._hub.upstreams
+        names = sorted(upstreams, key=lambda name: (name != upstreams.default, name))
         return web.json_response({"object": "list", "data": [_model(name) for name in names]})
 
     async def _one(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        resolve(self._hub, name)
+        self._hub.upstreams.resolve(name)
         return web.json_response(_model(name))
 
 

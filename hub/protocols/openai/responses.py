@@ -40,9 +40,10 @@ from hub.domain.errors import (
 from hub.domain.events import TERMINALS, Delta, Event, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import Principal
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, beginning, names
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import message_of
@@ -102,17 +103,18 @@ class OpenAIResponses:
         ]
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
+        by = request[PRINCIPAL]
         asked = await read_json(request, ResponseAsked)
         asked.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: a response has the stream that its id names")
         if isinstance(asked.input, list):
-            resolved = [await self._item(item) for item in asked.input]
+            resolved = [await self._item(item, by) for item in asked.input]
             asked = asked.model_copy(update={"input": resolved})
         shown, given = asked.shown(), asked.messages()
-        before = [message async for message in self._before(asked.previous_response_id)]
+        before = [message async for message in self._before(asked.previous_response_id, by)]
         first = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
-        upstream, model = resolve(self._hub, asked.model)
+        upstream, model = self._hub.upstreams.resolve(asked.model)
         ask = GenerationRequest(
             messages=(*first, *before, *given),
             upstream=upstream,
@@ -130,13 +132,13 @@ class OpenAIResponses:
                 events = ResponseEvents(told)
                 return await self._replies.streamed(request, generation, stream, events)
             if not background:
-                await self._replies.whole(generation)
+                await self._replies.whole(request, generation)
                 beginning(generation, stream)
             async for event in stream.events():
                 told.tell(event)
         return _shown(told.response(), generation)
 
-    async def _item(self, given: Any) -> Any:
+    async def _item(self, given: Any, by: Principal) -> Any:
         """An item of the input, looked up if only its id was given."""
         if not isinstance(given, dict) or given.get("type") != "item_reference":
             return given
@@ -144,7 +146,7 @@ class OpenAIResponses:
         known = _ITEM.fullmatch(name)
         if known is not None:
             with suppress(NotFound):
-                found = await self._find(f"resp_{known[1]}")
+                found = await self._find(f"resp_{known[1]}", by)
                 for item in found.now()["output"]:
                     if item["id"] == name:
                         return item
@@ -153,13 +155,13 @@ class OpenAIResponses:
             code="response_not_found",
         )
 
-    async def _before(self, last: str | None) -> AsyncIterator[Mapping[str, Any]]:
+    async def _before(self, last: str | None, by: Principal) -> AsyncIterator[Mapping[str, Any]]:
         """What was said up to a response and in it, oldest first."""
         found: list[_Found] = []
         while last is not None:
             if len(found) == LONGEST:
                 raise RequestError(f"previous_response_id: more than {LONGEST} responses in a row")
-            found.append(await self._find(last))
+            found.append(await self._find(last, by))
             previous = found[-1].asked.get("previous_response_id")
             last = previous if isinstance(previous, str) else None
         for one in reversed(found):
@@ -173,7 +175,7 @@ class OpenAIResponses:
     async def _show(self, request: web.Request) -> web.StreamResponse:
         streamed = _flag(request, "stream")
         after = _number(request, "starting_after", streamed=streamed)
-        found = await self._find(request.match_info["id"])
+        found = await self._find(request.match_info["id"], request[PRINCIPAL])
         if not streamed:
             return _shown(found.now(), found.generation)
         events = ResponseEvents(found.told(), after)
@@ -181,26 +183,26 @@ class OpenAIResponses:
         return await self._replies.streamed(request, found.generation, found.stream, events)
 
     async def _input(self, request: web.Request) -> web.Response:
-        found = await self._find(request.match_info["id"])
+        found = await self._find(request.match_info["id"], request[PRINCIPAL])
         wanted = {name: request.query.get(name) for name in ("after", "limit", "order")}
         page = input_page(input_items(found.generation.id, found.input), **wanted)
         return _shown(page, found.generation)
 
     async def _cancel(self, request: web.Request) -> web.Response:
-        name = request.match_info["id"]
-        found = await self._find(name)
+        name, by = request.match_info["id"], request[PRINCIPAL]
+        found = await self._find(name, by)
         with suppress(GenerationNotFound):  # it ended before the hub was last started
-            await self._hub.cancel(found.generation.id)
-        found = await self._find(name)
+            await self._hub.generations.cancel(found.generation.id, by=by)
+        found = await self._find(name, by)
         return _shown(found.now(), found.generation)
 
     async def _delete(self, request: web.Request) -> web.Response:
-        name = request.match_info["id"]
-        found = await self._find(name)
-        await self._hub.delete(found.stream.name)
+        name, by = request.match_info["id"], request[PRINCIPAL]
+        found = await self._find(name, by)
+        await self._hub.streams.delete(found.stream.name, by=by)
         return web.json_response({"id": name, "object": "response", "deleted": True})
 
-    async def _find(self, name: str) -> _Found:
+    async def _find(self, name: str, by: Principal) -> _Found:
         """A response by its id.
 
         Raises:
@@ -209,7 +211,7 @@ class OpenAIResponses:
         """
         generation_id = f"gen_{name.removeprefix('resp_')}"
         try:
-            stream = await self._hub.open(generation_id)
+            stream = await self._hub.streams.open(generation_id, by=by)
         except (StreamNotFound, InvalidName):
             raise _not_found(name) from None
         stream.expect_events()
@@ -231,7 +233,7 @@ class OpenAIResponses:
         ):
             raise _not_found(name)
         try:
-            generation = await self._hub.generation(generation_id)
+            generation = await self._hub.generations.find(generation_id, by=by)
         except GenerationNotFound:
             start = stream.position_at(0)
             generation = Generation.told(generation_id, stream.name, start, events)

@@ -28,6 +28,7 @@ from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import parsed_size
 from hub.domain.records import Position
 from hub.frames.websocket import WEBSOCKET, error_frame, pong_frame, text_frame
+from hub.http.admission import PRINCIPAL
 from hub.http.errors import CloseCode
 from hub.http.origins import Origins
 from hub.http.retry_times import moments
@@ -92,7 +93,12 @@ class WebSockets:
         # They are sent; kept, they would be a sixth of what an idle connection costs.
         socket.headers.clear()
         connection = Connection(
-            request.protocol, writer.drain, WEBSOCKET, self._pace, self._hub.counts
+            request.protocol,
+            writer.drain,
+            WEBSOCKET,
+            self._pace,
+            self._hub.counts,
+            by=request[PRINCIPAL],
         )
         client = _Client(self._hub, connection, self._frame_bytes)
         self._hub.connect(connection)
@@ -213,7 +219,9 @@ class _Client:
             case Generate():
                 await self._generate(command)
             case Cancel():
-                generation = await self._hub.cancel(command.generation)
+                generation = await self._hub.generations.cancel(
+                    command.generation, by=self.connection.by
+                )
                 await self._ok(command, generation=generation.id, state=generation.state.value)
             case Presence():
                 await self._presence(command)
@@ -228,7 +236,7 @@ class _Client:
         start = parse_from(command.start)
         self.connection.admit(command.stream)
         try:
-            stream = await self._hub.open(command.stream)
+            stream = await self._hub.streams.open(command.stream, by=self.connection.by)
         except StreamNotFound:
             if not command.wait:
                 raise
@@ -244,18 +252,20 @@ class _Client:
     async def _wait(self, command: Subscribe, start: From) -> None:
         await self._ok(command, stream=command.stream, position=None, tail=None)
         # It may have begun while the answer had to wait.
-        await self._hub.expect(self.connection, command.stream, start)
+        await self._hub.streams.expect(
+            self.connection, command.stream, start, by=self.connection.by
+        )
 
     async def _presence(self, command: Presence) -> None:
-        here, member = self._hub.participants, None
+        streams, by, member = self._hub.streams, self.connection.by, None
         label = command.member or ""
         if not self.connection.follows(command.stream):
             raise _not_followed()
         if command.state == "null":
-            here.leave(self.connection, command.stream, label)
+            streams.leave(self.connection, command.stream, label, by=by)
         else:
-            state = commands.encoded(command.state, here.state_bytes)
-            member = here.enter(self.connection, command.stream, label, state)
+            state = commands.encoded(command.state, streams.state_bytes)
+            member = streams.enter(self.connection, command.stream, label, state, by=by)
         await self._ok(command, stream=command.stream, member=member)
 
     async def _unsubscribe(self, command: Unsubscribe) -> None:
@@ -265,13 +275,17 @@ class _Client:
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
-        stream, position = await self._hub.append_to(command.stream, decode(body), body)
+        stream, position = await self._hub.streams.append_to(
+            command.stream, decode(body), body, by=self.connection.by
+        )
         await stream.committed()
         await self._ok(command, stream=stream.name, position=str(position))
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
-        stream, _ = await self._hub.fork(command.stream, command.source, at)
+        stream, _ = await self._hub.streams.fork(
+            command.stream, command.source, at, by=self.connection.by
+        )
         position = stream.end_position()
         await stream.committed()
         await self._ok(command, stream=stream.name, position=str(position))
@@ -279,7 +293,9 @@ class _Client:
     async def _generate(self, command: Generate) -> None:
         # Not `model_dump`, which copies all that the messages hold.
         fields = {name: value for name, value in command if name not in ("id", "type")}
-        generation = await self._hub.generate(GenerationRequest(**fields))
+        generation = await self._hub.generations.start(
+            GenerationRequest(**fields), by=self.connection.by
+        )
         await self._ok(
             command,
             generation=generation.id,

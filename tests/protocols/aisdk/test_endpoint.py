@@ -45,7 +45,7 @@ class World:
         return where
 
     async def events(self, chat: str = "c") -> list[Any]:
-        return [event async for event in (await self.hub.hub.open(chat)).events()]
+        return [event async for event in (await self.hub.hub.streams.open(chat)).events()]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ async def begun(start_hub: StartHub, upstream: Scripted, **tables: Any) -> Runni
 
 async def half_said(world: World) -> None:
     """Return when the first half of the answer stands in the stream."""
-    stream = await world.hub.hub.open("c")
+    stream = await world.hub.hub.streams.open("c")
     await eventually(lambda: stream.last and isinstance(stream.last.event, Delta))
 
 
@@ -225,7 +225,7 @@ async def test_a_chat_in_segments_under_a_prefix_of_another_application() -> Non
                 assert text_of(chunks(await answer.text())) == "Hello"
                 where = URL(answer.headers["Location"], encoded=True)
                 assert text_of(await (await client.get(where)).json()) == "Hello"
-            assert hub.running("team/one") is None
+            assert hub.generations.running_in("team/one") is None
 
 
 # As a Durable Stream
@@ -234,13 +234,13 @@ async def test_a_chat_in_segments_under_a_prefix_of_another_application() -> Non
 async def test_an_answer_is_read_from_every_offset(world: World) -> None:
     world.upstream.answers(Answer(*openai_sse(*"Hello")))
     where = await world.address()
-    await world.hub.hub.finished((await world.events())[1].generation)
+    await world.hub.hub.generations.wait((await world.events())[1].generation)
     whole = await world.client.get(where)
     told = await whole.json()
     end = whole.headers["Stream-Next-Offset"]
     assert whole.headers["Stream-Closed"] == "true"
     assert text_of(told) == "Hello"
-    first = (await world.hub.hub.open("c")).position_at(0)
+    first = (await world.hub.hub.streams.open("c")).position_at(0)
     for offset in range(9):
         at = f"{str(first).split('_')[0]}_{offset:016d}"
         rest = await world.client.get(where, params={"offset": at})
@@ -315,7 +315,7 @@ async def test_what_is_no_longer_kept_is_said(start_hub: StartHub) -> None:
         hub = await begun(start_hub, upstream, streams={"max_records": 5})
         world = World(hub, upstream)
         where = await world.address()
-        await hub.hub.finished(where.rsplit("/", 1)[1])
+        await hub.hub.generations.wait(where.rsplit("/", 1)[1])
         assert (await world.client.get(where)).status == 410
         assert (await world.ask()).status == 410, "half an answer would be taken for a whole one"
 
@@ -341,9 +341,9 @@ async def test_who_reads_late_is_told_all_of_it_once(
         writer.write(head + length + body)
         await reader.readuntil(b"\r\n\r\n")
         gate.open()
-        running = hub.hub.running("c")
+        running = hub.hub.generations.running_in("c")
         assert running is not None
-        await hub.hub.finished(running.id)
+        await hub.hub.generations.wait(running.id)
         behind = hub.hub.counts.catch_ups
         got = b""
         reset = False
@@ -389,7 +389,7 @@ async def test_a_reader_is_sent_off_in_time_and_comes_back(start_hub: StartHub) 
         assert "streamClosed" not in first
         offset = json.loads(first.rsplit("data:", 1)[1])["streamNextOffset"]
         gate.open()
-        await hub.hub.finished((await world.events())[1].generation)
+        await hub.hub.generations.wait((await world.events())[1].generation)
         rest = await (
             await world.client.get(where, params={"offset": offset, "live": "sse"})
         ).text()

@@ -156,12 +156,12 @@ async def test_nobody_seems_to_be_the_hub(hub: Running, said: str) -> None:
     assert await code_of(await put(hub, "chat", JSON, forged)) == (400, "bad_event")
     await put(hub, "chat", JSON)
     assert await code_of(await post(hub, "chat", JSON, forged)) == (400, "bad_event")
-    assert (await hub.hub.open("chat")).tail == 0
+    assert (await hub.hub.streams.open("chat")).tail == 0
 
 
 async def test_a_type_that_is_no_text_is_as_good_as_any(hub: Running) -> None:
     await put(hub, "chat", JSON, b'{"type":["closed"]}')
-    assert (await hub.hub.open("chat")).tail == 1
+    assert (await hub.hub.streams.open("chat")).tail == 1
 
 
 async def test_a_stream_is_not_closed_while_something_is_generated_in_it(hub: Running) -> None:
@@ -216,7 +216,7 @@ async def test_readers_of_one_kind_share_what_is_encoded(hub: Running) -> None:
     await put(hub, "shared", JSON)
     url = "/v1/stream/shared?offset=now&live=sse"
     readers = [await hub.client.get(url) for _ in range(3)]
-    await followed(await hub.hub.open("shared"), by=3)
+    await followed(await hub.hub.streams.open("shared"), by=3)
     made = hub.hub.counts.flushes
     await post(hub, "shared", {**JSON, "Stream-Closed": "true"}, b'{"n":1}')
     # What comes first is each reader's own: when to come back.
@@ -260,7 +260,7 @@ async def test_a_stream_lives_as_long_as_somebody_follows_it(
     now = [1000.0]
     monkeypatch.setattr(hub.hub._streams, "_clock", lambda: now[0])
     await put(hub, "slid", {**TEXT, "Stream-TTL": "60"})
-    stream = await hub.hub.open("slid")
+    stream = await hub.hub.streams.open("slid")
     reader = await hub.client.get("/v1/stream/slid?offset=-1&live=sse")
     await followed(stream, by=1)
     now[0] += 100
@@ -281,7 +281,7 @@ async def test_a_stream_that_is_deleted_while_somebody_waits_is_gone(start_hub: 
     hub = await start_hub(streams={"long_poll_seconds": 20})
     await put(hub, "going", TEXT)
     waiting = asyncio.ensure_future(hub.client.get("/v1/stream/going?offset=now&live=long-poll"))
-    stream = await hub.hub.open("going")
+    stream = await hub.hub.streams.open("going")
     await followed(stream, by=1)
     await hub.client.delete("/v1/stream/going")
     assert await code_of(await waiting) == (404, "stream_not_found")
@@ -317,7 +317,7 @@ async def test_what_is_cold_is_read_from_the_store(start_hub: StartHub, tmp_path
     for piece in pieces:
         await post(hub, "cold", TEXT, piece)
     await post(hub, "cold", {"Stream-Closed": "true"}, b"")
-    stream = await hub.hub.open("cold")
+    stream = await hub.hub.streams.open("cold")
     assert stream.warm > stream.head
     assert await (await hub.client.get("/v1/stream/cold")).read() == b"".join(pieces)
     for start in range(0, 40, 3):

@@ -90,7 +90,7 @@ async def test_an_answer_in_a_stream_of_a_chosen_name(streamed: bool, world: Wor
             whole = await create(model="scripted", messages=HELLO, extra_headers=headers)
             text = whole.choices[0].message.content or ""
         assert text == "Hello"
-    stream = await world.running.hub.open("radio")
+    stream = await world.running.hub.streams.open("radio")
     events = [event async for event in stream.events()]
     assert "".join(event.text for event in events if isinstance(event, Delta)) == "HelloHello"
     assert not stream.closed
@@ -254,7 +254,7 @@ async def test_a_client_that_leaves_does_not_cancel(world: World) -> None:
         while hub.connections:  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
         gate.open()
-        generation = await hub.finished(raw.headers["Streamhub-Generation"])
+        generation = await hub.generations.wait(raw.headers["Streamhub-Generation"])
     assert generation.state == "finished"
     async with world.running.client.get(
         f"/v1/live/{generation.stream}?format=text&from=start"
@@ -272,7 +272,7 @@ async def test_what_others_write_in_its_stream_is_not_the_answer(
     await gate.reached()
     hub = world.running.hub
     for event in (Delta("gen_other", "evil"), Finished("gen_other"), Delta("", "worse")):
-        hub.append(await hub.open(name), event)
+        hub.streams.append(await hub.streams.open(name), event)
     gate.open()
     answer = await world.client.chat.completions.create(
         model="scripted", messages=HELLO, stream=stream, extra_headers={"Idempotency-Key": "k"}
@@ -310,7 +310,7 @@ async def test_an_answer_whose_beginning_is_no_longer_kept_is_not_given_by_half(
     body = {"model": "demo", "messages": said("poem"), "stream": stream}
     async with completing(start_hub, streams={"max_records": 3}) as world:
         begun = await begin_elsewhere(world, {"messages": said("poem"), "upstream": "demo"})
-        await world.running.hub.finished(begun["id"])
+        await world.running.hub.generations.wait(begun["id"])
         async with world.running.client.post(
             "/v1/chat/completions", json=body, headers={"Idempotency-Key": "k"}
         ) as response:

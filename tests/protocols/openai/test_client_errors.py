@@ -79,7 +79,7 @@ async def test_as_many_generations_as_may_run_are_a_limit_that_says_when_to_come
     start_hub: StartHub,
 ) -> None:
     async with completing(start_hub, limits={"generations": 1}) as world:
-        await world.running.hub.generate(GenerationRequest(prompt="stall"))
+        await world.running.hub.generations.start(GenerationRequest(prompt="stall"))
         with pytest.raises(openai.RateLimitError) as caught:
             await world.begin(model="demo")
     assert caught.value.code == "limit_exceeded"
@@ -148,7 +148,7 @@ async def test_a_cancel_by_somebody_else_is_an_error_with_a_reason(world: World)
     raw = await world.client.chat.completions.with_raw_response.create(
         model="scripted", messages=HELLO, stream=True
     )
-    generation = await world.running.hub.cancel(raw.headers["Streamhub-Generation"])
+    generation = await world.running.hub.generations.cancel(raw.headers["Streamhub-Generation"])
     assert generation.state == "cancelled"
     given: list[ChatCompletionChunk] = []
     with pytest.raises(openai.APIError, match="stopped before its end"):

@@ -282,7 +282,7 @@ async def test_what_broke_off_ends_in_an_error_and_no_clean_end(how: str, world:
     given = bytearray()
     async with world.running.client.post("/v1/responses", json=body) as response:
         if how == "cancelled":
-            await world.running.hub.cancel(response.headers["Streamhub-Generation"])
+            await world.running.hub.generations.cancel(response.headers["Streamhub-Generation"])
         with pytest.raises(aiohttp.ClientPayloadError):
             await all_of(response, given)
     blocks = given.split(b"\n\n")
@@ -395,7 +395,7 @@ async def test_one_in_the_background_is_answered_at_once_and_can_be_asked_for(
     assert (begun.status, begun.background, begun.output) == ("in_progress", True, [])
     await gate.reached()
     gate.open()
-    await world.running.hub.finished(begun.id.replace("resp_", "gen_"))
+    await world.running.hub.generations.wait(begun.id.replace("resp_", "gen_"))
     ended = await world.client.responses.retrieve(begun.id)
     assert (ended.status, ended.output_text) == ("completed", "Hello")
 
@@ -446,10 +446,10 @@ async def test_what_somebody_wrote_under_such_a_name_does_no_harm(world: World) 
     kept: list[Any] = [1, {"asked": 1}, {"asked": {}, "input": 1}]
     for number, response_kept in enumerate(kept):
         extra = {"response": response_kept}
-        stream = await world.running.hub.create(f"gen_{number}")
-        world.running.hub.append(stream, Started(f"gen_{number}", at="never", extra=extra))
-        world.running.hub.append(stream, Delta(f"gen_{number}", "evil"))
-        world.running.hub.append(stream, Finished(f"gen_{number}"))
+        stream, _ = await world.running.hub.streams.create(f"gen_{number}")
+        world.running.hub.streams.append(stream, Started(f"gen_{number}", at="never", extra=extra))
+        world.running.hub.streams.append(stream, Delta(f"gen_{number}", "evil"))
+        world.running.hub.streams.append(stream, Finished(f"gen_{number}"))
         async with world.running.client.get(f"/v1/responses/resp_{number}") as response:
             assert response.status == 404
     async with world.running.client.put(

@@ -11,6 +11,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from hub import FAREWELL
 from hub.domain.events import Event, Message, to_json
+from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
@@ -127,8 +128,8 @@ async def test_objects_that_are_no_events_pass_through_untouched(talk: Talk) -> 
 
 
 async def test_the_reply_to_subscribe_comes_before_the_first_events(talk: Talk) -> None:
-    stream = await talk.hub.create("notes")
-    talk.hub.append(stream, Message("user", "Hello"))
+    stream, _ = await talk.hub.streams.create("notes")
+    talk.hub.streams.append(stream, Message("user", "Hello"))
     reply = await talk.say(type="subscribe", stream="notes", **{"from": "start"})
     assert not talk.other
     assert reply["position"].endswith("_" + "0" * 16)
@@ -136,28 +137,28 @@ async def test_the_reply_to_subscribe_comes_before_the_first_events(talk: Talk) 
 
 
 async def test_without_a_place_it_follows_from_now(talk: Talk) -> None:
-    stream = await talk.hub.create("notes")
-    talk.hub.append(stream, Message("user", "before"))
+    stream, _ = await talk.hub.streams.create("notes")
+    talk.hub.streams.append(stream, Message("user", "before"))
     await talk.say(type="subscribe", stream="notes")
-    talk.hub.append(stream, Message("user", "after"))
+    talk.hub.streams.append(stream, Message("user", "after"))
     assert [event["text"] for event in (await talk.hear())["events"]] == ["after"]
 
 
 async def test_after_unsubscribe_nothing_comes_and_it_may_be_followed_again(talk: Talk) -> None:
-    stream = await talk.hub.create("notes")
+    stream, _ = await talk.hub.streams.create("notes")
     follow: Mapping[str, Any] = {"type": "subscribe", "stream": "notes"}
     assert (await talk.say(**follow))["type"] == "ok"
     leave = await talk.say(type="unsubscribe", stream="notes")
     assert leave == {"type": "ok", "id": "say", "stream": "notes"}
-    talk.hub.append(stream, Message("user", "unseen"))
+    talk.hub.streams.append(stream, Message("user", "unseen"))
     assert (await talk.say(**follow))["type"] == "ok"
-    talk.hub.append(stream, Message("user", "seen"))
+    talk.hub.streams.append(stream, Message("user", "seen"))
     assert [event["text"] for event in (await talk.hear())["events"]] == ["seen"]
     assert not talk.other
 
 
 async def test_a_closed_stream_is_told_once_and_no_longer_followed(talk: Talk) -> None:
-    stream = await talk.hub.create("notes")
+    stream, _ = await talk.hub.streams.create("notes")
     await talk.say(type="subscribe", stream="notes")
     stream.close()
     closed = {"type": "closed", "stream": "notes", "position": str(stream.position)}
@@ -209,7 +210,7 @@ async def test_leaving_cancels_nothing(running: Running) -> None:
     async with asyncio.timeout(PATIENCE):
         while running.hub.connections:  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
-    assert (await running.hub.generation(reply["generation"])).terminal is None
+    assert (await running.hub.generations.find(reply["generation"])).terminal is None
 
 
 async def test_nobody_else_writes_the_events_of_the_hubs_generations(talk: Talk) -> None:
@@ -242,14 +243,16 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     running: Running, talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or its client would not know whether it was carried out."""
-    asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.append_to
+    asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.streams.append_to
 
-    async def slowly(name: str, event: Event, body: bytes) -> tuple[Stream, Position]:
+    async def slowly(
+        name: str, event: Event, body: bytes, *, by: Principal
+    ) -> tuple[Stream, Position]:
         asked.set()
         await answer.wait()
-        return await append_to(name, event, body)
+        return await append_to(name, event, body, by=by)
 
-    monkeypatch.setattr(running.hub, "append_to", slowly)
+    monkeypatch.setattr(running.hub.streams, "append_to", slowly)
     event = {"type": "message", "role": "user", "text": "a"}
     await talk.socket.send_json({"type": "append", "id": 1, "stream": "notes", "event": event})
     await asked.wait()
@@ -266,16 +269,16 @@ async def test_no_reply_follows_the_close_frame(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A command that takes longer than its farewell may (RFC 6455 section 5.5.1)."""
-    asked, answer, open_ = asyncio.Event(), asyncio.Event(), running.hub.open
+    asked, answer, open_ = asyncio.Event(), asyncio.Event(), running.hub.streams.open
 
-    async def slowly(name: str) -> Stream:
+    async def slowly(name: str, *, by: Principal) -> Stream:
         asked.set()
         await answer.wait()
-        return await open_(name)
+        return await open_(name, by=by)
 
-    monkeypatch.setattr(running.hub, "open", slowly)
+    monkeypatch.setattr(running.hub.streams, "open", slowly)
     monkeypatch.setattr("hub.shutdown.SECONDS", 0.05)
-    await running.hub.create("notes")
+    await running.hub.streams.create("notes")
     reader, writer = await asyncio.open_connection("127.0.0.1", running.client.port)
     writer.write(UPGRADE + b"\r\n" + client_frame(b'{"type":"subscribe","stream":"notes"}'))
     await asked.wait()
@@ -293,7 +296,7 @@ async def test_no_reply_follows_the_close_frame(
 async def test_a_drain_says_when_to_come_back_then_closes_and_sends_nothing_more(
     running: Running, talk: Talk
 ) -> None:
-    stream = await running.hub.create("notes")
+    stream, _ = await running.hub.streams.create("notes")
     await talk.say(type="subscribe", stream="notes")
     stopping = asyncio.create_task(running.client.server.close())
     told = await talk.hear()

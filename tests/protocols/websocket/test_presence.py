@@ -129,7 +129,7 @@ async def test_unsubscribing_is_leaving(open_guests: Any) -> None:
 async def test_with_the_end_of_the_stream_everybody_has_left(
     running: Running, open_guests: Any
 ) -> None:
-    stream = await running.hub.create("chat")
+    stream, _ = await running.hub.streams.create("chat")
     one, two = await open_guests(2)
     await one.take_part(1)
     await two.take_part(2)

@@ -156,10 +156,10 @@ async def test_a_client_that_reads_nothing_and_asks_much_harms_nobody(
     """It follows, leaves and follows again while its replies cannot go out."""
     running = await start_hub(limits={"subscriptions": 2}, fanout={"write_buffer_bytes": 1024})
     hub = running.hub
-    big = await hub.create("big")
+    big, _ = await hub.streams.create("big")
     for _ in range(3000):
-        hub.append(big, Message("user", "x" * 5000))
-    calm = await hub.create("calm")
+        hub.streams.append(big, Message("user", "x" * 5000))
+    calm, _ = await hub.streams.create("calm")
     _, writer = await asyncio.open_connection("127.0.0.1", running.client.port, limit=1024)
     try:
         follow = client_frame(b'{"type":"subscribe","stream":"big","from":"start"}')
@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_and_asks_much_harms_nobody(
             await socket.send_json({"type": "subscribe", "stream": "calm"})
             assert (await socket.receive_json(timeout=PATIENCE))["type"] == "ok"
             for number in range(50):
-                hub.append(calm, Message("user", str(number)))
+                hub.streams.append(calm, Message("user", str(number)))
                 heard = (await socket.receive_json(timeout=PATIENCE))["events"]
                 assert [event["text"] for event in heard] == [str(number)]
     finally:

@@ -1,0 +1,68 @@
+"""The upstreams of a hub by their names, the default one, and what the name of a model means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hub.domain.errors import NotFound, UpstreamNotFound
+from hub.upstreams.upstream import Upstream
+
+__all__ = ["Upstreams"]
+
+
+class Upstreams(Mapping[str, Upstream]):
+    """The configured upstreams; ``default`` is the name of the one asked when none is named."""
+
+    def __init__(self, upstreams: Mapping[str, Upstream], default: str) -> None:
+        self._upstreams = upstreams
+        self.default = default
+
+    def __getitem__(self, name: str) -> Upstream:
+        return self._upstreams[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._upstreams)
+
+    def __len__(self) -> int:
+        return len(self._upstreams)
+
+    def find(self, name: str | None = None) -> Upstream:
+        """An upstream by its configured name; ``None`` for the default.
+
+        Raises:
+            UpstreamNotFound: none is called so.
+        """
+        found = self._upstreams.get(name or self.default)
+        if found is None:
+            there = ", ".join(sorted(self._upstreams))
+            called = (name or "")[:100]
+            raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
+        return found
+
+    def resolve(self, model: str) -> tuple[str, str | None]:
+        """The upstream that a model's name means, and the model to ask it for.
+
+        A name is that of an upstream, or ``UPSTREAM/model``, or the model an upstream is
+        configured with; an upstream that is configured without one, if it is the default, takes
+        any that it may have: a provider says itself which it has, the demo has no other than
+        its own.
+
+        Raises:
+            NotFound: ``model_not_found``.
+        """
+        if model in self._upstreams:
+            return model, None
+        name, _, rest = model.partition("/")
+        if rest and name in self._upstreams and self._upstreams[name].knows(rest):
+            return name, rest
+        for upstream in self._upstreams.values():
+            if upstream.model == model:
+                return upstream.name, None
+        default = self.find()
+        if default.model is None and model and default.knows(model):
+            return default.name, model
+        raise NotFound(
+            f'no model is called "{model[:100]}": GET /v1/models lists them',
+            code="model_not_found",
+            param="model",
+        )

@@ -1,0 +1,347 @@
+"""Whoever makes a request is who every operation is done for, whatever protocol it came by.
+
+Each row of the tables is one use of a route or a command, with the permissions that are asked
+for: of the principal of that request, and of nobody else. A route or a command without a row
+fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final, get_args
+
+import pytest
+from aiohttp import web
+
+from hub import Hub, make_app
+from hub.access.permissions import Permission, Permissions
+from hub.access.streams import StreamAccess
+from hub.domain.events import Message
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import LOCAL, Principal
+from hub.http.admission import Admission
+from hub.protocols.websocket import commands
+from tests.conftest import Running, StartHub
+from tests.support.routes import routes
+
+ANN: Final = Principal("ann", "acme", "sh_1")
+
+SAID: Final = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "echo hi"}]}
+USER: Final = {"role": "user", "content": "echo hi"}
+HELLO: Final = {"type": "message", "role": "user", "text": "Hello"}
+JSON: Final = {"Content-Type": "application/json"}
+
+WRITES: Final = "append authors"
+"""What is asked before anything is written: may they, and may it be said in that name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request: ``asks`` are the permissions, in one text; ``path`` is filled from a `World`."""
+
+    method: str
+    route: str
+    asks: str = ""
+    path: str = ""
+    query: str = ""
+    json: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}{self.query} {' '.join(self.headers)}".strip()
+
+
+def _tutorial() -> list[Row]:
+    pages = ("/ret_json_data", "/stream_json_data", "/stream_data_to_frontend")
+    llm, faq = "/stream_data_to_frontend_test", "/stream_faq_data_to_frontend_test"
+    return [
+        *(Row(method, path) for path in pages for method in ("GET", "POST")),
+        *(Row("GET", path, "generate") for path in (llm, faq)),
+        Row("POST", llm, "generate", json={"messages": [USER]}),
+        Row("POST", faq, "generate", json={"query": "echo hi"}),
+        *(Row("GET", path) for path in ("/stream", "/sse")),
+        *(Row(method, "/stream-file") for method in ("GET", "HEAD")),
+    ]
+
+
+def _files() -> list[Row]:
+    docs = ("", "/recipes", "/openapi.json", "/asyncapi.json", "/docs.css")
+    scripts = ("client.js", "client-worker.js", "client.d.ts", "elements.js")
+    page = ("", "single.html", "favicon.svg", "theme.js", *scripts)
+    return [
+        *(Row("GET", f"/docs{path}") for path in docs),
+        *(Row("GET", f"/{path}", status=0) for path in page),
+        Row("GET", "/{folder}/{name}", path="/assets/none", status=404),
+    ]
+
+
+STREAM: Final = "/v1/stream/{name}"
+FORK: Final = {"Stream-Forked-From": "/v1/stream/talk", **JSON}
+CLOSE: Final = {"Stream-Closed": "true"}
+QUESTION: Final = {"model": "demo", "messages": [USER]}
+
+ROWS: Final = [
+    Row("GET", "/v1/live/{name}", "read", "/v1/live/closed", "?format=ndjson"),
+    Row("PUT", STREAM, "append authors", "/v1/stream/new", headers=JSON, status=201),
+    Row("PUT", STREAM, f"{WRITES} close", "/v1/stream/new", "", [HELLO], CLOSE, 201),
+    Row("PUT", STREAM, "read fork append", "/v1/stream/new", headers=FORK, status=201),
+    Row("PUT", STREAM, f"read fork {WRITES}", "/v1/stream/new", "", [HELLO], FORK, 201),
+    Row("POST", STREAM, WRITES, "/v1/stream/talk", json=HELLO, status=204),
+    Row("POST", STREAM, "close authors", "/v1/stream/talk", headers=CLOSE, status=204),
+    Row("POST", STREAM, f"{WRITES} close", "/v1/stream/talk", "", HELLO, CLOSE, 204),
+    Row("GET", STREAM, "read", "/v1/stream/talk"),
+    Row("GET", STREAM, "read", "/v1/stream/talk", "?offset=now&live=long-poll", status=204),
+    Row("GET", STREAM, "read", "/v1/stream/talk", "?offset=-1&live=sse"),
+    Row("HEAD", STREAM, "read", "/v1/stream/talk"),
+    Row("DELETE", STREAM, "delete", "/v1/stream/talk", status=204),
+    Row("POST", "/v1/generations", "generate", json={"prompt": "echo hi"}, status=201),
+    Row("GET", "/v1/generations/{id}", "read", "/v1/generations/{slow}"),
+    Row("DELETE", "/v1/generations/{id}", "cancel", "/v1/generations/{slow}"),
+    Row("GET", "/v1/streams", "list"),
+    Row("GET", "/livez"),
+    Row("GET", "/readyz"),
+    Row("GET", "/metrics", "admin"),
+    *_tutorial(),
+    *_files(),
+    Row("POST", "/v1/chat/completions", "generate read", json=QUESTION),
+    Row("POST", "/v1/chat/completions", "generate read", json={**QUESTION, "stream": True}),
+    Row(
+        "POST",
+        "/v1/chat/completions",
+        "generate read cancel",
+        json=QUESTION,
+        headers={"X-On-Disconnect": "cancel"},
+    ),
+    Row("POST", "/v1/responses", "generate read", json={"model": "demo", "input": "echo hi"}),
+    Row(
+        "POST",
+        "/v1/responses",
+        "generate read",
+        query="?",
+        json={"model": "demo", "input": "echo hi", "previous_response_id": "{response}"},
+    ),
+    Row("GET", "/v1/responses/{id}", "read", "/v1/responses/{response}"),
+    Row("GET", "/v1/responses/{id}", "read", "/v1/responses/{response}", "?stream=true"),
+    Row("DELETE", "/v1/responses/{id}", "read delete", "/v1/responses/{response}"),
+    Row("GET", "/v1/responses/{id}/input_items", "read", "/v1/responses/{response}/input_items"),
+    Row("POST", "/v1/responses/{id}/cancel", "read cancel", "/v1/responses/{response}/cancel"),
+    Row("GET", "/v1/models"),
+    Row("GET", "/v1/models/{id}", path="/v1/models/demo"),
+    Row("POST", "/api/chat", "generate read", json={"id": "new", "messages": [SAID]}),
+    Row(
+        "GET",
+        "/api/chat/{id}/stream",
+        "read",
+        "/api/chat/slow/stream",
+        headers={"Accept": "application/json"},
+    ),
+    Row("POST", "/api/chat/{id}/stop", "read cancel", "/api/chat/slow/stop"),
+    Row(
+        "GET", "/api/chat/{id}/stream/{generation}", "read", "/api/chat/slow/stream/{slow}"
+    ),
+    Row(
+        "GET",
+        "/api/chat/{id}/stream/{generation}",
+        "read",
+        "/api/chat/slow/stream/{slow}",
+        "?whole=true&offset=-1&live=sse",
+    ),
+    Row("POST", "/api/chat/{id}", "read generate", "/api/chat/new", "", {"messages": [SAID]},
+        status=202),
+    Row("GET", "/api/chat/{id}", "read", "/api/chat/talk"),
+    Row("GET", "/api/chat/{id}", "read", "/api/chat/none", "?offset=-1&live=sse"),
+    Row("GET", "/v1/ws", status=426),
+]  # fmt: skip
+
+COMMANDS: Final[list[tuple[str, dict[str, Any]]]] = [
+    ("", {"type": "auth", "token": "t"}),
+    ("read", {"type": "subscribe", "stream": "other"}),
+    ("read", {"type": "subscribe", "stream": "none", "wait": True}),
+    ("", {"type": "unsubscribe", "stream": "talk"}),
+    (WRITES, {"type": "append", "stream": "talk", "event": HELLO}),
+    ("generate", {"type": "generate", "prompt": "echo hi"}),
+    ("read fork append", {"type": "fork", "stream": "new", "source": "talk"}),
+    ("cancel", {"type": "cancel", "generation": "{slow}"}),
+    ("presence", {"type": "presence", "stream": "talk", "state": {}}),
+    ("presence", {"type": "presence", "stream": "talk", "state": None}),
+    ("", {"type": "ping"}),
+]
+
+
+class Asked:
+    """Who was asked about, and for which permissions."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.permissions: set[str] = set()
+        self.by: set[Principal] = set()
+        check, authors = Permissions.check, StreamAccess.check_authors
+
+        def checked(
+            of: Permissions, by: Principal, permission: Permission, stream: str | None = None
+        ) -> None:
+            self._note(by, permission)
+            check(of, by, permission, stream)
+
+        def authored(of: StreamAccess, *what: Any, by: Principal = LOCAL) -> None:
+            self._note(by, "authors")
+            authors(of, *what, by=by)
+
+        monkeypatch.setattr(Permissions, "check", checked)
+        monkeypatch.setattr(StreamAccess, "check_authors", authored)
+
+    def _note(self, by: Principal, permission: str) -> None:
+        self.by.add(by)
+        self.permissions.add(permission)
+
+    def clear(self) -> None:
+        self.permissions.clear()
+        self.by.clear()
+
+    def check(self, wanted: str) -> None:
+        assert self.permissions == set(wanted.split())
+        assert self.by == ({ANN} if wanted else set())
+
+
+@dataclass
+class World:
+    """A hub in which there is everything that the rows ask for, and Ann."""
+
+    running: Running
+    asked: Asked
+    names: dict[str, str]
+
+    def filled(self, given: Any) -> Any:
+        """What stands in a row, with the names of this hub."""
+        if isinstance(given, dict):
+            return {key: self.filled(value) for key, value in given.items()}
+        if isinstance(given, str):
+            for name, value in self.names.items():
+                given = given.replace(f"{{{name}}}", value)
+        return given
+
+
+@pytest.fixture
+async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
+    running = await start_hub(
+        server={"list_streams": True, "grace_seconds": 0.05},
+        streams={"long_poll_seconds": 0.05},
+        upstreams={"slow": {"dialect": "demo", "options": {"pace": 1}}},
+        tutorial={"pace": 0},
+    )
+    hub = running.hub
+    for name in ("talk", "other"):
+        await hub.streams.append_to(name, Message("user", "Hello"))
+    closed, _ = await hub.streams.create("closed")
+    hub.streams.write(closed, [], close=True)
+    slow = await hub.generations.start(GenerationRequest("Hi", stream="slow", upstream="slow"))
+    await (await hub.streams.open("slow")).committed()
+    asked = {"model": "demo", "input": "echo hi"}
+    async with running.client.post("/v1/responses", json=asked) as response:
+        told = await response.json()
+    monkeypatch.setattr(Admission, "admit", _ann(Admission.admit))
+    return World(running, Asked(monkeypatch), {"slow": slow.id, "response": told["id"]})
+
+
+def _ann(admit: Callable[[Admission, web.Request], Principal]) -> Any:
+    def admitted(admission: Admission, request: web.Request) -> Principal:
+        admit(admission, request)
+        return ANN
+
+    return admitted
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+async def test_a_route_asks_for_its_principal(world: World, row: Row) -> None:
+    path = world.filled(row.path or row.route) + row.query
+    body = {} if row.json is None else {"json": world.filled(row.json)}
+    headers = {**(JSON if row.json is not None else {}), **row.headers}
+    async with world.running.client.request(row.method, path, headers=headers, **body) as response:
+        if "live=sse" not in path:
+            await response.read()
+        assert response.status == row.status or not row.status, await response.text()
+        world.asked.check(row.asks)
+
+
+@pytest.mark.parametrize(("asks", "command"), COMMANDS, ids=str)
+async def test_a_command_asks_for_its_principal(
+    world: World, asks: str, command: dict[str, Any]
+) -> None:
+    async with world.running.client.ws_connect("/v1/ws", protocols=["hub.v1"]) as socket:
+        await socket.send_json({"type": "subscribe", "stream": "talk"})
+        assert (await socket.receive_json())["type"] == "ok"
+        world.asked.clear()
+        await socket.send_json({"id": 1, **world.filled(command)})
+        async with asyncio.timeout(10):
+            while (await socket.receive_json()).get("id", 0) != 1:
+                pass
+        world.asked.check(asks)
+
+
+def test_every_route_has_a_row() -> None:
+    assert {(row.method, row.route) for row in ROWS} == routes(make_app())
+
+
+def test_every_command_has_a_row() -> None:
+    known = {command.model_fields["type"].annotation for command in get_args(commands.Command)}
+    assert {command["type"] for _, command in COMMANDS} == {get_args(kind)[0] for kind in known}
+
+
+# Connections
+
+
+@pytest.fixture
+async def everybody(world: World) -> AsyncIterator[Hub]:
+    """A hub with one connection of every kind that stays."""
+    client = world.running.client
+    async with AsyncExitStack() as stack:
+        for path in (
+            "/v1/live/talk?wait=true",
+            "/v1/live/none?wait=true",
+            "/v1/stream/slow?offset=now&live=sse",
+            "/api/chat/slow/stream",
+            "/api/chat/none?offset=-1&live=sse",
+        ):
+            response = await stack.enter_async_context(client.get(path))
+            assert response.status == 200
+        slowly = {"model": "slow", "stream": True}
+        for path, more in (
+            ("/v1/chat/completions", {"messages": [USER]}),
+            ("/v1/responses", {"input": "Hi"}),
+        ):
+            response = await stack.enter_async_context(client.post(path, json={**slowly, **more}))
+            assert response.status == 200
+        await stack.enter_async_context(client.ws_connect("/v1/ws", protocols=["hub.v1"]))
+        yield world.running.hub
+
+
+async def test_a_connection_keeps_its_principal(everybody: Hub) -> None:
+    assert [connection.by for connection in everybody.connections] == [ANN] * 8
+
+
+# Embedding
+
+
+async def test_an_application_without_a_principal_is_the_local_one(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, asked = (await start_hub()).hub, Asked(monkeypatch)
+    stream, _ = await hub.streams.create("notes")
+    hub.streams.append(stream, Message("user", "Hello"))
+    generation = await hub.generations.start(GenerationRequest("echo hi", stream="notes"))
+    await hub.generations.wait(generation.id)
+    await hub.streams.fork("draft", "notes")
+    await hub.streams.delete("notes")
+    assert asked.by == {LOCAL}
+
+
+async def test_what_was_documented_earlier_still_works(start_hub: StartHub) -> None:
+    hub = (await start_hub()).hub
+    with pytest.warns(DeprecationWarning, match=r"use hub\.streams\.create"):
+        stream = await hub.create("notes")
+    with pytest.warns(DeprecationWarning, match=r"use hub\.streams\.fork"):
+        draft, new = await hub.fork("draft", "notes", stream.position)
+    assert (draft.name, new) == ("draft", True)
