@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["streaming_headers"]
 
+_NAMED: Final = frozenset({"text/plain", "text/event-stream", "application/x-ndjson"})
+"""Types that are sent with their charset, always UTF-8.
 
-def streaming_headers(content_type: str) -> dict[str, str]:
+Without it browsers take plain text for windows-1252 (WHATWG Encoding), and ``requests`` reads
+any text as Latin-1 and NDJSON as bytes. JSON itself has no such parameter (RFC 8259 section 11).
+"""
+
+
+def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, str]:
     """The headers of a response that is written as it comes, ``Content-Type`` included.
 
     No cache may store it, no intermediary may transform it, which is how compressing
     proxies learn not to hold it back (RFC 9111 section 5.2.2.6), nginx must not buffer it,
     and no browser may guess another type for what a model wrote (WHATWG Fetch,
     ``X-Content-Type-Options``).
+
+    Without ``charset`` the type stands alone, as the Durable Streams Protocol wants it for its
+    server-sent events.
     """
-    if content_type == "text/plain":
-        # Without it browsers take plain text for windows-1252 (WHATWG Encoding).
-        content_type = "text/plain; charset=utf-8"
+    if charset and content_type in _NAMED:
+        content_type = f"{content_type}; charset=utf-8"
     return {
         "Content-Type": content_type,
         "Cache-Control": "no-store, no-transform",
