@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import quote
 
-__all__ = ["streaming_headers"]
+__all__ = ["SERVER_NAME", "attachment", "streaming_headers"]
+
+SERVER_NAME: Final = "streamhub"
+"""The ``Server`` of every response. aiohttp would tell its version and Python's."""
 
 _NAMED: Final = frozenset({"text/plain", "text/event-stream", "application/x-ndjson"})
 """Types that are sent with their charset, always UTF-8.
@@ -33,3 +37,14 @@ def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, s
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def attachment(name: str) -> str:
+    """A ``Content-Disposition`` that has a browser save a file under this name.
+
+    Clients that do not know ``filename*`` get the name in ASCII, with what they cannot show
+    replaced (RFC 6266 section 4.3, RFC 8187).
+    """
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
+    value = f'attachment; filename="{plain}"'
+    return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='')}"
