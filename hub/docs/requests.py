@@ -37,6 +37,12 @@ _URL: Final[Schema] = {
     "pattern": "^(https?://|data:[^,]*,)",
     "description": "`https:`, `http:` or `data:`.",
 }
+_FILE: Final[Mapping[str, Schema]] = {
+    "file_data": {"type": "string", "pattern": "^data:[^,]*,", "description": "A `data:` URL."},
+    "file_url": {"type": "string", "pattern": "^https?://"},
+    "file_id": {"type": "string", "minLength": 1},
+    "filename": _TEXT,
+}
 _ID: Final[Schema] = {"type": "string", "minLength": 1}
 _JSON_TEXT: Final[Schema] = {
     "type": "string",
@@ -47,10 +53,25 @@ _JSON_TEXT: Final[Schema] = {
 PARTS: Final[Mapping[str, Schema]] = {
     "ContentPart": {
         "description": "A part of what somebody says. An upstream may take others, too.",
-        "anyOf": [ref("TextPart"), ref("ImagePart")],
+        "anyOf": [ref("TextPart"), ref("ImagePart"), ref("FilePart"), ref("AudioPart")],
     },
     "TextPart": _one("Text.", "text", text=_TEXT),
     "ImagePart": _one("A picture.", "image_url", image_url=ref("ImageURL")),
+    "FilePart": _one(
+        "A file: its data, where it is, or the id that the provider gave it.",
+        "file",
+        file=ref("FileHeld"),
+    ),
+    "FileHeld": {"type": "object", "properties": _FILE},
+    "AudioPart": _one("A sound.", "input_audio", input_audio=ref("AudioHeld")),
+    "AudioHeld": {
+        "type": "object",
+        "properties": {
+            "data": {**_ID, "contentEncoding": "base64"},
+            "format": {"type": "string", "enum": ["mp3", "wav"]},
+        },
+        "required": ["data", "format"],
+    },
     "ImageURL": {
         "type": "object",
         "properties": {"url": _URL, "detail": {"enum": ["auto", "low", "high"]}},
@@ -128,11 +149,23 @@ PARTS: Final[Mapping[str, Schema]] = {
     ),
     "InputPart": {
         "description": "A part of an item of input.",
-        "anyOf": [ref("InputText"), ref("OutputText"), ref("InputImage")],
+        "anyOf": [
+            ref("InputText"),
+            ref("OutputText"),
+            ref("InputImage"),
+            ref("InputFile"),
+            ref("AudioPart"),
+        ],
     },
     "InputText": _one("Text.", "input_text", text=_TEXT),
     "OutputText": _one("What a model said.", "output_text", text=_TEXT),
     "InputImage": _one("A picture.", "input_image", image_url=_URL),
+    "InputFile": {
+        "type": "object",
+        "description": "A file, as in a `FilePart`.",
+        "properties": {"type": {"type": "string", "const": "input_file"}, **_FILE},
+        "required": ["type"],
+    },
     "FunctionTool": {
         "type": "object",
         "description": "A function that the model may call; `parameters` is a JSON schema.",

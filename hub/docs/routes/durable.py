@@ -13,6 +13,7 @@ from hub.docs.operations import (
     TEXT,
     Answer,
     Operation,
+    Schema,
     header,
     query,
 )

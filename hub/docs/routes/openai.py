@@ -115,7 +115,7 @@ OPERATIONS: Final = (
         "Begin a response",
         "With `background` it is answered at once, and can be asked for by its id; with `stream` "
         "its events are told as they come. `previous_response_id` goes on from one before. What "
-        "has no counterpart here (built-in tools, files, stored prompts) is refused by name.",
+        "has no counterpart here (built-in tools, stored prompts) is refused by name.",
         parameters=(ONCE, LEAVES),
         body={JSON: ref("ResponseRequest")},
         answers=(

@@ -156,17 +156,11 @@ async def test_it_is_asked_in_the_words_of_every_provider(world: World) -> None:
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
         ({"include": ["message.output_text.logprobs"]}, "include"),
-        ({"truncation": "auto"}, "truncation"),
-        ({"max_tool_calls": 3}, "max_tool_calls"),
         ({"tools": [{"type": "web_search"}]}, "web_search"),
         ({"tool_choice": {"type": "file_search"}, "tools": [{"type": "function"}]}, "file_search"),
         ({"text": {"format": {"type": "grammar"}}}, "grammar"),
         ({"reasoning": {"effort": "low", "budget": 1}}, "reasoning.budget"),
         ({"input": [{"type": "code_interpreter_call", "id": "ci_1"}]}, "code_interpreter_call"),
-        (
-            {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
-            "input_file",
-        ),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
             "input_image",
