@@ -307,7 +307,8 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "input_tokens": asked,
         "input_tokens_details": {
             "cached_tokens": (usage and usage.cached_tokens) or 0,
-            "cache_write_tokens": 0,  # counted among the others: see `hub.dialects.reply.token_counts`
+            # Counted among the others: see `hub.dialects.reply.token_counts`.
+            "cache_write_tokens": 0,
         },
         "output_tokens": answered,
         "output_tokens_details": {"reasoning_tokens": (usage and usage.reasoning_tokens) or 0},
