@@ -19,7 +19,7 @@ _NUMBER: Final[Schema] = {"type": "integer"}
 _ANY: Final[Schema] = {}
 _OBJECT: Final = ref("Object")
 _LIST: Final[Schema] = {"type": "array", "items": {}}
-_RESPONSE: Final = ref("Response")
+_RESPONSE: Final = ref("OpenAIResponse")
 
 
 def _one_of(says: str, kinds: Mapping[str, Mapping[str, Schema]], **always: Schema) -> Schema:

@@ -7,17 +7,18 @@ from typing import Final
 from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
+    NAME,
+    OFFSET,
     TEXT,
     Answer,
     Operation,
     events_of,
-    header,
     path,
     query,
     ref,
 )
 from hub.docs.routes.durable import READ
-from hub.docs.routes.openai import LEAVES, NAMES, REFUSED
+from hub.docs.routes.openai import LEAVES, NAMES, ONCE, REFUSED
 
 __all__ = ["GROUPS", "OPERATIONS"]
 
@@ -26,11 +27,11 @@ GROUPS: Final = {
     "or with those of Durable Streams. A chat is the stream that its id names.",
 }
 
-ID: Final = path("id", "The chat's id, which is the name of its stream.")
+ID: Final = path("id", "The chat's id, which is the name of its stream.", **NAME)
 ASKED: Final = (
     query("upstream", "Which upstream to ask, where the body does not say."),
     query("model", "Which model."),
-    header("Idempotency-Key", "Makes asking again harmless."),
+    ONCE,
     LEAVES,
 )
 ADDRESS: Final = {**NAMES, "Location": "Where the answer is a Durable Stream."}
@@ -40,7 +41,7 @@ CHUNKS: Final = {
 }
 WRONG: Final = (*REFUSED, "bad_name", "stream_busy", "stream_closed", "not_json")
 READING: Final = (
-    query("offset", "`-1` for the start, `now`, or an offset that was told before."),
+    query("offset", "`-1` for the start, `now`, or an offset that was told before.", **OFFSET),
     query("live", "How to wait for more.", enum=["long-poll", "sse"]),
     query("cursor", "What `Stream-Cursor` told."),
 )
@@ -81,11 +82,9 @@ OPERATIONS: Final = (
         "Chat interfaces",
         "Say something to `useChat`'s chat, or ask for an answer again",
         "The AI SDK's UI message stream, version 1. `model`, `upstream` and `options` are as for "
-        "`/v1/generations`. A message that is sent twice has one effect.",
-        parameters=(
-            *ASKED,
-            header("Accept", "`application/json` asks for the address of the answer alone."),
-        ),
+        "`/v1/generations`. A message that is sent twice has one effect. "
+        "`Accept: application/json` asks for the address of the answer alone.",
+        parameters=ASKED,
         body={JSON: ref("ChatRequest")},
         answers=(
             Answer(200, "The answer.", {EVENT_STREAM: events_of("UIChunk")}, CHUNKS),
@@ -99,7 +98,8 @@ OPERATIONS: Final = (
         "/api/chat/{id}/stream",
         "Chat interfaces",
         "Take up the answer that is being given",
-        parameters=(ID, header("Accept", "`application/json` asks for its address alone.")),
+        "`Accept: application/json` asks for its address alone.",
+        parameters=(ID,),
         answers=(
             Answer(
                 200,

@@ -105,8 +105,8 @@ class TanStack:
         self, request: web.Request, name: str, body: ConversationAsked, new: tuple[Message, ...]
     ) -> GenerationRequest:
         more = body.data or _Wanted()
-        upstream = body.upstream or more.upstream or request.query.get("upstream")
-        model = body.model or more.model or request.query.get("model")
+        upstream = body.upstream or more.upstream or request.query.get("upstream") or None
+        model = body.model or more.model or request.query.get("model") or None
         if model is not None and upstream is None:
             upstream, model = self._hub.upstreams.resolve(model)
         given = named(request, "Idempotency-Key")

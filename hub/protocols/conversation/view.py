@@ -23,6 +23,7 @@ import orjson
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import merge
 from hub.frames.encoder import Batch
+from hub.frames.line_separators import escape_line_separators
 from hub.frames.sse import retry_field
 from hub.protocols.durable.sse import DurableEvents
 
@@ -102,7 +103,7 @@ class UIEvents:
         frames = [b"data: %s\n\n" % orjson.dumps(chunk) for chunk in chunks]
         if chunks and self.view.over and chunks[-1]["type"] != "error":
             frames.append(DONE)
-        return b"".join(frames)
+        return escape_line_separators(b"".join(frames))
 
     def reset(self, stream: str, position: Position, reason: str) -> None:
         """Nothing in the format can say this."""
@@ -134,7 +135,10 @@ class DurableChunks:
     def events(self, batch: Batch) -> bytes:
         told = self.view.told(batch)
         # An array stands on one line and begins with no space, so it needs no care.
-        shown = b"event: data\ndata:%s\n\n" % orjson.dumps(told.chunks) if told.chunks else b""
+        shown = b""
+        if told.chunks:
+            chunks = escape_line_separators(orjson.dumps(told.chunks))
+            shown = b"event: data\ndata:%s\n\n" % chunks
         if self.view.over:
             return shown + self.closed(batch.stream, told.position) if told.chunks else b""
         return shown + self._control.events(batch._replace(records=[]))

@@ -307,7 +307,7 @@ async def _events(
     """Server-sent events from ``here`` on, once ``join`` has had the connection follow."""
     hub.admit()
     told = {"Stream-Next-Offset": str(here.position), **answers.GUARDED}
-    response = endless(request, {**streaming_headers("text/event-stream"), **told})
+    response = endless(request, {**streaming_headers("text/event-stream", charset=False), **told})
     encoder = _Over(DurableChunks(view, known=headers.known_interval(request)))
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
     reading = ResponseConnection(hub, request, response, shown, pace.pace)

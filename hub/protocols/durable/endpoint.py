@@ -321,7 +321,7 @@ async def _after_the_end(stream: Stream, stamp: Stamp | None, *, again: bool) ->
 
 
 def _following(stream: Stream, place: Place) -> dict[str, str]:
-    told = streaming_headers("text/event-stream")
+    told = streaming_headers("text/event-stream", charset=False)
     told["Cache-Control"] = "no-cache, no-store, no-transform"
     told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
     if not (stream.settings.is_json or stream.settings.is_text):
