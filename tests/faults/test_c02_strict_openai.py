@@ -111,7 +111,7 @@ async def test_a_response_that_breaks_off(text: str, code: str, client: AsyncOpe
 async def test_a_response_that_somebody_cancels(hub: Running, client: AsyncOpenAI) -> None:
     async def seen(event: Any) -> None:
         if event.type == "response.output_text.delta":
-            await hub.hub.cancel(f"gen_{event.item_id[4:36]}")
+            await hub.hub.generations.cancel(f"gen_{event.item_id[4:36]}")
 
     stream = await client.responses.create(model="demo", input="stall", stream=True)
     assert (await _broken(stream, seen)).code == "generation_stopped"
