@@ -50,6 +50,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "ResponseRequest": ResponseAsked,
     "ChatRequest": aisdk.ChatAsked,
     "ConversationRequest": agui.ConversationAsked,
+    "RunRequest": agui.RunAsked,
     "MessagesRequest": tutorial.MessagesAsked,
     "QueryRequest": tutorial.QueryAsked,
 }

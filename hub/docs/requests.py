@@ -125,6 +125,34 @@ PARTS: Final[Mapping[str, Schema]] = {
         },
         "required": ["role"],
     },
+    "AgentMessage": {
+        "type": "object",
+        "description": "A message of AG-UI, with all that its client says.",
+        "properties": {
+            "id": _TEXT,
+            "role": {
+                "type": "string",
+                "enum": [
+                    "system",
+                    "developer",
+                    "user",
+                    "assistant",
+                    "tool",
+                    "reasoning",
+                    "activity",
+                ],
+            },
+        },
+        "required": ["role"],
+        "if": {"properties": {"role": {"const": "tool"}}, "required": ["role"]},
+        "then": {"properties": {"toolCallId": _ID}, "required": ["toolCallId"]},
+    },
+    "AgentTool": {
+        "type": "object",
+        "description": "A tool that the client runs; `parameters` is a JSON schema.",
+        "properties": {"name": _ID, "description": _TEXT, "parameters": _MORE},
+        "required": ["name"],
+    },
     "InputItem": {
         "description": "One of a response's input items.",
         "anyOf": [ref("InputMessage"), ref("InputCall"), ref("InputCallOutput")],
@@ -205,6 +233,11 @@ FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
         },
     },
     "ConversationRequest": {"messages": _list_of(ref("UIMessageAsked"), 1)},
+    "RunRequest": {
+        "threadId": {**_TEXT, **NAME},
+        "messages": _list_of(ref("AgentMessage"), 1),
+        "tools": _list_of(ref("AgentTool")),
+    },
     "MessagesRequest": {"messages": _list_of(ref("ChatMessage"), 1)},
 }
 """Fields of the models whose schemas say more than the model does."""
@@ -248,6 +281,13 @@ EXAMPLES: Final[Mapping[str, list[Any]]] = {
             "messages": [
                 {"id": "m-1", "role": "user", "parts": [{"type": "text", "content": "Hello"}]}
             ]
+        }
+    ],
+    "RunRequest": [
+        {
+            "threadId": "chat-3",
+            "runId": "run-1",
+            "messages": [{"id": "m-1", "role": "user", "content": "Hello"}],
         }
     ],
     "MessagesRequest": [{"messages": [_HELLO]}],

@@ -25,6 +25,7 @@ ROUTES: Final = {
     "ResponseRequest": "/v1/responses",
     "ChatRequest": "/api/chat",
     "ConversationRequest": "/api/chat/chat-2",
+    "RunRequest": "/api/agent",
     "MessagesRequest": "/stream_data_to_frontend_test",
     "QueryRequest": "/stream_faq_data_to_frontend_test",
 }

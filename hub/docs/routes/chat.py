@@ -61,6 +61,12 @@ def _view(chunk: str) -> tuple[Answer, ...]:
     )
 
 
+RUN: Final = Answer(
+    200,
+    "To AG-UI's own client: the run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.",
+    {EVENT_STREAM: events_of("ConversationChunk")},
+    NAMES,
+)
 UNREADABLE: Final = (
     "bad_position",
     "bad_live",
@@ -156,7 +162,21 @@ OPERATIONS: Final = (
         "has been answered and comes again is answered again.",
         parameters=(ID, *ASKED),
         body={JSON: ref("ConversationRequest")},
-        answers=(Answer(202, "It is being answered.", {}, NAMES),),
+        answers=(Answer(202, "It is being answered.", {}, NAMES), RUN),
+        errors=(*WRONG, "unsupported_part"),
+        wrong="sentence",
+    ),
+    Operation(
+        "POST",
+        "/api/agent",
+        "Chat interfaces",
+        "Ask as AG-UI's own client does",
+        "For `HttpAgent` of `@ag-ui/client`: the conversation is the stream that `threadId` names. "
+        "`forwardedProps` may hold `model`, `upstream` and `options`. `Accept: text/event-stream` "
+        "has `/api/chat/{id}` take and answer the same.",
+        parameters=ASKED,
+        body={JSON: ref("RunRequest")},
+        answers=(RUN,),
         errors=(*WRONG, "unsupported_part"),
         wrong="sentence",
     ),

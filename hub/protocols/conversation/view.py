@@ -27,7 +27,7 @@ from hub.frames.line_separators import escape_line_separators
 from hub.frames.sse import retry_field
 from hub.protocols.durable.sse import DurableEvents
 
-__all__ = ["DurableChunks", "Told", "Translation", "UIEvents", "View"]
+__all__ = ["DONE", "DurableChunks", "Told", "Translation", "UIEvents", "View"]
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -91,18 +91,19 @@ class View:
 
 
 class UIEvents:
-    """The AI SDK's server-sent events: a chunk in each, and a word for the end."""
+    """Server-sent events with a chunk in each, and what is ``done`` then: the AI SDK's word."""
 
     merges = False
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, done: bytes = DONE) -> None:
         self.view = view
+        self._done = done
 
     def events(self, batch: Batch) -> bytes:
         chunks = self.view.told(batch).chunks
         frames = [b"data: %s\n\n" % orjson.dumps(chunk) for chunk in chunks]
         if chunks and self.view.over and chunks[-1]["type"] != "error":
-            frames.append(DONE)
+            frames.append(self._done)
         return escape_line_separators(b"".join(frames))
 
     def reset(self, stream: str, position: Position, reason: str) -> None:

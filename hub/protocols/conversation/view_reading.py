@@ -26,7 +26,7 @@ from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
-from hub.protocols.conversation.view import DurableChunks, Translation, UIEvents, View
+from hub.protocols.conversation.view import DONE, DurableChunks, Translation, UIEvents, View
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
@@ -124,14 +124,17 @@ async def follow(
     pace: Pace,
     more: Mapping[str, str],
     good: Callable[[], bool],
+    done: bytes = DONE,
 ) -> web.StreamResponse:
     """All of a view as server-sent events; unless its end is ``good``, the body is cut.
+
+    ``done`` follows the last chunk.
 
     Raises:
         Gone: its beginning is no longer kept.
     """
     view = await viewed.view(viewed.begin)
-    encoder = _Over(UIEvents(view))
+    encoder = _Over(UIEvents(view, done))
     response = endless(request, {**streaming_headers("text/event-stream"), **more})
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
     reading = ResponseConnection(hub, request, response, shown, pace)
