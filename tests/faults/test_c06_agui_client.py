@@ -43,7 +43,7 @@ async def test_a_run_has_its_answer(path: str, world: World) -> None:
     assert world.upstream.requests[1].json["messages"] == [
         {"role": role, "content": text} for role, text in talk[:-1]
     ]
-    stream = await world.running.hub.open("thread")
+    stream = await world.running.hub.streams.open("thread")
     said = [event.text async for event in stream.events() if isinstance(event, Message)]
     assert said == ["Hi", "And?"]
 
