@@ -29,9 +29,9 @@ check: page $(VENV)/.installed-test
 page: | $(BIN)/python
 	@$(BIN)/python -m web.build --get-node
 
-# The documents of what it speaks, from the code.
+# The documents of what it speaks, from the code, to look at them; the hub needs no such files.
 docs: $(VENV)/.installed
-	@$(BIN)/python -m hub.docs
+	@$(BIN)/python -m hub.docs dist
 
 format: $(VENV)/.installed-test
 	@$(BIN)/ruff format --quiet $(PYTHONS)
