@@ -303,8 +303,7 @@ def test_the_source_package_carries_what_is_built_and_can_be_built_again(tmp_pat
 def test_node_is_asked_for_only_where_it_is_needed(
     monkeypatch: pytest.MonkeyPatch, *, built_already: bool, node: bool, asked_for: list[str]
 ) -> None:
-    replaced = {"is_built": lambda: built_already, "has_node": lambda: node}
-    hook = hook_of(monkeypatch, "standard", _has_documents=lambda: True, **replaced)
+    hook = hook_of(monkeypatch, "standard", is_built=lambda: built_already, has_node=lambda: node)
     assert hook.dependencies() == asked_for
 
 

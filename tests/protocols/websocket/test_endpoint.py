@@ -14,7 +14,7 @@ from hub.domain.events import Event, Message, to_json
 from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 Obj = dict[str, Any]
 Connect = Callable[..., Awaitable["Talk"]]
