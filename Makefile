@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := hub tests bench web/*.py hatch_build.py
 
-.PHONY: run test check page docs format bench soak clean
+.PHONY: run test test-fast check page docs format bench soak clean
 
 # A hub runs without its page too, which then says what is missing.
 run: | $(BIN)/python
@@ -16,7 +16,11 @@ run: | $(BIN)/python
 test: check
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.support.npm
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto
+
+# What needs no other process, for whoever is at work on the code: a minute.
+test-fast: $(VENV)/.installed-test
+	@$(BIN)/python -m pytest -n auto --fast
 
 check: page $(VENV)/.installed-test
 	@$(BIN)/python -m web.build --check
