@@ -13,6 +13,8 @@ run: | $(BIN)/python
 	@$(MAKE) --silent $(VENV)/.installed
 	@$(BIN)/streamhub serve --config config.toml
 
+# Hundreds of processes import the hub, each in a sixth of the time if its code is compiled once.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
 test: check
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.support.npm
