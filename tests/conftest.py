@@ -1,4 +1,7 @@
-"""What all tests share: a hub of one's own on a loopback socket."""
+"""What all tests share: a hub of one's own on a loopback socket, and who runs them when.
+
+``pytest -n auto`` is for the whole suite, ``pytest --fast`` for what needs no other process.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from hub import HUB, Config, Hub, make_app
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
+from tests.support import schedule
 from tests.support.fake_runs import Keep, Runner
+from tests.support.patience import patient
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As whoever is started in the background of a shell has it, and all its children would:
@@ -36,7 +42,62 @@ for _name in ("FORCE_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIV
 # judged by the same examples each time; ``pytest --hypothesis-profile=explore`` tries others.
 settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("streamhub", settings.get_profile("explore"), derandomize=True)
+settings.register_profile("fast", settings.get_profile("streamhub"), max_examples=20)
 settings.load_profile("streamhub")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--fast", action="store_true", help="Without browser, npm and processes; fewer examples."
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in schedule.NEEDS:
+        config.addinivalue_line("markers", f"{name}: set by path, see tests/support/schedule.py")
+    if config.option.timeout is None:
+        config.option.timeout = patient(float(config.getini("timeout")))
+    if config.option.fast:
+        settings.load_profile("fast")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Fast is also not to import what is not run."""
+    path = collection_path.relative_to(config.rootpath).as_posix()
+    folder = "/" if collection_path.is_dir() else ""
+    return True if config.option.fast and schedule.needs(path + folder) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in schedule.needs(item.nodeid):
+            item.add_marker(name)
+    if config.option.fast:
+        config.hook.pytest_deselected(items=[one for one in items if schedule.needs(one.nodeid)])
+        items[:] = [one for one in items if not schedule.needs(one.nodeid)]
+        schedule.forbid_processes()
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: schedule.rank(item.nodeid))
+
+
+class Units(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
+    """Gives workers the units of `schedule`, in the order in which these were collected."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return schedule.unit(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
+    return Units(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return schedule.workers()
+
 
 StartHub = Callable[..., Awaitable["Running"]]
 

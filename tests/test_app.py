@@ -22,8 +22,8 @@ from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.server.serve import serve
 from tests.conftest import StartHub
+from tests.support.patience import PATIENCE
 from tests.support.reference_parsers import text_at
-from tests.support.upstream_answers import PATIENCE
 
 DEMO: Final = {"demo": {"dialect": "demo", "options": {"pace": 100_000}}}
 ORIGIN: Final = "https://chat.example.org"

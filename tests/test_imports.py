@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 SERVER = ("aiohttp.web", "hub.app", "hub.hub")
 STORE = ("apsw", "hub.stores.sqlite.store")
 HEAVY = ("pydantic", "prometheus_client")
@@ -44,7 +46,7 @@ print(*sorted(set(sys.modules) & set(sys.argv[2:])))
 
 def python(*arguments: str) -> str:
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, check=True, text=True, timeout=60
+        [sys.executable, *arguments], capture_output=True, check=True, text=True, timeout=PATIENCE
     ).stdout
 
 
@@ -65,6 +67,7 @@ def test_the_version_is_said_at_once() -> None:
     """The least of several: what else runs on the machine shows in a single one."""
     script = """
 import resource, subprocess, sys
+from tests.support.patience import PATIENCE
 subprocess.run([sys.executable, "-m", "hub", "--version"], check=True, stdout=subprocess.DEVNULL)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(used.ru_utime + used.ru_stime)

@@ -10,10 +10,10 @@
 `frames`          every frame that the hub sends over the WebSocket
 `asyncapi`        the WebSocket as one AsyncAPI 3 document
 `html` `page`     both documents, readable
-`files`           the documents as they are kept here and served
+`files`           the documents as text: made by the build of the package, or when asked for
 ================  ===============================================================================
 
-``python -m hub.docs`` writes ``openapi.json`` and ``asyncapi.json`` beside this file. A test
-holds them to the code: to the router of a running hub, to what it really answers, and to the
-specifications' own schemas.
+The build of the package puts ``openapi.json`` and ``asyncapi.json`` beside this file; ``make
+docs`` writes them into ``dist/``. Tests hold them to the code: to the router of a running hub,
+to what it really answers, and to the specifications' own schemas.
 """

@@ -1,10 +1,11 @@
-"""`python -m hub.docs`: write the documents from the code."""
+"""`python -m hub.docs FOLDER`: write the documents into a folder, to look at them."""
 
 from __future__ import annotations
 
-from hub.docs import asyncapi, openapi
-from hub.docs.files import ASYNCAPI, OPENAPI, write
+import sys
+from pathlib import Path
 
-for path, document in ((OPENAPI, openapi.document), (ASYNCAPI, asyncapi.document)):
-    if write(path, document):
-        print(f"wrote {path.name}")  # noqa: T201 - this is a command
+from hub.docs.files import write
+
+for path in write(Path(sys.argv[1])):
+    print(f"wrote {path}")  # noqa: T201 - this is a command

@@ -39,10 +39,7 @@ class _Made(NamedTuple):
 
 
 def _readable() -> str:
-    openapi, asyncapi = (
-        json.loads(path.read_text("utf-8")) for path in (files.OPENAPI, files.ASYNCAPI)
-    )
-    return page.page(openapi, asyncapi)
+    return page.page(json.loads(files.openapi()), json.loads(files.asyncapi()))
 
 
 def _recipes() -> str:
@@ -52,8 +49,8 @@ def _recipes() -> str:
 _DOCUMENTS: Final[dict[str, tuple[str, Callable[[], str]]]] = {
     "/docs": ("text/html", _readable),
     "/docs/recipes": ("text/html", _recipes),
-    "/docs/openapi.json": ("application/json", lambda: files.OPENAPI.read_text("utf-8")),
-    "/docs/asyncapi.json": ("application/json", lambda: files.ASYNCAPI.read_text("utf-8")),
+    "/docs/openapi.json": ("application/json", files.openapi),
+    "/docs/asyncapi.json": ("application/json", files.asyncapi),
     "/docs/docs.css": ("text/css", lambda: files.STYLE.read_text("utf-8")),
 }
 

@@ -13,6 +13,8 @@ from urllib.parse import urljoin, urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, WebError
 
+from tests.support.patience import patient
+
 __all__ = ["PATIENCE", "PHONE", "SCREENSHOTS", "Ground"]
 
 SCREENSHOTS: Final = Path(__file__).parents[1] / "screenshots"
@@ -25,7 +27,7 @@ PHONE: Final[dict[str, Any]] = {
 """Options of a context that is a phone."""
 
 _LOCAL: Final = ("about", "blob", "data")
-PATIENCE: Final = 40_000.0
+PATIENCE: Final = patient(40.0) * 1000
 """Milliseconds after which something hangs."""
 
 

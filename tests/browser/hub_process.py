@@ -11,13 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.browser.line import Line
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import environ
 
 __all__ = ["HubProcess"]
-
-PATIENCE: Final = 60.0
-"""Seconds after which something hangs."""
 
 HERE: Final = Path(__file__).parents[2]
 _RUN: Final = """\

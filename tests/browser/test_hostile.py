@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, Page
 
 from tests.browser.strangers import Strangers
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 from web.build import DIST, WEB
 
 CORPUS: Final = sorted((WEB / "test/hostile").glob("*.md"))

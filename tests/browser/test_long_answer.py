@@ -19,6 +19,7 @@ from playwright.async_api import BrowserContext, CDPSession, expect
 from tests.browser.chat import Chat, held, reply_in
 from tests.browser.conftest import NewGround, Shot, StartHubProcess
 from tests.browser.ground import Ground
+from tests.support.patience import patient
 
 LONGEST: Final = 100.0
 """Milliseconds of processor time."""
@@ -39,7 +40,7 @@ async def answered_at_length(
     assert browser is not None
     await browser.start_tracing(page=chat.page, categories=["toplevel", "devtools.timeline"])
     await chat.send("long")
-    await expect(chat.reply).to_contain_text("That was all of it.", timeout=90_000)
+    await expect(chat.reply).to_contain_text("That was all of it.", timeout=patient(90) * 1000)
     await chat.over()
     return chat, main_thread_tasks(json.loads(await browser.stop_tracing())["traceEvents"])
 

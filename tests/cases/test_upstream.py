@@ -13,7 +13,7 @@ import pytest
 from tests.cases.outputs import OUTPUTS, Seen, events_of, follow, joined
 from tests.cases.upstreams import CASES, Case, Cut, serving, tables
 from tests.support.loopback_hub import hub_on_loopback
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 each_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 

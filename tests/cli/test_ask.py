@@ -8,9 +8,9 @@ import subprocess
 
 import orjson
 
+from tests.support.patience import PATIENCE
 from tests.support.processes import (
     COMMAND,
-    PATIENCE,
     Command,
     environ,
     on_a_terminal,

@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from tests.support.processes import COMMAND, PATIENCE, Command, environ
+from tests.support.patience import PATIENCE
+from tests.support.processes import COMMAND, Command, environ
 
 
 def test_without_a_command_it_says_what_there_is(command: Command) -> None:

@@ -7,7 +7,8 @@ import signal
 
 import orjson
 
-from tests.support.processes import PATIENCE, Command, read, started
+from tests.support.patience import PATIENCE
+from tests.support.processes import Command, read, started
 
 
 def test_lines_become_messages_json_events_and_chunks_text(url: str, command: Command) -> None:

@@ -34,7 +34,8 @@ from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from hub.streams.history import History
 from tests.cli.stored_streams import DATABASE, keep, load, stream
-from tests.support.processes import COMMAND, PATIENCE, Command, environ
+from tests.support.patience import PATIENCE
+from tests.support.processes import COMMAND, Command, environ
 
 TEXT = StreamSettings("text/plain; charset=utf-8")
 

@@ -14,7 +14,8 @@ from hub.client import Delta, Finished, Hub, HubError, Message, Other, Reset, Va
 from hub.client.following import hear
 from hub.domain.errors import PositionError, StreamNotFound
 from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
-from tests.support.processes import PATIENCE, cutting, read_to_end, started
+from tests.support.patience import PATIENCE
+from tests.support.processes import cutting, read_to_end, started
 
 
 @pytest.fixture

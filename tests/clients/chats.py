@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.patience import PATIENCE
 from web import node
 
-__all__ = ["PATIENCE", "Chat", "Chats", "chats"]
+__all__ = ["Chat", "Chats", "chats"]
 
 FOLDER: Final = Path(__file__).parent
 PACKAGES: Final = FOLDER.parent
-PATIENCE: Final = 60.0
 LINE: Final = 2**24
 
 

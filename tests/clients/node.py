@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.patience import PATIENCE
 from web.node import find_node, install
 
 __all__ = ["Script", "script", "told"]
 
 HERE: Final = Path(__file__).parent
-PATIENCE: Final = 60.0
 
 
 class Script:

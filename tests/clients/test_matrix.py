@@ -29,6 +29,7 @@ from tests.clients.chats import chats
 from tests.clients.node import told
 from tests.conftest import StartHub
 from tests.support.aimock import aimock, reply
+from tests.support.patience import PATIENCE
 
 README: Final = Path(__file__).parents[2] / "README.md"
 PROMPT: Final = "Hello!"
@@ -178,7 +179,7 @@ async def by_websockets(url: str) -> Cells:
         async with connect(
             f"{url.replace('http', 'ws')}/v1/ws",
             subprotocols=[Subprotocol("hub.v1")],
-            open_timeout=60,
+            open_timeout=PATIENCE,
         ) as socket:
             stream = f"websockets/{name}"
             for command in (

@@ -17,15 +17,9 @@ from tests.clients.node import script
 from tests.conftest import StartHub
 from tests.support.http_requests import promptly
 from tests.support.loopback_hub import eventually, hub_on_loopback
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Request, Scripted
-from tests.support.upstream_answers import (
-    PATIENCE,
-    Answer,
-    Ending,
-    Gate,
-    openai_block,
-    openai_sse,
-)
+from tests.support.upstream_answers import Answer, Ending, Gate, openai_block, openai_sse
 
 BEGUN: Final = openai_block({"content": "Hel"})
 HANGS: Final = Answer(BEGUN, Ending.HANG)

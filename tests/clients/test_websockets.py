@@ -12,6 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import (
     Answer,
     Ending,
@@ -33,7 +34,7 @@ class World:
         url = str(self.hub.client.make_url("/v1/ws")).replace("http", "ws", 1)
         # What goes out over a connection that is compressed cannot be shared with others.
         async with connect(
-            url, subprotocols=[Subprotocol("hub.v1")], compression=None, open_timeout=60
+            url, subprotocols=[Subprotocol("hub.v1")], compression=None, open_timeout=PATIENCE
         ) as socket:
             assert socket.subprotocol == "hub.v1"
             yield socket

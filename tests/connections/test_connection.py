@@ -16,7 +16,7 @@ from hub.domain.events import Message
 from hub.frames.text import TEXT
 from tests.support.fake_connection import HIGH, FakeConnection, say, turn
 from tests.support.fake_stores import FakeStore
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 # While it is clear, and while it is not
 

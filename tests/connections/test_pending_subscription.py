@@ -17,7 +17,7 @@ from hub.domain.stream_settings import StreamSettings
 from tests.conftest import Running, StartHub
 from tests.protocols.websocket.test_endpoint import Talk
 from tests.support.loopback_hub import eventually
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 Obj = dict[str, Any]
 HELLO = {"type": "message", "role": "user", "text": "Hello"}

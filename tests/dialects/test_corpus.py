@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +23,6 @@ GOOD_END = re.compile(
     re.DOTALL,
 )
 
-each = pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
 any_of_them = st.sampled_from(TRANSCRIPTS)
 # The longest is no news for random cuts and takes most of their time.
 short = any_of_them.filter(lambda transcript: transcript.name != "long_line")
@@ -45,32 +45,20 @@ def test_there_are_transcripts_of_every_kind() -> None:
     }
 
 
-@each
+WAYS: dict[str, Callable[[bytes], Iterable[bytes]]] = {
+    "whole": lambda body: [body],
+    "byte by byte": lambda body: (body[at : at + 1] for at in range(len(body))),
+    "with CRLF": lambda body: [re.sub(rb"\r?\n", b"\r\n", body)],
+    "without the final newline": lambda body: [body.rstrip(b"\r\n")],
+}
+
+
+@pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=str)
 def test_the_events_are_the_expected_ones(transcript: Transcript) -> None:
-    assert transcript.replay([transcript.body]) == transcript.expected
-
-
-@each
-def test_one_terminal_at_most_and_always_last(transcript: Transcript) -> None:
-    events = transcript.replay([transcript.body])
-    assert terminals(events) in ([], events[-1:])
-
-
-@each
-def test_byte_by_byte(transcript: Transcript) -> None:
-    body = transcript.body
-    assert transcript.replay(body[at : at + 1] for at in range(len(body))) == transcript.expected
-
-
-@each
-def test_with_crlf(transcript: Transcript) -> None:
-    body = re.sub(rb"\r?\n", b"\r\n", transcript.body)
-    assert transcript.replay([body]) == transcript.expected
-
-
-@each
-def test_without_the_final_newline(transcript: Transcript) -> None:
-    assert transcript.replay([transcript.body.rstrip(b"\r\n")]) == transcript.expected
+    """However the body comes; and one of them at most is terminal, always the last."""
+    for way, pieces in WAYS.items():
+        assert transcript.replay(pieces(transcript.body)) == transcript.expected, way
+    assert terminals(transcript.expected) in ([], transcript.expected[-1:])
 
 
 @settings(max_examples=300)

@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 from hub.docs.frames import COMMANDS
 from tests.conftest import Running, StartHub
 from tests.support.documented_answers import ASKED, OVER_HTTP, ask, validator
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Scripted, openai_sse, refusal
-from tests.support.upstream_answers import PATIENCE
 
 JSON = {"Content-Type": "application/json"}
 USER = {"role": "user", "content": "help"}

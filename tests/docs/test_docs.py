@@ -15,9 +15,8 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from hub import make_app
-from hub.docs import asyncapi, openapi
+from hub.docs import asyncapi, files, openapi
 from hub.docs.codes import CODES
-from hub.docs.files import ASYNCAPI, OPENAPI, as_text
 from hub.docs.frames import ANSWERED, COMMANDS, FRAMES
 from hub.domain.errors import CommandError, HubError
 from hub.http.errors import CloseCode
@@ -31,13 +30,16 @@ HUB = HERE.parent / "hub"
 SPECIFICATION = HERE / "node_modules/@asyncapi/specs/schemas/3.0.0-without-$id.json"
 
 
-@pytest.mark.parametrize(
-    ("path", "document"),
-    [(OPENAPI, openapi.document), (ASYNCAPI, asyncapi.document)],
-    ids=["openapi", "asyncapi"],
-)
-def test_the_files_are_what_the_code_makes(path: Path, document: Any) -> None:
-    assert path.read_text("utf-8") == as_text(document()), "run: make docs"
+def test_the_documents_are_what_the_code_makes(tmp_path: Path) -> None:
+    made, asked = files.write(tmp_path / "documents")
+    assert json.loads(made.read_text("utf-8")) == openapi.document() == OVER_HTTP
+    assert json.loads(asked.read_text("utf-8")) == asyncapi.document() == ASKED
+
+
+def test_a_document_that_the_package_carries_is_not_made_again(tmp_path: Path) -> None:
+    (tmp_path / files.OPENAPI).write_text("{}", "utf-8")
+    assert files.openapi(tmp_path) == "{}"
+    assert json.loads(files.asyncapi(tmp_path)) == ASKED
 
 
 def test_openapi_is_valid() -> None:
@@ -46,13 +48,13 @@ def test_openapi_is_valid() -> None:
 
 def test_asyncapi_is_valid() -> None:
     install(HERE)
-    document = json.loads(ASYNCAPI.read_text("utf-8"))
+    document = ASKED
     errors = Draft7Validator(json.loads(SPECIFICATION.read_text("utf-8"))).iter_errors(document)
     assert [(error.message[:300], list(error.path)) for error in errors] == []
 
 
 def test_every_reference_leads_somewhere() -> None:
-    for document in (OVER_HTTP, json.loads(ASYNCAPI.read_text("utf-8"))):
+    for document in (OVER_HTTP, ASKED):
         for place in set(re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document))):
             held = document
             for step in place.split("/"):
@@ -61,7 +63,7 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_schema_is_one() -> None:
-    for document in (OVER_HTTP, json.loads(ASYNCAPI.read_text("utf-8"))):
+    for document in (OVER_HTTP, ASKED):
         for schema in document["components"]["schemas"].values():
             Draft202012Validator.check_schema(schema)
 
@@ -105,7 +107,7 @@ def test_every_frame_is_described_and_nothing_else() -> None:
 
 
 def _types(under: str, action: str) -> list[dict[str, Any]]:
-    document = json.loads(ASYNCAPI.read_text("utf-8"))
+    document = ASKED
     messages = document["components"]["messages"]
     found = []
     for operation in document["operations"].values():

@@ -15,7 +15,7 @@ from yarl import URL
 
 import hub as streamhub
 from hub.config.schema import Config
-from hub.docs.files import ASYNCAPI, OPENAPI
+from hub.docs import files
 from hub.docs.html import Markup, el, prose
 from hub.docs.recipes import page as recipes_page
 from tests.conftest import StartHub
@@ -101,7 +101,7 @@ async def test_every_link_leads_somewhere(client: TestClient[Any, Any], path: st
 
 async def test_everything_that_is_described_is_shown(client: TestClient[Any, Any]) -> None:
     page = await read(client, "/docs")
-    openapi, asyncapi = (json.loads(path.read_text("utf-8")) for path in (OPENAPI, ASYNCAPI))
+    openapi, asyncapi = json.loads(files.openapi()), json.loads(files.asyncapi())
     for path, methods in openapi["paths"].items():
         for method, one in methods.items():
             place = re.sub(r"[^a-z0-9]+", "-", f"{method} {path}".lower()).strip("-")

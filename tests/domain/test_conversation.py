@@ -23,6 +23,7 @@ from hub.domain.events import (
 )
 from hub.domain.records import Record
 from hub.frames.coalesce import merge
+from tests.support.patience import patient
 from tests.support.strategies import quick, records
 
 
@@ -182,7 +183,7 @@ def test_merging_changes_nothing_that_was_said(held: list[Record]) -> None:
     assert told(merge(held)) == told(held)
 
 
-@pytest.mark.timeout(100)
+@pytest.mark.timeout(patient(100))
 def test_a_conversation_as_long_as_a_stream_may_be_is_read_in_one_go() -> None:
     """Text added to text again and again would take minutes, in which the hub stands still."""
     events = [Delta("one", text="x" * 100)] * 100_000

@@ -16,11 +16,10 @@ import pytest
 
 from tests.conftest import Running, StartHub
 from tests.support.aimock import aimock, reply
+from tests.support.patience import PATIENCE
 
 STORY = "Es war einmal 👨‍👩‍👧‍👦 — 从前有一个小女孩 — 🦊🐺🌲, and\n```py\nprint('…')\n```\n" * 7
 AWAY = 0.3  # seconds that a client which dropped stays away: a dozen records
-PATIENCE = 60.0
-
 Event = dict[str, Any]
 
 

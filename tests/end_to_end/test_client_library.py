@@ -40,10 +40,11 @@ from hub.frames.encoder import Batch
 from hub.frames.sse import EVENT_STREAM
 from hub.frames.websocket import WEBSOCKET
 from tests.conftest import StartHub
+from tests.support.patience import patient
 from web import node
 
 WEB: Final = Path(__file__).parents[2] / "web"
-PATIENCE: Final = 200.0
+PATIENCE: Final = patient(200.0)
 PIECES: Final = ("Fire", "works ", "at ", "é", "你好", "\n\n", "🎆", '"\\', "</p>", " ")
 
 

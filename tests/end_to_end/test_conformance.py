@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import StartHub
 from tests.support import npm
+from tests.support.patience import patient
 
 CORE_AND_FORKS = 332
 
@@ -45,7 +46,7 @@ def _read(report: Path, said: bytes) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(900))
 async def test_every_test_of_the_suite_passes_with_every_store(
     start_hub: StartHub, tmp_path: Path
 ) -> None:

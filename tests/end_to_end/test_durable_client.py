@@ -13,8 +13,8 @@ import pytest
 
 from tests.conftest import Running, StartHub
 from tests.support import npm
+from tests.support.patience import PATIENCE
 
-PATIENCE = 60.0
 MODES = ["sse", "long-poll"]
 
 

@@ -13,7 +13,7 @@ from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import Event, Message
 from hub.domain.records import Position
 from tests.conftest import Running, StartHub
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture(params=["memory", "sqlite"])

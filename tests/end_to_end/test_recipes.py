@@ -27,6 +27,7 @@ from hub.domain.prompt import Prompt
 from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.conftest import Running, StartHub
 from tests.support.aimock import aimock, reply
+from tests.support.patience import PATIENCE
 from web.node import find_node
 
 HERE = Path(__file__).parent
@@ -35,7 +36,6 @@ FILE = ROOT / "RECIPES.md"
 README = ROOT / "README.md"
 PROMPT = "Tell me a story"
 STORY = "Es war einmal 👨‍👩‍👧 — 从前有一个小女孩 — and that is all there is."
-PATIENCE = 60.0
 HUB_AT = "127.0.0.1:7000"
 
 

@@ -22,12 +22,13 @@ import aiohttp
 
 from hub.domain.records import Position
 from hub.stores.sqlite.lock import holder
+from tests.support.patience import patient
 from tests.support.ports import Port
 from tests.support.processes import environ
 
 __all__ = ["Machine", "Reader", "compared", "over"]
 
-PATIENCE = 30.0
+PATIENCE = patient(30.0)
 BESIDE = ("", "-wal", "-shm")
 
 

@@ -17,16 +17,14 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import aiohttp
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-__all__ = ["LOST", "PATIENCE", "Mortal"]
-
-PATIENCE: Final = 60.0
-"""Seconds after which something hangs."""
+__all__ = ["LOST", "Mortal"]
 
 LOST = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 

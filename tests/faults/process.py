@@ -20,9 +20,9 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import COMMAND, environ
-from tests.support.upstream_answers import PATIENCE
 
 __all__ = ["LOST", "Process", "states"]
 

@@ -34,7 +34,8 @@ import aiohttp
 from hub.domain.records import Position
 from tests.faults import checks
 from tests.faults.folds import Frame, View, difference, merged
-from tests.faults.mortal import LOST, PATIENCE, Mortal
+from tests.faults.mortal import LOST, Mortal
+from tests.support.patience import PATIENCE
 
 
 class Plan(NamedTuple):

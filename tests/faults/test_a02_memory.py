@@ -34,7 +34,8 @@ from hub.streams.stream import Stream
 from tests.conftest import StartHub
 from tests.support.fake_stores import FakeStore
 from tests.support.loopback_hub import eventually
-from tests.support.processes import PATIENCE, environ
+from tests.support.patience import PATIENCE
+from tests.support.processes import environ
 
 MEGABYTE = 1_000_000
 BYTES = StreamSettings("application/octet-stream")

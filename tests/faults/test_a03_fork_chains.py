@@ -25,6 +25,7 @@ from hub.stores.sqlite import SQLiteStore
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE, patient
 
 DEPTH: Final = 300
 
@@ -126,7 +127,7 @@ async def texts(stream: Stream) -> list[str]:
     return [event.text async for event in stream.events() if isinstance(event, Message)]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(patient(900))
 async def test_a_chain_of_ten_thousand(tmp_path: Path) -> None:
     """Cold, as after a restart: each source is read from the file for its removal."""
     depth = 10_000
@@ -203,7 +204,7 @@ async def test_a_task_of_the_hub_that_ends_is_told_of_and_begins_again(
     killed.cancel()
     await asyncio.wait([killed])
     assert await status(running) == 503
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while await status(running) != 200:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     assert task(what) is not killed
@@ -231,7 +232,7 @@ async def test_a_task_that_fails_every_time_keeps_the_hub_from_being_ready(
 
     one = Background("failing", fails, counts)
     one.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while began < 5:
             await asyncio.sleep(0.01)
             assert began == 0 or one.trouble is not None or counts.failures == 0
@@ -259,7 +260,7 @@ async def test_one_connection_that_cannot_be_looked_after_leaves_the_others(
 
 
 async def heard(socket: Any) -> dict[str, Any]:
-    while (said := await socket.receive_json(timeout=60))["type"] in ("hello", "beat"):
+    while (said := await socket.receive_json(timeout=PATIENCE))["type"] in ("hello", "beat"):
         pass
     return dict(said)
 
@@ -268,7 +269,7 @@ async def until_two_beats(socket: Any) -> bool:
     """Whether two beats come; the other is a connection that was cut off."""
     beats = 0
     while beats < 2:
-        said = await socket.receive(timeout=60)
+        said = await socket.receive(timeout=PATIENCE)
         if said.type is not WSMsgType.TEXT:
             return False
         beats += said.json()["type"] == "beat"
@@ -289,7 +290,7 @@ async def test_a_stream_that_cannot_be_looked_after_leaves_the_others(
         await look_at(streams, kept, now)
 
     monkeypatch.setattr(Streams, "_look_at", fails)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while running.hub.streams.held > 1:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)
     assert await status(running) == 200

@@ -19,7 +19,8 @@ import pytest
 
 from hub.client import Delta, Hub, Interrupted, Reset
 from tests.clients.node import script
-from tests.promises.test_faults import LOST, PATIENCE, Server
+from tests.promises.test_faults import LOST, Server
+from tests.support.patience import PATIENCE
 from web.build import DIST, build
 
 COMMIT: Final = 0.8

@@ -29,7 +29,8 @@ from tests.support.fake_runs import Keep, Runner
 from tests.support.fake_upstream import END, FakeUpstream, said
 from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
 from tests.support.numbered_records import browser, scripted
-from tests.support.processes import COMMAND, PATIENCE, environ
+from tests.support.patience import PATIENCE
+from tests.support.processes import COMMAND, environ
 from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted, openai_sse
 from tests.support.transport_readers import DRIVERS, Reader, Text, WebSocket
 

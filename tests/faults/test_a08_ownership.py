@@ -230,7 +230,9 @@ async def test_what_only_speaks_of_a_generation_may_be_written(event: Any) -> No
     ],
 )
 @pytest.mark.parametrize(
-    ("one", "code"), [(MINE, "foreign_generation"), (INVENTED, "generation_owned")]
+    ("one", "code"),
+    [(MINE, "foreign_generation"), (INVENTED, "generation_owned")],
+    ids=["somebody's own", "invented"],  # an id of each run's own would not do: see pytest-xdist
 )
 async def test_what_a_browser_would_take_for_such_an_event_is_one(
     body: bytes, one: str, code: str

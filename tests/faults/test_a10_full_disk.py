@@ -11,8 +11,9 @@ import pytest
 
 from tests.conftest import Running, StartHub
 from tests.faults.full_disk import FullDisk
+from tests.support.patience import patient
 
-PATIENCE = 20.0
+PATIENCE = patient(20.0)
 """Seconds in which everything is answered; the store itself gives up after less than one."""
 
 StartFilled = Callable[..., Awaitable[tuple[Running, FullDisk]]]

@@ -12,8 +12,8 @@ import pytest
 from hub.domain.events import Message
 from tests.faults.process import states
 from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import UPGRADE, client_frame
-from tests.support.upstream_answers import PATIENCE
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/net/tcp").exists(), reason="only Linux shows its sockets"

@@ -28,8 +28,8 @@ from hub.frames.coalesce import merge
 from hub.protocols.durable.json_messages import split
 from hub.protocols.websocket.commands import Append, parse
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.processes import environ
-from tests.support.upstream_answers import PATIENCE
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ import aiohttp
 
 from hub.http.retry_times import AWAY_MS, LOST_MS
 from tests.faults.process import Process
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
-from tests.support.upstream_answers import PATIENCE
 
 LONG: Any = {"STREAMHUB_SERVER__DRAIN_SECONDS": "300"}
 """A drain that is not over before what runs is."""

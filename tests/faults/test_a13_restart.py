@@ -15,7 +15,7 @@ import pytest
 
 from tests.faults.process import Process
 from tests.support.loopback_hub import eventually
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 
 async def test_one_that_starts_waits_for_the_other_to_leave(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from aiohttp import web
 from hub import Config, make_app
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import exchange
-from tests.support.upstream_answers import PATIENCE
 
 BODY: Final = b'{"a":1}'
 MOST: Final = 4096

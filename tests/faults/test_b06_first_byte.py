@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import StartHub
 from tests.support.openai_client import HELLO, World, completing, text_of
+from tests.support.patience import patient
 from tests.support.upstream_answers import (
     Answer,
     Gate,
@@ -21,7 +22,7 @@ from tests.support.upstream_answers import (
 )
 
 SOON: Final = {"grace_seconds": 0.05, "beat_seconds": 0.1}
-PATIENCE: Final = 20.0
+PATIENCE: Final = patient(20.0)
 
 CHAT: Final = {"model": "scripted", "messages": HELLO, "stream": True}
 UI: Final = {"id": "c", "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]}

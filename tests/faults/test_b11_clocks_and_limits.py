@@ -20,6 +20,7 @@ from hub.streams.stream import Stream
 from tests.conftest import StartHub
 from tests.support.fake_upstream import FOREVER, FakeUpstream, Step
 from tests.support.openai_client import HELLO, completing
+from tests.support.patience import PATIENCE
 from tests.support.upstream_answers import Answer, Gate, openai_block, openai_sse
 
 PROMPT: Final = Prompt(({"role": "user", "content": "Hi"},))
@@ -70,7 +71,7 @@ async def test_after_the_last_word_signs_of_life_put_nothing_off(
     monkeypatch.setattr("hub.generations.relay.TRAILERS", 0.3)
     endless: list[Step] = [step for _ in range(10_000) for step in (0.02, b": hello\n\n")]
     steps = [*openai_sse("Hi", done=False), *endless]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         assert await read(FakeUpstream(steps, dialect=OpenAIChat)) == "Hi"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from jsonschema import Draft202012Validator
 
-from hub.docs.files import OPENAPI
+from hub.docs import files
 from hub.docs.requests import EXAMPLES
 from tests.conftest import Running, StartHub
 from tests.support import pip
@@ -45,6 +45,12 @@ async def ran(*command: str) -> str:
             process.kill()
     assert process.returncode == 0, said.decode()[-6000:]
     return said.decode()
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of the document."""
+    return str(files.write(tmp_path_factory.mktemp("documents"))[0])
 
 
 @pytest.fixture
@@ -114,19 +120,21 @@ def test_every_example_of_a_parameter_is_one() -> None:
                     Draft202012Validator(parameter["schema"]).validate(example)
 
 
-async def test_a_python_client_is_generated_and_works(hub: Running, tmp_path: Path) -> None:
+async def test_a_python_client_is_generated_and_works(
+    hub: Running, document: str, tmp_path: Path
+) -> None:
     await asyncio.to_thread(pip.install)
     where = tmp_path / "generated"
     said = await ran(
         *pip.command("openapi_python_client"),
-        *("generate", "--path", str(OPENAPI), "--meta", "none", "--output-path", str(where)),
+        *("generate", "--path", document, "--meta", "none", "--output-path", str(where)),
     )
     # Only files of the page are of types that it does not know.
     assert "Endpoint will not be generated" not in said
     assert "Unable to parse this part" not in said
     operations = [method for methods in OVER_HTTP["paths"].values() for method in methods]
-    files = [file for file in (where / "api").rglob("*.py") if file.stem != "__init__"]
-    assert len(files) == len(operations)
+    made = [file for file in (where / "api").rglob("*.py") if file.stem != "__init__"]
+    assert len(made) == len(operations)
     await ran(*pip.command("compileall"), "-q", str(where))
     url = str(hub.client.make_url("")).rstrip("/")
     script = pip.TOOLS / "generated.py"
@@ -142,12 +150,12 @@ async def test_a_python_client_is_generated_and_works(hub: Running, tmp_path: Pa
     }
 
 
-async def test_typescript_types_are_generated_and_compile(tmp_path: Path) -> None:
+async def test_typescript_types_are_generated_and_compile(document: str, tmp_path: Path) -> None:
     await asyncio.to_thread(install, HERE)
     packages = HERE / "node_modules"
     node = find_node().node
     types = str(tmp_path / "generated.ts")
-    await ran(*node, str(packages / "openapi-typescript/bin/cli.js"), str(OPENAPI), "-o", types)
+    await ran(*node, str(packages / "openapi-typescript/bin/cli.js"), document, "-o", types)
     shutil.copy(pip.TOOLS / "generated.ts", tmp_path / "use.ts")
     compiler = str(packages / "typescript/bin/tsc")
     strict = ("--strict", "--noEmit", "--module", "nodenext", "--exactOptionalPropertyTypes")
@@ -155,12 +163,14 @@ async def test_typescript_types_are_generated_and_compile(tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(300)
-async def test_schemathesis_finds_no_error_and_no_valid_request_refused(hub: Running) -> None:
+async def test_schemathesis_finds_no_error_and_no_valid_request_refused(
+    hub: Running, document: str
+) -> None:
     await asyncio.to_thread(pip.install)
     await ran(
         *pip.command("schemathesis.cli"),
         *("--config-file", str(pip.TOOLS / "schemathesis.toml")),
-        *("run", str(OPENAPI), "--url", str(hub.client.make_url("")).rstrip("/")),
+        *("run", document, "--url", str(hub.client.make_url("")).rstrip("/")),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "20"),
         *("--max-time", str(SECONDS), "--generation-deterministic", "--continue-on-failure"),
         *("--request-timeout", "10", "--warnings", "off", "--no-color"),

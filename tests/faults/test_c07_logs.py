@@ -17,7 +17,8 @@ import pytest
 from hub.http.log_format import REQUEST, LogFormatter
 from tests.conftest import StartHub
 from tests.support.openai_client import HELLO
-from tests.support.processes import PATIENCE, environ
+from tests.support.patience import PATIENCE
+from tests.support.processes import environ
 from tests.support.scripted_upstream import Scripted
 from tests.support.upstream_answers import Answer, openai_block, refusal
 

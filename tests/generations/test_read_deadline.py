@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from hub.generations.read_deadline import ReadDeadline
+from tests.support.patience import patient
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -87,7 +88,7 @@ def test_a_shorter_wait_after_a_longer_one_is_ended_in_its_own_time(loop: str) -
     async def scenario() -> None:
         alarm = ReadDeadline()
         await within(alarm, 60, asyncio.sleep(0))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patient(30)):
             with pytest.raises(TimeoutError):
                 await within(alarm, 0.01, asyncio.Event().wait())
         alarm.close()

@@ -19,8 +19,8 @@ from hub import Config, make_app
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen
 from tests.support.loopback_hub import eventually
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import exchange
-from tests.support.upstream_answers import PATIENCE
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -14,8 +14,8 @@ from aiohttp.test_utils import TestClient, TestServer
 import hub
 from hub.http.hosts import _is_loopback
 from tests.conftest import StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import client_frame, exchange
-from tests.support.upstream_answers import PATIENCE
 
 CLOSE: Final = client_frame(b"\x03\xe8", 8)
 

@@ -16,8 +16,8 @@ from aiohttp import web
 from hub.domain.errors import HubError, UpstreamError
 from hub.http.errors import answer_to
 from hub.pipeline.pipeline import Pipeline
+from tests.support.patience import PATIENCE
 from tests.support.recording_sources import Recorded
-from tests.support.upstream_answers import PATIENCE
 
 LOOPS: Final = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 on_each_loop = pytest.mark.parametrize("loop", LOOPS)

@@ -16,6 +16,7 @@ from hub.domain.errors import HubError, StreamClosed, TooLarge, UpstreamError
 from hub.domain.events import Cancelled, Delta, Event, Failed, Finished, Interrupted, Started
 from hub.framing import NDJSON, Chunk
 from hub.pipeline.pipeline import Pipeline
+from tests.support.patience import PATIENCE
 from tests.support.recording_sources import (
     Recorded,
     cancelled_at_every_wait,
@@ -225,7 +226,7 @@ async def test_reading_ahead_is_bounded(chain: Chain, ahead: int) -> None:
 async def test_batch_gives_what_it_has_when_the_time_is_up() -> None:
     source = Recorded([1, 2], hangs=True)
     async with Pipeline(source).batch(10, within=0.5) as p:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await anext(p) == [1, 2]
 
 

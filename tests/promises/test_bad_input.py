@@ -18,8 +18,8 @@ from tests.conftest import StartHub
 from tests.support.http_requests import nobody
 from tests.support.misuse_steps import KEY, Asked, Bystander, Frame, Http, Told, World, tables
 from tests.support.misuse_table import CASES, Case
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Scripted
-from tests.support.upstream_answers import PATIENCE
 
 HUB: Final = Path(__file__).parents[2]
 

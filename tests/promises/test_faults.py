@@ -21,10 +21,10 @@ import aiohttp
 import pytest
 
 from tests.faults.storm import Plan, Storm
+from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import COMMAND, environ
 
-PATIENCE = 60.0
 LOST = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
 
 

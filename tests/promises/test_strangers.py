@@ -14,8 +14,8 @@ import pytest
 from hub.connections.connection import Connection
 from hub.domain.events import Message
 from tests.conftest import StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import UPGRADE, client_frame, exchange
-from tests.support.upstream_answers import PATIENCE
 
 # An error of the hub itself
 

@@ -10,17 +10,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
 from tests.support.reference_parsers import text_at
 from tests.support.scripted_upstream import Scripted
-from tests.support.upstream_answers import (
-    PATIENCE,
-    Answer,
-    Ending,
-    Gate,
-    openai_block,
-    openai_sse,
-)
+from tests.support.upstream_answers import Answer, Ending, Gate, openai_block, openai_sse
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hub.domain.events import Message
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
-from tests.support.upstream_answers import PATIENCE
 
 GAUGES: Final = {
     "streamhub_connections",

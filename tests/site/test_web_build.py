@@ -18,6 +18,7 @@ from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 
 import web.build
+from hub.docs import asyncapi, openapi
 from web.build import DIST, WEB, build, is_built
 from web.node import WHEEL, NpmError, find_node, npm
 
@@ -265,7 +266,9 @@ def test_node_is_new_enough_for_vite(
 # The package
 
 
-def test_the_wheel_carries_the_page_and_no_source_of_it(tmp_path: Path) -> None:
+def test_the_wheel_carries_the_page_and_the_documents_and_no_source_of_the_page(
+    tmp_path: Path,
+) -> None:
     (made,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(made) as wheel:
         held = {name for name in wheel.namelist() if "web" in name.split("/")}
@@ -273,6 +276,8 @@ def test_the_wheel_carries_the_page_and_no_source_of_it(tmp_path: Path) -> None:
         for name in listed():
             assert wheel.read(f"hub/web/{name}") == (DIST / name).read_bytes()
         assert not [name for name in wheel.namelist() if name.endswith(".ts") and "src" in name]
+        assert json.loads(wheel.read("hub/docs/openapi.json")) == openapi.document()
+        assert json.loads(wheel.read("hub/docs/asyncapi.json")) == asyncapi.document()
 
 
 def test_the_source_package_carries_what_is_built_and_can_be_built_again(tmp_path: Path) -> None:
@@ -281,6 +286,7 @@ def test_the_source_package_carries_what_is_built_and_can_be_built_again(tmp_pat
         names = {name.partition("/")[2] for name in held.getnames()}
         held.extractall(tmp_path / "out", filter="data")
     assert {f"web/dist/{name}" for name in listed()} <= names
+    assert {"hub/docs/openapi.json", "hub/docs/asyncapi.json"} <= names
     assert {"hatch_build.py", "web/build.py", "web/node.py", "web/package-lock.json"} <= names
     assert not [name for name in names if "node_modules" in name]
     # As it lies there it is built, so that to install it needs no Node.
@@ -301,6 +307,17 @@ def test_node_is_asked_for_only_where_it_is_needed(
     assert hook.dependencies() == asked_for
 
 
+@pytest.mark.parametrize(
+    ("target", "made_already", "asks"),
+    [("sdist", False, True), ("sdist", True, False), ("wheel", False, False)],
+)
+def test_what_the_hub_needs_is_asked_for_only_where_its_documents_are_made(
+    monkeypatch: pytest.MonkeyPatch, *, target: str, made_already: bool, asks: bool
+) -> None:
+    hook = hook_of(monkeypatch, "standard", target=target, _has_documents=lambda: made_already)
+    assert any(name.startswith("pydantic") for name in hook.dependencies()) is asks
+
+
 def test_an_editable_hub_is_installed_without_its_page_a_wheel_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -317,14 +334,16 @@ def test_an_editable_hub_is_installed_without_its_page_a_wheel_is_not(
         hook.initialize("standard", {"force_include": {}})
 
 
-def hook_of(monkeypatch: pytest.MonkeyPatch, version: str, **replaced: Any) -> Any:
+def hook_of(
+    monkeypatch: pytest.MonkeyPatch, version: str, *, target: str = "wheel", **replaced: Any
+) -> Any:
     import hatch_build
 
     for name, value in replaced.items():
         monkeypatch.setattr(hatch_build, name, value)
     builder = WheelBuilder(str(ROOT))
-    return hatch_build.PageHook(
-        str(ROOT), {}, builder.config, builder.metadata, str(ROOT), "wheel", builder.app
+    return hatch_build.PageAndDocumentsHook(
+        str(ROOT), {}, builder.config, builder.metadata, str(ROOT), target, builder.app
     )
 
 

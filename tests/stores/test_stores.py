@@ -51,6 +51,7 @@ from hub.stores.sqlite.schema import VERSION
 from hub.stores.sqlite.writer import KEYS, SWEPT, Writer
 from hub.streams.stream import Place, Stream
 from tests.faults.full_disk import FullDisk
+from tests.support.patience import PATIENCE
 
 BYTES = StreamSettings("application/octet-stream")
 LIMIT = 1024 * 1024
@@ -650,7 +651,7 @@ def rows(path: Path, statement: str) -> int:
 
 
 async def emptied(path: Path, table: str) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while rows(path, f"SELECT count(*) FROM {table}"):  # noqa: ASYNC110, S608 - no event tells
             await asyncio.sleep(0.01)
 

@@ -7,6 +7,7 @@ import asyncio
 from hub.domain.events import Message
 from hub.streams.stream import Stream
 from hub.streams.wait import until
+from tests.support.patience import PATIENCE
 
 
 async def test_what_is_so_already_is_not_waited_for() -> None:
@@ -15,7 +16,7 @@ async def test_what_is_so_already_is_not_waited_for() -> None:
 
 async def test_an_append_wakes() -> None:
     stream = Stream("s")
-    waiting = asyncio.ensure_future(until(stream, lambda: stream.tail > 0, within=60))
+    waiting = asyncio.ensure_future(until(stream, lambda: stream.tail > 0, within=PATIENCE))
     await asyncio.sleep(0)
     stream.append(Message("user", "hello"))
     assert await waiting
@@ -24,7 +25,7 @@ async def test_an_append_wakes() -> None:
 
 async def test_a_close_wakes() -> None:
     stream = Stream("s")
-    waiting = asyncio.ensure_future(until(stream, lambda: stream.closed, within=60))
+    waiting = asyncio.ensure_future(until(stream, lambda: stream.closed, within=PATIENCE))
     await asyncio.sleep(0)
     stream.close()
     assert await waiting

@@ -23,14 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.patience import PATIENCE
 from web.node import find_node, install
 
 __all__ = ["aimock", "reply"]
 
 HERE: Final = Path(__file__).parents[1]
 PACKAGE: Final = HERE / "node_modules" / "@copilotkit" / "aimock"
-PATIENCE: Final = 60.0  # seconds for Node to start on a busy machine
-
 _LISTENING: Final = re.compile(r"listening on (http://\S+)\n")
 
 

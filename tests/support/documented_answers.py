@@ -9,13 +9,13 @@ from typing import Any
 from aiohttp import ClientResponse
 from jsonschema import Draft202012Validator
 
-from hub.docs.files import ASYNCAPI, OPENAPI
+from hub.docs import files
 from tests.conftest import Running
 
 __all__ = ["ASKED", "OVER_HTTP", "ask", "operation", "validator"]
 
-OVER_HTTP: dict[str, Any] = json.loads(OPENAPI.read_text("utf-8"))
-ASKED: dict[str, Any] = json.loads(ASYNCAPI.read_text("utf-8"))
+OVER_HTTP: dict[str, Any] = json.loads(files.openapi())
+ASKED: dict[str, Any] = json.loads(files.asyncapi())
 
 STANDARD = {
     "connection", "content-length", "content-type", "date", "server", "transfer-encoding",

@@ -13,8 +13,8 @@ import uvloop
 from hub.domain.errors import UpstreamError
 from hub.upstreams.http_client import Dialer
 from hub.upstreams.http_request import Request
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Ending, Scripted
-from tests.support.upstream_answers import PATIENCE
 
 __all__ = ["BREAKS", "KEY", "LOOPS", "failure", "nobody", "on", "promptly", "read", "request"]
 

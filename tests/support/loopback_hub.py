@@ -18,8 +18,8 @@ from aiohttp import web
 
 from hub import HUB, Config, Hub, make_app
 from hub.http.sockets import listen
+from tests.support.patience import PATIENCE
 from tests.support.reader import Reader
-from tests.support.upstream_answers import PATIENCE
 
 __all__ = ["Loopback", "eventually", "hub_on_loopback"]
 

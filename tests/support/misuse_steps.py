@@ -21,8 +21,9 @@ from hub import Config, make_app
 from hub.domain.errors import ConfigError
 from hub.http.sockets import listen
 from tests.conftest import Running
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Scripted
-from tests.support.upstream_answers import PATIENCE, Answer, Gate, openai_sse
+from tests.support.upstream_answers import Answer, Gate, openai_sse
 
 __all__ = [
     "KEY",

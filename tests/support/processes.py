@@ -15,10 +15,9 @@ import orjson
 
 from hub.client import Hub
 from hub.client.following import hear
+from tests.support.patience import PATIENCE
 
 COMMAND = [sys.executable, "-m", "hub"]
-PATIENCE = 60.0
-"""Seconds after which something hangs, also on a machine with much else to do."""
 
 
 def environ(**more: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 __all__ = ["RETRY_AFTER", "UPGRADE", "Frame", "client_frame", "exchange", "frames"]
 

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self, cast
 
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 __all__ = ["Reader", "Told"]
 

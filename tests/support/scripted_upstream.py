@@ -27,8 +27,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, cast
 
+from tests.support.patience import PATIENCE
 from tests.support.upstream_answers import (
-    PATIENCE,
     Answer,
     Coding,
     Ending,

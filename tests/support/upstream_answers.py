@@ -13,10 +13,11 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from itertools import pairwise
-from typing import Any, Final, Literal
+from typing import Any, Literal
+
+from tests.support.patience import PATIENCE
 
 __all__ = [
-    "PATIENCE",
     "Answer",
     "Coding",
     "Ending",
@@ -30,7 +31,6 @@ __all__ = [
     "refusal",
 ]
 
-PATIENCE: Final = 60.0
 """Seconds that a test waits for what must come: long, because nobody waits for it but who
 fails, and the machine may be busy with something else."""
 

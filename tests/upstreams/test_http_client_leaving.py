@@ -21,8 +21,8 @@ from hub.domain.errors import Draining, UpstreamError
 from hub.upstreams.http_client import Dialer
 from tests.support.http_requests import BREAKS, LOOPS, failure, on, promptly, read, request
 from tests.support.loopback_hub import eventually
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted
-from tests.support.upstream_answers import PATIENCE
 
 
 @pytest.fixture

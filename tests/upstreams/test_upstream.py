@@ -17,8 +17,8 @@ from hub.dialects.text import Text
 from hub.domain.errors import ConfigError, Draining, RequestError, UpstreamError
 from hub.domain.prompt import Prompt
 from hub.upstreams.upstream import Dialer, Upstream
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Ending, Scripted, openai_sse, refusal
-from tests.support.upstream_answers import PATIENCE
 
 HELLO = Prompt(({"role": "user", "content": "Hello"},))
 URL = "http://127.0.0.1:9"

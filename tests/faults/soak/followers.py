@@ -25,6 +25,7 @@ from hub.domain.records import Position
 from tests.faults.folds import Frame, View, difference, merged
 from tests.faults.mortal import LOST, Mortal
 from tests.faults.soak.told import Told
+from tests.support.patience import PATIENCE
 from tests.support.reader import Reader
 from tests.support.reference_parsers import ServerEvents, ServerSent
 from tests.support.transport_readers import JSON, NDJSON, SSE, Text, WebSocket
@@ -186,7 +187,7 @@ class Driven(Follower):
         while True:
             try:
                 self.reader.closed = False
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(PATIENCE):
                     await self.reader.open()
                 await self._opened()
             except (*LOST, KeyError):

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any, Final, Literal
 
 from tests.faults import checks
-from tests.faults.mortal import PATIENCE, Mortal
+from tests.faults.mortal import Mortal
 from tests.faults.soak.disk import Disk, can_trace, slow
 from tests.faults.soak.followers import Follower, Temper, follower
 from tests.faults.soak.load import Counts, Load
@@ -31,6 +31,7 @@ from tests.faults.soak.races import Races
 from tests.faults.soak.told import Told
 from tests.faults.soak.watch import Watch
 from tests.faults.soak.wire import Requests
+from tests.support.patience import PATIENCE
 
 __all__ = ["Plan", "Soak"]
 

@@ -24,15 +24,9 @@ from tests.support.openai_client import (
     text_of,
     url_of,
 )
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import exchange
-from tests.support.upstream_answers import (
-    PATIENCE,
-    Answer,
-    Ending,
-    Gate,
-    openai_block,
-    openai_sse,
-)
+from tests.support.upstream_answers import Answer, Ending, Gate, openai_block, openai_sse
 
 
 @pytest.fixture

@@ -16,14 +16,8 @@ from hub.dialects.demo.answers import POEM
 from hub.domain.events import Delta, Finished, Started
 from tests.conftest import StartHub
 from tests.support.openai_client import HELLO, World, completing
-from tests.support.upstream_answers import (
-    PATIENCE,
-    Answer,
-    Ending,
-    Gate,
-    openai_block,
-    openai_sse,
-)
+from tests.support.patience import PATIENCE
+from tests.support.upstream_answers import Answer, Ending, Gate, openai_block, openai_sse
 
 WORDS: Final = ["Hel", "lo ", "wör", "ld 🌊", "."]
 

@@ -15,8 +15,8 @@ from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import UPGRADE, client_frame
-from tests.support.upstream_answers import PATIENCE
 
 Obj = dict[str, Any]
 Connect = Callable[..., Awaitable["Talk"]]

@@ -13,7 +13,7 @@ import pytest
 from hub.connections.participants import EACH
 from tests.conftest import Running, StartHub
 from tests.protocols.websocket.test_endpoint import Talk
-from tests.support.upstream_answers import PATIENCE
+from tests.support.patience import PATIENCE
 
 Obj = dict[str, Any]
 

@@ -10,8 +10,8 @@ import pytest
 
 from hub.domain.events import Message
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.raw_socket import UPGRADE, Frame, client_frame, exchange, frames
-from tests.support.upstream_answers import PATIENCE
 
 HEAD: Final = UPGRADE + b"\r\n"
 PING: Final = client_frame(b'{"type":"ping","id":"p"}')

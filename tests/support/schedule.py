@@ -1,0 +1,134 @@
+"""Which tests need what, which ones share a worker, and which begin first: all by their path.
+
+The suite waits more than it computes, so `make test` runs it in twice as many processes as there
+are cores. Each takes one unit after the other: a file, or several that must not run at the same
+time because they share something outside (`SHARED`), or one test of a file whose tests are long
+and have nothing in common (`SPLIT`). The longest begin first (`FIRST`), else the others would
+wait for them in the end.
+
+`make test-fast` leaves out whatever `needs` says something of.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+__all__ = ["NEEDS", "forbid_processes", "needs", "rank", "unit", "workers"]
+
+NEEDS: Final[Mapping[str, Sequence[str]]] = {
+    "browser": ("tests/browser/",),
+    "npm": (
+        "tests/clients/",
+        "tests/docs/test_docs.py::test_asyncapi_is_valid",
+        "tests/end_to_end/test_aimock.py",
+        "tests/end_to_end/test_client_library.py",
+        "tests/end_to_end/test_conformance.py",
+        "tests/end_to_end/test_durable_client.py",
+        "tests/end_to_end/test_recipes.py",
+        "tests/faults/test_a04_killed_in_mid_delta.py",
+        "tests/faults/test_b05_upstream_errors.py",
+        "tests/faults/test_c03_openapi.py",
+        "tests/faults/test_c06_agui_client.py",
+        "tests/site/test_web_build.py",
+    ),
+    "process": (
+        "tests/bench/",
+        "tests/cli/",
+        "tests/client/test_blocking.py",
+        "tests/client/test_following.py",
+        "tests/faults/test_a02_memory.py",
+        "tests/faults/test_a03_fork_chains.py::test_a_chain_of_ten_thousand",
+        "tests/faults/test_a05_generations_end.py::test_an_import_ends_what_its_export_leaves_open",
+        "tests/faults/test_a07_backups.py",
+        "tests/faults/test_a11_numbers.py::"
+        "test_what_was_appended_can_be_read_by_the_client_and_the_command_line",
+        "tests/faults/test_a13_drain.py",
+        "tests/faults/test_a13_restart.py",
+        "tests/faults/test_c07_logs.py",
+        "tests/faults/test_soak.py",
+        "tests/promises/test_faults.py",
+        "tests/test_imports.py",
+        "tests/test_old_names.py",
+        "tests/upstreams/test_http_client_leaving.py",
+    ),
+}
+"""The marker that tests get, and where they are. The page is built with npm."""
+
+SHARED: Final[Mapping[str, Sequence[str]]] = {
+    "browser": NEEDS["browser"],
+    # Each starts Node, and two folders of packages are written at their first use.
+    "npm": NEEDS["npm"],
+    # They judge the memory or the time that something takes, or load the machine themselves.
+    "measuring": (
+        "tests/bench/",
+        "tests/faults/test_a02_memory.py",
+        "tests/faults/test_a06_epochs_cost.py",
+        "tests/faults/test_soak.py",
+        "tests/promises/test_bombs.py",
+        "tests/test_imports.py",
+    ),
+    # One hub serves all of them.
+    "cli": ("tests/cli/", "tests/client/test_blocking.py", "tests/client/test_following.py"),
+}
+
+SPLIT: Final[Sequence[str]] = (
+    "tests/faults/test_a03_fork_chains.py",
+    "tests/faults/test_a13_drain.py",
+    "tests/faults/test_a13_restart.py",
+)
+
+FIRST: Final[Sequence[str]] = (
+    *SHARED["browser"],
+    "tests/clients/",
+    *SHARED["npm"],
+    "tests/faults/test_a02_memory.py",
+    "tests/faults/test_soak.py",
+    *SHARED["measuring"],
+    "tests/faults/test_a13",
+    "tests/promises/test_faults.py",
+    "tests/faults/test_a03_fork_chains.py",
+    "tests/faults/test_a07_backups.py",
+    *SHARED["cli"],
+    "tests/faults/",
+    "tests/docs/",
+    "tests/promises/",
+    "tests/protocols/conversation/",
+    "tests/cases/",
+)
+
+
+def needs(nodeid: str) -> list[str]:
+    """The markers of a test, or of all tests of a file."""
+    return [name for name, places in NEEDS.items() if nodeid.startswith(tuple(places))]
+
+
+def unit(nodeid: str) -> str:
+    """What is given to a worker as a whole."""
+    for name, places in SHARED.items():
+        if nodeid.startswith(tuple(places)):
+            return name
+    return nodeid if nodeid.startswith(tuple(SPLIT)) else nodeid.partition("::")[0]
+
+
+def rank(nodeid: str) -> int:
+    """Tests are run from the least of these up."""
+    found = (place for place, start in enumerate(FIRST) if nodeid.startswith(start))
+    return next(found, len(FIRST))
+
+
+def workers() -> int:
+    """How many processes run the suite, where somebody wants as many as are of use."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def forbid_processes() -> None:
+    """From now on, in this process, no other one may be started."""
+
+    def refuse(event: str, _: tuple[Any, ...]) -> None:
+        if event in ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"):
+            raise AssertionError(f"{event}: this test belongs into {__name__}.NEEDS")
+
+    sys.addaudithook(refuse)
