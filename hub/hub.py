@@ -14,18 +14,20 @@ from hub.connections.open_requests import OpenRequests
 from hub.connections.participants import Participants
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import LimitExceeded, StoreError, StreamBusy, StreamNotFound, TooLarge
+from hub.domain.errors import Conflict, LimitExceeded, StoreError, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
+from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
-from hub.domain.records import Position, Record
+from hub.domain.records import Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
 from hub.stores import Listed, Store
+from hub.streams.forks import same
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Body, From, Retention, Stream
 from hub.streams.write_permissions import WritePermissions
@@ -180,11 +182,37 @@ class Hub:
         stream, _ = await self._streams.create(name)
         return stream
 
-    async def make(self, name: str, settings: StreamSettings) -> tuple[Stream, bool]:
-        """A stream of any type, and whether it is new; see
-        `hub.streams.registry.Streams.create`.
+    async def make(
+        self,
+        name: str,
+        settings: StreamSettings,
+        bodies: Sequence[Body] = (),
+        *,
+        close: bool = False,
+    ) -> tuple[Stream, Outcome]:
+        """A stream of any type with its first records, open or closed, begun if there is none.
+
+        One of the same settings that was there is a duplicate, whatever it holds. Raises what
+        `hub.streams.registry.Streams.create` and `write` do.
+
+        Raises:
+            Conflict: ``stream_exists``: there is one of the name that is not so.
         """
-        return await self._streams.create(name, settings)
+        self.check_authors(settings, bodies)
+        stream, new = await self._streams.create(name, settings)
+        if new:
+            return stream, self._first(stream, bodies, close=close)
+        if stream.settings.fork or stream.sealed != close or not same(stream.settings, settings):
+            raise _exists(name)
+        return stream, stream.outcome(duplicate=True)
+
+    def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
+        """Write what a stream begins with, in the turn of the loop in which it was begun."""
+        if not bodies and not close:
+            return stream.outcome()
+        outcome = stream.write(bodies, close=close)
+        self._streams.touch(stream)
+        return outcome
 
     async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Shown], bool]:
         """A page of the streams there are, and whether more come after it.
@@ -203,14 +231,26 @@ class Hub:
         *,
         settings: StreamSettings | None = None,
         further: int = 0,
-    ) -> tuple[Stream, bool]:
-        """A stream with another's past up to a position, and whether it is new.
+        bodies: Sequence[Body] = (),
+        close: bool = False,
+    ) -> tuple[Stream, Outcome]:
+        """A stream with another's past up to a position, and records of its own after it.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
         message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`.
+        `hub.streams.registry.Streams.fork`. The same fork that was there is a duplicate.
+
+        Raises:
+            RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        return await self._streams.fork(name, source, position, settings, further=further)
+        if bodies:
+            self.check_authors((await self.open(source)).settings, bodies)
+        stream, new = await self._streams.fork(name, source, position, settings, further=further)
+        if new:
+            return stream, self._first(stream, bodies, close=close)
+        if stream.sealed != close:
+            raise _exists(name)
+        return stream, stream.outcome(duplicate=True)
 
     async def delete(self, name: str) -> None:
         """Remove a stream, and cancel what is generated in it; see
@@ -240,7 +280,7 @@ class Hub:
         found = (self._store.trouble, *(one.trouble for one in self._background))
         return next((why for why in found if why is not None), None)
 
-    def append(self, stream: Stream, event: Event) -> Record:
+    def append(self, stream: Stream, event: Event) -> Outcome:
         """Write somebody's event.
 
         Raises:
@@ -252,23 +292,20 @@ class Hub:
         """
         body = self._body(event)
         stream.expect_events()
-        self.write(stream, [(body, event)])
-        return Record(stream.end - 1, body, event)
+        return self.write(stream, [(body, event)])
 
     async def append_to(
         self, name: str, event: Event, body: bytes | None = None
-    ) -> tuple[Stream, Position]:
+    ) -> tuple[Stream, Outcome]:
         """Write somebody's event into the stream of a name, begun if there is none.
 
-        ``body`` is the event as somebody wrote it, one JSON object in one line. Gives the
-        stream and the position after the event. Raises what `create` and `append` do; a stream
-        is only begun for an event that can be written.
+        ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
+        `create` and `append` do; a stream is only begun for an event that can be written.
         """
         body = self._body(event, body)
         stream = await self.create(name)
         stream.expect_events()
-        self.write(stream, [(body, event)])
-        return stream, stream.end_position()
+        return stream, self.write(stream, [(body, event)])
 
     def _body(self, event: Event, body: bytes | None = None) -> bytes:
         self.check_authors(StreamSettings(), [(b"", event)])
@@ -292,22 +329,17 @@ class Hub:
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
-    ) -> None:
+    ) -> Outcome:
         """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            StreamBusy: it would close a stream in which something is generated.
-            StreamClosed: the stream takes no more records.
-            StoreError: nothing can be kept just now.
+            HubError: as `hub.streams.stream.Stream.write`.
         """
         self.check_authors(stream.settings, bodies)
-        if close and stream.writer is not None:
-            raise StreamBusy(
-                f'a generation runs in "{stream.name}": cancel it, or wait for its end'
-            )
-        stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
+        outcome = stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
         self._streams.touch(stream)
+        return outcome
 
     @property
     def streams(self) -> int:
@@ -417,3 +449,7 @@ class Hub:
         while True:
             await self._store.rejection()
             self._streams.evict_rejected()
+
+
+def _exists(name: str) -> Conflict:
+    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")

@@ -298,7 +298,7 @@ class Runs:
     def _begin(self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        generation.position = stream.end_position()
+        generation.position = stream.outcome().position
         if ask.prompt is not None:
             stream.append(Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})

@@ -25,7 +25,7 @@ from aiohttp import web
 from hub.connections.connection import Connection, Pace
 from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
-from hub.domain.producers import Stamp
+from hub.domain.outcome import Outcome
 from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
@@ -37,7 +37,6 @@ from hub.protocols.durable import headers as headers
 from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
-from hub.streams.forks import same
 from hub.streams.stream import Body, Place, Stream
 
 __all__ = ["Durable"]
@@ -92,31 +91,15 @@ class Durable:
         closing = headers.closes(request)
         body = await _body(request)
         if asked is not None:
-            stream, new = await self._fork(name, asked, settings, body, closing=closing)
+            stream, outcome = await self._fork(name, asked, settings, body, closing=closing)
         else:
-            stream, new = await self._begin(name, settings, body, closing=closing)
-        told = {"Content-Type": stream.content_type, **answers.end(stream)}
+            bodies = _bodies(settings, body)
+            stream, outcome = await self._hub.make(name, settings, bodies, close=closing)
+        told = {"Content-Type": stream.content_type, **answers.written(outcome)}
         await stream.committed()
-        if new:
-            told["Location"] = headers.address(request)
-        return web.Response(status=201 if new else 200, headers=told)
-
-    async def _begin(
-        self, name: str, settings: StreamSettings, body: bytes, *, closing: bool
-    ) -> tuple[Stream, bool]:
-        bodies = _bodies(settings, body)
-        self._hub.check_authors(settings, bodies)
-        stream, new = await self._hub.make(name, settings)
-        if new:
-            if bodies or closing:
-                self._hub.write(stream, bodies, close=closing)
-        elif (
-            stream.settings.fork or stream.sealed != closing or not same(stream.settings, settings)
-        ):
-            raise Conflict(
-                f'there is a stream called "{name}" that is not so', code="stream_exists"
-            )
-        return stream, new
+        if outcome.duplicate:
+            return web.Response(headers=told)
+        return web.Response(status=201, headers={**told, "Location": headers.address(request)})
 
     async def _fork(
         self,
@@ -126,22 +109,17 @@ class Durable:
         body: bytes,
         *,
         closing: bool,
-    ) -> tuple[Stream, bool]:
-        bodies = []
-        if body:
-            source = await self._hub.open(asked.source)
-            bodies = _bodies(source.settings, body)
-            self._hub.check_authors(source.settings, bodies)
-        stream, new = await self._hub.fork(
-            name, asked.source, asked.position, settings=settings, further=asked.further
+    ) -> tuple[Stream, Outcome]:
+        bodies = _bodies((await self._hub.open(asked.source)).settings, body) if body else []
+        return await self._hub.fork(
+            name,
+            asked.source,
+            asked.position,
+            settings=settings,
+            further=asked.further,
+            bodies=bodies,
+            close=closing,
         )
-        if new and (bodies or closing):
-            self._hub.write(stream, bodies, close=closing)
-        elif not new and stream.sealed != closing:
-            raise Conflict(
-                f'there is a stream called "{name}" that is not so', code="stream_exists"
-            )
-        return stream, new
 
     # Writing
 
@@ -154,24 +132,20 @@ class Durable:
         stream = await self._hub.open(request.match_info["name"])
         if not body and not closing:
             raise RequestError("there is nothing to append: the body is empty", code="empty_body")
-        if stream.sealed:
-            return await _after_the_end(stream, stamp, again=closing and not body)
-        if body:
+        if body and not stream.sealed:
             _check_type(request, stream)
-        new = stamp is None or stream.producers.check(stamp)
-        if new:
-            bodies = _bodies(stream.settings, body) if body else []
+        # A closed stream and a duplicate have their answer whatever the body holds.
+        outcome = stream.judge(stamp, only_close=not body)
+        if outcome is None:
+            bodies = _bodies(stream.settings, body)
             if body and not bodies:
                 raise RequestError(
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
-            _check_sequence(stream, sequence)
-            self._hub.write(stream, bodies, stamp=stamp, sequence=sequence, close=closing)
-        told = answers.end(stream)
-        if stamp is not None:
-            told.update(answers.reached(stream, stamp))
+            outcome = self._hub.write(stream, bodies, stamp=stamp, sequence=sequence, close=closing)
         await stream.committed()
-        return web.Response(status=200 if new and body and stamp is not None else 204, headers=told)
+        new = body and stamp is not None and not outcome.duplicate
+        return web.Response(status=200 if new else 204, headers=answers.written(outcome, stamp))
 
     async def _delete(self, request: web.Request) -> web.Response:
         await self._hub.delete(request.match_info["name"])
@@ -297,26 +271,7 @@ def _check_type(request: web.Request, stream: Stream) -> None:
         raise Conflict(f"this stream takes {stream.content_type}", code="content_type")
 
 
-def _check_sequence(stream: Stream, sequence: str | None) -> None:
-    """Later than the last, byte by byte (protocol section 5.2); kept for the whole stream."""
-    last = stream.sequence
-    if sequence is not None and last is not None and sequence.encode() <= last.encode():
-        raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
-
-
 # Answers
-
-
-async def _after_the_end(stream: Stream, stamp: Stamp | None, *, again: bool) -> web.Response:
-    """The answer to an append to a closed stream: fine if it says what was done already."""
-    told = answers.end(stream)
-    if stamp is not None and stamp == stream.closed_by:
-        told.update(answers.reached(stream, stamp))
-    elif not again or stamp is not None:
-        closed = Conflict(f'"{stream.name}" is closed and takes no more', code="stream_closed")
-        return answers.refusal(closed, told)
-    await stream.committed()
-    return web.Response(status=204, headers=told)
 
 
 def _following(stream: Stream, place: Place) -> dict[str, str]:

@@ -261,16 +261,15 @@ class _Client:
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
-        stream, position = await self._hub.append_to(command.stream, decode(body), body)
+        stream, outcome = await self._hub.append_to(command.stream, decode(body), body)
         await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._ok(command, stream=stream.name, position=str(outcome.position))
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
-        stream, _ = await self._hub.fork(command.stream, command.source, at)
-        position = stream.end_position()
+        stream, outcome = await self._hub.fork(command.stream, command.source, at)
         await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._ok(command, stream=stream.name, position=str(outcome.position))
 
     async def _generate(self, command: Generate) -> None:
         # Not `model_dump`, which copies all that the messages hold.
