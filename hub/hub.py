@@ -183,7 +183,8 @@ class Hub:
     ) -> tuple[Stream, bool]:
         """A fork of a stream. Deprecated: use ``hub.streams.fork``."""
         _deprecated("fork")
-        return await self.streams.fork(name, source, position)
+        stream, outcome = await self.streams.fork(name, source, position)
+        return stream, not outcome.duplicate
 
     # Connections
 

@@ -8,14 +8,16 @@ from typing import NamedTuple
 from hub.access.permissions import Permission, Permissions
 from hub.connections.connection import Connection
 from hub.connections.participants import Participants
-from hub.domain.errors import StreamBusy, StreamNotFound, TooLarge
+from hub.domain.errors import Conflict, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
+from hub.domain.outcome import Outcome
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.producers import Stamp
-from hub.domain.records import Position, Record
+from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import Runs
 from hub.stores import Listed, Store
+from hub.streams.forks import same
 from hub.streams.registry import Streams
 from hub.streams.stream import Body, From, Stream
 from hub.streams.write_permissions import WritePermissions
@@ -90,16 +92,46 @@ class StreamAccess:
             self._streams.awaited.begun(stream)
 
     async def create(
-        self, name: str, settings: StreamSettings | None = None, *, by: Principal = LOCAL
-    ) -> tuple[Stream, bool]:
-        """The stream of a name, and whether it is new; without settings a JSON stream.
+        self,
+        name: str,
+        settings: StreamSettings | None = None,
+        bodies: Sequence[Body] = (),
+        *,
+        close: bool = False,
+        by: Principal = LOCAL,
+    ) -> tuple[Stream, Outcome]:
+        """A stream with its first records, open or closed, begun if there is none of the name.
+
+        One of the same settings that was there is a duplicate, whatever it holds. Without
+        settings any that was there is, and a new one is a JSON stream. Raises what
+        `hub.streams.registry.Streams.create` and `write` do.
 
         Raises:
-            InvalidName, LimitExceeded, Conflict, Gone, StoreError: as
-                `hub.streams.registry.Streams.create`.
+            Conflict: ``stream_exists``: there is one of the name that is not so.
         """
+        self._check_write(by, name, close=close)
+        self.check_authors(settings or StreamSettings(), bodies, by=by)
+        stream, new = await self._streams.create(name, settings)
+        if new:
+            return stream, self._first(stream, bodies, close=close)
+        if settings is not None and (
+            stream.settings.fork or stream.sealed != close or not same(stream.settings, settings)
+        ):
+            raise _exists(name)
+        return stream, stream.outcome(duplicate=True)
+
+    def _check_write(self, by: Principal, name: str, *, close: bool) -> None:
         self._permissions.check(by, "append", name)
-        return await self._streams.create(name, settings)
+        if close:
+            self._permissions.check(by, "close", name)
+
+    def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
+        """Write what a stream begins with, in the turn of the loop in which it was begun."""
+        if not bodies and not close:
+            return stream.outcome()
+        outcome = stream.write(bodies, close=close)
+        self._streams.touch(stream)
+        return outcome
 
     async def fork(
         self,
@@ -109,18 +141,30 @@ class StreamAccess:
         *,
         settings: StreamSettings | None = None,
         further: int = 0,
+        bodies: Sequence[Body] = (),
+        close: bool = False,
         by: Principal = LOCAL,
-    ) -> tuple[Stream, bool]:
-        """A stream with another's past up to a position, and whether it is new.
+    ) -> tuple[Stream, Outcome]:
+        """A stream with another's past up to a position, and records of its own after it.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
         message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`.
+        `hub.streams.registry.Streams.fork`. The same fork that was there is a duplicate.
+
+        Raises:
+            RequestError, Conflict, Forbidden: as `check_authors`.
         """
         self._permissions.check(by, "read", source)
         self._permissions.check(by, "fork", source)
-        self._permissions.check(by, "append", name)
-        return await self._streams.fork(name, source, position, settings, further=further)
+        self._check_write(by, name, close=close)
+        if bodies:
+            self.check_authors((await self._streams.open(source)).settings, bodies, by=by)
+        stream, new = await self._streams.fork(name, source, position, settings, further=further)
+        if new:
+            return stream, self._first(stream, bodies, close=close)
+        if stream.sealed != close:
+            raise _exists(name)
+        return stream, stream.outcome(duplicate=True)
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
         """Remove a stream, and cancel what is generated in it; see
@@ -158,7 +202,7 @@ class StreamAccess:
 
     # Writing
 
-    def append(self, stream: Stream, event: Event, *, by: Principal = LOCAL) -> Record:
+    def append(self, stream: Stream, event: Event, *, by: Principal = LOCAL) -> Outcome:
         """Write somebody's event.
 
         Raises:
@@ -170,23 +214,20 @@ class StreamAccess:
         """
         body = self._body(event, by)
         stream.expect_events()
-        self.write(stream, [(body, event)], by=by)
-        return Record(stream.end - 1, body, event)
+        return self.write(stream, [(body, event)], by=by)
 
     async def append_to(
         self, name: str, event: Event, body: bytes | None = None, *, by: Principal = LOCAL
-    ) -> tuple[Stream, Position]:
+    ) -> tuple[Stream, Outcome]:
         """Write somebody's event into the stream of a name, begun if there is none.
 
-        ``body`` is the event as somebody wrote it, one JSON object in one line. Gives the
-        stream and the position after the event. Raises what `create` and `append` do; a stream
-        is only begun for an event that can be written.
+        ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
+        `create` and `append` do; a stream is only begun for an event that can be written.
         """
         body = self._body(event, by, body)
         stream, _ = await self.create(name, by=by)
         stream.expect_events()
-        self.write(stream, [(body, event)], by=by)
-        return stream, stream.end_position()
+        return stream, self.write(stream, [(body, event)], by=by)
 
     def _body(self, event: Event, by: Principal, body: bytes | None = None) -> bytes:
         self.check_authors(StreamSettings(), [(b"", event)], by=by)
@@ -214,26 +255,21 @@ class StreamAccess:
         sequence: str | None = None,
         close: bool = False,
         by: Principal = LOCAL,
-    ) -> None:
+    ) -> Outcome:
         """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            StreamBusy: it would close a stream in which something is generated.
-            StreamClosed: the stream takes no more records.
-            StoreError: nothing can be kept just now.
+            HubError: as `hub.streams.stream.Stream.write`.
         """
         if bodies:
             self._permissions.check(by, "append", stream.name)
         if close:
             self._permissions.check(by, "close", stream.name)
         self.check_authors(stream.settings, bodies, by=by)
-        if close and stream.writer is not None:
-            raise StreamBusy(
-                f'a generation runs in "{stream.name}": cancel it, or wait for its end'
-            )
-        stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
+        outcome = stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
         self._streams.touch(stream)
+        return outcome
 
     # Taking part
 
@@ -257,3 +293,7 @@ class StreamAccess:
         """Have a connection take part no longer under a label; nothing if it did not."""
         self._permissions.check(by, "presence", name)
         self._participants.leave(connection, name, label)
+
+
+def _exists(name: str) -> Conflict:
+    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")

@@ -29,6 +29,7 @@ from hub.domain.counters import Counters
 from hub.domain.errors import (
     Draining,
     GenerationNotFound,
+    Gone,
     HubError,
     LimitExceeded,
     NotFound,
@@ -51,6 +52,7 @@ from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, size_of
+from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
 from hub.generations.recovery import interrupt, recall
 from hub.generations.relay import relay
@@ -71,6 +73,9 @@ MODEL_LENGTH: Final = 200
 
 MESSAGE_BYTES: Final = 300
 """What a message needs beside its text."""
+
+UNSHOWN_SECONDS: Final = 1.0
+"""How often whoever waits for an end asks whether it is written, and the store cannot keep it."""
 
 CONVERSATIONS: Final = 100
 REMEMBERED: Final = 32 * 1024 * 1024
@@ -283,7 +288,7 @@ class Runs:
     def _begin(self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        generation.position = stream.end_position()
+        generation.position = stream.outcome().position
         if ask.prompt is not None:
             stream.append(Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})
@@ -412,12 +417,22 @@ class Runs:
             StoreError: its end is not known to be kept.
         """
         found = await self.find(generation)
-        run = self._active.get(generation)
-        if run is not None and run.task is not None:
-            await asyncio.wait([run.task])
-        # The end was written by `_settle`, now or a moment ago: readers see it once it is kept.
-        await self._store.synced()
-        return found
+        try:
+            stream = None if found.ended else await self._streams.open(found.stream)
+        except (NotFound, Gone):
+            stream = None  # and so it has ended
+        if stream is None:
+            # Its end was written a moment ago, perhaps: readers see it once it is kept.
+            await self._store.synced()
+            return found
+        followed = FollowedGeneration(stream, found)
+        while not await followed.until(_has_ended, within=UNSHOWN_SECONDS):
+            if followed.over:
+                break
+            if found.ended:
+                # Its end is written here and not shown: the store says why.
+                await self._store.synced()
+        return found if found.ended else followed.seen
 
     async def interrupted(self, left: Iterable[Unended]) -> None:
         """End what ran when the process before this one died."""
@@ -442,6 +457,10 @@ def _memory(past: Messages) -> int:
     calls = [call for message in past for call in message.get("tool_calls", ())]
     texts += [call["function"]["arguments"] for call in calls]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
+
+
+def _has_ended(generation: Generation) -> bool:
+    return generation.ended
 
 
 def _reserve(stream: Stream, run: _Run) -> None:

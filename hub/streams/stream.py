@@ -18,8 +18,9 @@ from typing import Literal, Protocol
 
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import StreamClosed, StreamNotFound
+from hub.domain.errors import Conflict, StreamBusy, StreamClosed, StreamNotFound
 from hub.domain.events import Event, encode
+from hub.domain.outcome import Outcome
 from hub.domain.producers import Producers, Stamp
 from hub.domain.records import UNREAD, Position, Record, Unread, lean
 from hub.domain.stream_settings import JSON, StreamSettings
@@ -186,14 +187,21 @@ class Stream(History):
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
-    ) -> None:
+    ) -> Outcome:
         """Write records, what their producer has reached, and the close: all or nothing.
 
+        What `judge` knows is not written again.
+
         Raises:
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamBusy: it would close a stream in which something is generated.
             StoreError: nothing can be kept just now.
+            HubError: as `judge`.
         """
-        self._expect_open()
+        known = self.judge(stamp, sequence, only_close=close and not bodies)
+        if known is not None:
+            return known
+        if close and self.writer is not None:
+            raise StreamBusy(f'a generation runs in "{self.name}": cancel it, or wait for its end')
         self._store.admit()
         for body, event in bodies:
             self.append_body(body, event)
@@ -205,12 +213,51 @@ class Stream(History):
             self._store.note(Sequenced(self.name, sequence))
         if close:
             self.close(stamp)
+        return self.outcome(stamp)
+
+    def judge(
+        self,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        *,
+        only_close: bool = False,
+    ) -> Outcome | None:
+        """What becomes of a write whose records do not matter; ``None`` if it is new.
+
+        ``only_close``: it has no records, and closes the stream.
+
+        Raises:
+            StreamClosed, StreamNotFound: nothing may be written any more.
+            ProducerFenced, ProducerGap, RequestError, Conflict: as
+                `hub.domain.producers.Producers.check`.
+            Conflict: ``stream_seq``: the sequence is not greater than the last.
+        """
+        if self.sealed:
+            again = only_close if stamp is None else stamp == self.closed_by
+            if self.gone or not again:
+                self._expect_open()
+            return self.outcome(stamp, duplicate=True)
+        if stamp is not None and not self.producers.check(stamp):
+            return self.outcome(stamp, duplicate=True)
+        last = self.sequence
+        # Byte by byte (protocol section 5.2); it is kept for the whole stream.
+        if sequence is not None and last is not None and sequence.encode() <= last.encode():
+            raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
+        return None
+
+    def outcome(self, stamp: Stamp | None = None, *, duplicate: bool = False) -> Outcome:
+        """What has become of a write just now."""
+        number = None if stamp is None else self.producers.last(stamp)
+        return Outcome(Position(self.epoch, self.end), self.sealed, duplicate, number)
 
     def _expect_open(self) -> None:
         if self.gone:
             raise StreamNotFound(f'"{self.name}" was deleted')
         if self.sealed:
-            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+            raise StreamClosed(
+                f'stream "{self.name}" is closed and takes no more records',
+                position=str(Position(self.epoch, self.end)),
+            )
 
     def close(self, stamp: Stamp | None = None) -> None:
         """Let nothing more be written. Closing again is nothing.
@@ -321,7 +368,3 @@ class Stream(History):
         mine = self._lives.until(offset)
         own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
         return tuple(mine + own)
-
-    def end_position(self) -> Position:
-        """The position after what has been written, shown or not."""
-        return Position(self.epoch, self.end)

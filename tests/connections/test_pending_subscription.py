@@ -153,7 +153,7 @@ async def test_deleted_and_begun_again_it_is_another_stream(running: Running, ta
     await running.hub.streams.delete("chat")
     assert (await talk.hear())["type"] == "closed"
     # Who has read the first one and waits with its position is told that this is another.
-    old = str((await running.hub.streams.append_to("other", Message("user", "x")))[1])
+    old = str((await running.hub.streams.append_to("other", Message("user", "x")))[1].position)
     epoch = old.partition("_")[0]
     await wait(talk, **{"from": f"{epoch}_{3:016d}"})
     await eventually(lambda: waiting(running) == 1)

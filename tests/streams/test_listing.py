@@ -93,7 +93,7 @@ async def ask(running: Running, query: str = "") -> Obj:
 
 async def test_what_is_told_of_each(running: Running) -> None:
     hub = running.hub
-    _, tail = await hub.streams.append_to("chat/1", HELLO)
+    _, outcome = await hub.streams.append_to("chat/1", HELLO)
     stream, _ = await hub.streams.create("log", StreamSettings("text/plain"))
     stream.close()
     await stream.committed()
@@ -103,7 +103,7 @@ async def test_what_is_told_of_each(running: Running) -> None:
         "name": "chat/1",
         "content_type": "application/json",
         "closed": False,
-        "tail": str(tail),
+        "tail": str(outcome.position),
         "running": None,
     }
     assert (second["name"], second["running"]) == ("chat/2", begun.id)

@@ -42,7 +42,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.conversation import AFTER
 from hub.domain.errors import GenerationNotFound, RequestError
-from hub.domain.events import Cancelled, Finished, Message, Started
+from hub.domain.events import Message, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import Principal
@@ -131,12 +131,7 @@ class AISDK:
             headers = {"Location": where, "Cache-Control": "no-store", **names(generation)}
             return web.json_response({"streamUrl": where}, status=status, headers=headers)
         headers = {"Location": where, **VERSION, **names(generation)}
-
-        def good() -> bool:
-            return isinstance(generation.terminal, Finished | Cancelled)
-
-        pace = self._pace.pace
-        return await view_reading.follow(request, self._hub, viewed, pace, headers, good)
+        return await view_reading.follow(request, self._hub, viewed, self._pace.pace, headers)
 
     async def _stop(self, request: web.Request) -> web.Response:
         by = request[PRINCIPAL]

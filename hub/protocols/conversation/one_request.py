@@ -23,19 +23,19 @@ from aiohttp import web
 from hub.access.permissions import Permission
 from hub.connections.connection import Connection, Pace
 from hub.domain.errors import Gone, RequestError
-from hub.domain.events import TERMINALS, Delta, Failed, Finished
+from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Terminal
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.records import Position
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
+from hub.generations.followed import FollowedGeneration
 from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
 from hub.protocols.response_connection import ResponseConnection, written
-from hub.streams import wait
 from hub.streams.stream import Place, Stream
 
 __all__ = ["OnDisconnect", "Replies", "names", "said"]
@@ -114,9 +114,9 @@ class Replies:
         Raises:
             UpstreamError: it has failed, and can still be told by the status.
         """
-        within = self._grace_seconds
-        await wait.until(stream, lambda: generation.state not in SILENT, within=within)
-        end = generation.terminal
+        followed = FollowedGeneration(stream, generation)
+        await followed.until(_has_spoken, within=self._grace_seconds)
+        end = followed.seen.terminal
         if isinstance(end, Failed) and not await said(generation, stream):
             raise broken_off(end)
 
@@ -126,8 +126,8 @@ class Replies:
         Raises:
             UpstreamError: it is not a good one.
         """
-        await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
-        terminal = generation.terminal
+        waited = await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
+        terminal = waited.terminal
         if not isinstance(terminal, Finished):
             raise broken_off(terminal)
         return terminal
@@ -150,16 +150,18 @@ class Replies:
             encoder = Chunked(encoder)
         reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
         async with reading as connection:
-            if generation.state in SILENT:
+            if not await FollowedGeneration(stream, generation).until(_has_spoken, within=0):
                 # Some take nothing for a response before a byte of its body.
                 connection.write(encoder.beat())
             connection.subscribe(stream, place)
             if stream.name == generation.id:
                 await reading.over
                 complete = connection.complete
+                last = await _last(stream) if complete else None
             else:
                 complete = await self._heard(reading, connection, ending)
-            if not complete or not isinstance(generation.terminal, Finished):
+                last = ending.terminal
+            if not complete or not isinstance(last, Finished):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort(sent=complete)
         return response
@@ -180,6 +182,7 @@ class _UpTo:
     def __init__(self, generation: str, inner: Encoder) -> None:
         self.merges = inner.merges
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.terminal: Terminal | None = None
         self._generation = generation
         self._inner = inner
 
@@ -187,8 +190,10 @@ class _UpTo:
         frame = self._inner.events(batch)
         for record in batch.records:
             event = record.event
-            ours = isinstance(event, TERMINALS) and event.generation == self._generation
-            if ours and not self.ended.done():
+            if not isinstance(event, TERMINALS) or event.generation != self._generation:
+                continue
+            if not self.ended.done():
+                self.terminal = event
                 self.ended.set_result(None)
         return frame
 
@@ -227,6 +232,16 @@ class _Look:
             self._hub.generations.stop(self._generation)
         else:
             self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
+
+
+def _has_spoken(generation: Generation) -> bool:
+    return generation.state not in SILENT
+
+
+async def _last(stream: Stream) -> Event | None:
+    """The last event of a stream that has closed."""
+    records = (await stream.fetch(stream.tail - 1, 1)).records
+    return records[0].event if records else None
 
 
 def beginning(generation: Generation, stream: Stream) -> Place:

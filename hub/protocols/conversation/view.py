@@ -96,11 +96,14 @@ class UIEvents:
 
     def __init__(self, view: View) -> None:
         self.view = view
+        self.whole = False
+        """The end has been told, and was a good one."""
 
     def events(self, batch: Batch) -> bytes:
         chunks = self.view.told(batch).chunks
         frames = [b"data: %s\n\n" % orjson.dumps(chunk) for chunk in chunks]
         if chunks and self.view.over and chunks[-1]["type"] != "error":
+            self.whole = True
             frames.append(DONE)
         return b"".join(frames)
 

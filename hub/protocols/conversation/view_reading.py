@@ -123,15 +123,15 @@ async def follow(
     viewed: Viewed,
     pace: Pace,
     more: Mapping[str, str],
-    good: Callable[[], bool],
 ) -> web.StreamResponse:
-    """All of a view as server-sent events; unless its end is ``good``, the body is cut.
+    """All of a view as server-sent events; unless its end is a good one, the body is cut.
 
     Raises:
         Gone: its beginning is no longer kept.
     """
     view = await viewed.view(viewed.begin)
-    encoder = _Over(UIEvents(view))
+    events = UIEvents(view)
+    encoder = _Over(events)
     response = endless(request, {**streaming_headers("text/event-stream"), **more})
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
     reading = ResponseConnection(hub, request, response, shown, pace)
@@ -140,7 +140,7 @@ async def follow(
         await asyncio.wait([reading.over, encoder.heard], return_when=asyncio.FIRST_COMPLETED)
         if encoder.heard.done():
             await written(connection, pace)
-        if not (view.over and good()):
+        if not events.whole:
             # The body must not look whole: no last chunk, no clean end.
             connection.abort(sent=view.over)
     return response

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from hub.domain.errors import Gone, HubError, ProducerFenced, ProducerGap
+from hub.domain.errors import Gone, HubError, ProducerFenced, ProducerGap, StreamClosed
+from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.http.errors import error_response
@@ -18,14 +19,13 @@ __all__ = [
     "GUARDED",
     "Part",
     "catch_up",
-    "end",
     "guarded",
     "kept",
     "part",
-    "reached",
     "refusal",
     "shown",
     "told",
+    "written",
 ]
 
 ANSWER_BYTES: Final = 1024 * 1024
@@ -130,20 +130,15 @@ def shown(stream: Stream) -> Headers:
     return headers
 
 
-def end(stream: Stream) -> Headers:
-    """Where a stream ends for its writers, and whether for good; readers may not see it yet."""
-    headers = {"Stream-Next-Offset": str(stream.end_position())}
-    if stream.sealed:
+def written(outcome: Outcome, stamp: Stamp | None = None) -> Headers:
+    """Where a write has left its stream, and what has been accepted of its producer."""
+    headers = {"Stream-Next-Offset": str(outcome.position)}
+    if outcome.closed:
         headers["Stream-Closed"] = "true"
+    if stamp is not None:
+        headers["Producer-Epoch"] = str(stamp.epoch)
+        headers["Producer-Seq"] = str(outcome.number)
     return headers
-
-
-def reached(stream: Stream, stamp: Stamp) -> Headers:
-    """What has been accepted of a producer."""
-    return {
-        "Producer-Epoch": str(stamp.epoch),
-        "Producer-Seq": str(stream.producers.last(stamp)),
-    }
 
 
 def refusal(error: HubError, headers: Mapping[str, str]) -> web.Response:
@@ -167,6 +162,9 @@ def guarded(handler: Handler) -> Handler:
                 "Producer-Received-Seq": str(error.received),
             }
             response = refusal(error, numbers)
+        except StreamClosed as error:
+            ended = {} if error.position is None else {"Stream-Next-Offset": error.position}
+            response = refusal(error, {**ended, "Stream-Closed": "true"})
         except HubError as error:
             response = error_response(error)
         if not response.prepared:

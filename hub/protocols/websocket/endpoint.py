@@ -275,20 +275,19 @@ class _Client:
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
-        stream, position = await self._hub.streams.append_to(
+        stream, outcome = await self._hub.streams.append_to(
             command.stream, decode(body), body, by=self.connection.by
         )
         await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._ok(command, stream=stream.name, position=str(outcome.position))
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
-        stream, _ = await self._hub.streams.fork(
+        stream, outcome = await self._hub.streams.fork(
             command.stream, command.source, at, by=self.connection.by
         )
-        position = stream.end_position()
         await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._ok(command, stream=stream.name, position=str(outcome.position))
 
     async def _generate(self, command: Generate) -> None:
         # Not `model_dump`, which copies all that the messages hold.

@@ -11,8 +11,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from hub import FAREWELL
 from hub.domain.events import Event, Message, to_json
+from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
-from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
 from tests.support.raw_socket import UPGRADE, client_frame
@@ -247,7 +247,7 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
 
     async def slowly(
         name: str, event: Event, body: bytes, *, by: Principal
-    ) -> tuple[Stream, Position]:
+    ) -> tuple[Stream, Outcome]:
         asked.set()
         await answer.wait()
         return await append_to(name, event, body, by=by)
