@@ -21,13 +21,12 @@ from typing import Final, Literal
 from aiohttp import web
 
 from hub.access.permissions import Permission
-from hub.connections.connection import Connection, Pace
+from hub.connections.connection import Pace
 from hub.domain.errors import Gone, RequestError
 from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Terminal
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.records import Position
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
 from hub.generations.followed import FollowedGeneration
@@ -35,7 +34,7 @@ from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
-from hub.protocols.response_connection import ResponseConnection, written
+from hub.protocols.response_connection import Ending, ResponseConnection
 from hub.streams.stream import Place, Stream
 
 __all__ = ["OnDisconnect", "Replies", "names", "said"]
@@ -159,55 +158,29 @@ class Replies:
                 complete = connection.complete
                 last = await _last(stream) if complete else None
             else:
-                complete = await self._heard(reading, connection, ending)
+                complete = await reading.told(ending)
                 last = ending.terminal
             if not complete or not isinstance(last, Finished):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort(sent=complete)
         return response
 
-    async def _heard(
-        self, reading: ResponseConnection, connection: Connection, ending: _UpTo
-    ) -> bool:
-        """Wait for the end of a generation whose stream goes on; whether all of it is told."""
-        await asyncio.wait([reading.over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
-        if ending.ended.done():
-            await written(connection, self._pace)
-        return ending.ended.done()
 
-
-class _UpTo:
-    """An encoder that says when a generation has ended, in a stream that may go on."""
+class _UpTo(Ending):
+    """What is said up to the end of a generation, in a stream that may go on."""
 
     def __init__(self, generation: str, inner: Encoder) -> None:
-        self.merges = inner.merges
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(inner)
         self.terminal: Terminal | None = None
         self._generation = generation
-        self._inner = inner
 
-    def events(self, batch: Batch) -> bytes:
-        frame = self._inner.events(batch)
+    def is_last(self, batch: Batch) -> bool:
         for record in batch.records:
             event = record.event
-            if not isinstance(event, TERMINALS) or event.generation != self._generation:
-                continue
-            if not self.ended.done():
+            if isinstance(event, TERMINALS) and event.generation == self._generation:
                 self.terminal = event
-                self.ended.set_result(None)
-        return frame
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        return self._inner.reset(stream, position, reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return self._inner.closed(stream, position)
-
-    def beat(self) -> bytes:
-        return self._inner.beat()
-
-    def retry(self, milliseconds: int) -> bytes:
-        return self._inner.retry(milliseconds)
+                return True
+        return False
 
 
 class _Look:

@@ -30,7 +30,7 @@ from hub.protocols.conversation.view import DurableChunks, Translation, UIEvents
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
-from hub.protocols.response_connection import ResponseConnection, rotate, written
+from hub.protocols.response_connection import Ending, ResponseConnection
 from hub.streams.stream import Place, Stream
 
 __all__ = ["ViewPace", "Viewed", "follow", "read"]
@@ -86,32 +86,15 @@ class Viewed:
         return View(translation, max(offset, self.begin))
 
 
-class _Over:
-    """An encoder that says when its view is over; what it said then may still have to go out."""
-
-    merges = False
+class _Over(Ending):
+    """What is said up to the end of a view."""
 
     def __init__(self, inner: UIEvents | DurableChunks) -> None:
-        self._inner = inner
-        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(inner)
+        self._view = inner.view
 
-    def events(self, batch: Batch) -> bytes:
-        frame = self._inner.events(batch)
-        if self._inner.view.over and not self.heard.done():
-            self.heard.set_result(None)
-        return frame
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        return self._inner.reset(stream, position, reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return self._inner.closed(stream, position)
-
-    def beat(self) -> bytes:
-        return self._inner.beat()
-
-    def retry(self, milliseconds: int) -> bytes:
-        return self._inner.retry(milliseconds)
+    def is_last(self, batch: Batch) -> bool:
+        return self._view.over
 
 
 # Server-sent events of its own
@@ -137,9 +120,7 @@ async def follow(
     reading = ResponseConnection(hub, request, response, shown, pace)
     async with reading as connection:
         connection.subscribe(viewed.stream, Place(viewed.begin))
-        await asyncio.wait([reading.over, encoder.heard], return_when=asyncio.FIRST_COMPLETED)
-        if encoder.heard.done():
-            await written(connection, pace)
+        await reading.told(encoder)
         if not events.whole:
             # The body must not look whole: no last chunk, no clean end.
             connection.abort(sent=view.over)
@@ -319,15 +300,6 @@ async def _events(
         if here.latest:
             connection.write(shown.events(here))
         await join(connection)
-        await asyncio.wait(
-            [reading.over, encoder.heard],
-            timeout=pace.sse_rotate_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if encoder.heard.done():
-            await written(connection, pace.pace)
-        elif not reading.over.done():
-            await rotate(connection)
-        elif not connection.complete:
-            connection.abort()
+        if not await reading.told(encoder, within=pace.sse_rotate_seconds):
+            await reading.rotate()
     return response

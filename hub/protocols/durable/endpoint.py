@@ -40,7 +40,7 @@ from hub.protocols.durable import headers as headers
 from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
-from hub.protocols.response_connection import ResponseConnection, rotate
+from hub.protocols.response_connection import ResponseConnection
 from hub.streams.stream import Body, Place, Stream
 
 __all__ = ["Durable"]
@@ -230,10 +230,7 @@ class Durable:
                 connection.write(encoder.events(here))
             connection.subscribe(stream, place)
             await asyncio.wait([reading.over], timeout=self._rotate)
-            if not reading.over.done():
-                await rotate(connection)
-            elif not connection.complete:
-                connection.abort()
+            await reading.rotate()
         return response
 
 
