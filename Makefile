@@ -16,6 +16,7 @@ run: | $(BIN)/python
 test: check
 	@$(BIN)/python -m tests.browser.chromium
 	@$(BIN)/python -m tests.support.npm
+	@$(BIN)/python -m tests.support.pip
 	@$(BIN)/python -m pytest
 
 check: page $(VENV)/.installed-test

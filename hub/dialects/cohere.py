@@ -33,6 +33,7 @@ from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import (
     AskedMessage,
     ChatRequest,
+    Part,
     Picture,
     Tool,
     no_option,
@@ -299,8 +300,8 @@ def _asked(message: AskedMessage) -> dict[str, Any]:
     return made
 
 
-def _picture_or_text(part: str | Picture) -> dict[str, Any]:
-    if not isinstance(part, Picture):
+def _picture_or_text(part: Part) -> dict[str, Any]:
+    if not isinstance(part, Picture):  # there are no files: see `ChatRequest`
         return {"type": "text", "text": part}
     picture = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
     return {"type": "image_url", "image_url": picture}

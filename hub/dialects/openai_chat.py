@@ -113,6 +113,7 @@ class OpenAIChat:
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
         body = dict(prompt.options)
         body.pop("stream_options", None)
+        body.pop("truncation", None)  # of responses: it permits what is not asked for here
         if prompt.model is not None:
             body["model"] = prompt.model
         body["messages"] = [dict(message) for message in prompt.messages]

@@ -19,7 +19,7 @@ _NUMBER: Final[Schema] = {"type": "integer"}
 _ANY: Final[Schema] = {}
 _OBJECT: Final = ref("Object")
 _LIST: Final[Schema] = {"type": "array", "items": {}}
-_RESPONSE: Final = ref("Response")
+_RESPONSE: Final = ref("OpenAIResponse")
 
 
 def _one_of(says: str, kinds: Mapping[str, Mapping[str, Schema]], **always: Schema) -> Schema:
@@ -87,7 +87,7 @@ _AGUI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "TOOL_CALL_END": {**_CALL, "toolCallName": TEXT, "input?": _ANY},
     "TOOL_CALL_RESULT": {**_CALL, **_MESSAGE, "content": TEXT, "role": _enum("tool")},
     "CUSTOM": {"name": _enum("tool-input-available"), "value": _OBJECT},
-    "RUN_FINISHED": {**_RUN, "finishReason": TEXT, "usage?": _OBJECT},
+    "RUN_FINISHED": {**_RUN, "finishReason": TEXT, "usage?": _ANY},
     "RUN_ERROR": {**_RUN, "message": TEXT, "code": TEXT, "error": _OBJECT},
 }
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from hub.docs.chunks import CHUNKS
 from hub.docs.codes import by_status
 from hub.docs.operations import JSON, TEXT, Answer, Operation, Parameter, Schema, Shape, ref
+from hub.docs.requests import PARTS
 from hub.docs.routes import GROUPS, OPERATIONS
 from hub.docs.shapes import ANSWERS, EVENTS, of_model
 from hub.protocols import generations, tutorial
@@ -49,6 +50,7 @@ MODELS: Final[dict[str, type[BaseModel]]] = {
     "ResponseRequest": ResponseAsked,
     "ChatRequest": aisdk.ChatAsked,
     "ConversationRequest": agui.ConversationAsked,
+    "RunRequest": agui.RunAsked,
     "MessagesRequest": tutorial.MessagesAsked,
     "QueryRequest": tutorial.QueryAsked,
 }
@@ -88,7 +90,7 @@ def schemas() -> dict[str, Schema]:
     found: dict[str, Schema] = {}
     for name, model in MODELS.items():
         found.update(of_model(name, model))
-    return {**found, **ANSWERS, **CHUNKS, **EVENTS}
+    return {**found, **PARTS, **ANSWERS, **CHUNKS, **EVENTS}
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -102,7 +104,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.parameters:
         shown["parameters"] = [_parameter(one) for one in operation.parameters]
     if operation.body:
-        shown["requestBody"] = {"content": _content(operation.body)}
+        needed = (
+            {"required": True} if JSON in operation.body and "$ref" in operation.body[JSON] else {}
+        )
+        shown["requestBody"] = {**needed, "content": _content(operation.body)}
     return {**shown, "responses": _responses(operation)}
 
 

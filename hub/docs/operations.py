@@ -10,10 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from hub.domain.defaults import NAME_LENGTH
+from hub.domain.stream_names import NAME_PATTERN
+from hub.generations.idempotency import KEY_LENGTH
+
 __all__ = [
     "BYTES",
     "EVENT_STREAM",
+    "FROM",
     "JSON",
+    "KEY",
+    "NAME",
+    "OFFSET",
     "TEXT",
     "Answer",
     "Operation",
@@ -36,6 +44,19 @@ JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
 TEXT: Final[Schema] = {"type": "string"}
+NAME: Final[Mapping[str, Any]] = {
+    "pattern": f"^{NAME_PATTERN}$",
+    "maxLength": NAME_LENGTH,
+    "examples": ["team/rivers"],
+}
+"""What the name of a stream is like."""
+OFFSET: Final[Mapping[str, Any]] = {"pattern": "^(-1|now|[0-9]{16}_[0-9]{16})$"}
+"""What an offset of the Durable Streams Protocol is like."""
+FROM: Final[Mapping[str, Any]] = {"pattern": "^(start|now|[0-9]{16}_[0-9]{16})$"}
+"""Where to begin in a stream."""
+KEY: Final[Mapping[str, Any]] = {"minLength": 1, "maxLength": KEY_LENGTH}
+"""What an idempotency key is like."""
+
 BYTES: Final[Schema] = {}
 """Anything: in OpenAPI 3.1 a body of bytes has a content type and no schema."""
 
@@ -60,8 +81,8 @@ class Parameter:
     schema: Schema = field(default_factory=lambda: TEXT)
 
 
-def path(name: str, says: str) -> Parameter:
-    return Parameter(name, "path", says)
+def path(name: str, says: str, **schema: Any) -> Parameter:
+    return Parameter(name, "path", says, {**TEXT, **schema})
 
 
 def query(name: str, says: str, **schema: Any) -> Parameter:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
 
+from hub.docs import requests
 from hub.docs.codes import CODES
 from hub.docs.operations import Schema, ref
 from hub.domain import events
@@ -35,6 +36,7 @@ PREFIX: Final = "#/components/schemas/"
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
+TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 TRUTH: Final[Schema] = {"type": "boolean"}
 POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{16}_[0-9]{16}$"}
 
@@ -62,8 +64,25 @@ def of_model(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Schema]]:
     """The schema of a body that a model checks, under a name, and those that it refers to."""
     made = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
     for inner, schema in made.pop("$defs", {}).items():
-        yield inner.strip("_"), plain(schema)
-    yield name, plain(made)
+        yield inner.strip("_"), _as_asked(plain(schema))
+    shown = _as_asked(plain(made))
+    shown["properties"].update(requests.FIELDS.get(name, {}))
+    if name in requests.REFUSED:
+        shown["not"] = requests.REFUSED[name]
+    yield name, {**shown, "examples": requests.EXAMPLES[name]}
+
+
+def _as_asked(schema: dict[str, Any]) -> dict[str, Any]:
+    """A model's schema without its defaults.
+
+    What a field is that is left out is not the caller's concern. And a field with a default is
+    one that must be there, to those who write types from a schema (openapi-typescript).
+    """
+    fields = {
+        name: {word: value for word, value in held.items() if word != "default"}
+        for name, held in schema["properties"].items()
+    }
+    return {**schema, "properties": fields}
 
 
 def plain(schema: Any) -> Any:
@@ -209,7 +228,7 @@ ANSWERS: Final[Mapping[str, Schema]] = {
     "Sentence": thing(
         "The same as one sentence, and its code.", {"error": TEXT, "code": _ERROR_CODE}
     ),
-    "Response": thing(
+    "OpenAIResponse": thing(
         "A response, in the shape of OpenAI's Responses.",
         {
             "id": TEXT,
@@ -218,7 +237,9 @@ ANSWERS: Final[Mapping[str, Schema]] = {
             "status": {
                 "enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
             },
-            "error": nullable(thing("", {"code": TEXT, "message": TEXT})),
+            "error": nullable(
+                thing("", {"code": TEXT, "message": TEXT}, {"param": TEXT_OR_NULL, "type": TEXT})
+            ),
             "incomplete_details": nullable(thing("", {"reason": TEXT})),
             "model": TEXT,
             "output": a_list(thing("", {"id": TEXT, "type": TEXT, "status": TEXT})),

@@ -7,13 +7,14 @@ from typing import Final
 
 from hub.domain.errors import InvalidName
 
-__all__ = ["check_name"]
+__all__ = ["NAME_PATTERN", "check_name"]
 
 # One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that
 # need no escape in a path; no empty segment, and none that begins with a dot.
-_NAME: Final = re.compile(
+NAME_PATTERN: Final = (
     r"[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*(?:/[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*)*"
 )
+_NAME: Final = re.compile(NAME_PATTERN)
 RESERVED: Final = "__ds"
 """The prefix of the Durable Streams Protocol's own addresses."""
 

@@ -9,6 +9,7 @@ import orjson
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import boundary
 from hub.frames.encoder import Batch, Encoder
+from hub.frames.line_separators import escape_line_separators
 
 __all__ = [
     "LINES",
@@ -33,7 +34,7 @@ class _Lines:
             after = record.offset + 1
             if after == boundary(after) and after != last.offset:
                 parts.append(self._position(last._replace(offset=after)))
-        return b"".join([*parts, self._position(last)])
+        return escape_line_separators(b"".join([*parts, self._position(last)]))
 
     def body(self, record: Record) -> bytes:
         """One record."""

@@ -8,6 +8,7 @@ import orjson
 
 from hub.domain.records import Position
 from hub.frames.encoder import Batch, Encoder
+from hub.frames.line_separators import escape_line_separators
 
 __all__ = [
     "EVENT_STREAM",
@@ -27,11 +28,13 @@ class _EventStream:
 
     def events(self, batch: Batch) -> bytes:
         epoch = batch.position.epoch
-        return b"".join(
-            [
-                b"id: %016d_%016d\ndata: %s\n\n" % (epoch, record.offset + 1, record.body)
-                for record in batch.records
-            ]
+        return escape_line_separators(
+            b"".join(
+                [
+                    b"id: %016d_%016d\ndata: %s\n\n" % (epoch, record.offset + 1, record.body)
+                    for record in batch.records
+                ]
+            )
         )
 
     def reset(self, stream: str, position: Position, reason: str) -> bytes:

@@ -25,6 +25,7 @@ from hub.domain.errors import HubError, LimitExceeded, RequestError, Unsupported
 from hub.http.errors import error_body, error_response, retry_headers, status_of
 from hub.http.request_ids import HEADER, made
 from hub.http.sockets import BACKLOG
+from hub.http.streaming import SERVER_NAME
 
 __all__ = [
     "PROBES",
@@ -190,6 +191,9 @@ class _Connection(web.RequestHandler):
         """Send what the handler answered; the last answer on this connection says so."""
         if self._probe or self._door.draining:
             resp.force_close()
+        if not resp.prepared:
+            # What is no request has no application that would say it.
+            resp.headers["Server"] = SERVER_NAME
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(

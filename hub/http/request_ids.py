@@ -14,6 +14,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from hub.http.log_format import REQUEST
+from hub.http.streaming import SERVER_NAME
 
 __all__ = ["HEADER", "begin", "made", "named", "show"]
 
@@ -46,6 +47,10 @@ def named(
 
 
 async def show(request: web.Request, response: web.StreamResponse) -> None:
-    """Name the request in its response: for an application's ``on_response_prepare``."""
+    """Name the request and the server in a response: for an app's ``on_response_prepare``.
+
+    Those to requests of the hub only, not of an application around it.
+    """
     if (name := request.get(_ID)) is not None:
         response.headers[HEADER] = name
+        response.headers["Server"] = SERVER_NAME

@@ -24,6 +24,7 @@ import orjson
 from aiohttp import HttpVersion11, web
 
 from hub.domain.errors import HubError
+from hub.frames.line_separators import escape_line_separators
 from hub.http.streaming import streaming_headers
 
 __all__ = ["JSONObjects", "ServerEvent", "ServerEvents", "TextLines", "endless"]
@@ -103,4 +104,5 @@ class ServerEvents:
         return ("\n".join(fields) + "\n\n").encode()
 
     def error(self, error: HubError) -> bytes:
-        return self.encode(ServerEvent(orjson.dumps(_error_object(error)).decode(), "error"))
+        told = escape_line_separators(orjson.dumps(_error_object(error)))
+        return self.encode(ServerEvent(told.decode(), "error"))

@@ -2,23 +2,49 @@
 
 from __future__ import annotations
 
-__all__ = ["streaming_headers"]
+from typing import Final
+from urllib.parse import quote
+
+__all__ = ["SERVER_NAME", "attachment", "streaming_headers"]
+
+SERVER_NAME: Final = "streamhub"
+"""The ``Server`` of every response. aiohttp would tell its version and Python's."""
+
+_NAMED: Final = frozenset({"text/plain", "text/event-stream", "application/x-ndjson"})
+"""Types that are sent with their charset, always UTF-8.
+
+Without it browsers take plain text for windows-1252 (WHATWG Encoding), and ``requests`` reads
+any text as Latin-1 and NDJSON as bytes. JSON itself has no such parameter (RFC 8259 section 11).
+"""
 
 
-def streaming_headers(content_type: str) -> dict[str, str]:
+def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, str]:
     """The headers of a response that is written as it comes, ``Content-Type`` included.
 
     No cache may store it, no intermediary may transform it, which is how compressing
     proxies learn not to hold it back (RFC 9111 section 5.2.2.6), nginx must not buffer it,
     and no browser may guess another type for what a model wrote (WHATWG Fetch,
     ``X-Content-Type-Options``).
+
+    Without ``charset`` the type stands alone, as the Durable Streams Protocol wants it for its
+    server-sent events.
     """
-    if content_type == "text/plain":
-        # Without it browsers take plain text for windows-1252 (WHATWG Encoding).
-        content_type = "text/plain; charset=utf-8"
+    if charset and content_type in _NAMED:
+        content_type = f"{content_type}; charset=utf-8"
     return {
         "Content-Type": content_type,
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
     }
+
+
+def attachment(name: str) -> str:
+    """A ``Content-Disposition`` that has a browser save a file under this name.
+
+    Clients that do not know ``filename*`` get the name in ASCII, with what they cannot show
+    replaced (RFC 6266 section 4.3, RFC 8187).
+    """
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
+    value = f'attachment; filename="{plain}"'
+    return value if plain == name else f"{value}; filename*=UTF-8''{quote(name, safe='')}"

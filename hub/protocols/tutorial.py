@@ -48,6 +48,7 @@ from hub.http.bodies import read_json
 from hub.http.file_ranges import RangedFile
 from hub.http.origins import Origins
 from hub.http.response_formats import JSONObjects, ServerEvent, ServerEvents, TextLines
+from hub.http.streaming import attachment
 from hub.hub import Hub
 from hub.pipeline.pipeline import Pipeline
 from hub.upstreams.upstream import Upstream
@@ -216,9 +217,14 @@ class Tutorial:
         found = await asyncio.to_thread(_found, file)
         if found is None:
             raise NotFound("the large file is not there: check `file` in [tutorial]")
-        return RangedFile(
-            file, found, {"X-Content-Type-Options": "nosniff"}, patience=self._patience
-        )
+        headers = {
+            "Content-Disposition": attachment(file.name),
+            "X-Content-Type-Options": "nosniff",
+        }
+        if self._given.file is None:
+            # To be saved, not shown: what the machine takes ".txt" for does not matter.
+            headers["Content-Type"] = "application/octet-stream"
+        return RangedFile(file, found, headers, patience=self._patience)
 
     async def _sample(self) -> Path:
         # A task of its own, so that a client that leaves does not stop it half-way.

@@ -71,6 +71,7 @@ async def test_garbage_is_told_so_in_the_hubs_shape_and_fills_no_log(
             writer.close()
             assert head[9:12] == status
             assert b"application/json" in head
+            assert b"\r\nServer: streamhub\r\n" in head + b"\r\n"
             assert orjson.loads(body)["error"]["code"] == code
         await eventually(lambda: door.inside == 0)
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]

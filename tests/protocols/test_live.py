@@ -31,8 +31,8 @@ async def test_a_response_keeps_streaming_on_its_way(kind: type[Reader]) -> None
         assert reader.headers["x-accel-buffering"] == "no"
         assert reader.headers["x-content-type-options"] == "nosniff"
         kinds = {
-            "sse": "text/event-stream",
-            "ndjson": "application/x-ndjson",
+            "sse": "text/event-stream; charset=utf-8",
+            "ndjson": "application/x-ndjson; charset=utf-8",
             "json": "application/json",
             "text": "text/plain; charset=utf-8",
         }

@@ -18,18 +18,22 @@ Where the two shapes part:
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
+    PDF,
     AskedMessage,
     ChatRequest,
+    File,
     Part,
     Picture,
     Tool,
     no_option,
 )
+from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 
 __all__ = ["NATIVE", "request_body"]
@@ -92,7 +96,7 @@ def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> di
     Raises:
         RequestError: the prompt asks for what Anthropic does not have, or makes no sense.
     """
-    asked = ChatRequest(DIALECT, prompt, _TAKES)
+    asked = ChatRequest(DIALECT, prompt, _TAKES, files=True)
     body: dict[str, Any] = {
         "messages": _messages(asked.messages),
         "max_tokens": asked.max_tokens or max_tokens,
@@ -153,7 +157,28 @@ def _blocks(message: AskedMessage) -> list[dict[str, Any]]:
 def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
+    if isinstance(part, File):
+        titled = {"title": part.name} if part.name else {}
+        return {"type": "document", "source": _document(part), **titled}
     return {"type": "image", "source": _source(part)}
+
+
+def _document(file: File) -> dict[str, str]:
+    """A PDF or a text, as they are read there; a file by its id needs a beta header."""
+    if file.id:
+        return {"type": "file", "file_id": file.id}
+    if file.url and file.media_type in (PDF, ""):
+        return {"type": "url", "url": file.url}
+    if file.base64 and file.media_type == PDF:
+        return {"type": "base64", "media_type": PDF, "data": file.base64}
+    if file.base64 and file.media_type.startswith("text/"):
+        try:
+            text = b64decode(file.base64).decode("utf-8", "replace")
+        except ValueError:
+            raise RequestError("the data of a file must be base64") from None
+        return {"type": "text", "media_type": "text/plain", "data": text}
+    told = f"files of type {file.media_type[:60]} are not taken there: PDF and text are"
+    raise no_option("a part of type file", DIALECT, told)
 
 
 def _source(picture: Picture) -> dict[str, str]:

@@ -23,8 +23,10 @@ from typing import Any, Final
 import orjson
 
 from hub.dialects.request.chat_request import (
+    AUDIO,
     AskedMessage,
     ChatRequest,
+    File,
     Part,
     Picture,
     Tool,
@@ -117,7 +119,7 @@ def request_body(prompt: Prompt, *, thoughts: bool) -> dict[str, Any]:
     Raises:
         RequestError: the prompt asks for what Gemini does not have, or makes no sense.
     """
-    asked = ChatRequest(DIALECT, prompt, _TAKES)
+    asked = ChatRequest(DIALECT, prompt, _TAKES, files=True)
     signature = None if _old(asked.model) else UNSIGNED
     body: dict[str, Any] = {"contents": _contents(asked.messages, signature)}
     if asked.system.strip():
@@ -152,7 +154,10 @@ def _speaker(message: AskedMessage) -> str:
 
 def _parts(message: AskedMessage, signature: str | None) -> list[dict[str, Any]]:
     if message.role == "tool":
-        return [_response(message), *map(_part, message.pictures)]
+        return [
+            _response(message),
+            *[_part(part) for part in message.parts if not isinstance(part, str)],
+        ]
     parts = [_part(part) for part in message.parts if part]
     for place, call in enumerate(message.calls):
         made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
@@ -166,7 +171,17 @@ def _parts(message: AskedMessage, signature: str | None) -> list[dict[str, Any]]
 def _part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"text": part}
-    return _picture(part)
+    return _file(part) if isinstance(part, File) else _picture(part)
+
+
+def _file(file: File) -> dict[str, Any]:
+    media_type = "audio/mp3" if file.media_type == AUDIO["mp3"] else file.media_type
+    if file.id:
+        raise no_option("a file_id", DIALECT, "send the file's data, or its URL as file_url")
+    if file.base64:
+        return {"inlineData": {"mimeType": media_type, "data": file.base64}}
+    told = {"mimeType": media_type} if media_type else {}
+    return {"fileData": {**told, "fileUri": file.url}}
 
 
 def _picture(picture: Picture) -> dict[str, Any]:

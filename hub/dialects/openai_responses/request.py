@@ -11,7 +11,15 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import Any, Final
 
-from hub.dialects.request.chat_request import AskedMessage, ChatRequest, Picture, Tool
+from hub.dialects.request.chat_request import (
+    AUDIO,
+    AskedMessage,
+    ChatRequest,
+    File,
+    Part,
+    Picture,
+    Tool,
+)
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 from hub.framing.json_values import as_object
@@ -25,6 +33,7 @@ _SAME: Final = (
     "reasoning", "include", "truncation", "max_tool_calls", "previous_response_id",
     "conversation", "instructions", "text", "store", "max_output_tokens",
 )  # fmt: skip
+_FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
     "reasoning_effort", "verbosity",
@@ -37,7 +46,7 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
     Raises:
         RequestError: the API cannot take what the prompt asks for.
     """
-    asked = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED))
+    asked = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED), files=True)
     body: dict[str, Any] = {"store": False, **asked.copied(_SAME)}
     if asked.model is not None:
         body["model"] = asked.model
@@ -64,12 +73,12 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
 def _items(message: AskedMessage) -> list[dict[str, Any]]:
     """A message as the items that it is here."""
     if message.role == "tool":
-        output = _content(message) if message.pictures else message.text
+        output = _content(message) if message.pictures or message.files else message.text
         return [{"type": "function_call_output", "call_id": message.answers, "output": output}]
     found: list[dict[str, Any]] = []
     if message.parts or not message.calls:
         role = message.held.get("role")
-        plain = message.role == "assistant" or not message.pictures
+        plain = message.role == "assistant" or not (message.pictures or message.files)
         content = message.text if plain else _content(message)
         found.append({"type": "message", "role": role, "content": content})
     for call in message.calls:
@@ -79,12 +88,27 @@ def _items(message: AskedMessage) -> list[dict[str, Any]]:
 
 
 def _content(message: AskedMessage) -> list[dict[str, Any]]:
-    return [
-        {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
-        if isinstance(part, Picture)
-        else {"type": "input_text", "text": part}
-        for part in message.parts
-    ]
+    return [_part(part) for part in message.parts]
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "input_text", "text": part}
+    if isinstance(part, Picture):
+        return {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
+    form = _FORMATS.get(part.media_type)
+    if form is not None and part.base64:
+        return {"type": "input_audio", "input_audio": {"data": part.base64, "format": form}}
+    return {"type": "input_file", **_file(part)}
+
+
+def _file(file: File) -> dict[str, str]:
+    if file.id:
+        return {"file_id": file.id}
+    if file.url:
+        return {"file_url": file.url}
+    # It is refused there without a name.
+    return {"filename": file.name or "file", "file_data": file.data_url}
 
 
 def _tools(asked: ChatRequest, held: Any) -> list[Any]:
@@ -105,8 +129,11 @@ def _function(tool: Tool) -> dict[str, Any]:
 
 
 def _tool_choice(asked: ChatRequest, held: Any) -> Any:
-    if isinstance(held, dict) and "function" not in held:
+    if isinstance(held, dict) and not {"function", "allowed_tools"} & set(held):
         return held
+    if asked.allowed is not None:
+        named = [{"type": "function", "name": name} for name in asked.allowed]
+        return {"type": "allowed_tools", "mode": asked.tool_choice or "auto", "tools": named}
     choice = asked.tool_choice
     return {"type": "function", "name": choice.name} if isinstance(choice, Tool) else choice
 

@@ -14,6 +14,7 @@ Which options there are to translate, and which are refused, is in
 
 from __future__ import annotations
 
+import mimetypes
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
@@ -30,9 +31,12 @@ from hub.domain.prompt import Prompt
 from hub.framing.json_values import as_object, as_text
 
 __all__ = [
+    "AUDIO",
+    "PDF",
     "AskedCall",
     "AskedMessage",
     "ChatRequest",
+    "File",
     "Output",
     "Part",
     "Picture",
@@ -42,6 +46,9 @@ __all__ = [
 
 _DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s+")
+PDF: Final = "application/pdf"
+AUDIO: Final[Mapping[str, str]] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
+"""The media types of OpenAI's names for sounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +65,28 @@ class Picture:
     detail: str = ""
 
 
-Part = str | Picture
-"""A part of a message: text, or a picture."""
+@dataclass(frozen=True, slots=True)
+class File:
+    """A document or a sound that goes with a message: what it is, where it is, or its id.
+
+    One of ``base64``, ``url`` and ``id`` says so, the others are empty. The id is one that the
+    provider gave. ``media_type`` is empty where nobody said it; ``name`` is the file's own.
+    """
+
+    media_type: str = ""
+    base64: str = ""
+    url: str = ""
+    id: str = ""
+    name: str = ""
+
+    @property
+    def data_url(self) -> str:
+        """The file as a ``data:`` URL."""
+        return f"data:{self.media_type};base64,{self.base64}"
+
+
+Part = str | Picture | File
+"""A part of a message: text, a picture or a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +129,11 @@ class AskedMessage:
         """All pictures in it."""
         return tuple(part for part in self.parts if isinstance(part, Picture))
 
+    @property
+    def files(self) -> tuple[File, ...]:
+        """All files in it that are no pictures."""
+        return tuple(part for part in self.parts if isinstance(part, File))
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -127,18 +159,23 @@ class ChatRequest:
     """A prompt, read for one dialect.
 
     ``options`` are those that ask for something. ``takes`` names the ones that the dialect
-    puts into its request, ``model`` and the messages apart.
+    puts into its request, ``model`` and the messages apart. Messages may have files if it says
+    so; which, is for the dialect to see.
 
     Raises:
         RequestError: ``unsupported_option``, an option that is not among them; or the
             prompt has not the shape that it must have.
     """
 
-    def __init__(self, dialect: str, prompt: Prompt, takes: Iterable[str]) -> None:
+    def __init__(
+        self, dialect: str, prompt: Prompt, takes: Iterable[str], *, files: bool = False
+    ) -> None:
         self.dialect = dialect
         self.model = prompt.model
         self.options = options_asked(prompt.options, dialect, frozenset(takes))
         self.messages = _messages(dialect, prompt.messages)
+        if not files and any(message.files for message in self.messages):
+            raise no_option("a part of type file", dialect, "a message has text and pictures only")
 
     @property
     def system(self) -> str:
@@ -165,16 +202,43 @@ class ChatRequest:
 
     @property
     def tools(self) -> list[Tool]:
-        """The functions that the model may call."""
+        """The functions that the model may call: those that are allowed, where that is said."""
         held = self.options.get("tools", [])
         if not isinstance(held, list):
             raise RequestError("tools must be a list")
-        return [self.tool(tool) for tool in held]
+        tools = [self.tool(tool) for tool in held]
+        allowed = self.allowed
+        return tools if allowed is None else [tool for tool in tools if tool.name in allowed]
+
+    @property
+    def allowed(self) -> list[str] | None:
+        """The names of the tools that alone may be called; ``None`` where all may.
+
+        Chat completions have them in ``allowed_tools``, responses beside the ``type``.
+
+        Raises:
+            RequestError: they are not told as OpenAI has it, or one is no function.
+        """
+        held = as_object(self.options.get("tool_choice"))
+        if held.get("type") != "allowed_tools":
+            return None
+        named = as_object(held.get("allowed_tools", held)).get("tools")
+        if not isinstance(named, list):
+            raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
+        tools = map(as_object, named)
+        found = [as_object(tool.get("function", tool)).get("name") for tool in tools]
+        names = [name for name in found if isinstance(name, str)]
+        if len(names) < len(found):
+            raise no_option("tool_choice", self.dialect, "allowed_tools must be functions")
+        return names
 
     @property
     def tool_choice(self) -> str | Tool | None:
         """``auto``, ``none``, ``required``, or the one tool to call; ``None`` if not said."""
         held = self.options.get("tool_choice")
+        if self.allowed is not None:
+            choice = as_object(held)
+            held = as_object(choice.get("allowed_tools", choice)).get("mode", "auto")
         if held is None or held in ("auto", "none", "required"):
             return held
         name = as_object(as_object(held).get("function")).get("name")
@@ -310,12 +374,52 @@ def _picture(part: Mapping[str, Any]) -> Part:
     head = _DATA_URL.match(url)
     if head is None:
         raise RequestError("a picture's data: URL must have a media type and a comma")
+    return Picture(url, *_inside(url, head), detail)
+
+
+def _inside(url: str, head: re.Match[str]) -> tuple[str, str]:
+    """The media type of a ``data:`` URL, and what it holds in base64."""
     inside = url[head.end() :]
     if head[2].lower().endswith(";base64"):
         base64 = _SPACE.sub("", inside)
     else:
         base64 = b64encode(unquote_to_bytes(inside)).decode()
-    return Picture(url, head[1].lower() or "text/plain", base64, detail)
+    return head[1].lower() or "text/plain", base64
+
+
+def _file(part: Mapping[str, Any]) -> Part:
+    """Chat completions have it in a ``file``, responses beside the ``type``."""
+    held = as_object(part["file"]) if "file" in part else part
+    name = held.get("filename")
+    name = name if isinstance(name, str) else ""
+    data, url, key = (held.get(field) for field in ("file_data", "file_url", "file_id"))
+    if isinstance(data, str) and data:
+        head = _DATA_URL.match(data)
+        if head is None:
+            return _with_type(File(mimetypes.guess_type(name)[0] or PDF, data, name=name))
+        media_type, base64 = _inside(data, head)
+        return _with_type(File(media_type, base64, name=name))
+    if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
+        path = url.partition("?")[0].partition("#")[0]
+        return _with_type(File(mimetypes.guess_type(path)[0] or "", url=url, name=name))
+    if isinstance(key, str) and key:
+        return File(id=key, name=name)
+    raise RequestError("a file must have file_data, a file_url that is http(s), or a file_id")
+
+
+def _with_type(file: File) -> Part:
+    """A file; a picture, if it is one."""
+    if not file.media_type.startswith("image/"):
+        return file
+    return Picture(file.url or file.data_url, file.media_type if file.base64 else "", file.base64)
+
+
+def _audio(part: Mapping[str, Any]) -> Part:
+    held = as_object(part.get("input_audio"))
+    data, form = held.get("data"), held.get("format")
+    if not isinstance(data, str) or not data or not isinstance(form, str) or not form:
+        raise RequestError("a part of type input_audio must have data and a format")
+    return File(AUDIO.get(form, f"audio/{form}"), _SPACE.sub("", data))
 
 
 _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
@@ -325,6 +429,9 @@ _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     "refusal": _text,
     "image_url": _picture,
     "input_image": _picture,
+    "file": _file,
+    "input_file": _file,
+    "input_audio": _audio,
 }
 
 

@@ -8,7 +8,9 @@ answer is different for, so that these refuse nothing:
   tool), is taken for absent; a default (``presence_penalty`` of 0) is passed on where there is
   a word for it, because a model may be set up with another;
 - one that only a provider's books, cache or speed are concerned with (``user``, ``metadata``,
-  ``prompt_cache_key`` …) is passed on where there is a word for it, and else left out.
+  ``prompt_cache_key`` …), that promises nothing (``seed``, which OpenAI calls a best effort, and
+  ``truncation``, which permits what need not be), or that is about tools which the provider runs
+  itself (``max_tool_calls``), is passed on where there is a word for it, and else left out.
 """
 
 from __future__ import annotations
@@ -54,12 +56,15 @@ _DEFAULTS: Final[Values] = {
 }
 _BESIDE_THE_ANSWER: Final = frozenset(
     {
+        "max_tool_calls",
         "metadata",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_retention",
         "safety_identifier",
+        "seed",
         "store",
+        "truncation",
         "user",
     }
 )
@@ -84,11 +89,15 @@ def options_asked(
         RequestError: ``unsupported_option``, one that is not.
     """
     asked: dict[str, Any] = {}
+    # Or there are some that must not be called.
     toolless = not (options.get("tools") or options.get("functions"))
+    callless = toolless or options.get("tool_choice") == "none"
     for name, held in options.items():
         if held is None or name in _OURS or _is(held, _NOTHING, name):
             continue
         if toolless and _is(held, _TOOLLESS, name):
+            continue
+        if callless and name == "parallel_tool_calls":
             continue
         if name in takes:
             asked[name] = held

@@ -7,17 +7,18 @@ from typing import Final
 from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
+    NAME,
+    OFFSET,
     TEXT,
     Answer,
     Operation,
     events_of,
-    header,
     path,
     query,
     ref,
 )
 from hub.docs.routes.durable import READ
-from hub.docs.routes.openai import LEAVES, NAMES, REFUSED
+from hub.docs.routes.openai import LEAVES, NAMES, ONCE, REFUSED
 
 __all__ = ["GROUPS", "OPERATIONS"]
 
@@ -26,11 +27,11 @@ GROUPS: Final = {
     "or with those of Durable Streams. A chat is the stream that its id names.",
 }
 
-ID: Final = path("id", "The chat's id, which is the name of its stream.")
+ID: Final = path("id", "The chat's id, which is the name of its stream.", **NAME)
 ASKED: Final = (
     query("upstream", "Which upstream to ask, where the body does not say."),
     query("model", "Which model."),
-    header("Idempotency-Key", "Makes asking again harmless."),
+    ONCE,
     LEAVES,
 )
 ADDRESS: Final = {**NAMES, "Location": "Where the answer is a Durable Stream."}
@@ -40,7 +41,7 @@ CHUNKS: Final = {
 }
 WRONG: Final = (*REFUSED, "bad_name", "stream_busy", "stream_closed", "not_json")
 READING: Final = (
-    query("offset", "`-1` for the start, `now`, or an offset that was told before."),
+    query("offset", "`-1` for the start, `now`, or an offset that was told before.", **OFFSET),
     query("live", "How to wait for more.", enum=["long-poll", "sse"]),
     query("cursor", "What `Stream-Cursor` told."),
 )
@@ -60,6 +61,12 @@ def _view(chunk: str) -> tuple[Answer, ...]:
     )
 
 
+RUN: Final = Answer(
+    200,
+    "To AG-UI's own client: the run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.",
+    {EVENT_STREAM: events_of("ConversationChunk")},
+    NAMES,
+)
 UNREADABLE: Final = (
     "bad_position",
     "bad_live",
@@ -81,11 +88,9 @@ OPERATIONS: Final = (
         "Chat interfaces",
         "Say something to `useChat`'s chat, or ask for an answer again",
         "The AI SDK's UI message stream, version 1. `model`, `upstream` and `options` are as for "
-        "`/v1/generations`. A message that is sent twice has one effect.",
-        parameters=(
-            *ASKED,
-            header("Accept", "`application/json` asks for the address of the answer alone."),
-        ),
+        "`/v1/generations`. A message that is sent twice has one effect. "
+        "`Accept: application/json` asks for the address of the answer alone.",
+        parameters=ASKED,
         body={JSON: ref("ChatRequest")},
         answers=(
             Answer(200, "The answer.", {EVENT_STREAM: events_of("UIChunk")}, CHUNKS),
@@ -99,7 +104,8 @@ OPERATIONS: Final = (
         "/api/chat/{id}/stream",
         "Chat interfaces",
         "Take up the answer that is being given",
-        parameters=(ID, header("Accept", "`application/json` asks for its address alone.")),
+        "`Accept: application/json` asks for its address alone.",
+        parameters=(ID,),
         answers=(
             Answer(
                 200,
@@ -156,7 +162,21 @@ OPERATIONS: Final = (
         "has been answered and comes again is answered again.",
         parameters=(ID, *ASKED),
         body={JSON: ref("ConversationRequest")},
-        answers=(Answer(202, "It is being answered.", {}, NAMES),),
+        answers=(Answer(202, "It is being answered.", {}, NAMES), RUN),
+        errors=(*WRONG, "unsupported_part"),
+        wrong="sentence",
+    ),
+    Operation(
+        "POST",
+        "/api/agent",
+        "Chat interfaces",
+        "Ask as AG-UI's own client does",
+        "For `HttpAgent` of `@ag-ui/client`: the conversation is the stream that `threadId` names. "
+        "`forwardedProps` may hold `model`, `upstream` and `options`. `Accept: text/event-stream` "
+        "has `/api/chat/{id}` take and answer the same.",
+        parameters=ASKED,
+        body={JSON: ref("RunRequest")},
+        answers=(RUN,),
         errors=(*WRONG, "unsupported_part"),
         wrong="sentence",
     ),

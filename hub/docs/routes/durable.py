@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from hub.docs.operations import (
     BYTES,
     EVENT_STREAM,
     JSON,
+    OFFSET,
     TEXT,
     Answer,
     Operation,
+    Schema,
     header,
     query,
 )
-from hub.docs.routes.streams import NAME
+from hub.docs.requests import STREAM_EXAMPLES
+from hub.docs.routes.streams import STREAM
 
 __all__ = ["GROUPS", "OPERATIONS"]
 
@@ -25,6 +29,20 @@ GROUPS: Final = {
 
 PATH: Final = "/v1/stream/{name}"
 ANYTHING: Final = {JSON: {}, "text/plain": TEXT, "application/octet-stream": BYTES}
+WRITTEN: Final[Mapping[str, Schema]] = {
+    JSON: {
+        # Not also an array: generated clients could not tell that from a file.
+        "type": "object",
+        "description": "Of a JSON stream: a record, which is an `Event` or any other JSON. An "
+        "array is as many records as it has members.",
+        "examples": STREAM_EXAMPLES[JSON],
+    },
+    "application/octet-stream": {
+        "type": "string",
+        "format": "binary",
+        "description": "Of any other stream: bytes, under its own content type, whatever that is.",
+    },
+}
 
 NEXT: Final = {
     "Stream-Next-Offset": "The offset after what is there.",
@@ -36,7 +54,7 @@ REACHED: Final = {
     "Producer-Seq": "The last append of the producer that was accepted.",
 }
 CLOSED: Final = header("Stream-Closed", "`true` closes the stream with this.")
-TYPE: Final = header("Content-Type", "The stream's content type.")
+NUMBER: Final = {"pattern": "^(0|[1-9][0-9]{0,14})$"}
 KEPT: Final = ("limit_exceeded", "draining", "store_failed", "store_full")
 
 OPERATIONS: Final = (
@@ -45,19 +63,27 @@ OPERATIONS: Final = (
         PATH,
         "Durable Streams",
         "Make a stream, or fork one",
-        "Empty, or with what the body holds. A fork begins with another stream's records up to an "
-        "offset, which are shared, not copied. Asking again for the same changes nothing.",
+        "Empty, or with what the body holds, whose `Content-Type` is the stream's. A fork begins "
+        "with another stream's records up to an offset, which are shared, not copied. Asking again "
+        "for the same changes nothing.",
         parameters=(
-            NAME,
-            TYPE,
-            header("Stream-TTL", "Seconds after which it expires unless it is used."),
-            header("Stream-Expires-At", "When it expires, as RFC 3339."),
+            STREAM,
+            header("Stream-TTL", "Seconds after which it expires unless it is used.", **NUMBER),
+            header(
+                "Stream-Expires-At",
+                "When it expires, as RFC 3339.",
+                pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T.+$",
+            ),
             CLOSED,
             header("Stream-Forked-From", "The path of the stream that it is forked from."),
-            header("Stream-Fork-Offset", "The offset before which the fork takes what is there."),
-            header("Stream-Fork-Sub-Offset", "How many messages or bytes further."),
+            header(
+                "Stream-Fork-Offset",
+                "The offset before which the fork takes what is there.",
+                pattern="^[0-9]{16}_[0-9]{16}$",
+            ),
+            header("Stream-Fork-Sub-Offset", "How many messages or bytes further.", **NUMBER),
         ),
-        body=ANYTHING,
+        body=WRITTEN,
         answers=(
             Answer(201, "It is made.", {}, {**NEXT, "Location": "Its address."}),
             Answer(200, "It was there, and is so.", {}, NEXT),
@@ -89,15 +115,14 @@ OPERATIONS: Final = (
         "The members of a JSON array are records of their own. With a producer's three headers an "
         "append that is repeated has one effect.",
         parameters=(
-            NAME,
-            TYPE,
+            STREAM,
             CLOSED,
             header("Stream-Seq", "Refused unless greater than the last, byte by byte."),
-            header("Producer-Id", "Who appends."),
-            header("Producer-Epoch", "Its life: a greater one fences those before."),
-            header("Producer-Seq", "The number of this append, from 0."),
+            header("Producer-Id", "Who appends.", minLength=1, maxLength=255),
+            header("Producer-Epoch", "Its life: a greater one fences those before.", **NUMBER),
+            header("Producer-Seq", "The number of this append, from 0.", **NUMBER),
         ),
-        body=ANYTHING,
+        body=WRITTEN,
         answers=(
             Answer(204, "It is kept, or was before.", {}, {**NEXT, **REACHED}),
             Answer(200, "It is kept, as a producer's next append.", {}, {**NEXT, **REACHED}),
@@ -138,8 +163,10 @@ OPERATIONS: Final = (
         "What there is from an offset on; as soon as there is something (`live=long-poll`); or "
         "as it comes (`live=sse`).",
         parameters=(
-            NAME,
-            query("offset", "`-1` for the start, `now`, or an offset that was told before."),
+            STREAM,
+            query(
+                "offset", "`-1` for the start, `now`, or an offset that was told before.", **OFFSET
+            ),
             query("live", "How to wait for more.", enum=["long-poll", "sse"]),
             query("cursor", "What `Stream-Cursor` told, so that caches in between stay apart."),
             header("If-None-Match", "An `ETag` of before."),
@@ -181,7 +208,7 @@ OPERATIONS: Final = (
         PATH,
         "Durable Streams",
         "Look at a stream",
-        parameters=(NAME,),
+        parameters=(STREAM,),
         answers=(
             Answer(
                 200,
@@ -202,7 +229,7 @@ OPERATIONS: Final = (
         "Durable Streams",
         "Delete a stream",
         "For good; what is generated in it is cancelled.",
-        parameters=(NAME,),
+        parameters=(STREAM,),
         answers=(Answer(204, "It is gone."),),
         errors=("stream_not_found", "stream_deleted", "store_failed"),
     ),

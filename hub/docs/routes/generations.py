@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.operations import JSON, Answer, Operation, header, path, ref
+from hub.docs.operations import JSON, KEY, Answer, Operation, header, path, ref
 
 __all__ = ["GROUPS", "OPERATIONS"]
 
@@ -29,6 +29,7 @@ OPERATIONS: Final = (
                 "Idempotency-Key",
                 "Makes asking again harmless: the same key is the same generation. It goes over "
                 "`key` in the body.",
+                **KEY,
             ),
         ),
         body={JSON: ref("GenerationRequest")},

@@ -8,6 +8,8 @@ from hub.docs.codes import FAILURES
 from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
+    KEY,
+    NAME,
     Answer,
     Operation,
     Parameter,
@@ -36,8 +38,10 @@ LEAVES: Final = header(
     "who says nothing.",
     enum=["continue", "cancel"],
 )
-INTO: Final = header("Streamhub-Stream", "The stream to put the answer into; else one of its own.")
-KEY: Final = header("Idempotency-Key", "Makes asking again harmless.")
+INTO: Final = header(
+    "Streamhub-Stream", "The stream to put the answer into; else one of its own.", **NAME
+)
+ONCE: Final = header("Idempotency-Key", "Makes asking again harmless.", **KEY)
 ID: Final = path("id", "The response's id.")
 
 REFUSED: Final = (
@@ -89,7 +93,7 @@ OPERATIONS: Final = (
         "`model` names an upstream, or `UPSTREAM/model`, or the model that an upstream is "
         "configured with. Fields that are not the hub's own go to the upstream, translated into "
         "its provider's words; what it cannot take is refused by name.",
-        parameters=(KEY, LEAVES, INTO),
+        parameters=(ONCE, LEAVES, INTO),
         body={JSON: ref("CompletionRequest")},
         answers=(
             Answer(
@@ -111,14 +115,14 @@ OPERATIONS: Final = (
         "Begin a response",
         "With `background` it is answered at once, and can be asked for by its id; with `stream` "
         "its events are told as they come. `previous_response_id` goes on from one before. What "
-        "has no counterpart here (built-in tools, files, stored prompts) is refused by name.",
-        parameters=(KEY, LEAVES),
+        "has no counterpart here (built-in tools, stored prompts) is refused by name.",
+        parameters=(ONCE, LEAVES),
         body={JSON: ref("ResponseRequest")},
         answers=(
             Answer(
                 200,
                 "The response, or its numbered events.",
-                {JSON: ref("Response"), EVENT_STREAM: events_of("ResponseEvent")},
+                {JSON: ref("OpenAIResponse"), EVENT_STREAM: events_of("ResponseEvent")},
                 NAMES,
             ),
         ),
@@ -133,11 +137,13 @@ OPERATIONS: Final = (
         Answer(
             200,
             "As it is now; with `stream=true` its events, from the one after `starting_after`.",
-            {JSON: ref("Response"), EVENT_STREAM: events_of("ResponseEvent")},
+            {JSON: ref("OpenAIResponse"), EVENT_STREAM: events_of("ResponseEvent")},
             NAMES,
         ),
         query("stream", "Whether to be told its events.", enum=["true", "false"], default="false"),
-        query("starting_after", "The number of the last event that was seen."),
+        query(
+            "starting_after", "The number of the last event that was seen.", pattern="^[0-9]{1,15}$"
+        ),
         errors=("bad_request", *_NOT_FOUND),
     ),
     _response(
@@ -147,7 +153,9 @@ OPERATIONS: Final = (
         "Its own input; what was said before it stands with the responses before it.",
         Answer(200, "A page of items.", {JSON: ref("InputItems")}, NAMES),
         query("after", "The id of the item to go on after."),
-        query("limit", "The most items of a page.", type="integer", default=20),
+        query(
+            "limit", "The most items of a page.", type="integer", minimum=1, maximum=100, default=20
+        ),
         query("order", "By age.", enum=["asc", "desc"], default="desc"),
         errors=("bad_request", *_NOT_FOUND),
     ),
@@ -156,7 +164,7 @@ OPERATIONS: Final = (
         "/cancel",
         "Cancel a response",
         "One that has ended stays as it is.",
-        Answer(200, "As it is then.", {JSON: ref("Response")}, NAMES),
+        Answer(200, "As it is then.", {JSON: ref("OpenAIResponse")}, NAMES),
     ),
     _response(
         "DELETE",

@@ -6,7 +6,9 @@ from typing import Final
 
 from hub.docs.operations import (
     EVENT_STREAM,
+    FROM,
     JSON,
+    NAME,
     TEXT,
     Answer,
     Operation,
@@ -15,10 +17,13 @@ from hub.docs.operations import (
     query,
     ref,
 )
+from hub.domain.stream_names import NAME_PATTERN
 
-__all__ = ["GROUPS", "NAME", "OPERATIONS"]
+__all__ = ["GROUPS", "OPERATIONS", "STREAM"]
 
-NAME: Final = path("name", "The stream's name, which may hold slashes.")
+STREAM: Final = path("name", "The stream's name, which may hold slashes.", **NAME)
+
+BEGUN: Final = f"^({NAME_PATTERN}/?)?$"
 
 GROUPS: Final = {
     "Streams": "A stream is a named sequence of records to which is only ever appended. A "
@@ -35,21 +40,23 @@ OPERATIONS: Final = (
         "ends without having said so (`closed`, or for text the last chunk of the body) was cut, "
         "and may be resumed. A native `EventSource` resumes by itself.",
         parameters=(
-            NAME,
+            STREAM,
             query(
                 "format",
                 "How it is written; `Accept` says it too.",
                 enum=["sse", "ndjson", "json", "text"],
                 default="sse",
             ),
-            query("from", "`start`, `now` or a position.", default="start"),
+            query("from", "`start`, `now` or a position.", default="start", **FROM),
             query(
                 "wait",
                 "Whether to wait for a stream that is not there yet.",
                 enum=["true", "false"],
                 default="false",
             ),
-            header("Last-Event-ID", "What an `EventSource` tells: a position, over `from`."),
+            header(
+                "Last-Event-ID", "What an `EventSource` tells: a position, over `from`.", **FROM
+            ),
         ),
         answers=(
             Answer(
@@ -87,9 +94,13 @@ OPERATIONS: Final = (
         "A page at a time, in the order of their names. It is off unless `server.list_streams` "
         "turns it on: a name that nobody can guess keeps a stream among those who know it.",
         parameters=(
-            query("prefix", "What their names begin with."),
-            query("after", "The name after which to begin: the last of the page before."),
-            query("limit", "How many at most.", pattern="^[0-9]{1,4}$", default="100"),
+            query("prefix", "What their names begin with.", pattern=BEGUN),
+            query(
+                "after",
+                "The name after which to begin: the last of the page before.",
+                pattern=BEGUN,
+            ),
+            query("limit", "How many at most.", pattern="^([1-9][0-9]{0,2}|1000)$", default="100"),
         ),
         answers=(Answer(200, "The page; `more` if another follows.", {JSON: ref("Streams")}),),
         errors=("bad_name", "bad_limit", "listing_off"),

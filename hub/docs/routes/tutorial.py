@@ -18,6 +18,8 @@ PIECES: Final = Answer(
     "JSON objects one after another with nothing between them, each a `Piece`.",
     {JSON: ref("Piece")},
 )
+FILE: Final = {"application/octet-stream": TEXT}
+SAVED: Final = {"Content-Disposition": "The name under which it is saved."}
 HELLO: Final = Answer(200, "A hello.", {JSON: {"type": "object"}})
 
 _BOTH: Final = {
@@ -80,10 +82,11 @@ OPERATIONS: Final = (
             "/stream-file",
             "Tutorial",
             "A large file, whole or in ranges",
+            "A file of your own, `file` in `[tutorial]`, has the type that its name says.",
             parameters=(header("Range", "Which bytes."),),
             answers=(
-                Answer(200, "The file.", {"text/plain": TEXT}),
-                Answer(206, "The part asked for.", {"text/plain": TEXT}),
+                Answer(200, "The file.", FILE, SAVED),
+                Answer(206, "The part asked for.", FILE, SAVED),
                 Answer(304, "As it was asked for before."),
             ),
             errors=("not_found",),

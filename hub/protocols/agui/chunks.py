@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import Any, Final, Self
 
 from hub.domain.events import (
+    TERMINALS,
     Cancelled,
     Delta,
     Event,
@@ -39,7 +40,7 @@ from hub.domain.events import (
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
 
-__all__ = ["AGUIChunks"]
+__all__ = ["AGUIChunks", "AGUIRun"]
 
 Chunk = dict[str, Any]
 
@@ -133,6 +134,39 @@ class AGUIChunks:
                     {**self._named(event.generation), **_ending(event)},
                 ]
         return []
+
+
+class AGUIRun:
+    """One generation as the run that a client of AG-UI asked for: only it, and by its name.
+
+    AG-UI has a list of what was used, where TanStack AI has one object.
+    """
+
+    def __init__(self, thread: str, generation: str, run: str) -> None:
+        self.over = False
+        self._asked = (thread, generation, run)
+        self._chunks = AGUIChunks(thread)
+
+    def copy(self) -> Self:
+        """Another that has told the same."""
+        made = type(self)(*self._asked)
+        made.over, made._chunks = self.over, self._chunks.copy()
+        return made
+
+    def told(self, record: Record) -> list[Chunk]:
+        """The chunks of the next record."""
+        event = record.event
+        _, generation, run = self._asked
+        if getattr(event, "generation", None) != generation:
+            return []
+        self.over = isinstance(event, TERMINALS)
+        chunks = self._chunks.told(record)
+        for chunk in chunks:
+            if "runId" in chunk:
+                chunk["runId"] = run
+            if "usage" in chunk and isinstance(event, Finished) and event.usage is not None:
+                chunk["usage"] = [_entry(event.usage)]
+        return chunks
 
 
 def _message(event: Message, otherwise: str) -> list[Chunk]:
@@ -243,3 +277,18 @@ def _usage(usage: Usage) -> Chunk:
         "completionTokens": completion,
         "totalTokens": prompt + completion,
     }
+
+
+def _entry(usage: Usage) -> Chunk:
+    """What was used, as AG-UI lists it."""
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    entry: Chunk = {
+        "inputTokens": prompt,
+        "outputTokens": completion,
+        "totalTokens": prompt + completion,
+    }
+    if usage.reasoning_tokens is not None:
+        entry["reasoningTokens"] = usage.reasoning_tokens
+    if usage.cached_tokens is not None:
+        entry["cachedInputTokens"] = usage.cached_tokens
+    return entry

@@ -1,7 +1,13 @@
 """`/api/chat/{id}`: a conversation for TanStack AI, through ``durableStreamConnection``.
 
+And for AG-UI's own client, ``HttpAgent``, which reads the answer in the response to its question.
+
 ===========================  =================================================================
 ``POST /api/chat/{id}``      say something: ``{messages, data}``; 202 once it is being answered
+``POST /api/agent``          the same for ``HttpAgent``, in the conversation ``threadId``: with a
+                             ``runId`` and ``Accept: text/event-stream`` the answer is the run's
+                             events, from RUN_STARTED to RUN_FINISHED or RUN_ERROR. So it is at
+                             ``/api/chat/{id}``
 ``GET  /api/chat/{id}``      the conversation as a JSON Durable Stream of AG-UI events: what
                              everybody says and what is answered, open for ever
 ===========================  =================================================================
@@ -33,7 +39,8 @@ from hub.domain.principal import Principal
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.agui.chunks import AGUIChunks
+from hub.protocols.agui import messages as agui_messages
+from hub.protocols.agui.chunks import AGUIChunks, AGUIRun
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
 from hub.protocols.conversation.one_request import Replies, names
@@ -41,7 +48,7 @@ from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
 from hub.streams.stream import Stream
 
-__all__ = ["ConversationAsked", "TanStack"]
+__all__ = ["ConversationAsked", "RunAsked", "TanStack"]
 
 
 class _Wanted(BaseModel):
@@ -61,6 +68,18 @@ class ConversationAsked(_Wanted):
     data: _Wanted | None = None
 
 
+class RunAsked(BaseModel):
+    """The body of a POST by AG-UI's own client, its ``RunAgentInput``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    threadId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
+    runId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
+    messages: tuple[dict[str, Any], ...] = Field(min_length=1)
+    tools: tuple[dict[str, Any], ...] = ()
+    forwardedProps: _Wanted | None = None  # noqa: N815 - AG-UI's name
+
+
 class TanStack:
     """TanStack AI's conversations of one hub."""
 
@@ -73,10 +92,13 @@ class TanStack:
         """The routes, for an application's router."""
         return [
             web.post("/api/chat/{id:[^/]+}", self._say),
+            web.post("/api/agent", self._run),
             web.get("/api/chat/{id:[^/]+}", self._read, allow_head=False),
         ]
 
-    async def _say(self, request: web.Request) -> web.Response:
+    async def _say(self, request: web.Request) -> web.StreamResponse:
+        if _is_run(request):
+            return await self._run(request)
         body = await read_json(request, ConversationAsked)
         name, by = request.match_info["id"], request[PRINCIPAL]
         said = ui_messages.said(body.messages)
@@ -90,6 +112,36 @@ class TanStack:
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
             return _taken(generation)
+
+    async def _run(self, request: web.Request) -> web.StreamResponse:
+        """The answer to a client of AG-UI, as the events of its run."""
+        body = await read_json(request, RunAsked)
+        name = request.match_info.get("id", body.threadId)
+        known = await self._known(name, request[PRINCIPAL])
+        said = agui_messages.said(body.messages)
+        new = tuple(m for m in said if _identity(m) not in known or not _identity(m))
+        wanted = body.forwardedProps or _Wanted()
+        given = {"tools": agui_messages.tools(body.tools)} if body.tools else {}
+        ask = self._ask_of(
+            request,
+            name,
+            new,
+            messages=agui_messages.asked(body.messages),
+            wanted=(wanted,),
+            options={**given, **wanted.options},
+            beside=ui_messages.beside(body.messages, again=not new),
+        )
+        run = body.runId
+        async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
+            await self._replies.first_word(generation, stream)
+            start = generation.position
+            begin = stream.head if start is None else start.offset
+            viewed = Viewed(stream, begin, lambda: AGUIRun(name, generation.id, run))
+            headers = names(generation)
+            # RUN_ERROR says what is wrong, and is an end; a body that is cut would say less.
+            return await view_reading.follow(
+                request, self._hub, viewed, self._pace.pace, headers, done=b""
+            )
 
     async def _known(self, name: str, by: Principal) -> list[str]:
         """What has been said in a conversation, oldest first."""
@@ -105,20 +157,43 @@ class TanStack:
         self, request: web.Request, name: str, body: ConversationAsked, new: tuple[Message, ...]
     ) -> GenerationRequest:
         more = body.data or _Wanted()
-        upstream = body.upstream or more.upstream or request.query.get("upstream")
-        model = body.model or more.model or request.query.get("model")
+        return self._ask_of(
+            request,
+            name,
+            new,
+            messages=ui_messages.asked(body.messages),
+            wanted=(body, more),
+            options={**more.options, **body.options},
+            beside=ui_messages.beside(body.messages, again=not new),
+        )
+
+    def _ask_of(
+        self,
+        request: web.Request,
+        name: str,
+        new: tuple[Message, ...],
+        *,
+        messages: tuple[dict[str, Any], ...],
+        wanted: tuple[_Wanted, ...],
+        options: dict[str, Any],
+        beside: dict[str, Any],
+    ) -> GenerationRequest:
+        """What is asked; the first of ``wanted`` that names an upstream or a model does so."""
+        upstreams = (*(one.upstream for one in wanted), request.query.get("upstream"))
+        models = (*(one.model for one in wanted), request.query.get("model"))
+        upstream, model = next(filter(None, upstreams), None), next(filter(None, models), None)
         if model is not None and upstream is None:
             upstream, model = self._hub.upstreams.resolve(model)
         given = named(request, "Idempotency-Key")
         return GenerationRequest(
-            messages=ui_messages.asked(body.messages),
+            messages=messages,
             stream=name,
             upstream=upstream,
             model=model,
             key=_key(name, new) if given is None else given,
-            options={**more.options, **body.options},
+            options=options,
             said=new,
-            beside=ui_messages.beside(body.messages, again=not new),
+            beside=beside,
         )
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
@@ -130,6 +205,11 @@ class TanStack:
         return await view_reading.read(
             request, self._hub, name, find, self._pace, unbegun=lambda: AGUIChunks(name)
         )
+
+
+def _is_run(request: web.Request) -> bool:
+    """Whether it is AG-UI's own client that asks, which reads nothing but the answer."""
+    return "text/event-stream" in request.headers.get("Accept", "").lower()
 
 
 def _taken(generation: Generation) -> web.Response:

@@ -210,8 +210,8 @@ async def _start(
 def _ask(hub: Hub, request: web.Request, chat: ChatAsked) -> GenerationRequest:
     if chat.trigger not in ("submit-message", "regenerate-message"):
         raise RequestError("trigger is submit-message or regenerate-message")
-    upstream = chat.upstream or request.query.get("upstream")
-    model = chat.model or request.query.get("model")
+    upstream = chat.upstream or request.query.get("upstream") or None
+    model = chat.model or request.query.get("model") or None
     if model is not None and upstream is None:
         upstream, model = hub.upstreams.resolve(model)
     again = chat.trigger == "regenerate-message"

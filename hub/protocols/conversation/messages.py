@@ -5,7 +5,8 @@ TanStack AI. They differ in names, hardly in meaning, so one reading serves both
 
     what              AI SDK                                    TanStack AI
     text              {type: text, text}                        {type: text, content}
-    a picture         {type: file, mediaType, url}              {type: image, source: {type, value}}
+    a picture or file {type: file, mediaType, url, filename}    {type: image | audio | document,
+                                                                 source: {type, value, mimeType}}
     a tool call       {type: tool-NAME | dynamic-tool,          {type: tool-call, id, name,
                        toolCallId, input, state, output}         arguments, output}
     its result        in the same part                          {type: tool-result, toolCallId,
@@ -34,6 +35,18 @@ __all__ = ["asked", "beside", "name_of", "said"]
 Object = Mapping[str, Any]
 
 ROLES: Final = ("system", "user", "assistant")
+
+_WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
+_SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)
+"""How the types of files begin that some models take."""
+
+_TYPES: Final[Mapping[str, str]] = {
+    "image": "image/*",
+    "audio": "audio/*",
+    "video": "video/*",
+    "document": "application/pdf",
+}
+"""What a part of TanStack AI holds that does not say its type."""
 
 DENIED: Final = "the call was not allowed"
 
@@ -136,10 +149,12 @@ def beside(messages: tuple[Object, ...], *, again: bool) -> dict[str, Any]:
 def _message(message: Object, text: str) -> Iterator[Message]:
     role = _role(message)
     extra: dict[str, Any] = {"id": name} if (name := name_of(message)) else {}
-    pictures = [picture for part in _parts(message) if (picture := _picture(part))]
-    if pictures:
-        # Not the picture: a record is sent to everybody, and is bounded.
-        extra["pictures"] = len(pictures)
+    held = [file["type"] for part in _parts(message) if (file := _file(part))]
+    # Not the files: a record is sent to everybody, and is bounded.
+    if pictures := held.count("image_url"):
+        extra["pictures"] = pictures
+    if files := len(held) - pictures:
+        extra["files"] = files
     yield Message(role, text, at=now(), extra=extra)
 
 
@@ -194,38 +209,50 @@ def _content(message: Object) -> str | list[dict[str, Any]]:
     for part in _parts(message):
         if part.get("type") == "text":
             content.append({"type": "text", "text": _text(part)})
-        elif url := _picture(part):
-            content.append({"type": "image_url", "image_url": {"url": url}})
+        elif (held := _file(part)) is not None:
+            content.append(held)
     if all(part["type"] == "text" for part in content):
         return "".join(part["text"] for part in content)
     return content
 
 
-def _picture(part: Object) -> str | None:
-    """The URL of a picture; ``None`` for what is no file.
+def _file(part: Object) -> dict[str, Any] | None:
+    """A file as chat completions have it; ``None`` for what is none.
 
     Raises:
-        RequestError: ``unsupported_part``: it is another kind of file.
+        RequestError: ``unsupported_part``: no model takes files of its type.
     """
     kind = part.get("type")
     if kind == "file":
         media_type, url = part.get("mediaType"), part.get("url")
-    elif kind in ("image", "audio", "video", "document"):
+    elif isinstance(kind, str) and kind in _TYPES:
         source = part.get("source")
         source = source if isinstance(source, dict) else {}
-        media_type, url = source.get("mimeType") or f"{kind}/*", source.get("value")
+        media_type, url = source.get("mimeType") or _TYPES[kind], source.get("value")
         if source.get("type") == "data":
             url = f"data:{media_type};base64,{url}"
     else:
         return None
-    if not isinstance(media_type, str) or not media_type.startswith("image/"):
+    if not isinstance(media_type, str) or not media_type.startswith(_SENT):
         said = str(media_type)[:100]
         raise RequestError(
-            f"a file of type {said} cannot be sent: pictures can", code="unsupported_part"
+            f"a file of type {said} cannot be sent: pictures, PDF, text, MP3 and WAV can",
+            code="unsupported_part",
         )
     if not isinstance(url, str):
-        raise RequestError("a picture has a URL", code="unsupported_part")
-    return url
+        raise RequestError("a file has a URL", code="unsupported_part")
+    if media_type.startswith("image/"):
+        return {"type": "image_url", "image_url": {"url": url}}
+    inside = url[:5].lower() == "data:"
+    if media_type.startswith("audio/"):
+        if not inside:
+            raise RequestError("a sound has a data: URL", code="unsupported_part")
+        form = "wav" if media_type in _WAV else "mp3"
+        sound = {"data": url.partition(",")[2], "format": form}
+        return {"type": "input_audio", "input_audio": sound}
+    name = part.get("filename")
+    named = {"filename": name} if isinstance(name, str) and name else {}
+    return {"type": "file", "file": {**named, "file_data" if inside else "file_url": url}}
 
 
 def _steps(message: Object) -> list[_Step]:

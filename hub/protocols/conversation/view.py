@@ -23,10 +23,11 @@ import orjson
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import merge
 from hub.frames.encoder import Batch
+from hub.frames.line_separators import escape_line_separators
 from hub.frames.sse import retry_field
 from hub.protocols.durable.sse import DurableEvents
 
-__all__ = ["DurableChunks", "Told", "Translation", "UIEvents", "View"]
+__all__ = ["DONE", "DurableChunks", "Told", "Translation", "UIEvents", "View"]
 
 DONE: Final = b"data: [DONE]\n\n"
 
@@ -90,22 +91,23 @@ class View:
 
 
 class UIEvents:
-    """The AI SDK's server-sent events: a chunk in each, and a word for the end."""
+    """Server-sent events with a chunk in each, and what is ``done`` then: the AI SDK's word."""
 
     merges = False
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, done: bytes = DONE) -> None:
         self.view = view
         self.whole = False
-        """The end has been told, and was a good one."""
+        """The end has been told, and is not one that the body is cut for."""
+        self._done = done
 
     def events(self, batch: Batch) -> bytes:
         chunks = self.view.told(batch).chunks
         frames = [b"data: %s\n\n" % orjson.dumps(chunk) for chunk in chunks]
         if chunks and self.view.over and chunks[-1]["type"] != "error":
             self.whole = True
-            frames.append(DONE)
-        return b"".join(frames)
+            frames.append(self._done)
+        return escape_line_separators(b"".join(frames))
 
     def reset(self, stream: str, position: Position, reason: str) -> None:
         """Nothing in the format can say this."""
@@ -137,7 +139,10 @@ class DurableChunks:
     def events(self, batch: Batch) -> bytes:
         told = self.view.told(batch)
         # An array stands on one line and begins with no space, so it needs no care.
-        shown = b"event: data\ndata:%s\n\n" % orjson.dumps(told.chunks) if told.chunks else b""
+        shown = b""
+        if told.chunks:
+            chunks = escape_line_separators(orjson.dumps(told.chunks))
+            shown = b"event: data\ndata:%s\n\n" % chunks
         if self.view.over:
             return shown + self.closed(batch.stream, told.position) if told.chunks else b""
         return shown + self._control.events(batch._replace(records=[]))

@@ -26,7 +26,7 @@ from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
-from hub.protocols.conversation.view import DurableChunks, Translation, UIEvents, View
+from hub.protocols.conversation.view import DONE, DurableChunks, Translation, UIEvents, View
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
@@ -106,14 +106,17 @@ async def follow(
     viewed: Viewed,
     pace: Pace,
     more: Mapping[str, str],
+    done: bytes = DONE,
 ) -> web.StreamResponse:
     """All of a view as server-sent events; unless its end is a good one, the body is cut.
+
+    ``done`` follows the last chunk.
 
     Raises:
         Gone: its beginning is no longer kept.
     """
     view = await viewed.view(viewed.begin)
-    events = UIEvents(view)
+    events = UIEvents(view, done)
     encoder = _Over(events)
     response = endless(request, {**streaming_headers("text/event-stream"), **more})
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
@@ -288,7 +291,7 @@ async def _events(
     """Server-sent events from ``here`` on, once ``join`` has had the connection follow."""
     hub.admit()
     told = {"Stream-Next-Offset": str(here.position), **answers.GUARDED}
-    response = endless(request, {**streaming_headers("text/event-stream"), **told})
+    response = endless(request, {**streaming_headers("text/event-stream", charset=False), **told})
     encoder = _Over(DurableChunks(view, known=headers.known_interval(request)))
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
     reading = ResponseConnection(hub, request, response, shown, pace.pace)

@@ -272,7 +272,7 @@ def _check_type(request: web.Request, stream: Stream) -> None:
 
 
 def _following(stream: Stream, place: Place) -> dict[str, str]:
-    told = streaming_headers("text/event-stream")
+    told = streaming_headers("text/event-stream", charset=False)
     told["Cache-Control"] = "no-cache, no-store, no-transform"
     told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
     if not (stream.settings.is_json or stream.settings.is_text):

@@ -5,7 +5,8 @@ hold nothing of a reader, so that all readers of one kind share their frames.
 
 What ``data`` lines can carry decides the rest:
 
-- JSON goes out as one array on one line; records hold no line ends.
+- JSON goes out as one array on one line; records hold no line ends, and what readers may take
+  for one is escaped.
 - Text must be whole characters. The bytes at the end of a batch that only begin one are held
   back, and come with the next batch (`hub.frames.encoder.Batch.lead`). Lines are what the format
   divides text by, so a CR or CRLF arrives as LF.
@@ -30,6 +31,7 @@ import orjson
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.frames.encoder import Batch
+from hub.frames.line_separators import escape_line_separators
 from hub.frames.sse import retry_field
 
 __all__ = [
@@ -65,7 +67,7 @@ def interval(known: int | None = None, *, now: float | None = None) -> int:
 
 
 def _json(batch: Batch) -> bytes:
-    return b"[%s]" % b",".join([record.body for record in batch.records])
+    return escape_line_separators(b"[%s]" % b",".join([record.body for record in batch.records]))
 
 
 def _text(batch: Batch) -> bytes:

@@ -30,6 +30,7 @@ from hub.domain.generation import Generation
 from hub.domain.records import Position, Record
 from hub.domain.tool_call_ids import CallIds
 from hub.frames.encoder import Batch
+from hub.frames.line_separators import escape_line_separators
 from hub.protocols.openai.errors import error_object
 
 __all__ = ["Chunks", "completion", "message_of", "seconds_since_1970"]
@@ -63,6 +64,9 @@ class Chunks:
         """Where the first that is said begins: what is told of it opens the message."""
 
     def events(self, batch: Batch) -> bytes:
+        return escape_line_separators(self._told(batch))
+
+    def _told(self, batch: Batch) -> bytes:
         records = batch.records
         if not records:
             return b""

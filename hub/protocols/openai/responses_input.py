@@ -98,6 +98,10 @@ def _parts(role: Any, content: Any) -> list[Item]:
 
 
 def _part(role: Any, part: Mapping[str, Any]) -> Item:
+    if part["type"] == "file":
+        return {"type": "input_file", **as_object(part["file"])}
+    if part["type"] == "input_audio":
+        return {"type": "input_audio", "input_audio": part["input_audio"]}
     if part["type"] == "image_url":
         return {"type": "input_image", "detail": "auto", "image_url": "", **_image(part)}
     if role == "assistant":

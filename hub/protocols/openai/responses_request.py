@@ -3,15 +3,16 @@
 OpenAI's Responses know items where chat completions know messages, and other names for the
 same options. Items become messages: a function call one of the assistant's, its output one of
 the tool's. Reasoning that a client hands back is left out, since no provider takes another's.
-What has no counterpart here (built-in tools, files, stored prompts …) is refused by name, and
-what asks for nothing (null, an empty list, the default) is taken for absent.
+What has no counterpart here (built-in tools, stored prompts …) is refused by name, and what asks
+for nothing (null, an empty list, the default) is taken for absent. So is ``max_tool_calls``, which
+counts calls of built-in tools.
 (Source: OpenAI API reference, "Responses".)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -65,6 +66,10 @@ class ResponseAsked(BaseModel):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    max_tool_calls: int | None = Field(default=None, ge=1)
+    seed: int | None = None
+    stop: str | list[str] | None = None
 
     @property
     def kept(self) -> bool:
@@ -105,6 +110,10 @@ class ResponseAsked(BaseModel):
             RequestError: a tool or a format is none that there is here.
         """
         found = {name: held for name in _SAME if (held := getattr(self, name)) is not None}
+        # Not OpenAI's here, but what chat completions take on the same upstream.
+        found |= {name: held for name in ("seed", "stop") if (held := getattr(self, name))}
+        if self.truncation == "auto":
+            found["truncation"] = "auto"
         if self.max_output_tokens is not None:
             found["max_tokens"] = self.max_output_tokens
         if self.tools:
@@ -137,7 +146,8 @@ class ResponseAsked(BaseModel):
             "tool_choice": self.tool_choice or "auto",
             "tools": self.tools or [],
             "top_p": self.top_p,
-            "truncation": "disabled",
+            "truncation": self.truncation or "disabled",
+            "max_tool_calls": self.max_tool_calls,
             "user": self.user,
         }
 
@@ -223,6 +233,11 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(text, str):
             raise RequestError(f"a part of type {kind} must have a {_PARTS[kind]}")
         return {"type": "text", "text": text}
+    if kind == "input_file":
+        names = ("filename", "file_data", "file_url", "file_id")
+        return {"type": "file", "file": {n: part[n] for n in names if part.get(n) is not None}}
+    if kind == "input_audio":
+        return {"type": "input_audio", "input_audio": part.get("input_audio")}
     url = part.get("image_url")
     if kind != "input_image" or not isinstance(url, str):
         raise _refused("input_image without an image_url" if kind == "input_image" else str(kind))
@@ -245,6 +260,13 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
 def _tool_choice(held: str | Mapping[str, Any]) -> str | dict[str, Any]:
     if isinstance(held, str):
         return held
+    if held.get("type") == "allowed_tools":
+        named = held.get("tools")
+        if not isinstance(named, list):
+            raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
+        tools = [_tool_choice(as_object(tool)) for tool in named]
+        allowed = {"mode": held.get("mode", "auto"), "tools": tools}
+        return {"type": "allowed_tools", "allowed_tools": allowed}
     if held.get("type") != "function":
         raise _refused(f"tool_choice: one of type {held.get('type')}")
     return {"type": "function", "function": {"name": held.get("name")}}

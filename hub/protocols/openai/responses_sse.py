@@ -8,6 +8,7 @@ import orjson
 
 from hub.domain.records import Position, Record
 from hub.frames.encoder import Batch
+from hub.frames.line_separators import escape_line_separators
 from hub.protocols.openai.responses_state import ResponseBuilder
 
 __all__ = ["ResponseEvents"]
@@ -66,7 +67,8 @@ class ResponseEvents:
         frame = self._frames.get(record.offset)
         if frame is None:
             told = [] if record.event is None else self._told.tell(record.event)
-            frame = self._frames[record.offset] = b"".join(map(self._shown, told))
+            shown = escape_line_separators(b"".join(map(self._shown, told)))
+            frame = self._frames[record.offset] = shown
         return frame
 
     def _shown(self, event: dict[str, Any]) -> bytes:

@@ -8,8 +8,9 @@ Everything follows from the generation's events: told twice, from live events or
 stream read again after a restart, it is the same, to the ids and the numbers. So a client
 that lost its connection says the number that it has seen last, and nothing is doubled.
 
-A response that was broken off ends in ``response.failed`` (or ``response.cancelled``, where
-somebody asked for that) and in an ``error`` besides, which is what makes clients raise.
+A response that was broken off ends in ``response.failed`` and in an ``error`` besides, which is
+what makes clients raise. One that somebody cancelled ends in an ``error`` and then in
+``response.cancelled``: strict clients know no such event and must have raised before it.
 (Source: OpenAI API reference, "Responses", "Streaming events".)
 """
 
@@ -39,6 +40,17 @@ from hub.protocols.openai.errors import error_object
 __all__ = ["ResponseBuilder", "response_id"]
 
 _WHY_INCOMPLETE: Final = {"length": "max_output_tokens", "filter": "content_filter"}
+_CODES: Final = frozenset(
+    {
+        "server_error", "rate_limit_exceeded", "invalid_prompt", "data_residency_mismatch",
+        "bio_policy", "misalignment_policy_violation", "vector_store_timeout", "invalid_image",
+        "invalid_image_format", "invalid_base64_image", "invalid_image_url", "image_too_large",
+        "image_too_small", "image_parse_error", "image_content_policy_violation",
+        "invalid_image_mode", "image_file_too_large", "unsupported_image_media_type",
+        "empty_image_file", "failed_to_download_image", "image_file_not_found",
+    }
+)  # fmt: skip
+"""All codes that the error of a response may have. Strict clients refuse every other."""
 _PREFIX: Final = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
 # The kinds of parts: their item, their list in it, and how the events are called.
 _TEXT: Final = "output_text"
@@ -225,10 +237,14 @@ class ResponseBuilder:
             if item.status == "in_progress":
                 item.status = "incomplete"
         self._end = end
-        yield self._whole(f"response.{_status(end)}")
         told = error_object(broken_off(end))
         flat = {name: told["error"][name] for name in ("code", "message", "param")}
-        yield self._event("error", **flat, **told)
+        if isinstance(end, Cancelled):
+            yield self._event("error", **flat, **told)
+            yield self._whole("response.cancelled")
+        else:
+            yield self._whole("response.failed")
+            yield self._event("error", **flat, **told)
 
     # Events
 
@@ -265,11 +281,18 @@ def _status(end: Terminal | None) -> str:
     return "in_progress" if end is None else "failed"
 
 
-def _error(end: Terminal | None) -> dict[str, str] | None:
+def _error(end: Terminal | None) -> dict[str, Any] | None:
+    """Why it failed. A code that OpenAI does not have is told as the ``type``."""
     if end is None or isinstance(end, Finished | Cancelled):
         return None
     told = error_object(broken_off(end))["error"]
-    return {"code": str(told["code"] or told["type"]), "message": told["message"]}
+    code = str(told["code"] or told["type"])
+    return {
+        "code": code if code in _CODES else "server_error",
+        "message": told["message"],
+        "param": told["param"],
+        "type": code,
+    }
 
 
 def _incomplete(end: Terminal | None) -> dict[str, str] | None:
@@ -282,7 +305,11 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
     answered = (usage and usage.completion_tokens) or 0
     return {
         "input_tokens": asked,
-        "input_tokens_details": {"cached_tokens": (usage and usage.cached_tokens) or 0},
+        "input_tokens_details": {
+            "cached_tokens": (usage and usage.cached_tokens) or 0,
+            # Counted among the others: see `hub.dialects.reply.token_counts`.
+            "cache_write_tokens": 0,
+        },
         "output_tokens": answered,
         "output_tokens_details": {"reasoning_tokens": (usage and usage.reasoning_tokens) or 0},
         "total_tokens": asked + answered,

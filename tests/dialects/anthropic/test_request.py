@@ -183,7 +183,6 @@ def test_json_by_a_schema() -> None:
     ("option", "held"),
     [
         ("n", 2),
-        ("seed", 1),
         ("logit_bias", {"1": 2}),
         ("logprobs", True),
         ("frequency_penalty", 0.5),

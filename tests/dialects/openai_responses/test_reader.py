@@ -148,7 +148,6 @@ def test_formats() -> None:
     "asked",
     [
         {"stop": "END"},
-        {"seed": 1},
         {"n": 2},
         {"frequency_penalty": 0.5},
         {"presence_penalty": 0.5},

@@ -137,8 +137,8 @@ def test_messages_that_have_not_the_shape(message: Any) -> None:
 
 
 def test_a_part_that_nobody_can_take_is_named() -> None:
-    error = refused({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]})
-    assert "a part of type input_audio" in error.message
+    error = refused({"role": "user", "content": [{"type": "input_video", "input_video": {}}]})
+    assert "a part of type input_video" in error.message
     assert error.code == "unsupported_option"
 
 

@@ -76,7 +76,7 @@ def test_no_dialect_refuses_what_no_answer_is_different_for(
     "options",
     [
         {"n": 2},
-        {"seed": 1},
+        {"stop": "END"},
         {"presence_penalty": 1},
         {"modalities": ["text", "audio"]},
         {"service_tier": "flex"},

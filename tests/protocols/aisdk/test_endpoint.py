@@ -81,7 +81,7 @@ async def test_the_headers_and_the_body_of_an_answer(world: World) -> None:
     answer = await world.ask()
     assert answer.status == 200
     assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
-    assert answer.headers["Content-Type"] == "text/event-stream"
+    assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert "no-transform" in answer.headers["Cache-Control"]
     assert answer.headers["Streamhub-Stream"] == "c"
     told = chunks(await answer.text())

@@ -79,9 +79,10 @@ def test_pictures(part: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        {"type": "file", "mediaType": "application/pdf", "url": "data:,"},
-        {"type": "audio", "source": {"type": "data", "value": "", "mimeType": "audio/wav"}},
-        {"type": "document", "source": {"type": "url", "value": "https://x"}},
+        {"type": "file", "mediaType": "application/zip", "url": "data:,"},
+        {"type": "audio", "source": {"type": "url", "value": "https://x", "mimeType": "audio/wav"}},
+        {"type": "video", "source": {"type": "url", "value": "https://x"}},
+        {"type": "file", "mediaType": "audio/ogg", "url": "data:,"},
         {"type": "file", "mediaType": "image/png"},
         {"type": "file"},
     ],

@@ -1,0 +1,171 @@
+"""The OpenAPI document as generators and testers take it, who know nothing of this hub."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from hub.docs.files import OPENAPI
+from hub.docs.requests import EXAMPLES
+from tests.conftest import Running, StartHub
+from tests.support import pip
+from tests.support.documented_answers import OVER_HTTP, validator
+from web.node import find_node, install
+
+HERE: Final = Path(__file__).parents[1]
+ROUTES: Final = {
+    "GenerationRequest": "/v1/generations",
+    "CompletionRequest": "/v1/chat/completions",
+    "ResponseRequest": "/v1/responses",
+    "ChatRequest": "/api/chat",
+    "ConversationRequest": "/api/chat/chat-2",
+    "RunRequest": "/api/agent",
+    "MessagesRequest": "/stream_data_to_frontend_test",
+    "QueryRequest": "/stream_faq_data_to_frontend_test",
+}
+SECONDS: Final = 30
+"""How long schemathesis goes on."""
+
+
+async def ran(*command: str) -> str:
+    """What a command says; it must end well."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), 120)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 0, said.decode()[-6000:]
+    return said.decode()
+
+
+@pytest.fixture
+async def hub(start_hub: StartHub) -> Running:
+    return await start_hub(
+        server={"list_streams": True},
+        streams={"long_poll_seconds": 0.1, "sse_rotate_seconds": 0.1},
+        limits={"connections": 100},
+        tutorial={"pace": 0},
+    )
+
+
+def objects(held: Any) -> list[dict[str, Any]]:
+    """Every object in a JSON value."""
+    inside = held.values() if isinstance(held, dict) else held if isinstance(held, list) else ()
+    return [
+        *([held] if isinstance(held, dict) else []),
+        *(o for one in inside for o in objects(one)),
+    ]
+
+
+def test_what_may_be_left_out_has_no_default_in_a_body() -> None:
+    """openapi-typescript makes of a field with a default one that must be there."""
+    schemas = OVER_HTTP["components"]["schemas"]
+    assert [one for one in objects(schemas) if "default" in one.get("properties", {})] == []
+    fields = [f for one in objects(schemas) for f in one.get("properties", {}).values()]
+    assert [field for field in fields if isinstance(field, dict) and "default" in field] == []
+
+
+def test_no_schema_has_a_name_that_generated_code_needs() -> None:
+    assert not {"Response", "Client", "File", "Unset"} & set(OVER_HTTP["components"]["schemas"])
+
+
+def test_bodies_of_streams_are_described() -> None:
+    for method in ("put", "post"):
+        content = OVER_HTTP["paths"]["/v1/stream/{name}"][method]["requestBody"]["content"]
+        assert set(content) == {"application/json", "application/octet-stream"}
+        assert content["application/json"]["schema"]["examples"]
+
+
+@pytest.mark.parametrize("name", ROUTES)
+async def test_every_body_has_examples_and_the_hub_takes_them(name: str, hub: Running) -> None:
+    examples = OVER_HTTP["components"]["schemas"][name]["examples"]
+    assert examples == EXAMPLES[name]
+    for example in examples:
+        validator(OVER_HTTP, name).validate(example)
+        async with hub.client.post(ROUTES[name], json=example) as answer:
+            assert answer.status < 300, await answer.text()
+
+
+def test_every_body_that_a_model_checks_has_one() -> None:
+    bodies = [
+        held["requestBody"]["content"]["application/json"]["schema"]
+        for methods in OVER_HTTP["paths"].values()
+        for held in methods.values()
+        if "requestBody" in held
+    ]
+    named = {body["$ref"].rpartition("/")[2] for body in bodies if "$ref" in body}
+    assert named == set(ROUTES)
+
+
+def test_every_example_of_a_parameter_is_one() -> None:
+    for methods in OVER_HTTP["paths"].values():
+        for held in methods.values():
+            for parameter in held.get("parameters", ()):
+                for example in parameter["schema"].get("examples", ()):
+                    Draft202012Validator(parameter["schema"]).validate(example)
+
+
+async def test_a_python_client_is_generated_and_works(hub: Running, tmp_path: Path) -> None:
+    await asyncio.to_thread(pip.install)
+    where = tmp_path / "generated"
+    said = await ran(
+        *pip.command("openapi_python_client"),
+        *("generate", "--path", str(OPENAPI), "--meta", "none", "--output-path", str(where)),
+    )
+    # Only files of the page are of types that it does not know.
+    assert "Endpoint will not be generated" not in said
+    assert "Unable to parse this part" not in said
+    operations = [method for methods in OVER_HTTP["paths"].values() for method in methods]
+    files = [file for file in (where / "api").rglob("*.py") if file.stem != "__init__"]
+    assert len(files) == len(operations)
+    await ran(*pip.command("compileall"), "-q", str(where))
+    url = str(hub.client.make_url("")).rstrip("/")
+    script = pip.TOOLS / "generated.py"
+    told = json.loads(await ran(*pip.command("runpy")[:1], str(script), str(tmp_path), url))
+    assert told["text"].startswith("## One River")
+    assert {**told, "text": ""} == {
+        "stream": "made/here",
+        "text": "",
+        "status": "completed",
+        "made": 201,
+        "read": [{"reading": 1}],
+        "missing": "generation_not_found",
+    }
+
+
+async def test_typescript_types_are_generated_and_compile(tmp_path: Path) -> None:
+    await asyncio.to_thread(install, HERE)
+    packages = HERE / "node_modules"
+    node = find_node().node
+    types = str(tmp_path / "generated.ts")
+    await ran(*node, str(packages / "openapi-typescript/bin/cli.js"), str(OPENAPI), "-o", types)
+    shutil.copy(pip.TOOLS / "generated.ts", tmp_path / "use.ts")
+    compiler = str(packages / "typescript/bin/tsc")
+    strict = ("--strict", "--noEmit", "--module", "nodenext", "--exactOptionalPropertyTypes")
+    await ran(*node, compiler, *strict, str(tmp_path / "use.ts"))
+
+
+@pytest.mark.timeout(300)
+async def test_schemathesis_finds_no_error_and_no_valid_request_refused(hub: Running) -> None:
+    await asyncio.to_thread(pip.install)
+    await ran(
+        *pip.command("schemathesis.cli"),
+        *("--config-file", str(pip.TOOLS / "schemathesis.toml")),
+        *("run", str(OPENAPI), "--url", str(hub.client.make_url("")).rstrip("/")),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "20"),
+        *("--max-time", str(SECONDS), "--generation-deterministic", "--continue-on-failure"),
+        *("--request-timeout", "10", "--warnings", "off", "--no-color"),
+        # What goes on for ever, and what is no HTTP.
+        *("--exclude-path-regex", "^/v1/(live|ws)"),
+        *("--checks", "not_a_server_error,positive_data_acceptance"),
+        *("--checks", "status_code_conformance,content_type_conformance"),
+    )
