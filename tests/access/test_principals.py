@@ -34,6 +34,9 @@ USER: Final = {"role": "user", "content": "echo hi"}
 HELLO: Final = {"type": "message", "role": "user", "text": "Hello"}
 JSON: Final = {"Content-Type": "application/json"}
 
+EVENTS: Final = {"Accept": "text/event-stream"}
+RUN: Final = {"threadId": "new", "runId": "run", "messages": [{"id": "m", **USER}]}
+
 WRITES: Final = "append authors"
 """What is asked before anything is written: may they, and may it be said in that name."""
 
@@ -152,6 +155,8 @@ ROWS: Final = [
     ),
     Row("POST", "/api/chat/{id}", "read generate", "/api/chat/new", "", {"messages": [SAID]},
         status=202),
+    Row("POST", "/api/agent", "read generate", json=RUN),
+    Row("POST", "/api/chat/{id}", "read generate", "/api/chat/new", "", RUN, EVENTS),
     Row("GET", "/api/chat/{id}", "read", "/api/chat/talk"),
     Row("GET", "/api/chat/{id}", "read", "/api/chat/none", "?offset=-1&live=sse"),
     Row("GET", "/v1/ws", status=426),
