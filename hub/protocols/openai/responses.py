@@ -106,7 +106,7 @@ class OpenAIResponses:
         asked.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError(
-                "Streamhub-FollowedStream: a response has the stream that its id names"
+                "Streamhub-Stream: a response has the stream that its id names"
             )
         if isinstance(asked.input, list):
             resolved = [await self._item(item) for item in asked.input]
