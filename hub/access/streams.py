@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from hub.access.permissions import Permission, Permissions
 from hub.connections.connection import Connection
 from hub.connections.participants import Participants
-from hub.domain.errors import Conflict, StreamNotFound, TooLarge
+from hub.domain.errors import Gone, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
 from hub.domain.outcome import Outcome
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.producers import Stamp
-from hub.domain.records import Position
+from hub.domain.records import Body, Position
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import Runs
 from hub.stores import Listed, Store
-from hub.streams.forks import same
+from hub.stores.writer import Writer
+from hub.streams.history import From
 from hub.streams.registry import Streams
-from hub.streams.stream import Body, From, Stream
+from hub.streams.stream import Stream
 from hub.streams.write_permissions import WritePermissions
 
 __all__ = ["Shown", "StreamAccess"]
@@ -38,6 +40,7 @@ class StreamAccess:
     def __init__(
         self,
         streams: Streams,
+        writer: Writer,
         runs: Runs,
         store: Store,
         participants: Participants,
@@ -47,6 +50,7 @@ class StreamAccess:
         event_bytes: int,
     ) -> None:
         self._streams = streams
+        self._writer = writer
         self._runs = runs
         self._store = store
         self._participants = participants
@@ -92,46 +96,39 @@ class StreamAccess:
             self._streams.awaited.begun(stream)
 
     async def create(
+        self, name: str, settings: StreamSettings | None = None, *, by: Principal = LOCAL
+    ) -> tuple[Stream, bool]:
+        """The stream of a name, and whether it is new; without settings a JSON stream.
+
+        One that was there is given whatever its settings are; see
+        `hub.streams.registry.Streams.create`.
+        """
+        self._permissions.check(by, "append", name)
+        return await self._streams.create(name, settings)
+
+    async def make(
         self,
         name: str,
-        settings: StreamSettings | None = None,
+        settings: StreamSettings,
         bodies: Sequence[Body] = (),
         *,
         close: bool = False,
         by: Principal = LOCAL,
-    ) -> tuple[Stream, Outcome]:
-        """A stream with its first records, open or closed, begun if there is none of the name.
-
-        One of the same settings that was there is a duplicate, whatever it holds. Without
-        settings any that was there is, and a new one is a JSON stream. Raises what
-        `hub.streams.registry.Streams.create` and `write` do.
+    ) -> Outcome:
+        """Begin a stream of any type with its first records; see
+        `hub.stores.writer.Writer.create`.
 
         Raises:
-            Conflict: ``stream_exists``: there is one of the name that is not so.
+            RequestError, Conflict, Forbidden: as `check_authors`.
         """
         self._check_write(by, name, close=close)
-        self.check_authors(settings or StreamSettings(), bodies, by=by)
-        stream, new = await self._streams.create(name, settings)
-        if new:
-            return stream, self._first(stream, bodies, close=close)
-        if settings is not None and (
-            stream.settings.fork or stream.sealed != close or not same(stream.settings, settings)
-        ):
-            raise _exists(name)
-        return stream, stream.outcome(duplicate=True)
+        self.check_authors(settings, bodies, by=by)
+        return await self._writer.create(name, settings, bodies, close=close)
 
     def _check_write(self, by: Principal, name: str, *, close: bool) -> None:
         self._permissions.check(by, "append", name)
         if close:
             self._permissions.check(by, "close", name)
-
-    def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
-        """Write what a stream begins with, in the turn of the loop in which it was begun."""
-        if not bodies and not close:
-            return stream.outcome()
-        outcome = stream.write(bodies, close=close)
-        self._streams.touch(stream)
-        return outcome
 
     async def fork(
         self,
@@ -144,12 +141,12 @@ class StreamAccess:
         bodies: Sequence[Body] = (),
         close: bool = False,
         by: Principal = LOCAL,
-    ) -> tuple[Stream, Outcome]:
-        """A stream with another's past up to a position, and records of its own after it.
+    ) -> Outcome:
+        """Begin a stream with another's past up to a position, and records of its own after it.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
         message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`. The same fork that was there is a duplicate.
+        `hub.stores.writer.Writer.fork`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
@@ -159,22 +156,20 @@ class StreamAccess:
         self._check_write(by, name, close=close)
         if bodies:
             self.check_authors((await self._streams.open(source)).settings, bodies, by=by)
-        stream, new = await self._streams.fork(name, source, position, settings, further=further)
-        if new:
-            return stream, self._first(stream, bodies, close=close)
-        if stream.sealed != close:
-            raise _exists(name)
-        return stream, stream.outcome(duplicate=True)
+        return await self._writer.fork(
+            name, source, position, settings, further=further, bodies=bodies, close=close
+        )
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
         """Remove a stream, and cancel what is generated in it; see
-        `hub.streams.registry.Streams.remove`.
+        `hub.stores.writer.Writer.delete`.
         """
         stream = await self.open(name, by=by, to="delete")
         # Before anything is cancelled, for a deletion that cannot be kept.
         self._store.admit()
         await self._runs.leave(stream)
-        await self._streams.remove(stream)
+        # Another may have its name by now.
+        await self._writer.delete(name, epoch=stream.epoch)
 
     async def listed(
         self, prefix: str, after: str, limit: int, *, by: Principal = LOCAL
@@ -188,17 +183,18 @@ class StreamAccess:
         running = self._runs.running()
         return [Shown(one, running.get(one.name)) for one in found], more
 
-    async def committed(self) -> None:
+    async def committed(self, stream: str | None = None) -> None:
         """Wait until everything written so far is as safe as the store makes it.
 
         Raises:
-            StoreError: the store cannot say so.
+            StoreError: the store cannot say so, or not of this stream.
         """
-        await self._store.synced()
+        await self._store.synced(stream)
 
-    def touch(self, stream: Stream) -> None:
-        """Somebody uses the stream; see `hub.streams.registry.Streams.touch`."""
-        self._streams.touch(stream)
+    async def touch(self, name: str) -> None:
+        """Somebody reads the stream; see `hub.stores.writer.Writer.touch`."""
+        with suppress(StreamNotFound, Gone):  # deleted while it was looked at
+            await self._writer.touch(name)
 
     # Writing
 
@@ -214,20 +210,22 @@ class StreamAccess:
         """
         body = self._body(event, by)
         stream.expect_events()
-        return self.write(stream, [(body, event)], by=by)
+        self._permissions.check(by, "append", stream.name)
+        outcome = stream.write([(body, event)])
+        self._streams.touch(stream)
+        return outcome
 
     async def append_to(
         self, name: str, event: Event, body: bytes | None = None, *, by: Principal = LOCAL
-    ) -> tuple[Stream, Outcome]:
+    ) -> Outcome:
         """Write somebody's event into the stream of a name, begun if there is none.
 
         ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
         `create` and `append` do; a stream is only begun for an event that can be written.
         """
+        self._permissions.check(by, "append", name)
         body = self._body(event, by, body)
-        stream, _ = await self.create(name, by=by)
-        stream.expect_events()
-        return stream, self.write(stream, [(body, event)], by=by)
+        return await self._writer.write(name, [(body, event)], settings=StreamSettings())
 
     def _body(self, event: Event, by: Principal, body: bytes | None = None) -> bytes:
         self.check_authors(StreamSettings(), [(b"", event)], by=by)
@@ -246,30 +244,38 @@ class StreamAccess:
         del by  # whoever it is, for now
         self._authors.check(settings, bodies)
 
-    def write(
+    async def write(
         self,
-        stream: Stream,
+        name: str,
         bodies: Sequence[Body],
         *,
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
+        epoch: int | None = None,
         by: Principal = LOCAL,
     ) -> Outcome:
-        """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
+        """Write somebody's records, all or nothing; see `hub.stores.writer.Writer.write`.
+
+        ``epoch`` is that of the stream for which the records were made, as `open` gave it.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            HubError: as `hub.streams.stream.Stream.write`.
         """
         if bodies:
-            self._permissions.check(by, "append", stream.name)
+            self._permissions.check(by, "append", name)
         if close:
-            self._permissions.check(by, "close", stream.name)
+            self._permissions.check(by, "close", name)
+        stream = await self._streams.open(name)
         self.check_authors(stream.settings, bodies, by=by)
-        outcome = stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
-        self._streams.touch(stream)
-        return outcome
+        return await self._writer.write(
+            name,
+            bodies,
+            stamp=stamp,
+            sequence=sequence,
+            close=close,
+            epoch=stream.epoch if epoch is None else epoch,
+        )
 
     # Taking part
 
@@ -293,7 +299,3 @@ class StreamAccess:
         """Have a connection take part no longer under a label; nothing if it did not."""
         self._permissions.check(by, "presence", name)
         self._participants.leave(connection, name, label)
-
-
-def _exists(name: str) -> Conflict:
-    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")

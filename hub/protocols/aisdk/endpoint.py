@@ -55,7 +55,7 @@ from hub.protocols.conversation import view_reading
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["AISDK", "ChatAsked"]
 
@@ -144,7 +144,7 @@ class AISDK:
     async def _read(self, request: web.Request) -> web.StreamResponse:
         view = _viewed_whole if request.query.get("whole") == "true" else _viewed
 
-        async def find(stream: Stream) -> Viewed:
+        async def find(stream: FollowedStream) -> Viewed:
             return await view(
                 self._hub, stream, request.match_info["generation"], request[PRINCIPAL]
             )
@@ -153,7 +153,7 @@ class AISDK:
         return await view_reading.read(request, self._hub, name, find, self._pace)
 
 
-async def _viewed(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
+async def _viewed(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
     """A generation in UI message chunks.
 
     Raises:
@@ -170,7 +170,7 @@ async def _viewed(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
     return Viewed(stream, begin, lambda: UIChunks(name))
 
 
-async def _viewed_whole(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
+async def _viewed_whole(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
     """The message that a generation gives, or gives the end of, in UI message chunks.
 
     Raises:
@@ -186,7 +186,7 @@ async def _viewed_whole(hub: Hub, stream: Stream, name: str, by: Principal) -> V
 
 
 async def _start(
-    stream: Stream, at: int, name: str, message: str | None = None
+    stream: FollowedStream, at: int, name: str, message: str | None = None
 ) -> tuple[int, Started]:
     """Where a generation starts, or the first that gave a part of a message."""
     while at < stream.tail:

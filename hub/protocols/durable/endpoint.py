@@ -28,6 +28,7 @@ from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
 from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
+from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
@@ -41,7 +42,8 @@ from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
 from hub.protocols.response_connection import ResponseConnection
-from hub.streams.stream import Body, Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["Durable"]
 
@@ -92,14 +94,12 @@ class Durable:
         closing = headers.closes(request)
         body = await _body(request)
         if asked is not None:
-            stream, outcome = await self._fork(name, asked, settings, body, closing=closing, by=by)
+            outcome = await self._fork(name, asked, settings, body, closing=closing, by=by)
         else:
             bodies = _bodies(settings, body)
-            stream, outcome = await self._hub.streams.create(
-                name, settings, bodies, close=closing, by=by
-            )
-        told = {"Content-Type": stream.content_type, **answers.written(outcome)}
-        await stream.committed()
+            outcome = await self._hub.streams.make(name, settings, bodies, close=closing, by=by)
+        told = {"Content-Type": outcome.content_type, **answers.written(outcome)}
+        await self._hub.streams.committed(name)
         if outcome.duplicate:
             return web.Response(headers=told)
         return web.Response(status=201, headers={**told, "Location": headers.address(request)})
@@ -113,7 +113,7 @@ class Durable:
         *,
         closing: bool,
         by: Principal,
-    ) -> tuple[Stream, Outcome]:
+    ) -> Outcome:
         streams, bodies = self._hub.streams, list[Body]()
         if body:
             bodies = _bodies((await streams.open(asked.source, by=by)).settings, body)
@@ -135,7 +135,6 @@ class Durable:
         closing = headers.closes(request)
         sequence = headers.named(request, "Stream-Seq")
         body = await _body(request)
-        # From here on nothing waits until the records are written.
         by = request[PRINCIPAL]
         to: Permission = "append" if body else "close"
         stream = await self._hub.streams.open(request.match_info["name"], by=by, to=to)
@@ -151,10 +150,16 @@ class Durable:
                 raise RequestError(
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
-            outcome = self._hub.streams.write(
-                stream, bodies, stamp=stamp, sequence=sequence, close=closing, by=by
+            outcome = await self._hub.streams.write(
+                stream.name,
+                bodies,
+                stamp=stamp,
+                sequence=sequence,
+                close=closing,
+                epoch=stream.epoch,
+                by=by,
             )
-        await stream.committed()
+        await self._hub.streams.committed(stream.name)
         new = body and stamp is not None and not outcome.duplicate
         return web.Response(status=200 if new else 204, headers=answers.written(outcome, stamp))
 
@@ -184,7 +189,7 @@ class Durable:
             raise RequestError("live is long-poll or sse", code="bad_live")
         stream = await self._hub.streams.open(request.match_info["name"], by=request[PRINCIPAL])
         place = answers.kept(stream.place(start or "start"))
-        self._hub.streams.touch(stream)
+        await self._hub.streams.touch(stream.name)
         if live == "sse":
             return await self._follow(request, stream, place)
         if live == "long-poll":
@@ -199,7 +204,9 @@ class Durable:
             return web.Response(status=304, headers={**told, **answers.told(part)})
         return answers.catch_up(stream, part, told)
 
-    async def _poll(self, request: web.Request, stream: Stream, offset: int) -> web.Response:
+    async def _poll(
+        self, request: web.Request, stream: FollowedStream, offset: int
+    ) -> web.Response:
         position = stream.position_at(offset)
         self._hub.admit()
         await self._hub.callers.until(
@@ -216,7 +223,7 @@ class Durable:
         return web.Response(status=204, headers={**told, **answers.told(part)})
 
     async def _follow(
-        self, request: web.Request, stream: Stream, place: Place
+        self, request: web.Request, stream: FollowedStream, place: Place
     ) -> web.StreamResponse:
         # One function, not several: every reader that stays keeps its frame.
         self._hub.admit()
@@ -260,7 +267,7 @@ def _bodies(settings: StreamSettings, body: bytes) -> list[Body]:
     return [(message, recorded(message)) for message in json_messages.split(body)]
 
 
-def _check_type(request: web.Request, stream: Stream) -> None:
+def _check_type(request: web.Request, stream: FollowedStream) -> None:
     given = headers.content_type(request)
     if given is None:
         raise RequestError("say what the body is: Content-Type", code="bad_content_type")
@@ -271,7 +278,7 @@ def _check_type(request: web.Request, stream: Stream) -> None:
 # Answers
 
 
-def _following(stream: Stream, place: Place) -> dict[str, str]:
+def _following(stream: FollowedStream, place: Place) -> dict[str, str]:
     told = streaming_headers("text/event-stream", charset=False)
     told["Cache-Control"] = "no-cache, no-store, no-transform"
     told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
@@ -280,7 +287,7 @@ def _following(stream: Stream, place: Place) -> dict[str, str]:
     return {**told, **answers.GUARDED}
 
 
-def _encoder(request: web.Request, stream: Stream, *, chunked: bool) -> Encoder:
+def _encoder(request: web.Request, stream: FollowedStream, *, chunked: bool) -> Encoder:
     write = sse.written(stream.settings)
     known = headers.known_interval(request)
     form = _FORMS[write]

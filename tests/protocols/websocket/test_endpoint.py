@@ -245,9 +245,7 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     """Or its client would not know whether it was carried out."""
     asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.streams.append_to
 
-    async def slowly(
-        name: str, event: Event, body: bytes, *, by: Principal
-    ) -> tuple[Stream, Outcome]:
+    async def slowly(name: str, event: Event, body: bytes, *, by: Principal) -> Outcome:
         asked.set()
         await answer.wait()
         return await append_to(name, event, body, by=by)
