@@ -28,8 +28,9 @@ from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
 from hub.stores import Listed, Store
 from hub.streams.forks import same
+from hub.streams.history import From
 from hub.streams.registry import StreamLimits, Streams
-from hub.streams.stream import Body, From, Retention, Stream
+from hub.streams.stream import Body, Retention, Stream
 from hub.streams.write_permissions import WritePermissions
 from hub.upstreams.upstream import Upstream
 

@@ -13,7 +13,7 @@ from functools import partial
 from hub.domain.generation import Generation
 from hub.domain.records import Position, Record
 from hub.streams import wait
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["FollowedGeneration"]
 
@@ -23,7 +23,7 @@ Met = Callable[[Generation], bool]
 class FollowedGeneration:
     """One generation in a stream, read from where its story begins."""
 
-    def __init__(self, stream: Stream, generation: Generation) -> None:
+    def __init__(self, stream: FollowedStream, generation: Generation) -> None:
         """Follow a generation of which only the id and the position are used."""
         position = generation.position or Position(0, 0)
         self.seen = Generation.told(generation.id, stream.name, position, ())

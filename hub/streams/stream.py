@@ -1,9 +1,10 @@
 """A stream: a named, ordered, append-only sequence of records that closes at most once.
 
-Reading is `hub.streams.history`; this is writing and following. Used from one event loop. Writing
-never waits: subscribers are served by a flush at the end of the loop's tick (see
-`hub.streams.fanout`), the store writes behind. What must be safe before it is answered is followed
-by `committed`.
+Reading is `hub.streams.history`, following is `hub.streams.followed`; this is the part that is
+written. Used from one event loop. Writing never waits: followers are served by a flush at the end
+of the loop's tick (see `hub.streams.fanout`), the store writes behind. What must be safe before it
+is answered is followed by `committed`. What a write depends on is judged in the same turn of the
+loop in which it is written.
 
 With ``deliver="committed"`` a record is shown only when the store has it: writers write at
 `end`, readers read to `tail`, and a commit moves the tail.
@@ -24,14 +25,12 @@ from hub.domain.outcome import Outcome
 from hub.domain.producers import Producers, Stamp
 from hub.domain.records import UNREAD, Position, Record, Unread, lean
 from hub.domain.stream_settings import JSON, StreamSettings
-from hub.frames.encoder import Encoder
 from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
 from hub.stores.memory import MemoryStore
-from hub.streams.fanout import Fanout, Follower
-from hub.streams.history import From, History, Place, Reset
+from hub.streams.followed import FollowedStream
 from hub.streams.shared_budget import SharedBudget
 
-__all__ = ["JSON", "Body", "From", "Place", "Reset", "Retention", "Stream", "Writer"]
+__all__ = ["JSON", "Body", "Retention", "Stream", "Writer"]
 
 Body = tuple[bytes, Event | None]
 """An encoded record, and the event that it decodes to."""
@@ -66,13 +65,11 @@ class Writer(Protocol):
         """Stop at once: when this returns, its last event is written, and it writes no more."""
 
 
-class Stream(History):
-    """A history that can be written and followed."""
+class Stream(FollowedStream):
+    """A stream that is written in this process, one write after the other."""
 
     __slots__ = (
-        "__weakref__",
         "_cooling",
-        "_counts",
         "_deferred",
         "_held",
         "_raised",
@@ -81,12 +78,9 @@ class Stream(History):
         "end",
         "ended",
         "expires",
-        "fanout",
         "forks",
-        "frames",
         "gone",
         "hidden",
-        "lost",
         "producers",
         "sealed",
         "sequence",
@@ -108,7 +102,14 @@ class Stream(History):
     ) -> None:
         """Take up a stream as it was kept, or make a new one, in a life of the store."""
         saved = saved or Saved(StreamSettings(), ((epoch, 0),))
-        super().__init__(name, saved, store or MemoryStore(), moment)
+        super().__init__(
+            name,
+            saved,
+            store or MemoryStore(),
+            counts=counts,
+            moment=moment,
+            slice_size=slice_size,
+        )
         self.end = self.tail
         """The offset of the next record to be written."""
         self.ended = 0
@@ -125,27 +126,16 @@ class Stream(History):
         """Deleted, and kept for its forks."""
         self.gone = False
         """Removed: another may have its name, so nothing is noted of this one."""
-        self.lost = False
-        """Gone, and not as it was shown: its readers cannot go on."""
         self.forks = saved.forks
-        self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
-        """Catch-up frames that several readers share, for a moment."""
         self._deferred = deliver == "committed"
         self._held = 0
         """What was written and is shown once it is committed."""
         self._cooling = False
         self._retention = retention or Retention()
         self.producers = Producers(dict(saved.producers), most=self._retention.max_producers)
-        self._counts = counts if counts is not None else Counters()
         self._raised = epoch <= self.epoch
         if not self._raised:
             self._lives.begin(epoch, self.tail)
-        self.fanout = Fanout(self, self._counts, slice_size)
-
-    @property
-    def content_type(self) -> str:
-        """What its records are."""
-        return self.settings.content_type
 
     @property
     def in_use(self) -> bool:
@@ -277,10 +267,10 @@ class Stream(History):
         """Be gone, because the store cannot keep what is here: whoever reads it is cut off, and
         what writes here is ended.
         """
-        self.gone = self.sealed = self.lost = True
+        self.gone = self.sealed = True
         if self.writer is not None:
             self.writer.end()
-        self.fanout.rouse()
+        self.lose()
 
     @property
     def full(self) -> bool:
@@ -305,17 +295,11 @@ class Stream(History):
             self._held += 1
             self._store.after(partial(self._show_held, self.end, closed=self.sealed), self.name)
         else:
-            self._reveal(self.end, closed=self.sealed)
+            self.reveal(self.end, closed=self.sealed)
 
     def _show_held(self, end: int, *, closed: bool) -> None:
         self._held -= 1
-        self._reveal(end, closed=closed)
-
-    def _reveal(self, end: int, *, closed: bool) -> None:
-        self.tail = end
-        self.closed = closed
-        self._retain()
-        self.fanout.mark()
+        self.reveal(end, closed=closed)
 
     # Keeping
 
@@ -353,15 +337,7 @@ class Stream(History):
             self.trim(offset)
             self._store.note(Trimmed(self.name, self.head))
 
-    # Following
-
-    def subscribe(self, follower: Follower) -> None:
-        """Serve a follower from its place on. One step: history and live have no seam."""
-        self.fanout.add(follower)
-
-    def unsubscribe(self, follower: Follower) -> None:
-        """Serve it no more; it may have been dropped already."""
-        self.fanout.remove(follower)
+    # Forking
 
     def forked(self, offset: int, epoch: int) -> tuple[tuple[int, int], ...]:
         """The lives of a fork at an offset: those of this stream up to there, and its own."""

@@ -38,7 +38,7 @@ from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["ConversationAsked", "TanStack"]
 
@@ -123,7 +123,7 @@ class TanStack:
     async def _read(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["id"]
 
-        async def find(stream: Stream) -> Viewed:
+        async def find(stream: FollowedStream) -> Viewed:
             return Viewed(stream, stream.head, lambda: AGUIChunks(name))
 
         return await view_reading.read(

@@ -54,7 +54,7 @@ from hub.protocols.conversation.model_names import resolve
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["AISDK", "ChatAsked"]
 
@@ -141,14 +141,14 @@ class AISDK:
     async def _read(self, request: web.Request) -> web.StreamResponse:
         view = _viewed_whole if request.query.get("whole") == "true" else _viewed
 
-        async def find(stream: Stream) -> Viewed:
+        async def find(stream: FollowedStream) -> Viewed:
             return await view(self._hub, stream, request.match_info["generation"])
 
         name = request.match_info["id"]
         return await view_reading.read(request, self._hub, name, find, self._pace)
 
 
-async def _viewed(hub: Hub, stream: Stream, name: str) -> Viewed:
+async def _viewed(hub: Hub, stream: FollowedStream, name: str) -> Viewed:
     """A generation in UI message chunks.
 
     Raises:
@@ -165,7 +165,7 @@ async def _viewed(hub: Hub, stream: Stream, name: str) -> Viewed:
     return Viewed(stream, begin, lambda: UIChunks(name))
 
 
-async def _viewed_whole(hub: Hub, stream: Stream, name: str) -> Viewed:
+async def _viewed_whole(hub: Hub, stream: FollowedStream, name: str) -> Viewed:
     """The message that a generation gives, or gives the end of, in UI message chunks.
 
     Raises:
@@ -181,7 +181,7 @@ async def _viewed_whole(hub: Hub, stream: Stream, name: str) -> Viewed:
 
 
 async def _start(
-    stream: Stream, at: int, name: str, message: str | None = None
+    stream: FollowedStream, at: int, name: str, message: str | None = None
 ) -> tuple[int, Started]:
     """Where a generation starts, or the first that gave a part of a message."""
     while at < stream.tail:

@@ -33,7 +33,8 @@ from hub.generations.followed import FollowedGeneration
 from hub.http.response_formats import endless
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
-from hub.streams.stream import Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["OnDisconnect", "Replies", "names", "said"]
 
@@ -60,7 +61,7 @@ class Replies:
     @asynccontextmanager
     async def begun(
         self, request: web.Request, ask: GenerationRequest, *, outlives: bool = False
-    ) -> AsyncIterator[tuple[Generation, Stream]]:
+    ) -> AsyncIterator[tuple[Generation, FollowedStream]]:
         """A generation, and its stream. What is done inside is what the client waits for.
 
         ``outlives`` is for one that goes on whatever the configuration says, unless this
@@ -103,7 +104,7 @@ class Replies:
         if cancels and not failed:
             self._hub.stop(starting.result().id)
 
-    async def first_word(self, generation: Generation, stream: Stream) -> None:
+    async def first_word(self, generation: Generation, stream: FollowedStream) -> None:
         """Wait until something has been said, or nothing will be, or the grace is over.
 
         Raises:
@@ -127,7 +128,7 @@ class Replies:
         return terminal
 
     async def streamed(
-        self, request: web.Request, generation: Generation, stream: Stream, encoder: Encoder
+        self, request: web.Request, generation: Generation, stream: FollowedStream, encoder: Encoder
     ) -> web.StreamResponse:
         """Give all of it as server-sent events, in the words of ``encoder``.
 
@@ -243,13 +244,13 @@ def _has_spoken(generation: Generation) -> bool:
     return generation.state not in SILENT
 
 
-async def _last(stream: Stream) -> Event | None:
+async def _last(stream: FollowedStream) -> Event | None:
     """The last event of a stream that has closed."""
     records = (await stream.fetch(stream.tail - 1, 1)).records
     return records[0].event if records else None
 
 
-def beginning(generation: Generation, stream: Stream) -> Place:
+def beginning(generation: Generation, stream: FollowedStream) -> Place:
     """Where the answer begins.
 
     Raises:
@@ -261,7 +262,7 @@ def beginning(generation: Generation, stream: Stream) -> Place:
     return place
 
 
-async def said(generation: Generation, stream: Stream) -> list[Delta]:
+async def said(generation: Generation, stream: FollowedStream) -> list[Delta]:
     """What the generation has said so far. Others may write in the stream, too."""
     return [
         event

@@ -29,7 +29,8 @@ from hub.protocols.conversation.view import DurableChunks, Translation, UIEvents
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
-from hub.streams.stream import Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["ViewPace", "Viewed", "follow", "read"]
 
@@ -62,7 +63,7 @@ class ViewPace:
 class Viewed:
     """What is viewed: a stream from an offset on, in the words that ``translate`` finds."""
 
-    stream: Stream
+    stream: FollowedStream
     begin: int
     translate: Callable[[], Translation]
 
@@ -168,7 +169,7 @@ async def read(
     request: web.Request,
     hub: Hub,
     name: str,
-    find: Callable[[Stream], Awaitable[Viewed]],
+    find: Callable[[FollowedStream], Awaitable[Viewed]],
     pace: ViewPace,
     *,
     unbegun: Callable[[], Translation] | None = None,
@@ -198,7 +199,7 @@ async def read(
     viewed = await find(stream)
     place = answers.kept(viewed.stream.place(start or "start"))
     offset = max(place.offset, viewed.begin)
-    hub.touch(viewed.stream)
+    hub.touch(stream)
     view = await viewed.view(offset)
     if live == "sse":
         return await _follow(request, hub, viewed, view, offset, pace)
@@ -234,7 +235,7 @@ async def _poll(
     return _array(chunks, told) if chunks else web.Response(status=204, headers=told)
 
 
-def _goes_on(stream: Stream, offset: int) -> bool:
+def _goes_on(stream: FollowedStream, offset: int) -> bool:
     return stream.tail > offset or stream.closed
 
 

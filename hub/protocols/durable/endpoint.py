@@ -37,7 +37,9 @@ from hub.protocols.durable import headers as headers
 from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
-from hub.streams.stream import Body, Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
+from hub.streams.stream import Body, Stream
 
 __all__ = ["Durable"]
 
@@ -188,7 +190,9 @@ class Durable:
             return web.Response(status=304, headers={**told, **answers.told(part)})
         return answers.catch_up(stream, part, told)
 
-    async def _poll(self, request: web.Request, stream: Stream, offset: int) -> web.Response:
+    async def _poll(
+        self, request: web.Request, stream: FollowedStream, offset: int
+    ) -> web.Response:
         position = stream.position_at(offset)
         self._hub.admit()
         await self._hub.callers.until(
@@ -205,7 +209,7 @@ class Durable:
         return web.Response(status=204, headers={**told, **answers.told(part)})
 
     async def _follow(
-        self, request: web.Request, stream: Stream, place: Place
+        self, request: web.Request, stream: FollowedStream, place: Place
     ) -> web.StreamResponse:
         # One function, not several: every reader that stays keeps its frame.
         self._hub.admit()
@@ -263,7 +267,7 @@ def _bodies(settings: StreamSettings, body: bytes) -> list[Body]:
     return [(message, recorded(message)) for message in json_messages.split(body)]
 
 
-def _check_type(request: web.Request, stream: Stream) -> None:
+def _check_type(request: web.Request, stream: FollowedStream) -> None:
     given = headers.content_type(request)
     if given is None:
         raise RequestError("say what the body is: Content-Type", code="bad_content_type")
@@ -274,7 +278,7 @@ def _check_type(request: web.Request, stream: Stream) -> None:
 # Answers
 
 
-def _following(stream: Stream, place: Place) -> dict[str, str]:
+def _following(stream: FollowedStream, place: Place) -> dict[str, str]:
     told = streaming_headers("text/event-stream")
     told["Cache-Control"] = "no-cache, no-store, no-transform"
     told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
@@ -283,7 +287,7 @@ def _following(stream: Stream, place: Place) -> dict[str, str]:
     return {**told, **answers.GUARDED}
 
 
-def _encoder(request: web.Request, stream: Stream, *, chunked: bool) -> Encoder:
+def _encoder(request: web.Request, stream: FollowedStream, *, chunked: bool) -> Encoder:
     write = sse.written(stream.settings)
     known = headers.known_interval(request)
     form = _FORMS[write]

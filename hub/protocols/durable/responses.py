@@ -13,7 +13,8 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.http.errors import error_response
 from hub.protocols.durable.sse import unfinished
-from hub.streams.stream import Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = [
     "GUARDED",
@@ -74,7 +75,7 @@ def kept(place: Place) -> Place:
     return place
 
 
-async def part(stream: Stream, offset: int) -> Part:
+async def part(stream: FollowedStream, offset: int) -> Part:
     """What one answer holds of a stream from an offset on.
 
     Of text it holds whole characters, as server-sent events must: otherwise a reader who goes
@@ -103,7 +104,7 @@ async def part(stream: Stream, offset: int) -> Part:
     return Part(start, [body for body in bodies if body], end, latest, closed)
 
 
-def catch_up(stream: Stream, held: Part, headers: Mapping[str, str]) -> web.Response:
+def catch_up(stream: FollowedStream, held: Part, headers: Mapping[str, str]) -> web.Response:
     """A part as the answer to a GET: bytes as they are, JSON as one array."""
     body = b"".join(held.bodies)
     if stream.settings.is_json:
@@ -122,7 +123,7 @@ def told(part: Part) -> Headers:
     return headers
 
 
-def shown(stream: Stream) -> Headers:
+def shown(stream: FollowedStream) -> Headers:
     """Where a stream ends for its readers, and whether for good."""
     headers = {"Stream-Next-Offset": str(stream.position)}
     if stream.closed:

@@ -45,7 +45,7 @@ from hub.protocols.websocket.commands import (
     Subscribe,
     Unsubscribe,
 )
-from hub.streams.stream import From
+from hub.streams.history import From
 
 __all__ = ["WebSockets"]
 
