@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeVar
 
@@ -14,24 +15,25 @@ from hub.connections.open_requests import OpenRequests
 from hub.connections.participants import Participants
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import Conflict, LimitExceeded, StoreError, StreamNotFound, TooLarge
+from hub.domain.errors import Gone, LimitExceeded, StoreError, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
-from hub.domain.records import Position
+from hub.domain.records import Body, Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
 from hub.stores import Listed, Store
-from hub.streams.forks import same
+from hub.stores.writer import Writer
 from hub.streams.history import From
 from hub.streams.registry import StreamLimits, Streams
-from hub.streams.stream import Body, Retention, Stream
+from hub.streams.stream import Retention, Stream
 from hub.streams.write_permissions import WritePermissions
+from hub.streams.writer import LocalWriter
 from hub.upstreams.upstream import Upstream
 
 __all__ = ["Hub", "HubLimits", "Shown", "parse_from"]
@@ -113,6 +115,7 @@ class Hub:
             counts=self.counts,
             deliver=limits.deliver,
         )
+        self._writer: Writer = LocalWriter(self._streams)
         self._runs = Runs(
             self._streams,
             store,
@@ -190,30 +193,15 @@ class Hub:
         bodies: Sequence[Body] = (),
         *,
         close: bool = False,
-    ) -> tuple[Stream, Outcome]:
-        """A stream of any type with its first records, open or closed, begun if there is none.
-
-        One of the same settings that was there is a duplicate, whatever it holds. Raises what
-        `hub.streams.registry.Streams.create` and `write` do.
+    ) -> Outcome:
+        """Begin a stream of any type with its first records; see
+        `hub.stores.writer.Writer.create`.
 
         Raises:
-            Conflict: ``stream_exists``: there is one of the name that is not so.
+            RequestError, Conflict, Forbidden: as `check_authors`.
         """
         self.check_authors(settings, bodies)
-        stream, new = await self._streams.create(name, settings)
-        if new:
-            return stream, self._first(stream, bodies, close=close)
-        if stream.settings.fork or stream.sealed != close or not same(stream.settings, settings):
-            raise _exists(name)
-        return stream, stream.outcome(duplicate=True)
-
-    def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
-        """Write what a stream begins with, in the turn of the loop in which it was begun."""
-        if not bodies and not close:
-            return stream.outcome()
-        outcome = stream.write(bodies, close=close)
-        self._streams.touch(stream)
-        return outcome
+        return await self._writer.create(name, settings, bodies, close=close)
 
     async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Shown], bool]:
         """A page of the streams there are, and whether more come after it.
@@ -234,46 +222,45 @@ class Hub:
         further: int = 0,
         bodies: Sequence[Body] = (),
         close: bool = False,
-    ) -> tuple[Stream, Outcome]:
-        """A stream with another's past up to a position, and records of its own after it.
+    ) -> Outcome:
+        """Begin a stream with another's past up to a position, and records of its own after it.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
         message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`. The same fork that was there is a duplicate.
+        `hub.stores.writer.Writer.fork`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
         if bodies:
             self.check_authors((await self.open(source)).settings, bodies)
-        stream, new = await self._streams.fork(name, source, position, settings, further=further)
-        if new:
-            return stream, self._first(stream, bodies, close=close)
-        if stream.sealed != close:
-            raise _exists(name)
-        return stream, stream.outcome(duplicate=True)
+        return await self._writer.fork(
+            name, source, position, settings, further=further, bodies=bodies, close=close
+        )
 
     async def delete(self, name: str) -> None:
         """Remove a stream, and cancel what is generated in it; see
-        `hub.streams.registry.Streams.remove`.
+        `hub.stores.writer.Writer.delete`.
         """
         stream = await self._streams.open(name)
         # Before anything is cancelled, for a deletion that cannot be kept.
         self._store.admit()
         await self._runs.leave(stream)
-        await self._streams.remove(stream)
+        # Another may have its name by now.
+        await self._writer.delete(name, epoch=stream.epoch)
 
-    async def committed(self) -> None:
+    async def committed(self, stream: str | None = None) -> None:
         """Wait until everything written so far is as safe as the store makes it.
 
         Raises:
-            StoreError: the store cannot say so.
+            StoreError: the store cannot say so, or not of this stream.
         """
-        await self._store.synced()
+        await self._store.synced(stream)
 
-    def touch(self, stream: Stream) -> None:
-        """Somebody uses the stream; see `hub.streams.registry.Streams.touch`."""
-        self._streams.touch(stream)
+    async def touch(self, name: str) -> None:
+        """Somebody reads the stream; see `hub.stores.writer.Writer.touch`."""
+        with suppress(StreamNotFound, Gone):  # deleted while it was looked at
+            await self._writer.touch(name)
 
     @property
     def trouble(self) -> str | None:
@@ -293,20 +280,18 @@ class Hub:
         """
         body = self._body(event)
         stream.expect_events()
-        return self.write(stream, [(body, event)])
+        outcome = stream.write([(body, event)])
+        self._streams.touch(stream)
+        return outcome
 
-    async def append_to(
-        self, name: str, event: Event, body: bytes | None = None
-    ) -> tuple[Stream, Outcome]:
+    async def append_to(self, name: str, event: Event, body: bytes | None = None) -> Outcome:
         """Write somebody's event into the stream of a name, begun if there is none.
 
         ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
         `create` and `append` do; a stream is only begun for an event that can be written.
         """
         body = self._body(event, body)
-        stream = await self.create(name)
-        stream.expect_events()
-        return stream, self.write(stream, [(body, event)])
+        return await self._writer.write(name, [(body, event)], settings=StreamSettings())
 
     def _body(self, event: Event, body: bytes | None = None) -> bytes:
         self.check_authors(StreamSettings(), [(b"", event)])
@@ -322,25 +307,22 @@ class Hub:
         """
         self._authors.check(settings, bodies)
 
-    def write(
+    async def write(
         self,
-        stream: Stream,
+        name: str,
         bodies: Sequence[Body],
         *,
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
     ) -> Outcome:
-        """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
+        """Write somebody's records, all or nothing; see `hub.stores.writer.Writer.write`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            HubError: as `hub.streams.stream.Stream.write`.
         """
-        self.check_authors(stream.settings, bodies)
-        outcome = stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
-        self._streams.touch(stream)
-        return outcome
+        self.check_authors((await self.open(name)).settings, bodies)
+        return await self._writer.write(name, bodies, stamp=stamp, sequence=sequence, close=close)
 
     @property
     def streams(self) -> int:
@@ -450,7 +432,3 @@ class Hub:
         while True:
             await self._store.rejection()
             self._streams.evict_rejected()
-
-
-def _exists(name: str) -> Conflict:
-    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")

@@ -20,6 +20,8 @@ class Outcome:
     """Where it ends for those who write: after all that was written, whether shown or not."""
     closed: bool
     """It takes no more records."""
+    content_type: str
+    """What its records are."""
     duplicate: bool = False
     """What was asked for had been done before: nothing was written now."""
     number: int | None = None

@@ -40,6 +40,7 @@ from hub.domain.errors import (
 )
 from hub.domain.events import (
     Cancelled,
+    Event,
     Failed,
     Interrupted,
     Message,
@@ -53,13 +54,16 @@ from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, size_of
+from hub.domain.records import Position
 from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
 from hub.generations.recovery import interrupt, recall
 from hub.generations.relay import relay
-from hub.stores import Began, Ended, Keyed, Store, Unended
+from hub.stores import Ended, Keyed, Store, Unended
+from hub.stores.writer import Beginning, Writer
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
+from hub.streams.writer import LocalWriter
 from hub.upstreams.upstream import Upstream
 
 __all__ = ["RunLimits", "Runs"]
@@ -94,7 +98,7 @@ class RunLimits:
 
 
 class _Run:
-    """A generation and the task that it runs in: what writes in its stream (`stream.Writer`).
+    """A generation and the task that it runs in: what writes in its stream (`ActiveWriter`).
 
     ``settle`` ends it.
     """
@@ -160,6 +164,7 @@ class Runs:
         counts: Counters,
     ) -> None:
         self._streams = streams
+        self._writer: Writer = LocalWriter(streams)
         self._store = store
         self._upstreams = upstreams
         self._default = default_upstream
@@ -268,13 +273,13 @@ class Runs:
             if stream.end > stream.tail:
                 await stream.committed()  # what was said is all that was written, shown or not
             past = () if ask.prompt is None else await self._past(stream)
-            # Nothing waits from here to the end of `_begin`, so nothing can come in between.
+            # The stream is held for this run: nothing that matters here changes in between.
             self._check_past(ask, past)
             self._admit()
             run.size = ask.memory() + _memory(past)
             self._allowance.take(run.size)
             try:
-                self._begin(ask, past, upstream, run)
+                await self._begin(ask, past, upstream, run)
             except BaseException:
                 self._allowance.give(run.size)
                 raise
@@ -300,23 +305,24 @@ class Runs:
             size -= self._pasts.pop(next(iter(self._pasts))).size
         return messages
 
-    def _begin(self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run) -> None:
+    async def _begin(
+        self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
+    ) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        generation.position = stream.outcome().position
+        said: list[Event] = list(ask.said)
         if ask.prompt is not None:
-            stream.append(Message("user", ask.prompt, ask.author, now()))
+            said.insert(0, Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})
-        for message in ask.said:
-            stream.append(message)
         prompt = Prompt(ask.messages or past, ask.model, ask.options)
         generation.asked = prompt.tokens()
-        run.started = stream.append(generation.apply(Started(extra=ask.beside))).offset
-        self._store.note(Began(stream.name, generation.id, generation.position, run.started))
-        if ask.key is not None:
-            self._store.note(
-                Keyed(ask.key, ask.fingerprint(), generation.id, stream.name, generation.position)
-            )
+        events = [*said, generation.apply(Started(extra=ask.beside))]
+        fingerprint = b"" if ask.key is None else ask.fingerprint()
+        beginning = Beginning(generation.id, events, ask.key, fingerprint)
+        # Nothing waits from here to the end: the run is there as soon as it is written.
+        epoch, end = (await self._writer.begin(stream.name, beginning)).position
+        generation.position = Position(epoch, end - len(events))
+        run.started = end - 1
         self._active[generation.id] = run
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
         run.task.add_done_callback(partial(self._over, run))
@@ -353,7 +359,8 @@ class Runs:
     async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
         try:
             async with asyncio.timeout(self._limits.seconds) as longest:
-                return await relay(upstream, prompt, run.generation, run.stream)
+                appender = self._writer.appender(run.stream.name, run.id)
+                return await relay(upstream, prompt, run.generation, appender)
         except TimeoutError:
             if not longest.expired():
                 raise

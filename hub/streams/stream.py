@@ -23,17 +23,26 @@ from hub.domain.errors import Conflict, StreamBusy, StreamClosed, StreamNotFound
 from hub.domain.events import Event, encode
 from hub.domain.outcome import Outcome
 from hub.domain.producers import Producers, Stamp
-from hub.domain.records import UNREAD, Position, Record, Unread, lean
+from hub.domain.records import UNREAD, Body, Position, Record, Unread, lean
 from hub.domain.stream_settings import JSON, StreamSettings
-from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
+from hub.stores import (
+    Accepted,
+    Appended,
+    Began,
+    Closed,
+    Keyed,
+    Raised,
+    Saved,
+    Sequenced,
+    Store,
+    Trimmed,
+)
 from hub.stores.memory import MemoryStore
+from hub.stores.writer import Beginning
 from hub.streams.followed import FollowedStream
 from hub.streams.shared_budget import SharedBudget
 
-__all__ = ["JSON", "Body", "Retention", "Stream", "Writer"]
-
-Body = tuple[bytes, Event | None]
-"""An encoded record, and the event that it decodes to."""
+__all__ = ["JSON", "ActiveWriter", "Body", "Retention", "Stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Retention:
     max_producers: int = defaults.MAX_PRODUCERS
 
 
-class Writer(Protocol):
+class ActiveWriter(Protocol):
     """A generation that writes in a stream, or is about to."""
 
     @property
@@ -116,7 +125,7 @@ class Stream(FollowedStream):
         """An offset before which each generation that has begun has its end, as far as is known."""
         self.sealed = saved.closed
         """Nothing may be written any more."""
-        self.writer: Writer | None = None
+        self.writer: ActiveWriter | None = None
         """The generation that writes here: one at a time."""
         self.sequence = saved.sequence
         self.closed_by = saved.closed_by
@@ -238,7 +247,30 @@ class Stream(FollowedStream):
     def outcome(self, stamp: Stamp | None = None, *, duplicate: bool = False) -> Outcome:
         """What has become of a write just now."""
         number = None if stamp is None else self.producers.last(stamp)
-        return Outcome(Position(self.epoch, self.end), self.sealed, duplicate, number)
+        end = Position(self.epoch, self.end)
+        return Outcome(end, self.sealed, self.settings.content_type, duplicate, number)
+
+    def begin(self, beginning: Beginning) -> Outcome:
+        """Write how the generation begins for which `writer` holds it, and note that it runs.
+
+        Raises:
+            StreamBusy: it is not held for this generation.
+            StreamClosed, StreamNotFound: nothing may be written any more.
+            RequestError: an event cannot be written as JSON.
+        """
+        self._expect_open()
+        generation = beginning.generation
+        if self.writer is None or self.writer.id != generation:
+            raise StreamBusy(f'"{self.name}" is not held for {generation}')
+        bodies = [encode(event) for event in beginning.events]
+        position = Position(self.epoch, self.end)
+        for body, event in zip(bodies, beginning.events, strict=True):
+            started = self._append(body, lean(event), safe=False).offset
+        self._store.note(Began(self.name, generation, position, started))
+        if beginning.key is not None:
+            key, fingerprint = beginning.key, beginning.fingerprint
+            self._store.note(Keyed(key, fingerprint, generation, self.name, position))
+        return self.outcome()
 
     def _expect_open(self) -> None:
         if self.gone:

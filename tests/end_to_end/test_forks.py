@@ -83,7 +83,7 @@ async def test_without_a_position_all_of_it_is_forked(hub: Running) -> None:
 async def test_a_reply_is_generated_anew_in_a_fork(hub: Running) -> None:
     """The model is told the past that the fork has, and nothing of the source's later one."""
     await talk(hub, "chat", "hello")
-    _, outcome = await hub.hub.fork("again", "chat")
+    outcome = await hub.hub.fork("again", "chat")
     assert not outcome.duplicate
     async with hub.client.ws_connect("/v1/ws") as socket:
         await asked(socket, type="subscribe", stream="again", **{"from": "now"})

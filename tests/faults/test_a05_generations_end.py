@@ -253,8 +253,9 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
         held = await running.hub.open("chat")
         for offset in range(len(whole) + 1):
             name = f"fork-{offset}"
-            fork, outcome = await running.hub.fork(name, "chat", held.position_at(offset))
+            outcome = await running.hub.fork(name, "chat", held.position_at(offset))
             assert not outcome.duplicate
+            fork = await running.hub.open(name)
             await fork.committed()
             told[name] = await read(client, name)
             assert told[name][:offset] == whole[:offset]
@@ -268,9 +269,9 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
                 assert end["usage"]["prompt_tokens"] > 0
                 assert end["usage"]["estimated"]
             # Asked for again, it is the same one.
-            again, outcome = await running.hub.fork(name, "chat", held.position_at(offset))
-            assert again is fork
-            assert outcome.duplicate
+            again = await running.hub.fork(name, "chat", held.position_at(offset))
+            assert await running.hub.open(name) is fork
+            assert again.duplicate
             # A fork of a fork has nothing more to end.
             await running.hub.fork(f"{name}-again", name)
             assert await read(client, f"{name}-again") == told[name]

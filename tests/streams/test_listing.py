@@ -93,8 +93,9 @@ async def ask(running: Running, query: str = "") -> Obj:
 
 async def test_what_is_told_of_each(running: Running) -> None:
     hub = running.hub
-    _, outcome = await hub.append_to("chat/1", HELLO)
-    stream, _ = await hub.make("log", StreamSettings("text/plain"))
+    outcome = await hub.append_to("chat/1", HELLO)
+    await hub.make("log", StreamSettings("text/plain"))
+    stream = await hub.open("log")
     stream.close()
     await stream.committed()
     begun = await hub.generate(GenerationRequest(prompt="stall", stream="chat/2"))

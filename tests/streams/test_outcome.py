@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,24 +19,28 @@ from hub.domain.errors import (
 from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
-from hub.streams.stream import Body, Stream
+from hub.streams.stream import JSON, Body, Stream
 from tests.support.record_writers import Writing
 
 ONE: list[Body] = [(b"1", None)]
 TWO: list[Body] = [(b"1", None), (b"2", None)]
 
 
+def made(position: Position, *, closed: bool, **more: Any) -> Outcome:
+    return Outcome(position, closed, JSON, **more)
+
+
 def test_a_write_says_where_the_stream_ends() -> None:
     stream = Stream("s", epoch=7)
-    assert stream.write(TWO) == Outcome(Position(7, 2), closed=False)
-    assert stream.write(ONE, close=True) == Outcome(Position(7, 3), closed=True)
+    assert stream.write(TWO) == made(Position(7, 2), closed=False)
+    assert stream.write(ONE, close=True) == made(Position(7, 3), closed=True)
 
 
 def test_an_outcome_does_not_move_on_with_its_stream() -> None:
     stream = Stream("s")
     first = stream.write(ONE)
     stream.write(TWO, close=True)
-    assert first == Outcome(Position(0, 1), closed=False)
+    assert first == made(Position(0, 1), closed=False)
 
 
 def test_a_duplicate_writes_nothing_and_says_what_is_accepted() -> None:
@@ -43,7 +48,7 @@ def test_a_duplicate_writes_nothing_and_says_what_is_accepted() -> None:
     for number in range(3):
         assert stream.write(ONE, stamp=Stamp("p", 0, number)).number == number
     again = stream.write(TWO, stamp=Stamp("p", 0, 1))
-    assert again == Outcome(Position(0, 3), closed=False, duplicate=True, number=2)
+    assert again == made(Position(0, 3), closed=False, duplicate=True, number=2)
     assert stream.end == 3
 
 
@@ -51,7 +56,7 @@ def test_a_close_that_comes_again_is_a_duplicate() -> None:
     stream = Stream("s")
     stamp = Stamp("p", 0, 0)
     done = stream.write(ONE, stamp=stamp, close=True)
-    assert stream.write(TWO, stamp=stamp, close=True) == Outcome(
+    assert stream.write(TWO, stamp=stamp, close=True) == made(
         done.position, closed=True, duplicate=True, number=0
     )
     assert stream.write((), close=True).duplicate

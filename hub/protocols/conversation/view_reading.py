@@ -199,7 +199,7 @@ async def read(
     viewed = await find(stream)
     place = answers.kept(viewed.stream.place(start or "start"))
     offset = max(place.offset, viewed.begin)
-    hub.touch(stream)
+    await hub.touch(name)
     view = await viewed.view(offset)
     if live == "sse":
         return await _follow(request, hub, viewed, view, offset, pace)

@@ -26,6 +26,7 @@ from hub.connections.connection import Connection, Pace
 from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
 from hub.domain.outcome import Outcome
+from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
@@ -39,7 +40,6 @@ from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
-from hub.streams.stream import Body, Stream
 
 __all__ = ["Durable"]
 
@@ -93,12 +93,12 @@ class Durable:
         closing = headers.closes(request)
         body = await _body(request)
         if asked is not None:
-            stream, outcome = await self._fork(name, asked, settings, body, closing=closing)
+            outcome = await self._fork(name, asked, settings, body, closing=closing)
         else:
             bodies = _bodies(settings, body)
-            stream, outcome = await self._hub.make(name, settings, bodies, close=closing)
-        told = {"Content-Type": stream.content_type, **answers.written(outcome)}
-        await stream.committed()
+            outcome = await self._hub.make(name, settings, bodies, close=closing)
+        told = {"Content-Type": outcome.content_type, **answers.written(outcome)}
+        await self._hub.committed(name)
         if outcome.duplicate:
             return web.Response(headers=told)
         return web.Response(status=201, headers={**told, "Location": headers.address(request)})
@@ -111,7 +111,7 @@ class Durable:
         body: bytes,
         *,
         closing: bool,
-    ) -> tuple[Stream, Outcome]:
+    ) -> Outcome:
         bodies = _bodies((await self._hub.open(asked.source)).settings, body) if body else []
         return await self._hub.fork(
             name,
@@ -130,7 +130,6 @@ class Durable:
         closing = headers.closes(request)
         sequence = headers.named(request, "Stream-Seq")
         body = await _body(request)
-        # From here on nothing waits until the records are written.
         stream = await self._hub.open(request.match_info["name"])
         if not body and not closing:
             raise RequestError("there is nothing to append: the body is empty", code="empty_body")
@@ -144,8 +143,10 @@ class Durable:
                 raise RequestError(
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
-            outcome = self._hub.write(stream, bodies, stamp=stamp, sequence=sequence, close=closing)
-        await stream.committed()
+            outcome = await self._hub.write(
+                stream.name, bodies, stamp=stamp, sequence=sequence, close=closing
+            )
+        await self._hub.committed(stream.name)
         new = body and stamp is not None and not outcome.duplicate
         return web.Response(status=200 if new else 204, headers=answers.written(outcome, stamp))
 
@@ -175,7 +176,7 @@ class Durable:
             raise RequestError("live is long-poll or sse", code="bad_live")
         stream = await self._hub.open(request.match_info["name"])
         place = answers.kept(stream.place(start or "start"))
-        self._hub.touch(stream)
+        await self._hub.touch(stream.name)
         if live == "sse":
             return await self._follow(request, stream, place)
         if live == "long-poll":

@@ -26,6 +26,7 @@ from hub.domain.errors import (
 from hub.domain.events import decode
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import parsed_size
+from hub.domain.outcome import Outcome
 from hub.domain.records import Position
 from hub.frames.websocket import WEBSOCKET, error_frame, pong_frame, text_frame
 from hub.http.errors import CloseCode
@@ -261,15 +262,17 @@ class _Client:
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
-        stream, outcome = await self._hub.append_to(command.stream, decode(body), body)
-        await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(outcome.position))
+        outcome = await self._hub.append_to(command.stream, decode(body), body)
+        await self._written(command, command.stream, outcome)
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
-        stream, outcome = await self._hub.fork(command.stream, command.source, at)
-        await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(outcome.position))
+        outcome = await self._hub.fork(command.stream, command.source, at)
+        await self._written(command, command.stream, outcome)
+
+    async def _written(self, command: Command, stream: str, outcome: Outcome) -> None:
+        await self._hub.committed(stream)
+        await self._ok(command, stream=stream, position=str(outcome.position))
 
     async def _generate(self, command: Generate) -> None:
         # Not `model_dump`, which copies all that the messages hold.

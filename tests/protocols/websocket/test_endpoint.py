@@ -12,7 +12,6 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 from hub import FAREWELL
 from hub.domain.events import Event, Message, to_json
 from hub.domain.outcome import Outcome
-from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
 from tests.support.upstream_answers import PATIENCE
 
@@ -243,7 +242,7 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     """Or its client would not know whether it was carried out."""
     asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.append_to
 
-    async def slowly(name: str, event: Event, body: bytes) -> tuple[Stream, Outcome]:
+    async def slowly(name: str, event: Event, body: bytes) -> Outcome:
         asked.set()
         await answer.wait()
         return await append_to(name, event, body)
