@@ -315,14 +315,25 @@ class Hub:
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
+        epoch: int | None = None,
     ) -> Outcome:
         """Write somebody's records, all or nothing; see `hub.stores.writer.Writer.write`.
+
+        ``epoch`` is that of the stream for which the records were made, as `open` gave it.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        self.check_authors((await self.open(name)).settings, bodies)
-        return await self._writer.write(name, bodies, stamp=stamp, sequence=sequence, close=close)
+        stream = await self.open(name)
+        self.check_authors(stream.settings, bodies)
+        return await self._writer.write(
+            name,
+            bodies,
+            stamp=stamp,
+            sequence=sequence,
+            close=close,
+            epoch=stream.epoch if epoch is None else epoch,
+        )
 
     @property
     def streams(self) -> int:

@@ -90,10 +90,12 @@ class Writer(Protocol):
         sequence: str | None = None,
         close: bool = False,
         settings: StreamSettings | None = None,
+        epoch: int | None = None,
     ) -> Outcome:
         """Write records, what their producer has reached, and the close: all or nothing.
 
-        With ``settings`` a stream that is not there begins.
+        With ``settings`` a stream that is not there begins; with an ``epoch`` only the stream
+        of that epoch is meant, whose kind the records were made for.
 
         Raises:
             StreamClosed: it takes no more, unless this is what closed it: then it is a duplicate.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hub.domain import defaults
 from hub.domain.counters import Counters
 from hub.frames.encoder import Encoder
-from hub.stores import Saved, Store
+from hub.stores import Past, Saved
 from hub.streams.fanout import Fanout, Follower
 from hub.streams.history import History
 from hub.streams.shared_budget import SharedBudget
@@ -26,7 +26,7 @@ class FollowedStream(History):
         self,
         name: str,
         saved: Saved,
-        store: Store,
+        store: Past,
         *,
         counts: Counters | None = None,
         moment: SharedBudget | None = None,

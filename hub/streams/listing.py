@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from hub.stores import Listed, Store
+from hub.stores import Listed, Listing
 from hub.streams.followed import FollowedStream
 
 __all__ = ["page"]
@@ -19,7 +19,7 @@ InMemory = Callable[[], Iterable[tuple[str, FollowedStream | None]]]
 
 
 async def page(
-    store: Store, in_memory: InMemory, prefix: str, after: str, limit: int, now: float
+    store: Listing, in_memory: InMemory, prefix: str, after: str, limit: int, now: float
 ) -> tuple[list[Listed], bool]:
     """So many streams, and whether there are more.
 

@@ -77,6 +77,8 @@ class ActiveWriter(Protocol):
 class Stream(FollowedStream):
     """A stream that is written in this process, one write after the other."""
 
+    _store: Store
+
     __slots__ = (
         "_cooling",
         "_deferred",

@@ -57,10 +57,11 @@ class LocalWriter:
         sequence: str | None = None,
         close: bool = False,
         settings: StreamSettings | None = None,
+        epoch: int | None = None,
     ) -> Outcome:
         """Write records, what their producer has reached, and the close: all or nothing."""
         if settings is None:
-            found = await self._streams.open(stream)
+            found = await self._open(stream, epoch)
         else:
             found, _ = await self._streams.create(stream, settings)
         if any(event is not None for _, event in bodies):
@@ -102,9 +103,7 @@ class LocalWriter:
 
     async def delete(self, stream: str, *, epoch: int | None = None) -> Outcome:
         """Remove a stream, or hide it while it has forks."""
-        found = await self._streams.open(stream)
-        if epoch is not None and found.epoch != epoch:
-            raise StreamNotFound(f'"{stream}" was deleted already')
+        found = await self._open(stream, epoch)
         await self._streams.remove(found)
         return found.outcome()
 
@@ -113,6 +112,13 @@ class LocalWriter:
         found = await self._streams.open(stream)
         self._streams.touch(found)
         return found.outcome()
+
+    async def _open(self, name: str, epoch: int | None) -> Stream:
+        """A stream that there is; only the one of an epoch, if one is given."""
+        found = await self._streams.open(name)
+        if epoch is not None and found.epoch != epoch:
+            raise StreamNotFound(f'"{name}" was deleted already')
+        return found
 
     def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
         """Write what a stream begins with, in the turn of the loop in which it was begun."""

@@ -226,6 +226,9 @@ async def test_a_deleted_stream_is_gone_and_its_name_is_free(writer: Writer) -> 
     assert after.position > before.position
     with pytest.raises(StreamNotFound):
         await writer.delete("s", epoch=before.position.epoch)
+    with pytest.raises(StreamNotFound):
+        await writer.write("s", ONE, epoch=before.position.epoch)
+    assert at(await writer.write("s", ONE, epoch=after.position.epoch)) == (1, False, False)
     await writer.delete("s", epoch=after.position.epoch)
 
 

@@ -144,7 +144,12 @@ class Durable:
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
             outcome = await self._hub.write(
-                stream.name, bodies, stamp=stamp, sequence=sequence, close=closing
+                stream.name,
+                bodies,
+                stamp=stamp,
+                sequence=sequence,
+                close=closing,
+                epoch=stream.epoch,
             )
         await self._hub.committed(stream.name)
         new = body and stamp is not None and not outcome.duplicate
