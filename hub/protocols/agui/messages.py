@@ -29,7 +29,7 @@ def asked(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
         RequestError: one is none, or holds a file that no model takes.
     """
     held = tuple(messages)
-    answered = {message.get("toolCallId") for message in held if message.get("role") == "tool"}
+    answered = {_call_id(message) for message in held if message.get("role") == "tool"}
     return tuple(one for message in held for one in _asked(message, answered))
 
 
@@ -54,13 +54,14 @@ def _is_answer(message: Object) -> bool:
     return message.get("role") == "assistant"
 
 
-def _asked(message: Object, answered: set[Any]) -> Iterator[dict[str, Any]]:
+def _asked(message: Object, answered: set[str]) -> Iterator[dict[str, Any]]:
     role = message.get("role")
     if role == "tool":
         yield {"role": "tool", "tool_call_id": _call_id(message), "content": _result(message)}
     elif role == "assistant":
         held = message.get("toolCalls")
-        calls = [call for call in held or () if as_object(call).get("id") in answered]
+        told = map(as_object, held) if isinstance(held, list) else ()
+        calls = [call for call in told if str(call.get("id")) in answered]
         content = _text(message)
         if content or calls:
             made = {"tool_calls": [_call(call) for call in calls]} if calls else {}

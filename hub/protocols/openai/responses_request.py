@@ -228,7 +228,7 @@ def _content(held: Any, kind: str) -> str | list[dict[str, Any]]:
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     kind = part.get("type")
-    if kind in _PARTS:
+    if isinstance(kind, str) and kind in _PARTS:
         text = part.get(_PARTS[kind])
         if not isinstance(text, str):
             raise RequestError(f"a part of type {kind} must have a {_PARTS[kind]}")
