@@ -105,10 +105,11 @@ async def _append_for(hub: Hub, producers: int) -> list[float]:
     until = time.perf_counter() + SECONDS
 
     async def produce(number: int) -> None:
-        stream, _ = await hub.streams.create(f"s{number}", BYTES)
+        name = f"s{number}"
+        await hub.streams.make(name, BYTES)
         while (begun := time.perf_counter()) < until:
-            hub.streams.write(stream, [(MESSAGE, None)])
-            await stream.committed()
+            await hub.streams.write(name, [(MESSAGE, None)])
+            await hub.streams.committed(name)
             waits.append(time.perf_counter() - begun)
 
     await asyncio.gather(*map(produce, range(producers)))
@@ -295,10 +296,10 @@ async def tails(folder: Path) -> None:
     lengths = {"short": 100, "long": 100_000}
     async with hub_on(url) as hub:
         for name, length in lengths.items():
-            stream, _ = await hub.streams.create(name, BYTES)
+            await hub.streams.make(name, BYTES)
             for start in range(0, length, 1000):
-                hub.streams.write(stream, [(MESSAGE, None)] * min(1000, length - start))
-                await stream.committed()
+                await hub.streams.write(name, [(MESSAGE, None)] * min(1000, length - start))
+                await hub.streams.committed(name)
         warm = {name: await _tail(hub, name, 2000) for name in lengths}
     cold: dict[str, float] = dict.fromkeys(lengths, float("inf"))
     for _ in range(5):

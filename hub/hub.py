@@ -24,9 +24,11 @@ from hub.domain.records import Position
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
 from hub.stores import Store
+from hub.streams.history import From
 from hub.streams.registry import StreamLimits, Streams
-from hub.streams.stream import From, Retention, Stream
+from hub.streams.stream import Retention, Stream
 from hub.streams.write_permissions import WritePermissions
+from hub.streams.writer import LocalWriter
 from hub.upstreams.registry import Upstreams
 from hub.upstreams.upstream import Upstream
 
@@ -118,6 +120,7 @@ class Hub:
         """Asked by all operations, those of `streams` and `generations` first of all."""
         self.streams = StreamAccess(
             self._streams,
+            LocalWriter(self._streams),
             self._runs,
             store,
             self.participants,
@@ -183,7 +186,8 @@ class Hub:
     ) -> tuple[Stream, bool]:
         """A fork of a stream. Deprecated: use ``hub.streams.fork``."""
         _deprecated("fork")
-        return await self.streams.fork(name, source, position)
+        outcome = await self.streams.fork(name, source, position)
+        return await self.streams.open(name), not outcome.duplicate
 
     # Connections
 

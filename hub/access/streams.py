@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from hub.access.permissions import Permission, Permissions
 from hub.connections.connection import Connection
 from hub.connections.participants import Participants
-from hub.domain.errors import StreamBusy, StreamNotFound, TooLarge
+from hub.domain.errors import Gone, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
+from hub.domain.outcome import Outcome
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.producers import Stamp
-from hub.domain.records import Position, Record
+from hub.domain.records import Body, Position
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import Runs
 from hub.stores import Listed, Store
+from hub.stores.writer import Writer
+from hub.streams.history import From
 from hub.streams.registry import Streams
-from hub.streams.stream import Body, From, Stream
+from hub.streams.stream import Stream
 from hub.streams.write_permissions import WritePermissions
 
 __all__ = ["Shown", "StreamAccess"]
@@ -36,6 +40,7 @@ class StreamAccess:
     def __init__(
         self,
         streams: Streams,
+        writer: Writer,
         runs: Runs,
         store: Store,
         participants: Participants,
@@ -45,6 +50,7 @@ class StreamAccess:
         event_bytes: int,
     ) -> None:
         self._streams = streams
+        self._writer = writer
         self._runs = runs
         self._store = store
         self._participants = participants
@@ -94,12 +100,35 @@ class StreamAccess:
     ) -> tuple[Stream, bool]:
         """The stream of a name, and whether it is new; without settings a JSON stream.
 
-        Raises:
-            InvalidName, LimitExceeded, Conflict, Gone, StoreError: as
-                `hub.streams.registry.Streams.create`.
+        One that was there is given whatever its settings are; see
+        `hub.streams.registry.Streams.create`.
         """
         self._permissions.check(by, "append", name)
         return await self._streams.create(name, settings)
+
+    async def make(
+        self,
+        name: str,
+        settings: StreamSettings,
+        bodies: Sequence[Body] = (),
+        *,
+        close: bool = False,
+        by: Principal = LOCAL,
+    ) -> Outcome:
+        """Begin a stream of any type with its first records; see
+        `hub.stores.writer.Writer.create`.
+
+        Raises:
+            RequestError, Conflict, Forbidden: as `check_authors`.
+        """
+        self._check_write(by, name, close=close)
+        self.check_authors(settings, bodies, by=by)
+        return await self._writer.create(name, settings, bodies, close=close)
+
+    def _check_write(self, by: Principal, name: str, *, close: bool) -> None:
+        self._permissions.check(by, "append", name)
+        if close:
+            self._permissions.check(by, "close", name)
 
     async def fork(
         self,
@@ -109,28 +138,38 @@ class StreamAccess:
         *,
         settings: StreamSettings | None = None,
         further: int = 0,
+        bodies: Sequence[Body] = (),
+        close: bool = False,
         by: Principal = LOCAL,
-    ) -> tuple[Stream, bool]:
-        """A stream with another's past up to a position, and whether it is new.
+    ) -> Outcome:
+        """Begin a stream with another's past up to a position, and records of its own after it.
 
         This is what "edit this message" and "regenerate" are: a fork at the position of the
         message, in which the conversation goes on differently. See
-        `hub.streams.registry.Streams.fork`.
+        `hub.stores.writer.Writer.fork`.
+
+        Raises:
+            RequestError, Conflict, Forbidden: as `check_authors`.
         """
         self._permissions.check(by, "read", source)
         self._permissions.check(by, "fork", source)
-        self._permissions.check(by, "append", name)
-        return await self._streams.fork(name, source, position, settings, further=further)
+        self._check_write(by, name, close=close)
+        if bodies:
+            self.check_authors((await self._streams.open(source)).settings, bodies, by=by)
+        return await self._writer.fork(
+            name, source, position, settings, further=further, bodies=bodies, close=close
+        )
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
         """Remove a stream, and cancel what is generated in it; see
-        `hub.streams.registry.Streams.remove`.
+        `hub.stores.writer.Writer.delete`.
         """
         stream = await self.open(name, by=by, to="delete")
         # Before anything is cancelled, for a deletion that cannot be kept.
         self._store.admit()
         await self._runs.leave(stream)
-        await self._streams.remove(stream)
+        # Another may have its name by now.
+        await self._writer.delete(name, epoch=stream.epoch)
 
     async def listed(
         self, prefix: str, after: str, limit: int, *, by: Principal = LOCAL
@@ -144,21 +183,22 @@ class StreamAccess:
         running = self._runs.running()
         return [Shown(one, running.get(one.name)) for one in found], more
 
-    async def committed(self) -> None:
+    async def committed(self, stream: str | None = None) -> None:
         """Wait until everything written so far is as safe as the store makes it.
 
         Raises:
-            StoreError: the store cannot say so.
+            StoreError: the store cannot say so, or not of this stream.
         """
-        await self._store.synced()
+        await self._store.synced(stream)
 
-    def touch(self, stream: Stream) -> None:
-        """Somebody uses the stream; see `hub.streams.registry.Streams.touch`."""
-        self._streams.touch(stream)
+    async def touch(self, name: str) -> None:
+        """Somebody reads the stream; see `hub.stores.writer.Writer.touch`."""
+        with suppress(StreamNotFound, Gone):  # deleted while it was looked at
+            await self._writer.touch(name)
 
     # Writing
 
-    def append(self, stream: Stream, event: Event, *, by: Principal = LOCAL) -> Record:
+    def append(self, stream: Stream, event: Event, *, by: Principal = LOCAL) -> Outcome:
         """Write somebody's event.
 
         Raises:
@@ -170,23 +210,22 @@ class StreamAccess:
         """
         body = self._body(event, by)
         stream.expect_events()
-        self.write(stream, [(body, event)], by=by)
-        return Record(stream.end - 1, body, event)
+        self._permissions.check(by, "append", stream.name)
+        outcome = stream.write([(body, event)])
+        self._streams.touch(stream)
+        return outcome
 
     async def append_to(
         self, name: str, event: Event, body: bytes | None = None, *, by: Principal = LOCAL
-    ) -> tuple[Stream, Position]:
+    ) -> Outcome:
         """Write somebody's event into the stream of a name, begun if there is none.
 
-        ``body`` is the event as somebody wrote it, one JSON object in one line. Gives the
-        stream and the position after the event. Raises what `create` and `append` do; a stream
-        is only begun for an event that can be written.
+        ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
+        `create` and `append` do; a stream is only begun for an event that can be written.
         """
+        self._permissions.check(by, "append", name)
         body = self._body(event, by, body)
-        stream, _ = await self.create(name, by=by)
-        stream.expect_events()
-        self.write(stream, [(body, event)], by=by)
-        return stream, stream.end_position()
+        return await self._writer.write(name, [(body, event)], settings=StreamSettings())
 
     def _body(self, event: Event, by: Principal, body: bytes | None = None) -> bytes:
         self.check_authors(StreamSettings(), [(b"", event)], by=by)
@@ -205,35 +244,38 @@ class StreamAccess:
         del by  # whoever it is, for now
         self._authors.check(settings, bodies)
 
-    def write(
+    async def write(
         self,
-        stream: Stream,
+        name: str,
         bodies: Sequence[Body],
         *,
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
+        epoch: int | None = None,
         by: Principal = LOCAL,
-    ) -> None:
-        """Write somebody's records, all or nothing; see `hub.streams.stream.Stream.write`.
+    ) -> Outcome:
+        """Write somebody's records, all or nothing; see `hub.stores.writer.Writer.write`.
+
+        ``epoch`` is that of the stream for which the records were made, as `open` gave it.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            StreamBusy: it would close a stream in which something is generated.
-            StreamClosed: the stream takes no more records.
-            StoreError: nothing can be kept just now.
         """
         if bodies:
-            self._permissions.check(by, "append", stream.name)
+            self._permissions.check(by, "append", name)
         if close:
-            self._permissions.check(by, "close", stream.name)
+            self._permissions.check(by, "close", name)
+        stream = await self._streams.open(name)
         self.check_authors(stream.settings, bodies, by=by)
-        if close and stream.writer is not None:
-            raise StreamBusy(
-                f'a generation runs in "{stream.name}": cancel it, or wait for its end'
-            )
-        stream.write(bodies, stamp=stamp, sequence=sequence, close=close)
-        self._streams.touch(stream)
+        return await self._writer.write(
+            name,
+            bodies,
+            stamp=stamp,
+            sequence=sequence,
+            close=close,
+            epoch=stream.epoch if epoch is None else epoch,
+        )
 
     # Taking part
 

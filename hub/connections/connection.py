@@ -36,7 +36,8 @@ from hub.domain.principal import LOCAL, Principal
 from hub.frames.chunked import Chunked, for_text
 from hub.frames.encoder import Encoder
 from hub.http.client_socket import ClientSocket, close_by_reset, give_up
-from hub.streams.stream import From, Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import From, Place
 from hub.streams.waiters import StreamWaiters
 
 __all__ = ["ClientSocket", "Connection", "Note", "Pace"]
@@ -132,7 +133,7 @@ class Connection:
         """Nothing is written any more."""
         self.complete = False
         """Everything there was to send has been written."""
-        self.through: Stream | None = None
+        self.through: FollowedStream | None = None
         """The stream whose end was written last."""
         self._over = over
         self.by = by
@@ -163,7 +164,7 @@ class Connection:
                 f"a connection may follow {self._pace.subscriptions} streams: unsubscribe first"
             )
 
-    def subscribe(self, stream: Stream, place: Place) -> None:
+    def subscribe(self, stream: FollowedStream, place: Place) -> None:
         """Follow a stream from a place on."""
         subscription = Subscription(self, stream, place)
         self.subscriptions[stream.name] = subscription
@@ -182,7 +183,7 @@ class Connection:
         if not self.ended:
             self.standbys[name] = PendingSubscription(self, awaited, name, start)
 
-    def choose_encoder(self, stream: Stream) -> None:
+    def choose_encoder(self, stream: FollowedStream) -> None:
         """Speak to its reader as the stream's content wants it.
 
         Raises:

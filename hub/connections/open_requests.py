@@ -12,7 +12,7 @@ from typing import Any
 
 from hub.domain.errors import Draining
 from hub.streams import wait
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["OpenRequests"]
 
@@ -52,7 +52,9 @@ class OpenRequests:
         if self.leaving:
             raise Draining("the hub is shutting down: come back in a moment")
 
-    async def until(self, stream: Stream, met: Callable[[], bool], *, within: float) -> None:
+    async def until(
+        self, stream: FollowedStream, met: Callable[[], bool], *, within: float
+    ) -> None:
         """Wait for a stream, see `hub.streams.wait.until`, unless the hub leaves before.
 
         Raises:

@@ -7,7 +7,8 @@ from typing import Protocol
 from hub.domain.errors import Conflict, HubError
 from hub.domain.records import Position
 from hub.frames.websocket import error_frame
-from hub.streams.stream import From, Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import From, Place
 from hub.streams.waiters import StreamWaiters
 
 __all__ = ["PendingSubscription", "Subscriber"]
@@ -18,14 +19,14 @@ class Subscriber(Protocol):
 
     standbys: dict[str, PendingSubscription]
 
-    def choose_encoder(self, stream: Stream) -> None:
+    def choose_encoder(self, stream: FollowedStream) -> None:
         """Speak to the reader as the stream's content wants it.
 
         Raises:
             Conflict: there is no way to.
         """
 
-    def subscribe(self, stream: Stream, place: Place) -> None:
+    def subscribe(self, stream: FollowedStream, place: Place) -> None:
         """Follow a stream from a place on."""
 
     def unsubscribe(self, name: str) -> bool:
@@ -60,7 +61,7 @@ class PendingSubscription:
         """Wait no longer."""
         self._awaited.remove(self.name, self)
 
-    def begun(self, stream: Stream) -> None:
+    def begun(self, stream: FollowedStream) -> None:
         """See `hub.streams.waiters.Waiter`."""
         connection = self.connection
         if connection.standbys.get(self.name) is not self:

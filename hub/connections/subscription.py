@@ -8,7 +8,8 @@ from hub.domain.counters import Counters
 from hub.frames.coalesce import merge
 from hub.frames.encoder import Batch, Encoder
 from hub.http.client_socket import ClientSocket
-from hub.streams.stream import Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["Outbox", "Subscription"]
 
@@ -37,7 +38,7 @@ class Subscription:
 
     __slots__ = ("connection", "encoder", "place", "queued", "reset", "stream")
 
-    def __init__(self, connection: Outbox, stream: Stream, place: Place) -> None:
+    def __init__(self, connection: Outbox, stream: FollowedStream, place: Place) -> None:
         self.connection = connection
         self.stream = stream
         self.encoder = connection.encoder

@@ -8,7 +8,7 @@ How many are kept is bounded, and no reader is ever taken for one that may go on
 
 - A life that wrote nothing which is still there begins where the next one does. Without it
   every reader is judged as before, since the next one begins no later and is later, too. That
-  the life was one of ours the store knows (`hub.stores.Store.lived`).
+  the life was one of ours the store knows (`hub.stores.Past.lived`).
 - Of more than `MOST` the two oldest become one: the epoch of the later, which began where the
   earlier did. Whoever was last here that many crashes ago reads all of it again.
 """

@@ -169,7 +169,15 @@ class Conflict(HubError):
 
 
 class StreamClosed(Conflict):
+    """``position`` is where the stream ends, for good, as text; ``None`` if that is not known."""
+
     default_code = "stream_closed"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, position: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+        self.position = position
 
 
 class StreamBusy(Conflict):

@@ -131,15 +131,21 @@ class Generation:
         told = cls(stream, "", None)
         told.id, told.position = name, position
         for event in events:
-            if isinstance(event, Started):
-                told.upstream, told.model = event.upstream or "", event.model
-                told.started_at = event.at or told.started_at
-            told.state = _TABLE[told.state].get(type(event), told.state)
-            if isinstance(event, Finished | Failed | Cancelled | Interrupted):
-                told.terminal = event
-                told.upstream = event.extra.get("upstream", told.upstream)
-                told.model = event.extra.get("model", told.model)
+            told.hear(event)
         return told
+
+    def hear(self, event: Event) -> None:
+        """Take the next of its events as a reader does, whoever runs it."""
+        if isinstance(event, Started):
+            self.upstream, self.model = event.upstream or "", event.model
+            self.started_at = event.at or self.started_at
+        elif self.state is State.ASKED:
+            self.state = State.WAITING  # its beginning is no longer kept
+        self.state = _TABLE[self.state].get(type(event), self.state)
+        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+            self.terminal = event
+            self.upstream = event.extra.get("upstream", self.upstream)
+            self.model = event.extra.get("model", self.model)
 
     @property
     def ended(self) -> bool:

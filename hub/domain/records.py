@@ -10,7 +10,10 @@ from typing import Final, NamedTuple
 from hub.domain.errors import PositionError
 from hub.domain.events import Delta, Event, recorded
 
-__all__ = ["UNREAD", "Position", "Record", "Unread", "lean"]
+__all__ = ["UNREAD", "Body", "Position", "Record", "Unread", "lean"]
+
+Body = tuple[bytes, Event | None]
+"""An encoded record, and the event that it decodes to."""
 
 # ``re.ASCII`` because ``\d`` and ``int()`` also take the digits of other scripts;
 # ``fullmatch`` because ``$`` also matches before a final newline.

@@ -17,7 +17,7 @@ from typing import Final
 from hub.domain.errors import Conflict, Gone, HubError, KeyReused, RequestError, StreamNotFound
 from hub.domain.events import Started
 from hub.domain.generation import Generation
-from hub.stores import Keyed, Store
+from hub.stores import Keyed, Keys, Store
 from hub.streams.registry import Streams
 
 __all__ = ["IdempotencyKeys"]
@@ -29,7 +29,7 @@ KEY_LENGTH: Final = 255
 class IdempotencyKeys:
     """The keys that were used last, at most ``most`` of them in memory."""
 
-    def __init__(self, store: Store, most: int) -> None:
+    def __init__(self, store: Keys, most: int) -> None:
         self._store = store
         self._most = most
         self._known: OrderedDict[str, tuple[bytes, asyncio.Future[Generation]]] = OrderedDict()

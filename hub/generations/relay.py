@@ -38,7 +38,7 @@ from hub.domain.generation import Generation
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk, Framing
 from hub.generations.read_deadline import ReadDeadline
-from hub.streams.stream import Stream
+from hub.stores.writer import Appender
 from hub.upstreams.fallback import is_no_answer, stand_ins
 from hub.upstreams.field_negotiation import FieldNegotiation
 from hub.upstreams.upstream import Body, Upstream
@@ -52,7 +52,7 @@ TRAILERS: Final = 5.0
 
 
 async def relay(
-    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Appender
 ) -> Terminal:
     """Read a reply into ``stream``, all but its terminal event, which is returned.
 
@@ -76,7 +76,7 @@ async def relay(
 
 
 async def _answer(
-    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Stream
+    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Appender
 ) -> Terminal:
     """Ask one upstream as often as it may be asked.
 
@@ -147,7 +147,7 @@ class _Reading:
         prompt: Prompt,
         manner: FieldNegotiation,
         generation: Generation,
-        stream: Stream,
+        stream: Appender,
     ) -> None:
         self.begun = False
         """Content has come: from here on nothing is tried again."""

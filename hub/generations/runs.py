@@ -29,6 +29,7 @@ from hub.domain.counters import Counters
 from hub.domain.errors import (
     Draining,
     GenerationNotFound,
+    Gone,
     HubError,
     LimitExceeded,
     NotFound,
@@ -38,6 +39,7 @@ from hub.domain.errors import (
 )
 from hub.domain.events import (
     Cancelled,
+    Event,
     Failed,
     Interrupted,
     Message,
@@ -51,12 +53,16 @@ from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, size_of
+from hub.domain.records import Position
+from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
 from hub.generations.recovery import interrupt, recall
 from hub.generations.relay import relay
-from hub.stores import Began, Ended, Keyed, Store, Unended
+from hub.stores import Ended, Keyed, Store, Unended
+from hub.stores.writer import Beginning, Writer
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
+from hub.streams.writer import LocalWriter
 from hub.upstreams.registry import Upstreams
 from hub.upstreams.upstream import Upstream
 
@@ -71,6 +77,9 @@ MODEL_LENGTH: Final = 200
 
 MESSAGE_BYTES: Final = 300
 """What a message needs beside its text."""
+
+UNSHOWN_SECONDS: Final = 1.0
+"""How often whoever waits for an end asks whether it is written, and the store cannot keep it."""
 
 CONVERSATIONS: Final = 100
 REMEMBERED: Final = 32 * 1024 * 1024
@@ -89,7 +98,7 @@ class RunLimits:
 
 
 class _Run:
-    """A generation and the task that it runs in: what writes in its stream (`stream.Writer`).
+    """A generation and the task that it runs in: what writes in its stream (`ActiveWriter`).
 
     ``settle`` ends it.
     """
@@ -154,6 +163,7 @@ class Runs:
         counts: Counters,
     ) -> None:
         self._streams = streams
+        self._writer: Writer = LocalWriter(streams)
         self._store = store
         self._upstreams = upstreams
         self._allowance = allowance
@@ -248,13 +258,13 @@ class Runs:
             if stream.end > stream.tail:
                 await stream.committed()  # what was said is all that was written, shown or not
             past = () if ask.prompt is None else await self._past(stream)
-            # Nothing waits from here to the end of `_begin`, so nothing can come in between.
+            # The stream is held for this run: nothing that matters here changes in between.
             self._check_past(ask, past)
             self._admit()
             run.size = ask.memory() + _memory(past)
             self._allowance.take(run.size)
             try:
-                self._begin(ask, past, upstream, run)
+                await self._begin(ask, past, upstream, run)
             except BaseException:
                 self._allowance.give(run.size)
                 raise
@@ -280,23 +290,24 @@ class Runs:
             size -= self._pasts.pop(next(iter(self._pasts))).size
         return messages
 
-    def _begin(self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run) -> None:
+    async def _begin(
+        self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
+    ) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        generation.position = stream.end_position()
+        said: list[Event] = list(ask.said)
         if ask.prompt is not None:
-            stream.append(Message("user", ask.prompt, ask.author, now()))
+            said.insert(0, Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})
-        for message in ask.said:
-            stream.append(message)
         prompt = Prompt(ask.messages or past, ask.model, ask.options)
         generation.asked = prompt.tokens()
-        run.started = stream.append(generation.apply(Started(extra=ask.beside))).offset
-        self._store.note(Began(stream.name, generation.id, generation.position, run.started))
-        if ask.key is not None:
-            self._store.note(
-                Keyed(ask.key, ask.fingerprint(), generation.id, stream.name, generation.position)
-            )
+        events = [*said, generation.apply(Started(extra=ask.beside))]
+        fingerprint = b"" if ask.key is None else ask.fingerprint()
+        beginning = Beginning(generation.id, events, ask.key, fingerprint)
+        # Nothing waits from here to the end: the run is there as soon as it is written.
+        epoch, end = (await self._writer.begin(stream.name, beginning)).position
+        generation.position = Position(epoch, end - len(events))
+        run.started = end - 1
         self._active[generation.id] = run
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
         run.task.add_done_callback(partial(self._over, run))
@@ -333,7 +344,8 @@ class Runs:
     async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
         try:
             async with asyncio.timeout(self._limits.seconds) as longest:
-                return await relay(upstream, prompt, run.generation, run.stream)
+                appender = self._writer.appender(run.stream.name, run.id)
+                return await relay(upstream, prompt, run.generation, appender)
         except TimeoutError:
             if not longest.expired():
                 raise
@@ -412,12 +424,22 @@ class Runs:
             StoreError: its end is not known to be kept.
         """
         found = await self.find(generation)
-        run = self._active.get(generation)
-        if run is not None and run.task is not None:
-            await asyncio.wait([run.task])
-        # The end was written by `_settle`, now or a moment ago: readers see it once it is kept.
-        await self._store.synced()
-        return found
+        try:
+            stream = None if found.ended else await self._streams.open(found.stream)
+        except (NotFound, Gone):
+            stream = None  # and so it has ended
+        if stream is None:
+            # Its end was written a moment ago, perhaps: readers see it once it is kept.
+            await self._store.synced()
+            return found
+        followed = FollowedGeneration(stream, found)
+        while not await followed.until(_has_ended, within=UNSHOWN_SECONDS):
+            if followed.over:
+                break
+            if found.ended:
+                # Its end is written here and not shown: the store says why.
+                await self._store.synced()
+        return found if found.ended else followed.seen
 
     async def interrupted(self, left: Iterable[Unended]) -> None:
         """End what ran when the process before this one died."""
@@ -442,6 +464,10 @@ def _memory(past: Messages) -> int:
     calls = [call for message in past for call in message.get("tool_calls", ())]
     texts += [call["function"]["arguments"] for call in calls]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
+
+
+def _has_ended(generation: Generation) -> bool:
+    return generation.ended
 
 
 def _reserve(stream: Stream, run: _Run) -> None:

@@ -40,7 +40,8 @@ from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub, parse_from
 from hub.protocols.response_connection import ResponseConnection
-from hub.streams.stream import From, Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import From, Place
 
 __all__ = ["Live"]
 
@@ -85,7 +86,7 @@ class Live:
         name = request.match_info["name"]
         self._hub.admit()
         headers = streaming_headers(form.content_type)
-        stream: Stream | None = None
+        stream: FollowedStream | None = None
         place = Place(0)
         try:
             stream = await self._hub.streams.open(name, by=request[PRINCIPAL])
@@ -163,6 +164,6 @@ def _waits(request: web.Request) -> bool:
     return asked == "true"
 
 
-def _cut_short(stream: Stream | None) -> bool:
+def _cut_short(stream: FollowedStream | None) -> bool:
     last = None if stream is None else stream.last
     return last is not None and isinstance(last.event, Failed | Cancelled | Interrupted)

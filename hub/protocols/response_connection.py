@@ -1,4 +1,8 @@
-"""A response that goes on: prepared, connected to the hub, and let go of at the end."""
+"""A response that goes on: prepared, connected to the hub, and let go of at the end.
+
+A response ends when its stream does (``over``), or before that, when what it is about has been
+said: then its encoder is an `Ending`.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,47 @@ from typing import Final
 from aiohttp import web
 
 from hub.connections.connection import Connection, Pace
-from hub.frames.encoder import Encoder
+from hub.domain.records import Position
+from hub.frames.encoder import Batch, Encoder
 from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
 
-__all__ = ["ResponseConnection", "rotate", "written"]
+__all__ = ["Ending", "ResponseConnection"]
 
 ROTATE_SECONDS: Final = 1.0
 """How long a frame that is being written may take when its response is to end."""
+
+
+class Ending:
+    """An encoder that says when the last of its response is written, in a stream that may go on."""
+
+    def __init__(self, inner: Encoder) -> None:
+        self.merges = inner.merges
+        self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done with the last frame, which may still have to go out."""
+        self._inner = inner
+
+    def is_last(self, batch: Batch) -> bool:
+        """Whether what was written of a batch is the end."""
+        raise NotImplementedError
+
+    def events(self, batch: Batch) -> bytes:
+        frame = self._inner.events(batch)
+        if not self.reached.done() and self.is_last(batch):
+            self.reached.set_result(None)
+        return frame
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        return self._inner.reset(stream, position, reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return self._inner.closed(stream, position)
+
+    def beat(self) -> bytes:
+        return self._inner.beat()
+
+    def retry(self, milliseconds: int) -> bytes:
+        return self._inner.retry(milliseconds)
 
 
 class ResponseConnection:
@@ -78,15 +115,28 @@ class ResponseConnection:
     ) -> None:
         await self._hub.disconnect(self._connection)
 
+    async def told(self, ending: Ending, *, within: float | None = None) -> bool:
+        """Wait for the end, ``within`` seconds at most, and until it is on its way.
 
-async def written(connection: Connection, pace: Pace) -> None:
-    """Wait until all is on its way; whoever does not take it is given up like any other."""
-    # The writer takes this only when the socket has drained, after all that came before.
-    connection.enqueue(b"")
-    await connection.idle(within=2 * pace.slow_client_timeout)
+        Whether it was reached; if not, the time or the connection is over. Who does not take it
+        is given up like any other.
+        """
+        await asyncio.wait(
+            [self.over, ending.reached], timeout=within, return_when=asyncio.FIRST_COMPLETED
+        )
+        if ending.reached.done():
+            # The writer takes this only when the socket has drained, after all that came before.
+            self._connection.enqueue(b"")
+            await self._connection.idle(within=2 * self._pace.slow_client_timeout)
+        return ending.reached.done()
 
+    async def rotate(self) -> None:
+        """End a response that has lasted long enough, or whose connection is over.
 
-async def rotate(connection: Connection) -> None:
-    """End a response that has lasted long enough, after the frame that is being written."""
-    connection.end()
-    await connection.idle(within=ROTATE_SECONDS)
+        Cut it if the connection ended before all was sent.
+        """
+        if not self.over.done():
+            self._connection.end()
+            await self._connection.idle(within=ROTATE_SECONDS)
+        elif not self._connection.complete:
+            self._connection.abort()

@@ -1,4 +1,4 @@
-"""Where streams survive a restart: the `Store` protocol.
+"""Where streams survive a restart: the `Store` protocol, and those that it is made of.
 
 The hub serves readers from memory; a store is told of every change as it happens, in
 order, and hands a stream back when it is opened again. `note` never waits, so that a slow
@@ -10,6 +10,9 @@ A store refuses no change when it is noted, and some can never be kept: a record
 offset that is taken, say, which is a mistake of the hub. Such a change is *rejected*, and
 with it all that is noted of its stream until the stream has left memory and is readmitted.
 Other streams are not touched.
+
+This is how the streams of one process are kept. What may be written at all is judged before, by a
+`hub.stores.writer.Writer`.
 """
 
 from __future__ import annotations
@@ -32,14 +35,20 @@ __all__ = [
     "Closed",
     "Created",
     "Ended",
+    "Expiry",
     "Hidden",
     "Keyed",
+    "Keys",
     "Listed",
+    "Listing",
+    "Past",
     "Raised",
+    "Rejections",
     "Removed",
     "Saved",
     "Sequenced",
     "Store",
+    "Stories",
     "Told",
     "Touched",
     "Trimmed",
@@ -237,8 +246,71 @@ class Listed:
     closed: bool
 
 
-class Store(Protocol):
-    """What a store can do."""
+class Past(Protocol):
+    """What whoever follows a stream needs: its records, and its lives."""
+
+    async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
+        """Records from ``offset`` on, about ``limit`` bytes; at least one if there is."""
+
+    def lived(self, epoch: int) -> bool:
+        """Whether this store was or is in that life.
+
+        What a stream had when it ended is then here, and its next life begins behind it.
+        """
+
+
+class Keys(Protocol):
+    """Remembers idempotency keys."""
+
+    async def keyed(self, key: str) -> Keyed | None:
+        """What an idempotency key was last used for; only the newest keys are kept."""
+
+
+class Listing(Protocol):
+    """Tells which streams there are."""
+
+    async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
+        """Streams kept, in the order of their names: so many of those that begin with ``prefix``
+        and lie after ``after``. Not the hidden ones, nor those that have expired by ``now``.
+        """
+
+
+class Expiry(Protocol):
+    """Tells which streams are to go."""
+
+    async def expired(self, now: float) -> list[str]:
+        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970).
+
+        Also those that are hidden and have no forks any more.
+        """
+
+
+class Stories(Protocol):
+    """Tells where a generation is told."""
+
+    async def told(self, generation: str) -> Told | None:
+        """Where a generation is told, for as long as its stream holds its events."""
+
+
+class Rejections(Protocol):
+    """Drops changes that can never be kept."""
+
+    @property
+    def rejected(self) -> Mapping[str, str]:
+        """Streams whose changes are dropped, because one of them can never be kept, and why."""
+
+    async def rejection(self) -> None:
+        """Wait until some stream is `rejected`."""
+
+    def readmit(self, stream: str) -> None:
+        """A rejected stream has left memory: from here on it is what `load` says."""
+
+
+class Store(Past, Keys, Listing, Expiry, Stories, Rejections, Protocol):
+    """What a store can do: it takes changes, and hands streams back as these leave them.
+
+    What else it can do stands in protocols of its own: whoever needs one of them asks for that.
+    """
 
     @property
     def durable(self) -> bool:
@@ -265,37 +337,11 @@ class Store(Protocol):
     def pending(self, stream: str) -> bool:
         """Whether changes are noted and not yet safe that `load` would have to wait for."""
 
-    async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
-        """Records from ``offset`` on, about ``limit`` bytes; at least one if there is."""
-
-    async def expired(self, now: float) -> list[str]:
-        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970).
-
-        Also those that are hidden and have no forks any more.
-        """
-
-    async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
-        """Streams kept, in the order of their names: so many of those that begin with ``prefix``
-        and lie after ``after``. Not the hidden ones, nor those that have expired by ``now``.
-        """
-
-    async def keyed(self, key: str) -> Keyed | None:
-        """What an idempotency key was last used for; only the newest keys are kept."""
-
-    async def told(self, generation: str) -> Told | None:
-        """Where a generation is told, for as long as its stream holds its events."""
-
     @property
     def life(self) -> int:
         """The epoch that a stream which is opened now has at least.
 
         Higher than any in which something may have been lost, here or in a copy of the store.
-        """
-
-    def lived(self, epoch: int) -> bool:
-        """Whether this store was or is in that life.
-
-        What a stream had when it ended is then here, and its next life begins behind it.
         """
 
     def epoch(self) -> int:
@@ -337,16 +383,6 @@ class Store(Protocol):
             StoreError: it cannot be made safe in a reasonable time (``store_full``,
                 ``store_slow``), or changes of ``stream`` are rejected (``store_rejected``).
         """
-
-    @property
-    def rejected(self) -> Mapping[str, str]:
-        """Streams whose changes are dropped, because one of them can never be kept, and why."""
-
-    async def rejection(self) -> None:
-        """Wait until some stream is `rejected`."""
-
-    def readmit(self, stream: str) -> None:
-        """A rejected stream has left memory: from here on it is what `load` says."""
 
     async def stop(self) -> None:
         """Write out what is left and let go of everything."""

@@ -33,7 +33,7 @@ from hub.domain.events import Event
 from hub.domain.records import RECORD_BYTES, Position, Record
 from hub.frames.coalesce import boundary
 from hub.frames.encoder import Batch
-from hub.stores import Saved, Store
+from hub.stores import Past, Saved
 from hub.streams.shared_budget import SharedBudget
 
 __all__ = ["From", "History", "Place", "Reset"]
@@ -109,7 +109,7 @@ class History:
     )
 
     def __init__(
-        self, name: str, saved: Saved, store: Store, moment: SharedBudget | None = None
+        self, name: str, saved: Saved, store: Past, moment: SharedBudget | None = None
     ) -> None:
         self.name = name
         self.moment = moment or SharedBudget()

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 
-from hub.stores import Listed, Store
-from hub.streams.stream import Stream
+from hub.stores import Listed, Listing
+from hub.streams.followed import FollowedStream
 
 __all__ = ["page"]
 
-InMemory = Callable[[], Iterable[tuple[str, Stream | None]]]
+InMemory = Callable[[], Iterable[tuple[str, FollowedStream | None]]]
 """Names, with nothing for those that are not to be shown."""
 
 
 async def page(
-    store: Store, in_memory: InMemory, prefix: str, after: str, limit: int, now: float
+    store: Listing, in_memory: InMemory, prefix: str, after: str, limit: int, now: float
 ) -> tuple[list[Listed], bool]:
     """So many streams, and whether there are more.
 
@@ -43,5 +43,5 @@ async def page(
         after = end
 
 
-def _as_listed(stream: Stream) -> Listed:
+def _as_listed(stream: FollowedStream) -> Listed:
     return Listed(stream.name, stream.content_type, stream.position, stream.closed)

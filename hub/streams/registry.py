@@ -93,6 +93,10 @@ class Streams:
 
     # Opening
 
+    def loaded(self, name: str) -> Stream | None:
+        """The stream of a name, if it is in memory."""
+        return self._held.get(name)
+
     async def open(self, name: str) -> Stream:
         """A stream that there is.
 

@@ -1,9 +1,10 @@
 """A stream: a named, ordered, append-only sequence of records that closes at most once.
 
-Reading is `hub.streams.history`; this is writing and following. Used from one event loop. Writing
-never waits: subscribers are served by a flush at the end of the loop's tick (see
-`hub.streams.fanout`), the store writes behind. What must be safe before it is answered is followed
-by `committed`.
+Reading is `hub.streams.history`, following is `hub.streams.followed`; this is the part that is
+written. Used from one event loop. Writing never waits: followers are served by a flush at the end
+of the loop's tick (see `hub.streams.fanout`), the store writes behind. What must be safe before it
+is answered is followed by `committed`. What a write depends on is judged in the same turn of the
+loop in which it is written.
 
 With ``deliver="committed"`` a record is shown only when the store has it: writers write at
 `end`, readers read to `tail`, and a commit moves the tail.
@@ -18,22 +19,30 @@ from typing import Literal, Protocol
 
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import StreamClosed, StreamNotFound
+from hub.domain.errors import Conflict, StreamBusy, StreamClosed, StreamNotFound
 from hub.domain.events import Event, encode
+from hub.domain.outcome import Outcome
 from hub.domain.producers import Producers, Stamp
-from hub.domain.records import UNREAD, Position, Record, Unread, lean
+from hub.domain.records import UNREAD, Body, Position, Record, Unread, lean
 from hub.domain.stream_settings import JSON, StreamSettings
-from hub.frames.encoder import Encoder
-from hub.stores import Accepted, Appended, Closed, Raised, Saved, Sequenced, Store, Trimmed
+from hub.stores import (
+    Accepted,
+    Appended,
+    Began,
+    Closed,
+    Keyed,
+    Raised,
+    Saved,
+    Sequenced,
+    Store,
+    Trimmed,
+)
 from hub.stores.memory import MemoryStore
-from hub.streams.fanout import Fanout, Follower
-from hub.streams.history import From, History, Place, Reset
+from hub.stores.writer import Beginning
+from hub.streams.followed import FollowedStream
 from hub.streams.shared_budget import SharedBudget
 
-__all__ = ["JSON", "Body", "From", "Place", "Reset", "Retention", "Stream", "Writer"]
-
-Body = tuple[bytes, Event | None]
-"""An encoded record, and the event that it decodes to."""
+__all__ = ["JSON", "ActiveWriter", "Body", "Retention", "Stream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ class Retention:
     max_producers: int = defaults.MAX_PRODUCERS
 
 
-class Writer(Protocol):
+class ActiveWriter(Protocol):
     """A generation that writes in a stream, or is about to."""
 
     @property
@@ -65,13 +74,13 @@ class Writer(Protocol):
         """Stop at once: when this returns, its last event is written, and it writes no more."""
 
 
-class Stream(History):
-    """A history that can be written and followed."""
+class Stream(FollowedStream):
+    """A stream that is written in this process, one write after the other."""
+
+    _store: Store
 
     __slots__ = (
-        "__weakref__",
         "_cooling",
-        "_counts",
         "_deferred",
         "_held",
         "_raised",
@@ -80,12 +89,9 @@ class Stream(History):
         "end",
         "ended",
         "expires",
-        "fanout",
         "forks",
-        "frames",
         "gone",
         "hidden",
-        "lost",
         "producers",
         "sealed",
         "sequence",
@@ -107,14 +113,21 @@ class Stream(History):
     ) -> None:
         """Take up a stream as it was kept, or make a new one, in a life of the store."""
         saved = saved or Saved(StreamSettings(), ((epoch, 0),))
-        super().__init__(name, saved, store or MemoryStore(), moment)
+        super().__init__(
+            name,
+            saved,
+            store or MemoryStore(),
+            counts=counts,
+            moment=moment,
+            slice_size=slice_size,
+        )
         self.end = self.tail
         """The offset of the next record to be written."""
         self.ended = 0
         """An offset before which each generation that has begun has its end, as far as is known."""
         self.sealed = saved.closed
         """Nothing may be written any more."""
-        self.writer: Writer | None = None
+        self.writer: ActiveWriter | None = None
         """The generation that writes here: one at a time."""
         self.sequence = saved.sequence
         self.closed_by = saved.closed_by
@@ -124,27 +137,16 @@ class Stream(History):
         """Deleted, and kept for its forks."""
         self.gone = False
         """Removed: another may have its name, so nothing is noted of this one."""
-        self.lost = False
-        """Gone, and not as it was shown: its readers cannot go on."""
         self.forks = saved.forks
-        self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
-        """Catch-up frames that several readers share, for a moment."""
         self._deferred = deliver == "committed"
         self._held = 0
         """What was written and is shown once it is committed."""
         self._cooling = False
         self._retention = retention or Retention()
         self.producers = Producers(dict(saved.producers), most=self._retention.max_producers)
-        self._counts = counts if counts is not None else Counters()
         self._raised = epoch <= self.epoch
         if not self._raised:
             self._lives.begin(epoch, self.tail)
-        self.fanout = Fanout(self, self._counts, slice_size)
-
-    @property
-    def content_type(self) -> str:
-        """What its records are."""
-        return self.settings.content_type
 
     @property
     def in_use(self) -> bool:
@@ -186,14 +188,21 @@ class Stream(History):
         stamp: Stamp | None = None,
         sequence: str | None = None,
         close: bool = False,
-    ) -> None:
+    ) -> Outcome:
         """Write records, what their producer has reached, and the close: all or nothing.
 
+        What `judge` knows is not written again.
+
         Raises:
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamBusy: it would close a stream in which something is generated.
             StoreError: nothing can be kept just now.
+            HubError: as `judge`.
         """
-        self._expect_open()
+        known = self.judge(stamp, sequence, only_close=close and not bodies)
+        if known is not None:
+            return known
+        if close and self.writer is not None:
+            raise StreamBusy(f'a generation runs in "{self.name}": cancel it, or wait for its end')
         self._store.admit()
         for body, event in bodies:
             self.append_body(body, event)
@@ -205,12 +214,74 @@ class Stream(History):
             self._store.note(Sequenced(self.name, sequence))
         if close:
             self.close(stamp)
+        return self.outcome(stamp)
+
+    def judge(
+        self,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        *,
+        only_close: bool = False,
+    ) -> Outcome | None:
+        """What becomes of a write whose records do not matter; ``None`` if it is new.
+
+        ``only_close``: it has no records, and closes the stream.
+
+        Raises:
+            StreamClosed, StreamNotFound: nothing may be written any more.
+            ProducerFenced, ProducerGap, RequestError, Conflict: as
+                `hub.domain.producers.Producers.check`.
+            Conflict: ``stream_seq``: the sequence is not greater than the last.
+        """
+        if self.sealed:
+            again = only_close if stamp is None else stamp == self.closed_by
+            if self.gone or not again:
+                self._expect_open()
+            return self.outcome(stamp, duplicate=True)
+        if stamp is not None and not self.producers.check(stamp):
+            return self.outcome(stamp, duplicate=True)
+        last = self.sequence
+        # Byte by byte (protocol section 5.2); it is kept for the whole stream.
+        if sequence is not None and last is not None and sequence.encode() <= last.encode():
+            raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
+        return None
+
+    def outcome(self, stamp: Stamp | None = None, *, duplicate: bool = False) -> Outcome:
+        """What has become of a write just now."""
+        number = None if stamp is None else self.producers.last(stamp)
+        end = Position(self.epoch, self.end)
+        return Outcome(end, self.sealed, self.settings.content_type, duplicate, number)
+
+    def begin(self, beginning: Beginning) -> Outcome:
+        """Write how the generation begins for which `writer` holds it, and note that it runs.
+
+        Raises:
+            StreamBusy: it is not held for this generation.
+            StreamClosed, StreamNotFound: nothing may be written any more.
+            RequestError: an event cannot be written as JSON.
+        """
+        self._expect_open()
+        generation = beginning.generation
+        if self.writer is None or self.writer.id != generation:
+            raise StreamBusy(f'"{self.name}" is not held for {generation}')
+        bodies = [encode(event) for event in beginning.events]
+        position = Position(self.epoch, self.end)
+        for body, event in zip(bodies, beginning.events, strict=True):
+            started = self._append(body, lean(event), safe=False).offset
+        self._store.note(Began(self.name, generation, position, started))
+        if beginning.key is not None:
+            key, fingerprint = beginning.key, beginning.fingerprint
+            self._store.note(Keyed(key, fingerprint, generation, self.name, position))
+        return self.outcome()
 
     def _expect_open(self) -> None:
         if self.gone:
             raise StreamNotFound(f'"{self.name}" was deleted')
         if self.sealed:
-            raise StreamClosed(f'stream "{self.name}" is closed and takes no more records')
+            raise StreamClosed(
+                f'stream "{self.name}" is closed and takes no more records',
+                position=str(Position(self.epoch, self.end)),
+            )
 
     def close(self, stamp: Stamp | None = None) -> None:
         """Let nothing more be written. Closing again is nothing.
@@ -230,10 +301,10 @@ class Stream(History):
         """Be gone, because the store cannot keep what is here: whoever reads it is cut off, and
         what writes here is ended.
         """
-        self.gone = self.sealed = self.lost = True
+        self.gone = self.sealed = True
         if self.writer is not None:
             self.writer.end()
-        self.fanout.rouse()
+        self.lose()
 
     @property
     def full(self) -> bool:
@@ -258,17 +329,11 @@ class Stream(History):
             self._held += 1
             self._store.after(partial(self._show_held, self.end, closed=self.sealed), self.name)
         else:
-            self._reveal(self.end, closed=self.sealed)
+            self.reveal(self.end, closed=self.sealed)
 
     def _show_held(self, end: int, *, closed: bool) -> None:
         self._held -= 1
-        self._reveal(end, closed=closed)
-
-    def _reveal(self, end: int, *, closed: bool) -> None:
-        self.tail = end
-        self.closed = closed
-        self._retain()
-        self.fanout.mark()
+        self.reveal(end, closed=closed)
 
     # Keeping
 
@@ -306,22 +371,10 @@ class Stream(History):
             self.trim(offset)
             self._store.note(Trimmed(self.name, self.head))
 
-    # Following
-
-    def subscribe(self, follower: Follower) -> None:
-        """Serve a follower from its place on. One step: history and live have no seam."""
-        self.fanout.add(follower)
-
-    def unsubscribe(self, follower: Follower) -> None:
-        """Serve it no more; it may have been dropped already."""
-        self.fanout.remove(follower)
+    # Forking
 
     def forked(self, offset: int, epoch: int) -> tuple[tuple[int, int], ...]:
         """The lives of a fork at an offset: those of this stream up to there, and its own."""
         mine = self._lives.until(offset)
         own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
         return tuple(mine + own)
-
-    def end_position(self) -> Position:
-        """The position after what has been written, shown or not."""
-        return Position(self.epoch, self.end)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hub.frames.encoder import Batch, Encoder
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["until"]
 
@@ -44,7 +44,7 @@ class _Listener:
 
     encoder = _SILENCE
 
-    def __init__(self, stream: Stream, met: Callable[[], bool]) -> None:
+    def __init__(self, stream: FollowedStream, met: Callable[[], bool]) -> None:
         self.place = stream.tail
         self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._stream = stream
@@ -61,7 +61,7 @@ class _Listener:
 
 
 async def until(
-    stream: Stream,
+    stream: FollowedStream,
     met: Callable[[], bool],
     *,
     within: float | None = None,

@@ -13,7 +13,7 @@ import logging
 from itertools import islice
 from typing import Final, Protocol
 
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["StreamWaiters", "Waiter"]
 
@@ -26,7 +26,7 @@ SLICE: Final = 250
 class Waiter(Protocol):
     """Somebody who waits for a stream that is not there yet."""
 
-    def begun(self, stream: Stream) -> None:
+    def begun(self, stream: FollowedStream) -> None:
         """It has just begun; never waits, never raises. Told once."""
 
 
@@ -37,7 +37,7 @@ class StreamWaiters:
 
     def __init__(self) -> None:
         self._waiters: dict[str, dict[Waiter, None]] = {}
-        self._beginning: dict[str, Stream] = {}
+        self._beginning: dict[str, FollowedStream] = {}
         """Streams that not all who wait have been told of."""
 
     def __len__(self) -> int:
@@ -54,17 +54,17 @@ class StreamWaiters:
         if not waiters:
             self._waiters.pop(name, None)
 
-    def begun(self, stream: Stream) -> None:
+    def begun(self, stream: FollowedStream) -> None:
         """A stream has begun: all who wait for it are told."""
         self._beginning[stream.name] = stream
         self._tell(stream)
 
-    def gone(self, stream: Stream) -> None:
+    def gone(self, stream: FollowedStream) -> None:
         """It was deleted: nobody is told of it any more."""
         if self._beginning.get(stream.name) is stream:
             del self._beginning[stream.name]
 
-    def _tell(self, stream: Stream) -> None:
+    def _tell(self, stream: FollowedStream) -> None:
         if self._beginning.get(stream.name) is not stream:
             return
         waiters = self._waiters.get(stream.name, {})

@@ -16,8 +16,8 @@ from typing import Any, Final
 from hub.domain.errors import Conflict, Forbidden, RequestError
 from hub.domain.events import TYPE_OF, Event, Message, Other
 from hub.domain.generation import is_own
+from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
-from hub.streams.stream import Body
 
 __all__ = ["WritePermissions"]
 

@@ -22,6 +22,7 @@ from hub.access.streams import StreamAccess
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import LOCAL, Principal
+from hub.domain.stream_settings import StreamSettings
 from hub.http.admission import Admission
 from hub.protocols.websocket import commands
 from tests.conftest import Running, StartHub
@@ -240,8 +241,7 @@ async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
     hub = running.hub
     for name in ("talk", "other"):
         await hub.streams.append_to(name, Message("user", "Hello"))
-    closed, _ = await hub.streams.create("closed")
-    hub.streams.write(closed, [], close=True)
+    await hub.streams.make("closed", StreamSettings(), close=True)
     slow = await hub.generations.start(GenerationRequest("Hi", stream="slow", upstream="slow"))
     await (await hub.streams.open("slow")).committed()
     asked = {"model": "demo", "input": "echo hi"}

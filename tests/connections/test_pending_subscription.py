@@ -153,7 +153,7 @@ async def test_deleted_and_begun_again_it_is_another_stream(running: Running, ta
     await running.hub.streams.delete("chat")
     assert (await talk.hear())["type"] == "closed"
     # Who has read the first one and waits with its position is told that this is another.
-    old = str((await running.hub.streams.append_to("other", Message("user", "x")))[1])
+    old = str((await running.hub.streams.append_to("other", Message("user", "x"))).position)
     epoch = old.partition("_")[0]
     await wait(talk, **{"from": f"{epoch}_{3:016d}"})
     await eventually(lambda: waiting(running) == 1)
@@ -245,11 +245,11 @@ async def test_what_begins_and_holds_no_events_ends_the_wait_with_a_reason(
 
 async def test_text_that_is_waited_for_comes_as_it_is(running: Running) -> None:
     live = await running.client.get("/v1/live/chat?wait=true&format=text")
-    stream, _ = await running.hub.streams.create("chat", StreamSettings("text/plain"))
-    running.hub.streams.write(stream, [("流 one\n".encode(), None)])
+    await running.hub.streams.make("chat", StreamSettings("text/plain"))
+    await running.hub.streams.write("chat", [("流 one\n".encode(), None)])
     async with asyncio.timeout(PATIENCE):
         assert (await live.content.readline()).decode() == "流 one\n"
-        running.hub.streams.write(stream, [(b"two", None)], close=True)
+        await running.hub.streams.write("chat", [(b"two", None)], close=True)
         assert await live.read() == b"two"
 
 

@@ -83,8 +83,8 @@ async def test_without_a_position_all_of_it_is_forked(hub: Running) -> None:
 async def test_a_reply_is_generated_anew_in_a_fork(hub: Running) -> None:
     """The model is told the past that the fork has, and nothing of the source's later one."""
     await talk(hub, "chat", "hello")
-    _, new = await hub.hub.streams.fork("again", "chat")
-    assert new
+    outcome = await hub.hub.streams.fork("again", "chat")
+    assert not outcome.duplicate
     async with hub.client.ws_connect("/v1/ws") as socket:
         await asked(socket, type="subscribe", stream="again", **{"from": "now"})
         started = await asked(socket, type="generate", stream="again", prompt="echo twice")

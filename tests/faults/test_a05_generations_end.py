@@ -254,8 +254,9 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
         held = await running.hub.streams.open("chat")
         for offset in range(len(whole) + 1):
             name = f"fork-{offset}"
-            fork, new = await running.hub.streams.fork(name, "chat", held.position_at(offset))
-            assert new
+            outcome = await running.hub.streams.fork(name, "chat", held.position_at(offset))
+            assert not outcome.duplicate
+            fork = await running.hub.streams.open(name)
             await fork.committed()
             told[name] = await read(client, name)
             assert told[name][:offset] == whole[:offset]
@@ -269,9 +270,9 @@ async def test_a_fork_ends_the_answer_in_whose_middle_it_begins(store: dict[str,
                 assert end["usage"]["prompt_tokens"] > 0
                 assert end["usage"]["estimated"]
             # Asked for again, it is the same one.
-            again, new = await running.hub.streams.fork(name, "chat", held.position_at(offset))
-            assert again is fork
-            assert not new
+            again = await running.hub.streams.fork(name, "chat", held.position_at(offset))
+            assert await running.hub.streams.open(name) is fork
+            assert again.duplicate
             # A fork of a fork has nothing more to end.
             await running.hub.streams.fork(f"{name}-again", name)
             assert await read(client, f"{name}-again") == told[name]

@@ -137,9 +137,10 @@ async def test_of_a_conversation_only_what_is_new_is_read(
     desk = keep(Runner(FakeUpstream([said("Hello"), END])))
     fake_upstream = desk.upstreams.find(None)
     assert isinstance(fake_upstream, FakeUpstream)
-    monkeypatch.setattr(Stream, "stretches", noted)
     for _ in range(3):
-        generation = await desk.ask("Hi", stream="chat")
+        with monkeypatch.context() as patched:  # whoever waits for the end reads, too
+            patched.setattr(Stream, "stretches", noted)
+            generation = await desk.ask("Hi", stream="chat")
         await desk.runs.wait(generation.id)
     assert read == [0, 0, 4], "each time what the reply before has said"
     assert [message["content"] for message in fake_upstream.prompts[2].messages] == [

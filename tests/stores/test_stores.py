@@ -49,7 +49,8 @@ from hub.stores.sqlite import epochs as sqlite_lives
 from hub.stores.sqlite import store as sqlite_store
 from hub.stores.sqlite.schema import VERSION
 from hub.stores.sqlite.writer import KEYS, SWEPT, Writer
-from hub.streams.stream import Place, Stream
+from hub.streams.history import Place
+from hub.streams.stream import Stream
 from tests.faults.full_disk import FullDisk
 from tests.support.patience import PATIENCE
 

@@ -93,8 +93,9 @@ async def ask(running: Running, query: str = "") -> Obj:
 
 async def test_what_is_told_of_each(running: Running) -> None:
     hub = running.hub
-    _, tail = await hub.streams.append_to("chat/1", HELLO)
-    stream, _ = await hub.streams.create("log", StreamSettings("text/plain"))
+    outcome = await hub.streams.append_to("chat/1", HELLO)
+    await hub.streams.make("log", StreamSettings("text/plain"))
+    stream = await hub.streams.open("log")
     stream.close()
     await stream.committed()
     begun = await hub.generations.start(GenerationRequest(prompt="stall", stream="chat/2"))
@@ -103,7 +104,7 @@ async def test_what_is_told_of_each(running: Running) -> None:
         "name": "chat/1",
         "content_type": "application/json",
         "closed": False,
-        "tail": str(tail),
+        "tail": str(outcome.position),
         "running": None,
     }
     assert (second["name"], second["running"]) == ("chat/2", begun.id)

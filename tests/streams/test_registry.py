@@ -18,6 +18,7 @@ from hub.frames.ndjson import LINES
 from hub.stores import Change, Created, Removed, Saved, Store
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
+from hub.streams.followed import FollowedStream
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
 from hub.streams.waiters import SLICE
@@ -65,9 +66,9 @@ class Waiting:
     """Somebody who waits for a stream."""
 
     def __init__(self) -> None:
-        self.told: list[Stream] = []
+        self.told: list[FollowedStream] = []
 
-    def begun(self, stream: Stream) -> None:
+    def begun(self, stream: FollowedStream) -> None:
         self.told.append(stream)
 
 

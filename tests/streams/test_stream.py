@@ -18,7 +18,8 @@ from hub.domain.records import Position, Record
 from hub.domain.stream_settings import StreamSettings
 from hub.frames import coalesce
 from hub.stores import Appended, Closed, Raised, Saved, Trimmed
-from hub.streams.stream import Place, Reset, Retention, Stream
+from hub.streams.history import Place, Reset
+from hub.streams.stream import Retention, Stream
 from tests.support.fake_stores import FakeStore, Notebook
 from tests.support.record_writers import Writing
 from tests.support.strategies import quick

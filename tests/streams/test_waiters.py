@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hub.streams.followed import FollowedStream
 from hub.streams.stream import Stream
 from hub.streams.waiters import SLICE, StreamWaiters
 from tests.support.fake_connection import turn
@@ -9,9 +10,9 @@ from tests.support.fake_connection import turn
 
 class Waiter:
     def __init__(self) -> None:
-        self.told: list[Stream] = []
+        self.told: list[FollowedStream] = []
 
-    def begun(self, stream: Stream) -> None:
+    def begun(self, stream: FollowedStream) -> None:
         self.told.append(stream)
 
 

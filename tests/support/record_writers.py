@@ -8,7 +8,7 @@ __all__ = ["Writing"]
 
 
 class Writing:
-    """Writes nothing; see `hub.streams.stream.Writer`."""
+    """Writes nothing; see `hub.streams.stream.ActiveWriter`."""
 
     started = None
 

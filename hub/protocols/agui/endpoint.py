@@ -46,7 +46,7 @@ from hub.protocols.conversation import view_reading
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["ConversationAsked", "RunAsked", "TanStack"]
 
@@ -137,15 +137,10 @@ class TanStack:
             start = generation.position
             begin = stream.head if start is None else start.offset
             viewed = Viewed(stream, begin, lambda: AGUIRun(name, generation.id, run))
-
-            def ended() -> bool:
-                # RUN_ERROR says what is wrong; a body that is cut would say less.
-                return generation.terminal is not None
-
             headers = names(generation)
-            pace = self._pace.pace
+            # RUN_ERROR says what is wrong, and is an end; a body that is cut would say less.
             return await view_reading.follow(
-                request, self._hub, viewed, pace, headers, ended, done=b""
+                request, self._hub, viewed, self._pace.pace, headers, done=b""
             )
 
     async def _known(self, name: str, by: Principal) -> list[str]:
@@ -204,7 +199,7 @@ class TanStack:
     async def _read(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["id"]
 
-        async def find(stream: Stream) -> Viewed:
+        async def find(stream: FollowedStream) -> Viewed:
             return Viewed(stream, stream.head, lambda: AGUIChunks(name))
 
         return await view_reading.read(

@@ -42,7 +42,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.conversation import AFTER
 from hub.domain.errors import GenerationNotFound, RequestError
-from hub.domain.events import Cancelled, Finished, Message, Started
+from hub.domain.events import Message, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import Principal
@@ -55,7 +55,7 @@ from hub.protocols.conversation import view_reading
 from hub.protocols.conversation.one_request import Replies, names
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["AISDK", "ChatAsked"]
 
@@ -131,12 +131,7 @@ class AISDK:
             headers = {"Location": where, "Cache-Control": "no-store", **names(generation)}
             return web.json_response({"streamUrl": where}, status=status, headers=headers)
         headers = {"Location": where, **VERSION, **names(generation)}
-
-        def good() -> bool:
-            return isinstance(generation.terminal, Finished | Cancelled)
-
-        pace = self._pace.pace
-        return await view_reading.follow(request, self._hub, viewed, pace, headers, good)
+        return await view_reading.follow(request, self._hub, viewed, self._pace.pace, headers)
 
     async def _stop(self, request: web.Request) -> web.Response:
         by = request[PRINCIPAL]
@@ -149,7 +144,7 @@ class AISDK:
     async def _read(self, request: web.Request) -> web.StreamResponse:
         view = _viewed_whole if request.query.get("whole") == "true" else _viewed
 
-        async def find(stream: Stream) -> Viewed:
+        async def find(stream: FollowedStream) -> Viewed:
             return await view(
                 self._hub, stream, request.match_info["generation"], request[PRINCIPAL]
             )
@@ -158,7 +153,7 @@ class AISDK:
         return await view_reading.read(request, self._hub, name, find, self._pace)
 
 
-async def _viewed(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
+async def _viewed(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
     """A generation in UI message chunks.
 
     Raises:
@@ -175,7 +170,7 @@ async def _viewed(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
     return Viewed(stream, begin, lambda: UIChunks(name))
 
 
-async def _viewed_whole(hub: Hub, stream: Stream, name: str, by: Principal) -> Viewed:
+async def _viewed_whole(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
     """The message that a generation gives, or gives the end of, in UI message chunks.
 
     Raises:
@@ -191,7 +186,7 @@ async def _viewed_whole(hub: Hub, stream: Stream, name: str, by: Principal) -> V
 
 
 async def _start(
-    stream: Stream, at: int, name: str, message: str | None = None
+    stream: FollowedStream, at: int, name: str, message: str | None = None
 ) -> tuple[int, Started]:
     """Where a generation starts, or the first that gave a part of a message."""
     while at < stream.tail:

@@ -21,22 +21,22 @@ from typing import Final, Literal
 from aiohttp import web
 
 from hub.access.permissions import Permission
-from hub.connections.connection import Connection, Pace
+from hub.connections.connection import Pace
 from hub.domain.errors import Gone, RequestError
-from hub.domain.events import TERMINALS, Delta, Failed, Finished
+from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Terminal
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.records import Position
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
+from hub.generations.followed import FollowedGeneration
 from hub.http.admission import PRINCIPAL
 from hub.http.response_formats import endless
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
-from hub.protocols.response_connection import ResponseConnection, written
-from hub.streams import wait
-from hub.streams.stream import Place, Stream
+from hub.protocols.response_connection import Ending, ResponseConnection
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["OnDisconnect", "Replies", "names", "said"]
 
@@ -63,7 +63,7 @@ class Replies:
     @asynccontextmanager
     async def begun(
         self, request: web.Request, ask: GenerationRequest, *, outlives: bool = False
-    ) -> AsyncIterator[tuple[Generation, Stream]]:
+    ) -> AsyncIterator[tuple[Generation, FollowedStream]]:
         """A generation, and its stream. What is done inside is what the client waits for.
 
         ``outlives`` is for one that goes on whatever the configuration says, unless this
@@ -108,15 +108,15 @@ class Replies:
         if cancels and not failed:
             self._hub.generations.stop(starting.result().id)
 
-    async def first_word(self, generation: Generation, stream: Stream) -> None:
+    async def first_word(self, generation: Generation, stream: FollowedStream) -> None:
         """Wait until something has been said, or nothing will be, or the grace is over.
 
         Raises:
             UpstreamError: it has failed, and can still be told by the status.
         """
-        within = self._grace_seconds
-        await wait.until(stream, lambda: generation.state not in SILENT, within=within)
-        end = generation.terminal
+        followed = FollowedGeneration(stream, generation)
+        await followed.until(_has_spoken, within=self._grace_seconds)
+        end = followed.seen.terminal
         if isinstance(end, Failed) and not await said(generation, stream):
             raise broken_off(end)
 
@@ -126,14 +126,14 @@ class Replies:
         Raises:
             UpstreamError: it is not a good one.
         """
-        await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
-        terminal = generation.terminal
+        waited = await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
+        terminal = waited.terminal
         if not isinstance(terminal, Finished):
             raise broken_off(terminal)
         return terminal
 
     async def streamed(
-        self, request: web.Request, generation: Generation, stream: Stream, encoder: Encoder
+        self, request: web.Request, generation: Generation, stream: FollowedStream, encoder: Encoder
     ) -> web.StreamResponse:
         """Give all of it as server-sent events, in the words of ``encoder``.
 
@@ -150,59 +150,38 @@ class Replies:
             encoder = Chunked(encoder)
         reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
         async with reading as connection:
-            if generation.state in SILENT:
+            if not await FollowedGeneration(stream, generation).until(_has_spoken, within=0):
                 # Some take nothing for a response before a byte of its body.
                 connection.write(encoder.beat())
             connection.subscribe(stream, place)
             if stream.name == generation.id:
                 await reading.over
                 complete = connection.complete
+                last = await _last(stream) if complete else None
             else:
-                complete = await self._heard(reading, connection, ending)
-            if not complete or not isinstance(generation.terminal, Finished):
+                complete = await reading.told(ending)
+                last = ending.terminal
+            if not complete or not isinstance(last, Finished):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort(sent=complete)
         return response
 
-    async def _heard(
-        self, reading: ResponseConnection, connection: Connection, ending: _UpTo
-    ) -> bool:
-        """Wait for the end of a generation whose stream goes on; whether all of it is told."""
-        await asyncio.wait([reading.over, ending.ended], return_when=asyncio.FIRST_COMPLETED)
-        if ending.ended.done():
-            await written(connection, self._pace)
-        return ending.ended.done()
 
-
-class _UpTo:
-    """An encoder that says when a generation has ended, in a stream that may go on."""
+class _UpTo(Ending):
+    """What is said up to the end of a generation, in a stream that may go on."""
 
     def __init__(self, generation: str, inner: Encoder) -> None:
-        self.merges = inner.merges
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(inner)
+        self.terminal: Terminal | None = None
         self._generation = generation
-        self._inner = inner
 
-    def events(self, batch: Batch) -> bytes:
-        frame = self._inner.events(batch)
+    def is_last(self, batch: Batch) -> bool:
         for record in batch.records:
             event = record.event
-            ours = isinstance(event, TERMINALS) and event.generation == self._generation
-            if ours and not self.ended.done():
-                self.ended.set_result(None)
-        return frame
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        return self._inner.reset(stream, position, reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return self._inner.closed(stream, position)
-
-    def beat(self) -> bytes:
-        return self._inner.beat()
-
-    def retry(self, milliseconds: int) -> bytes:
-        return self._inner.retry(milliseconds)
+            if isinstance(event, TERMINALS) and event.generation == self._generation:
+                self.terminal = event
+                return True
+        return False
 
 
 class _Look:
@@ -229,7 +208,17 @@ class _Look:
             self._timer = self._loop.call_later(LOOK_SECONDS, self._look)
 
 
-def beginning(generation: Generation, stream: Stream) -> Place:
+def _has_spoken(generation: Generation) -> bool:
+    return generation.state not in SILENT
+
+
+async def _last(stream: FollowedStream) -> Event | None:
+    """The last event of a stream that has closed."""
+    records = (await stream.fetch(stream.tail - 1, 1)).records
+    return records[0].event if records else None
+
+
+def beginning(generation: Generation, stream: FollowedStream) -> Place:
     """Where the answer begins.
 
     Raises:
@@ -241,7 +230,7 @@ def beginning(generation: Generation, stream: Stream) -> Place:
     return place
 
 
-async def said(generation: Generation, stream: Stream) -> list[Delta]:
+async def said(generation: Generation, stream: FollowedStream) -> list[Delta]:
     """What the generation has said so far. Others may write in the stream, too."""
     return [
         event

@@ -97,12 +97,15 @@ class UIEvents:
 
     def __init__(self, view: View, done: bytes = DONE) -> None:
         self.view = view
+        self.whole = False
+        """The end has been told, and is not one that the body is cut for."""
         self._done = done
 
     def events(self, batch: Batch) -> bytes:
         chunks = self.view.told(batch).chunks
         frames = [b"data: %s\n\n" % orjson.dumps(chunk) for chunk in chunks]
         if chunks and self.view.over and chunks[-1]["type"] != "error":
+            self.whole = True
             frames.append(self._done)
         return escape_line_separators(b"".join(frames))
 

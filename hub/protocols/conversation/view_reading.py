@@ -30,8 +30,9 @@ from hub.protocols.conversation.view import DONE, DurableChunks, Translation, UI
 from hub.protocols.durable import headers as headers
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable import sse
-from hub.protocols.response_connection import ResponseConnection, rotate, written
-from hub.streams.stream import Place, Stream
+from hub.protocols.response_connection import Ending, ResponseConnection
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["ViewPace", "Viewed", "follow", "read"]
 
@@ -61,7 +62,7 @@ class ViewPace:
 class Viewed:
     """What is viewed: a stream from an offset on, in the words that ``translate`` finds."""
 
-    stream: Stream
+    stream: FollowedStream
     begin: int
     translate: Callable[[], Translation]
 
@@ -86,32 +87,15 @@ class Viewed:
         return View(translation, max(offset, self.begin))
 
 
-class _Over:
-    """An encoder that says when its view is over; what it said then may still have to go out."""
-
-    merges = False
+class _Over(Ending):
+    """What is said up to the end of a view."""
 
     def __init__(self, inner: UIEvents | DurableChunks) -> None:
-        self._inner = inner
-        self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        super().__init__(inner)
+        self._view = inner.view
 
-    def events(self, batch: Batch) -> bytes:
-        frame = self._inner.events(batch)
-        if self._inner.view.over and not self.heard.done():
-            self.heard.set_result(None)
-        return frame
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        return self._inner.reset(stream, position, reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return self._inner.closed(stream, position)
-
-    def beat(self) -> bytes:
-        return self._inner.beat()
-
-    def retry(self, milliseconds: int) -> bytes:
-        return self._inner.retry(milliseconds)
+    def is_last(self, batch: Batch) -> bool:
+        return self._view.over
 
 
 # Server-sent events of its own
@@ -123,10 +107,9 @@ async def follow(
     viewed: Viewed,
     pace: Pace,
     more: Mapping[str, str],
-    good: Callable[[], bool],
     done: bytes = DONE,
 ) -> web.StreamResponse:
-    """All of a view as server-sent events; unless its end is ``good``, the body is cut.
+    """All of a view as server-sent events; unless its end is a good one, the body is cut.
 
     ``done`` follows the last chunk.
 
@@ -134,16 +117,15 @@ async def follow(
         Gone: its beginning is no longer kept.
     """
     view = await viewed.view(viewed.begin)
-    encoder = _Over(UIEvents(view, done))
+    events = UIEvents(view, done)
+    encoder = _Over(events)
     response = endless(request, {**streaming_headers("text/event-stream"), **more})
     shown: Encoder = Chunked(encoder) if response.chunked else encoder
     reading = ResponseConnection(hub, request, response, shown, pace)
     async with reading as connection:
         connection.subscribe(viewed.stream, Place(viewed.begin))
-        await asyncio.wait([reading.over, encoder.heard], return_when=asyncio.FIRST_COMPLETED)
-        if encoder.heard.done():
-            await written(connection, pace)
-        if not (view.over and good()):
+        await reading.told(encoder)
+        if not events.whole:
             # The body must not look whole: no last chunk, no clean end.
             connection.abort(sent=view.over)
     return response
@@ -156,7 +138,7 @@ async def read(
     request: web.Request,
     hub: Hub,
     name: str,
-    find: Callable[[Stream], Awaitable[Viewed]],
+    find: Callable[[FollowedStream], Awaitable[Viewed]],
     pace: ViewPace,
     *,
     unbegun: Callable[[], Translation] | None = None,
@@ -186,7 +168,7 @@ async def read(
     viewed = await find(stream)
     place = answers.kept(viewed.stream.place(start or "start"))
     offset = max(place.offset, viewed.begin)
-    hub.streams.touch(viewed.stream)
+    await hub.streams.touch(name)
     view = await viewed.view(offset)
     if live == "sse":
         return await _follow(request, hub, viewed, view, offset, pace)
@@ -222,7 +204,7 @@ async def _poll(
     return _array(chunks, told) if chunks else web.Response(status=204, headers=told)
 
 
-def _goes_on(stream: Stream, offset: int) -> bool:
+def _goes_on(stream: FollowedStream, offset: int) -> bool:
     return stream.tail > offset or stream.closed
 
 
@@ -322,15 +304,6 @@ async def _events(
         if here.latest:
             connection.write(shown.events(here))
         await join(connection)
-        await asyncio.wait(
-            [reading.over, encoder.heard],
-            timeout=pace.sse_rotate_seconds,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if encoder.heard.done():
-            await written(connection, pace.pace)
-        elif not reading.over.done():
-            await rotate(connection)
-        elif not connection.complete:
-            connection.abort()
+        if not await reading.told(encoder, within=pace.sse_rotate_seconds):
+            await reading.rotate()
     return response

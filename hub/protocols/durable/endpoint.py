@@ -26,8 +26,9 @@ from hub.access.permissions import Permission
 from hub.connections.connection import Pace
 from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
+from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
-from hub.domain.producers import Stamp
+from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch, Encoder
@@ -40,9 +41,9 @@ from hub.protocols.durable import headers as headers
 from hub.protocols.durable import json_messages, sse
 from hub.protocols.durable import responses as answers
 from hub.protocols.durable.sse import DurableEvents
-from hub.protocols.response_connection import ResponseConnection, rotate
-from hub.streams.forks import same
-from hub.streams.stream import Body, Place, Stream
+from hub.protocols.response_connection import ResponseConnection
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = ["Durable"]
 
@@ -93,37 +94,15 @@ class Durable:
         closing = headers.closes(request)
         body = await _body(request)
         if asked is not None:
-            stream, new = await self._fork(name, asked, settings, body, closing=closing, by=by)
+            outcome = await self._fork(name, asked, settings, body, closing=closing, by=by)
         else:
-            stream, new = await self._begin(name, settings, body, closing=closing, by=by)
-        told = {"Content-Type": stream.content_type, **answers.end(stream)}
-        await stream.committed()
-        if new:
-            told["Location"] = headers.address(request)
-        return web.Response(status=201 if new else 200, headers=told)
-
-    async def _begin(
-        self,
-        name: str,
-        settings: StreamSettings,
-        body: bytes,
-        *,
-        closing: bool,
-        by: Principal,
-    ) -> tuple[Stream, bool]:
-        bodies = _bodies(settings, body)
-        self._hub.streams.check_authors(settings, bodies, by=by)
-        stream, new = await self._hub.streams.create(name, settings, by=by)
-        if new:
-            if bodies or closing:
-                self._hub.streams.write(stream, bodies, close=closing, by=by)
-        elif (
-            stream.settings.fork or stream.sealed != closing or not same(stream.settings, settings)
-        ):
-            raise Conflict(
-                f'there is a stream called "{name}" that is not so', code="stream_exists"
-            )
-        return stream, new
+            bodies = _bodies(settings, body)
+            outcome = await self._hub.streams.make(name, settings, bodies, close=closing, by=by)
+        told = {"Content-Type": outcome.content_type, **answers.written(outcome)}
+        await self._hub.streams.committed(name)
+        if outcome.duplicate:
+            return web.Response(headers=told)
+        return web.Response(status=201, headers={**told, "Location": headers.address(request)})
 
     async def _fork(
         self,
@@ -134,22 +113,20 @@ class Durable:
         *,
         closing: bool,
         by: Principal,
-    ) -> tuple[Stream, bool]:
-        bodies = []
+    ) -> Outcome:
+        streams, bodies = self._hub.streams, list[Body]()
         if body:
-            source = await self._hub.streams.open(asked.source, by=by)
-            bodies = _bodies(source.settings, body)
-            self._hub.streams.check_authors(source.settings, bodies, by=by)
-        stream, new = await self._hub.streams.fork(
-            name, asked.source, asked.position, settings=settings, further=asked.further, by=by
+            bodies = _bodies((await streams.open(asked.source, by=by)).settings, body)
+        return await streams.fork(
+            name,
+            asked.source,
+            asked.position,
+            settings=settings,
+            further=asked.further,
+            bodies=bodies,
+            close=closing,
+            by=by,
         )
-        if new and (bodies or closing):
-            self._hub.streams.write(stream, bodies, close=closing, by=by)
-        elif not new and stream.sealed != closing:
-            raise Conflict(
-                f'there is a stream called "{name}" that is not so', code="stream_exists"
-            )
-        return stream, new
 
     # Writing
 
@@ -158,32 +135,33 @@ class Durable:
         closing = headers.closes(request)
         sequence = headers.named(request, "Stream-Seq")
         body = await _body(request)
-        # From here on nothing waits until the records are written.
         by = request[PRINCIPAL]
         to: Permission = "append" if body else "close"
         stream = await self._hub.streams.open(request.match_info["name"], by=by, to=to)
         if not body and not closing:
             raise RequestError("there is nothing to append: the body is empty", code="empty_body")
-        if stream.sealed:
-            return await _after_the_end(stream, stamp, again=closing and not body)
-        if body:
+        if body and not stream.sealed:
             _check_type(request, stream)
-        new = stamp is None or stream.producers.check(stamp)
-        if new:
-            bodies = _bodies(stream.settings, body) if body else []
+        # A closed stream and a duplicate have their answer whatever the body holds.
+        outcome = stream.judge(stamp, only_close=not body)
+        if outcome is None:
+            bodies = _bodies(stream.settings, body)
             if body and not bodies:
                 raise RequestError(
                     "there is nothing to append: the array is empty", code="bad_json"
                 )
-            _check_sequence(stream, sequence)
-            self._hub.streams.write(
-                stream, bodies, stamp=stamp, sequence=sequence, close=closing, by=by
+            outcome = await self._hub.streams.write(
+                stream.name,
+                bodies,
+                stamp=stamp,
+                sequence=sequence,
+                close=closing,
+                epoch=stream.epoch,
+                by=by,
             )
-        told = answers.end(stream)
-        if stamp is not None:
-            told.update(answers.reached(stream, stamp))
-        await stream.committed()
-        return web.Response(status=200 if new and body and stamp is not None else 204, headers=told)
+        await self._hub.streams.committed(stream.name)
+        new = body and stamp is not None and not outcome.duplicate
+        return web.Response(status=200 if new else 204, headers=answers.written(outcome, stamp))
 
     async def _delete(self, request: web.Request) -> web.Response:
         await self._hub.streams.delete(request.match_info["name"], by=request[PRINCIPAL])
@@ -211,7 +189,7 @@ class Durable:
             raise RequestError("live is long-poll or sse", code="bad_live")
         stream = await self._hub.streams.open(request.match_info["name"], by=request[PRINCIPAL])
         place = answers.kept(stream.place(start or "start"))
-        self._hub.streams.touch(stream)
+        await self._hub.streams.touch(stream.name)
         if live == "sse":
             return await self._follow(request, stream, place)
         if live == "long-poll":
@@ -226,7 +204,9 @@ class Durable:
             return web.Response(status=304, headers={**told, **answers.told(part)})
         return answers.catch_up(stream, part, told)
 
-    async def _poll(self, request: web.Request, stream: Stream, offset: int) -> web.Response:
+    async def _poll(
+        self, request: web.Request, stream: FollowedStream, offset: int
+    ) -> web.Response:
         position = stream.position_at(offset)
         self._hub.admit()
         await self._hub.callers.until(
@@ -243,7 +223,7 @@ class Durable:
         return web.Response(status=204, headers={**told, **answers.told(part)})
 
     async def _follow(
-        self, request: web.Request, stream: Stream, place: Place
+        self, request: web.Request, stream: FollowedStream, place: Place
     ) -> web.StreamResponse:
         # One function, not several: every reader that stays keeps its frame.
         self._hub.admit()
@@ -257,10 +237,7 @@ class Durable:
                 connection.write(encoder.events(here))
             connection.subscribe(stream, place)
             await asyncio.wait([reading.over], timeout=self._rotate)
-            if not reading.over.done():
-                await rotate(connection)
-            elif not connection.complete:
-                connection.abort()
+            await reading.rotate()
         return response
 
 
@@ -290,7 +267,7 @@ def _bodies(settings: StreamSettings, body: bytes) -> list[Body]:
     return [(message, recorded(message)) for message in json_messages.split(body)]
 
 
-def _check_type(request: web.Request, stream: Stream) -> None:
+def _check_type(request: web.Request, stream: FollowedStream) -> None:
     given = headers.content_type(request)
     if given is None:
         raise RequestError("say what the body is: Content-Type", code="bad_content_type")
@@ -298,29 +275,10 @@ def _check_type(request: web.Request, stream: Stream) -> None:
         raise Conflict(f"this stream takes {stream.content_type}", code="content_type")
 
 
-def _check_sequence(stream: Stream, sequence: str | None) -> None:
-    """Later than the last, byte by byte (protocol section 5.2); kept for the whole stream."""
-    last = stream.sequence
-    if sequence is not None and last is not None and sequence.encode() <= last.encode():
-        raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
-
-
 # Answers
 
 
-async def _after_the_end(stream: Stream, stamp: Stamp | None, *, again: bool) -> web.Response:
-    """The answer to an append to a closed stream: fine if it says what was done already."""
-    told = answers.end(stream)
-    if stamp is not None and stamp == stream.closed_by:
-        told.update(answers.reached(stream, stamp))
-    elif not again or stamp is not None:
-        closed = Conflict(f'"{stream.name}" is closed and takes no more', code="stream_closed")
-        return answers.refusal(closed, told)
-    await stream.committed()
-    return web.Response(status=204, headers=told)
-
-
-def _following(stream: Stream, place: Place) -> dict[str, str]:
+def _following(stream: FollowedStream, place: Place) -> dict[str, str]:
     told = streaming_headers("text/event-stream", charset=False)
     told["Cache-Control"] = "no-cache, no-store, no-transform"
     told["Stream-Next-Offset"] = str(stream.position_at(place.offset))
@@ -329,7 +287,7 @@ def _following(stream: Stream, place: Place) -> dict[str, str]:
     return {**told, **answers.GUARDED}
 
 
-def _encoder(request: web.Request, stream: Stream, *, chunked: bool) -> Encoder:
+def _encoder(request: web.Request, stream: FollowedStream, *, chunked: bool) -> Encoder:
     write = sse.written(stream.settings)
     known = headers.known_interval(request)
     form = _FORMS[write]

@@ -17,7 +17,7 @@ from hub.domain.errors import RequestError, StreamNotFound
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
-from hub.streams.stream import From
+from hub.streams.history import From
 
 __all__ = [
     "ForkAsked",

@@ -7,25 +7,26 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from hub.domain.errors import Gone, HubError, ProducerFenced, ProducerGap
+from hub.domain.errors import Gone, HubError, ProducerFenced, ProducerGap, StreamClosed
+from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.http.errors import error_response
 from hub.protocols.durable.sse import unfinished
-from hub.streams.stream import Place, Stream
+from hub.streams.followed import FollowedStream
+from hub.streams.history import Place
 
 __all__ = [
     "GUARDED",
     "Part",
     "catch_up",
-    "end",
     "guarded",
     "kept",
     "part",
-    "reached",
     "refusal",
     "shown",
     "told",
+    "written",
 ]
 
 ANSWER_BYTES: Final = 1024 * 1024
@@ -74,7 +75,7 @@ def kept(place: Place) -> Place:
     return place
 
 
-async def part(stream: Stream, offset: int) -> Part:
+async def part(stream: FollowedStream, offset: int) -> Part:
     """What one answer holds of a stream from an offset on.
 
     Of text it holds whole characters, as server-sent events must: otherwise a reader who goes
@@ -103,7 +104,7 @@ async def part(stream: Stream, offset: int) -> Part:
     return Part(start, [body for body in bodies if body], end, latest, closed)
 
 
-def catch_up(stream: Stream, held: Part, headers: Mapping[str, str]) -> web.Response:
+def catch_up(stream: FollowedStream, held: Part, headers: Mapping[str, str]) -> web.Response:
     """A part as the answer to a GET: bytes as they are, JSON as one array."""
     body = b"".join(held.bodies)
     if stream.settings.is_json:
@@ -122,7 +123,7 @@ def told(part: Part) -> Headers:
     return headers
 
 
-def shown(stream: Stream) -> Headers:
+def shown(stream: FollowedStream) -> Headers:
     """Where a stream ends for its readers, and whether for good."""
     headers = {"Stream-Next-Offset": str(stream.position)}
     if stream.closed:
@@ -130,20 +131,15 @@ def shown(stream: Stream) -> Headers:
     return headers
 
 
-def end(stream: Stream) -> Headers:
-    """Where a stream ends for its writers, and whether for good; readers may not see it yet."""
-    headers = {"Stream-Next-Offset": str(stream.end_position())}
-    if stream.sealed:
+def written(outcome: Outcome, stamp: Stamp | None = None) -> Headers:
+    """Where a write has left its stream, and what has been accepted of its producer."""
+    headers = {"Stream-Next-Offset": str(outcome.position)}
+    if outcome.closed:
         headers["Stream-Closed"] = "true"
+    if stamp is not None:
+        headers["Producer-Epoch"] = str(stamp.epoch)
+        headers["Producer-Seq"] = str(outcome.number)
     return headers
-
-
-def reached(stream: Stream, stamp: Stamp) -> Headers:
-    """What has been accepted of a producer."""
-    return {
-        "Producer-Epoch": str(stamp.epoch),
-        "Producer-Seq": str(stream.producers.last(stamp)),
-    }
 
 
 def refusal(error: HubError, headers: Mapping[str, str]) -> web.Response:
@@ -167,6 +163,9 @@ def guarded(handler: Handler) -> Handler:
                 "Producer-Received-Seq": str(error.received),
             }
             response = refusal(error, numbers)
+        except StreamClosed as error:
+            ended = {} if error.position is None else {"Stream-Next-Offset": error.position}
+            response = refusal(error, {**ended, "Stream-Closed": "true"})
         except HubError as error:
             response = error_response(error)
         if not response.prepared:

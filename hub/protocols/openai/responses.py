@@ -51,7 +51,7 @@ from hub.protocols.openai.responses_input import input_items, input_page
 from hub.protocols.openai.responses_request import ResponseAsked
 from hub.protocols.openai.responses_sse import ResponseEvents
 from hub.protocols.openai.responses_state import ResponseBuilder
-from hub.streams.stream import Stream
+from hub.streams.followed import FollowedStream
 
 __all__ = ["OpenAIResponses"]
 
@@ -69,7 +69,7 @@ class _Found(NamedTuple):
     """A response that was begun earlier."""
 
     generation: Generation
-    stream: Stream
+    stream: FollowedStream
     asked: Mapping[str, Any]
     input: list[Any]
     events: list[Event]

@@ -26,6 +26,7 @@ from hub.domain.errors import (
 from hub.domain.events import decode
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import parsed_size
+from hub.domain.outcome import Outcome
 from hub.domain.records import Position
 from hub.frames.websocket import WEBSOCKET, error_frame, pong_frame, text_frame
 from hub.http.admission import PRINCIPAL
@@ -46,7 +47,7 @@ from hub.protocols.websocket.commands import (
     Subscribe,
     Unsubscribe,
 )
-from hub.streams.stream import From
+from hub.streams.history import From
 
 __all__ = ["WebSockets"]
 
@@ -275,20 +276,21 @@ class _Client:
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
-        stream, position = await self._hub.streams.append_to(
+        outcome = await self._hub.streams.append_to(
             command.stream, decode(body), body, by=self.connection.by
         )
-        await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._written(command, command.stream, outcome)
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
-        stream, _ = await self._hub.streams.fork(
+        outcome = await self._hub.streams.fork(
             command.stream, command.source, at, by=self.connection.by
         )
-        position = stream.end_position()
-        await stream.committed()
-        await self._ok(command, stream=stream.name, position=str(position))
+        await self._written(command, command.stream, outcome)
+
+    async def _written(self, command: Command, stream: str, outcome: Outcome) -> None:
+        await self._hub.streams.committed(stream)
+        await self._ok(command, stream=stream, position=str(outcome.position))
 
     async def _generate(self, command: Generate) -> None:
         # Not `model_dump`, which copies all that the messages hold.

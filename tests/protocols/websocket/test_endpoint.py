@@ -11,8 +11,8 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from hub import FAREWELL
 from hub.domain.events import Event, Message, to_json
+from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
-from hub.domain.records import Position
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
 from tests.support.patience import PATIENCE
@@ -245,9 +245,7 @@ async def test_a_command_under_way_is_answered_before_the_farewell(
     """Or its client would not know whether it was carried out."""
     asked, answer, append_to = asyncio.Event(), asyncio.Event(), running.hub.streams.append_to
 
-    async def slowly(
-        name: str, event: Event, body: bytes, *, by: Principal
-    ) -> tuple[Stream, Position]:
+    async def slowly(name: str, event: Event, body: bytes, *, by: Principal) -> Outcome:
         asked.set()
         await answer.wait()
         return await append_to(name, event, body, by=by)

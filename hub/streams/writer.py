@@ -1,0 +1,133 @@
+"""The writer of streams that live in this process, over whatever store keeps them.
+
+A stream has one object here (`hub.streams.registry`), and the loop runs one thing at a time: so a
+check and its deed are one step as long as no ``await`` that suspends comes between them. Each
+method first finds its stream, which may take a while, and then does all the rest at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hub.domain.errors import Conflict, StreamBusy, StreamNotFound
+from hub.domain.outcome import Outcome
+from hub.domain.producers import Stamp
+from hub.domain.records import Body, Position
+from hub.domain.stream_settings import StreamSettings
+from hub.stores.writer import Appender, Beginning
+from hub.streams.forks import same
+from hub.streams.registry import Streams
+from hub.streams.stream import Stream
+
+__all__ = ["LocalWriter"]
+
+
+class LocalWriter:
+    """Writes to the streams of a registry; see `hub.stores.writer.Writer`."""
+
+    def __init__(self, streams: Streams) -> None:
+        self._streams = streams
+
+    async def load(self, stream: str) -> Outcome:
+        """Where a stream ends."""
+        return (await self._streams.open(stream)).outcome()
+
+    async def create(
+        self,
+        stream: str,
+        settings: StreamSettings,
+        bodies: Sequence[Body] = (),
+        *,
+        close: bool = False,
+    ) -> Outcome:
+        """Begin a stream with its first records, open or closed."""
+        found, new = await self._streams.create(stream, settings)
+        if new:
+            return self._first(found, bodies, close=close)
+        if found.settings.fork or found.sealed != close or not same(found.settings, settings):
+            raise _exists(stream)
+        return found.outcome(duplicate=True)
+
+    async def write(
+        self,
+        stream: str,
+        bodies: Sequence[Body],
+        *,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        close: bool = False,
+        settings: StreamSettings | None = None,
+        epoch: int | None = None,
+    ) -> Outcome:
+        """Write records, what their producer has reached, and the close: all or nothing."""
+        if settings is None:
+            found = await self._open(stream, epoch)
+        else:
+            found, _ = await self._streams.create(stream, settings)
+        if any(event is not None for _, event in bodies):
+            found.expect_events()
+        outcome = found.write(bodies, stamp=stamp, sequence=sequence, close=close)
+        if not outcome.duplicate:
+            self._streams.touch(found)
+        return outcome
+
+    async def begin(self, stream: str, beginning: Beginning) -> Outcome:
+        """Write how a generation begins."""
+        return (await self._streams.open(stream)).begin(beginning)
+
+    def appender(self, stream: str, fence: str) -> Appender:
+        """Where a generation writes: its stream itself, which ends it before it takes no more."""
+        found = self._streams.loaded(stream)
+        if found is None or found.writer is None or found.writer.id != fence:
+            raise StreamBusy(f'"{stream}" is not held for {fence}')
+        return found
+
+    async def fork(
+        self,
+        stream: str,
+        source: str,
+        position: Position | None = None,
+        settings: StreamSettings | None = None,
+        *,
+        further: int = 0,
+        bodies: Sequence[Body] = (),
+        close: bool = False,
+    ) -> Outcome:
+        """Begin a stream with another's records, and those of its own."""
+        found, new = await self._streams.fork(stream, source, position, settings, further=further)
+        if new:
+            return self._first(found, bodies, close=close)
+        if found.sealed != close:
+            raise _exists(stream)
+        return found.outcome(duplicate=True)
+
+    async def delete(self, stream: str, *, epoch: int | None = None) -> Outcome:
+        """Remove a stream, or hide it while it has forks."""
+        found = await self._open(stream, epoch)
+        await self._streams.remove(found)
+        return found.outcome()
+
+    async def touch(self, stream: str) -> Outcome:
+        """Let a stream with a sliding expiry live on."""
+        found = await self._streams.open(stream)
+        self._streams.touch(found)
+        return found.outcome()
+
+    async def _open(self, name: str, epoch: int | None) -> Stream:
+        """A stream that there is; only the one of an epoch, if one is given."""
+        found = await self._streams.open(name)
+        if epoch is not None and found.epoch != epoch:
+            raise StreamNotFound(f'"{name}" was deleted already')
+        return found
+
+    def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
+        """Write what a stream begins with, in the turn of the loop in which it was begun."""
+        if not bodies and not close:
+            return stream.outcome()
+        outcome = stream.write(bodies, close=close)
+        self._streams.touch(stream)
+        return outcome
+
+
+def _exists(name: str) -> Conflict:
+    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")
