@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -89,6 +89,17 @@ class Units(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no t
 
     def _split_scope(self, nodeid: str) -> str:
         return schedule.unit(nodeid)
+
+    def remove_node(self, node: Any) -> str | None:
+        """A test that ended its worker has failed, and is not given to the next one."""
+        units = self.assigned_work[node].values()
+        left = [(unit, nodeid) for unit in units for nodeid, done in unit.items() if not done]
+        if not left:
+            return cast("None", super().remove_node(node))
+        unit, crashed = left[0]
+        unit[crashed] = True
+        super().remove_node(node)
+        return str(crashed)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:

@@ -14,7 +14,7 @@ from tests.faults.full_disk import FullDisk
 from tests.support.patience import patient
 
 PATIENCE = patient(20.0)
-"""Seconds in which everything is answered; the store itself gives up after less than one."""
+"""Seconds in which everything is answered; the store itself gives up after one."""
 
 StartFilled = Callable[..., Awaitable[tuple[Running, FullDisk]]]
 
@@ -24,7 +24,7 @@ async def start_filled(
     monkeypatch: pytest.MonkeyPatch, start_hub: StartHub, tmp_path: Path
 ) -> StartFilled:
     """A hub with the streams ``a`` and ``b``, neither in memory, on a disk that can be filled."""
-    monkeypatch.setattr("hub.stores.sqlite.store.PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr("hub.stores.sqlite.store.PATIENCE_SECONDS", patient(1.0))
     monkeypatch.setattr("hub.stores.sqlite.store.RETRY_SECONDS", 0.05)
 
     async def start(**tables: Any) -> tuple[Running, FullDisk]:

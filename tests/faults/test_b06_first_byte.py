@@ -76,12 +76,12 @@ async def test_conversations_of_others_are_told_that_they_are_being_answered(
             gate.open()
 
 
-async def late(world: World, error: Answer) -> None:
-    """The upstream refuses when the grace is long over."""
+def late(world: World, error: Answer) -> Gate:
+    """The upstream refuses when this is opened: when the grace is over and a response has begun."""
     gate = Gate()
     greeting = openai_block({"role": "assistant", "content": ""})
     world.upstream.answers(Answer(greeting, gate, *error.steps))
-    asyncio.get_running_loop().call_later(0.3, gate.open)
+    return gate
 
 
 LATE: Final = {"error": {"message": "too long", "code": "context_length_exceeded", "param": "x"}}
@@ -90,25 +90,28 @@ LATE: Final = {"error": {"message": "too long", "code": "context_length_exceeded
 async def test_a_late_refusal_is_told_in_mid_stream(start_hub: StartHub) -> None:
     async with completing(start_hub, server=SOON, default_upstream="scripted") as world:
         said = Answer(f"data: {json.dumps(LATE)}\n\n".encode())
-        await late(world, said)
+        gate = late(world, said)
+        chunks = await world.begin()
+        gate.open()
         with pytest.raises(openai.APIError) as caught:
-            async for _ in await world.begin():
+            async for _ in chunks:
                 pass
         assert not isinstance(caught.value, openai.APIStatusError)
         assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "x")
         assert caught.value.message == "too long"
 
-        await late(world, said)
+        gate = late(world, said)
+        events = await world.client.responses.create(model="scripted", input="Hi", stream=True)
+        gate.open()
         with pytest.raises(openai.APIError) as caught:
-            async for _ in await world.client.responses.create(
-                model="scripted", input="Hi", stream=True
-            ):
+            async for _ in events:
                 pass
         assert caught.value.code == "context_length_exceeded"
 
-        await late(world, said)
+        gate = late(world, said)
         answer = await world.running.client.post("/api/chat", json=UI)
         assert answer.status == 200
+        gate.open()
         told = b""
         while piece := await answer.content.readany():
             told += piece

@@ -54,8 +54,32 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/test_old_names.py",
         "tests/upstreams/test_http_client_leaving.py",
     ),
+    "long": (
+        "tests/dialects/anthropic/test_reader.py::test_strange_chunks",
+        "tests/dialects/gemini/test_reader.py::test_strange_chunks",
+        "tests/dialects/test_strange_chunks.py",
+        "tests/docs/test_chunks.py",
+        "tests/docs/test_docs.py::test_openapi_is_valid",
+        "tests/faults/test_a01_wedged_writer.py",
+        "tests/faults/test_a04_reset_position",
+        "tests/faults/test_a05_generations_end.py",
+        "tests/faults/test_a06_epochs_cost.py",
+        "tests/faults/test_a07_backups.py",
+        "tests/faults/test_a11_numbers.py::test_any_object_is_the_same_over_every_transport",
+        "tests/faults/test_a11_numbers.py::test_whatever_is_kept_is_json_to_every_reader",
+        "tests/http/test_acceptor.py::test_what_is_left_of_a_bomb_is_not_unpacked",
+        "tests/promises/test_promises.py",
+        "tests/promises/test_slow_clients.py",
+        "tests/protocols/aisdk/test_endpoint.py::test_who_reads_late_is_told_all_of_it_once",
+        "tests/protocols/conversation/test_messages.py::"
+        "test_whatever_is_sent_is_understood_or_refused",
+        "tests/protocols/durable/test_json_messages.py::test_an_array_is_taken_apart_by_one_level",
+    ),
 }
-"""The marker that tests get, and where they are. The page is built with npm."""
+"""The marker that tests get, and where they are. The page is built with npm.
+
+A test is long that takes more than a second of CPU, or a file with many that nearly do.
+"""
 
 SHARED: Final[Mapping[str, Sequence[str]]] = {
     "browser": NEEDS["browser"],
