@@ -90,8 +90,8 @@ async def test_after_a_stream_that_closed_the_connection_serves_the_next_request
         live = f"GET /v1/live/chat?format={form}&from=start HTTP/1.1\r\nHost: hub\r\n\r\n".encode()
         last = b"GET /livez HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n"
         answers = await exchange(running.port, live, live, last)
-        first, _, rest = answers.partition(b"0\r\n\r\n")
-        second, _, third = rest.partition(b"0\r\n\r\n")
+        first, _, rest = answers.partition(b"\r\n0\r\n\r\n")
+        second, _, third = rest.partition(b"\r\n0\r\n\r\n")
         assert first.count(b"HTTP/1.1 200") == second.count(b"HTTP/1.1 200") == 1
         assert first.partition(b"\r\n\r\n")[2] == second.partition(b"\r\n\r\n")[2]
         assert third.startswith(b"HTTP/1.1 200 OK")
