@@ -106,8 +106,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Units:
     return Units(config, log)
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    return schedule.workers()
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    return schedule.workers(fast=config.option.fast)
 
 
 StartHub = Callable[..., Awaitable["Running"]]

@@ -143,9 +143,9 @@ def rank(nodeid: str) -> int:
     return next(found, len(FIRST))
 
 
-def workers() -> int:
-    """How many processes run the suite, where somebody wants as many as are of use."""
-    return 2 * (os.cpu_count() or 1)
+def workers(*, fast: bool) -> int:
+    """How many processes are of use: what is fast waits for nothing."""
+    return (1 if fast else 2) * (os.cpu_count() or 1)
 
 
 def forbid_processes() -> None:
