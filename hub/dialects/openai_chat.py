@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from hub.dialects import Call
+from hub.dialects.reply.chat_fields import ChatFields, sent_message
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
@@ -94,6 +95,7 @@ class OpenAIChat:
         self._ask_for_usage = chosen.flag("include_usage", True)
         self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
+        self._fields = ChatFields()
         self.usage: Usage | None = None
         self._reason: str | None = None
         self._begun = False
@@ -116,7 +118,7 @@ class OpenAIChat:
         body.pop("truncation", None)  # of responses: it permits what is not asked for here
         if prompt.model is not None:
             body["model"] = prompt.model
-        body["messages"] = [dict(message) for message in prompt.messages]
+        body["messages"] = [sent_message(message) for message in prompt.messages]
         body["stream"] = True
         if self._ask_for_usage:
             body["stream_options"] = {"include_usage": True}
@@ -218,18 +220,24 @@ class OpenAIChat:
         refusal = delta.get("refusal")
         said = [("reasoning", _reasoning(delta)), *_content(content)]
         said.append(("refusal", refusal if isinstance(refusal, str) else ""))
-        if take == self._whole:
+        whole = take == self._whole
+        if whole:
             said = _joined(said)
+        if not (whole and self._fields.details):
+            self._fields.add(delta)
         for kind, text in said:
             if text:
                 self._begun = True
-                found += take(kind, text)
+                told = take(kind, text)
+                found += told
+                if kind == "reasoning":
+                    self._fields.reasoned(told)
         calls = delta.get("tool_calls")
         if not calls and any((old := as_object(delta.get("function_call"))).values()):
             calls = [{"function": old}]  # as it was before there could be several
         if calls:
             self._begun = True
-            found += self._calls.wholes(calls) if take == self._whole else self._calls.pieces(calls)
+            found += self._calls.wholes(calls) if whole else self._calls.pieces(calls)
 
     def _piece(self, kind: str, text: str) -> list[Delta]:
         if kind == "text":
@@ -263,7 +271,10 @@ class OpenAIChat:
         reason = _REASONS.get(_word(self._reason), "stop")
         if reason == "stop" and self._calls:
             reason = "tool"  # said by servers that were told which tool to call
-        found = self._rest(complete=reason != "length")
+        found = [
+            *self._rest(complete=reason != "length"),
+            *self._fields.told(called=bool(self._calls)),
+        ]
         self._over = True
         return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
 

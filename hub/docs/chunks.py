@@ -46,6 +46,7 @@ def _enum(*words: str) -> Schema:
 _PART: Final = {"id": TEXT}
 _CALL: Final = {"toolCallId": TEXT}
 _NAMED_CALL: Final = {**_CALL, "toolName": TEXT}
+_BESIDE: Final = {"providerMetadata?": _OBJECT}
 _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "start": {"messageId": TEXT},
     "start-step": {},
@@ -54,11 +55,11 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "text-end": _PART,
     "reasoning-start": _PART,
     "reasoning-delta": {**_PART, "delta": TEXT},
-    "reasoning-end": _PART,
+    "reasoning-end": {**_PART, **_BESIDE},
     "tool-input-start": _NAMED_CALL,
     "tool-input-delta": {**_CALL, "inputTextDelta": TEXT},
-    "tool-input-available": {**_NAMED_CALL, "input": _ANY},
-    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT},
+    "tool-input-available": {**_NAMED_CALL, "input": _ANY, **_BESIDE},
+    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT, **_BESIDE},
     "tool-output-available": {**_CALL, "output": _ANY},
     "tool-output-error": {**_CALL, "errorText": TEXT},
     "finish-step": {},

@@ -114,6 +114,8 @@ def _of_event(kind: type) -> Schema:
         needed = ["type", *needed]
     if kind is events.Failed:
         fields |= _FAILED
+    if kind is events.Delta:
+        fields |= _DELTA
     about = " ".join((kind.__doc__ or "").replace("``", "`").split())
     return thing(about, {n: fields[n] for n in needed}, fields)
 
@@ -133,6 +135,25 @@ _FAILED: Final = {
     "param": {**TEXT, "description": "The field of the request that the hub itself refuses."},
 }
 """What `hub.domain.failures` adds."""
+
+
+_AT: Final = thing(
+    "What of the answer stood before: characters of its text, and calls.",
+    {},
+    {"text": NUMBER, "calls": NUMBER},
+)
+_OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _AT, "upstream": TEXT}
+_DELTA: Final[Mapping[str, Schema]] = {
+    "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
+    "reasoning_details": a_list(
+        thing(
+            "Reasoning that its provider must see again, in that provider's form.",
+            {"type": TEXT},
+            {**_OWNED, "id": {}, "text": {}, "signature": {}, "data": {}, "summary": {}},
+        )
+    ),
+}
+"""What `hub.domain.provider_fields` adds."""
 
 
 def _told(schema: Mapping[str, Any]) -> Schema:
@@ -193,12 +214,14 @@ _USAGE: Final = thing(
 )
 _FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls", "content_filter"]}
 _FUNCTION: Final = thing("", {"arguments": TEXT}, {"name": TEXT})
+_EXTRA: Final = {"extra_content": thing("What goes back to the provider with the call.", {})}
 _PIECE: Final = thing(
     "",
     {"index": NUMBER, "function": _FUNCTION},
-    {"id": TEXT, "type": const("function")},
+    {"id": TEXT, "type": const("function"), **_EXTRA},
 )
-_CALL: Final = thing("", {"id": TEXT, "type": const("function"), "function": _FUNCTION})
+_CALL: Final = thing("", {"id": TEXT, "type": const("function"), "function": _FUNCTION}, _EXTRA)
+_BESIDE: Final = {name: _DELTA[name] for name in ("reasoning_details",)}
 
 
 def _envelope(kind: str, choice: Schema) -> Mapping[str, Schema]:
@@ -320,7 +343,7 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                     "message": thing(
                         "",
                         {"role": const("assistant"), "content": {"type": ["string", "null"]}},
-                        {"reasoning_content": TEXT, "tool_calls": a_list(_CALL)},
+                        {"reasoning_content": TEXT, "tool_calls": a_list(_CALL), **_BESIDE},
                     ),
                     "finish_reason": _FINISH,
                 },
@@ -344,6 +367,7 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                             "content": TEXT,
                             "reasoning_content": TEXT,
                             "tool_calls": a_list(_PIECE),
+                            **_BESIDE,
                         },
                     ),
                     "finish_reason": {"anyOf": [_FINISH, {"type": "null"}]},

@@ -86,6 +86,7 @@ class ToolCall:
     """A piece of one tool call; ``arguments`` is a piece of JSON text to be joined.
 
     Of a ``custom`` tool, which the piece with its name says, they are any text.
+    ``extra_content`` goes back to the provider with the call.
     """
 
     index: int = 0
@@ -93,6 +94,7 @@ class ToolCall:
     name: str | None = None
     arguments: str = ""
     custom: bool = False
+    extra_content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,8 +359,15 @@ class _Fields:
         texts = {name: held.get(name) for name in ("id", "name", "arguments")}
         if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
             raise self._wrong("tool", 'an object {"index","id","name","arguments"}')
-        custom = held.get("custom") is True
-        return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "", custom)
+        custom, extra = held.get("custom") is True, held.get("extra_content")
+        return ToolCall(
+            index,
+            texts["id"],
+            texts["name"],
+            texts["arguments"] or "",
+            custom,
+            extra if isinstance(extra, dict) else None,
+        )
 
     def extra(self) -> Mapping[str, Any]:
         return self._left or NOTHING

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.domain.events import NOTHING
+from hub.domain.provider_fields import EXTRA, LISTS
 
-__all__ = ["Prompt", "size_of"]
+__all__ = ["Prompt", "beside_of", "bulk_of", "size_of"]
 
 TOKEN_BYTES: Final = 4
 """What a token has of text in UTF-8, about: four letters of English, or a character or two of
@@ -53,6 +54,18 @@ def size_of(message: Mapping[str, Any]) -> int:
     if isinstance(content, str) and "tool_calls" not in message:
         return _bytes_of(content)  # nearly every message there is
     return sum(map(_bytes_of, (*_texts(content), *_texts(message.get("tool_calls")))))
+
+
+def bulk_of(message: Mapping[str, Any]) -> int:
+    """The same, with what the model is shown again beside it."""
+    return size_of(message) + beside_of(message)
+
+
+def beside_of(message: Mapping[str, Any]) -> int:
+    """Bytes of what the model is shown again and is no text, about."""
+    beside = [message[name] for name in LISTS if name in message]
+    beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
+    return sum(len(repr(held)) for held in beside)
 
 
 def _bytes_of(text: str) -> int:

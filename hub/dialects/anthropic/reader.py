@@ -9,8 +9,11 @@ a reason. The names also stand in the data as ``type``, and that counts. Taken a
 - a tool's input comes in pieces, or whole with the start of its block, or as ``{}``, which
   after no pieces at all means no arguments;
 - tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results)
-  are none of the client's calls; signatures, citations, summaries of what was forgotten,
-  ``ping``, and whatever comes to be sent one day, say nothing here;
+  are none of the client's calls; citations, summaries of what was forgotten, ``ping``, and
+  whatever comes to be sent one day, say nothing here;
+- thoughts that are signed, and those that are shown to nobody (``redacted_thinking``), are to be
+  given back as they are (`hub.domain.provider_fields`), so they are told whole when their block
+  ends;
 - ``message_start`` may come twice for one message, but not a message twice;
 - usage is cumulative and stands in two places, a field said later being the right one.
   ``input_tokens`` leaves out what was read from and written to the cache, so they are added;
@@ -28,7 +31,7 @@ name tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
@@ -42,6 +45,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import ANTHROPIC, MOST, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 from hub.framing.surrogates import whole
@@ -66,6 +70,19 @@ _COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
 
 
 @dataclass(slots=True)
+class _Thought:
+    """A block of thoughts that is coming."""
+
+    pieces: list[str] = field(default_factory=list)
+    length: int = 0
+    signature: str = ""
+
+    def add(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.length += len(piece)
+
+
+@dataclass(slots=True)
 class _Tool:
     """A call whose input is coming, in a slot; ``whole`` is what its block began with."""
 
@@ -82,6 +99,8 @@ class Anthropic:
         self._max_tokens = int(chosen.number("max_tokens", 8192))
         self._thinking = chosen.choice("thinking", ("adaptive", "budget"))
         self._speech = TextDeltas()
+        self._thoughts: dict[int, _Thought] = {}
+        self._details = Details(ANTHROPIC)
         self._tools: dict[int, _Tool] = {}
         self._calls = ToolCalls()
         self._slots = 0
@@ -214,7 +233,11 @@ class Anthropic:
         if kind == "text":
             self._say(block.get("text"), found)
         elif kind == "thinking":
-            self._think(block.get("thinking"), found)
+            thought = self._thoughts[index] = _Thought()
+            self._sign(thought, block.get("signature"))
+            self._think(thought, block.get("thinking"), found)
+        elif kind == "redacted_thinking":
+            self._detail(found, "encrypted", data=block.get("data"))
         elif kind == "tool_use":
             name, key = block.get("name"), block.get("id")
             if not isinstance(name, str) or not name:
@@ -231,7 +254,9 @@ class Anthropic:
         if kind == "text_delta":
             self._say(delta.get("text"), found)
         elif kind == "thinking_delta":
-            self._think(delta.get("thinking"), found)
+            self._think(self._thoughts.get(self._index(held)), delta.get("thinking"), found)
+        elif kind == "signature_delta":
+            self._sign(self._thoughts.get(self._index(held)), delta.get("signature"))
         elif kind == "input_json_delta":
             tool = self._tools.get(self._index(held))
             if tool is not None:
@@ -242,6 +267,10 @@ class Anthropic:
 
     def _shut(self, index: int, found: list[Event]) -> None:
         """The block has ended: a tool without pieces of input had it whole from the start."""
+        thought = self._thoughts.pop(index, None)
+        if thought is not None and thought.signature and thought.length <= MOST:
+            text = whole("".join(thought.pieces))
+            self._detail(found, "text", text=text, signature=thought.signature)
         tool = self._tools.pop(index, None)
         if tool is None:
             return
@@ -270,9 +299,20 @@ class Anthropic:
             raise malformed("text that is not a string")
         found += self._speech.say(text or "")
 
-    def _think(self, thought: Any, found: list[Event]) -> None:
-        if isinstance(thought, str):
-            found += self._speech.reason(thought)
+    def _think(self, thought: _Thought | None, piece: Any, found: list[Event]) -> None:
+        if isinstance(piece, str):
+            if thought is not None:
+                thought.add(piece)
+            found += self._speech.reason(piece)
+
+    def _sign(self, thought: _Thought | None, signature: Any) -> None:
+        if thought is not None and isinstance(signature, str):
+            thought.signature += whole(signature)
+
+    def _detail(self, found: list[Event], kind: str, **fields: Any) -> None:
+        """Something to be given back, where it stands in the answer."""
+        if all(isinstance(value, str) for value in fields.values()):
+            found.append(self._details.of(kind, self._speech.length, self._slots, **fields))
 
     def _argue(self, tool: _Tool, piece: Any, found: list[Event]) -> None:
         text = _arguments(piece) if piece is not None else ""
@@ -324,8 +364,9 @@ class Anthropic:
             reason = "tool"  # not said by every server that copies
         found: list[Event] = []
         cut = reason == "length"
-        for index in list(self._tools):
-            if not cut or self._tools[index].begun:
+        for index in [*self._thoughts, *self._tools]:
+            tool = self._tools.get(index)
+            if tool is None or not cut or tool.begun:
                 self._shut(index, found)
         found += self._rest(complete=not cut)
         self._over = True

@@ -11,8 +11,10 @@ Where the two shapes part:
 - ``reasoning_effort`` is ``output_config.effort`` with adaptive thinking for the models
   that have it, and for others a budget of tokens, which grows ``max_tokens`` or, where the
   client set that, takes half of it. A model with a budget must think before it calls a
-  tool, and is to be shown that together with the results; a conversation of the OpenAI
-  shape has no place for it, so no budget is sent until the model has answered.
+  tool, and is to be shown that together with the results: where the conversation has lost it,
+  no budget is sent until the model has answered;
+- what the model has thought goes back where it stood, if it is signed
+(`hub.domain.provider_fields`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     PDF,
+    AskedCall,
     AskedMessage,
     ChatRequest,
     File,
@@ -35,6 +38,7 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import ANTHROPIC, woven
 
 __all__ = ["NATIVE", "request_body"]
 
@@ -147,11 +151,38 @@ def _blocks(message: AskedMessage) -> list[dict[str, Any]]:
         if content:
             result["content"] = content
         return [result]
-    calls = [
-        {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": dict(call.arguments)}
-        for call in message.calls
-    ]
-    return [*content, *calls]
+    if not message.owned:
+        return [*content, *map(_called, message.calls)]
+    found: list[dict[str, Any]] = []
+    for part in woven(message.text, len(message.calls), message.owned):
+        if isinstance(part, str):
+            found += [_block(part)] if part.strip() else []
+        elif isinstance(part, int):
+            found.append(_called(message.calls[part]))
+        else:
+            found += _own(part)
+    return found
+
+
+def _called(call: AskedCall) -> dict[str, Any]:
+    return {
+        "type": "tool_use",
+        "id": _id(call.id),
+        "name": call.name,
+        "input": dict(call.arguments),
+    }
+
+
+def _own(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The block that a field was made from, if that was one of Anthropic's."""
+    kind, text, signature = held.get("type"), held.get("text", ""), held.get("signature")
+    if held.get("format") != ANTHROPIC:
+        return []
+    if kind == "reasoning.text" and signature:
+        return [{"type": "thinking", "thinking": text, "signature": signature}]
+    if kind == "reasoning.encrypted":
+        return [{"type": "redacted_thinking", "data": held.get("data")}]
+    return []
 
 
 def _block(part: Part) -> dict[str, Any]:
@@ -243,14 +274,14 @@ def _think(asked: ChatRequest, body: dict[str, Any], thinking: str | None) -> No
     elif (thinking or _thinks(asked.model)) == "adaptive":
         body["thinking"] = {"type": "adaptive"}
         body.setdefault("output_config", {})["effort"] = _EFFORTS[effort]
-    elif not _called_last(asked.messages):
+    elif not _forgot(asked.messages):
         body["thinking"] = {"type": "enabled", "budget_tokens": _budget(asked, body, effort)}
 
 
-def _called_last(messages: Iterable[AskedMessage]) -> bool:
-    """Whether the last that the model said was a call."""
+def _forgot(messages: Iterable[AskedMessage]) -> bool:
+    """Whether the last that the model said was a call, and nobody knows what it thought before."""
     said = [message for message in messages if message.role == "assistant"]
-    return bool(said and said[-1].calls)
+    return bool(said and said[-1].calls) and not any(map(_own, said[-1].owned))
 
 
 def _thinks(model: str | None) -> str:

@@ -7,8 +7,10 @@ server-sent events, or without ``?alt=sse`` as one JSON array. Nothing marks the
 usage may still come; so the reply ends with the body. Taken as they come:
 
 - a part is text, a thought (text with ``"thought": true``), or a function call, whole or
-  (on Vertex AI) streamed value by value; signatures, code that Google ran, pictures and
-  sources are none of these and say nothing here;
+  (on Vertex AI) streamed value by value; code that Google ran, pictures and sources are none
+  of these and say nothing here;
+- any part may be signed (``thoughtSignature``), which a model must see again at the same part:
+  that of a call goes with the call, others are told by themselves (`hub.domain.provider_fields`);
 - the arguments of a call may come in a part of their own, without the name;
 - of several candidates the first counts;
 - a prompt that was blocked gets ``promptFeedback`` and no candidate;
@@ -40,6 +42,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import GEMINI, Details
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
 from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 from hub.framing.surrogates import whole
@@ -90,6 +93,7 @@ class Gemini:
         self._thoughts = Options("gemini", options, ("thoughts",)).flag("thoughts", False)
         self._speech = TextDeltas()
         self._calls = ToolCalls()
+        self._details = Details(GEMINI)
         self._slots = 0
         # The call whose arguments are streamed, and its id.
         self._streamed: PartialArguments | None = None
@@ -200,34 +204,47 @@ class Gemini:
         if not isinstance(part, dict):
             raise malformed("a part that is not an object")
         text = part.get("text")
+        thought = part.get("thought") is True
         if text:
             if not isinstance(text, str):
                 raise malformed("text that is not a string")
-            thought = part.get("thought") is True
             found += self._speech.reason(text) if thought else self._speech.say(text)
-        function = part.get("functionCall")
+        function, signature = part.get("functionCall"), part.get("thoughtSignature")
+        signature = whole(signature) if isinstance(signature, str) else ""
         if function is not None:
             if not isinstance(function, dict):
                 raise malformed("a function call that is not an object")
-            self._call(function, found)
+            self._call(function, signature, found)
+        elif signature and thought:
+            self._detail(found, "text", text=whole(text or ""), signature=signature)
+        elif signature:
+            self._detail(found, "encrypted", data=signature)
 
-    def _call(self, function: Mapping[str, Any], found: list[Event]) -> None:
+    def _detail(self, found: list[Event], kind: str, **fields: str) -> None:
+        found.append(self._details.of(kind, self._speech.length, self._slots, **fields))
+
+    def _call(self, function: Mapping[str, Any], signature: str, found: list[Event]) -> None:
         """A call, or a piece of one: the name begins it, no ``willContinue`` ends it."""
         name, key = function.get("name"), function.get("id")
         pieces, more = function.get("partialArgs"), function.get("willContinue") is True
         key = whole(key) if isinstance(key, str) else ""
         if name is not None and not isinstance(name, str):
             raise malformed("a function call whose name is not a string")
+        extra = {"google": {"thought_signature": signature}} if signature else NOTHING
         if name and not (self._streamed and key and key == self._streamed_id):
             self._end_streamed(found)
             self._slots += 1
             if pieces or more:
                 self._streamed, self._streamed_id = PartialArguments(), key
-                found += self._calls.add(self._slots, key=key, name=whole(name))
+                found += self._calls.add(self._slots, key=key, name=whole(name), extra=extra)
+                extra = NOTHING
         if self._streamed is None:
             said = _whole_arguments(function.get("args"))
-            found += self._calls.add(self._slots, key=key, name=whole(name or ""), said=said)
+            name = whole(name or "")
+            found += self._calls.add(self._slots, key=key, name=name, said=said, extra=extra)
             return
+        if extra:
+            found += self._calls.add(self._slots, extra=extra)
         if pieces:
             if not isinstance(pieces, list):
                 raise malformed("partial arguments that are not a list")

@@ -8,7 +8,8 @@ Where the two shapes part:
 - the result of a call goes by the function's name, not by an id;
 - the newest models refuse a call of their own whose signature is missing. One that came
   with the call (``extra_content.google.thought_signature``, as in Google's own
-  OpenAI-compatible API) is sent, else what Google gives for calls that have none;
+  OpenAI-compatible API) is sent, else what Google gives for calls that have none. Those of
+  other parts go back, too (`hub.domain.provider_fields`);
 - schemas go as JSON schemas, of which the older fields know only a part;
 - ``reasoning_effort`` is a level for models from Gemini 3 on and a budget of tokens before.
 """
@@ -34,6 +35,7 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import GEMINI, woven
 from hub.framing.json_values import as_object
 
 __all__ = ["NATIVE", "request_body", "request_path"]
@@ -158,14 +160,40 @@ def _parts(message: AskedMessage, signature: str | None) -> list[dict[str, Any]]
             _response(message),
             *[_part(part) for part in message.parts if not isinstance(part, str)],
         ]
-    parts = [_part(part) for part in message.parts if part]
-    for place, call in enumerate(message.calls):
-        made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
-        # Of calls that were made together only the first is signed.
-        if signed := _signature(message, place) or (None if place else signature):
-            made["thoughtSignature"] = signed
-        parts.append(made)
-    return parts
+    if not message.owned:
+        calls = (_called(message, place, signature) for place in range(len(message.calls)))
+        return [*(_part(part) for part in message.parts if part), *calls]
+    found: list[dict[str, Any]] = []
+    for part in woven(message.text, len(message.calls), message.owned):
+        if isinstance(part, str):
+            found.append({"text": part})
+        elif isinstance(part, int):
+            found.append(_called(message, part, signature))
+        else:
+            _add_own(part, found)
+    return found
+
+
+def _called(message: AskedMessage, place: int, signature: str | None) -> dict[str, Any]:
+    call = message.calls[place]
+    made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
+    # Of calls that were made together only the first is signed.
+    if signed := _signature(message, place) or (None if place else signature):
+        made["thoughtSignature"] = signed
+    return made
+
+
+def _add_own(held: Mapping[str, Any], parts: list[dict[str, Any]]) -> None:
+    """Put a signature back at the part that it came with."""
+    if held.get("format") != GEMINI:
+        return
+    if held.get("type") == "reasoning.text":
+        thought = {"text": held.get("text"), "thought": True}
+        parts.append({**thought, "thoughtSignature": held.get("signature")})
+        return
+    if not (parts and "text" in parts[-1] and "thoughtSignature" not in parts[-1]):
+        parts.append({"text": ""})
+    parts[-1]["thoughtSignature"] = held.get("data")
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -12,9 +12,10 @@ what was said before (`Item`). An item is known by an id that it was called by, 
 ``output_index``; the ids are new in every event with some servers, the index is missing with
 others, and others give one index to several.
 
-Only calls of functions and of custom tools are for the client: what the provider runs
-itself (searches, code, MCP) is no event here. A ``response`` that is not streamed is read
-as the end of one. ``error`` is always the end.
+Reasoning that is encrypted is to be given back (`hub.domain.provider_fields`), and told once it is
+whole. Only calls of functions and of custom tools are for the client: what the provider runs itself
+(searches, code, MCP) is no event here. A ``response`` that is not streamed is read as the end of
+one. ``error`` is always the end.
 
 Options: ``think`` (false): split ``<think>`` off the text, or
 with ``"closing"`` what comes before a ``</think>`` alone.
@@ -36,6 +37,7 @@ from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import RESPONSES, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 from hub.framing.surrogates import whole
@@ -94,6 +96,7 @@ class OpenAIResponses:
         self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self._items: list[Item] = []
+        self._details = Details(RESPONSES)
         self.usage: Usage | None = None
         self._over = False
 
@@ -201,6 +204,12 @@ class OpenAIResponses:
         if item.kind == "call":
             return self._call(item, held, whole=True)
         found: list[Event] = []
+        if item.done and not item.sealed and (data := _string(held.get("encrypted_content"))):
+            item.sealed = True
+            summary = [_full(part) for part in _parts(held.get("summary"), "summary_text")]
+            told = {"data": data, "id": _string(held.get("id")), "summary": summary}
+            calls = sum(1 for other in self._items if other.number is not None)
+            found.append(self._details.of("encrypted", self._speech.length, calls, **told))
         known = item.lists
         for name in ("summary", "content"):
             if item.kind == "reasoning" and known and name not in known:
@@ -327,7 +336,9 @@ class OpenAIResponses:
             item = known[id(held)] or next((item for item in left if item.kind == kind), None)
             if item in left:
                 left.remove(item)
-            found += self._all_of(item or self._begin(kind, None, []), held)
+            item = item or self._begin(kind, None, [])
+            item.done = True
+            found += self._all_of(item, held)
         return found
 
     def _known(self, kind: str, keys: list[str]) -> Item | None:

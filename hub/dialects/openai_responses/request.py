@@ -2,17 +2,21 @@
 
 Leading system messages become the ``instructions`` of what follows, tool calls and their
 results items of their own. ``store`` is false unless it is asked for, so that nothing stays
-with the provider. What stands in the form of this API already (its built-in tools,
-``reasoning``, ``text``, ``include`` …) goes through as it is.
+with the provider, and models that reason are asked for what they thought in the form in which it
+can be given back (`hub.domain.provider_fields`). What stands in the form of this API already (its
+built-in tools, ``reasoning``, ``text``, ``include`` …) goes through as it is.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     AUDIO,
+    AskedCall,
     AskedMessage,
     ChatRequest,
     File,
@@ -22,6 +26,7 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import RESPONSES, woven
 from hub.framing.json_values import as_object
 
 __all__ = ["responses_body"]
@@ -38,6 +43,9 @@ _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
     "reasoning_effort", "verbosity",
 )  # fmt: skip
+
+SEALED: Final = "reasoning.encrypted_content"
+_REASONING: Final = re.compile(r"(?:openai/)?(?:o[1-9]|codex|gpt-(?:[5-9]|oss)(?!.*chat))")
 
 
 def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
@@ -64,10 +72,21 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["tool_choice"] = _tool_choice(asked, choice)
     if effort := asked.options.get("reasoning_effort"):
         body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
+    if not body["store"] and _reasons(body):
+        # Nobody else keeps it, and models that do not reason refuse the question.
+        body["include"] = list(dict.fromkeys([*(body.get("include") or ()), SEALED]))
     if text := _text(asked):
         body["text"] = {**as_object(body.get("text")), **text}
     body["stream"] = True
     return body
+
+
+def _reasons(body: Mapping[str, Any]) -> bool:
+    """Whether the model reasons, by what is asked of it, or by its name."""
+    asked = as_object(body.get("reasoning"))
+    if "effort" in asked:
+        return bool(asked["effort"] != "none")
+    return bool(asked) or _REASONING.match(str(body.get("model"))) is not None
 
 
 def _items(message: AskedMessage) -> list[dict[str, Any]]:
@@ -75,16 +94,36 @@ def _items(message: AskedMessage) -> list[dict[str, Any]]:
     if message.role == "tool":
         output = _content(message) if message.pictures or message.files else message.text
         return [{"type": "function_call_output", "call_id": message.answers, "output": output}]
+    if message.owned:
+        parts = woven(message.text, len(message.calls), message.owned)
+        return [item for part in parts for item in _woven(message, part)]
     found: list[dict[str, Any]] = []
     if message.parts or not message.calls:
         role = message.held.get("role")
         plain = message.role == "assistant" or not (message.pictures or message.files)
         content = message.text if plain else _content(message)
         found.append({"type": "message", "role": role, "content": content})
-    for call in message.calls:
-        said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
-        found.append({"type": "function_call", **said})
-    return found
+    return [*found, *map(_call, message.calls)]
+
+
+def _call(call: AskedCall) -> dict[str, Any]:
+    said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
+    return {"type": "function_call", **said}
+
+
+def _woven(message: AskedMessage, part: str | int | Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of a part of an answer that was given by this API."""
+    if isinstance(part, str):
+        return [{"type": "message", "role": "assistant", "content": part}]
+    if isinstance(part, int):
+        return [_call(message.calls[part])]
+    if part.get("format") != RESPONSES or part.get("type") != "reasoning.encrypted":
+        return []
+    texts = part.get("summary")
+    summary = [{"type": "summary_text", "text": text} for text in texts or ()]
+    named = {"id": part["id"]} if part.get("id") else {}
+    sealed = {"summary": summary, "encrypted_content": part.get("data")}
+    return [{"type": "reasoning", **named, **sealed}]
 
 
 def _content(message: AskedMessage) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from hub.dialects.request.request_options import no_option, options_asked
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import owned
 from hub.framing.json_values import as_object, as_text
 
 __all__ = [
@@ -109,7 +110,8 @@ class AskedMessage:
 
     ``developer`` is another name of ``system``. ``calls`` are an assistant's; ``answers``
     is the id of the call that a tool's message is the result of, ``name`` the tool's, taken
-    from that call where the message does not say it. ``held`` is the message as it came.
+    from that call where the message does not say it. ``owned`` are fields of an assistant's that
+    its provider is to see again (`hub.domain.provider_fields`). ``held`` is the message as it came.
     """
 
     role: str
@@ -117,6 +119,7 @@ class AskedMessage:
     calls: tuple[AskedCall, ...] = ()
     answers: str = ""
     name: str = ""
+    owned: tuple[Mapping[str, Any], ...] = ()
     held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
@@ -319,7 +322,8 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
         refusal = held.get("refusal")
         if isinstance(refusal, str) and refusal:
             parts = (*parts, refusal)
-        return AskedMessage(role, parts, _calls(held.get("tool_calls")), held=held)
+        calls, own = _calls(held.get("tool_calls")), tuple(owned(held))
+        return AskedMessage(role, parts, calls, owned=own, held=held)
     if role != "tool":
         return AskedMessage(role, parts, name=name if isinstance(name, str) else "", held=held)
     answers = held.get("tool_call_id")

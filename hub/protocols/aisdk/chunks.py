@@ -10,6 +10,9 @@
     Cancelled     abort
     Failed, Interrupted     error
 
+What the model must see again (`hub.domain.provider_fields`) stands in the ``providerMetadata`` of
+the reasoning or the call that it belongs to, and comes back with the message.
+
 A part ends where another begins. ``messageId`` is the generation's id, or that of the message
 which the reply goes on with (after the results of tools). It is the same whenever the
 generation is told, so a client that resumes begins its message anew and doubles nothing.
@@ -23,11 +26,13 @@ of tools between them (``tool-output-available``, ``tool-output-error``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import orjson
 
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -39,10 +44,11 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
+from hub.domain.provider_fields import LISTS
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
 
-__all__ = ["UIChunks", "ui_usage"]
+__all__ = ["PROVIDER", "UIChunks", "ui_usage"]
 
 Chunk = dict[str, Any]
 
@@ -52,6 +58,9 @@ _FINISH: Final = {
     "tool": "tool-calls",
     "filter": "content-filter",
 }
+
+PROVIDER: Final = "streamhub"
+"""The corner of the AI SDK's ``providerMetadata`` in which the hub's fields stand."""
 
 INTERRUPTED: Final = "the hub went away before the end of this answer: ask again"
 
@@ -131,6 +140,7 @@ class UIChunks:
                     *self._said("reasoning", event.reasoning),
                     *self._said("text", event.text),
                     *self._called(event.tool),
+                    *(self._beside(event.extra) if event.extra else ()),
                 ]
             case Finished():
                 self.over = True
@@ -168,11 +178,22 @@ class UIChunks:
             self._open = kind
         return [*begun, {"type": f"{kind}-delta", "id": str(self._parts), "delta": text}]
 
-    def _ended(self) -> list[Chunk]:
+    def _beside(self, extra: Mapping[str, Any]) -> list[Chunk]:
+        """What the model must see again: it goes with the reasoning, which may have no text."""
+        found: list[Chunk] = []
+        for name in LISTS:
+            if held := extra.get(name):
+                if self._open != "reasoning":
+                    found += [*self._ended(), {"type": "reasoning-start", "id": str(self._parts)}]
+                    self._open = "reasoning"
+                found += self._ended({name: held})
+        return found
+
+    def _ended(self, beside: Mapping[str, Any] = NOTHING) -> list[Chunk]:
         """The end of the part that goes on, if there is one."""
         if self._open is None:
             return []
-        ended = {"type": f"{self._open}-end", "id": str(self._parts)}
+        ended: Chunk = {"type": f"{self._open}-end", "id": str(self._parts), **_provider(beside)}
         self._open = None
         self._parts += 1
         return [ended]
@@ -194,8 +215,9 @@ class UIChunks:
 
 def _input(call: Call) -> Chunk:
     named = {"toolCallId": call.id, "toolName": call.name}
+    beside = _provider(call.beside)
     try:
-        return {"type": "tool-input-available", **named, "input": call.input()}
+        return {"type": "tool-input-available", **named, "input": call.input(), **beside}
     except ValueError:
         error = "the model wrote arguments that are not JSON"
         return {
@@ -203,7 +225,13 @@ def _input(call: Call) -> Chunk:
             **named,
             "input": call.arguments,
             "errorText": error,
+            **beside,
         }
+
+
+def _provider(held: Mapping[str, Any]) -> dict[str, Any]:
+    """What clients keep with a part and give back with it, in the hub's own corner."""
+    return {"providerMetadata": {PROVIDER: dict(held)}} if held else {}
 
 
 def _metadata(event: Finished) -> dict[str, Any]:

@@ -14,8 +14,9 @@ TanStack AI. They differ in names, hardly in meaning, so one reading serves both
     a new step        {type: step-start}                        text or a call after a result
 
 Reasoning, sources and what an application adds of its own (``data-…``) are not repeated to a
-model, nor are calls that nobody has answered, which providers refuse. (Sources: the AI SDK's
-``convertToModelMessages``, TanStack AI's ``types.ts``.)
+model, nor are calls that nobody has answered, which providers refuse. But what the model must see
+again comes in the metadata of the parts (`hub.protocols.aisdk.chunks`), and is given back.
+(Sources: the AI SDK's ``convertToModelMessages``, TanStack AI's ``types.ts``.)
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ import orjson
 
 from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
-from hub.domain.events import Message, now
+from hub.domain.events import NOTHING, Message, now
+from hub.domain.provider_fields import EXTRA, LISTS, placed
+from hub.protocols.aisdk.chunks import PROVIDER
 
 __all__ = ["asked", "beside", "name_of", "said"]
 
@@ -59,6 +62,7 @@ class _Call:
     name: str
     arguments: str
     result: str | None = None
+    beside: Object = field(default_factory=lambda: NOTHING)
     told: str | None = None
     """What is to be known of the result: ``json`` if it is no text, or ``failed``."""
 
@@ -69,7 +73,7 @@ class _Call:
 
     def asked(self) -> dict[str, Any]:
         function = {"name": self.name, "arguments": self.arguments}
-        return {"id": self.id, "type": "function", "function": function}
+        return {"id": self.id, "type": "function", "function": function, **self.beside}
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class _Step:
     """What an assistant said before it waited for the results of its calls."""
 
     texts: list[str] = field(default_factory=list)
+    fields: dict[str, list[Any]] = field(default_factory=dict)
     calls: dict[str, _Call] = field(default_factory=dict)
     answered: bool = False
     """A result has come in a part of its own."""
@@ -95,7 +100,9 @@ class _Step:
         text, results = "".join(self.texts), self.results
         if text or results:
             calls = {"tool_calls": [call.asked() for call in results]} if results else {}
-            yield {"role": "assistant", "content": text or None, **calls}
+            left = [number for number, call in enumerate(self.calls.values()) if call in results]
+            fields = {name: placed(held, left) for name, held in self.fields.items()}
+            yield {"role": "assistant", "content": text or None, **calls, **fields}
         for call in results:
             yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
 
@@ -262,6 +269,9 @@ def _steps(message: Object) -> list[_Step]:
         if kind == "step-start" or steps[-1].ends_before(kind):
             steps.append(_Step())
         step = steps[-1]
+        for name in LISTS:
+            if isinstance(held := _given_back(part, "providerMetadata").get(name), list):
+                step.fields.setdefault(name, []).extend(one for one in held if type(one) is dict)
         if kind == "text":
             step.texts.append(_text(part))
         elif kind == "tool-result":
@@ -269,6 +279,13 @@ def _steps(message: Object) -> list[_Step]:
         elif call := _call(part):
             step.calls[call.id] = call
     return steps
+
+
+def _given_back(part: Object, name: str) -> Object:
+    """What the hub has told of a part, beside what is in it (`hub.protocols.aisdk.chunks`)."""
+    held = part.get(name)
+    ours = held.get(PROVIDER) if isinstance(held, dict) else None
+    return ours if isinstance(ours, dict) else NOTHING
 
 
 def _answer(steps: list[_Step], part: Object) -> None:
@@ -294,6 +311,8 @@ def _call(part: Object) -> _Call | None:
     name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
     given = part.get("input", part.get("rawInput"))
     call = _Call(str(part.get("toolCallId")), str(name), _json(given))
+    beside = _given_back(part, "callProviderMetadata").get(EXTRA)
+    call.beside = {EXTRA: beside} if isinstance(beside, dict) else NOTHING
     state = part.get("state")
     if state == "output-available":
         call.answer(part.get("output"))

@@ -3,8 +3,9 @@
 Everything is derived from the events, so that the same records always give the same bytes,
 whether they are sent at once or caught up with. Text is ``content``, a refusal ``refusal``,
 reasoning ``reasoning_content`` (as DeepSeek named it and other providers' clients read it;
-OpenAI itself shows none). A call that came without an id is given one (`hub.domain.tool_call_ids`).
-(Source: OpenAI API reference, "Chat".)
+OpenAI itself shows none). What a client is to give back with the message stands there as in the
+events (`hub.domain.provider_fields`). A call that came without an id is given one
+(`hub.domain.tool_call_ids`). (Source: OpenAI API reference, "Chat".)
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from hub.domain.events import (
 )
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation
+from hub.domain.provider_fields import LISTS, signed
 from hub.domain.records import Position, Record
 from hub.domain.tool_call_ids import CallIds
 from hub.frames.encoder import Batch
@@ -159,9 +161,13 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
     reasoning: list[str] = []
     ids = CallIds(generation)
     calls: dict[int, dict[str, Any]] = {}
+    fields: dict[str, list[Any]] = {}
     for offset, delta in enumerate(deltas):
         (refusal if _is_refusal(delta) else text).append(delta.text)
         reasoning.append(delta.reasoning)
+        for name in LISTS:
+            if name in delta.extra:
+                fields.setdefault(name, []).extend(delta.extra[name])
         if delta.tool is None:
             continue
         piece = _piece(delta.tool, ids.of(delta.tool, offset))
@@ -173,6 +179,7 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
         call = calls.setdefault(delta.tool.index, made)
         call["function"]["name"] = delta.tool.name or call["function"]["name"]
         call["function"]["arguments"] += delta.tool.arguments
+        call.update(signed(delta.tool))
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(text) or None,
@@ -182,7 +189,7 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
         message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = [calls[place] for place in sorted(calls)]
-    return message
+    return {**message, **fields}
 
 
 def seconds_since_1970(at: str | None) -> int:
@@ -220,6 +227,7 @@ def _delta(event: Delta, calls: CallIds, offset: int) -> dict[str, Any]:
         shown["reasoning_content"] = event.reasoning
     if event.tool is not None:
         shown["tool_calls"] = [_piece(event.tool, calls.of(event.tool, offset))]
+    shown.update({name: event.extra[name] for name in LISTS if name in event.extra})
     return shown
 
 
@@ -228,7 +236,7 @@ def _piece(tool: ToolCall, key: str | None) -> dict[str, Any]:
     if tool.name:
         function = {"name": tool.name, **function}
     named = {"id": key, "type": "function"} if key else {}
-    return {"index": tool.index, **named, "function": function}
+    return {"index": tool.index, **named, "function": function, **signed(tool)}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:

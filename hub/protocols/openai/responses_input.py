@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hub.domain.errors import RequestError
+from hub.domain.provider_fields import LISTS, seal
 from hub.framing.json_values import as_object
 
 __all__ = ["input_items", "input_page"]
@@ -21,7 +22,12 @@ Item = dict[str, Any]
 MOST: Final = 100
 USUAL: Final = 20
 
-_PREFIX: Final = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
+_PREFIX: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "function_call_output": "fco",
+}
 
 
 def input_items(generation: str, messages: Iterable[Mapping[str, Any]]) -> list[Item]:
@@ -76,6 +82,8 @@ def _items(message: Mapping[str, Any]) -> Iterator[Item]:
         key = message.get("tool_call_id")
         yield {"type": "function_call_output", "call_id": key, "output": _output(content)}
         return
+    if fields := {name: message[name] for name in LISTS if name in message}:
+        yield {"type": "reasoning", "summary": [], "encrypted_content": seal(fields)}
     if content is not None:
         yield {"type": "message", "role": role, "content": _parts(role, content)}
     for call in message.get("tool_calls") or ():

@@ -2,11 +2,12 @@
 
 OpenAI's Responses know items where chat completions know messages, and other names for the
 same options. Items become messages: a function call one of the assistant's, its output one of
-the tool's. Reasoning that a client hands back is left out, since no provider takes another's.
-What has no counterpart here (built-in tools, stored prompts …) is refused by name, and what asks
-for nothing (null, an empty list, the default) is taken for absent. So is ``max_tool_calls``, which
-counts calls of built-in tools.
-(Source: OpenAI API reference, "Responses".)
+the tool's. Of reasoning that a client hands back, what the hub has sealed goes to the provider
+that it came from (`hub.domain.provider_fields`); all other is left out, since no provider takes
+another's. What has no counterpart here (built-in tools, stored prompts …) is refused by name, and
+what asks for nothing (null, an empty list, the default) is taken for absent. So is
+``max_tool_calls``, which counts calls of built-in tools. (Source: OpenAI API reference,
+"Responses".)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
+from hub.domain.provider_fields import EXTRA, LISTS, unseal
 from hub.framing.json_values import as_object
 
 __all__ = ["ResponseAsked"]
@@ -30,7 +32,7 @@ _SAME: Final = (
 )  # fmt: skip
 # Values that ask for nothing, of fields that can ask for more than there is.
 _NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
-    # Reasoning is shown as it came; nothing of it is held back that could be encrypted.
+    # What can be given back always stands there.
     "include": ([], ["reasoning.encrypted_content"]),
     "service_tier": ("auto", "default"),
     "top_logprobs": (0,),
@@ -164,13 +166,24 @@ def _refused(name: str) -> RequestError:
 
 def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
     found: list[Message] = []
+    fields: dict[str, list[Any]] = {}
+    """What the next of the assistant's words or calls go back with, or the last."""
+    beside: dict[Any, Any] = {}
+    """The same of calls, by their ids."""
     for item in items:
         kind = item.get("type", "message")
-        if kind == "message":
-            found.append(_message(item))
+        if kind == "reasoning":
+            sealed = unseal(item.get("encrypted_content"))
+            beside |= {str(held.get("id")): held.get(EXTRA) for held in sealed.pop(EXTRA, ())}
+            for name, held in sealed.items():
+                fields.setdefault(name, []).extend(held)
+        elif kind == "message":
+            _add_message(found, _message(item), fields)
         elif kind == "function_call":
             _add_call(found, item)
+            _add_fields(found[-1], fields)
         elif kind == "function_call_output":
+            _add_fields(found[-1] if found else {}, fields)
             found.append(
                 {
                     "role": "tool",
@@ -178,8 +191,12 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
                     "content": _content(item.get("output"), "function_call_output"),
                 }
             )
-        elif kind != "reasoning":
+        else:
             raise _refused(f"input: an item of type {kind}")
+    _add_fields(found[-1] if found else {}, fields)
+    for call in [call for message in found for call in message.get("tool_calls", ())]:
+        if isinstance(extra := beside.get(call["id"]), dict):
+            call[EXTRA] = extra
     return found
 
 
@@ -191,6 +208,31 @@ def _message(item: Mapping[str, Any]) -> Message:
     if role == "assistant" and isinstance(content, list):
         content = "".join(part.get("text", "") for part in content)
     return {"role": role, "content": content}
+
+
+def _add_message(found: list[Message], message: Message, fields: dict[str, list[Any]]) -> None:
+    """Words between what is given back are those of one answer."""
+    last = found[-1] if found else {}
+    both = [each.get("content") or "" for each in (last, message)]
+    if (
+        message["role"] == last.get("role") == "assistant"
+        and any(name in held for held in (fields, last) for name in LISTS)
+        and all(isinstance(text, str) for text in both)
+    ):
+        last["content"] = "".join(both)
+    else:
+        if message["role"] != "assistant":
+            _add_fields(last, fields)
+        found.append(message)
+    _add_fields(found[-1], fields)
+
+
+def _add_fields(message: Message, fields: dict[str, list[Any]]) -> None:
+    if message.get("role") != "assistant":
+        return
+    for name, held in fields.items():
+        message.setdefault(name, []).extend(held)
+    fields.clear()
 
 
 def _add_call(found: list[Message], item: Mapping[str, Any]) -> None:

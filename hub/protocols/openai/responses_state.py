@@ -4,6 +4,9 @@ A response is a list of items: reasoning, messages, function calls. An item begi
 generation says something of another kind than before, and ends when it goes on to another;
 calls end together, at the end, because providers go back and forth between them.
 
+What the model must see again is the ``encrypted_content`` of the reasoning before it, or of a
+reasoning without words, as a call has no place for it: clients give it back as it is.
+
 Everything follows from the generation's events: told twice, from live events or from a
 stream read again after a restart, it is the same, to the ids and the numbers. So a client
 that lost its connection says the number that it has seen last, and nothing is doubled.
@@ -16,11 +19,12 @@ what makes clients raise. One that somebody cancelled ends in an ``error`` and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -33,6 +37,7 @@ from hub.domain.events import (
     Usage,
 )
 from hub.domain.failures import broken_off
+from hub.domain.provider_fields import EXTRA, LISTS, seal
 from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
 from hub.protocols.openai.errors import error_object
@@ -85,6 +90,8 @@ class _Item:
     call_id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    fields: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What the model must see again (`hub.domain.provider_fields`)."""
 
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": self.id, "type": self.kind, "status": self.status}
@@ -92,7 +99,8 @@ class _Item:
         if self.kind == "message":
             return {**shown, "role": "assistant", "content": parts}
         if self.kind == "reasoning":
-            return {**shown, "summary": parts}
+            sealed = {"encrypted_content": seal(self.fields)} if self.fields else {}
+            return {**shown, "summary": parts, **sealed}
         arguments = "".join(self.arguments)
         return {**shown, "call_id": self.call_id, "name": self.name, "arguments": arguments}
 
@@ -164,13 +172,25 @@ class ResponseBuilder:
             yield from self._say("message", kind, event.text)
         if event.tool is not None:
             yield from self._call(event.tool)
+        if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
+            yield from self._sealed(fields)
 
-    def _say(self, kind: str, part_kind: str, text: str) -> Iterator[dict[str, Any]]:
+    def _sealed(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        item = yield from self._speaker("reasoning")
+        item.fields = fields
+        yield from self._hush("completed")
+
+    def _speaker(self, kind: str) -> Generator[dict[str, Any], None, _Item]:
+        """The item that is being said, begun if it is of another kind."""
         item = self._speaking
         if item is None or item.kind != kind:
             yield from self._hush("completed")
             item = self._speaking = self._begin(kind)
             yield self._of_item("response.output_item.added", item, item=item.to_json())
+        return item
+
+    def _say(self, kind: str, part_kind: str, text: str) -> Iterator[dict[str, Any]]:
+        item = yield from self._speaker(kind)
         if not item.parts or item.parts[-1].kind != part_kind:
             yield from self._end_part(item)
             item.parts.append(_Part(part_kind))
@@ -189,6 +209,10 @@ class ResponseBuilder:
             item.call_id, item.name = key or "", tool.name or ""
             yield self._of_item("response.output_item.added", item, item=item.to_json())
         item.name = tool.name or item.name
+        if tool.extra_content:
+            yield from self._sealed(
+                {EXTRA: [{"id": item.call_id, EXTRA: dict(tool.extra_content)}]}
+            )
         if tool.arguments:
             item.arguments.append(tool.arguments)
             name = "response.function_call_arguments.delta"
