@@ -36,10 +36,11 @@ from hub.dialects.reply.chat_fields import ChatFields, sent_message
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import no_option
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
@@ -100,6 +101,7 @@ class OpenAIChat:
         self._reason: str | None = None
         self._begun = False
         self._by_delta = False
+        self._cited = False
         self._over = False
 
     @property
@@ -113,6 +115,8 @@ class OpenAIChat:
     def call(self, prompt: Prompt) -> Call:
         if prompt.options.get("n") not in (None, 1):
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
+        if prompt.options.get("include"):
+            raise no_option("include", DIALECT)
         body = dict(prompt.options)
         body.pop("stream_options", None)
         body.pop("truncation", None)  # of responses: it permits what is not asked for here
@@ -168,6 +172,7 @@ class OpenAIChat:
             return self._fail(complaint)
         found: list[Event] = []
         complaint = None
+        self._fields.chunk(held)
         choices = held.get("choices")
         if choices:
             choice = _first(choices)
@@ -196,12 +201,18 @@ class OpenAIChat:
         if delta:
             last = bool(reason) or self._reason is not None
             self._delta(delta, found, self._last if last else self._piece)
+            found += annotated(_list(delta.get("annotations")))
+            self._cited = self._cited or "annotations" in delta
             self._by_delta = self._by_delta or self._begun
+        if probable := _logprobs(choice.get("logprobs")):
+            found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], probable)
         if message:
             # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
             # Where there are none it may be a piece, or all so far in every chunk.
             told = self._by_delta or whole or bool(delta)
             self._delta(message, found, self._whole if told else self._message)
+            if not self._cited:
+                found += annotated(_list(message.get("annotations")))
         if (usage := choice.get("usage")) is not None:
             self._count(usage)
         if not reason or reason == "null":
@@ -273,10 +284,12 @@ class OpenAIChat:
             reason = "tool"  # said by servers that were told which tool to call
         found = [
             *self._rest(complete=reason != "length"),
+            *(self._fields.sources() if not self._cited else ()),
             *self._fields.told(called=bool(self._calls)),
         ]
         self._over = True
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        end = Finished(reason=reason, usage=self.usage, extra=self._fields.about or NOTHING)
+        return [*found, self._calls.ended(end)]
 
     def _fail(self, complaint: ErrorReport) -> Iterable[Event]:
         found = self._rest()
@@ -303,9 +316,21 @@ def _only_text(held: Any) -> str | None:
             return None
         if choice.get("index") or "usage" in choice or held.get("usage") is not None:
             return None
+        if choice.get("logprobs") is not None:
+            return None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return None if "error" in held or "x_groq" in held else text
+
+
+def _list(held: Any) -> list[Any]:
+    return held if isinstance(held, list) else []
+
+
+def _logprobs(held: Any) -> list[dict[str, Any]]:
+    """The logprobs of a choice, of its text and of what it says instead."""
+    said = as_object(held)
+    return [*logprobs_of(said.get("content")), *logprobs_of(said.get("refusal"))]
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
@@ -361,6 +386,12 @@ def _text_of(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+# OpenRouter · xAI · Perplexity
+_BESIDE: Final = (
+    "cost", "num_sources_used", "cost_in_usd_ticks", "citation_tokens", "num_search_queries",
+)  # fmt: skip
+
+
 def _word(reason: str | None) -> str:
     return (reason or "").partition(":")[0].lower()
 
@@ -388,6 +419,13 @@ def _usage(held: Mapping[str, Any], before: Usage) -> Usage | None:
             completion_tokens=as_count(answered_all, before.completion_tokens),
             reasoning_tokens=as_count(thought, before.reasoning_tokens),
             cached_tokens=as_count(cached, before.cached_tokens),
+            details=counted(
+                ("input_", asked),
+                ("output_", answered),
+                ("", {name: held[name] for name in _BESIDE if name in held}),
+                ("", {"cache_write_tokens": held.get("cache_creation_input_tokens")}),
+            )
+            or before.details,
         ),
         total=as_count(held.get("total_tokens")) if both else None,
         written=as_count(held.get("cache_creation_input_tokens")) or 0,

@@ -62,6 +62,8 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT, **_BESIDE},
     "tool-output-available": {**_CALL, "output": _ANY},
     "tool-output-error": {**_CALL, "errorText": TEXT},
+    "source-url": {"sourceId": TEXT, "url": TEXT, "title?": TEXT},
+    "source-document": {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename": TEXT},
     "finish-step": {},
     "finish": {
         "finishReason": _enum("stop", "length", "tool-calls", "content-filter"),
@@ -106,6 +108,11 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.content_part.done": {**_IN, "part": _OBJECT},
     "response.output_text.delta": {**_IN, "delta": TEXT, "logprobs": _LIST},
     "response.output_text.done": {**_IN, "text": TEXT, "logprobs": _LIST},
+    "response.output_text.annotation.added": {
+        **_IN,
+        "annotation_index": _NUMBER,
+        "annotation": _OBJECT,
+    },
     "response.refusal.delta": {**_IN, "delta": TEXT},
     "response.refusal.done": {**_IN, "refusal": TEXT},
     "response.reasoning_summary_part.added": {**_ABOUT, "part": _OBJECT},

@@ -114,6 +114,8 @@ def _of_event(kind: type) -> Schema:
         needed = ["type", *needed]
     if kind is events.Failed:
         fields |= _FAILED
+    if kind is events.Finished:
+        fields |= _FINISHED
     if kind is events.Delta:
         fields |= _DELTA
     about = " ".join((kind.__doc__ or "").replace("``", "`").split())
@@ -143,8 +145,23 @@ _AT: Final = thing(
     {"text": NUMBER, "calls": NUMBER},
 )
 _OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _AT, "upstream": TEXT}
+_SPAN: Final = {"start_index": NUMBER, "end_index": NUMBER, "content": TEXT}
 _DELTA: Final[Mapping[str, Schema]] = {
     "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
+    "annotations": a_list(
+        thing(
+            "What is cited; the fields stand under the name of the type.",
+            {"type": TEXT},
+            {"url_citation": thing("", {"url": TEXT}, {"title": TEXT, **_SPAN})},
+        )
+    ),
+    "logprobs": a_list(
+        thing(
+            "A token of the text beside it.",
+            {"token": TEXT, "logprob": {"type": ["number", "null"]}},
+            {"bytes": {}, "top_logprobs": a_list(thing("", {}))},
+        )
+    ),
     "reasoning_details": a_list(
         thing(
             "Reasoning that its provider must see again, in that provider's form.",
@@ -153,7 +170,9 @@ _DELTA: Final[Mapping[str, Schema]] = {
         )
     ),
 }
-"""What `hub.domain.provider_fields` adds."""
+"""What `hub.domain.provider_fields` and `hub.domain.annotations` add."""
+_FINISHED: Final = {"service_tier": TEXT, "system_fingerprint": TEXT}
+"""What the provider says of the whole answer."""
 
 
 def _told(schema: Mapping[str, Any]) -> Schema:
@@ -221,7 +240,7 @@ _PIECE: Final = thing(
     {"id": TEXT, "type": const("function"), **_EXTRA},
 )
 _CALL: Final = thing("", {"id": TEXT, "type": const("function"), "function": _FUNCTION}, _EXTRA)
-_BESIDE: Final = {name: _DELTA[name] for name in ("reasoning_details",)}
+_BESIDE: Final = {name: _DELTA[name] for name in ("reasoning_details", "annotations")}
 
 
 def _envelope(kind: str, choice: Schema) -> Mapping[str, Schema]:
@@ -349,7 +368,7 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                 },
             ),
         ),
-        {"usage": _USAGE},
+        {"usage": _USAGE, **_FINISHED},
     ),
     "CompletionChunk": thing(
         "A piece of an answer; `data: [DONE]` follows the last.",
@@ -374,7 +393,7 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                 },
             ),
         ),
-        {"usage": nullable(_USAGE)},
+        {"usage": nullable(_USAGE), **_FINISHED},
     ),
     "Piece": thing(
         "What the tutorial's routes stream: state 0 brings text, 1 ends, -1 says what went wrong.",

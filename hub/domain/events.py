@@ -71,6 +71,8 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+    details: Mapping[str, float] | None = None
+    """What else the provider counts, of which most is part of the counts above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,8 +342,14 @@ class _Fields:
         if held is None:
             return None
         counts = {name: held.get(name) for name in Usage.__dataclass_fields__}
-        estimated = counts.pop("estimated") is True
-        return Usage(**{k: v for k, v in counts.items() if type(v) is int}, estimated=estimated)
+        estimated, details = counts.pop("estimated") is True, counts.pop("details")
+        if isinstance(details, dict):
+            details = {k: v for k, v in details.items() if type(v) in (int, float)}
+        return Usage(
+            **{k: v for k, v in counts.items() if type(v) is int},
+            estimated=estimated,
+            details=details or None,
+        )
 
     def seconds(self) -> Seconds | None:
         """Only what is wholly of the known shape; another stays, as from before there was any."""

@@ -9,8 +9,9 @@ a reason. The names also stand in the data as ``type``, and that counts. Taken a
 - a tool's input comes in pieces, or whole with the start of its block, or as ``{}``, which
   after no pieces at all means no arguments;
 - tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results)
-  are none of the client's calls; citations, summaries of what was forgotten, ``ping``, and
-  whatever comes to be sent one day, say nothing here;
+  are none of the client's calls; summaries of what was forgotten, ``ping``, and whatever comes
+  to be sent one day, say nothing here;
+- what a block of text cites is told when it ends (`hub.domain.annotations`);
 - thoughts that are signed, and those that are shown to nobody (``redacted_thinking``), are to be
   given back as they are (`hub.domain.provider_fields`), so they are told whole when their block
   ends;
@@ -39,9 +40,10 @@ from hub.dialects.anthropic.request import request_body
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
@@ -52,6 +54,7 @@ from hub.framing.surrogates import whole
 
 __all__ = ["Anthropic"]
 
+MOST_CITED: Final = 1_000
 VERSION: Final = "2023-06-01"
 KEY: Final = KeyHeader("x-api-key")
 _REASONS: Final[Mapping[str, Reason]] = {
@@ -83,6 +86,14 @@ class _Thought:
 
 
 @dataclass(slots=True)
+class _Text:
+    """A block of text that is coming, and what it cites; ``start`` is where it begins."""
+
+    start: int
+    cited: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Tool:
     """A call whose input is coming, in a slot; ``whole`` is what its block began with."""
 
@@ -99,6 +110,7 @@ class Anthropic:
         self._max_tokens = int(chosen.number("max_tokens", 8192))
         self._thinking = chosen.choice("thinking", ("adaptive", "budget"))
         self._speech = TextDeltas()
+        self._texts: dict[int, _Text] = {}
         self._thoughts: dict[int, _Thought] = {}
         self._details = Details(ANTHROPIC)
         self._tools: dict[int, _Tool] = {}
@@ -111,6 +123,7 @@ class Anthropic:
         self._beyond = 0
         self._counts: dict[str, int] = {}
         self.usage: Usage | None = None
+        self._tier = ""
         self._reason: str | None = None
         self._over = False
 
@@ -231,6 +244,9 @@ class Anthropic:
         self._shut(index, found)
         kind = block.get("type")
         if kind == "text":
+            cited = block.get("citations")
+            self._texts[index] = text = _Text(self._speech.length)
+            text.cited += [one for one in cited or () if isinstance(one, dict)]
             self._say(block.get("text"), found)
         elif kind == "thinking":
             thought = self._thoughts[index] = _Thought()
@@ -255,6 +271,10 @@ class Anthropic:
             self._say(delta.get("text"), found)
         elif kind == "thinking_delta":
             self._think(self._thoughts.get(self._index(held)), delta.get("thinking"), found)
+        elif kind == "citations_delta":
+            text = self._texts.get(self._index(held))
+            if text is not None and len(text.cited) < MOST_CITED:
+                text.cited.append(as_object(delta.get("citation")))
         elif kind == "signature_delta":
             self._sign(self._thoughts.get(self._index(held)), delta.get("signature"))
         elif kind == "input_json_delta":
@@ -267,10 +287,14 @@ class Anthropic:
 
     def _shut(self, index: int, found: list[Event]) -> None:
         """The block has ended: a tool without pieces of input had it whole from the start."""
+        text = self._texts.pop(index, None)
+        if text is not None and text.cited:
+            place = {"start": text.start, "end": self._speech.length}
+            found += annotated(_citation(one, place) for one in text.cited)
         thought = self._thoughts.pop(index, None)
         if thought is not None and thought.signature and thought.length <= MOST:
-            text = whole("".join(thought.pieces))
-            self._detail(found, "text", text=text, signature=thought.signature)
+            words = whole("".join(thought.pieces))
+            self._detail(found, "text", text=words, signature=thought.signature)
         tool = self._tools.pop(index, None)
         if tool is None:
             return
@@ -350,13 +374,20 @@ class Anthropic:
         prompt = None
         if "input_tokens" in counts:
             prompt = counts["input_tokens"] + counts.get(_READ, 0) + counts.get(_WRITTEN, 0)
-        counted = Usage(
+        known = Usage(
             prompt_tokens=prompt,
             completion_tokens=counts.get("output_tokens"),
             reasoning_tokens=counts.get("thinking_tokens"),
             cached_tokens=counts.get(_READ),
+            details=counted(
+                ("", {"cache_write_tokens": counts.get(_WRITTEN)}),
+                ("", as_object(said.get("server_tool_use"))),
+            )
+            or (self.usage.details if self.usage else None),
         )
-        self.usage = balanced(counted) or self.usage
+        self.usage = balanced(known) or self.usage
+        if isinstance(tier := said.get("service_tier"), str):
+            self._tier = whole(tier)
 
     def _finish(self) -> list[Event]:
         reason = _REASONS.get(self._reason or "", "stop")
@@ -364,13 +395,15 @@ class Anthropic:
             reason = "tool"  # not said by every server that copies
         found: list[Event] = []
         cut = reason == "length"
-        for index in [*self._thoughts, *self._tools]:
+        for index in [*self._texts, *self._thoughts, *self._tools]:
             tool = self._tools.get(index)
             if tool is None or not cut or tool.begun:
                 self._shut(index, found)
         found += self._rest(complete=not cut)
         self._over = True
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        extra = {"service_tier": self._tier} if self._tier else NOTHING
+        end = Finished(reason=reason, usage=self.usage, extra=extra)
+        return [*found, self._calls.ended(end)]
 
     def _fail(self, complaint: ErrorReport) -> list[Event]:
         self._over = True
@@ -405,6 +438,24 @@ def _all_of(blocks: list[Mapping[str, Any]], kind: str) -> str:
     """The texts of the blocks of one kind, joined."""
     texts = (block.get(kind) for block in blocks if block.get("type") == kind)
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _citation(held: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:
+    """A citation; of a document, ``location`` says where in it, in Anthropic's own words."""
+    title, words = held.get("title"), held.get("cited_text")
+    if held.get("url"):
+        return citation(held["url"], title=title, **place, content=words)
+    kinds = ("_index", "_number")
+    location = {name: value for name, value in held.items() if name.endswith(kinds)}
+    return citation(
+        None,
+        file_id=held.get("file_id"),
+        filename=held.get("document_title") or title or held.get("source"),
+        index=location.pop("document_index", location.pop("search_result_index", None)),
+        **place,
+        content=words,
+        location={"type": held.get("type"), **location},
+    )
 
 
 def _spliced() -> UpstreamError:

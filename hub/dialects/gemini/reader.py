@@ -7,8 +7,9 @@ server-sent events, or without ``?alt=sse`` as one JSON array. Nothing marks the
 usage may still come; so the reply ends with the body. Taken as they come:
 
 - a part is text, a thought (text with ``"thought": true``), or a function call, whole or
-  (on Vertex AI) streamed value by value; code that Google ran, pictures and sources are none
-  of these and say nothing here;
+  (on Vertex AI) streamed value by value; code that Google ran and pictures are none of these and
+  say nothing here;
+- sources and what was recited are annotations (`hub.dialects.gemini.grounding`);
 - any part may be signed (``thoughtSignature``), which a model must see again at the same part:
   that of a call goes with the call, others are told by themselves (`hub.domain.provider_fields`);
 - the arguments of a call may come in a part of their own, without the name;
@@ -31,16 +32,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
+from hub.dialects.gemini.grounding import Grounding, logprobs
 from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
 from hub.dialects.reply.error_reports import ErrorReport, announced, clean, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, with_logprobs
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
@@ -94,6 +97,7 @@ class Gemini:
         self._speech = TextDeltas()
         self._calls = ToolCalls()
         self._details = Details(GEMINI)
+        self._grounding = Grounding()
         self._slots = 0
         # The call whose arguments are streamed, and its id.
         self._streamed: PartialArguments | None = None
@@ -190,6 +194,10 @@ class Gemini:
         candidate = _first(held.get("candidates")) or NOTHING
         for part in _parts(candidate.get("content")):
             self._part(part, found)
+        if probable := logprobs(candidate):
+            texts = [event for event in found if isinstance(event, Delta)]
+            found[:] = with_logprobs(texts, probable)
+        found += annotated(self._grounding.citations(candidate))
         self._said = self._said or bool(found)
         if found and self._reason is not None:
             self._says_always = True
@@ -208,6 +216,8 @@ class Gemini:
         if text:
             if not isinstance(text, str):
                 raise malformed("text that is not a string")
+            if not thought:
+                self._grounding.add(text)
             found += self._speech.reason(text) if thought else self._speech.say(text)
         function, signature = part.get("functionCall"), part.get("thoughtSignature")
         signature = whole(signature) if isinstance(signature, str) else ""
@@ -277,16 +287,22 @@ class Gemini:
                 counts[name] = count
         thoughts = counts.get("thoughtsTokenCount")
         answered = counts.get("candidatesTokenCount")
-        counted = Usage(
+        details = counted(
+            *(_modalities("input_", said.get("promptTokensDetails"))),
+            *(_modalities("output_", said.get("candidatesTokensDetails"))),
+            ("tool_prompt_", {"tokens": said.get("toolUsePromptTokenCount")}),
+        )
+        known = Usage(
             prompt_tokens=counts.get("promptTokenCount"),
             completion_tokens=answered if thoughts is None else (answered or 0) + thoughts,
             reasoning_tokens=thoughts,
             cached_tokens=counts.get("cachedContentTokenCount"),
+            details=details or (self.usage.details if self.usage else None),
         )
         together = {"promptTokenCount", "candidatesTokenCount"} <= said.keys()
         total = as_count(said.get("totalTokenCount")) if together else None
         read = as_count(said.get("toolUsePromptTokenCount")) or 0
-        self.usage = balanced(counted, total=total, other=read) or self.usage
+        self.usage = balanced(known, total=total, other=read) or self.usage
 
     def _fail(self, complaint: ErrorReport) -> list[Event]:
         self._over = True
@@ -305,6 +321,14 @@ _COUNTED: Final = frozenset(
         "cachedContentTokenCount",
     }
 )
+
+
+def _modalities(prefix: str, held: Any) -> list[tuple[str, Any]]:
+    """The counts of what is no text."""
+    return [
+        (prefix, {f"{str(one.get('modality')).lower()}_tokens": one.get("tokenCount")})
+        for one in map(as_object, held if isinstance(held, list) else ())
+    ]
 
 
 def _first(candidates: Any) -> Mapping[str, Any] | None:

@@ -49,6 +49,8 @@ _GENERATION: Final[Mapping[str, str]] = {
     "top_p": "topP",
     "top_k": "topK",
     "seed": "seed",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
     "thinkingConfig": "thinkingConfig",

@@ -26,7 +26,7 @@ class Item:
 
     Of a call: its ``number`` among calls, ``None`` for one that the provider makes itself; its
     id and name; and whether it is of a custom tool. Of reasoning: whether its ``sealed`` form,
-    which nobody can read, has been told.
+    which nobody can read, has been told. Of a message: what it ``cited``, as JSON text.
     """
 
     kind: str
@@ -39,6 +39,7 @@ class Item:
     name: str = ""
     custom: bool = False
     sealed: bool = False
+    cited: set[str] = field(default_factory=set)
     _said: dict[tuple[str, int], int] = field(default_factory=dict)
     _pieces: dict[str, list[str]] = field(default_factory=dict)
     _open: int | None = None

@@ -32,10 +32,11 @@ from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
@@ -98,6 +99,7 @@ class OpenAIResponses:
         self._items: list[Item] = []
         self._details = Details(RESPONSES)
         self.usage: Usage | None = None
+        self._extra: Mapping[str, Any] = NOTHING
         self._over = False
 
     @property
@@ -162,7 +164,10 @@ class OpenAIResponses:
                 item.custom = item.custom or name == "custom_tool_call_input"
                 return self._call(item, held, piece)
             item.piece(number)
-            return self._add(item, place, number, piece)
+            told = self._add(item, place, number, piece)
+            return with_logprobs(told, logprobs_of(held.get("logprobs")))
+        if name == "output_text.annotation":
+            return self._cite(self._at("message", held), [held.get("annotation")])
         if name in ("content_part", "reasoning_summary_part", "reasoning_part"):
             part = as_object(held.get("part"))
             place = _PARTS.get(str(part.get("type")))
@@ -219,19 +224,28 @@ class OpenAIResponses:
             if parts and item.loose:
                 joined = "".join(_full(part) for _, part in parts)
                 parts = [(UNNUMBERED, {**parts[0][1], "text": joined})]
+            for part in (part for _, part in parts if item.kind == "message"):
+                found += self._cite(item, part.get("annotations"))
             for number, part in parts:
                 place = _PARTS.get(str(part.get("type")))
                 if place is not None and place[0] == item.kind:
                     found += self._whole(item, place, number, _full(part))
         return found
 
-    def _whole(self, item: Item, place: tuple[str, str], number: int, text: str) -> Iterable[Event]:
+    def _whole(self, item: Item, place: tuple[str, str], number: int, text: str) -> list[Delta]:
         """What the whole of a part adds to the pieces of it that came."""
         return self._add(item, place, number, item.left(place[1], number, text))
 
-    def _add(self, item: Item, place: tuple[str, str], number: int, piece: str) -> Iterable[Event]:
+    def _cite(self, item: Item, held: Any) -> list[Delta]:
+        """What an item cites that was not told before."""
+        cited = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+        new = [one for one in cited if as_text(one) not in item.cited]
+        item.cited.update(map(as_text, new))
+        return annotated(map(nested, new))
+
+    def _add(self, item: Item, place: tuple[str, str], number: int, piece: str) -> list[Delta]:
         if not piece:
-            return ()
+            return []
         item.add(place[1], number, piece)
         if place is _TEXT:
             return self._speech.say(piece)
@@ -296,6 +310,8 @@ class OpenAIResponses:
     def _end(self, stage: str, answer: Mapping[str, Any]) -> list[Event]:
         """The whole answer, said once more, and how it ended."""
         self._count(as_object(answer.get("usage")))
+        if isinstance(tier := answer.get("service_tier"), str):
+            self._extra = {"service_tier": whole(tier)}
         found = self._outputs(answer.get("output"))
         status = answer.get("status")
         if stage in ("completed", "done") and isinstance(status, str):
@@ -309,7 +325,8 @@ class OpenAIResponses:
         why_not = _string(as_object(answer.get("incomplete_details")).get("reason"))
         reason = self._reason(stage, why_not)
         found += self._rest(complete=reason in ("stop", "tool"))
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        end = Finished(reason=reason, usage=self.usage, extra=self._extra)
+        return [*found, self._calls.ended(end)]
 
     def _reason(self, stage: str, why_not: str) -> Reason:
         if "filter" in why_not:
@@ -352,6 +369,7 @@ class OpenAIResponses:
             as_count(held.get("output_tokens"), held.get("completion_tokens")),
             as_count(answered.get("reasoning_tokens")),
             as_count(asked.get("cached_tokens")),
+            details=counted(("input_", asked), ("output_", answered)),
         )
         self.usage = balanced(said, total=as_count(held.get("total_tokens"))) or self.usage
 

@@ -41,9 +41,10 @@ _SAME: Final = (
 _FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
-    "reasoning_effort", "verbosity",
+    "reasoning_effort", "verbosity", "logprobs",
 )  # fmt: skip
 
+PROBABLE: Final = "message.output_text.logprobs"
 SEALED: Final = "reasoning.encrypted_content"
 _REASONING: Final = re.compile(r"(?:openai/)?(?:o[1-9]|codex|gpt-(?:[5-9]|oss)(?!.*chat))")
 
@@ -72,6 +73,8 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["tool_choice"] = _tool_choice(asked, choice)
     if effort := asked.options.get("reasoning_effort"):
         body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
+    if asked.options.get("logprobs"):
+        body["include"] = [*(body.get("include") or ()), PROBABLE]
     if not body["store"] and _reasons(body):
         # Nobody else keeps it, and models that do not reason refuse the question.
         body["include"] = list(dict.fromkeys([*(body.get("include") or ()), SEALED]))

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from hub.domain.annotations import annotated, citation
 from hub.domain.events import Delta
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details
 from hub.framing.json_values import as_object, as_plain
@@ -30,13 +31,15 @@ _JOINED: Final = ("text", "summary", "signature")
 class ChatFields:
     """The fields of one answer that go back to its server, collected from its chunks."""
 
-    __slots__ = ("_field", "_length", "_pieces", "_signature", "details")
+    __slots__ = ("_field", "_length", "_pieces", "_signature", "_sources", "about", "details")
 
     def __init__(self) -> None:
         self.details: list[dict[str, Any]] = []
         self._field = ""
         self._signature = ""
         self._pieces: list[str] = []
+        self._sources: list[Any] = []
+        self.about: dict[str, Any] = {}
         self._length = 0
 
     def add(self, delta: Mapping[str, Any]) -> None:
@@ -57,6 +60,21 @@ class ChatFields:
             if self._length <= MOST:
                 self._pieces.append(delta.reasoning)
                 self._length += len(delta.reasoning)
+
+    def chunk(self, held: Mapping[str, Any]) -> None:
+        """Take what a chunk says of the whole answer."""
+        for name in ("service_tier", "system_fingerprint"):
+            if isinstance(said := held.get(name), str) and said:
+                self.about[name] = whole(said)
+        results = held.get("search_results") or held.get("citations")  # Perplexity, xAI
+        if isinstance(results, list):
+            self._sources = results
+
+    def sources(self) -> list[Delta]:
+        """The pages that a server has listed beside its answer, in the order of its [1], [2] …"""
+        told = ({"url": one} if isinstance(one, str) else as_object(one) for one in self._sources)
+        pages = [one for one in told if isinstance(one.get("url"), str)]
+        return annotated(citation(one["url"], title=one.get("title")) for one in pages)
 
     def told(self, *, called: bool) -> list[Delta]:
         """What is to be given back, at the end of the answer; ``called`` if there are calls."""

@@ -13,6 +13,8 @@
 What the model must see again (`hub.domain.provider_fields`) stands in the ``providerMetadata`` of
 the reasoning or the call that it belongs to, and comes back with the message.
 
+What is cited is a source (``source-url``, ``source-document``) of the message, told once.
+
 A part ends where another begins. ``messageId`` is the generation's id, or that of the message
 which the reply goes on with (after the results of tools). It is the same whenever the
 generation is told, so a client that resumes begins its message anew and doubles nothing.
@@ -31,6 +33,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from hub.domain.annotations import ANNOTATIONS
 from hub.domain.events import (
     NOTHING,
     Cancelled,
@@ -47,6 +50,7 @@ from hub.domain.events import (
 from hub.domain.provider_fields import LISTS
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
+from hub.framing.json_values import as_object
 
 __all__ = ["PROVIDER", "UIChunks", "ui_usage"]
 
@@ -68,7 +72,9 @@ INTERRUPTED: Final = "the hub went away before the end of this answer: ask again
 class UIChunks:
     """What has been told of one generation, and what its next record adds to that."""
 
-    __slots__ = ("_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "over")
+    __slots__ = (
+        "_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "_sources", "over",
+    )  # fmt: skip
 
     def __init__(self, generation: str, message: str | None = None) -> None:
         self._last = generation
@@ -79,6 +85,8 @@ class UIChunks:
         self._open: str | None = None
         """The kind of the part that goes on: text or reasoning."""
         self._parts = 0
+        self._sources: Mapping[str, int] = NOTHING
+        """What was cited, by its name; the same for all copies until there is more."""
         self._calls = Calls(generation)
         self.over = False
         """Its end has been told."""
@@ -87,6 +95,7 @@ class UIChunks:
         """Another that has told the same."""
         made = type(self)(self._last, self._message)
         made._now, made._begun, made.over = self._now, self._begun, self.over
+        made._sources = self._sources
         made._open, made._parts, made._calls = self._open, self._parts, self._calls.copy()
         return made
 
@@ -180,7 +189,9 @@ class UIChunks:
 
     def _beside(self, extra: Mapping[str, Any]) -> list[Chunk]:
         """What the model must see again: it goes with the reasoning, which may have no text."""
-        found: list[Chunk] = []
+        found: list[Chunk] = [
+            chunk for held in extra.get(ANNOTATIONS) or () for chunk in self._source(held)
+        ]
         for name in LISTS:
             if held := extra.get(name):
                 if self._open != "reasoning":
@@ -188,6 +199,23 @@ class UIChunks:
                     self._open = "reasoning"
                 found += self._ended({name: held})
         return found
+
+    def _source(self, held: Mapping[str, Any]) -> list[Chunk]:
+        """What is cited, once: here a source belongs to the message, not to words of it."""
+        about = as_object(held.get(str(held.get("type"))))
+        url, title = about.get("url"), about.get("title") or about.get("filename")
+        name = str(url or title or about.get("file_id") or "")
+        if not name or name in self._sources:
+            return []
+        self._sources = {**self._sources, name: len(self._sources)}
+        source: Chunk = {
+            "sourceId": str(self._sources[name]),
+            **({"title": title} if title else {}),
+        }
+        if url:
+            return [{"type": "source-url", **source, "url": url}]
+        kind = {"mediaType": "text/plain", "title": name}
+        return [{"type": "source-document", **source, **kind, "filename": name}]
 
     def _ended(self, beside: Mapping[str, Any] = NOTHING) -> list[Chunk]:
         """The end of the part that goes on, if there is one."""
@@ -241,11 +269,12 @@ def _metadata(event: Finished) -> dict[str, Any]:
 def ui_usage(usage: Usage) -> dict[str, Any]:
     """Token counts by the AI SDK's names."""
     total = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-    named = {
+    named: dict[str, Any] = {
         "inputTokens": usage.prompt_tokens,
         "outputTokens": usage.completion_tokens,
         "totalTokens": total,
         "reasoningTokens": usage.reasoning_tokens,
         "cachedInputTokens": usage.cached_tokens,
+        "details": usage.details,
     }
     return {name: count for name, count in named.items() if count is not None}

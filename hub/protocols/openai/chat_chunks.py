@@ -10,13 +10,16 @@ events (`hub.domain.provider_fields`). A call that came without an id is given o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
+from hub.dialects.reply.token_counts import told_details
+from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -37,6 +40,7 @@ from hub.protocols.openai.errors import error_object
 
 __all__ = ["Chunks", "completion", "message_of", "seconds_since_1970"]
 
+ABOUT: Final = ("service_tier", "system_fingerprint")
 DONE: Final = b"data: [DONE]\n\n"
 _FINISH: Final = {
     "stop": "stop",
@@ -114,7 +118,8 @@ class Chunks:
                 return b""
             if event.text and not (event.extra or event.reasoning or event.tool):
                 return b"%s%s%s" % (self._before, orjson.dumps(event.text), self._after)
-            return self._chunk(_delta(event, self._calls, record.offset))
+            delta = _delta(event, self._calls, record.offset)
+            return self._chunk(delta, logprobs=_logprobs([event]))
         return b"" if event is None else self._turn(event)
 
     def _turn(self, event: Event) -> bytes:
@@ -123,20 +128,29 @@ class Chunks:
             return b""
         match event:
             case Finished():
-                return self._chunk({}, _FINISH[event.reason]) + self._usage(event.usage) + DONE
+                about = _about(event)
+                end = self._chunk({}, _FINISH[event.reason], about=about)
+                return end + self._usage(event.usage, about) + DONE
             case Failed() | Cancelled() | Interrupted():
                 return b"data: %s\n\n" % orjson.dumps(error_object(broken_off(event)))
         return b""
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        finish: str | None = None,
+        *,
+        logprobs: dict[str, Any] | None = None,
+        about: Mapping[str, Any] = NOTHING,
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         more = {"usage": None} if self._include_usage else {}
-        return self._line({"choices": [choice], **more})
+        return self._line({"choices": [choice], **about, **more})
 
-    def _usage(self, usage: Usage | None) -> bytes:
+    def _usage(self, usage: Usage | None, about: Mapping[str, Any]) -> bytes:
         if not self._include_usage:
             return b""
-        return self._line({"choices": [], "usage": _usage(usage)})
+        return self._line({"choices": [], **about, "usage": _usage(usage)})
 
     def _line(self, fields: dict[str, Any]) -> bytes:
         return b"%s%s\n\n" % (self._opening, orjson.dumps(fields)[1:])
@@ -144,14 +158,15 @@ class Chunks:
 
 def completion(generation: Generation, end: Finished, deltas: Iterable[Delta]) -> dict[str, Any]:
     """The whole answer: a ``chat.completion``."""
+    deltas = list(deltas)
     choice = {
         "index": 0,
         "message": message_of(generation.id, deltas),
-        "logprobs": None,
+        "logprobs": _logprobs(deltas),
         "finish_reason": _FINISH[end.reason],
     }
     envelope = _envelope(generation, "chat.completion")
-    return {**envelope, "choices": [choice], "usage": _usage(end.usage)}
+    return {**envelope, "choices": [choice], **_about(end), "usage": _usage(end.usage)}
 
 
 def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
@@ -165,9 +180,8 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
     for offset, delta in enumerate(deltas):
         (refusal if _is_refusal(delta) else text).append(delta.text)
         reasoning.append(delta.reasoning)
-        for name in LISTS:
-            if name in delta.extra:
-                fields.setdefault(name, []).extend(delta.extra[name])
+        for name, held in _fields(delta).items():
+            fields.setdefault(name, []).extend(held)
         if delta.tool is None:
             continue
         piece = _piece(delta.tool, ids.of(delta.tool, offset))
@@ -227,8 +241,29 @@ def _delta(event: Delta, calls: CallIds, offset: int) -> dict[str, Any]:
         shown["reasoning_content"] = event.reasoning
     if event.tool is not None:
         shown["tool_calls"] = [_piece(event.tool, calls.of(event.tool, offset))]
-    shown.update({name: event.extra[name] for name in LISTS if name in event.extra})
-    return shown
+    return {**shown, **_fields(event)}
+
+
+def _fields(event: Delta) -> dict[str, list[Any]]:
+    """What stands beside the text of a message."""
+    found = {name: event.extra[name] for name in LISTS if name in event.extra}
+    if cited := event.extra.get(ANNOTATIONS):
+        found[ANNOTATIONS] = [full(one) for one in cited]
+    return found
+
+
+def _logprobs(deltas: Iterable[Delta]) -> dict[str, Any] | None:
+    found: dict[str, list[Any] | None] = {"content": None, "refusal": None}
+    for delta in deltas:
+        if held := delta.extra.get(LOGPROBS):
+            kind = "refusal" if _is_refusal(delta) else "content"
+            found[kind] = [*(found[kind] or ()), *held]
+    return found if any(found.values()) else None
+
+
+def _about(end: Finished) -> dict[str, Any]:
+    """What is said of the whole answer."""
+    return {name: end.extra[name] for name in ABOUT if name in end.extra}
 
 
 def _piece(tool: ToolCall, key: str | None) -> dict[str, Any]:
@@ -247,8 +282,13 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
+    answered, asked = told_details(usage, "output_"), told_details(usage, "input_")
+    for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
+        answered |= told_details(usage, name, keep=True)
     if usage and usage.reasoning_tokens:
-        shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+        answered["reasoning_tokens"] = usage.reasoning_tokens
     if usage and usage.cached_tokens:
-        shown["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return shown
+        asked["cached_tokens"] = usage.cached_tokens
+    details = {"completion_tokens_details": answered, "prompt_tokens_details": asked}
+    shown |= {name: held for name, held in details.items() if held}
+    return {**told_details(usage, "cost", keep=True), **shown}

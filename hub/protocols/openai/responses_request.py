@@ -30,15 +30,9 @@ _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention",
 )  # fmt: skip
-# Values that ask for nothing, of fields that can ask for more than there is.
-_NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
-    # What can be given back always stands there.
-    "include": ([], ["reasoning.encrypted_content"]),
-    "service_tier": ("auto", "default"),
-    "top_logprobs": (0,),
-    "truncation": ("disabled",),
-}
 _IGNORED: Final = frozenset({"stream_options"})  # it says only how a stream is padded
+SEALED: Final = "reasoning.encrypted_content"
+PROBABLE: Final = "message.output_text.logprobs"
 _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 _ROLES: Final = ("user", "assistant", "system", "developer")
 
@@ -68,6 +62,9 @@ class ResponseAsked(BaseModel):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    service_tier: str | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    include: list[str] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     max_tool_calls: int | None = Field(default=None, ge=1)
     seed: int | None = None
@@ -85,7 +82,7 @@ class ResponseAsked(BaseModel):
             RequestError: ``unsupported_option``, with its name.
         """
         for name, held in (self.model_extra or {}).items():
-            if held is not None and name not in _IGNORED and held not in _NOTHING.get(name, ()):
+            if held is not None and name not in _IGNORED:
                 raise _refused(name)
         for name in self.reasoning or {}:
             if name not in ("effort", "summary", "generate_summary"):
@@ -124,6 +121,17 @@ class ResponseAsked(BaseModel):
                 found["parallel_tool_calls"] = False
         if self.tool_choice is not None and self.tools:
             found["tool_choice"] = _tool_choice(self.tool_choice)
+        if self.service_tier not in (None, "auto", "default"):
+            found["service_tier"] = self.service_tier
+        if self.top_logprobs:
+            found |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        # What can be given back always stands there.
+        included = [name for name in self.include or () if name != SEALED]
+        if PROBABLE in included:
+            included.remove(PROBABLE)
+            found["logprobs"] = True
+        if included:
+            found["include"] = included
         if effort := (self.reasoning or {}).get("effort"):
             found["reasoning_effort"] = effort
         return {**found, **_text(self.text or {})}

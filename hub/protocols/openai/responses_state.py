@@ -19,10 +19,12 @@ what makes clients raise. One that somebody cancelled ends in an ``error`` and t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hub.dialects.reply.token_counts import told_details
+from hub.domain.annotations import ANNOTATIONS, LOGPROBS, flat
 from hub.domain.events import (
     NOTHING,
     Cancelled,
@@ -71,12 +73,17 @@ def response_id(generation: str) -> str:
 @dataclass(slots=True)
 class _Part:
     kind: str
+    start: int = 0
+    """Characters of the answer's text before it."""
     pieces: list[str] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         text = "".join(self.pieces)
         if self.kind == _TEXT:
-            return {"type": _TEXT, "annotations": [], "logprobs": [], "text": text}
+            beside = {"annotations": [*self.annotations], "logprobs": [*self.logprobs]}
+            return {"type": _TEXT, **beside, "text": text}
         return {"type": self.kind, "refusal" if self.kind == _REFUSAL else "text": text}
 
 
@@ -118,6 +125,7 @@ class ResponseBuilder:
         self._calls = CallIds(generation)
         self._number = 0
         self._deltas = 0
+        self._length = 0
         self._items: list[_Item] = []
         self._speaking: _Item | None = None
         self._called: dict[int, _Item] = {}
@@ -147,7 +155,8 @@ class ResponseBuilder:
     def response(self) -> dict[str, Any]:
         """The response as it is now."""
         end = self._end
-        usage = None if end is None else _usage(end.usage)
+        usage = None if end is None else _with_details(_usage(end.usage), end.usage)
+        tier = "" if end is None else end.extra.get("service_tier")
         return {
             "id": response_id(self._generation),
             "object": "response",
@@ -158,6 +167,7 @@ class ResponseBuilder:
             "model": self._model,
             "output": [item.to_json() for item in self._items],
             **self._asked,
+            **({"service_tier": tier} if tier else {}),
             "usage": usage,
         }
 
@@ -169,9 +179,11 @@ class ResponseBuilder:
             yield from self._say("reasoning", _SUMMARY, event.reasoning)
         if event.text:
             kind = _REFUSAL if event.extra.get("refusal") is True else _TEXT
-            yield from self._say("message", kind, event.text)
+            yield from self._say("message", kind, event.text, event.extra.get(LOGPROBS) or ())
         if event.tool is not None:
             yield from self._call(event.tool)
+        for held in event.extra.get(ANNOTATIONS) or ():
+            yield from self._annotate(held)
         if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
             yield from self._sealed(fields)
 
@@ -189,15 +201,33 @@ class ResponseBuilder:
             yield self._of_item("response.output_item.added", item, item=item.to_json())
         return item
 
-    def _say(self, kind: str, part_kind: str, text: str) -> Iterator[dict[str, Any]]:
+    def _annotate(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An annotation of the last text: it may come when that has been told."""
+        for item in reversed(self._items):
+            if item.kind == "message" and item.parts and item.parts[-1].kind == _TEXT:
+                part = item.parts[-1]
+                part.annotations.append(flat(held, part.start))
+                name = "response.output_text.annotation.added"
+                told = {"annotation": part.annotations[-1]}
+                number = len(part.annotations) - 1
+                yield self._of_part(name, item, annotation_index=number, **told)
+                return
+
+    def _say(
+        self, kind: str, part_kind: str, text: str, probable: Sequence[Any] = ()
+    ) -> Iterator[dict[str, Any]]:
         item = yield from self._speaker(kind)
         if not item.parts or item.parts[-1].kind != part_kind:
             yield from self._end_part(item)
-            item.parts.append(_Part(part_kind))
+            item.parts.append(_Part(part_kind, self._length))
             added = f"{_part_event(part_kind)}.added"
             yield self._of_part(added, item, part=item.parts[-1].to_json())
         item.parts[-1].pieces.append(text)
-        logprobs: dict[str, Any] = {"logprobs": []} if part_kind == _TEXT else {}
+        logprobs: dict[str, Any] = {}
+        if part_kind == _TEXT:
+            self._length += len(text)
+            item.parts[-1].logprobs += probable
+            logprobs = {"logprobs": list(probable)}
         yield self._of_part(f"{_text_event(part_kind)}.delta", item, delta=text, **logprobs)
 
     def _call(self, tool: ToolCall) -> Iterator[dict[str, Any]]:
@@ -295,6 +325,13 @@ def _text_event(kind: str) -> str:
 
 def _part_event(kind: str) -> str:
     return f"response.{'reasoning_summary' if kind == _SUMMARY else 'content'}_part"
+
+
+def _with_details(shown: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
+    """What else was counted, beside what always is."""
+    shown["input_tokens_details"] |= told_details(usage, "input_")
+    shown["output_tokens_details"] |= told_details(usage, "output_")
+    return shown
 
 
 def _status(end: Terminal | None) -> str:

@@ -154,7 +154,7 @@ def test_formats() -> None:
         {"frequency_penalty": 0.5},
         {"presence_penalty": 0.5},
         {"logit_bias": {"1": 2}},
-        {"logprobs": True},
+        {"functions": [{"name": "f"}]},
         {"top_k": 4},
         {"background": True},
         {"nonsense": 1},
