@@ -148,6 +148,13 @@ _OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _A
 _SPAN: Final = {"start_index": NUMBER, "end_index": NUMBER, "content": TEXT}
 _DELTA: Final[Mapping[str, Schema]] = {
     "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
+    "executed_tools": a_list(
+        thing(
+            "A tool that the provider has run itself.",
+            {"name": TEXT, "arguments": TEXT},
+            {**_OWNED, "id": TEXT, "output": {}, "error": TRUTH, "item": {}},
+        )
+    ),
     "annotations": a_list(
         thing(
             "What is cited; the fields stand under the name of the type.",
@@ -234,13 +241,19 @@ _USAGE: Final = thing(
 _FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls", "content_filter"]}
 _FUNCTION: Final = thing("", {"arguments": TEXT}, {"name": TEXT})
 _EXTRA: Final = {"extra_content": thing("What goes back to the provider with the call.", {})}
+_CUSTOM: Final = thing("", {"input": TEXT}, {"name": TEXT})
+_KIND: Final[Schema] = {"enum": ["function", "custom"]}
 _PIECE: Final = thing(
     "",
-    {"index": NUMBER, "function": _FUNCTION},
-    {"id": TEXT, "type": const("function"), **_EXTRA},
+    {"index": NUMBER},
+    {"id": TEXT, "type": _KIND, "function": _FUNCTION, "custom": _CUSTOM, **_EXTRA},
 )
-_CALL: Final = thing("", {"id": TEXT, "type": const("function"), "function": _FUNCTION}, _EXTRA)
-_BESIDE: Final = {name: _DELTA[name] for name in ("reasoning_details", "annotations")}
+_CALL: Final = thing(
+    "", {"id": TEXT, "type": _KIND}, {"function": _FUNCTION, "custom": _CUSTOM, **_EXTRA}
+)
+_BESIDE: Final = {
+    name: _DELTA[name] for name in ("reasoning_details", "executed_tools", "annotations")
+}
 
 
 def _envelope(kind: str, choice: Schema) -> Mapping[str, Schema]:

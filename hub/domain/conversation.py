@@ -144,6 +144,7 @@ class Conversation:
         if piece.index not in calls:
             call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
             self._calls[call.key] = call
+        calls[piece.index].custom |= piece.custom
         calls[piece.index].name = piece.name or calls[piece.index].name
         calls[piece.index].pieces.append(piece.arguments)
         calls[piece.index].beside |= signed(piece)
@@ -189,12 +190,16 @@ class _Call:
     def __init__(self, key: str) -> None:
         self.key = key
         self.name = ""
+        self.custom = False
         self.pieces: list[str] = []
         self.beside: dict[str, Any] = {}
         self.result: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """As it is repeated to an upstream, which takes no arguments that are not JSON."""
+        if self.custom:
+            custom = {"name": self.name, "input": "".join(self.pieces)}
+            return {"id": self.key, "type": "custom", "custom": custom, **self.beside}
         arguments = "".join(self.pieces) or "{}"
         try:
             orjson.loads(arguments)

@@ -26,16 +26,17 @@ class Call:
     id: str
     name: str = ""
     arguments: str = ""
+    custom: bool = False
     beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What is to be given back with it (`hub.domain.provider_fields`)."""
 
     def input(self) -> Any:
-        """Its arguments as a value.
+        """Its arguments as a value; those of a custom tool are text.
 
         Raises:
             ValueError: they are not JSON.
         """
-        return orjson.loads(self.arguments or "{}")
+        return self.arguments if self.custom else orjson.loads(self.arguments or "{}")
 
 
 class Piece(NamedTuple):
@@ -68,7 +69,8 @@ class Calls:
             before = Call(CallIds(self._generation).of(piece, 0) or "")
         name = before.name or piece.name or ""
         beside = {**before.beside, **signed(piece)} if piece.extra_content else before.beside
-        call = Call(before.id, name, before.arguments + piece.arguments, beside)
+        custom = before.custom or piece.custom
+        call = Call(before.id, name, before.arguments + piece.arguments, custom, beside)
         self._calls[piece.index] = call
         if not name:
             return None

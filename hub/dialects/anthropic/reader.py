@@ -8,9 +8,10 @@ a reason. The names also stand in the data as ``type``, and that counts. Taken a
 - blocks belong together by ``index``, and may be open side by side or never be closed;
 - a tool's input comes in pieces, or whole with the start of its block, or as ``{}``, which
   after no pieces at all means no arguments;
-- tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results)
-  are none of the client's calls; summaries of what was forgotten, ``ping``, and whatever comes
-  to be sent one day, say nothing here;
+- tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results) are
+  none of the client's calls, and told once their result has come (`hub.domain.executed_tools`);
+  summaries of what was forgotten, ``ping``, and whatever comes to be sent one day, say nothing
+  here;
 - what a block of text cites is told when it ends (`hub.domain.annotations`);
 - thoughts that are signed, and those that are shown to nobody (``redacted_thinking``), are to be
   given back as they are (`hub.domain.provider_fields`), so they are told whole when their block
@@ -45,7 +46,8 @@ from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, MOST, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
@@ -102,6 +104,16 @@ class _Tool:
     begun: bool = False
 
 
+@dataclass(slots=True)
+class _Executed:
+    """A tool that Anthropic runs: where it stands, its block, and its input."""
+
+    place: Mapping[str, Any]
+    use: Mapping[str, Any]
+    input: Any
+    pieces: list[str] = field(default_factory=list)
+
+
 class Anthropic:
     """Reads one reply of the Messages API."""
 
@@ -114,6 +126,8 @@ class Anthropic:
         self._thoughts: dict[int, _Thought] = {}
         self._details = Details(ANTHROPIC)
         self._tools: dict[int, _Tool] = {}
+        self._executed: dict[str, _Executed] = {}
+        self._executing: dict[int, _Executed] = {}
         self._calls = ToolCalls()
         self._slots = 0
         self._last = -1
@@ -254,6 +268,13 @@ class Anthropic:
             self._think(thought, block.get("thinking"), found)
         elif kind == "redacted_thinking":
             self._detail(found, "encrypted", data=block.get("data"))
+        elif kind in ("server_tool_use", "mcp_tool_use"):
+            use = {name: value for name, value in block.items() if name != "input"}
+            place = self._details.place(self._speech.length, self._slots)
+            run = self._executing[index] = _Executed(place, use, block.get("input"))
+            self._executed[str(block.get("id"))] = run
+        elif isinstance(kind, str) and kind.endswith("_tool_result"):
+            self._result(block, found)
         elif kind == "tool_use":
             name, key = block.get("name"), block.get("id")
             if not isinstance(name, str) or not name:
@@ -279,8 +300,17 @@ class Anthropic:
             self._sign(self._thoughts.get(self._index(held)), delta.get("signature"))
         elif kind == "input_json_delta":
             tool = self._tools.get(self._index(held))
+            run, piece = self._executing.get(self._index(held)), delta.get("partial_json")
             if tool is not None:
-                self._argue(tool, delta.get("partial_json"), found)
+                self._argue(tool, piece, found)
+            elif run is not None and isinstance(piece, str):
+                run.pieces.append(piece)
+
+    def _result(self, block: Mapping[str, Any], found: list[Event]) -> None:
+        """What came of a tool that Anthropic has run."""
+        run = self._executed.pop(str(block.get("tool_use_id")), None)
+        if run is not None:
+            found += _told_run(run, block)
 
     def _block_stop(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._shut(self._index(held), found)
@@ -399,6 +429,8 @@ class Anthropic:
             tool = self._tools.get(index)
             if tool is None or not cut or tool.begun:
                 self._shut(index, found)
+        for run in self._executed.values():
+            found += _told_run(run)  # Anthropic will go on with it on the next turn
         found += self._rest(complete=not cut)
         self._over = True
         extra = {"service_tier": self._tier} if self._tier else NOTHING
@@ -438,6 +470,17 @@ def _all_of(blocks: list[Mapping[str, Any]], kind: str) -> str:
     """The texts of the blocks of one kind, joined."""
     texts = (block.get(kind) for block in blocks if block.get("type") == kind)
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _told_run(run: _Executed, result: Mapping[str, Any] = NOTHING) -> list[Delta]:
+    """A tool that was run, and its result once it has come."""
+    arguments = "".join(run.pieces) or as_text(run.input or {})
+    output = result.get("content")
+    beside = {name: value for name, value in result.items() if name != "content"}
+    fault = result.get("is_error") is True or "error_code" in as_object(output)
+    item = {"use": run.use, **({"result": beside} if result else {})}
+    name, key = run.use.get("name"), run.use.get("id")
+    return executed(run.place, name, whole(arguments), output, key=key, error=fault, item=item)
 
 
 def _citation(held: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:

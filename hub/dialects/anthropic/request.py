@@ -37,8 +37,10 @@ from hub.dialects.request.chat_request import (
     no_option,
 )
 from hub.domain.errors import RequestError
+from hub.domain.executed_tools import arguments_of
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, woven
+from hub.framing.json_values import as_object
 
 __all__ = ["NATIVE", "request_body"]
 
@@ -89,6 +91,8 @@ LEAST: Final = 1_024
 
 _CHOICES: Final[Mapping[str, str]] = {"auto": "auto", "required": "any", "none": "none"}
 _VERSION: Final = re.compile(r"claude-[a-z]+-([0-9]{1,2})(?:[-.]([0-9]{1,2})(?![0-9]))?(?![0-9])")
+# The types of Anthropic's own tools end with a date.
+_RUN: Final = re.compile(r"_20[0-9]{6}\Z")
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -116,8 +120,8 @@ def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> di
         body["stop_sequences"] = asked.stop
     if (user := asked.options.get("user")) is not None:
         body["metadata"] = {"user_id": user}
-    if tools := asked.tools:
-        body["tools"] = [_tool(tool) for tool in tools]
+    if tools := _tools(asked):
+        body["tools"] = tools
         if (choice := _tool_choice(asked)) is not None:
             body["tool_choice"] = choice
     if (schema := _schema(asked)) is not None:
@@ -182,7 +186,12 @@ def _own(held: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"type": "thinking", "thinking": text, "signature": signature}]
     if kind == "reasoning.encrypted":
         return [{"type": "redacted_thinking", "data": held.get("data")}]
-    return []
+    item = as_object(held.get("item"))
+    use, result = as_object(item.get("use")), as_object(item.get("result"))
+    if not use:
+        return []
+    run = [{**use, "input": arguments_of(held)}]
+    return [*run, {**result, "content": held.get("output")}] if result else run
 
 
 def _block(part: Part) -> dict[str, Any]:
@@ -221,6 +230,14 @@ def _source(picture: Picture) -> dict[str, str]:
 def _id(given: str) -> str:
     """An id as Anthropic takes it: those of other providers may hold more than it allows."""
     return _NOT_IN_IDS.sub("_", given)
+
+
+def _tools(asked: ChatRequest) -> list[Any]:
+    """The tools; those that Anthropic runs itself stand in its own form, and are passed on."""
+    return [
+        tool if _RUN.search(str(as_object(tool).get("type"))) else _tool(asked.tool(tool))
+        for tool in asked.held_tools
+    ]
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

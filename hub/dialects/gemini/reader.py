@@ -44,6 +44,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
@@ -97,6 +98,7 @@ class Gemini:
         self._speech = TextDeltas()
         self._calls = ToolCalls()
         self._details = Details(GEMINI)
+        self._code: tuple[Mapping[str, Any], list[Mapping[str, Any]]] | None = None
         self._grounding = Grounding()
         self._slots = 0
         # The call whose arguments are streamed, and its id.
@@ -169,6 +171,7 @@ class Gemini:
         found: list[Event] = []
         if self._reason is not None:
             self._end_streamed(found)
+        found += self._ran()
         reason = _REASONS.get(self._reason or "", "stop")
         found += self._rest(complete=self._reason is not None and reason != "length")
         self._over = True
@@ -225,10 +228,33 @@ class Gemini:
             if not isinstance(function, dict):
                 raise malformed("a function call that is not an object")
             self._call(function, signature, found)
+        elif "executableCode" in part or "codeExecutionResult" in part:
+            self._run(part, found)
         elif signature and thought:
             self._detail(found, "text", text=whole(text or ""), signature=signature)
         elif signature:
             self._detail(found, "encrypted", data=signature)
+
+    def _run(self, part: Mapping[str, Any], found: list[Event]) -> None:
+        """Code that Google runs, or what came of the code before."""
+        if "executableCode" in part or self._code is None:
+            found += self._ran()
+            self._code = self._details.place(self._speech.length, self._slots), [part]
+        else:
+            self._code[1].append(part)
+        if "codeExecutionResult" in part:
+            found += self._ran()
+
+    def _ran(self) -> list[Delta]:
+        """The code that was run last, if it has not been told."""
+        if self._code is None:
+            return []
+        (place, parts), self._code = self._code, None
+        code = as_object(parts[0].get("executableCode"))
+        result = as_object(parts[-1].get("codeExecutionResult"))
+        fault = bool(result) and result.get("outcome") != "OUTCOME_OK"
+        arguments, output = as_text(dict(code)), result.get("output")
+        return executed(place, "code_execution", arguments, output, error=fault, item=parts)
 
     def _detail(self, found: list[Event], kind: str, **fields: str) -> None:
         found.append(self._details.of(kind, self._speech.length, self._slots, **fields))

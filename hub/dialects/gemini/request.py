@@ -87,6 +87,12 @@ _LEVELS: Final[Mapping[str, str]] = {
     "high": "high",
     "xhigh": "high",
 }
+_RUN: Final = frozenset(
+    {
+        "codeExecution", "code_execution", "googleSearch", "google_search", "googleMaps",
+        "google_maps", "urlContext", "url_context", "fileSearch", "file_search",
+    }
+)  # fmt: skip
 _MODEL: Final = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 _BEFORE_3: Final = re.compile(r"gemini-(?:[12](?![0-9])|pro(?:-vision)?$)")
 # What Google's documentation gives for calls that are not the model's own.
@@ -129,8 +135,8 @@ def request_body(prompt: Prompt, *, thoughts: bool) -> dict[str, Any]:
     if asked.system.strip():
         body["systemInstruction"] = {"parts": [{"text": asked.system}]}
     body.update(asked.copied(_BESIDES))
-    if tools := asked.tools:
-        body["tools"] = [{"functionDeclarations": [_declared(tool) for tool in tools]}]
+    if tools := _tools(asked):
+        body["tools"] = tools
         if (mode := _tool_mode(asked)) is not None:
             body["toolConfig"] = {"functionCallingConfig": mode}
     if generation := _generation(asked, thoughts):
@@ -193,6 +199,10 @@ def _add_own(held: Mapping[str, Any], parts: list[dict[str, Any]]) -> None:
         thought = {"text": held.get("text"), "thought": True}
         parts.append({**thought, "thoughtSignature": held.get("signature")})
         return
+    if "name" in held:
+        item = held.get("item")
+        parts += [part for part in item if isinstance(part, dict)] if isinstance(item, list) else []
+        return
     if not (parts and "text" in parts[-1] and "thoughtSignature" not in parts[-1]):
         parts.append({"text": ""})
     parts[-1]["thoughtSignature"] = held.get("data")
@@ -246,6 +256,14 @@ def _signature(message: AskedMessage, place: int) -> str | None:
     google = as_object(as_object(held.get("extra_content")).get("google"))
     signature = google.get("thought_signature")
     return signature if isinstance(signature, str) and signature else None
+
+
+def _tools(asked: ChatRequest) -> list[Any]:
+    """The tools; those that Google runs itself stand in its own form, and are passed on."""
+    held = asked.held_tools
+    run = [tool for tool in held if _RUN & as_object(tool).keys()]
+    declared = [_declared(asked.tool(tool)) for tool in held if tool not in run]
+    return [*([{"functionDeclarations": declared}] if declared else []), *run]
 
 
 def _declared(tool: Tool) -> dict[str, Any]:

@@ -14,8 +14,8 @@ others, and others give one index to several.
 
 Reasoning that is encrypted is to be given back (`hub.domain.provider_fields`), and told once it is
 whole. Only calls of functions and of custom tools are for the client: what the provider runs itself
-(searches, code, MCP) is no event here. A ``response`` that is not streamed is read as the end of
-one. ``error`` is always the end.
+(searches, code, MCP) is told once it is over (`hub.domain.executed_tools`). A ``response`` that is
+not streamed is read as the end of one. ``error`` is always the end.
 
 Options: ``think`` (false): split ``<think>`` off the text, or
 with ``"closing"`` what comes before a ``</think>`` alone.
@@ -37,6 +37,7 @@ from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
@@ -84,6 +85,16 @@ _KINDS: Final[Mapping[str, str]] = {
     "function_call": "call",
     "custom_tool_call": "call",
 }
+# Tools that the provider runs: which fields hold what was asked, and what came of it.
+_MCP: Final = (("arguments",), ("output", "error"))
+_RUN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "web_search_call": (("action",), ("results",)),
+    "file_search_call": (("queries",), ("results",)),
+    "code_interpreter_call": (("code",), ("outputs",)),
+    "mcp_call": _MCP,
+    "mcp_list_tools": ((), ("tools", "error")),
+    "mcp_approval_request": (("arguments",), ()),
+}
 # How xAI begins the ids of the calls that it makes itself.
 _XAI: Final = "xs_call"
 _ENDS: Final = frozenset({"completed", "done", "incomplete", "failed", "cancelled"})
@@ -98,6 +109,7 @@ class OpenAIResponses:
         self._calls = ToolCalls()
         self._items: list[Item] = []
         self._details = Details(RESPONSES)
+        self._run: set[str] = set()
         self.usage: Usage | None = None
         self._extra: Mapping[str, Any] = NOTHING
         self._over = False
@@ -190,7 +202,7 @@ class OpenAIResponses:
     ) -> list[Event]:
         kind = _KINDS.get(str(held.get("type")))
         if kind is None:
-            return []
+            return [*self._ran(held)] if done else []
         index, keys = event.get("output_index"), _keys(held, "id")
         item = self._found(kind, index, keys)
         if item is not None and not item.called(keys):
@@ -203,6 +215,25 @@ class OpenAIResponses:
         item.done = done
         item.custom = item.custom or held.get("type") == "custom_tool_call"
         return self._all_of(item, held)
+
+    def _ran(self, held: Mapping[str, Any]) -> list[Delta]:
+        """A tool that the provider has run; each is told once."""
+        name, place = _RUN.get(str(held.get("type"))), len(self._run)
+        key = _string(held.get("id")) or str(place)
+        if name is None or key in self._run or place >= MOST:
+            return []
+        self._run.add(key)
+        arguments, output = (next((held[n] for n in names if held.get(n)), None) for names in name)
+        calls = sum(1 for other in self._items if other.number is not None)
+        return executed(
+            self._details.place(self._speech.length, calls),
+            held.get("name") or str(held["type"]).removesuffix("_call"),
+            arguments if isinstance(arguments, str) and name is _MCP else _as_input(arguments),
+            output,
+            key=key,
+            error=bool(held.get("error")) or held.get("status") == "failed",
+            item=held,
+        )
 
     def _all_of(self, item: Item, held: Mapping[str, Any]) -> list[Event]:
         """What an item as it is told here adds to what was said of it."""
@@ -348,7 +379,11 @@ class OpenAIResponses:
             (item for item in self._items if item.heard and id(item) not in taken),
             key=lambda item: MOST if item.index is None else item.index,
         )
-        found: list[Event] = []
+        found: list[Event] = [
+            event
+            for held in (output if isinstance(output, list) else ())
+            for event in self._ran(as_object(held))
+        ]
         for kind, held in told:
             item = known[id(held)] or next((item for item in left if item.kind == kind), None)
             if item in left:
@@ -380,6 +415,14 @@ class OpenAIResponses:
 
     def _rest(self, *, complete: bool = False) -> list[Event]:
         return [*self._speech.rest(), *self._calls.end(complete=complete)]
+
+
+def _as_input(held: Any) -> str:
+    """What a tool was asked, as the JSON text of an object."""
+    if isinstance(held, dict):
+        return as_text(held)
+    name = "queries" if isinstance(held, list) else "code"
+    return as_text({name: held} if held else {})
 
 
 def _string(value: Any) -> str:

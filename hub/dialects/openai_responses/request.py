@@ -10,7 +10,7 @@ built-in tools, ``reasoning``, ``text``, ``include`` …) goes through as it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
@@ -64,7 +64,9 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["instructions"] = "\n\n".join(message.text for message in leading)
     else:
         leading = []
-    body["input"] = [item for message in asked.messages[len(leading) :] for item in _items(message)]
+    messages = asked.messages[len(leading) :]
+    custom = {call.id for message in messages for call in message.calls if call.text is not None}
+    body["input"] = [item for message in messages for item in _items(message, custom)]
     if (most := asked.max_tokens) is not None:
         body["max_output_tokens"] = most
     if tools := asked.options.get("tools"):
@@ -92,11 +94,12 @@ def _reasons(body: Mapping[str, Any]) -> bool:
     return bool(asked) or _REASONING.match(str(body.get("model"))) is not None
 
 
-def _items(message: AskedMessage) -> list[dict[str, Any]]:
-    """A message as the items that it is here."""
+def _items(message: AskedMessage, custom: Collection[str]) -> list[dict[str, Any]]:
+    """A message as the items that it is here; ``custom`` are the calls of custom tools."""
     if message.role == "tool":
         output = _content(message) if message.pictures or message.files else message.text
-        return [{"type": "function_call_output", "call_id": message.answers, "output": output}]
+        kind = "custom_tool_call" if message.answers in custom else "function_call"
+        return [{"type": f"{kind}_output", "call_id": message.answers, "output": output}]
     if message.owned:
         parts = woven(message.text, len(message.calls), message.owned)
         return [item for part in parts for item in _woven(message, part)]
@@ -110,6 +113,9 @@ def _items(message: AskedMessage) -> list[dict[str, Any]]:
 
 
 def _call(call: AskedCall) -> dict[str, Any]:
+    if call.text is not None:
+        named = {"call_id": call.id, "name": call.name}
+        return {"type": "custom_tool_call", **named, "input": call.text}
     said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
     return {"type": "function_call", **said}
 
@@ -120,7 +126,11 @@ def _woven(message: AskedMessage, part: str | int | Mapping[str, Any]) -> list[d
         return [{"type": "message", "role": "assistant", "content": part}]
     if isinstance(part, int):
         return [_call(message.calls[part])]
-    if part.get("format") != RESPONSES or part.get("type") != "reasoning.encrypted":
+    if part.get("format") != RESPONSES:
+        return []
+    if isinstance(item := part.get("item"), dict):
+        return [item]
+    if part.get("type") != "reasoning.encrypted":
         return []
     texts = part.get("summary")
     summary = [{"type": "summary_text", "text": text} for text in texts or ()]
@@ -157,7 +167,19 @@ def _tools(asked: ChatRequest, held: Any) -> list[Any]:
     """The tools; what is no function, or stands in the form of this API, is passed on."""
     if not isinstance(held, list):
         raise RequestError("tools must be a list")
-    return [_function(asked.tool(tool)) if "function" in as_object(tool) else tool for tool in held]
+    return [_tool(asked, tool) for tool in held]
+
+
+def _tool(asked: ChatRequest, held: Any) -> Any:
+    if "function" in as_object(held):
+        return _function(asked.tool(held))
+    custom = _custom(held)
+    return {"type": "custom", **custom} if custom else held
+
+
+def _custom(held: Any) -> Mapping[str, Any]:
+    """What a custom tool of chat completions is; nothing for any other."""
+    return as_object(as_object(held).get("custom"))
 
 
 def _function(tool: Tool) -> dict[str, Any]:
@@ -171,10 +193,16 @@ def _function(tool: Tool) -> dict[str, Any]:
 
 
 def _tool_choice(asked: ChatRequest, held: Any) -> Any:
+    if isinstance(held, dict) and isinstance(custom := held.get("custom"), dict):
+        return {"type": "custom", **custom}
     if isinstance(held, dict) and not {"function", "allowed_tools"} & set(held):
         return held
     if asked.allowed is not None:
-        named = [{"type": "function", "name": name} for name in asked.allowed]
+        custom = {_custom(tool).get("name") for tool in asked.held_tools}
+        named = [
+            {"type": "custom" if name in custom else "function", "name": name}
+            for name in asked.allowed
+        ]
         return {"type": "allowed_tools", "mode": asked.tool_choice or "auto", "tools": named}
     choice = asked.tool_choice
     return {"type": "function", "name": choice.name} if isinstance(choice, Tool) else choice

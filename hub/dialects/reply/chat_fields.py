@@ -9,6 +9,8 @@ Reasoning that a model must see again comes in three ways, each to be given back
   it led to; without it these servers refuse the results;
 - ``extra_content`` beside the text (Gemini's endpoint): a signature. That of a call stands in the
   call.
+
+``executed_tools`` are what Groq has run itself, each told in several pieces.
 """
 
 from __future__ import annotations
@@ -18,20 +20,32 @@ from typing import Any, Final
 
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import Delta
+from hub.domain.executed_tools import executed
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details
-from hub.framing.json_values import as_object, as_plain
+from hub.framing.json_values import as_object, as_plain, as_text
 from hub.framing.surrogates import whole
 
 __all__ = ["ChatFields", "sent_message"]
 
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_text")
+MOST_RUNS: Final = 100
 _JOINED: Final = ("text", "summary", "signature")
 
 
 class ChatFields:
     """The fields of one answer that go back to its server, collected from its chunks."""
 
-    __slots__ = ("_field", "_length", "_pieces", "_signature", "_sources", "about", "details")
+    __slots__ = (
+        "_field",
+        "_length",
+        "_own",
+        "_pieces",
+        "_runs",
+        "_signature",
+        "_sources",
+        "about",
+        "details",
+    )
 
     def __init__(self) -> None:
         self.details: list[dict[str, Any]] = []
@@ -39,6 +53,8 @@ class ChatFields:
         self._signature = ""
         self._pieces: list[str] = []
         self._sources: list[Any] = []
+        self._runs: dict[Any, dict[str, Any]] = {}
+        self._own = Details(EXECUTED)
         self.about: dict[str, Any] = {}
         self._length = 0
 
@@ -49,6 +65,10 @@ class ChatFields:
         google = as_object(as_object(delta.get(EXTRA)).get("google"))
         if isinstance(signature := google.get("thought_signature"), str):
             self._signature = whole(signature)
+        runs = delta.get(EXECUTED)
+        for place, held in enumerate(runs if isinstance(runs, list) else ()):
+            if isinstance(held, dict):
+                self._runs.setdefault(held.get("index", place), {}).update(held)
         details = delta.get(DETAILS)
         for held in details if isinstance(details, list) else ():
             if isinstance(held, dict):
@@ -85,6 +105,14 @@ class ChatFields:
         elif called and not self.details and self._field and 0 < self._length <= MOST:
             text = "".join(self._pieces)
             found.append(Details(self._field).of("text", text=text))
+        for run in list(self._runs.values())[:MOST_RUNS]:
+            arguments, output = run.get("arguments"), run.get("output")
+            found += executed(
+                self._own.place(),
+                run.get("name") or run.get("type"),
+                arguments if isinstance(arguments, str) else as_text(arguments or {}),
+                output,
+            )
         if self._signature:
             found.append(Details(EXTRA).of("encrypted", data=self._signature))
         return found

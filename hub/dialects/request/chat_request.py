@@ -92,11 +92,15 @@ Part = str | Picture | File
 
 @dataclass(frozen=True, slots=True)
 class AskedCall:
-    """A tool call of the conversation so far, its arguments as an object."""
+    """A tool call of the conversation so far, its arguments as an object.
+
+    Of a custom tool, they are ``text`` instead; else that is ``None``.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    text: str | None = None
 
     @property
     def arguments_text(self) -> str:
@@ -205,13 +209,17 @@ class ChatRequest:
 
     @property
     def tools(self) -> list[Tool]:
-        """The functions that the model may call: those that are allowed, where that is said."""
+        """The functions that the model may call, where it may call no other tools."""
+        return [self.tool(held) for held in self.held_tools]
+
+    @property
+    def held_tools(self) -> list[Any]:
+        """The tools as they stand in the request: those that are allowed, where that is said."""
         held = self.options.get("tools", [])
         if not isinstance(held, list):
             raise RequestError("tools must be a list")
-        tools = [self.tool(tool) for tool in held]
         allowed = self.allowed
-        return tools if allowed is None else [tool for tool in tools if tool.name in allowed]
+        return held if allowed is None else [tool for tool in held if _tool_name(tool) in allowed]
 
     @property
     def allowed(self) -> list[str] | None:
@@ -228,10 +236,8 @@ class ChatRequest:
         named = as_object(held.get("allowed_tools", held)).get("tools")
         if not isinstance(named, list):
             raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
-        tools = map(as_object, named)
-        found = [as_object(tool.get("function", tool)).get("name") for tool in tools]
-        names = [name for name in found if isinstance(name, str)]
-        if len(names) < len(found):
+        names = [name for name in map(_tool_name, named) if isinstance(name, str)]
+        if len(names) < len(named):
             raise no_option("tool_choice", self.dialect, "allowed_tools must be functions")
         return names
 
@@ -247,7 +253,7 @@ class ChatRequest:
         name = as_object(as_object(held).get("function")).get("name")
         if not isinstance(name, str) or as_object(held).get("type") != "function":
             raise no_option("tool_choice", self.dialect, "say auto, none, required or a function")
-        return next((tool for tool in self.tools if tool.name == name), Tool(name))
+        return Tool(name)
 
     @property
     def output(self) -> Output | None:
@@ -297,6 +303,12 @@ class ChatRequest:
         )
 
 
+def _tool_name(held: Any) -> Any:
+    """The name of a tool: chat completions have it under the ``type``, responses beside it."""
+    tool = as_object(held)
+    return as_object(tool.get("function") or tool.get("custom") or tool).get("name")
+
+
 def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:
     called: dict[str, str] = {}
     messages: list[AskedMessage] = []
@@ -323,6 +335,8 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
         if isinstance(refusal, str) and refusal:
             parts = (*parts, refusal)
         calls, own = _calls(held.get("tool_calls")), tuple(owned(held))
+        if dialect not in _CUSTOM and any(call.text is not None for call in calls):
+            raise no_option("a custom tool call", dialect, "a call must be of a function")
         return AskedMessage(role, parts, calls, owned=own, held=held)
     if role != "tool":
         return AskedMessage(role, parts, name=name if isinstance(name, str) else "", held=held)
@@ -333,6 +347,8 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
     return AskedMessage(role, parts, answers=answers, name=named, held=held)
 
 
+# Who knows tools that take any text.
+_CUSTOM: Final = frozenset({"openai-responses"})
 _ROLES: Final = ("system", "user", "assistant", "tool")
 
 
@@ -448,6 +464,12 @@ def _calls(held: Any) -> tuple[AskedCall, ...]:
 
 
 def _call(held: Any, place: int) -> AskedCall:
+    custom = as_object(as_object(held).get("custom"))
+    if as_object(held).get("type") == "custom" or custom:
+        key, name, text = as_object(held).get("id"), custom.get("name"), custom.get("input")
+        if not isinstance(name, str) or not name or not isinstance(text, str):
+            raise RequestError("a custom tool call must have a name and an input")
+        return AskedCall(key if isinstance(key, str) and key else f"call_{place}", name, {}, text)
     function = as_object(as_object(held).get("function"))
     key, name = as_object(held).get("id"), function.get("name")
     if not isinstance(name, str) or not name:

@@ -13,6 +13,7 @@
 What the model must see again (`hub.domain.provider_fields`) stands in the ``providerMetadata`` of
 the reasoning or the call that it belongs to, and comes back with the message.
 
+A tool that the provider has run is a call that is ``providerExecuted``, with its output.
 What is cited is a source (``source-url``, ``source-document``) of the message, told once.
 
 A part ends where another begins. ``messageId`` is the generation's id, or that of the message
@@ -47,7 +48,8 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
-from hub.domain.provider_fields import LISTS
+from hub.domain.executed_tools import arguments_of
+from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
 from hub.framing.json_values import as_object
@@ -192,12 +194,13 @@ class UIChunks:
         found: list[Chunk] = [
             chunk for held in extra.get(ANNOTATIONS) or () for chunk in self._source(held)
         ]
-        for name in LISTS:
-            if held := extra.get(name):
-                if self._open != "reasoning":
-                    found += [*self._ended(), {"type": "reasoning-start", "id": str(self._parts)}]
-                    self._open = "reasoning"
-                found += self._ended({name: held})
+        for held in extra.get(EXECUTED) or ():
+            found += [*self._ended(), *_executed(held, self._now or "")]
+        if held := extra.get(DETAILS):
+            if self._open != "reasoning":
+                found += [*self._ended(), {"type": "reasoning-start", "id": str(self._parts)}]
+                self._open = "reasoning"
+            found += self._ended({DETAILS: held})
         return found
 
     def _source(self, held: Mapping[str, Any]) -> list[Chunk]:
@@ -255,6 +258,21 @@ def _input(call: Call) -> Chunk:
             "errorText": error,
             **beside,
         }
+
+
+def _executed(held: Mapping[str, Any], generation: str) -> list[Chunk]:
+    """A tool that the provider has run; what is not shown of it goes back as metadata."""
+    made_up = f"run_{generation.removeprefix('gen_')[:24]}{held.get('index')}"
+    call: Chunk = {"toolCallId": str(held.get("id") or made_up)}
+    named = {"toolName": str(held.get("name")), "providerExecuted": True, "dynamic": True}
+    beside = {name: value for name, value in held.items() if name not in ("arguments", "output")}
+    asked: Chunk = {"type": "tool-input-available", **call, **named, "input": arguments_of(held)}
+    chunks = [{**asked, **_provider({EXECUTED: [beside]})}]
+    ran: Chunk = {**call, "providerExecuted": True, "dynamic": True}
+    if held.get("error"):
+        text = orjson.dumps(held.get("output")).decode()
+        return [*chunks, {"type": "tool-output-error", **ran, "errorText": text}]
+    return [*chunks, {"type": "tool-output-available", **ran, "output": held.get("output")}]
 
 
 def _provider(held: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import orjson
 from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
-from hub.domain.provider_fields import EXTRA, LISTS, placed
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
 from hub.protocols.aisdk.chunks import PROVIDER
 
 __all__ = ["asked", "beside", "name_of", "said"]
@@ -269,13 +269,14 @@ def _steps(message: Object) -> list[_Step]:
         if kind == "step-start" or steps[-1].ends_before(kind):
             steps.append(_Step())
         step = steps[-1]
-        for name in LISTS:
-            if isinstance(held := _given_back(part, "providerMetadata").get(name), list):
-                step.fields.setdefault(name, []).extend(one for one in held if type(one) is dict)
+        if isinstance(held := _given_back(part, "providerMetadata").get(DETAILS), list):
+            step.fields.setdefault(DETAILS, []).extend(one for one in held if type(one) is dict)
         if kind == "text":
             step.texts.append(_text(part))
         elif kind == "tool-result":
             _answer(steps, part)
+        elif part.get("providerExecuted") is True:
+            step.fields.setdefault(EXECUTED, []).extend(_executed(part))
         elif call := _call(part):
             step.calls[call.id] = call
     return steps
@@ -286,6 +287,25 @@ def _given_back(part: Object, name: str) -> Object:
     held = part.get(name)
     ours = held.get(PROVIDER) if isinstance(held, dict) else None
     return ours if isinstance(ours, dict) else NOTHING
+
+
+def _executed(part: Object) -> list[dict[str, Any]]:
+    """What its provider must see again of a tool that it has run."""
+    held = _given_back(part, "callProviderMetadata").get(EXECUTED)
+    output = part.get("output")
+    if part.get("state") == "output-error":
+        output = _value(part.get("errorText"))
+    shown = {"arguments": _json(part.get("input")), "output": output}
+    return [
+        {**one, **shown} for one in (held if isinstance(held, list) else ()) if type(one) is dict
+    ]
+
+
+def _value(text: object) -> object:
+    try:
+        return orjson.loads(text) if isinstance(text, str) else text
+    except orjson.JSONDecodeError:
+        return text
 
 
 def _answer(steps: list[_Step], part: Object) -> None:

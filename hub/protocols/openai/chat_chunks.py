@@ -40,6 +40,8 @@ from hub.protocols.openai.errors import error_object
 
 __all__ = ["Chunks", "completion", "message_of", "seconds_since_1970"]
 
+# What a call is, and what its arguments are called: of a function, and of a custom tool.
+_SHAPES: Final = (("function", "arguments"), ("custom", "input"))
 ABOUT: Final = ("service_tier", "system_fingerprint")
 DONE: Final = b"data: [DONE]\n\n"
 _FINISH: Final = {
@@ -184,15 +186,13 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
             fields.setdefault(name, []).extend(held)
         if delta.tool is None:
             continue
-        piece = _piece(delta.tool, ids.of(delta.tool, offset))
-        made = {
-            "id": piece.get("id"),
-            "type": "function",
-            "function": {"name": "", "arguments": ""},
-        }
+        piece = _piece(delta.tool, ids.of(delta.tool, offset), delta.tool.custom)
+        kind, said = _SHAPES[delta.tool.custom]
+        made = {"id": piece.get("id"), "type": kind, kind: {"name": "", said: ""}}
         call = calls.setdefault(delta.tool.index, made)
-        call["function"]["name"] = delta.tool.name or call["function"]["name"]
-        call["function"]["arguments"] += delta.tool.arguments
+        kind, said = _SHAPES[call["type"] == "custom"]
+        call[kind]["name"] = delta.tool.name or call[kind]["name"]
+        call[kind][said] += delta.tool.arguments
         call.update(signed(delta.tool))
     message: dict[str, Any] = {
         "role": "assistant",
@@ -240,7 +240,8 @@ def _delta(event: Delta, calls: CallIds, offset: int) -> dict[str, Any]:
     if event.reasoning:
         shown["reasoning_content"] = event.reasoning
     if event.tool is not None:
-        shown["tool_calls"] = [_piece(event.tool, calls.of(event.tool, offset))]
+        key = calls.of(event.tool, offset)
+        shown["tool_calls"] = [_piece(event.tool, key, calls.custom(event.tool))]
     return {**shown, **_fields(event)}
 
 
@@ -266,12 +267,13 @@ def _about(end: Finished) -> dict[str, Any]:
     return {name: end.extra[name] for name in ABOUT if name in end.extra}
 
 
-def _piece(tool: ToolCall, key: str | None) -> dict[str, Any]:
-    function: dict[str, Any] = {"arguments": tool.arguments}
+def _piece(tool: ToolCall, key: str | None, custom: bool) -> dict[str, Any]:
+    kind, said = _SHAPES[custom]
+    held: dict[str, Any] = {said: tool.arguments}
     if tool.name:
-        function = {"name": tool.name, **function}
-    named = {"id": key, "type": "function"} if key else {}
-    return {"index": tool.index, **named, "function": function, **signed(tool)}
+        held = {"name": tool.name, **held}
+    named = {"id": key, "type": kind} if key else {}
+    return {"index": tool.index, **named, kind: held, **signed(tool)}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:

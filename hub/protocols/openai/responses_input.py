@@ -26,6 +26,7 @@ _PREFIX: Final = {
     "message": "msg",
     "reasoning": "rs",
     "function_call": "fc",
+    "custom_tool_call": "ctc",
     "function_call_output": "fco",
 }
 
@@ -87,6 +88,10 @@ def _items(message: Mapping[str, Any]) -> Iterator[Item]:
     if content is not None:
         yield {"type": "message", "role": role, "content": _parts(role, content)}
     for call in message.get("tool_calls") or ():
+        if custom := as_object(as_object(call).get("custom")):
+            told = {"name": custom.get("name"), "input": custom.get("input")}
+            yield {"type": "custom_tool_call", "call_id": as_object(call).get("id"), **told}
+            continue
         function = as_object(as_object(call).get("function"))
         yield {
             "type": "function_call",

@@ -12,6 +12,7 @@ what asks for nothing (null, an empty list, the default) is taken for absent. So
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
@@ -31,6 +32,8 @@ _SAME: Final = (
     "prompt_cache_retention",
 )  # fmt: skip
 _IGNORED: Final = frozenset({"stream_options"})  # it says only how a stream is padded
+# The id of an item that shows what a provider has run; what goes back of it is sealed.
+_SHOWN: Final = re.compile(r"(?:ws|ci|fs|mcp)_[0-9a-f]{32}[0-9]+")
 SEALED: Final = "reasoning.encrypted_content"
 PROBABLE: Final = "message.output_text.logprobs"
 _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
@@ -187,10 +190,10 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
                 fields.setdefault(name, []).extend(held)
         elif kind == "message":
             _add_message(found, _message(item), fields)
-        elif kind == "function_call":
+        elif kind in ("function_call", "custom_tool_call"):
             _add_call(found, item)
             _add_fields(found[-1], fields)
-        elif kind == "function_call_output":
+        elif kind in ("function_call_output", "custom_tool_call_output"):
             _add_fields(found[-1] if found else {}, fields)
             found.append(
                 {
@@ -199,7 +202,7 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
                     "content": _content(item.get("output"), "function_call_output"),
                 }
             )
-        else:
+        elif not _SHOWN.fullmatch(str(item.get("id"))):
             raise _refused(f"input: an item of type {kind}")
     _add_fields(found[-1] if found else {}, fields)
     for call in [call for message in found for call in message.get("tool_calls", ())]:
@@ -247,14 +250,12 @@ def _add_call(found: list[Message], item: Mapping[str, Any]) -> None:
     """Calls in a row, and what was said before them, are one message."""
     if not (found and found[-1]["role"] == "assistant"):
         found.append({"role": "assistant", "content": None})
-    call = {
-        "id": _text_in(item, "call_id", "function_call"),
-        "type": "function",
-        "function": {
-            "name": _text_in(item, "name", "function_call"),
-            "arguments": item.get("arguments") or "{}",
-        },
-    }
+    custom = item.get("type") == "custom_tool_call"
+    kind = "custom" if custom else "function"
+    told = {"name": _text_in(item, "name", f"{kind}_call")}
+    told |= {"input": item.get("input") or ""} if custom else {}
+    told |= {} if custom else {"arguments": item.get("arguments") or "{}"}
+    call = {"id": _text_in(item, "call_id", f"{kind}_call"), "type": kind, kind: told}
     found[-1].setdefault("tool_calls", []).append(call)
 
 
@@ -300,6 +301,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if tool.get("type") == "custom":
+        return {"type": "custom", "custom": {n: held for n, held in tool.items() if n != "type"}}
     if tool.get("type") != "function":
         raise _refused(f"tools: one of type {tool.get('type')}")
     names = ("name", "description", "parameters", "strict")
@@ -317,6 +320,8 @@ def _tool_choice(held: str | Mapping[str, Any]) -> str | dict[str, Any]:
         tools = [_tool_choice(as_object(tool)) for tool in named]
         allowed = {"mode": held.get("mode", "auto"), "tools": tools}
         return {"type": "allowed_tools", "allowed_tools": allowed}
+    if held.get("type") == "custom":
+        return {"type": "custom", "custom": {"name": held.get("name")}}
     if held.get("type") != "function":
         raise _refused(f"tool_choice: one of type {held.get('type')}")
     return {"type": "function", "function": {"name": held.get("name")}}

@@ -38,8 +38,9 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
+from hub.domain.executed_tools import item_prefix, response_item
 from hub.domain.failures import broken_off
-from hub.domain.provider_fields import EXTRA, LISTS, seal
+from hub.domain.provider_fields import EXECUTED, EXTRA, LISTS, seal
 from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
 from hub.protocols.openai.errors import error_object
@@ -58,7 +59,14 @@ _CODES: Final = frozenset(
     }
 )  # fmt: skip
 """All codes that the error of a response may have. Strict clients refuse every other."""
-_PREFIX: Final = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+_PREFIX: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+}
+# How the events of a call are called, of a function and of a custom tool.
+_ARGUMENTS: Final = ("function_call_arguments", "custom_tool_call_input")
 # The kinds of parts: their item, their list in it, and how the events are called.
 _TEXT: Final = "output_text"
 _REFUSAL: Final = "refusal"
@@ -97,6 +105,9 @@ class _Item:
     call_id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    custom: bool = False
+    held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """All that an item of the provider's own is."""
     fields: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What the model must see again (`hub.domain.provider_fields`)."""
 
@@ -108,8 +119,11 @@ class _Item:
         if self.kind == "reasoning":
             sealed = {"encrypted_content": seal(self.fields)} if self.fields else {}
             return {**shown, "summary": parts, **sealed}
+        if self.held:
+            return dict(self.held)
         arguments = "".join(self.arguments)
-        return {**shown, "call_id": self.call_id, "name": self.name, "arguments": arguments}
+        called = {"call_id": self.call_id, "name": self.name}
+        return {**shown, **called, "input" if self.custom else "arguments": arguments}
 
 
 class ResponseBuilder:
@@ -184,8 +198,20 @@ class ResponseBuilder:
             yield from self._call(event.tool)
         for held in event.extra.get(ANNOTATIONS) or ():
             yield from self._annotate(held)
+        for held in event.extra.get(EXECUTED) or ():
+            yield from self._executed(held)
         if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
             yield from self._sealed(fields)
+
+    def _executed(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What the provider has run: an item for people to see; what goes back is sealed."""
+        yield from self._hush("completed")
+        name = f"{item_prefix(held)}_{self._hex}{len(self._items)}"
+        shown = response_item(held, name)
+        item = _Item(str(shown["type"]), name, len(self._items), "completed", held=shown)
+        self._items.append(item)
+        yield self._of_item("response.output_item.added", item, item=item.to_json())
+        yield self._of_item("response.output_item.done", item, item=item.to_json())
 
     def _sealed(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         item = yield from self._speaker("reasoning")
@@ -235,7 +261,9 @@ class ResponseBuilder:
         item = self._called.get(tool.index)
         if item is None:
             yield from self._hush("completed")
-            item = self._called[tool.index] = self._begin("function_call")
+            kind = "custom_tool_call" if tool.custom else "function_call"
+            item = self._called[tool.index] = self._begin(kind)
+            item.custom = tool.custom
             item.call_id, item.name = key or "", tool.name or ""
             yield self._of_item("response.output_item.added", item, item=item.to_json())
         item.name = tool.name or item.name
@@ -245,7 +273,7 @@ class ResponseBuilder:
             )
         if tool.arguments:
             item.arguments.append(tool.arguments)
-            name = "response.function_call_arguments.delta"
+            name = f"response.{_ARGUMENTS[item.custom]}.delta"
             yield self._of_item(name, item, item_id=item.id, delta=tool.arguments)
 
     def _begin(self, kind: str) -> _Item:
@@ -280,9 +308,11 @@ class ResponseBuilder:
             for call in self._called.values():
                 call.status = status
                 arguments = "".join(call.arguments)
-                name = "response.function_call_arguments.done"
-                more = {"item_id": call.id, "name": call.name, "arguments": arguments}
-                yield self._of_item(name, call, **more)
+                name = f"response.{_ARGUMENTS[call.custom]}.done"
+                whole = {"name": call.name, "arguments": arguments}
+                if call.custom:
+                    whole = {"input": arguments}
+                yield self._of_item(name, call, item_id=call.id, **whole)
                 yield self._of_item("response.output_item.done", call, item=call.to_json())
             self._end = end
             yield self._whole(f"response.{status}")
