@@ -43,6 +43,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
 from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
@@ -97,6 +98,8 @@ class OpenAIChat:
         self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self._fields = ChatFields()
+        self._media = Media()
+        self._sound = "audio/*"
         self.usage: Usage | None = None
         self._reason: str | None = None
         self._begun = False
@@ -117,6 +120,8 @@ class OpenAIChat:
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
         if prompt.options.get("include"):
             raise no_option("include", DIALECT)
+        sound = as_object(prompt.options.get("audio")).get("format")
+        self._sound = f"audio/{sound}" if isinstance(sound, str) else self._sound
         body = dict(prompt.options)
         body.pop("stream_options", None)
         body.pop("truncation", None)  # of responses: it permits what is not asked for here
@@ -249,6 +254,10 @@ class OpenAIChat:
         if calls:
             self._begun = True
             found += self._calls.wholes(calls) if whole else self._calls.pieces(calls)
+        if not (whole and self._media):
+            for image in _list(delta.get("images")):  # OpenRouter
+                found += self._media.at(as_object(as_object(image).get("image_url")).get("url"))
+            found += self._media.sound(as_object(delta.get("audio")), self._sound)
 
     def _piece(self, kind: str, text: str) -> list[Delta]:
         if kind == "text":

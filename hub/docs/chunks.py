@@ -68,6 +68,8 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "tool-output-error": {**_CALL, "errorText": TEXT, **_RAN},
     "source-url": {"sourceId": TEXT, "url": TEXT, "title?": TEXT},
     "source-document": {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename": TEXT},
+    "file": {"url": TEXT, "mediaType": TEXT},
+    "data-media": {"data": _OBJECT, "transient": {"const": True}},
     "finish-step": {},
     "finish": {
         "finishReason": _enum("stop", "length", "tool-calls", "content-filter"),

@@ -148,6 +148,13 @@ _OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _A
 _SPAN: Final = {"start_index": NUMBER, "end_index": NUMBER, "content": TEXT}
 _DELTA: Final[Mapping[str, Schema]] = {
     "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
+    "media": a_list(
+        thing(
+            "A picture or a sound that the model has made.",
+            {"media_type": TEXT, "index": NUMBER},
+            {"data": TEXT, "url": TEXT, "id": TEXT, "piece": TRUTH, "preview": TRUTH},
+        )
+    ),
     "executed_tools": a_list(
         thing(
             "A tool that the provider has run itself.",

@@ -66,16 +66,16 @@ def _search_query(arguments: Any) -> str | None:
     return asked if isinstance(asked, str) else None
 
 
-def response_item(held: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A call as an item of OpenAI's Responses, by this name.
+def response_item(held: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as an item of OpenAI's Responses, of which only the id is to be given.
 
     One of that API is shown as it came, another as what comes nearest.
     """
     item, called = held.get("item"), str(held.get("name"))
     if held.get("format") == "openai-responses-v1" and isinstance(item, dict):
-        return {**item, "id": name}
+        return item
     status = "failed" if held.get("error") else "completed"
-    told = {"id": name, "status": status}
+    told = {"status": status}
     arguments = arguments_of(held)
     query = _search_query(arguments)
     if "search" in called and query is not None:
@@ -100,7 +100,7 @@ def response_item(held: Mapping[str, Any], name: str) -> dict[str, Any]:
 def item_prefix(held: Mapping[str, Any]) -> str:
     """How the ids of such items begin."""
     kinds: Iterable[tuple[str, str]] = (("web_search", "ws"), ("code_", "ci"), ("file_", "fs"))
-    kind = str(response_item(held, "").get("type"))
+    kind = str(response_item(held).get("type"))
     return next((prefix for begins, prefix in kinds if kind.startswith(begins)), "mcp")
 
 

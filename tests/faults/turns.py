@@ -89,16 +89,16 @@ class Client:
     """A client of the hub that asks, and gives the results of the calls it is asked for."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
+        self.session = session
+        self.url = url
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        async with self._session.post(self._url + path, json=body) as answer:
+        async with self.session.post(self.url + path, json=body) as answer:
             assert answer.status in (200, 201), await answer.text()
             return await answer.json()
 
     async def streamed(self, path: str, body: Mapping[str, Any]) -> list[Any]:
-        async with self._session.post(self._url + path, json=body) as answer:
+        async with self.session.post(self.url + path, json=body) as answer:
             text = await answer.text()
             assert answer.status == 200, text
         data = [line[6:] for line in text.split("\n") if line.startswith("data: ")]
@@ -107,8 +107,8 @@ class Client:
     async def events(self, stream: str, last: int = 1) -> list[Any]:
         """The events of a stream up to the end of so many answers."""
         found: list[Any] = []
-        url = f"{self._url}/v1/live/{stream}?format=ndjson&from=start"
-        async with self._session.get(url) as answer, asyncio.timeout(PATIENCE):
+        url = f"{self.url}/v1/live/{stream}?format=ndjson&from=start"
+        async with self.session.get(url) as answer, asyncio.timeout(PATIENCE):
             async for line in answer.content:
                 found.append(json.loads(line))
                 if sum(1 for held in found if held["type"] == "finished") == last:
@@ -220,9 +220,9 @@ async def by_stream(client: Client) -> None:
     for index, tool in calls.items():
         made_up = f"call_{generation.removeprefix('gen_')[:24]}{index}"
         result = {"type": "message", "role": "tool", "text": RESULT}
-        url = f"{client._url}/v1/stream/talk"
+        url = f"{client.url}/v1/stream/talk"
         event = {**result, "tool_call_id": tool.get("id") or made_up}
-        async with client._session.post(url, json=event) as answer:
+        async with client.session.post(url, json=event) as answer:
             assert answer.status in (200, 204), await answer.text()
     await client.post("/v1/generations", {**asked, "prompt": "And?"})
     await client.events("talk", last=2)

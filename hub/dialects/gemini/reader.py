@@ -45,6 +45,7 @@ from hub.domain.annotations import annotated, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
@@ -100,6 +101,7 @@ class Gemini:
         self._details = Details(GEMINI)
         self._code: tuple[Mapping[str, Any], list[Mapping[str, Any]]] | None = None
         self._grounding = Grounding()
+        self._media = Media()
         self._slots = 0
         # The call whose arguments are streamed, and its id.
         self._streamed: PartialArguments | None = None
@@ -228,6 +230,9 @@ class Gemini:
             if not isinstance(function, dict):
                 raise malformed("a function call that is not an object")
             self._call(function, signature, found)
+        elif inline := as_object(part.get("inlineData") or part.get("inline_data")):
+            media_type = inline.get("mimeType") or inline.get("mime_type")
+            found += self._media.whole(media_type, inline.get("data"), preview=thought)
         elif "executableCode" in part or "codeExecutionResult" in part:
             self._run(part, found)
         elif signature and thought:

@@ -63,6 +63,7 @@ _TAKES: Final = (
     *_GENERATION,
     *_BESIDES,
     "max_completion_tokens",
+    "modalities",
     "max_tokens",
     "reasoning_effort",
     "response_format",
@@ -288,6 +289,8 @@ def _generation(asked: ChatRequest, thoughts: bool) -> dict[str, Any]:
     made = asked.copied(_GENERATION)
     if asked.max_tokens is not None:
         made["maxOutputTokens"] = asked.max_tokens
+    if isinstance(modalities := asked.options.get("modalities"), list):
+        made["responseModalities"] = [str(one).upper() for one in modalities]
     if asked.stop:
         made["stopSequences"] = asked.stop
     if asked.output is not None:

@@ -38,6 +38,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
 from hub.framing import SSE, Chunk, Framing, Sniffed
@@ -110,6 +111,7 @@ class OpenAIResponses:
         self._items: list[Item] = []
         self._details = Details(RESPONSES)
         self._run: set[str] = set()
+        self._media = Media()
         self.usage: Usage | None = None
         self._extra: Mapping[str, Any] = NOTHING
         self._over = False
@@ -166,6 +168,8 @@ class OpenAIResponses:
             if stage not in ("added", "done"):
                 return ()
             return self._item(as_object(held.get("item")), held, done=stage == "done")
+        if stage == "partial_image":
+            return self._media.whole("image/png", held.get("partial_image_b64"), preview=True)
         if stage == "delta":
             place = _DELTAS.get(name)
             piece = _piece(held.get("delta"))
@@ -218,6 +222,8 @@ class OpenAIResponses:
 
     def _ran(self, held: Mapping[str, Any]) -> list[Delta]:
         """A tool that the provider has run; each is told once."""
+        if held.get("type") == "image_generation_call":
+            return self._picture(held)
         name, place = _RUN.get(str(held.get("type"))), len(self._run)
         key = _string(held.get("id")) or str(place)
         if name is None or key in self._run or place >= MOST:
@@ -234,6 +240,14 @@ class OpenAIResponses:
             error=bool(held.get("error")) or held.get("status") == "failed",
             item=held,
         )
+
+    def _picture(self, held: Mapping[str, Any]) -> list[Delta]:
+        key = _string(held.get("id"))
+        if key in self._run or not held.get("result"):
+            return []
+        self._run.add(key)
+        form = held.get("output_format")
+        return self._media.whole(f"image/{form or 'png'}", held["result"])
 
     def _all_of(self, item: Item, held: Mapping[str, Any]) -> list[Event]:
         """What an item as it is told here adds to what was said of it."""

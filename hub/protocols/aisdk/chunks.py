@@ -49,6 +49,7 @@ from hub.domain.events import (
     Usage,
 )
 from hub.domain.executed_tools import arguments_of
+from hub.domain.media import MEDIA, data_url
 from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
@@ -194,6 +195,8 @@ class UIChunks:
         found: list[Chunk] = [
             chunk for held in extra.get(ANNOTATIONS) or () for chunk in self._source(held)
         ]
+        for held in extra.get(MEDIA) or ():
+            found += _media(held)
         for held in extra.get(EXECUTED) or ():
             found += [*self._ended(), *_executed(held, self._now or "")]
         if held := extra.get(DETAILS):
@@ -258,6 +261,13 @@ def _input(call: Call) -> Chunk:
             "errorText": error,
             **beside,
         }
+
+
+def _media(held: Mapping[str, Any]) -> list[Chunk]:
+    """A file, or for what comes in pieces and as previews, data that is not kept."""
+    if held.get("piece") or held.get("preview"):
+        return [{"type": "data-media", "data": dict(held), "transient": True}]
+    return [{"type": "file", "url": data_url(held), "mediaType": str(held.get("media_type"))}]
 
 
 def _executed(held: Mapping[str, Any], generation: str) -> list[Chunk]:

@@ -10,6 +10,7 @@ events (`hub.domain.provider_fields`). A call that came without an id is given o
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -31,6 +32,7 @@ from hub.domain.events import (
 )
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation
+from hub.domain.media import MEDIA, data_url, whole_ones
 from hub.domain.provider_fields import LISTS, signed
 from hub.domain.records import Position, Record
 from hub.domain.tool_call_ids import CallIds
@@ -179,9 +181,11 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
     ids = CallIds(generation)
     calls: dict[int, dict[str, Any]] = {}
     fields: dict[str, list[Any]] = {}
+    sounds: list[Mapping[str, Any]] = []
     for offset, delta in enumerate(deltas):
         (refusal if _is_refusal(delta) else text).append(delta.text)
         reasoning.append(delta.reasoning)
+        sounds += _sounds(delta)
         for name, held in _fields(delta).items():
             fields.setdefault(name, []).extend(held)
         if delta.tool is None:
@@ -203,6 +207,8 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
         message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = [calls[place] for place in sorted(calls)]
+    if sounds:
+        message["audio"] = _sound(sounds, "".join(text))
     return {**message, **fields}
 
 
@@ -242,12 +248,35 @@ def _delta(event: Delta, calls: CallIds, offset: int) -> dict[str, Any]:
     if event.tool is not None:
         key = calls.of(event.tool, offset)
         shown["tool_calls"] = [_piece(event.tool, key, calls.custom(event.tool))]
+    for piece in _sounds(event):
+        named = {"id": piece["id"]} if "id" in piece else {}
+        shown["audio"] = {**named, "data": piece["data"]}
     return {**shown, **_fields(event)}
+
+
+def _sounds(delta: Delta) -> list[Mapping[str, Any]]:
+    return [one for one in delta.extra.get(MEDIA) or () if one.get("piece")]
+
+
+def _sound(pieces: list[Mapping[str, Any]], transcript: str) -> dict[str, Any]:
+    """A sound as a whole: its pieces are base64 each by itself."""
+    texts = [str(piece.get("data")) for piece in pieces]
+    try:
+        data = b64encode(b"".join(map(b64decode, texts))).decode()
+    except ValueError:
+        data = "".join(texts)  # no base64, or one that was cut anywhere
+    key = next((piece["id"] for piece in pieces if "id" in piece), "")
+    return {"id": key, "data": data, "expires_at": 0, "transcript": transcript}
 
 
 def _fields(event: Delta) -> dict[str, list[Any]]:
     """What stands beside the text of a message."""
     found = {name: event.extra[name] for name in LISTS if name in event.extra}
+    if images := list(whole_ones(event.extra)):
+        found["images"] = [
+            {"type": "image_url", "image_url": {"url": data_url(one)}, "index": one.get("index")}
+            for one in images
+        ]
     if cited := event.extra.get(ANNOTATIONS):
         found[ANNOTATIONS] = [full(one) for one in cited]
     return found

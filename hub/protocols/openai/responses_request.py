@@ -33,7 +33,7 @@ _SAME: Final = (
 )  # fmt: skip
 _IGNORED: Final = frozenset({"stream_options"})  # it says only how a stream is padded
 # The id of an item that shows what a provider has run; what goes back of it is sealed.
-_SHOWN: Final = re.compile(r"(?:ws|ci|fs|mcp)_[0-9a-f]{32}[0-9]+")
+_SHOWN: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
 SEALED: Final = "reasoning.encrypted_content"
 PROBABLE: Final = "message.output_text.logprobs"
 _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}

@@ -40,6 +40,7 @@ from hub.domain.events import (
 )
 from hub.domain.executed_tools import item_prefix, response_item
 from hub.domain.failures import broken_off
+from hub.domain.media import whole_ones
 from hub.domain.provider_fields import EXECUTED, EXTRA, LISTS, seal
 from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
@@ -198,6 +199,10 @@ class ResponseBuilder:
             yield from self._call(event.tool)
         for held in event.extra.get(ANNOTATIONS) or ():
             yield from self._annotate(held)
+        for held in whole_ones(event.extra):
+            if "data" in held:
+                made = {"type": "image_generation_call", "status": "completed"}
+                yield from self._show("ig", {**made, "result": held["data"]})
         for held in event.extra.get(EXECUTED) or ():
             yield from self._executed(held)
         if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
@@ -205,10 +210,14 @@ class ResponseBuilder:
 
     def _executed(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """What the provider has run: an item for people to see; what goes back is sealed."""
+        yield from self._show(item_prefix(held), response_item(held))
+
+    def _show(self, prefix: str, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An item that is whole."""
         yield from self._hush("completed")
-        name = f"{item_prefix(held)}_{self._hex}{len(self._items)}"
-        shown = response_item(held, name)
-        item = _Item(str(shown["type"]), name, len(self._items), "completed", held=shown)
+        name = f"{prefix}_{self._hex}{len(self._items)}"
+        held = {**shown, "id": name}
+        item = _Item(str(shown["type"]), name, len(self._items), "completed", held=held)
         self._items.append(item)
         yield self._of_item("response.output_item.added", item, item=item.to_json())
         yield self._of_item("response.output_item.done", item, item=item.to_json())
