@@ -174,7 +174,9 @@ class Generation:
         if isinstance(event, Delta):
             if event.extra or event.tool is not None:
                 event = stamped(event, self.upstream)
-            if event.text or event.reasoning or event.tool is not None:
+                # What only stands beside the answer is no token of it.
+                self._deltas += bool(event.text or event.reasoning or event.tool is not None)
+            else:
                 self._deltas += 1
             if self._first is None:
                 self._first = self._since()
