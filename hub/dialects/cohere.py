@@ -41,9 +41,9 @@ from hub.dialects.request.chat_request import (
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, malformed, parse
 from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, malformed, parse
 
 __all__ = ["Cohere"]
 

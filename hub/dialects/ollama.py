@@ -28,10 +28,10 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.prompt import Prompt
+from hub.domain.surrogates import whole
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Ollama"]
 

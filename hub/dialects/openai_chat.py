@@ -43,10 +43,10 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 
 __all__ = ["OpenAIChat"]
 

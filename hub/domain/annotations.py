@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.domain.events import Delta
-from hub.framing.json_values import as_count, as_object, as_plain
+from hub.domain.json_values import as_count, as_object, as_plain
 
 __all__ = [
     "ANNOTATIONS",

@@ -17,8 +17,8 @@ from typing import Any, Final
 import orjson
 
 from hub.domain.events import Delta
+from hub.domain.json_values import as_object, as_plain
 from hub.domain.provider_fields import EXECUTED
-from hub.framing.json_values import as_object, as_plain
 
 __all__ = ["arguments_of", "executed", "item_prefix", "response_item"]
 

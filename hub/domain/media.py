@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hub.domain.events import Delta
-from hub.framing.json_values import as_object, as_plain
+from hub.domain.json_values import as_object, as_plain
 
 __all__ = ["MEDIA", "Media", "data_url", "whole_ones"]
 

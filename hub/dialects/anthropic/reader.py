@@ -48,11 +48,11 @@ from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, MOST, Details
+from hub.domain.surrogates import whole
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Anthropic"]
 

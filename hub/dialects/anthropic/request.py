@@ -38,9 +38,9 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.executed_tools import arguments_of
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, woven
-from hub.framing.json_values import as_object
 
 __all__ = ["NATIVE", "request_body"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hub.domain.annotations import citation
-from hub.framing.json_values import as_count, as_object
+from hub.domain.json_values import as_count, as_object
 
 __all__ = ["Grounding", "logprobs"]
 

@@ -34,9 +34,9 @@ from hub.dialects.request.chat_request import (
     no_option,
 )
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, woven
-from hub.framing.json_values import as_object
 
 __all__ = ["NATIVE", "request_body", "request_path"]
 

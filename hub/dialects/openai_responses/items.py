@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from hub.framing.surrogates import after, units, whole
+from hub.domain.surrogates import after, units, whole
 
 __all__ = ["UNNUMBERED", "Item"]
 

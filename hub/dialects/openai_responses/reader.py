@@ -38,12 +38,12 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
+from hub.domain.surrogates import whole
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["OpenAIResponses"]
 

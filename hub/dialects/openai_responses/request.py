@@ -25,9 +25,9 @@ from hub.dialects.request.chat_request import (
     Tool,
 )
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, woven
-from hub.framing.json_values import as_object
 
 __all__ = ["responses_body"]
 

@@ -21,9 +21,9 @@ from typing import Any, Final
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import Delta
 from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_object, as_plain, as_text
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details
-from hub.framing.json_values import as_object, as_plain, as_text
-from hub.framing.surrogates import whole
+from hub.domain.surrogates import whole
 
 __all__ = ["ChatFields", "sent_message"]
 

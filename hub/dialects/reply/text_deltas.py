@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from hub.dialects.reply.think_tags import CLOSING, Thinking
 from hub.domain.events import Delta
-from hub.framing.surrogates import Surrogates, whole
+from hub.domain.surrogates import Surrogates, whole
 
 __all__ = ["CLOSING", "Said", "TextDeltas"]
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hub.domain.events import Usage
-from hub.framing.json_values import EXACT, as_object
+from hub.domain.json_values import EXACT, as_object
 
 __all__ = ["balanced", "counted", "told_details"]
 

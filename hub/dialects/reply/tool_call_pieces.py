@@ -28,8 +28,8 @@ from typing import Any, Final
 
 from hub.dialects.reply.call_arguments import Arguments
 from hub.domain.events import NOTHING, Delta, Failed, Finished, ToolCall
-from hub.framing.json_values import as_object, as_text, malformed
-from hub.framing.surrogates import Surrogates, whole
+from hub.domain.json_values import as_object, as_text, malformed
+from hub.domain.surrogates import Surrogates, whole
 
 __all__ = ["ToolCalls"]
 

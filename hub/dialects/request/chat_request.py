@@ -27,9 +27,9 @@ import orjson
 from hub.dialects.request.request_options import no_option, options_asked
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
+from hub.domain.json_values import as_object, as_text
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import owned
-from hub.framing.json_values import as_object, as_text
 
 __all__ = [
     "AUDIO",

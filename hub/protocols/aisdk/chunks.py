@@ -49,13 +49,14 @@ from hub.domain.events import (
     Usage,
 )
 from hub.domain.executed_tools import arguments_of
+from hub.domain.json_values import as_object
 from hub.domain.media import MEDIA, data_url
 from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
-from hub.framing.json_values import as_object
+from hub.protocols.conversation.messages import PROVIDER
 
-__all__ = ["PROVIDER", "UIChunks", "ui_usage"]
+__all__ = ["UIChunks", "ui_usage"]
 
 Chunk = dict[str, Any]
 
@@ -65,9 +66,6 @@ _FINISH: Final = {
     "tool": "tool-calls",
     "filter": "content-filter",
 }
-
-PROVIDER: Final = "streamhub"
-"""The corner of the AI SDK's ``providerMetadata`` in which the hub's fields stand."""
 
 INTERRUPTED: Final = "the hub went away before the end of this answer: ask again"
 

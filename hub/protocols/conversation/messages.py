@@ -31,13 +31,15 @@ from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
-from hub.protocols.aisdk.chunks import PROVIDER
 
-__all__ = ["asked", "beside", "name_of", "said"]
+__all__ = ["PROVIDER", "asked", "beside", "name_of", "said"]
 
 Object = Mapping[str, Any]
 
 ROLES: Final = ("system", "user", "assistant")
+
+PROVIDER: Final = "streamhub"
+"""The corner of the AI SDK's ``providerMetadata`` in which the hub's fields stand."""
 
 _WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
 _SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)

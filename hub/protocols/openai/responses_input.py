@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.provider_fields import LISTS, seal
-from hub.framing.json_values import as_object
 
 __all__ = ["input_items", "input_page"]
 

@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.provider_fields import EXTRA, LISTS, unseal
-from hub.framing.json_values import as_object
 
 __all__ = ["ResponseAsked"]
 

@@ -2,7 +2,7 @@
 
 orjson reads nearly everything. What it refuses is tried once more with the standard
 library, which also takes the two things that real servers send and RFC 8259 discourages
-or forbids: strings holding half of a surrogate pair (section 8.2; see `hub.framing.surrogates`
+or forbids: strings holding half of a surrogate pair (section 8.2; see `hub.domain.surrogates`
 for what becomes of them) and ``NaN`` or ``Infinity`` among numbers.
 """
 
@@ -18,7 +18,7 @@ import orjson
 
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING
-from hub.framing.surrogates import whole, with_cut_bytes, without_halves
+from hub.domain.surrogates import whole, with_cut_bytes, without_halves
 
 __all__ = ["as_count", "as_object", "as_plain", "as_text", "malformed", "parse"]
 
