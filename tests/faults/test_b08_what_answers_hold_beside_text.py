@@ -23,9 +23,10 @@ from hub.domain.annotations import flat, logprobs_of
 from hub.domain.prompt import Prompt
 from tests.faults.replies import chat, finish, named, sse, usage_of
 from tests.support.loopback_hub import hub_on_loopback
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Scripted
 from tests.support.transcripts import READERS, replay
-from tests.support.upstream_answers import PATIENCE, Answer
+from tests.support.upstream_answers import Answer
 
 USER: Final = {"role": "user", "content": "Hi"}
 

@@ -16,8 +16,9 @@ import aiohttp
 
 from tests.faults.replies import named
 from tests.support.loopback_hub import hub_on_loopback
+from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Scripted
-from tests.support.upstream_answers import PATIENCE, Answer
+from tests.support.upstream_answers import Answer
 
 __all__ = [
     "QUESTION", "RESULT", "ROUTES", "USER", "Client", "Provider", "anthropic", "asking", "block",
