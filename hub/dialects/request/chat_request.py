@@ -253,7 +253,9 @@ class ChatRequest:
         name = as_object(as_object(held).get("function")).get("name")
         if not isinstance(name, str) or as_object(held).get("type") != "function":
             raise no_option("tool_choice", self.dialect, "say auto, none, required or a function")
-        return Tool(name)
+        # A tool that the provider runs itself is no function, and has no such name.
+        found = [tool for tool in self.held_tools if _function_of(tool).get("name") == name]
+        return self.tool(found[0]) if found else Tool(name)
 
     @property
     def output(self) -> Output | None:
@@ -288,7 +290,7 @@ class ChatRequest:
         """One of the tools, as it stands in the request."""
         if as_object(held).get("type", "function") != "function":
             raise no_option("tools", self.dialect, "a tool must be a function")
-        function = as_object(as_object(held).get("function"))
+        function = _function_of(held)
         name, said = function.get("name"), function.get("description")
         schema, strict = function.get("parameters"), function.get("strict")
         if not isinstance(name, str) or not name:
@@ -307,6 +309,11 @@ def _tool_name(held: Any) -> Any:
     """The name of a tool: chat completions have it under the ``type``, responses beside it."""
     tool = as_object(held)
     return as_object(tool.get("function") or tool.get("custom") or tool).get("name")
+
+
+def _function_of(held: Any) -> Mapping[str, Any]:
+    """The function that a tool is; an empty one for any other tool."""
+    return as_object(as_object(held).get("function"))
 
 
 def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:
