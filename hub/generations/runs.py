@@ -52,7 +52,7 @@ from hub.domain.failures import failed
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
-from hub.domain.prompt import Prompt, beside_of, bulk_of
+from hub.domain.prompt import Prompt, beside_of, bulk_of, input_of
 from hub.domain.records import Position
 from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
@@ -461,8 +461,7 @@ class Runs:
 def _memory(past: Messages) -> int:
     """Bytes of memory that messages take, with their calls of tools."""
     texts = [message["content"] or "" for message in past]
-    calls = [call for message in past for call in message.get("tool_calls", ())]
-    texts += [call["function"]["arguments"] for call in calls]
+    texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
 
 

@@ -333,6 +333,27 @@ async def test_custom_calls_stay_custom_in_responses(dialect: str, body: bytes) 
     assert done["input"] == WORDS
 
 
+@pytest.mark.parametrize(("dialect", "body"), UPSTREAMS)
+async def test_custom_calls_of_a_stored_response_are_answered(dialect: str, body: bytes) -> None:
+    async with asking(only(body, dialect)) as (client, upstream):
+        tool = {"type": "custom", "name": "run", "description": "Runs code."}
+        asked: dict[str, Any] = {"model": "asked", "input": [USER], "tools": [tool]}
+        answer = await client.post("/v1/responses", asked)
+        result = {"type": "custom_tool_call_output", "call_id": "c1", "output": RESULT}
+        more = {**asked, "input": [result], "previous_response_id": answer["id"]}
+        await client.post("/v1/responses", more)
+        _, second = (request.json for request in upstream.requests)
+    assert handed_back(dialect, second) == BACK[dialect]
+
+
+@pytest.mark.parametrize(("dialect", "body"), UPSTREAMS)
+async def test_custom_calls_of_a_stream_are_answered(dialect: str, body: bytes) -> None:
+    async with asking(only(body, dialect)) as (client, upstream):
+        await ROUTES["stream"](client)
+        _, second = (request.json for request in upstream.requests)
+    assert handed_back(dialect, second) == BACK[dialect]
+
+
 async def test_custom_calls_are_text_to_the_ai_sdk() -> None:
     said = {"id": "q", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}
     async with asking(only(CUSTOM_CHAT, "openai-chat")) as (client, _):
