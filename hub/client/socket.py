@@ -20,6 +20,7 @@ import aiohttp
 import orjson
 
 from hub.domain.errors import HubError
+from hub.framing import DEFAULT_LIMIT
 
 __all__ = ["Socket"]
 
@@ -101,6 +102,8 @@ class Socket:
                 protocols=(PROTOCOL,),
                 timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
                 heartbeat=30.0,
+                # One frame holds all that came at once, and pictures come in one piece.
+                max_msg_size=4 * DEFAULT_LIMIT,
             )
         except (aiohttp.ClientConnectorError, TimeoutError):
             raise HubError(

@@ -39,10 +39,11 @@ from hub.dialects.request.chat_request import (
     no_option,
 )
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, citation
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, malformed, parse
 from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, malformed, parse
 
 __all__ = ["Cohere"]
 
@@ -180,6 +181,8 @@ class Cohere:
         content = message.get("content")
         for part in content if isinstance(content, list) else [content]:
             found += self._part(part)
+        cited = message.get("citations")
+        found += annotated(map(_citation, cited if isinstance(cited, list) else [cited]))
         calls = message.get("tool_calls")
         if isinstance(calls, dict):
             calls = [calls | ({} if index is None else {"index": index})]
@@ -241,6 +244,25 @@ def _of_version_2(held: Any) -> list[dict[str, Any]]:
         for place, call in enumerate(_object(each, "a call") for each in held or ())
         if call.get("name") or call.get("parameters")
     ]
+
+
+def _citation(held: Any) -> dict[str, Any] | None:
+    """A citation, which may be of several sources."""
+    said = as_object(held)
+    sources = [as_object(source) for source in said.get("sources") or ()]
+    if not said.get("text") or not sources:
+        return None
+    documents = [as_object(one.get("document") or one.get("tool_output")) for one in sources]
+    first = documents[0]
+    return citation(
+        first.get("url"),
+        title=first.get("title"),
+        filename=None if first.get("url") else first.get("title") or sources[0].get("id"),
+        start=as_count(said.get("start")),
+        end=as_count(said.get("end")),
+        content=said["text"],
+        sources=sources if len(sources) > 1 else None,
+    )
 
 
 def _object(held: Any, what: str) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
 from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Delta, Event, Finished
+from hub.domain.json_values import as_text, malformed, parse
 from hub.domain.prompt import Prompt
 from hub.framing import (
     NDJSON,
@@ -37,7 +38,6 @@ from hub.framing import (
     JSONSeq,
     Sniffed,
 )
-from hub.framing.json_values import as_text, malformed, parse
 
 __all__ = ["Json"]
 

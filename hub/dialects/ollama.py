@@ -25,12 +25,13 @@ from hub.dialects.reply.token_counts import balanced
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import AskedMessage, ChatRequest, no_option
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.prompt import Prompt
+from hub.domain.surrogates import whole
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Ollama"]
 
@@ -44,7 +45,7 @@ _OPTIONS: Final = (
     "repeat_penalty", "repeat_last_n", "num_ctx", "num_predict", "num_keep", "typical_p",
     "mirostat", "mirostat_eta", "mirostat_tau",
 )  # fmt: skip
-_TOP: Final = ("think", "keep_alive", "format")
+_TOP: Final = ("think", "keep_alive", "format", "logprobs", "top_logprobs")
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
     "reasoning_effort",
@@ -95,6 +96,8 @@ class Ollama:
         found: list[Event] = []
         done = held.get("done") is True
         self._message(held, found, last=done or self._reason is not None)
+        if probable := logprobs_of(held.get("logprobs")):
+            found = [*with_logprobs([e for e in found if isinstance(e, Delta)], probable)]
         if done:
             self._reason = _REASONS.get(str(held.get("done_reason")), "stop")
         before = self.usage or Usage()

@@ -32,18 +32,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from hub.dialects import Call
+from hub.dialects.reply.chat_fields import ChatFields, sent_message
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import no_option
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
 
 __all__ = ["OpenAIChat"]
 
@@ -94,10 +97,14 @@ class OpenAIChat:
         self._ask_for_usage = chosen.flag("include_usage", True)
         self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
+        self._fields = ChatFields()
+        self._media = Media()
+        self._sound = "audio/*"
         self.usage: Usage | None = None
         self._reason: str | None = None
         self._begun = False
         self._by_delta = False
+        self._cited = False
         self._over = False
 
     @property
@@ -111,12 +118,16 @@ class OpenAIChat:
     def call(self, prompt: Prompt) -> Call:
         if prompt.options.get("n") not in (None, 1):
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
+        if prompt.options.get("include"):
+            raise no_option("include", DIALECT)
+        sound = as_object(prompt.options.get("audio")).get("format")
+        self._sound = f"audio/{sound}" if isinstance(sound, str) else self._sound
         body = dict(prompt.options)
         body.pop("stream_options", None)
         body.pop("truncation", None)  # of responses: it permits what is not asked for here
         if prompt.model is not None:
             body["model"] = prompt.model
-        body["messages"] = [dict(message) for message in prompt.messages]
+        body["messages"] = [sent_message(message) for message in prompt.messages]
         body["stream"] = True
         if self._ask_for_usage:
             body["stream_options"] = {"include_usage": True}
@@ -166,6 +177,7 @@ class OpenAIChat:
             return self._fail(complaint)
         found: list[Event] = []
         complaint = None
+        self._fields.chunk(held)
         choices = held.get("choices")
         if choices:
             choice = _first(choices)
@@ -194,12 +206,18 @@ class OpenAIChat:
         if delta:
             last = bool(reason) or self._reason is not None
             self._delta(delta, found, self._last if last else self._piece)
+            found += annotated(_list(delta.get("annotations")))
+            self._cited = self._cited or "annotations" in delta
             self._by_delta = self._by_delta or self._begun
+        if probable := _logprobs(choice.get("logprobs")):
+            found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], probable)
         if message:
             # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
             # Where there are none it may be a piece, or all so far in every chunk.
             told = self._by_delta or whole or bool(delta)
             self._delta(message, found, self._whole if told else self._message)
+            if not self._cited:
+                found += annotated(_list(message.get("annotations")))
         if (usage := choice.get("usage")) is not None:
             self._count(usage)
         if not reason or reason == "null":
@@ -218,18 +236,28 @@ class OpenAIChat:
         refusal = delta.get("refusal")
         said = [("reasoning", _reasoning(delta)), *_content(content)]
         said.append(("refusal", refusal if isinstance(refusal, str) else ""))
-        if take == self._whole:
+        whole = take == self._whole
+        if whole:
             said = _joined(said)
+        if not (whole and self._fields.details):
+            self._fields.add(delta)
         for kind, text in said:
             if text:
                 self._begun = True
-                found += take(kind, text)
+                told = take(kind, text)
+                found += told
+                if kind == "reasoning":
+                    self._fields.reasoned(told)
         calls = delta.get("tool_calls")
         if not calls and any((old := as_object(delta.get("function_call"))).values()):
             calls = [{"function": old}]  # as it was before there could be several
         if calls:
             self._begun = True
-            found += self._calls.wholes(calls) if take == self._whole else self._calls.pieces(calls)
+            found += self._calls.wholes(calls) if whole else self._calls.pieces(calls)
+        if not (whole and self._media):
+            for image in _list(delta.get("images")):  # OpenRouter
+                found += self._media.at(as_object(as_object(image).get("image_url")).get("url"))
+            found += self._media.sound(as_object(delta.get("audio")), self._sound)
 
     def _piece(self, kind: str, text: str) -> list[Delta]:
         if kind == "text":
@@ -263,9 +291,14 @@ class OpenAIChat:
         reason = _REASONS.get(_word(self._reason), "stop")
         if reason == "stop" and self._calls:
             reason = "tool"  # said by servers that were told which tool to call
-        found = self._rest(complete=reason != "length")
+        found = [
+            *self._rest(complete=reason != "length"),
+            *(self._fields.sources() if not self._cited else ()),
+            *self._fields.told(called=bool(self._calls)),
+        ]
         self._over = True
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        end = Finished(reason=reason, usage=self.usage, extra=self._fields.about or NOTHING)
+        return [*found, self._calls.ended(end)]
 
     def _fail(self, complaint: ErrorReport) -> Iterable[Event]:
         found = self._rest()
@@ -292,9 +325,21 @@ def _only_text(held: Any) -> str | None:
             return None
         if choice.get("index") or "usage" in choice or held.get("usage") is not None:
             return None
+        if choice.get("logprobs") is not None:
+            return None
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return None if "error" in held or "x_groq" in held else text
+
+
+def _list(held: Any) -> list[Any]:
+    return held if isinstance(held, list) else []
+
+
+def _logprobs(held: Any) -> list[dict[str, Any]]:
+    """The logprobs of a choice, of its text and of what it says instead."""
+    said = as_object(held)
+    return [*logprobs_of(said.get("content")), *logprobs_of(said.get("refusal"))]
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
@@ -350,6 +395,12 @@ def _text_of(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+# OpenRouter · xAI · Perplexity
+_BESIDE: Final = (
+    "cost", "num_sources_used", "cost_in_usd_ticks", "citation_tokens", "num_search_queries",
+)  # fmt: skip
+
+
 def _word(reason: str | None) -> str:
     return (reason or "").partition(":")[0].lower()
 
@@ -377,6 +428,13 @@ def _usage(held: Mapping[str, Any], before: Usage) -> Usage | None:
             completion_tokens=as_count(answered_all, before.completion_tokens),
             reasoning_tokens=as_count(thought, before.reasoning_tokens),
             cached_tokens=as_count(cached, before.cached_tokens),
+            details=counted(
+                ("input_", asked),
+                ("output_", answered),
+                ("", {name: held[name] for name in _BESIDE if name in held}),
+                ("", {"cache_write_tokens": held.get("cache_creation_input_tokens")}),
+            )
+            or before.details,
         ),
         total=as_count(held.get("total_tokens")) if both else None,
         written=as_count(held.get("cache_creation_input_tokens")) or 0,

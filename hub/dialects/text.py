@@ -17,10 +17,10 @@ from hub.dialects import Call
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
 from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Event, Finished
+from hub.domain.json_values import malformed
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk, Framing
 from hub.framing import Text as TextFraming
-from hub.framing.json_values import malformed
 
 __all__ = ["Text"]
 

@@ -46,6 +46,11 @@ def _enum(*words: str) -> Schema:
 _PART: Final = {"id": TEXT}
 _CALL: Final = {"toolCallId": TEXT}
 _NAMED_CALL: Final = {**_CALL, "toolName": TEXT}
+_RAN: Final[Mapping[str, Schema]] = {
+    "providerExecuted?": {"const": True},
+    "dynamic?": {"const": True},
+}
+_BESIDE: Final = {"providerMetadata?": _OBJECT}
 _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "start": {"messageId": TEXT},
     "start-step": {},
@@ -54,13 +59,17 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "text-end": _PART,
     "reasoning-start": _PART,
     "reasoning-delta": {**_PART, "delta": TEXT},
-    "reasoning-end": _PART,
+    "reasoning-end": {**_PART, **_BESIDE},
     "tool-input-start": _NAMED_CALL,
     "tool-input-delta": {**_CALL, "inputTextDelta": TEXT},
-    "tool-input-available": {**_NAMED_CALL, "input": _ANY},
-    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT},
-    "tool-output-available": {**_CALL, "output": _ANY},
-    "tool-output-error": {**_CALL, "errorText": TEXT},
+    "tool-input-available": {**_NAMED_CALL, "input": _ANY, **_RAN, **_BESIDE},
+    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT, **_BESIDE},
+    "tool-output-available": {**_CALL, "output": _ANY, **_RAN},
+    "tool-output-error": {**_CALL, "errorText": TEXT, **_RAN},
+    "source-url": {"sourceId": TEXT, "url": TEXT, "title?": TEXT},
+    "source-document": {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename": TEXT},
+    "file": {"url": TEXT, "mediaType": TEXT},
+    "data-media": {"data": _OBJECT, "transient": {"const": True}},
     "finish-step": {},
     "finish": {
         "finishReason": _enum("stop", "length", "tool-calls", "content-filter"),
@@ -105,6 +114,11 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.content_part.done": {**_IN, "part": _OBJECT},
     "response.output_text.delta": {**_IN, "delta": TEXT, "logprobs": _LIST},
     "response.output_text.done": {**_IN, "text": TEXT, "logprobs": _LIST},
+    "response.output_text.annotation.added": {
+        **_IN,
+        "annotation_index": _NUMBER,
+        "annotation": _OBJECT,
+    },
     "response.refusal.delta": {**_IN, "delta": TEXT},
     "response.refusal.done": {**_IN, "refusal": TEXT},
     "response.reasoning_summary_part.added": {**_ABOUT, "part": _OBJECT},
@@ -113,6 +127,8 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.reasoning_summary_text.done": {**_ABOUT, "text": TEXT},
     "response.function_call_arguments.delta": {**_AT, "delta": TEXT},
     "response.function_call_arguments.done": {**_AT, "name": TEXT, "arguments": TEXT},
+    "response.custom_tool_call_input.delta": {**_AT, "delta": TEXT},
+    "response.custom_tool_call_input.done": {**_AT, "input": TEXT},
     "response.completed": _WHOLE,
     "response.incomplete": _WHOLE,
     "response.cancelled": _WHOLE,

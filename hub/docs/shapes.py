@@ -114,6 +114,10 @@ def _of_event(kind: type) -> Schema:
         needed = ["type", *needed]
     if kind is events.Failed:
         fields |= _FAILED
+    if kind is events.Finished:
+        fields |= _FINISHED
+    if kind is events.Delta:
+        fields |= _DELTA
     about = " ".join((kind.__doc__ or "").replace("``", "`").split())
     return thing(about, {n: fields[n] for n in needed}, fields)
 
@@ -133,6 +137,56 @@ _FAILED: Final = {
     "param": {**TEXT, "description": "The field of the request that the hub itself refuses."},
 }
 """What `hub.domain.failures` adds."""
+
+
+_AT: Final = thing(
+    "What of the answer stood before: characters of its text, and calls.",
+    {},
+    {"text": NUMBER, "calls": NUMBER},
+)
+_OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _AT, "upstream": TEXT}
+_SPAN: Final = {"start_index": NUMBER, "end_index": NUMBER, "content": TEXT}
+_DELTA: Final[Mapping[str, Schema]] = {
+    "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
+    "media": a_list(
+        thing(
+            "A picture or a sound that the model has made.",
+            {"media_type": TEXT, "index": NUMBER},
+            {"data": TEXT, "url": TEXT, "id": TEXT, "piece": TRUTH, "preview": TRUTH},
+        )
+    ),
+    "executed_tools": a_list(
+        thing(
+            "A tool that the provider has run itself.",
+            {"name": TEXT, "arguments": TEXT},
+            {**_OWNED, "id": TEXT, "output": {}, "error": TRUTH, "item": {}},
+        )
+    ),
+    "annotations": a_list(
+        thing(
+            "What is cited; the fields stand under the name of the type.",
+            {"type": TEXT},
+            {"url_citation": thing("", {"url": TEXT}, {"title": TEXT, **_SPAN})},
+        )
+    ),
+    "logprobs": a_list(
+        thing(
+            "A token of the text beside it.",
+            {"token": TEXT, "logprob": {"type": ["number", "null"]}},
+            {"bytes": {}, "top_logprobs": a_list(thing("", {}))},
+        )
+    ),
+    "reasoning_details": a_list(
+        thing(
+            "Reasoning that its provider must see again, in that provider's form.",
+            {"type": TEXT},
+            {**_OWNED, "id": {}, "text": {}, "signature": {}, "data": {}, "summary": {}},
+        )
+    ),
+}
+"""What `hub.domain.provider_fields` and `hub.domain.annotations` add."""
+_FINISHED: Final = {"service_tier": TEXT, "system_fingerprint": TEXT}
+"""What the provider says of the whole answer."""
 
 
 def _told(schema: Mapping[str, Any]) -> Schema:
@@ -193,12 +247,20 @@ _USAGE: Final = thing(
 )
 _FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls", "content_filter"]}
 _FUNCTION: Final = thing("", {"arguments": TEXT}, {"name": TEXT})
+_EXTRA: Final = {"extra_content": thing("What goes back to the provider with the call.", {})}
+_CUSTOM: Final = thing("", {"input": TEXT}, {"name": TEXT})
+_KIND: Final[Schema] = {"enum": ["function", "custom"]}
 _PIECE: Final = thing(
     "",
-    {"index": NUMBER, "function": _FUNCTION},
-    {"id": TEXT, "type": const("function")},
+    {"index": NUMBER},
+    {"id": TEXT, "type": _KIND, "function": _FUNCTION, "custom": _CUSTOM, **_EXTRA},
 )
-_CALL: Final = thing("", {"id": TEXT, "type": const("function"), "function": _FUNCTION})
+_CALL: Final = thing(
+    "", {"id": TEXT, "type": _KIND}, {"function": _FUNCTION, "custom": _CUSTOM, **_EXTRA}
+)
+_BESIDE: Final = {
+    name: _DELTA[name] for name in ("reasoning_details", "executed_tools", "annotations")
+}
 
 
 def _envelope(kind: str, choice: Schema) -> Mapping[str, Schema]:
@@ -320,13 +382,13 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                     "message": thing(
                         "",
                         {"role": const("assistant"), "content": {"type": ["string", "null"]}},
-                        {"reasoning_content": TEXT, "tool_calls": a_list(_CALL)},
+                        {"reasoning_content": TEXT, "tool_calls": a_list(_CALL), **_BESIDE},
                     ),
                     "finish_reason": _FINISH,
                 },
             ),
         ),
-        {"usage": _USAGE},
+        {"usage": _USAGE, **_FINISHED},
     ),
     "CompletionChunk": thing(
         "A piece of an answer; `data: [DONE]` follows the last.",
@@ -344,13 +406,14 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                             "content": TEXT,
                             "reasoning_content": TEXT,
                             "tool_calls": a_list(_PIECE),
+                            **_BESIDE,
                         },
                     ),
                     "finish_reason": {"anyOf": [_FINISH, {"type": "null"}]},
                 },
             ),
         ),
-        {"usage": nullable(_USAGE)},
+        {"usage": nullable(_USAGE), **_FINISHED},
     ),
     "Piece": thing(
         "What the tutorial's routes stream: state 0 brings text, 1 ends, -1 says what went wrong.",

@@ -16,9 +16,9 @@ generation is a part of.
 
 The messages come oldest first, in the OpenAI chat shape. A reply is the text of a generation's
 deltas, also of one that failed or was cancelled: it is what the people in the conversation have
-read. Reasoning is not repeated to the upstream, nor are tool calls that nobody has answered,
-which providers refuse. A reply stands where its generation started, and the results of tools
-stand behind their calls.
+read. Reasoning is not repeated to the upstream, but for what it must see again
+(`hub.domain.provider_fields`), nor are tool calls that nobody has answered, which providers refuse.
+A reply stands where its generation started, and the results of tools stand behind their calls.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ import orjson
 from hub.domain import json_text
 from hub.domain.errors import RequestError
 from hub.domain.events import Delta, Event, Message, Started, ToolCall, from_json
+from hub.domain.memory_budget import parsed_size
+from hub.domain.provider_fields import EXTRA, LISTS, placed, signed
 from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["AFTER", "Conversation"]
@@ -96,6 +98,11 @@ class Conversation:
             self._delta(event.generation, event.text)
         if isinstance(event, Delta) and event.tool is not None:
             self._call(event.generation, event.tool)
+        if isinstance(event, Delta) and event.extra:
+            fields = self._reply(event.generation).fields
+            for name in LISTS:
+                if isinstance(held := event.extra.get(name), list):
+                    fields.setdefault(name, []).extend(held)
 
     def _go_back(self, name: object) -> None:
         """To where a message ends; nowhere, if there is none of that name."""
@@ -108,6 +115,7 @@ class Conversation:
                 for call in turn.calls.values():
                     self._calls.pop(call.key, None)
                 turn.calls.clear()
+                turn.fields.clear()
             del self._turns[end:]
 
     def _message(self, said: Message) -> None:
@@ -136,8 +144,10 @@ class Conversation:
         if piece.index not in calls:
             call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
             self._calls[call.key] = call
+        calls[piece.index].custom |= piece.custom
         calls[piece.index].name = piece.name or calls[piece.index].name
         calls[piece.index].pieces.append(piece.arguments)
+        calls[piece.index].beside |= signed(piece)
 
 
 def _memory(event: Event) -> int:
@@ -148,7 +158,14 @@ def _memory(event: Event) -> int:
     if not isinstance(event, Delta):
         return 0
     piece = "" if event.tool is None else event.tool.arguments
-    return event.text.__sizeof__() - EMPTY_BYTES + (piece.__sizeof__() if piece else 0)
+    fields = {name: held for name, held in event.extra.items() if name in LISTS}
+    if event.tool is not None and event.tool.extra_content:
+        fields[EXTRA] = event.tool.extra_content
+    return (
+        (event.text.__sizeof__() - EMPTY_BYTES)
+        + (piece.__sizeof__() if piece else 0)
+        + (parsed_size(repr(fields).encode()) if fields else 0)
+    )
 
 
 def _parsed(bodies: Sequence[bytes]) -> Iterable[object]:
@@ -173,18 +190,23 @@ class _Call:
     def __init__(self, key: str) -> None:
         self.key = key
         self.name = ""
+        self.custom = False
         self.pieces: list[str] = []
+        self.beside: dict[str, Any] = {}
         self.result: str | None = None
 
     def asked(self) -> dict[str, Any]:
         """As it is repeated to an upstream, which takes no arguments that are not JSON."""
+        if self.custom:
+            custom = {"name": self.name, "input": "".join(self.pieces)}
+            return {"id": self.key, "type": "custom", "custom": custom, **self.beside}
         arguments = "".join(self.pieces) or "{}"
         try:
             orjson.loads(arguments)
         except orjson.JSONDecodeError:
             arguments = "{}"
         function = {"name": self.name, "arguments": arguments}
-        return {"id": self.key, "type": "function", "function": function}
+        return {"id": self.key, "type": "function", "function": function, **self.beside}
 
 
 class _Turn:
@@ -195,14 +217,17 @@ class _Turn:
         self.names = [name for name in names if isinstance(name, str)]
         self.parts: list[str] = []
         self.calls: dict[int, _Call] = {}
+        self.fields: dict[str, list[Any]] = {}
 
     def messages(self) -> Iterator[Mapping[str, Any]]:
         self.parts[:] = [text := "".join(self.parts)]
-        answered = [call for call in self.calls.values() if call.name and call.result is not None]
+        numbers = [n for n, call in self.calls.items() if call.name and call.result is not None]
+        answered = [self.calls[number] for number in numbers]
+        fields = {name: placed(held, numbers) for name, held in self.fields.items()}
         if answered:
             calls = [call.asked() for call in answered]
-            yield {"role": self.role, "content": text or None, "tool_calls": calls}
+            yield {"role": self.role, "content": text or None, "tool_calls": calls, **fields}
         elif text:
-            yield {"role": self.role, "content": text}
+            yield {"role": self.role, "content": text, **fields}
         for call in answered:
             yield {"role": "tool", "tool_call_id": call.key, "content": call.result}

@@ -71,6 +71,8 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None
     estimated: bool = False
+    details: Mapping[str, float] | None = None
+    """What else the provider counts, of which most is part of the counts above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class ToolCall:
     """A piece of one tool call; ``arguments`` is a piece of JSON text to be joined.
 
     Of a ``custom`` tool, which the piece with its name says, they are any text.
+    ``extra_content`` goes back to the provider with the call.
     """
 
     index: int = 0
@@ -93,6 +96,7 @@ class ToolCall:
     name: str | None = None
     arguments: str = ""
     custom: bool = False
+    extra_content: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,8 +342,14 @@ class _Fields:
         if held is None:
             return None
         counts = {name: held.get(name) for name in Usage.__dataclass_fields__}
-        estimated = counts.pop("estimated") is True
-        return Usage(**{k: v for k, v in counts.items() if type(v) is int}, estimated=estimated)
+        estimated, details = counts.pop("estimated") is True, counts.pop("details")
+        if isinstance(details, dict):
+            details = {k: v for k, v in details.items() if type(v) in (int, float)}
+        return Usage(
+            **{k: v for k, v in counts.items() if type(v) is int},
+            estimated=estimated,
+            details=details or None,
+        )
 
     def seconds(self) -> Seconds | None:
         """Only what is wholly of the known shape; another stays, as from before there was any."""
@@ -357,8 +367,15 @@ class _Fields:
         texts = {name: held.get(name) for name in ("id", "name", "arguments")}
         if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
             raise self._wrong("tool", 'an object {"index","id","name","arguments"}')
-        custom = held.get("custom") is True
-        return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "", custom)
+        custom, extra = held.get("custom") is True, held.get("extra_content")
+        return ToolCall(
+            index,
+            texts["id"],
+            texts["name"],
+            texts["arguments"] or "",
+            custom,
+            extra if isinstance(extra, dict) else None,
+        )
 
     def extra(self) -> Mapping[str, Any]:
         return self._left or NOTHING

@@ -41,6 +41,7 @@ from hub.domain.events import (
     now,
     to_json,
 )
+from hub.domain.provider_fields import stamped
 from hub.domain.records import Position
 
 __all__ = ["Generation", "State", "cut_off", "is_own"]
@@ -171,7 +172,12 @@ class Generation:
             raise ValueError(f"{type(event).__name__} cannot follow in state {self.state}")
         self.state = after
         if isinstance(event, Delta):
-            self._deltas += 1
+            if event.extra or event.tool is not None:
+                event = stamped(event, self.upstream)
+                # What only stands beside the answer is no token of it.
+                self._deltas += bool(event.text or event.reasoning or event.tool is not None)
+            else:
+                self._deltas += 1
             if self._first is None:
                 self._first = self._since()
             return Delta(self.id, event.text, event.reasoning, event.tool, event.extra)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.domain.events import NOTHING
+from hub.domain.provider_fields import EXTRA, LISTS
 
-__all__ = ["Prompt", "size_of"]
+__all__ = ["Prompt", "beside_of", "bulk_of", "input_of", "size_of"]
 
 TOKEN_BYTES: Final = 4
 """What a token has of text in UTF-8, about: four letters of English, or a character or two of
@@ -55,6 +56,18 @@ def size_of(message: Mapping[str, Any]) -> int:
     return sum(map(_bytes_of, (*_texts(content), *_texts(message.get("tool_calls")))))
 
 
+def bulk_of(message: Mapping[str, Any]) -> int:
+    """The same, with what the model is shown again beside it."""
+    return size_of(message) + beside_of(message)
+
+
+def beside_of(message: Mapping[str, Any]) -> int:
+    """Bytes of what the model is shown again and is no text, about."""
+    beside = [message[name] for name in LISTS if name in message]
+    beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
+    return sum(len(repr(held)) for held in beside)
+
+
 def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
@@ -67,10 +80,17 @@ def _texts(held: object) -> Iterator[str]:
         for part in held:
             if isinstance(part, dict):
                 yield from _texts(part.get("text"))
-                yield from _texts(_function(part).get("name"))
-                yield from _texts(_function(part).get("arguments"))
+                yield from _texts(_called(part).get("name"))
+                yield from _texts(input_of(part))
 
 
-def _function(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    held = call.get("function")
+def input_of(call: Mapping[str, Any]) -> Any:
+    """What a tool call gives to its tool, as it came: text, where the call is well-formed."""
+    called = _called(call)
+    return called.get("arguments", called.get("input"))
+
+
+def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is called: a function, or a custom tool."""
+    held = call.get("function", call.get("custom"))
     return held if isinstance(held, dict) else NOTHING

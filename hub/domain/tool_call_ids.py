@@ -20,15 +20,22 @@ HEX: Final = 24
 class CallIds:
     """Tells the id of each call of one generation, with the first piece of the call only."""
 
-    __slots__ = ("_begun", "_generation")
+    __slots__ = ("_begun", "_custom", "_generation")
 
     def __init__(self, generation: str) -> None:
         self._generation = generation.removeprefix("gen_")[:HEX]
         self._begun: dict[int, int] = {}
         """By the number of a call: where its first piece stood."""
+        self._custom: set[int] = set()
+
+    def custom(self, tool: ToolCall) -> bool:
+        """Whether a piece is of a custom tool, which its first one says."""
+        return tool.custom or tool.index in self._custom
 
     def of(self, tool: ToolCall, offset: int) -> str | None:
         """The id that goes with the piece at an offset; the same whenever that is asked."""
         if self._begun.setdefault(tool.index, offset) != offset:
             return None
+        if tool.custom:
+            self._custom.add(tool.index)
         return tool.id or f"call_{self._generation}{tool.index}"

@@ -6,12 +6,14 @@ the answer is complete, as the value that they are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import orjson
 
-from hub.domain.events import ToolCall
+from hub.domain.events import NOTHING, ToolCall
+from hub.domain.provider_fields import signed
 from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["Call", "Calls", "Piece"]
@@ -24,14 +26,17 @@ class Call:
     id: str
     name: str = ""
     arguments: str = ""
+    custom: bool = False
+    beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What is to be given back with it (`hub.domain.provider_fields`)."""
 
     def input(self) -> Any:
-        """Its arguments as a value.
+        """Its arguments as a value; those of a custom tool are text.
 
         Raises:
             ValueError: they are not JSON.
         """
-        return orjson.loads(self.arguments or "{}")
+        return self.arguments if self.custom else orjson.loads(self.arguments or "{}")
 
 
 class Piece(NamedTuple):
@@ -63,7 +68,9 @@ class Calls:
         if before is None:
             before = Call(CallIds(self._generation).of(piece, 0) or "")
         name = before.name or piece.name or ""
-        call = Call(before.id, name, before.arguments + piece.arguments)
+        beside = {**before.beside, **signed(piece)} if piece.extra_content else before.beside
+        custom = before.custom or piece.custom
+        call = Call(before.id, name, before.arguments + piece.arguments, custom, beside)
         self._calls[piece.index] = call
         if not name:
             return None

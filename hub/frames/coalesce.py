@@ -58,9 +58,10 @@ def _kind(told: Told) -> Kind | None:
         return None  # half a pair may stand there, and is only whole in what was written
     if event.tool is not None:
         # A piece with a name begins a call, so nothing before it may swallow it.
-        if event.text or event.reasoning or event.tool.id or event.tool.name:
+        tool = event.tool
+        if event.text or event.reasoning or tool.id or tool.name or tool.extra_content:
             return None
-        return ("tool", event.generation, event.tool.index)
+        return ("tool", event.generation, tool.index)
     if event.text and event.reasoning:
         return None
     return ("text" if event.text else "reasoning", event.generation, 0)

@@ -23,8 +23,8 @@ from typing import Any, Final
 
 import ijson
 
+from hub.domain.surrogates import without_halves
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, Cutter, malformed, too_large, truncated
-from hub.framing.surrogates import without_halves
 
 __all__ = ["LONG_NUMBER", "MAX_DEPTH", "MAX_DIGITS", "ConcatenatedJSON", "JSONArray", "JSONSeq"]
 

@@ -52,7 +52,7 @@ from hub.domain.failures import failed
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
-from hub.domain.prompt import Prompt, size_of
+from hub.domain.prompt import Prompt, beside_of, bulk_of, input_of
 from hub.domain.records import Position
 from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
@@ -326,7 +326,7 @@ class Runs:
 
     def _check_past(self, ask: GenerationRequest, past: Messages) -> None:
         """Whether what was said before may go with a prompt."""
-        size, most = ask.size() + sum(map(size_of, past)), self._limits.prompt_bytes
+        size, most = ask.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
         if past and size > most:
             raise TooLarge(
                 f"the prompt and the conversation that goes with it have {size} bytes, and may "
@@ -461,9 +461,8 @@ class Runs:
 def _memory(past: Messages) -> int:
     """Bytes of memory that messages take, with their calls of tools."""
     texts = [message["content"] or "" for message in past]
-    calls = [call for message in past for call in message.get("tool_calls", ())]
-    texts += [call["function"]["arguments"] for call in calls]
-    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts)
+    texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
+    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
 
 
 def _has_ended(generation: Generation) -> bool:

@@ -23,7 +23,7 @@ from hub.dialects.reply.error_reports import (
 )
 from hub.domain.errors import UpstreamError
 from hub.domain.failures import RETRYABLE, SPENT
-from hub.framing.json_values import parse
+from hub.domain.json_values import parse
 
 __all__ = ["explain", "retry_after"]
 

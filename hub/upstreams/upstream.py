@@ -30,6 +30,7 @@ from hub.domain.errors import ConfigError, RequestError
 from hub.domain.events import NOTHING, Failed, Terminal
 from hub.domain.failures import masked
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import own_messages
 from hub.upstreams.field_negotiation import FieldNegotiation, LearnedFields
 from hub.upstreams.http_body import Body
 from hub.upstreams.http_client import Dialer
@@ -119,7 +120,7 @@ class Upstream:
             UpstreamError: on entering, there is no reply.
             Draining: on entering, the dialer is closed.
         """
-        asked = self._own(prompt)
+        asked = self._told(prompt)
         # A local one has no address; to look for its power costs more than all else here.
         if not self._url and isinstance(dialect, Local):
             return _performance(dialect.script(asked))
@@ -146,7 +147,7 @@ class Upstream:
         """
         dialect = self.dialect()
         if not isinstance(dialect, Local):
-            dialect.call(self._own(prompt))
+            dialect.call(self._told(prompt))
 
     def knows(self, model: str | None) -> bool:
         """Whether it may have a model of this name: most only say so when they are asked."""
@@ -154,6 +155,11 @@ class Upstream:
         if model is None or not isinstance(dialect, Knowing):
             return True
         return model in (self.name, self.model, *dialect.models)
+
+    def _told(self, prompt: Prompt) -> Prompt:
+        """The prompt without what is for other upstreams."""
+        prompt, messages = self._own(prompt), own_messages(prompt.messages, self.name)
+        return prompt if messages is prompt.messages else replace(prompt, messages=tuple(messages))
 
     def _own(self, prompt: Prompt) -> Prompt:
         return prompt if prompt.model else replace(prompt, model=self.model)

@@ -125,7 +125,7 @@ def test_refuses_pictures_that_stand_elsewhere() -> None:
     "asked",
     [
         {"n": 2},
-        {"logprobs": True},
+        {"logit_bias": {"1": 1}},
         {"tool_choice": "required"},
         {"tool_choice": {"type": "function", "function": {"name": "f"}}},
         {"parallel_tool_calls": False, "tools": [{"function": {"name": "f"}}]},

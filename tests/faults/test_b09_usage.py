@@ -84,7 +84,12 @@ def test_openai() -> None:
         cache_read_input_tokens=80,
         cache_creation_input_tokens=20,
     )
-    assert said == {"prompt_tokens": 110, "completion_tokens": 5, "cached_tokens": 80}
+    assert said == {
+        "prompt_tokens": 110,
+        "completion_tokens": 5,
+        "cached_tokens": 80,
+        "details": {"cache_write_tokens": 20},
+    }
 
 
 def test_openai_in_several_places() -> None:
@@ -146,7 +151,12 @@ def test_anthropic() -> None:
         )
 
     cache = {"cache_read_input_tokens": 80, "cache_creation_input_tokens": 10}
-    expected = {"prompt_tokens": 100, "completion_tokens": 4, "cached_tokens": 80}
+    expected = {
+        "prompt_tokens": 100,
+        "completion_tokens": 4,
+        "cached_tokens": 80,
+        "details": {"cache_write_tokens": 10},
+    }
     assert said({"input_tokens": 10, **cache}, {}) == expected
     assert said({"input_tokens": 10, **cache}, {"input_tokens": 10, **cache}) == expected
     # The whole prompt, where its parts had been told before.

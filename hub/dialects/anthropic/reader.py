@@ -8,9 +8,14 @@ a reason. The names also stand in the data as ``type``, and that counts. Taken a
 - blocks belong together by ``index``, and may be open side by side or never be closed;
 - a tool's input comes in pieces, or whole with the start of its block, or as ``{}``, which
   after no pieces at all means no arguments;
-- tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results)
-  are none of the client's calls; signatures, citations, summaries of what was forgotten,
-  ``ping``, and whatever comes to be sent one day, say nothing here;
+- tools that Anthropic itself runs (``server_tool_use``, ``mcp_tool_use`` and their results) are
+  none of the client's calls, and told once their result has come (`hub.domain.executed_tools`);
+  summaries of what was forgotten, ``ping``, and whatever comes to be sent one day, say nothing
+  here;
+- what a block of text cites is told when it ends (`hub.domain.annotations`);
+- thoughts that are signed, and those that are shown to nobody (``redacted_thinking``), are to be
+  given back as they are (`hub.domain.provider_fields`), so they are told whole when their block
+  ends;
 - ``message_start`` may come twice for one message, but not a message twice;
 - usage is cumulative and stands in two places, a field said later being the right one.
   ``input_tokens`` leaves out what was read from and written to the cache, so they are added;
@@ -28,7 +33,7 @@ name tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
@@ -36,18 +41,22 @@ from hub.dialects.anthropic.request import request_body
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import ANTHROPIC, MOST, Details
+from hub.domain.surrogates import whole
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Anthropic"]
 
+MOST_CITED: Final = 1_000
 VERSION: Final = "2023-06-01"
 KEY: Final = KeyHeader("x-api-key")
 _REASONS: Final[Mapping[str, Reason]] = {
@@ -66,12 +75,43 @@ _COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
 
 
 @dataclass(slots=True)
+class _Thought:
+    """A block of thoughts that is coming."""
+
+    pieces: list[str] = field(default_factory=list)
+    length: int = 0
+    signature: str = ""
+
+    def add(self, piece: str) -> None:
+        self.pieces.append(piece)
+        self.length += len(piece)
+
+
+@dataclass(slots=True)
+class _Text:
+    """A block of text that is coming, and what it cites; ``start`` is where it begins."""
+
+    start: int
+    cited: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class _Tool:
     """A call whose input is coming, in a slot; ``whole`` is what its block began with."""
 
     slot: int
     whole: Any
     begun: bool = False
+
+
+@dataclass(slots=True)
+class _Executed:
+    """A tool that Anthropic runs: where it stands, its block, and its input."""
+
+    place: Mapping[str, Any]
+    use: Mapping[str, Any]
+    input: Any
+    pieces: list[str] = field(default_factory=list)
 
 
 class Anthropic:
@@ -82,7 +122,12 @@ class Anthropic:
         self._max_tokens = int(chosen.number("max_tokens", 8192))
         self._thinking = chosen.choice("thinking", ("adaptive", "budget"))
         self._speech = TextDeltas()
+        self._texts: dict[int, _Text] = {}
+        self._thoughts: dict[int, _Thought] = {}
+        self._details = Details(ANTHROPIC)
         self._tools: dict[int, _Tool] = {}
+        self._executed: dict[str, _Executed] = {}
+        self._executing: dict[int, _Executed] = {}
         self._calls = ToolCalls()
         self._slots = 0
         self._last = -1
@@ -92,6 +137,7 @@ class Anthropic:
         self._beyond = 0
         self._counts: dict[str, int] = {}
         self.usage: Usage | None = None
+        self._tier = ""
         self._reason: str | None = None
         self._over = False
 
@@ -212,9 +258,23 @@ class Anthropic:
         self._shut(index, found)
         kind = block.get("type")
         if kind == "text":
+            cited = block.get("citations")
+            self._texts[index] = text = _Text(self._speech.length)
+            text.cited += [one for one in cited or () if isinstance(one, dict)]
             self._say(block.get("text"), found)
         elif kind == "thinking":
-            self._think(block.get("thinking"), found)
+            thought = self._thoughts[index] = _Thought()
+            self._sign(thought, block.get("signature"))
+            self._think(thought, block.get("thinking"), found)
+        elif kind == "redacted_thinking":
+            self._detail(found, "encrypted", data=block.get("data"))
+        elif kind in ("server_tool_use", "mcp_tool_use"):
+            use = {name: value for name, value in block.items() if name != "input"}
+            place = self._details.place(self._speech.length, self._slots)
+            run = self._executing[index] = _Executed(place, use, block.get("input"))
+            self._executed[str(block.get("id"))] = run
+        elif isinstance(kind, str) and kind.endswith("_tool_result"):
+            self._result(block, found)
         elif kind == "tool_use":
             name, key = block.get("name"), block.get("id")
             if not isinstance(name, str) or not name:
@@ -231,17 +291,40 @@ class Anthropic:
         if kind == "text_delta":
             self._say(delta.get("text"), found)
         elif kind == "thinking_delta":
-            self._think(delta.get("thinking"), found)
+            self._think(self._thoughts.get(self._index(held)), delta.get("thinking"), found)
+        elif kind == "citations_delta":
+            text = self._texts.get(self._index(held))
+            if text is not None and len(text.cited) < MOST_CITED:
+                text.cited.append(as_object(delta.get("citation")))
+        elif kind == "signature_delta":
+            self._sign(self._thoughts.get(self._index(held)), delta.get("signature"))
         elif kind == "input_json_delta":
             tool = self._tools.get(self._index(held))
+            run, piece = self._executing.get(self._index(held)), delta.get("partial_json")
             if tool is not None:
-                self._argue(tool, delta.get("partial_json"), found)
+                self._argue(tool, piece, found)
+            elif run is not None and isinstance(piece, str):
+                run.pieces.append(piece)
+
+    def _result(self, block: Mapping[str, Any], found: list[Event]) -> None:
+        """What came of a tool that Anthropic has run."""
+        run = self._executed.pop(str(block.get("tool_use_id")), None)
+        if run is not None:
+            found += _told_run(run, block)
 
     def _block_stop(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._shut(self._index(held), found)
 
     def _shut(self, index: int, found: list[Event]) -> None:
         """The block has ended: a tool without pieces of input had it whole from the start."""
+        text = self._texts.pop(index, None)
+        if text is not None and text.cited:
+            place = {"start": text.start, "end": self._speech.length}
+            found += annotated(_citation(one, place) for one in text.cited)
+        thought = self._thoughts.pop(index, None)
+        if thought is not None and thought.signature and thought.length <= MOST:
+            words = whole("".join(thought.pieces))
+            self._detail(found, "text", text=words, signature=thought.signature)
         tool = self._tools.pop(index, None)
         if tool is None:
             return
@@ -270,9 +353,20 @@ class Anthropic:
             raise malformed("text that is not a string")
         found += self._speech.say(text or "")
 
-    def _think(self, thought: Any, found: list[Event]) -> None:
-        if isinstance(thought, str):
-            found += self._speech.reason(thought)
+    def _think(self, thought: _Thought | None, piece: Any, found: list[Event]) -> None:
+        if isinstance(piece, str):
+            if thought is not None:
+                thought.add(piece)
+            found += self._speech.reason(piece)
+
+    def _sign(self, thought: _Thought | None, signature: Any) -> None:
+        if thought is not None and isinstance(signature, str):
+            thought.signature += whole(signature)
+
+    def _detail(self, found: list[Event], kind: str, **fields: Any) -> None:
+        """Something to be given back, where it stands in the answer."""
+        if all(isinstance(value, str) for value in fields.values()):
+            found.append(self._details.of(kind, self._speech.length, self._slots, **fields))
 
     def _argue(self, tool: _Tool, piece: Any, found: list[Event]) -> None:
         text = _arguments(piece) if piece is not None else ""
@@ -310,13 +404,20 @@ class Anthropic:
         prompt = None
         if "input_tokens" in counts:
             prompt = counts["input_tokens"] + counts.get(_READ, 0) + counts.get(_WRITTEN, 0)
-        counted = Usage(
+        known = Usage(
             prompt_tokens=prompt,
             completion_tokens=counts.get("output_tokens"),
             reasoning_tokens=counts.get("thinking_tokens"),
             cached_tokens=counts.get(_READ),
+            details=counted(
+                ("", {"cache_write_tokens": counts.get(_WRITTEN)}),
+                ("", as_object(said.get("server_tool_use"))),
+            )
+            or (self.usage.details if self.usage else None),
         )
-        self.usage = balanced(counted) or self.usage
+        self.usage = balanced(known) or self.usage
+        if isinstance(tier := said.get("service_tier"), str):
+            self._tier = whole(tier)
 
     def _finish(self) -> list[Event]:
         reason = _REASONS.get(self._reason or "", "stop")
@@ -324,12 +425,17 @@ class Anthropic:
             reason = "tool"  # not said by every server that copies
         found: list[Event] = []
         cut = reason == "length"
-        for index in list(self._tools):
-            if not cut or self._tools[index].begun:
+        for index in [*self._texts, *self._thoughts, *self._tools]:
+            tool = self._tools.get(index)
+            if tool is None or not cut or tool.begun:
                 self._shut(index, found)
+        for run in self._executed.values():
+            found += _told_run(run)  # Anthropic will go on with it on the next turn
         found += self._rest(complete=not cut)
         self._over = True
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        extra = {"service_tier": self._tier} if self._tier else NOTHING
+        end = Finished(reason=reason, usage=self.usage, extra=extra)
+        return [*found, self._calls.ended(end)]
 
     def _fail(self, complaint: ErrorReport) -> list[Event]:
         self._over = True
@@ -364,6 +470,35 @@ def _all_of(blocks: list[Mapping[str, Any]], kind: str) -> str:
     """The texts of the blocks of one kind, joined."""
     texts = (block.get(kind) for block in blocks if block.get("type") == kind)
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _told_run(run: _Executed, result: Mapping[str, Any] = NOTHING) -> list[Delta]:
+    """A tool that was run, and its result once it has come."""
+    arguments = "".join(run.pieces) or as_text(run.input or {})
+    output = result.get("content")
+    beside = {name: value for name, value in result.items() if name != "content"}
+    fault = result.get("is_error") is True or "error_code" in as_object(output)
+    item = {"use": run.use, **({"result": beside} if result else {})}
+    name, key = run.use.get("name"), run.use.get("id")
+    return executed(run.place, name, whole(arguments), output, key=key, error=fault, item=item)
+
+
+def _citation(held: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:
+    """A citation; of a document, ``location`` says where in it, in Anthropic's own words."""
+    title, words = held.get("title"), held.get("cited_text")
+    if held.get("url"):
+        return citation(held["url"], title=title, **place, content=words)
+    kinds = ("_index", "_number")
+    location = {name: value for name, value in held.items() if name.endswith(kinds)}
+    return citation(
+        None,
+        file_id=held.get("file_id"),
+        filename=held.get("document_title") or title or held.get("source"),
+        index=location.pop("document_index", location.pop("search_result_index", None)),
+        **place,
+        content=words,
+        location={"type": held.get("type"), **location},
+    )
 
 
 def _spliced() -> UpstreamError:

@@ -11,8 +11,10 @@ Where the two shapes part:
 - ``reasoning_effort`` is ``output_config.effort`` with adaptive thinking for the models
   that have it, and for others a budget of tokens, which grows ``max_tokens`` or, where the
   client set that, takes half of it. A model with a budget must think before it calls a
-  tool, and is to be shown that together with the results; a conversation of the OpenAI
-  shape has no place for it, so no budget is sent until the model has answered.
+  tool, and is to be shown that together with the results: where the conversation has lost it,
+  no budget is sent until the model has answered;
+- what the model has thought goes back where it stood, if it is signed
+(`hub.domain.provider_fields`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     PDF,
+    AskedCall,
     AskedMessage,
     ChatRequest,
     File,
@@ -34,7 +37,10 @@ from hub.dialects.request.chat_request import (
     no_option,
 )
 from hub.domain.errors import RequestError
+from hub.domain.executed_tools import arguments_of
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import ANTHROPIC, woven
 
 __all__ = ["NATIVE", "request_body"]
 
@@ -85,6 +91,8 @@ LEAST: Final = 1_024
 
 _CHOICES: Final[Mapping[str, str]] = {"auto": "auto", "required": "any", "none": "none"}
 _VERSION: Final = re.compile(r"claude-[a-z]+-([0-9]{1,2})(?:[-.]([0-9]{1,2})(?![0-9]))?(?![0-9])")
+# The types of Anthropic's own tools end with a date.
+_RUN: Final = re.compile(r"_20[0-9]{6}\Z")
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
@@ -112,8 +120,8 @@ def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> di
         body["stop_sequences"] = asked.stop
     if (user := asked.options.get("user")) is not None:
         body["metadata"] = {"user_id": user}
-    if tools := asked.tools:
-        body["tools"] = [_tool(tool) for tool in tools]
+    if tools := _tools(asked):
+        body["tools"] = tools
         if (choice := _tool_choice(asked)) is not None:
             body["tool_choice"] = choice
     if (schema := _schema(asked)) is not None:
@@ -147,11 +155,43 @@ def _blocks(message: AskedMessage) -> list[dict[str, Any]]:
         if content:
             result["content"] = content
         return [result]
-    calls = [
-        {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": dict(call.arguments)}
-        for call in message.calls
-    ]
-    return [*content, *calls]
+    if not message.owned:
+        return [*content, *map(_called, message.calls)]
+    found: list[dict[str, Any]] = []
+    for part in woven(message.text, len(message.calls), message.owned):
+        if isinstance(part, str):
+            found += [_block(part)] if part.strip() else []
+        elif isinstance(part, int):
+            found.append(_called(message.calls[part]))
+        else:
+            found += _own(part)
+    return found
+
+
+def _called(call: AskedCall) -> dict[str, Any]:
+    return {
+        "type": "tool_use",
+        "id": _id(call.id),
+        "name": call.name,
+        "input": dict(call.arguments),
+    }
+
+
+def _own(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The block that a field was made from, if that was one of Anthropic's."""
+    kind, text, signature = held.get("type"), held.get("text", ""), held.get("signature")
+    if held.get("format") != ANTHROPIC:
+        return []
+    if kind == "reasoning.text" and signature:
+        return [{"type": "thinking", "thinking": text, "signature": signature}]
+    if kind == "reasoning.encrypted":
+        return [{"type": "redacted_thinking", "data": held.get("data")}]
+    item = as_object(held.get("item"))
+    use, result = as_object(item.get("use")), as_object(item.get("result"))
+    if not use:
+        return []
+    run = [{**use, "input": arguments_of(held)}]
+    return [*run, {**result, "content": held.get("output")}] if result else run
 
 
 def _block(part: Part) -> dict[str, Any]:
@@ -190,6 +230,14 @@ def _source(picture: Picture) -> dict[str, str]:
 def _id(given: str) -> str:
     """An id as Anthropic takes it: those of other providers may hold more than it allows."""
     return _NOT_IN_IDS.sub("_", given)
+
+
+def _tools(asked: ChatRequest) -> list[Any]:
+    """The tools; those that Anthropic runs itself stand in its own form, and are passed on."""
+    return [
+        tool if _RUN.search(str(as_object(tool).get("type"))) else _tool(asked.tool(tool))
+        for tool in asked.held_tools
+    ]
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
@@ -243,14 +291,14 @@ def _think(asked: ChatRequest, body: dict[str, Any], thinking: str | None) -> No
     elif (thinking or _thinks(asked.model)) == "adaptive":
         body["thinking"] = {"type": "adaptive"}
         body.setdefault("output_config", {})["effort"] = _EFFORTS[effort]
-    elif not _called_last(asked.messages):
+    elif not _forgot(asked.messages):
         body["thinking"] = {"type": "enabled", "budget_tokens": _budget(asked, body, effort)}
 
 
-def _called_last(messages: Iterable[AskedMessage]) -> bool:
-    """Whether the last that the model said was a call."""
+def _forgot(messages: Iterable[AskedMessage]) -> bool:
+    """Whether the last that the model said was a call, and nobody knows what it thought before."""
     said = [message for message in messages if message.role == "assistant"]
-    return bool(said and said[-1].calls)
+    return bool(said and said[-1].calls) and not any(map(_own, said[-1].owned))
 
 
 def _thinks(model: str | None) -> str:

@@ -21,10 +21,10 @@ from hub.dialects.demo.answers import BROKEN, Answer, answer_to, tokens
 from hub.dialects.reply.error_reports import complaint_in
 from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
+from hub.domain.json_values import as_count, as_object, malformed, parse
 from hub.domain.prompt import Prompt
+from hub.domain.surrogates import whole
 from hub.framing import NDJSON, Chunk, Framing
-from hub.framing.json_values import as_count, as_object, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Demo"]
 

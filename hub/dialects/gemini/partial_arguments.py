@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hub.framing.json_values import as_text, malformed
-from hub.framing.surrogates import Surrogates
+from hub.domain.json_values import as_text, malformed
+from hub.domain.surrogates import Surrogates
 
 __all__ = ["PartialArguments"]
 

@@ -7,8 +7,11 @@ server-sent events, or without ``?alt=sse`` as one JSON array. Nothing marks the
 usage may still come; so the reply ends with the body. Taken as they come:
 
 - a part is text, a thought (text with ``"thought": true``), or a function call, whole or
-  (on Vertex AI) streamed value by value; signatures, code that Google ran, pictures and
-  sources are none of these and say nothing here;
+  (on Vertex AI) streamed value by value; code that Google ran and pictures are none of these and
+  say nothing here;
+- sources and what was recited are annotations (`hub.dialects.gemini.grounding`);
+- any part may be signed (``thoughtSignature``), which a model must see again at the same part:
+  that of a call goes with the call, others are told by themselves (`hub.domain.provider_fields`);
 - the arguments of a call may come in a part of their own, without the name;
 - of several candidates the first counts;
 - a prompt that was blocked gets ``promptFeedback`` and no candidate;
@@ -29,20 +32,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
+from hub.dialects.gemini.grounding import Grounding, logprobs
 from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
 from hub.dialects.reply.error_reports import ErrorReport, announced, clean, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
+from hub.domain.annotations import annotated, with_logprobs
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import GEMINI, Details
+from hub.domain.surrogates import whole
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["Gemini"]
 
@@ -90,6 +98,10 @@ class Gemini:
         self._thoughts = Options("gemini", options, ("thoughts",)).flag("thoughts", False)
         self._speech = TextDeltas()
         self._calls = ToolCalls()
+        self._details = Details(GEMINI)
+        self._code: tuple[Mapping[str, Any], list[Mapping[str, Any]]] | None = None
+        self._grounding = Grounding()
+        self._media = Media()
         self._slots = 0
         # The call whose arguments are streamed, and its id.
         self._streamed: PartialArguments | None = None
@@ -161,6 +173,7 @@ class Gemini:
         found: list[Event] = []
         if self._reason is not None:
             self._end_streamed(found)
+        found += self._ran()
         reason = _REASONS.get(self._reason or "", "stop")
         found += self._rest(complete=self._reason is not None and reason != "length")
         self._over = True
@@ -186,6 +199,10 @@ class Gemini:
         candidate = _first(held.get("candidates")) or NOTHING
         for part in _parts(candidate.get("content")):
             self._part(part, found)
+        if probable := logprobs(candidate):
+            texts = [event for event in found if isinstance(event, Delta)]
+            found[:] = with_logprobs(texts, probable)
+        found += annotated(self._grounding.citations(candidate))
         self._said = self._said or bool(found)
         if found and self._reason is not None:
             self._says_always = True
@@ -200,34 +217,75 @@ class Gemini:
         if not isinstance(part, dict):
             raise malformed("a part that is not an object")
         text = part.get("text")
+        thought = part.get("thought") is True
         if text:
             if not isinstance(text, str):
                 raise malformed("text that is not a string")
-            thought = part.get("thought") is True
+            if not thought:
+                self._grounding.add(text)
             found += self._speech.reason(text) if thought else self._speech.say(text)
-        function = part.get("functionCall")
+        function, signature = part.get("functionCall"), part.get("thoughtSignature")
+        signature = whole(signature) if isinstance(signature, str) else ""
         if function is not None:
             if not isinstance(function, dict):
                 raise malformed("a function call that is not an object")
-            self._call(function, found)
+            self._call(function, signature, found)
+        elif inline := as_object(part.get("inlineData") or part.get("inline_data")):
+            media_type = inline.get("mimeType") or inline.get("mime_type")
+            found += self._media.whole(media_type, inline.get("data"), preview=thought)
+        elif "executableCode" in part or "codeExecutionResult" in part:
+            self._run(part, found)
+        elif signature and thought:
+            self._detail(found, "text", text=whole(text or ""), signature=signature)
+        elif signature:
+            self._detail(found, "encrypted", data=signature)
 
-    def _call(self, function: Mapping[str, Any], found: list[Event]) -> None:
+    def _run(self, part: Mapping[str, Any], found: list[Event]) -> None:
+        """Code that Google runs, or what came of the code before."""
+        if "executableCode" in part or self._code is None:
+            found += self._ran()
+            self._code = self._details.place(self._speech.length, self._slots), [part]
+        else:
+            self._code[1].append(part)
+        if "codeExecutionResult" in part:
+            found += self._ran()
+
+    def _ran(self) -> list[Delta]:
+        """The code that was run last, if it has not been told."""
+        if self._code is None:
+            return []
+        (place, parts), self._code = self._code, None
+        code = as_object(parts[0].get("executableCode"))
+        result = as_object(parts[-1].get("codeExecutionResult"))
+        fault = bool(result) and result.get("outcome") != "OUTCOME_OK"
+        arguments, output = as_text(dict(code)), result.get("output")
+        return executed(place, "code_execution", arguments, output, error=fault, item=parts)
+
+    def _detail(self, found: list[Event], kind: str, **fields: str) -> None:
+        found.append(self._details.of(kind, self._speech.length, self._slots, **fields))
+
+    def _call(self, function: Mapping[str, Any], signature: str, found: list[Event]) -> None:
         """A call, or a piece of one: the name begins it, no ``willContinue`` ends it."""
         name, key = function.get("name"), function.get("id")
         pieces, more = function.get("partialArgs"), function.get("willContinue") is True
         key = whole(key) if isinstance(key, str) else ""
         if name is not None and not isinstance(name, str):
             raise malformed("a function call whose name is not a string")
+        extra = {"google": {"thought_signature": signature}} if signature else NOTHING
         if name and not (self._streamed and key and key == self._streamed_id):
             self._end_streamed(found)
             self._slots += 1
             if pieces or more:
                 self._streamed, self._streamed_id = PartialArguments(), key
-                found += self._calls.add(self._slots, key=key, name=whole(name))
+                found += self._calls.add(self._slots, key=key, name=whole(name), extra=extra)
+                extra = NOTHING
         if self._streamed is None:
             said = _whole_arguments(function.get("args"))
-            found += self._calls.add(self._slots, key=key, name=whole(name or ""), said=said)
+            name = whole(name or "")
+            found += self._calls.add(self._slots, key=key, name=name, said=said, extra=extra)
             return
+        if extra:
+            found += self._calls.add(self._slots, extra=extra)
         if pieces:
             if not isinstance(pieces, list):
                 raise malformed("partial arguments that are not a list")
@@ -260,16 +318,22 @@ class Gemini:
                 counts[name] = count
         thoughts = counts.get("thoughtsTokenCount")
         answered = counts.get("candidatesTokenCount")
-        counted = Usage(
+        details = counted(
+            *(_modalities("input_", said.get("promptTokensDetails"))),
+            *(_modalities("output_", said.get("candidatesTokensDetails"))),
+            ("tool_prompt_", {"tokens": said.get("toolUsePromptTokenCount")}),
+        )
+        known = Usage(
             prompt_tokens=counts.get("promptTokenCount"),
             completion_tokens=answered if thoughts is None else (answered or 0) + thoughts,
             reasoning_tokens=thoughts,
             cached_tokens=counts.get("cachedContentTokenCount"),
+            details=details or (self.usage.details if self.usage else None),
         )
         together = {"promptTokenCount", "candidatesTokenCount"} <= said.keys()
         total = as_count(said.get("totalTokenCount")) if together else None
         read = as_count(said.get("toolUsePromptTokenCount")) or 0
-        self.usage = balanced(counted, total=total, other=read) or self.usage
+        self.usage = balanced(known, total=total, other=read) or self.usage
 
     def _fail(self, complaint: ErrorReport) -> list[Event]:
         self._over = True
@@ -288,6 +352,14 @@ _COUNTED: Final = frozenset(
         "cachedContentTokenCount",
     }
 )
+
+
+def _modalities(prefix: str, held: Any) -> list[tuple[str, Any]]:
+    """The counts of what is no text."""
+    return [
+        (prefix, {f"{str(one.get('modality')).lower()}_tokens": one.get("tokenCount")})
+        for one in map(as_object, held if isinstance(held, list) else ())
+    ]
 
 
 def _first(candidates: Any) -> Mapping[str, Any] | None:

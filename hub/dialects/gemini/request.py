@@ -8,7 +8,8 @@ Where the two shapes part:
 - the result of a call goes by the function's name, not by an id;
 - the newest models refuse a call of their own whose signature is missing. One that came
   with the call (``extra_content.google.thought_signature``, as in Google's own
-  OpenAI-compatible API) is sent, else what Google gives for calls that have none;
+  OpenAI-compatible API) is sent, else what Google gives for calls that have none. Those of
+  other parts go back, too (`hub.domain.provider_fields`);
 - schemas go as JSON schemas, of which the older fields know only a part;
 - ``reasoning_effort`` is a level for models from Gemini 3 on and a budget of tokens before.
 """
@@ -33,8 +34,9 @@ from hub.dialects.request.chat_request import (
     no_option,
 )
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
-from hub.framing.json_values import as_object
+from hub.domain.provider_fields import GEMINI, woven
 
 __all__ = ["NATIVE", "request_body", "request_path"]
 
@@ -47,6 +49,8 @@ _GENERATION: Final[Mapping[str, str]] = {
     "top_p": "topP",
     "top_k": "topK",
     "seed": "seed",
+    "logprobs": "responseLogprobs",
+    "top_logprobs": "logprobs",
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
     "thinkingConfig": "thinkingConfig",
@@ -59,6 +63,7 @@ _TAKES: Final = (
     *_GENERATION,
     *_BESIDES,
     "max_completion_tokens",
+    "modalities",
     "max_tokens",
     "reasoning_effort",
     "response_format",
@@ -83,6 +88,12 @@ _LEVELS: Final[Mapping[str, str]] = {
     "high": "high",
     "xhigh": "high",
 }
+_RUN: Final = frozenset(
+    {
+        "codeExecution", "code_execution", "googleSearch", "google_search", "googleMaps",
+        "google_maps", "urlContext", "url_context", "fileSearch", "file_search",
+    }
+)  # fmt: skip
 _MODEL: Final = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 _BEFORE_3: Final = re.compile(r"gemini-(?:[12](?![0-9])|pro(?:-vision)?$)")
 # What Google's documentation gives for calls that are not the model's own.
@@ -125,8 +136,8 @@ def request_body(prompt: Prompt, *, thoughts: bool) -> dict[str, Any]:
     if asked.system.strip():
         body["systemInstruction"] = {"parts": [{"text": asked.system}]}
     body.update(asked.copied(_BESIDES))
-    if tools := asked.tools:
-        body["tools"] = [{"functionDeclarations": [_declared(tool) for tool in tools]}]
+    if tools := _tools(asked):
+        body["tools"] = tools
         if (mode := _tool_mode(asked)) is not None:
             body["toolConfig"] = {"functionCallingConfig": mode}
     if generation := _generation(asked, thoughts):
@@ -158,14 +169,44 @@ def _parts(message: AskedMessage, signature: str | None) -> list[dict[str, Any]]
             _response(message),
             *[_part(part) for part in message.parts if not isinstance(part, str)],
         ]
-    parts = [_part(part) for part in message.parts if part]
-    for place, call in enumerate(message.calls):
-        made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
-        # Of calls that were made together only the first is signed.
-        if signed := _signature(message, place) or (None if place else signature):
-            made["thoughtSignature"] = signed
-        parts.append(made)
-    return parts
+    if not message.owned:
+        calls = (_called(message, place, signature) for place in range(len(message.calls)))
+        return [*(_part(part) for part in message.parts if part), *calls]
+    found: list[dict[str, Any]] = []
+    for part in woven(message.text, len(message.calls), message.owned):
+        if isinstance(part, str):
+            found.append({"text": part})
+        elif isinstance(part, int):
+            found.append(_called(message, part, signature))
+        else:
+            _add_own(part, found)
+    return found
+
+
+def _called(message: AskedMessage, place: int, signature: str | None) -> dict[str, Any]:
+    call = message.calls[place]
+    made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
+    # Of calls that were made together only the first is signed.
+    if signed := _signature(message, place) or (None if place else signature):
+        made["thoughtSignature"] = signed
+    return made
+
+
+def _add_own(held: Mapping[str, Any], parts: list[dict[str, Any]]) -> None:
+    """Put a signature back at the part that it came with."""
+    if held.get("format") != GEMINI:
+        return
+    if held.get("type") == "reasoning.text":
+        thought = {"text": held.get("text"), "thought": True}
+        parts.append({**thought, "thoughtSignature": held.get("signature")})
+        return
+    if "name" in held:
+        item = held.get("item")
+        parts += [part for part in item if isinstance(part, dict)] if isinstance(item, list) else []
+        return
+    if not (parts and "text" in parts[-1] and "thoughtSignature" not in parts[-1]):
+        parts.append({"text": ""})
+    parts[-1]["thoughtSignature"] = held.get("data")
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -218,6 +259,14 @@ def _signature(message: AskedMessage, place: int) -> str | None:
     return signature if isinstance(signature, str) and signature else None
 
 
+def _tools(asked: ChatRequest) -> list[Any]:
+    """The tools; those that Google runs itself stand in its own form, and are passed on."""
+    held = asked.held_tools
+    run = [tool for tool in held if _RUN & as_object(tool).keys()]
+    declared = [_declared(asked.tool(tool)) for tool in held if tool not in run]
+    return [*([{"functionDeclarations": declared}] if declared else []), *run]
+
+
 def _declared(tool: Tool) -> dict[str, Any]:
     made: dict[str, Any] = {"name": tool.name}
     if tool.description:
@@ -240,6 +289,8 @@ def _generation(asked: ChatRequest, thoughts: bool) -> dict[str, Any]:
     made = asked.copied(_GENERATION)
     if asked.max_tokens is not None:
         made["maxOutputTokens"] = asked.max_tokens
+    if isinstance(modalities := asked.options.get("modalities"), list):
+        made["responseModalities"] = [str(one).upper() for one in modalities]
     if asked.stop:
         made["stopSequences"] = asked.stop
     if asked.output is not None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from hub.framing.surrogates import after, units, whole
+from hub.domain.surrogates import after, units, whole
 
 __all__ = ["UNNUMBERED", "Item"]
 
@@ -25,7 +25,8 @@ class Item:
     """One item: ``kind`` is ``message``, ``reasoning`` or ``call``; ``done`` once told whole.
 
     Of a call: its ``number`` among calls, ``None`` for one that the provider makes itself; its
-    id and name; and whether it is of a custom tool.
+    id and name; and whether it is of a custom tool. Of reasoning: whether its ``sealed`` form,
+    which nobody can read, has been told. Of a message: what it ``cited``, as JSON text.
     """
 
     kind: str
@@ -37,6 +38,8 @@ class Item:
     call: str = ""
     name: str = ""
     custom: bool = False
+    sealed: bool = False
+    cited: set[str] = field(default_factory=set)
     _said: dict[tuple[str, int], int] = field(default_factory=dict)
     _pieces: dict[str, list[str]] = field(default_factory=dict)
     _open: int | None = None

@@ -12,9 +12,10 @@ what was said before (`Item`). An item is known by an id that it was called by, 
 ``output_index``; the ids are new in every event with some servers, the index is missing with
 others, and others give one index to several.
 
-Only calls of functions and of custom tools are for the client: what the provider runs
-itself (searches, code, MCP) is no event here. A ``response`` that is not streamed is read
-as the end of one. ``error`` is always the end.
+Reasoning that is encrypted is to be given back (`hub.domain.provider_fields`), and told once it is
+whole. Only calls of functions and of custom tools are for the client: what the provider runs itself
+(searches, code, MCP) is told once it is over (`hub.domain.executed_tools`). A ``response`` that is
+not streamed is read as the end of one. ``error`` is always the end.
 
 Options: ``think`` (false): split ``<think>`` off the text, or
 with ``"closing"`` what comes before a ``</think>`` alone.
@@ -31,14 +32,18 @@ from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
 from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
-from hub.dialects.reply.token_counts import balanced
+from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.dialect_options import Options
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
+from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.executed_tools import executed
+from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
+from hub.domain.media import Media
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import RESPONSES, Details
+from hub.domain.surrogates import whole
 from hub.framing import SSE, Chunk, Framing, Sniffed
-from hub.framing.json_values import as_count, as_object, as_text, malformed, parse
-from hub.framing.surrogates import whole
 
 __all__ = ["OpenAIResponses"]
 
@@ -81,6 +86,16 @@ _KINDS: Final[Mapping[str, str]] = {
     "function_call": "call",
     "custom_tool_call": "call",
 }
+# Tools that the provider runs: which fields hold what was asked, and what came of it.
+_MCP: Final = (("arguments",), ("output", "error"))
+_RUN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "web_search_call": (("action",), ("results",)),
+    "file_search_call": (("queries",), ("results",)),
+    "code_interpreter_call": (("code",), ("outputs",)),
+    "mcp_call": _MCP,
+    "mcp_list_tools": ((), ("tools", "error")),
+    "mcp_approval_request": (("arguments",), ()),
+}
 # How xAI begins the ids of the calls that it makes itself.
 _XAI: Final = "xs_call"
 _ENDS: Final = frozenset({"completed", "done", "incomplete", "failed", "cancelled"})
@@ -94,7 +109,11 @@ class OpenAIResponses:
         self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
         self._calls = ToolCalls()
         self._items: list[Item] = []
+        self._details = Details(RESPONSES)
+        self._run: set[str] = set()
+        self._media = Media()
         self.usage: Usage | None = None
+        self._extra: Mapping[str, Any] = NOTHING
         self._over = False
 
     @property
@@ -149,6 +168,8 @@ class OpenAIResponses:
             if stage not in ("added", "done"):
                 return ()
             return self._item(as_object(held.get("item")), held, done=stage == "done")
+        if stage == "partial_image":
+            return self._media.whole("image/png", held.get("partial_image_b64"), preview=True)
         if stage == "delta":
             place = _DELTAS.get(name)
             piece = _piece(held.get("delta"))
@@ -159,7 +180,10 @@ class OpenAIResponses:
                 item.custom = item.custom or name == "custom_tool_call_input"
                 return self._call(item, held, piece)
             item.piece(number)
-            return self._add(item, place, number, piece)
+            told = self._add(item, place, number, piece)
+            return with_logprobs(told, logprobs_of(held.get("logprobs")))
+        if name == "output_text.annotation":
+            return self._cite(self._at("message", held), [held.get("annotation")])
         if name in ("content_part", "reasoning_summary_part", "reasoning_part"):
             part = as_object(held.get("part"))
             place = _PARTS.get(str(part.get("type")))
@@ -182,7 +206,7 @@ class OpenAIResponses:
     ) -> list[Event]:
         kind = _KINDS.get(str(held.get("type")))
         if kind is None:
-            return []
+            return [*self._ran(held)] if done else []
         index, keys = event.get("output_index"), _keys(held, "id")
         item = self._found(kind, index, keys)
         if item is not None and not item.called(keys):
@@ -196,11 +220,46 @@ class OpenAIResponses:
         item.custom = item.custom or held.get("type") == "custom_tool_call"
         return self._all_of(item, held)
 
+    def _ran(self, held: Mapping[str, Any]) -> list[Delta]:
+        """A tool that the provider has run; each is told once."""
+        if held.get("type") == "image_generation_call":
+            return self._picture(held)
+        name, place = _RUN.get(str(held.get("type"))), len(self._run)
+        key = _string(held.get("id")) or str(place)
+        if name is None or key in self._run or place >= MOST:
+            return []
+        self._run.add(key)
+        arguments, output = (next((held[n] for n in names if held.get(n)), None) for names in name)
+        calls = sum(1 for other in self._items if other.number is not None)
+        return executed(
+            self._details.place(self._speech.length, calls),
+            held.get("name") or str(held["type"]).removesuffix("_call"),
+            arguments if isinstance(arguments, str) and name is _MCP else _as_input(arguments),
+            output,
+            key=key,
+            error=bool(held.get("error")) or held.get("status") == "failed",
+            item=held,
+        )
+
+    def _picture(self, held: Mapping[str, Any]) -> list[Delta]:
+        key = _string(held.get("id"))
+        if key in self._run or not held.get("result"):
+            return []
+        self._run.add(key)
+        form = held.get("output_format")
+        return self._media.whole(f"image/{form or 'png'}", held["result"])
+
     def _all_of(self, item: Item, held: Mapping[str, Any]) -> list[Event]:
         """What an item as it is told here adds to what was said of it."""
         if item.kind == "call":
             return self._call(item, held, whole=True)
         found: list[Event] = []
+        if item.done and not item.sealed and (data := _string(held.get("encrypted_content"))):
+            item.sealed = True
+            summary = [_full(part) for part in _parts(held.get("summary"), "summary_text")]
+            told = {"data": data, "id": _string(held.get("id")), "summary": summary}
+            calls = sum(1 for other in self._items if other.number is not None)
+            found.append(self._details.of("encrypted", self._speech.length, calls, **told))
         known = item.lists
         for name in ("summary", "content"):
             if item.kind == "reasoning" and known and name not in known:
@@ -210,19 +269,28 @@ class OpenAIResponses:
             if parts and item.loose:
                 joined = "".join(_full(part) for _, part in parts)
                 parts = [(UNNUMBERED, {**parts[0][1], "text": joined})]
+            for part in (part for _, part in parts if item.kind == "message"):
+                found += self._cite(item, part.get("annotations"))
             for number, part in parts:
                 place = _PARTS.get(str(part.get("type")))
                 if place is not None and place[0] == item.kind:
                     found += self._whole(item, place, number, _full(part))
         return found
 
-    def _whole(self, item: Item, place: tuple[str, str], number: int, text: str) -> Iterable[Event]:
+    def _whole(self, item: Item, place: tuple[str, str], number: int, text: str) -> list[Delta]:
         """What the whole of a part adds to the pieces of it that came."""
         return self._add(item, place, number, item.left(place[1], number, text))
 
-    def _add(self, item: Item, place: tuple[str, str], number: int, piece: str) -> Iterable[Event]:
+    def _cite(self, item: Item, held: Any) -> list[Delta]:
+        """What an item cites that was not told before."""
+        cited = [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+        new = [one for one in cited if as_text(one) not in item.cited]
+        item.cited.update(map(as_text, new))
+        return annotated(map(nested, new))
+
+    def _add(self, item: Item, place: tuple[str, str], number: int, piece: str) -> list[Delta]:
         if not piece:
-            return ()
+            return []
         item.add(place[1], number, piece)
         if place is _TEXT:
             return self._speech.say(piece)
@@ -287,6 +355,8 @@ class OpenAIResponses:
     def _end(self, stage: str, answer: Mapping[str, Any]) -> list[Event]:
         """The whole answer, said once more, and how it ended."""
         self._count(as_object(answer.get("usage")))
+        if isinstance(tier := answer.get("service_tier"), str):
+            self._extra = {"service_tier": whole(tier)}
         found = self._outputs(answer.get("output"))
         status = answer.get("status")
         if stage in ("completed", "done") and isinstance(status, str):
@@ -300,7 +370,8 @@ class OpenAIResponses:
         why_not = _string(as_object(answer.get("incomplete_details")).get("reason"))
         reason = self._reason(stage, why_not)
         found += self._rest(complete=reason in ("stop", "tool"))
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        end = Finished(reason=reason, usage=self.usage, extra=self._extra)
+        return [*found, self._calls.ended(end)]
 
     def _reason(self, stage: str, why_not: str) -> Reason:
         if "filter" in why_not:
@@ -322,12 +393,18 @@ class OpenAIResponses:
             (item for item in self._items if item.heard and id(item) not in taken),
             key=lambda item: MOST if item.index is None else item.index,
         )
-        found: list[Event] = []
+        found: list[Event] = [
+            event
+            for held in (output if isinstance(output, list) else ())
+            for event in self._ran(as_object(held))
+        ]
         for kind, held in told:
             item = known[id(held)] or next((item for item in left if item.kind == kind), None)
             if item in left:
                 left.remove(item)
-            found += self._all_of(item or self._begin(kind, None, []), held)
+            item = item or self._begin(kind, None, [])
+            item.done = True
+            found += self._all_of(item, held)
         return found
 
     def _known(self, kind: str, keys: list[str]) -> Item | None:
@@ -341,6 +418,7 @@ class OpenAIResponses:
             as_count(held.get("output_tokens"), held.get("completion_tokens")),
             as_count(answered.get("reasoning_tokens")),
             as_count(asked.get("cached_tokens")),
+            details=counted(("input_", asked), ("output_", answered)),
         )
         self.usage = balanced(said, total=as_count(held.get("total_tokens"))) or self.usage
 
@@ -351,6 +429,14 @@ class OpenAIResponses:
 
     def _rest(self, *, complete: bool = False) -> list[Event]:
         return [*self._speech.rest(), *self._calls.end(complete=complete)]
+
+
+def _as_input(held: Any) -> str:
+    """What a tool was asked, as the JSON text of an object."""
+    if isinstance(held, dict):
+        return as_text(held)
+    name = "queries" if isinstance(held, list) else "code"
+    return as_text({name: held} if held else {})
 
 
 def _string(value: Any) -> str:

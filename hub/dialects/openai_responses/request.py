@@ -2,17 +2,21 @@
 
 Leading system messages become the ``instructions`` of what follows, tool calls and their
 results items of their own. ``store`` is false unless it is asked for, so that nothing stays
-with the provider. What stands in the form of this API already (its built-in tools,
-``reasoning``, ``text``, ``include`` …) goes through as it is.
+with the provider, and models that reason are asked for what they thought in the form in which it
+can be given back (`hub.domain.provider_fields`). What stands in the form of this API already (its
+built-in tools, ``reasoning``, ``text``, ``include`` …) goes through as it is.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     AUDIO,
+    AskedCall,
     AskedMessage,
     ChatRequest,
     File,
@@ -21,8 +25,9 @@ from hub.dialects.request.chat_request import (
     Tool,
 )
 from hub.domain.errors import RequestError
+from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
-from hub.framing.json_values import as_object
+from hub.domain.provider_fields import RESPONSES, woven
 
 __all__ = ["responses_body"]
 
@@ -36,8 +41,12 @@ _SAME: Final = (
 _FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
-    "reasoning_effort", "verbosity",
+    "reasoning_effort", "verbosity", "logprobs",
 )  # fmt: skip
+
+PROBABLE: Final = "message.output_text.logprobs"
+SEALED: Final = "reasoning.encrypted_content"
+_REASONING: Final = re.compile(r"(?:openai/)?(?:o[1-9]|codex|gpt-(?:[5-9]|oss)(?!.*chat))")
 
 
 def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
@@ -55,7 +64,9 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["instructions"] = "\n\n".join(message.text for message in leading)
     else:
         leading = []
-    body["input"] = [item for message in asked.messages[len(leading) :] for item in _items(message)]
+    messages = asked.messages[len(leading) :]
+    custom = {call.id for message in messages for call in message.calls if call.text is not None}
+    body["input"] = [item for message in messages for item in _items(message, custom)]
     if (most := asked.max_tokens) is not None:
         body["max_output_tokens"] = most
     if tools := asked.options.get("tools"):
@@ -64,27 +75,68 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["tool_choice"] = _tool_choice(asked, choice)
     if effort := asked.options.get("reasoning_effort"):
         body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
+    if asked.options.get("logprobs"):
+        body["include"] = [*(body.get("include") or ()), PROBABLE]
+    if not body["store"] and _reasons(body):
+        # Nobody else keeps it, and models that do not reason refuse the question.
+        body["include"] = list(dict.fromkeys([*(body.get("include") or ()), SEALED]))
     if text := _text(asked):
         body["text"] = {**as_object(body.get("text")), **text}
     body["stream"] = True
     return body
 
 
-def _items(message: AskedMessage) -> list[dict[str, Any]]:
-    """A message as the items that it is here."""
+def _reasons(body: Mapping[str, Any]) -> bool:
+    """Whether the model reasons, by what is asked of it, or by its name."""
+    asked = as_object(body.get("reasoning"))
+    if "effort" in asked:
+        return bool(asked["effort"] != "none")
+    return bool(asked) or _REASONING.match(str(body.get("model"))) is not None
+
+
+def _items(message: AskedMessage, custom: Collection[str]) -> list[dict[str, Any]]:
+    """A message as the items that it is here; ``custom`` are the calls of custom tools."""
     if message.role == "tool":
         output = _content(message) if message.pictures or message.files else message.text
-        return [{"type": "function_call_output", "call_id": message.answers, "output": output}]
+        kind = "custom_tool_call" if message.answers in custom else "function_call"
+        return [{"type": f"{kind}_output", "call_id": message.answers, "output": output}]
+    if message.owned:
+        parts = woven(message.text, len(message.calls), message.owned)
+        return [item for part in parts for item in _woven(message, part)]
     found: list[dict[str, Any]] = []
     if message.parts or not message.calls:
         role = message.held.get("role")
         plain = message.role == "assistant" or not (message.pictures or message.files)
         content = message.text if plain else _content(message)
         found.append({"type": "message", "role": role, "content": content})
-    for call in message.calls:
-        said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
-        found.append({"type": "function_call", **said})
-    return found
+    return [*found, *map(_call, message.calls)]
+
+
+def _call(call: AskedCall) -> dict[str, Any]:
+    if call.text is not None:
+        named = {"call_id": call.id, "name": call.name}
+        return {"type": "custom_tool_call", **named, "input": call.text}
+    said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
+    return {"type": "function_call", **said}
+
+
+def _woven(message: AskedMessage, part: str | int | Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of a part of an answer that was given by this API."""
+    if isinstance(part, str):
+        return [{"type": "message", "role": "assistant", "content": part}]
+    if isinstance(part, int):
+        return [_call(message.calls[part])]
+    if part.get("format") != RESPONSES:
+        return []
+    if isinstance(item := part.get("item"), dict):
+        return [item]
+    if part.get("type") != "reasoning.encrypted":
+        return []
+    texts = part.get("summary")
+    summary = [{"type": "summary_text", "text": text} for text in texts or ()]
+    named = {"id": part["id"]} if part.get("id") else {}
+    sealed = {"summary": summary, "encrypted_content": part.get("data")}
+    return [{"type": "reasoning", **named, **sealed}]
 
 
 def _content(message: AskedMessage) -> list[dict[str, Any]]:
@@ -115,7 +167,19 @@ def _tools(asked: ChatRequest, held: Any) -> list[Any]:
     """The tools; what is no function, or stands in the form of this API, is passed on."""
     if not isinstance(held, list):
         raise RequestError("tools must be a list")
-    return [_function(asked.tool(tool)) if "function" in as_object(tool) else tool for tool in held]
+    return [_tool(asked, tool) for tool in held]
+
+
+def _tool(asked: ChatRequest, held: Any) -> Any:
+    if "function" in as_object(held):
+        return _function(asked.tool(held))
+    custom = _custom(held)
+    return {"type": "custom", **custom} if custom else held
+
+
+def _custom(held: Any) -> Mapping[str, Any]:
+    """What a custom tool of chat completions is; nothing for any other."""
+    return as_object(as_object(held).get("custom"))
 
 
 def _function(tool: Tool) -> dict[str, Any]:
@@ -129,10 +193,16 @@ def _function(tool: Tool) -> dict[str, Any]:
 
 
 def _tool_choice(asked: ChatRequest, held: Any) -> Any:
+    if isinstance(held, dict) and isinstance(custom := held.get("custom"), dict):
+        return {"type": "custom", **custom}
     if isinstance(held, dict) and not {"function", "allowed_tools"} & set(held):
         return held
     if asked.allowed is not None:
-        named = [{"type": "function", "name": name} for name in asked.allowed]
+        custom = {_custom(tool).get("name") for tool in asked.held_tools}
+        named = [
+            {"type": "custom" if name in custom else "function", "name": name}
+            for name in asked.allowed
+        ]
         return {"type": "allowed_tools", "mode": asked.tool_choice or "auto", "tools": named}
     choice = asked.tool_choice
     return {"type": "function", "name": choice.name} if isinstance(choice, Tool) else choice

@@ -24,8 +24,8 @@ from typing import Any, Final, NamedTuple
 
 from hub.domain.errors import Refusal, UpstreamError
 from hub.domain.events import NOTHING, Failed, Usage
-from hub.framing.json_values import as_text, parse
-from hub.framing.surrogates import whole
+from hub.domain.json_values import as_text, parse
+from hub.domain.surrogates import whole
 
 __all__ = ["ErrorReport", "announced", "clean", "code_of_status", "complaint_in", "short"]
 

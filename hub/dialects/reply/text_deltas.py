@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from hub.dialects.reply.think_tags import CLOSING, Thinking
 from hub.domain.events import Delta
-from hub.framing.surrogates import Surrogates, whole
+from hub.domain.surrogates import Surrogates, whole
 
 __all__ = ["CLOSING", "Said", "TextDeltas"]
 
@@ -29,12 +29,13 @@ REFUSAL: Final[Mapping[str, Any]] = {"refusal": True}
 class Said:
     """One text in pieces: given out in whole characters, and remembered as a digest."""
 
-    __slots__ = ("_digest", "_halves", "_length", "pieces")
+    __slots__ = ("_digest", "_halves", "length", "pieces")
 
     def __init__(self) -> None:
         self._halves = Surrogates()
         self._digest = blake2b(digest_size=16)
-        self._length = 0
+        self.length = 0
+        """Characters that were given out."""
         self.pieces = 0
         """How many there were that said something."""
 
@@ -44,7 +45,7 @@ class Said:
             return ""
         self.pieces += 1
         text = self._halves.join(piece)
-        self._length += len(text)
+        self.length += len(text)
         self._digest.update(text.encode())
         return text
 
@@ -55,18 +56,18 @@ class Said:
     def lacks(self, text: str) -> str:
         """What the whole text adds to the pieces: nothing if it is another text than theirs."""
         text = whole(text)
-        if len(text) <= self._length or not self._begins(text):
+        if len(text) <= self.length or not self._begins(text):
             return ""
         self._halves = Surrogates()  # a half that was held stands in the whole, too
-        return text[self._length :]
+        return text[self.length :]
 
     def repeats(self, text: str) -> bool:
         """Whether this is all that was said in several pieces, once more."""
         text = whole(text)
-        return self.pieces > 1 and len(text) == self._length and self._begins(text)
+        return self.pieces > 1 and len(text) == self.length and self._begins(text)
 
     def _begins(self, text: str) -> bool:
-        begun = blake2b(text[: self._length].encode(), digest_size=16)
+        begun = blake2b(text[: self.length].encode(), digest_size=16)
         return begun.digest() == self._digest.digest()
 
 
@@ -85,6 +86,11 @@ class TextDeltas:
     def begun(self) -> bool:
         """Whether anything was said."""
         return bool(self._text.pieces or self._reasoning.pieces or self._refusal.pieces)
+
+    @property
+    def length(self) -> int:
+        """Characters of text that were given out."""
+        return self._text.length
 
     def say(self, piece: str) -> list[Delta]:
         """More of the text."""

@@ -8,9 +8,23 @@ the whole, or a total greater than the sum.
 
 from __future__ import annotations
 
-from hub.domain.events import Usage
+from dataclasses import replace
+from typing import Any, Final
 
-__all__ = ["balanced"]
+from hub.domain.events import Usage
+from hub.domain.json_values import EXACT, as_object
+
+__all__ = ["balanced", "counted", "told_details"]
+
+MOST: Final = 30
+"""Details of one usage."""
+
+# Counts that `Usage` has by a name of its own.
+_ELSEWHERE: Final = frozenset({"cached_tokens", "reasoning_tokens", "text_tokens"})
+# Names that say by themselves what is counted.
+_PLAIN: Final = frozenset(
+    {"cache_write_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}
+)
 
 
 def balanced(
@@ -39,4 +53,30 @@ def balanced(
     if completion is not None:
         # Where the total does not tell, a part that is more than the whole does.
         completion += missing or (reasoning if reasoning > completion else 0)
-    return Usage(prompt, completion, usage.reasoning_tokens, usage.cached_tokens)
+    return replace(usage, prompt_tokens=prompt, completion_tokens=completion)
+
+
+def counted(*places: tuple[str, Any]) -> dict[str, float] | None:
+    """What a provider counts besides, by names such as ``output_audio_tokens``.
+
+    Each place is an object of counts and what stands before their names here; a count of
+    nothing says nothing. ``None`` if there is none.
+    """
+    found: dict[str, float] = {}
+    for prefix, held in places:
+        for name, value in as_object(held).items():
+            if name in _ELSEWHERE or type(value) not in (int, float) or not 0 < value < EXACT:
+                continue
+            if len(found) < MOST:
+                found[name if name in _PLAIN else f"{prefix}{name}"] = value
+    return found or None
+
+
+def told_details(usage: Usage | None, prefix: str, *, keep: bool = False) -> dict[str, float]:
+    """The details whose names begin so, without that beginning unless it is to be kept."""
+    held = (usage.details if usage else None) or {}
+    cut = 0 if keep else len(prefix)
+    found = {name[cut:]: count for name, count in held.items() if name.startswith(prefix)}
+    if prefix == "input_" and "cache_write_tokens" in held:
+        found["cache_write_tokens"] = held["cache_write_tokens"]
+    return found

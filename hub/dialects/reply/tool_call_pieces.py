@@ -22,14 +22,14 @@ and makes the reply fail (`ToolCalls.ended`). One without arguments ends as ``{}
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.dialects.reply.call_arguments import Arguments
-from hub.domain.events import Delta, Failed, Finished, ToolCall
-from hub.framing.json_values import as_object, as_text, malformed
-from hub.framing.surrogates import Surrogates, whole
+from hub.domain.events import NOTHING, Delta, Failed, Finished, ToolCall
+from hub.domain.json_values import as_object, as_text, malformed
+from hub.domain.surrogates import Surrogates, whole
 
 __all__ = ["ToolCalls"]
 
@@ -42,8 +42,8 @@ class _Call:
     """One call; ``number`` is ``None`` until it is known to be one, and by which name.
 
     ``twin`` is the call that this one may be the repetition of. ``given`` says whether any
-    arguments have been given out, ``held`` are those that have not. ``ids`` are all that named
-    it; it goes by the first.
+    arguments have been given out, ``held`` are those that have not, and ``extra`` is what else
+    has not. ``ids`` are all that named it; it goes by the first.
     """
 
     slot: int | None
@@ -51,6 +51,7 @@ class _Call:
     key: str = ""
     name: str = ""
     custom: bool = False
+    extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     number: int | None = None
     twin: _Call | None = None
     given: bool = False
@@ -111,7 +112,14 @@ class ToolCalls:
         return _deltas(found)
 
     def add(
-        self, slot: int, *, key: str = "", name: str = "", said: str = "", custom: bool = False
+        self,
+        slot: int,
+        *,
+        key: str = "",
+        name: str = "",
+        said: str = "",
+        custom: bool = False,
+        extra: Mapping[str, Any] = NOTHING,
     ) -> list[Delta]:
         """What is said of the call in a slot, which the dialect knows it by.
 
@@ -119,7 +127,7 @@ class ToolCalls:
             UpstreamError: there are too many calls.
         """
         found: list[ToolCall] = []
-        piece = _Piece(slot, key, name, said, custom)
+        piece = _Piece(slot, key, name, said, custom, extra)
         call = self._newest(slot=slot) or self._begin(piece)
         self._take(call, piece, found)
         return _deltas(found)
@@ -260,6 +268,8 @@ class ToolCalls:
         key = "" if call.key else piece.key
         name = "" if call.name else piece.name
         call.key, call.name = call.key or key, call.name or name
+        if piece.extra:
+            call.extra = {**call.extra, **piece.extra}
         if call.twin is not None or not call.name:
             return
         if call.number is None:
@@ -270,6 +280,9 @@ class ToolCalls:
             self._put(call, text, found)
         elif key:
             found.append(ToolCall(call.number, key))
+        if call.extra:
+            found.append(ToolCall(call.number, extra_content=call.extra))
+            call.extra = NOTHING
 
     def _argue(self, call: _Call, text: str, found: list[ToolCall]) -> str:
         """Take arguments up to the end of their value; what follows that."""
@@ -358,6 +371,7 @@ class _Piece:
     name: str = ""
     said: str = ""
     custom: bool = False
+    extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @classmethod
     def of(cls, held: Any) -> _Piece:
@@ -373,6 +387,7 @@ class _Piece:
             _text(told.get("name")),
             _arguments(told.get("arguments", told.get("input"))),
             bool(custom) and not function,
+            as_object(held.get("extra_content")),
         )
 
     @property
@@ -419,6 +434,7 @@ def _joined(found: list[ToolCall]) -> Iterator[ToolCall]:
                 last.name or piece.name,
                 last.arguments + piece.arguments,
                 last.custom or piece.custom,
+                piece.extra_content or last.extra_content,
             )
             continue
         if last is not None:

@@ -27,8 +27,9 @@ import orjson
 from hub.dialects.request.request_options import no_option, options_asked
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
+from hub.domain.json_values import as_object, as_text
 from hub.domain.prompt import Prompt
-from hub.framing.json_values import as_object, as_text
+from hub.domain.provider_fields import owned
 
 __all__ = [
     "AUDIO",
@@ -91,11 +92,15 @@ Part = str | Picture | File
 
 @dataclass(frozen=True, slots=True)
 class AskedCall:
-    """A tool call of the conversation so far, its arguments as an object."""
+    """A tool call of the conversation so far, its arguments as an object.
+
+    Of a custom tool, they are ``text`` instead; else that is ``None``.
+    """
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    text: str | None = None
 
     @property
     def arguments_text(self) -> str:
@@ -109,7 +114,8 @@ class AskedMessage:
 
     ``developer`` is another name of ``system``. ``calls`` are an assistant's; ``answers``
     is the id of the call that a tool's message is the result of, ``name`` the tool's, taken
-    from that call where the message does not say it. ``held`` is the message as it came.
+    from that call where the message does not say it. ``owned`` are fields of an assistant's that
+    its provider is to see again (`hub.domain.provider_fields`). ``held`` is the message as it came.
     """
 
     role: str
@@ -117,6 +123,7 @@ class AskedMessage:
     calls: tuple[AskedCall, ...] = ()
     answers: str = ""
     name: str = ""
+    owned: tuple[Mapping[str, Any], ...] = ()
     held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
@@ -202,13 +209,17 @@ class ChatRequest:
 
     @property
     def tools(self) -> list[Tool]:
-        """The functions that the model may call: those that are allowed, where that is said."""
+        """The functions that the model may call, where it may call no other tools."""
+        return [self.tool(held) for held in self.held_tools]
+
+    @property
+    def held_tools(self) -> list[Any]:
+        """The tools as they stand in the request: those that are allowed, where that is said."""
         held = self.options.get("tools", [])
         if not isinstance(held, list):
             raise RequestError("tools must be a list")
-        tools = [self.tool(tool) for tool in held]
         allowed = self.allowed
-        return tools if allowed is None else [tool for tool in tools if tool.name in allowed]
+        return held if allowed is None else [tool for tool in held if _tool_name(tool) in allowed]
 
     @property
     def allowed(self) -> list[str] | None:
@@ -225,10 +236,8 @@ class ChatRequest:
         named = as_object(held.get("allowed_tools", held)).get("tools")
         if not isinstance(named, list):
             raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
-        tools = map(as_object, named)
-        found = [as_object(tool.get("function", tool)).get("name") for tool in tools]
-        names = [name for name in found if isinstance(name, str)]
-        if len(names) < len(found):
+        names = [name for name in map(_tool_name, named) if isinstance(name, str)]
+        if len(names) < len(named):
             raise no_option("tool_choice", self.dialect, "allowed_tools must be functions")
         return names
 
@@ -244,7 +253,9 @@ class ChatRequest:
         name = as_object(as_object(held).get("function")).get("name")
         if not isinstance(name, str) or as_object(held).get("type") != "function":
             raise no_option("tool_choice", self.dialect, "say auto, none, required or a function")
-        return next((tool for tool in self.tools if tool.name == name), Tool(name))
+        # A tool that the provider runs itself is no function, and has no such name.
+        found = [tool for tool in self.held_tools if _function_of(tool).get("name") == name]
+        return self.tool(found[0]) if found else Tool(name)
 
     @property
     def output(self) -> Output | None:
@@ -279,7 +290,7 @@ class ChatRequest:
         """One of the tools, as it stands in the request."""
         if as_object(held).get("type", "function") != "function":
             raise no_option("tools", self.dialect, "a tool must be a function")
-        function = as_object(as_object(held).get("function"))
+        function = _function_of(held)
         name, said = function.get("name"), function.get("description")
         schema, strict = function.get("parameters"), function.get("strict")
         if not isinstance(name, str) or not name:
@@ -292,6 +303,17 @@ class ChatRequest:
             schema,
             strict if isinstance(strict, bool) else None,
         )
+
+
+def _tool_name(held: Any) -> Any:
+    """The name of a tool: chat completions have it under the ``type``, responses beside it."""
+    tool = as_object(held)
+    return as_object(tool.get("function") or tool.get("custom") or tool).get("name")
+
+
+def _function_of(held: Any) -> Mapping[str, Any]:
+    """The function that a tool is; an empty one for any other tool."""
+    return as_object(as_object(held).get("function"))
 
 
 def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:
@@ -319,7 +341,10 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
         refusal = held.get("refusal")
         if isinstance(refusal, str) and refusal:
             parts = (*parts, refusal)
-        return AskedMessage(role, parts, _calls(held.get("tool_calls")), held=held)
+        calls, own = _calls(held.get("tool_calls")), tuple(owned(held))
+        if dialect not in _CUSTOM and any(call.text is not None for call in calls):
+            raise no_option("a custom tool call", dialect, "a call must be of a function")
+        return AskedMessage(role, parts, calls, owned=own, held=held)
     if role != "tool":
         return AskedMessage(role, parts, name=name if isinstance(name, str) else "", held=held)
     answers = held.get("tool_call_id")
@@ -329,6 +354,8 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
     return AskedMessage(role, parts, answers=answers, name=named, held=held)
 
 
+# Who knows tools that take any text.
+_CUSTOM: Final = frozenset({"openai-responses"})
 _ROLES: Final = ("system", "user", "assistant", "tool")
 
 
@@ -444,6 +471,12 @@ def _calls(held: Any) -> tuple[AskedCall, ...]:
 
 
 def _call(held: Any, place: int) -> AskedCall:
+    custom = as_object(as_object(held).get("custom"))
+    if as_object(held).get("type") == "custom" or custom:
+        key, name, text = as_object(held).get("id"), custom.get("name"), custom.get("input")
+        if not isinstance(name, str) or not name or not isinstance(text, str):
+            raise RequestError("a custom tool call must have a name and an input")
+        return AskedCall(key if isinstance(key, str) and key else f"call_{place}", name, {}, text)
     function = as_object(as_object(held).get("function"))
     key, name = as_object(held).get("id"), function.get("name")
     if not isinstance(name, str) or not name:

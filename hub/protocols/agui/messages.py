@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hub.domain.errors import RequestError
 from hub.domain.events import Message, now
-from hub.framing.json_values import as_object
+from hub.domain.json_values import as_object
 from hub.protocols.conversation import messages as ui_messages
 
 __all__ = ["asked", "said", "tools"]

@@ -10,6 +10,12 @@
     Cancelled     abort
     Failed, Interrupted     error
 
+What the model must see again (`hub.domain.provider_fields`) stands in the ``providerMetadata`` of
+the reasoning or the call that it belongs to, and comes back with the message.
+
+A tool that the provider has run is a call that is ``providerExecuted``, with its output.
+What is cited is a source (``source-url``, ``source-document``) of the message, told once.
+
 A part ends where another begins. ``messageId`` is the generation's id, or that of the message
 which the reply goes on with (after the results of tools). It is the same whenever the
 generation is told, so a client that resumes begins its message anew and doubles nothing.
@@ -23,11 +29,14 @@ of tools between them (``tool-output-available``, ``tool-output-error``).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Self
 
 import orjson
 
+from hub.domain.annotations import ANNOTATIONS
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -39,8 +48,13 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
+from hub.domain.executed_tools import arguments_of
+from hub.domain.json_values import as_object
+from hub.domain.media import MEDIA, data_url
+from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
+from hub.protocols.conversation.messages import PROVIDER
 
 __all__ = ["UIChunks", "ui_usage"]
 
@@ -59,7 +73,9 @@ INTERRUPTED: Final = "the hub went away before the end of this answer: ask again
 class UIChunks:
     """What has been told of one generation, and what its next record adds to that."""
 
-    __slots__ = ("_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "over")
+    __slots__ = (
+        "_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "_sources", "over",
+    )  # fmt: skip
 
     def __init__(self, generation: str, message: str | None = None) -> None:
         self._last = generation
@@ -70,6 +86,8 @@ class UIChunks:
         self._open: str | None = None
         """The kind of the part that goes on: text or reasoning."""
         self._parts = 0
+        self._sources: Mapping[str, int] = NOTHING
+        """What was cited, by its name; the same for all copies until there is more."""
         self._calls = Calls(generation)
         self.over = False
         """Its end has been told."""
@@ -78,6 +96,7 @@ class UIChunks:
         """Another that has told the same."""
         made = type(self)(self._last, self._message)
         made._now, made._begun, made.over = self._now, self._begun, self.over
+        made._sources = self._sources
         made._open, made._parts, made._calls = self._open, self._parts, self._calls.copy()
         return made
 
@@ -131,6 +150,7 @@ class UIChunks:
                     *self._said("reasoning", event.reasoning),
                     *self._said("text", event.text),
                     *self._called(event.tool),
+                    *(self._beside(event.extra) if event.extra else ()),
                 ]
             case Finished():
                 self.over = True
@@ -168,11 +188,44 @@ class UIChunks:
             self._open = kind
         return [*begun, {"type": f"{kind}-delta", "id": str(self._parts), "delta": text}]
 
-    def _ended(self) -> list[Chunk]:
+    def _beside(self, extra: Mapping[str, Any]) -> list[Chunk]:
+        """What the model must see again: it goes with the reasoning, which may have no text."""
+        found: list[Chunk] = [
+            chunk for held in extra.get(ANNOTATIONS) or () for chunk in self._source(held)
+        ]
+        for held in extra.get(MEDIA) or ():
+            found += _media(held)
+        for held in extra.get(EXECUTED) or ():
+            found += [*self._ended(), *_executed(held, self._now or "")]
+        if held := extra.get(DETAILS):
+            if self._open != "reasoning":
+                found += [*self._ended(), {"type": "reasoning-start", "id": str(self._parts)}]
+                self._open = "reasoning"
+            found += self._ended({DETAILS: held})
+        return found
+
+    def _source(self, held: Mapping[str, Any]) -> list[Chunk]:
+        """What is cited, once: here a source belongs to the message, not to words of it."""
+        about = as_object(held.get(str(held.get("type"))))
+        url, title = about.get("url"), about.get("title") or about.get("filename")
+        name = str(url or title or about.get("file_id") or "")
+        if not name or name in self._sources:
+            return []
+        self._sources = {**self._sources, name: len(self._sources)}
+        source: Chunk = {
+            "sourceId": str(self._sources[name]),
+            **({"title": title} if title else {}),
+        }
+        if url:
+            return [{"type": "source-url", **source, "url": url}]
+        kind = {"mediaType": "text/plain", "title": name}
+        return [{"type": "source-document", **source, **kind, "filename": name}]
+
+    def _ended(self, beside: Mapping[str, Any] = NOTHING) -> list[Chunk]:
         """The end of the part that goes on, if there is one."""
         if self._open is None:
             return []
-        ended = {"type": f"{self._open}-end", "id": str(self._parts)}
+        ended: Chunk = {"type": f"{self._open}-end", "id": str(self._parts), **_provider(beside)}
         self._open = None
         self._parts += 1
         return [ended]
@@ -194,8 +247,9 @@ class UIChunks:
 
 def _input(call: Call) -> Chunk:
     named = {"toolCallId": call.id, "toolName": call.name}
+    beside = _provider(call.beside)
     try:
-        return {"type": "tool-input-available", **named, "input": call.input()}
+        return {"type": "tool-input-available", **named, "input": call.input(), **beside}
     except ValueError:
         error = "the model wrote arguments that are not JSON"
         return {
@@ -203,7 +257,35 @@ def _input(call: Call) -> Chunk:
             **named,
             "input": call.arguments,
             "errorText": error,
+            **beside,
         }
+
+
+def _media(held: Mapping[str, Any]) -> list[Chunk]:
+    """A file, or for what comes in pieces and as previews, data that is not kept."""
+    if held.get("piece") or held.get("preview"):
+        return [{"type": "data-media", "data": dict(held), "transient": True}]
+    return [{"type": "file", "url": data_url(held), "mediaType": str(held.get("media_type"))}]
+
+
+def _executed(held: Mapping[str, Any], generation: str) -> list[Chunk]:
+    """A tool that the provider has run; what is not shown of it goes back as metadata."""
+    made_up = f"run_{generation.removeprefix('gen_')[:24]}{held.get('index')}"
+    call: Chunk = {"toolCallId": str(held.get("id") or made_up)}
+    named = {"toolName": str(held.get("name")), "providerExecuted": True, "dynamic": True}
+    beside = {name: value for name, value in held.items() if name not in ("arguments", "output")}
+    asked: Chunk = {"type": "tool-input-available", **call, **named, "input": arguments_of(held)}
+    chunks = [{**asked, **_provider({EXECUTED: [beside]})}]
+    ran: Chunk = {**call, "providerExecuted": True, "dynamic": True}
+    if held.get("error"):
+        text = orjson.dumps(held.get("output")).decode()
+        return [*chunks, {"type": "tool-output-error", **ran, "errorText": text}]
+    return [*chunks, {"type": "tool-output-available", **ran, "output": held.get("output")}]
+
+
+def _provider(held: Mapping[str, Any]) -> dict[str, Any]:
+    """What clients keep with a part and give back with it, in the hub's own corner."""
+    return {"providerMetadata": {PROVIDER: dict(held)}} if held else {}
 
 
 def _metadata(event: Finished) -> dict[str, Any]:
@@ -213,11 +295,12 @@ def _metadata(event: Finished) -> dict[str, Any]:
 def ui_usage(usage: Usage) -> dict[str, Any]:
     """Token counts by the AI SDK's names."""
     total = (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)
-    named = {
+    named: dict[str, Any] = {
         "inputTokens": usage.prompt_tokens,
         "outputTokens": usage.completion_tokens,
         "totalTokens": total,
         "reasoningTokens": usage.reasoning_tokens,
         "cachedInputTokens": usage.cached_tokens,
+        "details": usage.details,
     }
     return {name: count for name, count in named.items() if count is not None}

@@ -14,8 +14,9 @@ TanStack AI. They differ in names, hardly in meaning, so one reading serves both
     a new step        {type: step-start}                        text or a call after a result
 
 Reasoning, sources and what an application adds of its own (``data-…``) are not repeated to a
-model, nor are calls that nobody has answered, which providers refuse. (Sources: the AI SDK's
-``convertToModelMessages``, TanStack AI's ``types.ts``.)
+model, nor are calls that nobody has answered, which providers refuse. But what the model must see
+again comes in the metadata of the parts (`hub.protocols.aisdk.chunks`), and is given back.
+(Sources: the AI SDK's ``convertToModelMessages``, TanStack AI's ``types.ts``.)
 """
 
 from __future__ import annotations
@@ -28,13 +29,17 @@ import orjson
 
 from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
-from hub.domain.events import Message, now
+from hub.domain.events import NOTHING, Message, now
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
 
-__all__ = ["asked", "beside", "name_of", "said"]
+__all__ = ["PROVIDER", "asked", "beside", "name_of", "said"]
 
 Object = Mapping[str, Any]
 
 ROLES: Final = ("system", "user", "assistant")
+
+PROVIDER: Final = "streamhub"
+"""The corner of the AI SDK's ``providerMetadata`` in which the hub's fields stand."""
 
 _WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
 _SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)
@@ -59,6 +64,7 @@ class _Call:
     name: str
     arguments: str
     result: str | None = None
+    beside: Object = field(default_factory=lambda: NOTHING)
     told: str | None = None
     """What is to be known of the result: ``json`` if it is no text, or ``failed``."""
 
@@ -69,7 +75,7 @@ class _Call:
 
     def asked(self) -> dict[str, Any]:
         function = {"name": self.name, "arguments": self.arguments}
-        return {"id": self.id, "type": "function", "function": function}
+        return {"id": self.id, "type": "function", "function": function, **self.beside}
 
 
 @dataclass(slots=True)
@@ -77,6 +83,7 @@ class _Step:
     """What an assistant said before it waited for the results of its calls."""
 
     texts: list[str] = field(default_factory=list)
+    fields: dict[str, list[Any]] = field(default_factory=dict)
     calls: dict[str, _Call] = field(default_factory=dict)
     answered: bool = False
     """A result has come in a part of its own."""
@@ -95,7 +102,9 @@ class _Step:
         text, results = "".join(self.texts), self.results
         if text or results:
             calls = {"tool_calls": [call.asked() for call in results]} if results else {}
-            yield {"role": "assistant", "content": text or None, **calls}
+            left = [number for number, call in enumerate(self.calls.values()) if call in results]
+            fields = {name: placed(held, left) for name, held in self.fields.items()}
+            yield {"role": "assistant", "content": text or None, **calls, **fields}
         for call in results:
             yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
 
@@ -262,13 +271,43 @@ def _steps(message: Object) -> list[_Step]:
         if kind == "step-start" or steps[-1].ends_before(kind):
             steps.append(_Step())
         step = steps[-1]
+        if isinstance(held := _given_back(part, "providerMetadata").get(DETAILS), list):
+            step.fields.setdefault(DETAILS, []).extend(one for one in held if type(one) is dict)
         if kind == "text":
             step.texts.append(_text(part))
         elif kind == "tool-result":
             _answer(steps, part)
+        elif part.get("providerExecuted") is True:
+            step.fields.setdefault(EXECUTED, []).extend(_executed(part))
         elif call := _call(part):
             step.calls[call.id] = call
     return steps
+
+
+def _given_back(part: Object, name: str) -> Object:
+    """What the hub has told of a part, beside what is in it (`hub.protocols.aisdk.chunks`)."""
+    held = part.get(name)
+    ours = held.get(PROVIDER) if isinstance(held, dict) else None
+    return ours if isinstance(ours, dict) else NOTHING
+
+
+def _executed(part: Object) -> list[dict[str, Any]]:
+    """What its provider must see again of a tool that it has run."""
+    held = _given_back(part, "callProviderMetadata").get(EXECUTED)
+    output = part.get("output")
+    if part.get("state") == "output-error":
+        output = _value(part.get("errorText"))
+    shown = {"arguments": _json(part.get("input")), "output": output}
+    return [
+        {**one, **shown} for one in (held if isinstance(held, list) else ()) if type(one) is dict
+    ]
+
+
+def _value(text: object) -> object:
+    try:
+        return orjson.loads(text) if isinstance(text, str) else text
+    except orjson.JSONDecodeError:
+        return text
 
 
 def _answer(steps: list[_Step], part: Object) -> None:
@@ -294,6 +333,8 @@ def _call(part: Object) -> _Call | None:
     name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
     given = part.get("input", part.get("rawInput"))
     call = _Call(str(part.get("toolCallId")), str(name), _json(given))
+    beside = _given_back(part, "callProviderMetadata").get(EXTRA)
+    call.beside = {EXTRA: beside} if isinstance(beside, dict) else NOTHING
     state = part.get("state")
     if state == "output-available":
         call.answer(part.get("output"))

@@ -3,19 +3,24 @@
 Everything is derived from the events, so that the same records always give the same bytes,
 whether they are sent at once or caught up with. Text is ``content``, a refusal ``refusal``,
 reasoning ``reasoning_content`` (as DeepSeek named it and other providers' clients read it;
-OpenAI itself shows none). A call that came without an id is given one (`hub.domain.tool_call_ids`).
-(Source: OpenAI API reference, "Chat".)
+OpenAI itself shows none). What a client is to give back with the message stands there as in the
+events (`hub.domain.provider_fields`). A call that came without an id is given one
+(`hub.domain.tool_call_ids`). (Source: OpenAI API reference, "Chat".)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import orjson
 
+from hub.dialects.reply.token_counts import told_details
+from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -27,6 +32,8 @@ from hub.domain.events import (
 )
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation
+from hub.domain.media import MEDIA, data_url, whole_ones
+from hub.domain.provider_fields import LISTS, signed
 from hub.domain.records import Position, Record
 from hub.domain.tool_call_ids import CallIds
 from hub.frames.encoder import Batch
@@ -35,6 +42,9 @@ from hub.protocols.openai.errors import error_object
 
 __all__ = ["Chunks", "completion", "message_of", "seconds_since_1970"]
 
+# What a call is, and what its arguments are called: of a function, and of a custom tool.
+_SHAPES: Final = (("function", "arguments"), ("custom", "input"))
+ABOUT: Final = ("service_tier", "system_fingerprint")
 DONE: Final = b"data: [DONE]\n\n"
 _FINISH: Final = {
     "stop": "stop",
@@ -112,7 +122,8 @@ class Chunks:
                 return b""
             if event.text and not (event.extra or event.reasoning or event.tool):
                 return b"%s%s%s" % (self._before, orjson.dumps(event.text), self._after)
-            return self._chunk(_delta(event, self._calls, record.offset))
+            delta = _delta(event, self._calls, record.offset)
+            return self._chunk(delta, logprobs=_logprobs([event]))
         return b"" if event is None else self._turn(event)
 
     def _turn(self, event: Event) -> bytes:
@@ -121,20 +132,29 @@ class Chunks:
             return b""
         match event:
             case Finished():
-                return self._chunk({}, _FINISH[event.reason]) + self._usage(event.usage) + DONE
+                about = _about(event)
+                end = self._chunk({}, _FINISH[event.reason], about=about)
+                return end + self._usage(event.usage, about) + DONE
             case Failed() | Cancelled() | Interrupted():
                 return b"data: %s\n\n" % orjson.dumps(error_object(broken_off(event)))
         return b""
 
-    def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _chunk(
+        self,
+        delta: dict[str, Any],
+        finish: str | None = None,
+        *,
+        logprobs: dict[str, Any] | None = None,
+        about: Mapping[str, Any] = NOTHING,
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         more = {"usage": None} if self._include_usage else {}
-        return self._line({"choices": [choice], **more})
+        return self._line({"choices": [choice], **about, **more})
 
-    def _usage(self, usage: Usage | None) -> bytes:
+    def _usage(self, usage: Usage | None, about: Mapping[str, Any]) -> bytes:
         if not self._include_usage:
             return b""
-        return self._line({"choices": [], "usage": _usage(usage)})
+        return self._line({"choices": [], **about, "usage": _usage(usage)})
 
     def _line(self, fields: dict[str, Any]) -> bytes:
         return b"%s%s\n\n" % (self._opening, orjson.dumps(fields)[1:])
@@ -142,14 +162,15 @@ class Chunks:
 
 def completion(generation: Generation, end: Finished, deltas: Iterable[Delta]) -> dict[str, Any]:
     """The whole answer: a ``chat.completion``."""
+    deltas = list(deltas)
     choice = {
         "index": 0,
         "message": message_of(generation.id, deltas),
-        "logprobs": None,
+        "logprobs": _logprobs(deltas),
         "finish_reason": _FINISH[end.reason],
     }
     envelope = _envelope(generation, "chat.completion")
-    return {**envelope, "choices": [choice], "usage": _usage(end.usage)}
+    return {**envelope, "choices": [choice], **_about(end), "usage": _usage(end.usage)}
 
 
 def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
@@ -159,20 +180,24 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
     reasoning: list[str] = []
     ids = CallIds(generation)
     calls: dict[int, dict[str, Any]] = {}
+    fields: dict[str, list[Any]] = {}
+    sounds: list[Mapping[str, Any]] = []
     for offset, delta in enumerate(deltas):
         (refusal if _is_refusal(delta) else text).append(delta.text)
         reasoning.append(delta.reasoning)
+        sounds += _sounds(delta)
+        for name, held in _fields(delta).items():
+            fields.setdefault(name, []).extend(held)
         if delta.tool is None:
             continue
-        piece = _piece(delta.tool, ids.of(delta.tool, offset))
-        made = {
-            "id": piece.get("id"),
-            "type": "function",
-            "function": {"name": "", "arguments": ""},
-        }
+        piece = _piece(delta.tool, ids.of(delta.tool, offset), delta.tool.custom)
+        kind, said = _SHAPES[delta.tool.custom]
+        made = {"id": piece.get("id"), "type": kind, kind: {"name": "", said: ""}}
         call = calls.setdefault(delta.tool.index, made)
-        call["function"]["name"] = delta.tool.name or call["function"]["name"]
-        call["function"]["arguments"] += delta.tool.arguments
+        kind, said = _SHAPES[call["type"] == "custom"]
+        call[kind]["name"] = delta.tool.name or call[kind]["name"]
+        call[kind][said] += delta.tool.arguments
+        call.update(signed(delta.tool))
     message: dict[str, Any] = {
         "role": "assistant",
         "content": "".join(text) or None,
@@ -182,7 +207,9 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
         message["reasoning_content"] = thought
     if calls:
         message["tool_calls"] = [calls[place] for place in sorted(calls)]
-    return message
+    if sounds:
+        message["audio"] = _sound(sounds, "".join(text))
+    return {**message, **fields}
 
 
 def seconds_since_1970(at: str | None) -> int:
@@ -219,16 +246,63 @@ def _delta(event: Delta, calls: CallIds, offset: int) -> dict[str, Any]:
     if event.reasoning:
         shown["reasoning_content"] = event.reasoning
     if event.tool is not None:
-        shown["tool_calls"] = [_piece(event.tool, calls.of(event.tool, offset))]
-    return shown
+        key = calls.of(event.tool, offset)
+        shown["tool_calls"] = [_piece(event.tool, key, calls.custom(event.tool))]
+    for piece in _sounds(event):
+        named = {"id": piece["id"]} if "id" in piece else {}
+        shown["audio"] = {**named, "data": piece["data"]}
+    return {**shown, **_fields(event)}
 
 
-def _piece(tool: ToolCall, key: str | None) -> dict[str, Any]:
-    function: dict[str, Any] = {"arguments": tool.arguments}
+def _sounds(delta: Delta) -> list[Mapping[str, Any]]:
+    return [one for one in delta.extra.get(MEDIA) or () if one.get("piece")]
+
+
+def _sound(pieces: list[Mapping[str, Any]], transcript: str) -> dict[str, Any]:
+    """A sound as a whole: its pieces are base64 each by itself."""
+    texts = [str(piece.get("data")) for piece in pieces]
+    try:
+        data = b64encode(b"".join(map(b64decode, texts))).decode()
+    except ValueError:
+        data = "".join(texts)  # no base64, or one that was cut anywhere
+    key = next((piece["id"] for piece in pieces if "id" in piece), "")
+    return {"id": key, "data": data, "expires_at": 0, "transcript": transcript}
+
+
+def _fields(event: Delta) -> dict[str, list[Any]]:
+    """What stands beside the text of a message."""
+    found = {name: event.extra[name] for name in LISTS if name in event.extra}
+    if images := list(whole_ones(event.extra)):
+        found["images"] = [
+            {"type": "image_url", "image_url": {"url": data_url(one)}, "index": one.get("index")}
+            for one in images
+        ]
+    if cited := event.extra.get(ANNOTATIONS):
+        found[ANNOTATIONS] = [full(one) for one in cited]
+    return found
+
+
+def _logprobs(deltas: Iterable[Delta]) -> dict[str, Any] | None:
+    found: dict[str, list[Any] | None] = {"content": None, "refusal": None}
+    for delta in deltas:
+        if held := delta.extra.get(LOGPROBS):
+            kind = "refusal" if _is_refusal(delta) else "content"
+            found[kind] = [*(found[kind] or ()), *held]
+    return found if any(found.values()) else None
+
+
+def _about(end: Finished) -> dict[str, Any]:
+    """What is said of the whole answer."""
+    return {name: end.extra[name] for name in ABOUT if name in end.extra}
+
+
+def _piece(tool: ToolCall, key: str | None, custom: bool) -> dict[str, Any]:
+    kind, said = _SHAPES[custom]
+    held: dict[str, Any] = {said: tool.arguments}
     if tool.name:
-        function = {"name": tool.name, **function}
-    named = {"id": key, "type": "function"} if key else {}
-    return {"index": tool.index, **named, "function": function}
+        held = {"name": tool.name, **held}
+    named = {"id": key, "type": kind} if key else {}
+    return {"index": tool.index, **named, kind: held, **signed(tool)}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:
@@ -239,8 +313,13 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
+    answered, asked = told_details(usage, "output_"), told_details(usage, "input_")
+    for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
+        answered |= told_details(usage, name, keep=True)
     if usage and usage.reasoning_tokens:
-        shown["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+        answered["reasoning_tokens"] = usage.reasoning_tokens
     if usage and usage.cached_tokens:
-        shown["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
-    return shown
+        asked["cached_tokens"] = usage.cached_tokens
+    details = {"completion_tokens_details": answered, "prompt_tokens_details": asked}
+    shown |= {name: held for name, held in details.items() if held}
+    return {**told_details(usage, "cost", keep=True), **shown}

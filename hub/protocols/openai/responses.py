@@ -41,6 +41,7 @@ from hub.domain.events import TERMINALS, Delta, Event, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import Principal
+from hub.domain.provider_fields import LISTS
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
@@ -247,10 +248,10 @@ def _not_found(name: str) -> NotFound:
 
 
 def _repeated(message: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it is said again to an upstream: without its reasoning."""
+    """An answer as it is said again to an upstream: of its reasoning, what it must see again."""
     content = message["content"] or message["refusal"]
-    calls = {"tool_calls": message["tool_calls"]} if "tool_calls" in message else {}
-    return {"role": "assistant", "content": content, **calls}
+    told = {"role": "assistant", "content": content}
+    return told | {name: message[name] for name in ("tool_calls", *LISTS) if name in message}
 
 
 def _shown(response: dict[str, Any], generation: Generation) -> web.Response:

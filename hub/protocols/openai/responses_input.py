@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from hub.domain.errors import RequestError
-from hub.framing.json_values import as_object
+from hub.domain.json_values import as_object
+from hub.domain.provider_fields import LISTS, seal
 
 __all__ = ["input_items", "input_page"]
 
@@ -21,7 +22,13 @@ Item = dict[str, Any]
 MOST: Final = 100
 USUAL: Final = 20
 
-_PREFIX: Final = {"message": "msg", "function_call": "fc", "function_call_output": "fco"}
+_PREFIX: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "function_call_output": "fco",
+}
 
 
 def input_items(generation: str, messages: Iterable[Mapping[str, Any]]) -> list[Item]:
@@ -76,9 +83,15 @@ def _items(message: Mapping[str, Any]) -> Iterator[Item]:
         key = message.get("tool_call_id")
         yield {"type": "function_call_output", "call_id": key, "output": _output(content)}
         return
+    if fields := {name: message[name] for name in LISTS if name in message}:
+        yield {"type": "reasoning", "summary": [], "encrypted_content": seal(fields)}
     if content is not None:
         yield {"type": "message", "role": role, "content": _parts(role, content)}
     for call in message.get("tool_calls") or ():
+        if custom := as_object(as_object(call).get("custom")):
+            told = {"name": custom.get("name"), "input": custom.get("input")}
+            yield {"type": "custom_tool_call", "call_id": as_object(call).get("id"), **told}
+            continue
         function = as_object(as_object(call).get("function"))
         yield {
             "type": "function_call",

@@ -2,22 +2,25 @@
 
 OpenAI's Responses know items where chat completions know messages, and other names for the
 same options. Items become messages: a function call one of the assistant's, its output one of
-the tool's. Reasoning that a client hands back is left out, since no provider takes another's.
-What has no counterpart here (built-in tools, stored prompts …) is refused by name, and what asks
-for nothing (null, an empty list, the default) is taken for absent. So is ``max_tool_calls``, which
-counts calls of built-in tools.
-(Source: OpenAI API reference, "Responses".)
+the tool's. Of reasoning that a client hands back, what the hub has sealed goes to the provider
+that it came from (`hub.domain.provider_fields`); all other is left out, since no provider takes
+another's. What has no counterpart here (built-in tools, stored prompts …) is refused by name, and
+what asks for nothing (null, an empty list, the default) is taken for absent. So is
+``max_tool_calls``, which counts calls of built-in tools. (Source: OpenAI API reference,
+"Responses".)
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
-from hub.framing.json_values import as_object
+from hub.domain.json_values import as_object
+from hub.domain.provider_fields import EXTRA, LISTS, unseal
 
 __all__ = ["ResponseAsked"]
 
@@ -28,15 +31,11 @@ _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention",
 )  # fmt: skip
-# Values that ask for nothing, of fields that can ask for more than there is.
-_NOTHING: Final[Mapping[str, tuple[Any, ...]]] = {
-    # Reasoning is shown as it came; nothing of it is held back that could be encrypted.
-    "include": ([], ["reasoning.encrypted_content"]),
-    "service_tier": ("auto", "default"),
-    "top_logprobs": (0,),
-    "truncation": ("disabled",),
-}
 _IGNORED: Final = frozenset({"stream_options"})  # it says only how a stream is padded
+# The id of an item that shows what a provider has run; what goes back of it is sealed.
+_SHOWN: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
+SEALED: Final = "reasoning.encrypted_content"
+PROBABLE: Final = "message.output_text.logprobs"
 _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 _ROLES: Final = ("user", "assistant", "system", "developer")
 
@@ -66,6 +65,9 @@ class ResponseAsked(BaseModel):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
+    service_tier: str | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    include: list[str] | None = None
     truncation: Literal["auto", "disabled"] | None = None
     max_tool_calls: int | None = Field(default=None, ge=1)
     seed: int | None = None
@@ -83,7 +85,7 @@ class ResponseAsked(BaseModel):
             RequestError: ``unsupported_option``, with its name.
         """
         for name, held in (self.model_extra or {}).items():
-            if held is not None and name not in _IGNORED and held not in _NOTHING.get(name, ()):
+            if held is not None and name not in _IGNORED:
                 raise _refused(name)
         for name in self.reasoning or {}:
             if name not in ("effort", "summary", "generate_summary"):
@@ -122,6 +124,17 @@ class ResponseAsked(BaseModel):
                 found["parallel_tool_calls"] = False
         if self.tool_choice is not None and self.tools:
             found["tool_choice"] = _tool_choice(self.tool_choice)
+        if self.service_tier not in (None, "auto", "default"):
+            found["service_tier"] = self.service_tier
+        if self.top_logprobs:
+            found |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        # What can be given back always stands there.
+        included = [name for name in self.include or () if name != SEALED]
+        if PROBABLE in included:
+            included.remove(PROBABLE)
+            found["logprobs"] = True
+        if included:
+            found["include"] = included
         if effort := (self.reasoning or {}).get("effort"):
             found["reasoning_effort"] = effort
         return {**found, **_text(self.text or {})}
@@ -164,13 +177,24 @@ def _refused(name: str) -> RequestError:
 
 def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
     found: list[Message] = []
+    fields: dict[str, list[Any]] = {}
+    """What the next of the assistant's words or calls go back with, or the last."""
+    beside: dict[Any, Any] = {}
+    """The same of calls, by their ids."""
     for item in items:
         kind = item.get("type", "message")
-        if kind == "message":
-            found.append(_message(item))
-        elif kind == "function_call":
+        if kind == "reasoning":
+            sealed = unseal(item.get("encrypted_content"))
+            beside |= {str(held.get("id")): held.get(EXTRA) for held in sealed.pop(EXTRA, ())}
+            for name, held in sealed.items():
+                fields.setdefault(name, []).extend(held)
+        elif kind == "message":
+            _add_message(found, _message(item), fields)
+        elif kind in ("function_call", "custom_tool_call"):
             _add_call(found, item)
-        elif kind == "function_call_output":
+            _add_fields(found[-1], fields)
+        elif kind in ("function_call_output", "custom_tool_call_output"):
+            _add_fields(found[-1] if found else {}, fields)
             found.append(
                 {
                     "role": "tool",
@@ -178,8 +202,12 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
                     "content": _content(item.get("output"), "function_call_output"),
                 }
             )
-        elif kind != "reasoning":
+        elif not _SHOWN.fullmatch(str(item.get("id"))):
             raise _refused(f"input: an item of type {kind}")
+    _add_fields(found[-1] if found else {}, fields)
+    for call in [call for message in found for call in message.get("tool_calls", ())]:
+        if isinstance(extra := beside.get(call["id"]), dict):
+            call[EXTRA] = extra
     return found
 
 
@@ -193,18 +221,41 @@ def _message(item: Mapping[str, Any]) -> Message:
     return {"role": role, "content": content}
 
 
+def _add_message(found: list[Message], message: Message, fields: dict[str, list[Any]]) -> None:
+    """Words between what is given back are those of one answer."""
+    last = found[-1] if found else {}
+    both = [each.get("content") or "" for each in (last, message)]
+    if (
+        message["role"] == last.get("role") == "assistant"
+        and any(name in held for held in (fields, last) for name in LISTS)
+        and all(isinstance(text, str) for text in both)
+    ):
+        last["content"] = "".join(both)
+    else:
+        if message["role"] != "assistant":
+            _add_fields(last, fields)
+        found.append(message)
+    _add_fields(found[-1], fields)
+
+
+def _add_fields(message: Message, fields: dict[str, list[Any]]) -> None:
+    if message.get("role") != "assistant":
+        return
+    for name, held in fields.items():
+        message.setdefault(name, []).extend(held)
+    fields.clear()
+
+
 def _add_call(found: list[Message], item: Mapping[str, Any]) -> None:
     """Calls in a row, and what was said before them, are one message."""
     if not (found and found[-1]["role"] == "assistant"):
         found.append({"role": "assistant", "content": None})
-    call = {
-        "id": _text_in(item, "call_id", "function_call"),
-        "type": "function",
-        "function": {
-            "name": _text_in(item, "name", "function_call"),
-            "arguments": item.get("arguments") or "{}",
-        },
-    }
+    custom = item.get("type") == "custom_tool_call"
+    kind = "custom" if custom else "function"
+    told = {"name": _text_in(item, "name", f"{kind}_call")}
+    told |= {"input": item.get("input") or ""} if custom else {}
+    told |= {} if custom else {"arguments": item.get("arguments") or "{}"}
+    call = {"id": _text_in(item, "call_id", f"{kind}_call"), "type": kind, kind: told}
     found[-1].setdefault("tool_calls", []).append(call)
 
 
@@ -250,6 +301,8 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if tool.get("type") == "custom":
+        return {"type": "custom", "custom": {n: held for n, held in tool.items() if n != "type"}}
     if tool.get("type") != "function":
         raise _refused(f"tools: one of type {tool.get('type')}")
     names = ("name", "description", "parameters", "strict")
@@ -267,6 +320,8 @@ def _tool_choice(held: str | Mapping[str, Any]) -> str | dict[str, Any]:
         tools = [_tool_choice(as_object(tool)) for tool in named]
         allowed = {"mode": held.get("mode", "auto"), "tools": tools}
         return {"type": "allowed_tools", "allowed_tools": allowed}
+    if held.get("type") == "custom":
+        return {"type": "custom", "custom": {"name": held.get("name")}}
     if held.get("type") != "function":
         raise _refused(f"tool_choice: one of type {held.get('type')}")
     return {"type": "function", "function": {"name": held.get("name")}}

@@ -4,6 +4,9 @@ A response is a list of items: reasoning, messages, function calls. An item begi
 generation says something of another kind than before, and ends when it goes on to another;
 calls end together, at the end, because providers go back and forth between them.
 
+What the model must see again is the ``encrypted_content`` of the reasoning before it, or of a
+reasoning without words, as a call has no place for it: clients give it back as it is.
+
 Everything follows from the generation's events: told twice, from live events or from a
 stream read again after a restart, it is the same, to the ids and the numbers. So a client
 that lost its connection says the number that it has seen last, and nothing is doubled.
@@ -16,11 +19,14 @@ what makes clients raise. One that somebody cancelled ends in an ``error`` and t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from hub.dialects.reply.token_counts import told_details
+from hub.domain.annotations import ANNOTATIONS, LOGPROBS, flat
 from hub.domain.events import (
+    NOTHING,
     Cancelled,
     Delta,
     Event,
@@ -32,7 +38,10 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
+from hub.domain.executed_tools import item_prefix, response_item
 from hub.domain.failures import broken_off
+from hub.domain.media import whole_ones
+from hub.domain.provider_fields import EXECUTED, EXTRA, LISTS, seal
 from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
 from hub.protocols.openai.errors import error_object
@@ -51,7 +60,14 @@ _CODES: Final = frozenset(
     }
 )  # fmt: skip
 """All codes that the error of a response may have. Strict clients refuse every other."""
-_PREFIX: Final = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+_PREFIX: Final = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+}
+# How the events of a call are called, of a function and of a custom tool.
+_ARGUMENTS: Final = ("function_call_arguments", "custom_tool_call_input")
 # The kinds of parts: their item, their list in it, and how the events are called.
 _TEXT: Final = "output_text"
 _REFUSAL: Final = "refusal"
@@ -66,12 +82,17 @@ def response_id(generation: str) -> str:
 @dataclass(slots=True)
 class _Part:
     kind: str
+    start: int = 0
+    """Characters of the answer's text before it."""
     pieces: list[str] = field(default_factory=list)
+    annotations: list[dict[str, Any]] = field(default_factory=list)
+    logprobs: list[Any] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         text = "".join(self.pieces)
         if self.kind == _TEXT:
-            return {"type": _TEXT, "annotations": [], "logprobs": [], "text": text}
+            beside = {"annotations": [*self.annotations], "logprobs": [*self.logprobs]}
+            return {"type": _TEXT, **beside, "text": text}
         return {"type": self.kind, "refusal" if self.kind == _REFUSAL else "text": text}
 
 
@@ -85,6 +106,11 @@ class _Item:
     call_id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+    custom: bool = False
+    held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """All that an item of the provider's own is."""
+    fields: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """What the model must see again (`hub.domain.provider_fields`)."""
 
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": self.id, "type": self.kind, "status": self.status}
@@ -92,9 +118,13 @@ class _Item:
         if self.kind == "message":
             return {**shown, "role": "assistant", "content": parts}
         if self.kind == "reasoning":
-            return {**shown, "summary": parts}
+            sealed = {"encrypted_content": seal(self.fields)} if self.fields else {}
+            return {**shown, "summary": parts, **sealed}
+        if self.held:
+            return dict(self.held)
         arguments = "".join(self.arguments)
-        return {**shown, "call_id": self.call_id, "name": self.name, "arguments": arguments}
+        called = {"call_id": self.call_id, "name": self.name}
+        return {**shown, **called, "input" if self.custom else "arguments": arguments}
 
 
 class ResponseBuilder:
@@ -110,6 +140,7 @@ class ResponseBuilder:
         self._calls = CallIds(generation)
         self._number = 0
         self._deltas = 0
+        self._length = 0
         self._items: list[_Item] = []
         self._speaking: _Item | None = None
         self._called: dict[int, _Item] = {}
@@ -139,7 +170,8 @@ class ResponseBuilder:
     def response(self) -> dict[str, Any]:
         """The response as it is now."""
         end = self._end
-        usage = None if end is None else _usage(end.usage)
+        usage = None if end is None else _with_details(_usage(end.usage), end.usage)
+        tier = "" if end is None else end.extra.get("service_tier")
         return {
             "id": response_id(self._generation),
             "object": "response",
@@ -150,6 +182,7 @@ class ResponseBuilder:
             "model": self._model,
             "output": [item.to_json() for item in self._items],
             **self._asked,
+            **({"service_tier": tier} if tier else {}),
             "usage": usage,
         }
 
@@ -161,23 +194,75 @@ class ResponseBuilder:
             yield from self._say("reasoning", _SUMMARY, event.reasoning)
         if event.text:
             kind = _REFUSAL if event.extra.get("refusal") is True else _TEXT
-            yield from self._say("message", kind, event.text)
+            yield from self._say("message", kind, event.text, event.extra.get(LOGPROBS) or ())
         if event.tool is not None:
             yield from self._call(event.tool)
+        for held in event.extra.get(ANNOTATIONS) or ():
+            yield from self._annotate(held)
+        for held in whole_ones(event.extra):
+            if "data" in held:
+                made = {"type": "image_generation_call", "status": "completed"}
+                yield from self._show("ig", {**made, "result": held["data"]})
+        for held in event.extra.get(EXECUTED) or ():
+            yield from self._executed(held)
+        if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
+            yield from self._sealed(fields)
 
-    def _say(self, kind: str, part_kind: str, text: str) -> Iterator[dict[str, Any]]:
+    def _executed(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """What the provider has run: an item for people to see; what goes back is sealed."""
+        yield from self._show(item_prefix(held), response_item(held))
+
+    def _show(self, prefix: str, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An item that is whole."""
+        yield from self._hush("completed")
+        name = f"{prefix}_{self._hex}{len(self._items)}"
+        held = {**shown, "id": name}
+        item = _Item(str(shown["type"]), name, len(self._items), "completed", held=held)
+        self._items.append(item)
+        yield self._of_item("response.output_item.added", item, item=item.to_json())
+        yield self._of_item("response.output_item.done", item, item=item.to_json())
+
+    def _sealed(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        item = yield from self._speaker("reasoning")
+        item.fields = fields
+        yield from self._hush("completed")
+
+    def _speaker(self, kind: str) -> Generator[dict[str, Any], None, _Item]:
+        """The item that is being said, begun if it is of another kind."""
         item = self._speaking
         if item is None or item.kind != kind:
             yield from self._hush("completed")
             item = self._speaking = self._begin(kind)
             yield self._of_item("response.output_item.added", item, item=item.to_json())
+        return item
+
+    def _annotate(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An annotation of the last text: it may come when that has been told."""
+        for item in reversed(self._items):
+            if item.kind == "message" and item.parts and item.parts[-1].kind == _TEXT:
+                part = item.parts[-1]
+                part.annotations.append(flat(held, part.start))
+                name = "response.output_text.annotation.added"
+                told = {"annotation": part.annotations[-1]}
+                number = len(part.annotations) - 1
+                yield self._of_part(name, item, annotation_index=number, **told)
+                return
+
+    def _say(
+        self, kind: str, part_kind: str, text: str, probable: Sequence[Any] = ()
+    ) -> Iterator[dict[str, Any]]:
+        item = yield from self._speaker(kind)
         if not item.parts or item.parts[-1].kind != part_kind:
             yield from self._end_part(item)
-            item.parts.append(_Part(part_kind))
+            item.parts.append(_Part(part_kind, self._length))
             added = f"{_part_event(part_kind)}.added"
             yield self._of_part(added, item, part=item.parts[-1].to_json())
         item.parts[-1].pieces.append(text)
-        logprobs: dict[str, Any] = {"logprobs": []} if part_kind == _TEXT else {}
+        logprobs: dict[str, Any] = {}
+        if part_kind == _TEXT:
+            self._length += len(text)
+            item.parts[-1].logprobs += probable
+            logprobs = {"logprobs": list(probable)}
         yield self._of_part(f"{_text_event(part_kind)}.delta", item, delta=text, **logprobs)
 
     def _call(self, tool: ToolCall) -> Iterator[dict[str, Any]]:
@@ -185,13 +270,19 @@ class ResponseBuilder:
         item = self._called.get(tool.index)
         if item is None:
             yield from self._hush("completed")
-            item = self._called[tool.index] = self._begin("function_call")
+            kind = "custom_tool_call" if tool.custom else "function_call"
+            item = self._called[tool.index] = self._begin(kind)
+            item.custom = tool.custom
             item.call_id, item.name = key or "", tool.name or ""
             yield self._of_item("response.output_item.added", item, item=item.to_json())
         item.name = tool.name or item.name
+        if tool.extra_content:
+            yield from self._sealed(
+                {EXTRA: [{"id": item.call_id, EXTRA: dict(tool.extra_content)}]}
+            )
         if tool.arguments:
             item.arguments.append(tool.arguments)
-            name = "response.function_call_arguments.delta"
+            name = f"response.{_ARGUMENTS[item.custom]}.delta"
             yield self._of_item(name, item, item_id=item.id, delta=tool.arguments)
 
     def _begin(self, kind: str) -> _Item:
@@ -226,9 +317,11 @@ class ResponseBuilder:
             for call in self._called.values():
                 call.status = status
                 arguments = "".join(call.arguments)
-                name = "response.function_call_arguments.done"
-                more = {"item_id": call.id, "name": call.name, "arguments": arguments}
-                yield self._of_item(name, call, **more)
+                name = f"response.{_ARGUMENTS[call.custom]}.done"
+                whole = {"name": call.name, "arguments": arguments}
+                if call.custom:
+                    whole = {"input": arguments}
+                yield self._of_item(name, call, item_id=call.id, **whole)
                 yield self._of_item("response.output_item.done", call, item=call.to_json())
             self._end = end
             yield self._whole(f"response.{status}")
@@ -271,6 +364,13 @@ def _text_event(kind: str) -> str:
 
 def _part_event(kind: str) -> str:
     return f"response.{'reasoning_summary' if kind == _SUMMARY else 'content'}_part"
+
+
+def _with_details(shown: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
+    """What else was counted, beside what always is."""
+    shown["input_tokens_details"] |= told_details(usage, "input_")
+    shown["output_tokens_details"] |= told_details(usage, "output_")
+    return shown
 
 
 def _status(end: Terminal | None) -> str:

@@ -242,7 +242,7 @@ def test_thinking_by_the_client_itself_and_thoughts_by_option() -> None:
     [
         ("n", 2),
         ("logit_bias", {"1": 2}),
-        ("logprobs", True),
+        ("service_tier", "flex"),
         ("reasoning_effort", "none"),
         ("reasoning_effort", {"effort": "low"}),
         ("functions", [{"name": "f"}]),

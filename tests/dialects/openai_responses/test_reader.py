@@ -33,9 +33,11 @@ def test_asks_for_a_stream_that_is_not_kept() -> None:
     assert call.body == {
         "model": "gpt-5-mini",
         "input": [{"type": "message", "role": "user", "content": "Hi"}],
+        "include": ["reasoning.encrypted_content"],
         "store": False,
         "stream": True,
     }
+    assert "include" not in OpenAIResponses().call(Prompt(HI, "gpt-4o")).body
     assert "model" not in OpenAIResponses().call(Prompt(HI)).body
     assert body_for(store=True)["store"] is True
 
@@ -152,7 +154,7 @@ def test_formats() -> None:
         {"frequency_penalty": 0.5},
         {"presence_penalty": 0.5},
         {"logit_bias": {"1": 2}},
-        {"logprobs": True},
+        {"functions": [{"name": "f"}]},
         {"top_k": 4},
         {"background": True},
         {"nonsense": 1},

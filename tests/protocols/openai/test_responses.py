@@ -149,7 +149,7 @@ async def test_it_is_asked_in_the_words_of_every_provider(world: World) -> None:
     [
         ({"conversation": "conv_1"}, "conversation"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),
-        ({"include": ["message.output_text.logprobs"]}, "include"),
+        ({"include": ["file_search_call.results"]}, "include"),
         ({"tools": [{"type": "web_search"}]}, "web_search"),
         ({"tool_choice": {"type": "file_search"}, "tools": [{"type": "function"}]}, "file_search"),
         ({"text": {"format": {"type": "grammar"}}}, "grammar"),

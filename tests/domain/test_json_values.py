@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.errors import UpstreamError
-from hub.framing.json_values import as_count, as_object, as_text, parse
+from hub.domain.json_values import as_count, as_object, as_text, parse
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none()

@@ -2,7 +2,7 @@
 
 orjson reads nearly everything. What it refuses is tried once more with the standard
 library, which also takes the two things that real servers send and RFC 8259 discourages
-or forbids: strings holding half of a surrogate pair (section 8.2; see `hub.framing.surrogates`
+or forbids: strings holding half of a surrogate pair (section 8.2; see `hub.domain.surrogates`
 for what becomes of them) and ``NaN`` or ``Infinity`` among numbers.
 """
 
@@ -18,9 +18,9 @@ import orjson
 
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING
-from hub.framing.surrogates import whole, with_cut_bytes, without_halves
+from hub.domain.surrogates import whole, with_cut_bytes, without_halves
 
-__all__ = ["as_count", "as_object", "as_text", "malformed", "parse"]
+__all__ = ["as_count", "as_object", "as_plain", "as_text", "malformed", "parse"]
 
 # Whole numbers up to here are the same in every reader of JSON (RFC 8259, section 6).
 EXACT: Final = 2**53
@@ -86,6 +86,22 @@ def as_text(value: Any) -> str:
         return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     except RecursionError:
         raise malformed("JSON nested too deeply") from None
+
+
+def as_plain(value: Any) -> Any:
+    """The value as an event can hold it; ``None`` for one that none can.
+
+    Lone surrogates are replaced, and whole numbers of more than 64 bits are floats.
+    """
+    try:
+        orjson.dumps({"": [{"": value}]})  # an event is no deeper around it
+    except orjson.JSONEncodeError:
+        try:
+            value = orjson.loads(as_text(value))
+            orjson.dumps({"": [{"": value}]})
+        except (UpstreamError, orjson.JSONEncodeError, orjson.JSONDecodeError):
+            return None
+    return value
 
 
 def as_object(value: Any) -> Mapping[str, Any]:

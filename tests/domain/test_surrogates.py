@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.framing.surrogates import Surrogates, whole
+from hub.domain.surrogates import Surrogates, whole
 
 ANY_TEXT = st.text(alphabet=st.sampled_from("aé字\u2028😀🌍🏳\ud83d\ude00\ud800\udfff\ufffd"))
 
