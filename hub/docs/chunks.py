@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hub.docs.operations import TEXT, Schema, ref
+from hub.docs.shapes import TRUTH
 
 __all__ = ["CHUNKS"]
 
@@ -46,9 +47,10 @@ def _enum(*words: str) -> Schema:
 _PART: Final = {"id": TEXT}
 _CALL: Final = {"toolCallId": TEXT}
 _NAMED_CALL: Final = {**_CALL, "toolName": TEXT}
+# Always true where it stands; a generator of clients makes broken code of a constant.
 _RAN: Final[Mapping[str, Schema]] = {
-    "providerExecuted?": {"const": True},
-    "dynamic?": {"const": True},
+    "providerExecuted?": TRUTH,
+    "dynamic?": TRUTH,
 }
 _BESIDE: Final = {"providerMetadata?": _OBJECT}
 _UI: Final[Mapping[str, Mapping[str, Schema]]] = {

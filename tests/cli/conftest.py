@@ -15,6 +15,8 @@ from hub.cli import main
 from tests.support.processes import COMMAND, Command, Said, environ
 
 CONFIG = """
+[limits]
+event_bytes = 262_144
 [upstreams.demo]
 dialect = "demo"
 options = { pace = 100_000 }
