@@ -127,8 +127,10 @@ async def start_hub() -> AsyncIterator[StartHub]:
     clients: list[TestClient[Any, Any]] = []
 
     async def start(**tables: Any) -> Running:
-        # Bytes that tests write are addressed to "hub".
-        server = {"drain_seconds": 0.0, "hosts": ["hub"], **tables.pop("server", {})}
+        # Bytes that tests write are addressed to "hub". On a slow machine a refusal may take longer
+        # than the grace after which a response begins.
+        own = {"drain_seconds": 0.0, "grace_seconds": patient(5.0), "hosts": ["hub"]}
+        server = {**own, **tables.pop("server", {})}
         demo = {"dialect": "demo", "options": {"pace": 100_000}}
         upstreams = {"demo": demo, **tables.pop("upstreams", {})}
         config = Config.model_validate(
