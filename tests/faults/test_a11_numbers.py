@@ -101,6 +101,13 @@ def in_one_line(text: str) -> bytes:
     return text.translate({10: " ", 13: " "}).encode()
 
 
+def in_lines(kept: bytes) -> bytes:
+    """As formats of lines have it: what some readers take for the end of one is escaped."""
+    for end in ("\x85", "\u2028", "\u2029"):
+        kept = kept.replace(end.encode(), b"\\u%04x" % ord(end))
+    return kept
+
+
 async def over_websocket(client: TestClient[Any, Any], stream: str, text: str) -> dict[str, Any]:
     async with client.ws_connect("/v1/ws") as socket:
         await socket.send_str(f'{{"type":"append","stream":"{stream}","id":1,"event":{text}}}')
@@ -150,7 +157,8 @@ async def _is_the_same_everywhere(running: Running, text: str, number: int) -> N
     for name in names:
         (await hub.streams.open(name)).close()
         told = await read_at(client, name)
-        assert told == dict.fromkeys(["durable", "sse", "ndjson", "json", "websocket"], kept), name
+        lines = dict.fromkeys(["sse", "ndjson", "json"], in_lines(kept))
+        assert told == {"durable": kept, "websocket": kept, **lines}, name
 
 
 @pytest.mark.parametrize("url", ["memory:", "sqlite:"])
