@@ -186,7 +186,7 @@ async def test_a_minute_of_silence_behind_nginx(start_hub: StartHub, tmp_path: P
             upstreams={"scripted": table},
             default_upstream="scripted",
             # More often than nginx gives up.
-            server={"beat_seconds": 1.0, "ws_beat_seconds": 1.0},
+            server={"grace_seconds": 1.0, "beat_seconds": 1.0, "ws_beat_seconds": 1.0},
             streams={"long_poll_seconds": 1.0, "sse_rotate_seconds": 3 * SILENCE},
         )
         port = running.client.make_url("").port
