@@ -155,7 +155,10 @@ class StreamAccess:
         self._permissions.check(by, "fork", source)
         self._check_write(by, name, close=close)
         if bodies:
-            self.check_authors((await self._streams.open(source)).settings, bodies, by=by)
+            # The writer refuses a source that is of another type by now.
+            of_source = (await self._streams.open(source)).settings
+            settings = (settings or StreamSettings(content_type="")).of_type_of(of_source)
+            self.check_authors(settings, bodies, by=by)
         return await self._writer.fork(
             name, source, position, settings, further=further, bodies=bodies, close=close
         )

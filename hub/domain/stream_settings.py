@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -41,6 +41,10 @@ class StreamSettings:
     ttl: int | None = None
     expires_at: str | None = None
     fork: Fork | None = None
+
+    def of_type_of(self, source: StreamSettings) -> StreamSettings:
+        """With the content type of a fork's source, unless they have one of their own."""
+        return replace(self, content_type=self.content_type or source.content_type)
 
     def expires(self, now: float) -> float | None:
         """When it does, in seconds since 1970, if it is used last at ``now``."""

@@ -154,7 +154,7 @@ def inherited(settings: StreamSettings, source: StreamSettings) -> StreamSetting
         )
     if settings.ttl is None and settings.expires_at is None:
         settings = replace(settings, ttl=source.ttl, expires_at=source.expires_at)
-    return replace(settings, content_type=settings.content_type or source.content_type)
+    return settings.of_type_of(source)
 
 
 def same(one: StreamSettings, other: StreamSettings) -> bool:

@@ -116,7 +116,10 @@ class Durable:
     ) -> Outcome:
         streams, bodies = self._hub.streams, list[Body]()
         if body:
-            bodies = _bodies((await streams.open(asked.source, by=by)).settings, body)
+            # Records are made for one type: the source must still be of it when they are written.
+            source = (await streams.open(asked.source, by=by)).settings
+            settings = settings.of_type_of(source)
+            bodies = _bodies(settings, body)
         return await streams.fork(
             name,
             asked.source,

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 
+from hub.domain.outcome import Outcome
 from tests.conftest import Running, StartHub
 
 MANY = 20
@@ -102,3 +104,26 @@ async def test_a_fork_with_records_is_made_once(hub: Running) -> None:
     sent = [send(hub, "PUT", asked, b"!", name="fork") for _ in range(MANY)]
     assert statuses(await asyncio.gather(*sent)) == {201: 1, 200: MANY - 1}
     assert await held(hub, "fork") == b"source!"
+
+
+async def test_a_fork_begins_with_records_of_its_sources_type(
+    hub: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else bytes that were taken for text would be records of JSON, and break its readers."""
+    fork = hub.hub.streams.fork
+
+    async def replaced(*given: Any, **more: Any) -> Outcome:
+        await send(hub, "DELETE", {})
+        await send(hub, "PUT", JSON)
+        return await fork(*given, **more)
+
+    await send(hub, "PUT", TEXT)
+    monkeypatch.setattr(hub.hub.streams, "fork", replaced)
+    answer = await hub.client.put(
+        "/v1/stream/f",
+        data=b"no JSON",
+        headers={"Stream-Forked-From": "/v1/stream/s"},
+        skip_auto_headers=["Content-Type"],
+    )
+    assert answer.status == 409
+    assert (await hub.client.get("/v1/stream/f")).status == 404
