@@ -7,6 +7,7 @@ said: then its encoder is an `Ending`.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Final
 
@@ -24,7 +25,7 @@ ROTATE_SECONDS: Final = 1.0
 """How long a frame that is being written may take when its response is to end."""
 
 
-class Ending:
+class Ending(ABC):
     """An encoder that says when the last of its response is written, in a stream that may go on."""
 
     def __init__(self, inner: Encoder) -> None:
@@ -33,9 +34,9 @@ class Ending:
         """Done with the last frame, which may still have to go out."""
         self._inner = inner
 
+    @abstractmethod
     def is_last(self, batch: Batch) -> bool:
         """Whether what was written of a batch is the end."""
-        raise NotImplementedError
 
     def events(self, batch: Batch) -> bytes:
         frame = self._inner.events(batch)

@@ -17,13 +17,13 @@ from hub.stores.sqlite.writer import Writer
 SECONDS = float(os.environ["SLOW_DISK_SECONDS"])
 
 
-class SlowLedger(Writer):
+class SlowWriter(Writer):
     def _run(self, statement: str, *values: Any) -> None:
         if statement == "COMMIT":
             time.sleep(SECONDS)
         super()._run(statement, *values)
 
 
-hub.stores.sqlite.store.Writer = SlowLedger  # type: ignore[attr-defined]  # the disk of a test
+hub.stores.sqlite.store.Writer = SlowWriter  # type: ignore[attr-defined]  # the disk of a test
 
 main()

@@ -110,16 +110,17 @@ class _Group:
         self.changes.append(change)
         self.size += size
         self.streams.add(change.stream)
-        kind = type(change)
-        if kind is Created:
+        if type(change) is Appended:
+            return  # nearly all are
+        if isinstance(change, Created):
             self.removed.discard(change.stream)
             # A stream is loaded with the number of its forks.
-            if (fork := change.settings.fork) is not None:  # type: ignore[union-attr]  # an `isinstance` costs more
+            if (fork := change.settings.fork) is not None:
                 self.streams.add(fork.source)
-        elif kind is Removed:
+        elif isinstance(change, Removed):
             self.removed.add(change.stream)
-            if change.source is not None:  # type: ignore[union-attr]  # as above
-                self.streams.add(change.source)  # type: ignore[union-attr]  # as above
+            if change.source is not None:
+                self.streams.add(change.source)
 
 
 class _Load:
@@ -288,10 +289,9 @@ class SQLiteStore:
     def note(self, change: Change) -> None:
         """Gather a change."""
         size = CHANGE_BYTES
-        kind = type(change)
-        if kind is Appended:
-            size += change.record.size  # type: ignore[union-attr]  # an `isinstance` costs more
-        elif kind is Removed:
+        if type(change) is Appended:
+            size += change.record.size
+        elif isinstance(change, Removed):
             self._removals.note(change.stream, self._epoch)
             self._epoch += 1
         group = self._group
