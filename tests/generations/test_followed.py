@@ -16,6 +16,7 @@ from hub.streams.stream import Retention, Stream
 from tests.support.fake_runs import Keep, Runner, hangs
 from tests.support.fake_stores import FakeStore
 from tests.support.fake_upstream import END, FakeUpstream, said
+from tests.support.patience import PATIENCE
 
 ME = "gen_0"
 
@@ -69,15 +70,20 @@ async def test_it_reads_what_has_left_memory() -> None:
     stream.cool(2)
     one = followed(stream)
     waiting = asyncio.ensure_future(one.until(ended))
-    await asyncio.sleep(0.001)
-    for _ in range(3):
-        # Each time a burst leaves memory before the round comes to whoever waits.
+
+    async def read(times: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while store.reads < times:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.001)
+
+    await read(1)
+    for burst in range(3):
+        # Each time it leaves memory before the round comes to whoever waits.
         stream.append(Delta(ME, "y"))
         stream.cool(stream.tail)
-        await asyncio.sleep(0.001)
+        await read(2 + burst)
     stream.append(Finished(ME, "stop"))
     assert await waiting
-    assert store.reads >= 4
 
 
 async def test_an_end_is_found_though_the_beginning_is_trimmed() -> None:
