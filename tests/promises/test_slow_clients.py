@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -131,6 +132,25 @@ async def _steady() -> None:
 # P7: memory is bounded, whatever clients do
 
 
+async def _floods(client: WebSocket, frames: bytes) -> AsyncIterator[None]:
+    """Send `frames` again and again, until the hub reads no more: 1 MB stay with the client.
+
+    How much the kernel takes in between differs from machine to machine (some MB);
+    a hub that reads on for ever fails this.
+    """
+    sent = 0
+    while client.unsent <= 1_000_000:
+        for _ in range(20):
+            client.write(frames)
+            sent += len(frames)
+            await asyncio.sleep(0)
+            yield
+        assert sent < 100_000_000, "the hub reads what it cannot answer"
+        for _ in range(50):
+            await asyncio.sleep(0.005)
+            yield
+
+
 @both_loops
 def test_p7_a_client_that_asks_and_never_reads_is_not_read_any_more(run: Run) -> None:
     run(_asks_and_never_reads())
@@ -143,19 +163,15 @@ async def _asks_and_never_reads() -> None:
         (connection,) = running.hub.connections
         greedy.pause()
         ping = json.dumps({"type": "ping", "id": "p" * 200}).encode()
-        for _ in range(100):
-            greedy.write(client_frame(ping) * 100)
-            await asyncio.sleep(0)
-        most = 0
-        for _ in range(50):
-            await asyncio.sleep(0.005)
+        most = asked = 0
+        async for _ in _floods(greedy, client_frame(ping) * 100):
+            asked += 100
             most = max(most, _held(connection))
             assert connection._outbox is None or connection._outbox.qsize() <= REPLIES
         assert most <= 65536 + 2000
-        assert greedy.unsent > 1_000_000, "it is the client's own memory that fills up"
         # Nothing was thrown away either: when it reads, it is answered.
         greedy.resume()
-        await greedy.until(lambda: greedy.answers == 10_001)
+        await greedy.until(lambda: greedy.answers == asked + 1)
 
 
 @both_loops
@@ -169,15 +185,10 @@ async def _pings_and_never_reads() -> None:
         greedy = await running.follow(WebSocket, "chat", kernel_buffer=4096)
         (connection,) = running.hub.connections
         greedy.pause()
-        for _ in range(100):
-            greedy.write(client_frame(b"p" * 125, 9) * 1000)
-            await asyncio.sleep(0)
         most = 0
-        for _ in range(50):
-            await asyncio.sleep(0.005)
+        async for _ in _floods(greedy, client_frame(b"p" * 125, 9) * 1000):
             most = max(most, _held(connection))
         assert most <= 2 * 65536 + 2000
-        assert greedy.unsent > 1_000_000
 
 
 async def test_p7_a_client_that_comes_and_goes_while_it_reads_nothing_stops_no_stream() -> None:
