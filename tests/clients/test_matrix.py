@@ -3,7 +3,8 @@
 aimock, which this project did not write, speaks the providers' formats; the servers of plain
 text and of JSON objects are a few lines here. Each client is used as its documents say, and asks
 all providers in one process. What it must be told is what the provider said: the text, that it
-is complete, and the tokens where the provider counts them. The table in the README is made here.
+is complete, and the tokens where the provider counts them. The table in `docs/interfaces.md` is
+made here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from tests.conftest import StartHub
 from tests.support.aimock import aimock, reply
 from tests.support.patience import PATIENCE
 
-README: Final = Path(__file__).parents[2] / "README.md"
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "interfaces.md"
 PROMPT: Final = "Hello!"
 TEXT: Final = "Es war einmal 👨‍👩‍👧‍👦 — 从前, `<br>`\n\ndata: [DONE]\n\n."
 NATIVE: Final = [
@@ -341,11 +342,11 @@ async def test_every_provider_to(client: str, url: str) -> None:
 
 
 def table() -> str:
-    """The matrix as the README shows it: ● text, end and tokens; ○ text and end."""
+    """The matrix as `docs/interfaces.md` shows it: ● text, end and tokens; ○ text and end."""
     lines = [f"| | {' | '.join(PROVIDERS)} |", f"|---|{':-:|' * len(PROVIDERS)}"]
     cells = " | ".join("○" if name in UNCOUNTED else "●" for name in PROVIDERS)
     return "\n".join([*lines, *(f"| {client} | {cells} |" for client in CLIENTS)])
 
 
-def test_the_readme_shows_this_table() -> None:
-    assert table() in README.read_text("utf-8")
+def test_the_documents_show_this_table() -> None:
+    assert table() in DOCUMENT.read_text("utf-8")

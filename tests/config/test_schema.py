@@ -374,9 +374,11 @@ def test_a_mistake_in_code_shows_no_values_either() -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_what_the_readme_says_is_a_configuration(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+def test_what_the_documents_say_is_a_configuration(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) > 1
     for block in blocks:
         file = tmp_path / "config.toml"
