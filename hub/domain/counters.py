@@ -1,4 +1,4 @@
-"""What the hub has done since it started: plain integers, read by `/metrics`."""
+"""Counts since the hub started: plain integers that `/metrics` reads."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """Totals only ever rise."""
+    """Totals, which never decrease."""
 
     records: int = 0
     """Records appended to any stream."""
     flushes: int = 0
     """Passes that had records for the subscribers of a stream."""
     deliveries: int = 0
-    """Subscribers offered a frame by a pass."""
+    """Frames that passes offered to subscribers."""
     catch_ups: int = 0
-    """Frames built for one reader that lagged."""
+    """Frames built for a single reader that lagged."""
     resets: int = 0
-    """Readers told that their position is gone."""
+    """Readers whose position was gone."""
     evictions: int = 0
     """Connections cut because they made no progress."""
     refusals: int = 0
     """Connections refused because of a limit."""
     rejections: int = 0
-    """Streams loaded again because a change of theirs could never be kept."""
+    """Streams reloaded because the store can never save one of their changes."""
     failures: int = 0
-    """Tasks and rounds that a mistake of the hub ended, and that were begun again."""
+    """Tasks and rounds restarted after a bug ended them."""
     generations: Counter[str] = field(default_factory=Counter)
     """Generations ended, by state."""
