@@ -146,7 +146,6 @@ _ARGUMENTS: Final[Mapping[type[e.HubError], Mapping[str, Any]]] = {
 
 
 def status(code: str) -> int:
-    """The HTTP status of a code."""
     kind, meaning = CODES[code]
     return status_of(kind(meaning, **_ARGUMENTS.get(kind, {"code": code})))
 

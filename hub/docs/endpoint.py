@@ -14,15 +14,15 @@ their own style sheet.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
-from aiohttp import ETag, web
+from aiohttp import web
 
 from hub.docs import files, page, recipes
+from hub.http.memory_files import MemoryFile
 
 __all__ = ["Documents"]
 
@@ -44,17 +44,11 @@ _SOURCES: Final[dict[str, tuple[str, Callable[[], str]]]] = {
 }
 
 
-class _Document(NamedTuple):
-    content_type: str
-    body: bytes
-    tag: str
-
-
 class Documents:
     """The documents of this version of the hub."""
 
     def __init__(self) -> None:
-        self._generated: dict[str, _Document] = {}
+        self._generated: dict[str, MemoryFile] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
@@ -64,27 +58,13 @@ class Documents:
         document = self._generated.get(path)
         if document is None:
             document = self._generated[path] = await asyncio.to_thread(_generate, path)
-        response = web.Response(
-            body=document.body,
-            headers={
-                "Content-Type": document.content_type,
-                "Cache-Control": "no-cache",
-                "Vary": "Accept-Encoding",
-                "Content-Security-Policy": POLICY,
-                "Referrer-Policy": "no-referrer",
-                "Cross-Origin-Opener-Policy": "same-origin",
-            },
-        )
-        response.etag = ETag(document.tag, is_weak=True)
-        if any(known.value in ("*", document.tag) for known in request.if_none_match or ()):
-            response.set_status(304)
-            response.body = None
-        else:
-            response.enable_compression()
+        response = document.response(request)
+        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response
 
 
-def _generate(path: str) -> _Document:
+def _generate(path: str) -> MemoryFile:
     kind, generate = _SOURCES[path]
-    body = generate().encode()
-    return _Document(f"{kind}; charset=utf-8", body, hashlib.sha256(body).hexdigest()[:32])
+    return MemoryFile.of(kind, generate().encode())

@@ -115,7 +115,6 @@ FRAMES: Final[Mapping[str, Schema]] = {
 
 
 def ok_frame(command: str) -> dict[str, Any]:
-    """The `ok` frame of a command."""
     fields = ANSWERED[command]
     return {
         **FRAMES["ok"],

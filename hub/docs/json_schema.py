@@ -36,7 +36,6 @@ OBJECT: Final[Schema] = {"type": "object"}
 
 
 def ref(name: str) -> Schema:
-    """A reference to a named schema."""
     return {"$ref": PREFIX + name}
 
 

@@ -161,9 +161,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """Somebody cancelled the generation."""
-
+class _Stopped:
     generation: str = ""
     usage: Usage | None = None
     seconds: Seconds | None = None
@@ -172,14 +170,13 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The hub stopped while the generation was running."""
+class Cancelled(_Stopped):
+    """Somebody cancelled the generation."""
 
-    generation: str = ""
-    usage: Usage | None = None
-    seconds: Seconds | None = None
-    at: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=_nothing)
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(_Stopped):
+    """The hub stopped while the generation was running."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,6 @@ class Piece(NamedTuple):
 
 
 class Calls:
-    """The calls of one generation."""
-
     __slots__ = ("_calls", "_generation")
 
     def __init__(self, generation: str) -> None:

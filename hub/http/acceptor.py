@@ -127,7 +127,6 @@ class Acceptor:
 
 
 def _accept_all(listening: socket.socket) -> Iterator[socket.socket]:
-    """Accept the connections in a socket's backlog."""
     with suppress(BlockingIOError, ConnectionError):
         for _ in range(BACKLOG):
             yield listening.accept()[0]

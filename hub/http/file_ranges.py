@@ -48,7 +48,6 @@ class RangedFile(web.FileResponse):
         self._patience = patience
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send the file."""
         asked = _Asked(request, self._found, self._patience)
         return await super().prepare(cast("web.BaseRequest", asked))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -65,7 +66,6 @@ class _Collector(Collector):
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """The current metrics."""
         hub = self._hub
         subscriptions = sum(len(one.subscriptions) for one in hub.connections)
         behind = sum(one.busy for one in hub.connections)
@@ -78,22 +78,16 @@ class _Collector(Collector):
             ("generations_running", "Running generations", hub.generations.active),
         ):
             yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)
-        counts = hub.counts
-        for name, what, value in (
-            ("records", "Records appended", counts.records),
-            ("flushes", "Passes over the subscribers of a stream", counts.flushes),
-            ("deliveries", "Frames that passes offered to subscribers", counts.deliveries),
-            ("catch_ups", "Frames built for a single reader that lagged", counts.catch_ups),
-            ("resets", "Readers whose position was gone", counts.resets),
-            ("evictions", "Connections cut because they made no progress", counts.evictions),
-            ("rejections", "Streams whose changes could not be saved", counts.rejections),
-            ("failures", "Tasks restarted after a bug ended them", counts.failures),
-            ("refusals", "Connections refused because of a limit", counts.refusals),
-        ):
-            yield CounterMetricFamily(f"streamhub_{name}", what, value=value)
+        for total in fields(hub.counts):
+            if "description" in total.metadata:
+                yield CounterMetricFamily(
+                    f"streamhub_{total.name}",
+                    total.metadata["description"],
+                    value=getattr(hub.counts, total.name),
+                )
         ended = CounterMetricFamily(
             "streamhub_generations", "Generations that ended", labels=["state"]
         )
-        for state, count in counts.generations.items():
+        for state, count in hub.counts.generations.items():
             ended.add_metric([state], count)
         yield ended

@@ -13,20 +13,17 @@ says what to run.
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from hub.http.errors import error_body
+from hub.http.memory_files import MemoryFile
 
 __all__ = ["Page"]
 
@@ -72,20 +69,12 @@ network.</p> </html>
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    content_type: str
-    whole: bytes
-    packed: bytes | None
-    tag: str
-
-
 class Page:
     """The page in a folder; ``frame_ancestors`` are the origins that may embed it in a frame."""
 
     def __init__(self, folder: Path, *, frame_ancestors: Iterable[str] = ()) -> None:
         self._folder = folder
-        self._built: tuple[object, Mapping[str, _File]] = (None, {})
+        self._built: tuple[object, Mapping[str, MemoryFile]] = (None, {})
         ancestors = " ".join(frame_ancestors) or "'none'"
         self._policy = POLICY.format(ancestors=ancestors)
 
@@ -112,7 +101,7 @@ class Page:
             response = web.Response(status=503, text=MISSING, content_type="text/html")
             response.headers["Cache-Control"] = "no-store"
         else:
-            response = _file_response(request, file)
+            response = file.response(request)
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = UNUSED
@@ -126,7 +115,7 @@ class Page:
                 raise web.HTTPNotFound
             body = error_body("page_not_built", "the page is not built: run `make run`")
             return web.Response(status=503, body=body, content_type="application/json")
-        response = _file_response(request, files[name])
+        response = files[name].response(request)
         if name in FOR_OTHERS:
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             response.headers["Vary"] = "Accept-Encoding, Origin"
@@ -143,7 +132,7 @@ class Page:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def _files(self) -> Mapping[str, _File]:
+    def _files(self) -> Mapping[str, MemoryFile]:
         """The files of the current build."""
         listing = self._folder / LISTING
         with suppress(OSError):  # nothing is built, or the files are being replaced
@@ -155,43 +144,6 @@ class Page:
         return self._built[1]
 
 
-def _read(folder: Path, name: str) -> _File:
-    whole = (folder / name).read_bytes()
+def _read(folder: Path, name: str) -> MemoryFile:
     suffix = PurePosixPath(name).suffix
-    kind = TYPES[suffix]
-    return _File(
-        content_type=kind if suffix in UNPACKED else f"{kind}; charset=utf-8",
-        whole=whole,
-        packed=None if suffix in UNPACKED else gzip.compress(whole, mtime=0),
-        tag=hashlib.sha256(whole).hexdigest()[:32],
-    )
-
-
-def _file_response(request: web.Request, file: _File) -> web.Response:
-    """The file, compressed if the client accepts that, or 304."""
-    packed = file.packed if _takes_gzip(request) else None
-    response = web.Response(
-        body=file.whole if packed is None else packed,
-        headers={
-            "Content-Type": file.content_type,
-            "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding",
-        },
-    )
-    # A strong tag, so each encoding has its own (RFC 9110 section 8.8.3.3).
-    response.etag = tag = file.tag if packed is None else f"{file.tag}-gzip"
-    if packed is not None:
-        response.headers["Content-Encoding"] = "gzip"
-    if any(known.value in ("*", tag) for known in request.if_none_match or ()):
-        response.set_status(304)
-        response.body = None
-    return response
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """Whether the client accepts gzip (RFC 9110 section 12.5.3)."""
-    for part in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","):
-        coding, _, weight = part.partition(";")
-        if coding.strip() == "gzip":
-            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
-    return False
+    return MemoryFile.of(TYPES[suffix], (folder / name).read_bytes(), pack=suffix not in UNPACKED)
