@@ -33,11 +33,7 @@ class GenerationAccess:
         return self._runs.active
 
     async def start(
-        self,
-        asked: GenerationRequest,
-        *,
-        by: Principal = LOCAL,
-        then: Iterable[Permission] = (),
+        self, asked: GenerationRequest, *, by: Principal = LOCAL, then: Iterable[Permission] = ()
     ) -> Generation:
         """Start a generation, or find the one that was started with the same key.
 

@@ -302,11 +302,7 @@ class Config(_Table):
 
     @classmethod
     def load(
-        cls,
-        path: Path | None,
-        environ: Mapping[str, str],
-        *,
-        check: CheckUpstream | None = None,
+        cls, path: Path | None, environ: Mapping[str, str], *, check: CheckUpstream | None = None
     ) -> Config:
         """Read the file, override it with the environment, and validate the result.
 

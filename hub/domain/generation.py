@@ -95,11 +95,7 @@ class Generation:
     )
 
     def __init__(
-        self,
-        stream: str,
-        upstream: str,
-        model: str | None,
-        clock: Callable[[], float] = monotonic,
+        self, stream: str, upstream: str, model: str | None, clock: Callable[[], float] = monotonic
     ) -> None:
         self.id = f"gen_{uuid4().hex}"
         self.stream = stream
