@@ -28,15 +28,15 @@ def under(kind: Any, step: str | int) -> Any | None:
 def known_keys(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Every key; for tables with free names, those under every name in ``values``."""
     for name, field in model.model_fields.items():
-        held = values.get(name)
-        yield from _known((name,), field.annotation, held if isinstance(held, dict) else {})
+        value = values.get(name)
+        yield from _known((name,), field.annotation, value if isinstance(value, dict) else {})
 
 
-def _known(key: tuple[str, ...], kind: Any, held: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _known(key: tuple[str, ...], kind: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield from ((*key, *rest) for rest in known_keys(kind, held))
+        yield from ((*key, *rest) for rest in known_keys(kind, values))
     elif get_origin(kind) is dict and isinstance(get_args(kind)[1], type(BaseModel)):
-        for name, table in held.items():
+        for name, table in values.items():
             inner = table if isinstance(table, dict) else {}
             yield from _known((*key, name), get_args(kind)[1], inner)
     else:

@@ -324,22 +324,22 @@ class Config(_Table):
 
     def shown(self) -> dict[str, Any]:
         """The configuration as TOML values, with secrets masked; unset keys are ``None``."""
-        held = self.model_dump()
-        parts = urlsplit(held["store"]["url"])
+        shown = self.model_dump()
+        parts = urlsplit(shown["store"]["url"])
         if "@" in parts.netloc:
             masked = parts._replace(netloc=f"{MASK}@{parts.netloc.rpartition('@')[2]}")
-            held["store"]["url"] = urlunsplit(masked)
-        for table in held["upstreams"].values():
+            shown["store"]["url"] = urlunsplit(masked)
+        for table in shown["upstreams"].values():
             table["headers"] = dict.fromkeys(table["headers"], MASK)
             table["query"] = _masked(table["query"])
             table["options"] = _masked(table["options"])
-        return held
+        return shown
 
 
 def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _masked(held, key) for key, held in value.items()}
+        return {key: _masked(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(held, name) for held in value]
+        return [_masked(inner, name) for inner in value]
     secret = re.search(r"key|secret|token|passw|auth|credential", name, re.IGNORECASE)
     return MASK if secret and isinstance(value, str) else value

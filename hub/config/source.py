@@ -105,7 +105,7 @@ class Source:
         key: tuple[str, ...] = ()
         for part in name.removeprefix(PREFIX).split(STEP):
             names = place if isinstance(place, dict) else {}
-            step = next((held for held in names if _spelled(held) == part), part.lower())
+            step = next((known for known in names if _spelled(known) == part), part.lower())
             kind = under(kind, step)
             if kind is None or not step or part != part.upper():
                 return None
@@ -152,13 +152,13 @@ class Source:
 def _parse(path: Path) -> tuple[dict[str, Any], Mapping[Key, int]]:
     """The values of a TOML file and the lines of their keys."""
     try:
-        held = path.read_bytes()
-        text = held.decode("utf-8-sig").replace("\r\n", "\n")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
         return tomllib.loads(text), key_lines(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line = held.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: must be UTF-8 text") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
@@ -171,8 +171,8 @@ def _parse(path: Path) -> tuple[dict[str, Any], Mapping[Key, int]]:
 
 def _default(model: type[BaseModel], key: tuple[str, ...]) -> dict[str, Any]:
     """The default tables under a key that the file does not mention."""
-    held = getattr(model(), key[0]) if len(key) == 1 else None
-    tables = held if isinstance(held, dict) else {}
+    default = getattr(model(), key[0]) if len(key) == 1 else None
+    tables = default if isinstance(default, dict) else {}
     return {name: table.model_dump(exclude_unset=True) for name, table in tables.items()}
 
 
@@ -202,5 +202,5 @@ def _spelled(step: str) -> str:
 def _key_variables(values: Mapping[str, Any]) -> set[str]:
     """The variables with API keys, whose names may start with the prefix, too."""
     tables = values.get("upstreams")
-    held = tables.values() if isinstance(tables, dict) else ()
-    return {str(table.get("api_key_env")) for table in held if isinstance(table, dict)}
+    upstreams = tables.values() if isinstance(tables, dict) else ()
+    return {str(table.get("api_key_env")) for table in upstreams if isinstance(table, dict)}

@@ -100,9 +100,9 @@ def page(openapi: Document, asyncapi: Document) -> str:
             _contents(
                 name,
                 ((method, method.upper(), _path(path), anchor_of(method, path), path)
-                 for method, path, _ in held),
+                 for method, path, _ in entries),
             )
-            for name, held in operations.items()
+            for name, entries in operations.items()
         ),
         _contents(
             "WebSocket",
@@ -142,12 +142,16 @@ def _operation(method: str, path: str, one: Document, schemas: Document) -> Mark
         parts.append(_rows("Parameters", map(_parameter, one["parameters"])))
     if "requestBody" in one:
         parts.append(_rows("Body", _content(one["requestBody"]["content"], schemas)))
-    responses = {s: held for s, held in one["responses"].items() if "x-codes" not in held}
-    errors = {s: held["x-codes"] for s, held in one["responses"].items() if "x-codes" in held}
-    responses.pop("default")
-    parts.append(_rows("Responses", (_response(s, held) for s, held in responses.items())))
+    responses, errors = [], []
+    for number, response in one["responses"].items():
+        if "x-codes" in response:
+            links = [el("a", el("code", c), href=f"#code-{c}") for c in response["x-codes"]]
+            errors.append(_row(el("b", number), *_separated(links)))
+        elif number != "default":
+            responses.append(_response(number, response))
+    parts.append(_rows("Responses", responses))
     if errors:
-        parts.append(_rows("Errors", (_error(s, codes) for s, codes in errors.items())))
+        parts.append(_rows("Errors", errors))
     return el("article", *parts, id=anchor)
 
 
@@ -175,36 +179,31 @@ def _separated(items: list[Markup]) -> Iterator[Markup]:
 
 
 def _content(content: Document, schemas: Document) -> Iterator[Markup]:
-    for media, held in content.items():
-        schema = held.get("schema", {})
+    for media, body in content.items():
+        schema = body.get("schema", {})
         named = schemas.get(schema.get("$ref", "").rpartition("/")[2])
         fields = Markup("") if named is None else definition(named)
         yield _row(el("code", media), kind(schema), fields)
 
 
-def _response(number: str, held: Document) -> Markup:
-    details = [prose(held["description"])]
+def _response(number: str, response: Document) -> Markup:
+    details = [prose(response["description"])]
     content = [
         joined(el("code", media), ": ", kind(one["schema"]))
         if {"$ref", "x-data", "items"} & one.get("schema", {}).keys()
         else el("code", media)
-        for media, one in held.get("content", {}).items()
+        for media, one in response.get("content", {}).items()
     ]
     if content:
         details.append(el("p", *_separated(content), class_="media"))
     headers = [
         _row(el("code", name), prose(one["description"]))
-        for name, one in held["headers"].items()
+        for name, one in response["headers"].items()
         if name not in REQUEST_ID
     ]
     if headers:
         details.append(el("dl", *headers))
     return _row(el("b", number), *details)
-
-
-def _error(number: str, codes: list[str]) -> Markup:
-    links = [el("a", el("code", code), href=f"#code-{code}") for code in codes]
-    return _row(el("b", number), *_separated(links))
 
 
 # The WebSocket
@@ -267,8 +266,8 @@ def _schema(name: str, schema: Document) -> Markup:
 def _codes() -> Markup:
     rows = (
         el("div", el("dt", el("code", code)),
-           el("dd", el("b", str(status(code))), " ", held.meaning), id=f"code-{code}")
-        for code, held in CODES.items()
+           el("dd", el("b", str(status(code))), " ", entry.meaning), id=f"code-{code}")
+        for code, entry in CODES.items()
     )  # fmt: skip
     about = (
         'An error is `{"error":{"code","message"}}`. Over HTTP it has the status shown here; over '

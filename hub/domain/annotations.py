@@ -55,42 +55,45 @@ def citation(
     return {"type": kind, kind: {k: value for k, value in fields.items() if value is not None}}
 
 
-def annotated(held: Iterable[Any]) -> list[Delta]:
+def annotated(annotations: Iterable[Any]) -> list[Delta]:
     """At most one delta, with these annotations."""
-    found = [plain for one in held if isinstance(plain := as_plain(one), dict)]
+    found = [plain for one in annotations if isinstance(plain := as_plain(one), dict)]
     return [Delta(extra={ANNOTATIONS: found})] if found else []
 
 
-def nested(held: Mapping[str, Any]) -> dict[str, Any]:
+def nested(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """Convert an annotation of OpenAI's Responses, whose fields are next to its type."""
-    kind = str(held.get("type"))
-    return {"type": kind, kind: {name: value for name, value in held.items() if name != "type"}}
+    kind = str(annotation.get("type"))
+    return {
+        "type": kind,
+        kind: {name: value for name, value in annotation.items() if name != "type"},
+    }
 
 
-def full(held: Mapping[str, Any]) -> dict[str, Any]:
+def full(annotation: Mapping[str, Any]) -> dict[str, Any]:
     """An annotation with all the fields that OpenAI's clients require."""
-    kind = str(held.get("type"))
-    return {"type": kind, kind: {**_REQUIRED.get(kind, {}), **as_object(held.get(kind))}}
+    kind = str(annotation.get("type"))
+    return {"type": kind, kind: {**_REQUIRED.get(kind, {}), **as_object(annotation.get(kind))}}
 
 
-def flat(held: Mapping[str, Any], before: int = 0) -> dict[str, Any]:
+def flat(annotation: Mapping[str, Any], before: int = 0) -> dict[str, Any]:
     """Convert an annotation to OpenAI's Responses.
 
     ``before`` is how many characters of the reply come before the part with the annotation.
     """
-    kind = str(held.get("type"))
-    fields: dict[str, Any] = full(held)[kind]
+    kind = str(annotation.get("type"))
+    fields: dict[str, Any] = full(annotation)[kind]
     for name in ("start_index", "end_index"):
         if (index := as_count(fields.get(name))) is not None:
             fields[name] = max(0, index - before)
     return {"type": kind, **fields}
 
 
-def logprobs_of(held: Any) -> list[dict[str, Any]]:
+def logprobs_of(value: Any) -> list[dict[str, Any]]:
     """Tokens with their logprobs in OpenAI's format; everything else in the list is dropped."""
-    if not isinstance(held, list):
+    if not isinstance(value, list):
         return []
-    found = [one for one in map(as_plain, held) if isinstance(one, dict) and "token" in one]
+    found = [one for one in map(as_plain, value) if isinstance(one, dict) and "token" in one]
     return [{"bytes": None, "top_logprobs": [], **one} for one in found]
 
 

@@ -69,9 +69,9 @@ class Conversation:
         speaking: str | None = None
         parts: list[str] = []
         size = 0
-        for held in _parse_all(bodies):
-            if type(held) is dict and len(held) == 3 and held.get("type") == "delta":
-                generation, text = held.get("generation"), held.get("text")
+        for value in _parse_all(bodies):
+            if type(value) is dict and len(value) == 3 and value.get("type") == "delta":
+                generation, text = value.get("generation"), value.get("text")
                 if type(generation) is str and type(text) is str:
                     if text:
                         if generation != speaking:
@@ -81,7 +81,7 @@ class Conversation:
                     continue
             speaking = None
             with suppress(RequestError):  # not an event, so not part of the conversation
-                self.take(from_json(held))
+                self.take(from_json(value))
         self.size += size
 
     def take(self, event: Event) -> None:
@@ -101,8 +101,8 @@ class Conversation:
             if event.extra:
                 fields = self._reply(event.generation).fields
                 for name in LISTS:
-                    if isinstance(held := event.extra.get(name), list):
-                        fields.setdefault(name, []).extend(held)
+                    if isinstance(value := event.extra.get(name), list):
+                        fields.setdefault(name, []).extend(value)
 
     def _go_back(self, name: object) -> None:
         """Drop the turns after a message; none, if no message has that name."""
@@ -155,7 +155,7 @@ def _memory(event: Event) -> int:
     if not isinstance(event, Delta):
         return 0
     piece = "" if event.tool is None else event.tool.arguments
-    fields = {name: held for name, held in event.extra.items() if name in LISTS}
+    fields = {name: value for name, value in event.extra.items() if name in LISTS}
     if event.tool is not None and event.tool.extra_content:
         fields[EXTRA] = event.tool.extra_content
     return (
@@ -214,7 +214,7 @@ class _Turn:
         self.parts[:] = [text := "".join(self.parts)]
         numbers = [n for n, call in self.calls.items() if call.name and call.result is not None]
         answered = [self.calls[number] for number in numbers]
-        fields = {name: placed(held, numbers) for name, held in self.fields.items()}
+        fields = {name: placed(value, numbers) for name, value in self.fields.items()}
         if answered:
             calls = [call.to_json() for call in answered]
             yield {"role": self.role, "content": text or None, "tool_calls": calls, **fields}

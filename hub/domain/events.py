@@ -222,7 +222,7 @@ def to_json(event: Event) -> dict[str, Any]:
 
 def _compact(value: Usage | Seconds | ToolCall) -> dict[str, Any]:
     pairs = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-    return {name: held for name, held in pairs if held is not None and held is not False}
+    return {name: data for name, data in pairs if data is not None and data is not False}
 
 
 def encode(event: Event) -> bytes:
@@ -266,10 +266,10 @@ def decode(body: bytes) -> Event:
         RequestError: it is not a JSON object, or a field of an event has a wrong type.
     """
     try:
-        held = json_text.loads(body)
+        value = json_text.loads(body)
     except ValueError:
         raise RequestError("an event must be a JSON object", code="bad_event") from None
-    return from_json(held)
+    return from_json(value)
 
 
 def recorded(body: bytes) -> Event | None:
@@ -279,31 +279,31 @@ def recorded(body: bytes) -> Event | None:
     unchanged.
     """
     try:
-        held = json_text.loads(body)
+        value = json_text.loads(body)
     except ValueError:
         return None
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         return None
     try:
-        return from_json(held)
+        return from_json(value)
     except RequestError:
-        return Other(held)
+        return Other(value)
 
 
-def from_json(held: object) -> Event:
+def from_json(value: object) -> Event:
     """Read an event from a JSON value; the errors are those of `decode`."""
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         raise RequestError("an event must be a JSON object", code="bad_event")
-    kind = held.get("type")
-    if kind == "delta" and len(held) == 3:
+    kind = value.get("type")
+    if kind == "delta" and len(value) == 3:
         # The delta of plain text: stores contain little else.
-        generation, text = held.get("generation"), held.get("text")
+        generation, text = value.get("generation"), value.get("text")
         if type(generation) is str and type(text) is str:
             return Delta(generation, text)
     event = _EVENT_OF.get(kind) if isinstance(kind, str) else None
     if event is None:
-        return Other(held)
-    source = _Fields(held)
+        return Other(value)
+    source = _Fields(value)
     return event(*[read(source, name) for name, read in _FIELDS_OF[event]])
 
 
@@ -312,8 +312,8 @@ class _Fields:
 
     __slots__ = ("_left", "_type")
 
-    def __init__(self, held: Mapping[str, Any]) -> None:
-        self._left = dict(held)
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._left = dict(value)
         self._type = self._left.pop("type")
 
     def text(self, name: str) -> str:
@@ -329,10 +329,10 @@ class _Fields:
         return value
 
     def usage(self, name: str) -> Usage | None:
-        held = self._take(name, dict)
-        if held is None:
+        value = self._take(name, dict)
+        if value is None:
             return None
-        counts = {key: held.get(key) for key in Usage.__dataclass_fields__}
+        counts = {key: value.get(key) for key in Usage.__dataclass_fields__}
         estimated, details = counts.pop("estimated") is True, counts.pop("details")
         if isinstance(details, dict):
             details = {k: v for k, v in details.items() if type(v) in (int, float)}
@@ -344,21 +344,21 @@ class _Fields:
 
     def seconds(self, name: str) -> Seconds | None:
         """A value of any other shape stays in ``extra``, as before the field existed."""
-        held = self._left.get(name)
-        if held is not None and not _are_seconds(held):
+        value = self._left.get(name)
+        if value is not None and not _are_seconds(value):
             return None
         self._left.pop(name, None)
-        return None if held is None else Seconds(held.get("first"), held["total"])
+        return None if value is None else Seconds(value.get("first"), value["total"])
 
     def tool(self, name: str) -> ToolCall | None:
-        held = self._take(name, dict)
-        if held is None:
+        value = self._take(name, dict)
+        if value is None:
             return None
-        index = held.get("index", 0)
-        texts = {key: held.get(key) for key in ("id", "name", "arguments")}
+        index = value.get("index", 0)
+        texts = {key: value.get(key) for key in ("id", "name", "arguments")}
         if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
             raise self._wrong(name, 'an object {"index","id","name","arguments"}')
-        custom, extra = held.get("custom") is True, held.get("extra_content")
+        custom, extra = value.get("custom") is True, value.get("extra_content")
         extra = extra if isinstance(extra, dict) else None
         return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "", custom, extra)
 
@@ -376,10 +376,10 @@ class _Fields:
         return RequestError(f'"{name}" of a "{self._type}" must be {wanted}', code="bad_event")
 
 
-def _are_seconds(held: object) -> TypeGuard[Mapping[str, Any]]:
-    if not isinstance(held, dict) or not {"total"} <= set(held) <= {"first", "total"}:
+def _are_seconds(data: object) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(data, dict) or not {"total"} <= set(data) <= {"first", "total"}:
         return False
-    return all(type(value) in (int, float) for value in held.values())
+    return all(type(value) in (int, float) for value in data.values())
 
 
 _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {

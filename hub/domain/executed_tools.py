@@ -48,9 +48,9 @@ def executed(
     return [] if plain is None else [Delta(extra={EXECUTED: [{**plain, **place}]})]
 
 
-def arguments_of(held: Mapping[str, Any]) -> Any:
+def arguments_of(call: Mapping[str, Any]) -> Any:
     """The arguments of a call as a value, or as text if they are not JSON."""
-    text = held.get("arguments")
+    text = call.get("arguments")
     try:
         return orjson.loads(text) if isinstance(text, str) and text else {}
     except orjson.JSONDecodeError:
@@ -66,40 +66,40 @@ def _search_query(arguments: Any) -> str | None:
     return query if isinstance(query, str) else None
 
 
-def response_item(held: Mapping[str, Any]) -> dict[str, Any]:
+def response_item(call: Mapping[str, Any]) -> dict[str, Any]:
     """A call as an item of OpenAI's Responses, without its id.
 
     An item of that API is returned as it came, another call as the closest item.
     """
-    item, called = held.get("item"), str(held.get("name"))
-    if held.get("format") == "openai-responses-v1" and isinstance(item, dict):
+    item, called = call.get("item"), str(call.get("name"))
+    if call.get("format") == "openai-responses-v1" and isinstance(item, dict):
         return item
-    status = "failed" if held.get("error") else "completed"
-    arguments = arguments_of(held)
+    status = "failed" if call.get("error") else "completed"
+    arguments = arguments_of(call)
     query = _search_query(arguments)
     if "search" in called and query is not None:
         action = {"type": "search", "query": query}
         return {"status": status, "type": "web_search_call", "action": action}
     code = as_object(arguments).get("code")
     if isinstance(code, str):
-        logs = [{"type": "logs", "logs": _text(held.get("output"))}]
+        logs = [{"type": "logs", "logs": _text(call.get("output"))}]
         run = {"code": code, "container_id": "", "outputs": logs}
         return {"status": status, "type": "code_interpreter_call", **run}
     return {
         "status": status,
         "type": "mcp_call",
         "name": called,
-        "server_label": str(held.get("upstream") or ""),
-        "arguments": str(held.get("arguments") or "{}"),
-        "output": _text(held.get("output")),
+        "server_label": str(call.get("upstream") or ""),
+        "arguments": str(call.get("arguments") or "{}"),
+        "output": _text(call.get("output")),
         "error": None,
     }
 
 
-def item_prefix(held: Mapping[str, Any]) -> str:
+def item_prefix(call: Mapping[str, Any]) -> str:
     """The prefix of such an item's id."""
     kinds: Iterable[tuple[str, str]] = (("web_search", "ws"), ("code_", "ci"), ("file_", "fs"))
-    kind = str(response_item(held).get("type"))
+    kind = str(response_item(call).get("type"))
     return next((prefix for begins, prefix in kinds if kind.startswith(begins)), "mcp")
 
 

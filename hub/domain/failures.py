@@ -98,9 +98,9 @@ def _to_json(refusal: Refusal) -> dict[str, Any]:
     return {**status, "message": refusal.message, **refusal.said}
 
 
-def _from_json(held: Mapping[str, Any]) -> Refusal:
-    status, message = held.get("status"), held.get("message")
-    said = {name: held[name] for name in ("code", "type", "param") if name in held}
+def _from_json(provider: Mapping[str, Any]) -> Refusal:
+    status, message = provider.get("status"), provider.get("message")
+    said = {name: provider[name] for name in ("code", "type", "param") if name in provider}
     return Refusal(
         status if type(status) is int and 400 <= status <= 599 else None,
         message if isinstance(message, str) else "",

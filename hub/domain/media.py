@@ -46,11 +46,11 @@ class Media:
         if not isinstance(data, str) or not data or self._count >= MOST:
             return []
         kind = str(media_type or "application/octet-stream")
-        held = {"media_type": kind, "data": data, "index": self._count}
+        media = {"media_type": kind, "data": data, "index": self._count}
         if preview:
-            return _delta({**held, "preview": True})
+            return _delta({**media, "preview": True})
         self._count += 1
-        return _delta(held)
+        return _delta(media)
 
     def at(self, url: Any) -> list[Delta]:
         """An image by its URL, which may be a ``data:`` URL."""
@@ -63,32 +63,32 @@ class Media:
             return _delta({"media_type": "image/*", "url": url, "index": self._count - 1})
         return []
 
-    def sound(self, held: Mapping[str, Any], media_type: str) -> list[Delta]:
+    def sound(self, audio: Mapping[str, Any], media_type: str) -> list[Delta]:
         """A piece of the reply's audio, of which there is only one."""
-        data = held.get("data")
+        data = audio.get("data")
         if not isinstance(data, str) or not data:
             return []
         if self._sound is None:
             self._sound, self._count = self._count, self._count + 1
         piece = {"media_type": media_type, "data": data, "index": self._sound, "piece": True}
-        return _delta({**piece, "id": held["id"]} if isinstance(held.get("id"), str) else piece)
+        return _delta({**piece, "id": audio["id"]} if isinstance(audio.get("id"), str) else piece)
 
 
-def _delta(held: dict[str, Any]) -> list[Delta]:
-    plain = as_plain(held)
+def _delta(media: dict[str, Any]) -> list[Delta]:
+    plain = as_plain(media)
     return [] if plain is None else [Delta(extra={MEDIA: [plain]})]
 
 
 def whole_ones(extra: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The images and audio of a delta that are complete."""
-    for held in map(as_object, extra.get(MEDIA) or ()):
-        if not (held.get("piece") or held.get("preview")):
-            yield held
+    for media in map(as_object, extra.get(MEDIA) or ()):
+        if not (media.get("piece") or media.get("preview")):
+            yield media
 
 
-def data_url(held: Mapping[str, Any]) -> str:
+def data_url(media: Mapping[str, Any]) -> str:
     """The URL of an image or audio: its own, or a ``data:`` URL."""
-    url = held.get("url")
+    url = media.get("url")
     if isinstance(url, str):
         return url
-    return f"data:{held.get('media_type')};base64,{held.get('data')}"
+    return f"data:{media.get('media_type')};base64,{media.get('data')}"

@@ -84,14 +84,14 @@ class Presence:
         self.view = View(number, members)
         return True
 
-    def since(self, told: View) -> Difference:
+    def since(self, known: View) -> Difference:
         """The update from one of this presence's views to the current one."""
         now = self.view.members
         return Difference(
             [
                 (member, self._states[member])
                 for member, number in now.items()
-                if told.members.get(member) != number
+                if known.members.get(member) != number
             ],
-            [member for member in told.members if member not in now],
+            [member for member in known.members if member not in now],
         )

@@ -64,19 +64,19 @@ def beside_of(message: Mapping[str, Any]) -> int:
     """Estimate the bytes of the provider's fields that are sent back with a message."""
     beside = [message[name] for name in LISTS if name in message]
     beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
-    return sum(len(repr(held)) for held in beside)
+    return sum(len(repr(value)) for value in beside)
 
 
 def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
-def _texts(held: object) -> Iterator[str]:
+def _texts(value: object) -> Iterator[str]:
     """The texts in a message's content or in its tool calls."""
-    if isinstance(held, str):
-        yield held
-    elif isinstance(held, list | tuple):
-        for part in held:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
             if isinstance(part, dict):
                 yield from _texts(part.get("text"))
                 yield from _texts(_called(part).get("name"))
@@ -91,5 +91,5 @@ def input_of(call: Mapping[str, Any]) -> Any:
 
 def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """The function or custom tool of a call."""
-    held = call.get("function", call.get("custom"))
-    return held if isinstance(held, dict) else NOTHING
+    called = call.get("function", call.get("custom"))
+    return called if isinstance(called, dict) else NOTHING

@@ -142,11 +142,11 @@ def _own(message: Object, upstream: str) -> dict[str, Any]:
 
 
 def _own_call(call: Any, upstream: str) -> Any:
-    held = call.get(EXTRA) if isinstance(call, dict) else None
-    if not isinstance(held, dict) or OURS not in held:
+    extra = call.get(EXTRA) if isinstance(call, dict) else None
+    if not isinstance(extra, dict) or OURS not in extra:
         return call
-    ours = held[OURS] if isinstance(held[OURS], dict) else {}
-    rest = {name: value for name, value in held.items() if name != OURS}
+    ours = extra[OURS] if isinstance(extra[OURS], dict) else {}
+    rest = {name: value for name, value in extra.items() if name != OURS}
     bare = {name: value for name, value in call.items() if name != EXTRA}
     return {**bare, EXTRA: rest} if rest and ours.get("upstream") == upstream else bare
 
@@ -186,12 +186,12 @@ def placed(fields: Iterable[Object], calls: Sequence[int]) -> list[Object]:
     return found
 
 
-def _objects(held: Any) -> list[dict[str, Any]]:
-    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _count(held: Any) -> int:
-    return held if type(held) is int and held > 0 else 0
+def _count(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
 
 
 # For clients that send back one opaque text
@@ -210,11 +210,11 @@ def unseal(text: Any) -> dict[str, list[dict[str, Any]]]:
     if not isinstance(text, str) or not text.startswith(_SEAL):
         return {}
     try:
-        held = orjson.loads(urlsafe_b64decode(text.removeprefix(_SEAL)))
+        value = orjson.loads(urlsafe_b64decode(text.removeprefix(_SEAL)))
     except ValueError:
         return {}
-    held = held if isinstance(held, dict) else {}
-    return {name: found for name in (*LISTS, EXTRA) if (found := _objects(held.get(name)))}
+    value = value if isinstance(value, dict) else {}
+    return {name: found for name in (*LISTS, EXTRA) if (found := _objects(value.get(name)))}
 
 
 def signed(call: ToolCall) -> dict[str, Any]:

@@ -40,8 +40,8 @@ def with_cut_bytes(text: bytes) -> bytes:
     return _CUT.sub(lambda cut: b"".join(b"\\udc%02x" % byte for byte in cut[0]), text)
 
 
-def _character(held: re.Match[str]) -> str:
-    return held[0].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def _character(match: re.Match[str]) -> str:
+    return match[0].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def without_halves(text: bytes) -> bytes:
@@ -76,16 +76,16 @@ class Surrogates:
                 pass
             else:
                 return piece
-        held = self._high + piece
-        left = _LEFT.search(held, max(0, len(held) - 3))
-        if "\ud800" <= held[-1:] <= "\udbff":
-            end = len(held) - 1
-        elif left is not None and not "\ud800" <= held[left.start() - 1 : left.start()] <= "\udbff":
+        text = self._high + piece
+        left = _LEFT.search(text, max(0, len(text) - 3))
+        if "\ud800" <= text[-1:] <= "\udbff":
+            end = len(text) - 1
+        elif left is not None and not "\ud800" <= text[left.start() - 1 : left.start()] <= "\udbff":
             end = left.start()
         else:
-            end = len(held)
-        held, self._high = held[:end], held[end:]
-        return whole(_BYTES.sub(_character, held))
+            end = len(text)
+        text, self._high = text[:end], text[end:]
+        return whole(_BYTES.sub(_character, text))
 
     def rest(self) -> str:
         """The rest at the end of the text: empty, or U+FFFD for half a pair."""

@@ -115,18 +115,18 @@ async def read_json(request: web.Request, model: type[M]) -> M:
     if request.content_type != "application/json":
         raise UnsupportedType("send JSON with Content-Type: application/json")
     try:
-        held = orjson.loads(await request.read())
+        value = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
         raise RequestError(f"the body is not JSON: {error.msg}", code="bad_json") from None
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         raise RequestError("the body must be a JSON object")
     try:
-        orjson.dumps(held)
+        orjson.dumps(value)
     except orjson.JSONEncodeError:
         # orjson reads 1024 levels but writes only 254, and the hub has to write it again.
         raise RequestError("the body is nested too deeply", code="bad_json") from None
     try:
-        return model.model_validate(held)
+        return model.model_validate(value)
     except ValidationError as invalid:
         first = invalid.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])[:64]

@@ -27,9 +27,9 @@ def close_by_reset(transport: asyncio.Transport) -> None:
     """Make closing send an RST, which unlike a FIN cannot be mistaken for a complete response."""
     # Lingering for zero seconds sends an RST. On Windows the fields are shorts.
     linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-    held = transport.get_extra_info("socket")
-    if held is not None:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connected = transport.get_extra_info("socket")
+    if connected is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 def give_up(transport: asyncio.Transport) -> None:
