@@ -92,7 +92,7 @@ async function erase(
 ): Promise<void> {
   const text = `“${title}” will be deleted from the hub, for everybody who has its link. This cannot be undone.`;
   if (!(await askWhether("Delete the conversation?", text, "Delete"))) return;
-  const failed = await deleted(name, hub);
+  const failed = await deleteStream(name, hub);
   if (failed) {
     notice(`It was not deleted: ${failed}`);
     return;
@@ -103,7 +103,7 @@ async function erase(
 }
 
 /** Delete the stream; returns the error, if any. A missing stream counts as deleted. */
-async function deleted(name: string, hub: string): Promise<string | undefined> {
+async function deleteStream(name: string, hub: string): Promise<string | undefined> {
   const path = name.split("/").map(encodeURIComponent).join("/");
   try {
     const answer = await fetch(new URL(`v1/stream/${path}`, hub), { method: "DELETE" });

@@ -173,7 +173,7 @@ export class AssistantMessageView extends LightElement {
 
   #stats(reply: AssistantMessage): string {
     const parts = stats(reply, this.#seen, this.#heard);
-    return [answered(reply), ...parts].filter(Boolean).join(" · ");
+    return [answeredBy(reply), ...parts].filter(Boolean).join(" · ");
   }
 
   protected override updated(): void {
@@ -290,7 +290,7 @@ export function stats(reply: AssistantMessage, seen?: Seen, now = 0): string[] {
 }
 
 /** The upstream and model of a reply: "demo", "local · llama3". */
-export function answered(reply: AssistantMessage): string {
+export function answeredBy(reply: AssistantMessage): string {
   const { upstream, model } = reply;
   return model === undefined || model === upstream ? upstream : `${upstream} · ${model}`;
 }

@@ -7,7 +7,7 @@ export interface ErrorNotice {
 
 /** `kept` says what is not lost, such as "Your text is kept". */
 export function errorNotice(error: unknown, kept = ""): ErrorNotice {
-  const { status, code } = known(error);
+  const { status, code } = errorFields(error);
   const coded = code === undefined ? {} : { code };
   const stays = kept === "" ? "" : ` ${kept}.`;
   // Errors over a WebSocket have no status, either.
@@ -19,13 +19,13 @@ export function errorNotice(error: unknown, kept = ""): ErrorNotice {
 
 /** Whether an error means that something does not exist, or no longer does. */
 export function gone(error: unknown): boolean {
-  const { status, code } = known(error);
+  const { status, code } = errorFields(error);
   // A deleted stream keeps its name while forks of it exist.
   return status === 404 || status === 410 || code === "stream_deleted";
 }
 
 /** Recognizes errors by their fields, because a page may pass in a hub from another bundle. */
-function known(error: unknown): { status?: number; code?: string } {
+function errorFields(error: unknown): { status?: number; code?: string } {
   if (!(error instanceof Error)) return {};
   const status = "status" in error && typeof error.status === "number" ? { status: error.status } : {};
   const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};

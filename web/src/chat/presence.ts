@@ -44,13 +44,13 @@ export function presenceText(members: readonly Member[]): string {
   const others = members.filter(({ self }) => !self);
   const typing = others.filter(({ state }) => field(state, "typing") === true);
   if (typing.length > 1) return `${typing.length} others are typing…`;
-  if (typing.length === 1) return `${named(typing) ?? "Somebody"} is typing…`;
+  if (typing.length === 1) return `${nameOf(typing) ?? "Somebody"} is typing…`;
   if (others.length === 0) return "";
-  if (others.length === 1) return `${named(others) ?? "1 other"} is here`;
+  if (others.length === 1) return `${nameOf(others) ?? "1 other"} is here`;
   return `${others.length} others are here`;
 }
 
-function named([one]: readonly Member[]): string | undefined {
+function nameOf([one]: readonly Member[]): string | undefined {
   const name = field(one?.state, "name");
   return typeof name === "string" && name.trim() !== "" ? name.slice(0, 40) : undefined;
 }

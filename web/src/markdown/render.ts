@@ -145,7 +145,7 @@ export function markup(source: string, references: References): string {
   const options = { ...getDefaults(), gfm: true, tokenizer, renderer: new Plain() };
   const lexer = new Lexer(options);
   if (ENDLESS_WORD.test(source)) tokenizer.readNoAddresses();
-  lexer.tokens.links = asked(references);
+  lexer.tokens.links = trackMissing(references);
   try {
     const tokens = lexer.lex(source);
     for (const [label, { href, title }] of Object.entries(lexer.tokens.links)) {
@@ -159,7 +159,7 @@ export function markup(source: string, references: References): string {
   }
 }
 
-function asked({ known, missed }: References): Lexer["tokens"]["links"] {
+function trackMissing({ known, missed }: References): Lexer["tokens"]["links"] {
   const links = Object.assign(Object.create(null), Object.fromEntries(known)) as Lexer["tokens"]["links"];
   return new Proxy(links, {
     get(all, label) {

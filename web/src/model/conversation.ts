@@ -108,48 +108,48 @@ export function rewind(state: State, position: Position): State {
 
 function changes(state: State, { event, position }: Item): Partial<State> {
   // A stream may contain any JSON; fields of an unexpected type are ignored.
-  const said = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
-  switch (said?.type) {
+  const data = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
+  switch (data?.type) {
     case "message": {
-      const { role, text, author, at: when } = said;
+      const { role, text, author, at: when } = data;
       if (typeof role !== "string") return {};
-      const turn = { kind: "message", role, text: string(text), ...given({ author, at: when }) } as const;
+      const turn = { kind: "message", role, text: string(text), ...onlyStrings({ author, at: when }) } as const;
       return begun(state, { ...turn, before: first(position) });
     }
     case "started": {
-      const { generation, upstream, model, at: startedAt } = said;
+      const { generation, upstream, model, at: startedAt } = data;
       if (find(state, generation) >= 0) return {};
       const reply = empty(position, string(generation));
-      const about = given({ upstream, model, startedAt });
+      const about = onlyStrings({ upstream, model, startedAt });
       return began(state, { ...reply, ...about, state: "waiting" });
     }
     case "delta":
-      return changed(state, said.generation, position, (reply) => added(reply, said));
+      return withReply(state, data.generation, position, (reply) => added(reply, data));
     case "retrying": {
-      const { message, after } = said;
+      const { message, after } = data;
       const retrying = { message: string(message), after: Number(after) || 0 };
-      const generation = said.generation ?? state.running.at(-1);
-      return generation === undefined ? {} : changed(state, generation, position, (reply) => ({ ...reply, retrying }));
+      const generation = data.generation ?? state.running.at(-1);
+      return generation === undefined ? {} : withReply(state, generation, position, (reply) => ({ ...reply, retrying }));
     }
     case "finished":
     case "failed":
     case "cancelled":
     case "interrupted": {
-      const { type, usage, seconds, at: endedAt } = said;
-      const { reason, code, message } = said as { reason?: string; code?: string; message?: string };
+      const { type, usage, seconds, at: endedAt } = data;
+      const { reason, code, message } = data as { reason?: string; code?: string; message?: string };
       const error = type === "failed" ? { code: string(code), message: string(message) } : undefined;
-      return changed(state, said.generation, position, (reply) => ({
-        ...settled(reply),
-        ...given({ reason, endedAt }),
+      return withReply(state, data.generation, position, (reply) => ({
+        ...afterRetry(reply),
+        ...onlyStrings({ reason, endedAt }),
         ...(error && { error }),
-        ...(usage && { usage: numbers(usage) }),
-        ...(typeof seconds?.total === "number" && { seconds: numbers(seconds) }),
+        ...(usage && { usage: onlyNumbers(usage) }),
+        ...(typeof seconds?.total === "number" && { seconds: onlyNumbers(seconds) }),
         state: type,
       }));
     }
     case "branch": {
-      const { type, from, to } = said;
-      const branch: Branch = { type, ...given({ from, to }), position: string(said.position) };
+      const { type, from, to } = data;
+      const branch: Branch = { type, ...onlyStrings({ from, to }), position: string(data.position) };
       return { branches: [...state.branches, branch], past: checkpoint(state) };
     }
     default:
@@ -158,7 +158,7 @@ function changes(state: State, { event, position }: Item): Partial<State> {
 }
 
 /** Change the reply of a running generation; if its start is missing, it starts here. */
-function changed(
+function withReply(
   state: State,
   generation: string | undefined,
   position: Position,
@@ -204,17 +204,17 @@ function find(state: State, generation: string | undefined): number {
 
 function added(reply: AssistantMessage, { text, reasoning, tool, refusal }: Partial<Delta>): AssistantMessage {
   return {
-    ...settled(reply),
+    ...afterRetry(reply),
     state: "running",
     text: reply.text + string(text),
     reasoning: reply.reasoning + string(reasoning),
-    tools: tool ? pieced(reply.tools, tool) : reply.tools,
+    tools: tool ? withPiece(reply.tools, tool) : reply.tools,
     refusal: reply.refusal || refusal === true,
   };
 }
 
 /** The reply after a retry has led to something. */
-function settled(reply: AssistantMessage): AssistantMessage {
+function afterRetry(reply: AssistantMessage): AssistantMessage {
   if (!reply.retrying) return reply;
   const other: { -readonly [K in keyof AssistantMessage]: AssistantMessage[K] } = { ...reply };
   delete other.retrying;
@@ -222,7 +222,7 @@ function settled(reply: AssistantMessage): AssistantMessage {
 }
 
 /** The calls with one more piece; a piece with another id starts a new call. */
-function pieced(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
+function withPiece(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
   const place = tools.findLastIndex((call) => call.index === index);
   const call = tools[place];
   const named = call !== undefined && (call.id !== "" || call.arguments !== "");
@@ -255,12 +255,12 @@ function string(value: unknown): string {
 }
 
 /** Only the fields that are strings. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+function onlyStrings<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return only(fields, (value) => typeof value === "string");
 }
 
 /** Only the fields that are numbers or booleans. */
-function numbers<T extends object>(fields: T): T {
+function onlyNumbers<T extends object>(fields: T): T {
   return only(fields, (value) => typeof value === "number" || value === true);
 }
 

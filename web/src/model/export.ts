@@ -44,7 +44,7 @@ export function asJson(state: State, about: About): string {
 }
 
 export function asMarkdown(state: State, about: About): string {
-  const turns = state.turns.map((turn) => (turn.kind === "reply" ? reply(turn) : said(turn)));
+  const turns = state.turns.map((turn) => (turn.kind === "reply" ? replyText(turn) : messageText(turn)));
   const source = `*Exported ${about.at} from <${about.link}>*`;
   return `${[`# ${about.title}`, source, ...turns].join("\n\n")}\n`;
 }
@@ -62,12 +62,12 @@ export function fileName(title: string, ending: "md" | "json"): string {
   return `${name || "conversation"}.${ending}`;
 }
 
-function said(turn: ChatMessage): string {
+function messageText(turn: ChatMessage): string {
   const who = turn.author ? `${ROLES[turn.role]} (${line(turn.author)})` : ROLES[turn.role];
   return parts(`## ${who}`, closedFence(turn.text), turn.at && `*${turn.at}*`);
 }
 
-function reply(turn: AssistantMessage): string {
+function replyText(turn: AssistantMessage): string {
   return parts(
     `## ${ROLES.assistant} (${line(turn.model ?? turn.upstream)})`,
     turn.reasoning && quoted(turn.reasoning),

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from "vitest";
 
-import { answered, ending, guess, silence, stats } from "../../src/chat/assistant-message.js";
+import { answeredBy, ending, guess, silence, stats } from "../../src/chat/assistant-message.js";
 import { reply } from "../support/turns.js";
 
 describe("stats", () => {
@@ -31,8 +31,8 @@ describe("stats", () => {
   });
 
   it("name who answers once", () => {
-    expect(answered(reply({ model: "demo" }))).toBe("demo");
-    expect(answered(reply({ model: "llama" }))).toBe("demo · llama");
+    expect(answeredBy(reply({ model: "demo" }))).toBe("demo");
+    expect(answeredBy(reply({ model: "llama" }))).toBe("demo · llama");
   });
 });
 
