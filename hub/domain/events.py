@@ -300,11 +300,12 @@ def from_json(value: object) -> Event:
         generation, text = value.get("generation"), value.get("text")
         if type(generation) is str and type(text) is str:
             return Delta(generation, text)
-    event = _EVENT_OF.get(kind) if isinstance(kind, str) else None
-    if event is None:
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
         return Other(value)
+    event, readers = shape
     source = _Fields(value)
-    return event(*[read(source, name) for name, read in _FIELDS_OF[event]])
+    return event(*[read(source, name) for name, read in readers])
 
 
 class _Fields:
@@ -382,11 +383,9 @@ def _are_seconds(data: object) -> TypeGuard[Mapping[str, Any]]:
     return all(type(value) in (int, float) for value in data.values())
 
 
-_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "role": get_args(Role),
-    "reason": get_args(Reason),
-}
-_READERS: Final[Mapping[str, Callable[[_Fields, str], Any]]] = {
+_CHOICES: Final = {"role": get_args(Role), "reason": get_args(Reason)}
+_Reader = Callable[[_Fields, str], Any]
+_READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(_CHOICES, _Fields.choice),
     **dict.fromkeys(
         ("generation", "upstream", "text", "reasoning", "code", "message"), _Fields.text
@@ -399,10 +398,8 @@ _READERS: Final[Mapping[str, Callable[[_Fields, str], Any]]] = {
 }
 """How to read a field by its name, which means the same in every event."""
 
-_EVENT_OF: Final[Mapping[str, Callable[..., Event]]] = {
-    name: kind for kind, name in TYPE_OF.items()
+_SHAPES: Final[Mapping[str, tuple[Callable[..., Event], list[tuple[str, _Reader]]]]] = {
+    name: (kind, [(one.name, _READERS[one.name]) for one in fields(kind) if one.name != "refusal"])
+    for kind, name in TYPE_OF.items()
 }
-_FIELDS_OF: Final = {
-    kind: [(one.name, _READERS[one.name]) for one in fields(kind) if one.name != "refusal"]
-    for kind in TYPE_OF
-}
+"""The class of each type of event, and how to read its fields."""
