@@ -1,4 +1,4 @@
-"""``streamhub publish``: what comes on standard input goes into a stream."""
+"""``streamhub publish``: append standard input to a stream."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
 
 __all__ = ["publish"]
 
-# Events on their way that the hub has not confirmed: enough to keep a slow line busy.
+# Unconfirmed events: enough to keep a slow connection busy.
 WINDOW: Final = 64
 
 
 def publish(
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Begun if there is none.")],
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Created if it does not exist.")],
     url: Url = DEFAULT_URL,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines are events, in JSON.")] = False,
-    chunks: Annotated[bool, typer.Option("--chunks", help="No lines: text as it is read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Each line is an event in JSON.")] = False,
+    chunks: Annotated[
+        bool, typer.Option("--chunks", help="Text as it is read, without lines.")
+    ] = False,
 ) -> None:
-    """Append standard input to a stream, each line as a message of a user.
+    """Append standard input to a stream, each line as a user's message.
 
-    With --json each line is an event; those of a generation ("started", "delta", "finished" and
-    so on, with a "generation") the hub takes only with streams.foreign_generations = true. With
-    --chunks what each read brings is added to the text of an answer.
+    With --json each line is an event. Events with a "generation" ("started", "delta", "finished"
+    and so on) need streams.foreign_generations = true in the hub's configuration. With --chunks
+    the text of each read is added to an answer.
     """
     if as_json and chunks:
         raise typer.BadParameter("give --json or --chunks, not both")
-    how = _Given() if as_json else _Typed() if chunks else _Said()
-    asyncio.run(_publish(url, stream, how))
+    source = _Events() if as_json else _Deltas() if chunks else _Messages()
+    asyncio.run(_publish(url, stream, source))
 
 
-class _Said:
-    """A line is what a user said."""
+class _Messages:
+    """Each line is a user's message."""
 
     def __init__(self) -> None:
         self.framing: Framing = NDJSON()
@@ -52,7 +54,7 @@ class _Said:
         return encode(Message("user", chunk.data.decode(errors="replace")))
 
 
-class _Typed:
+class _Deltas:
     """Each read is more text of an answer."""
 
     def __init__(self) -> None:
@@ -62,8 +64,8 @@ class _Typed:
         return encode(Delta(text=chunk.data.decode()))
 
 
-class _Given:
-    """A line is an event; the lines are counted without the blank ones."""
+class _Events:
+    """Each line is an event; blank lines are not counted."""
 
     def __init__(self) -> None:
         self.framing: Framing = NDJSON()
@@ -73,39 +75,39 @@ class _Given:
         self._line += 1
         try:
             decode(chunk.data)
-            return chunk.data  # as it was written: the hub says what is wrong with the rest
+            return chunk.data  # unchanged; the hub checks the rest
         except RequestError as error:
             raise RequestError(f"event {self._line}: {error.message}", code=error.code) from None
 
 
-_How = _Said | _Typed | _Given
+_Source = _Messages | _Deltas | _Events
 
 
-async def _publish(url: str, stream: str, how: _How) -> None:
+async def _publish(url: str, stream: str, source: _Source) -> None:
     with Progress() as progress:
         async with Socket(url) as socket:
-            sending = _Sending(socket, stream, how, progress)
+            sending = _Sending(socket, stream, source, progress)
             try:
                 await sending.run()
             except HubError as error:
-                raise HubError(f"{error.message}; {sending.told()}", code=error.code) from None
+                raise HubError(f"{error.message}; {sending.summary()}", code=error.code) from None
 
 
 class _Sending:
-    """Events go out without waiting for each other; confirmations come back in order."""
+    """Sends events without waiting for each confirmation; these arrive in order."""
 
-    def __init__(self, socket: Socket, stream: str, how: _How, progress: Progress) -> None:
+    def __init__(self, socket: Socket, stream: str, source: _Source, progress: Progress) -> None:
         self._socket = socket
         self._stream = stream
-        self._how = how
+        self._source = source
         self._progress = progress
-        self._typed = sys.stdin.isatty()
+        self._interactive = sys.stdin.isatty()
         self._window = asyncio.Semaphore(WINDOW)
         self._sent = 0
         self._confirmed = 0
 
     async def run(self) -> None:
-        """Send all of standard input; back when the hub has confirmed all of it.
+        """Send all of standard input and wait until the hub has confirmed all of it.
 
         Raises:
             HubError: the hub refuses an event or goes away, or a line cannot be sent.
@@ -114,41 +116,37 @@ class _Sending:
         try:
             await asyncio.wait({send, confirm}, return_when=asyncio.FIRST_COMPLETED)
             if confirm.done():
-                confirm.result()  # it ends only by an error
+                confirm.result()  # it ends only with an error
             send.result()
         finally:
             send.cancel()
             confirm.cancel()
             await asyncio.wait({send, confirm})
 
-    def told(self) -> str:
-        """What became of the events so far."""
-        said = f"published until then: {self._confirmed}"
+    def summary(self) -> str:
+        """How many events have been published so far."""
+        confirmed = f"published until then: {self._confirmed}"
         unsure = self._sent - self._confirmed
-        return f"{said}, perhaps up to {unsure} more" if unsure else said
+        return f"{confirmed}, perhaps up to {unsure} more" if unsure else confirmed
 
     async def _send(self) -> None:
-        framing = self._how.framing
+        framing, error = self._source.framing, None
         try:
             async for piece in read_pieces():
                 await self._append(framing.feed(piece))
             await self._append(framing.flush())
         except FramingError:
-            await self._settle()
-            raise TooLarge(f"a line may have at most {DEFAULT_LIMIT} bytes") from None
-        except RequestError:
-            await self._settle()
-            raise
-        await self._settle()
-
-    async def _settle(self) -> None:
-        """Wait until nothing is on its way: when the whole window is free again."""
-        for _ in range(WINDOW):
+            error = TooLarge(f"a line may have at most {DEFAULT_LIMIT} bytes")
+        except RequestError as refused:
+            error = refused
+        for _ in range(WINDOW):  # wait until all that was sent is confirmed
             await self._window.acquire()
+        if error is not None:
+            raise error
 
     async def _append(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
-            event = self._how.event(chunk)
+            event = self._source.event(chunk)
             await self._window.acquire()
             self._sent += 1
             await self._socket.send_text(
@@ -164,5 +162,5 @@ class _Sending:
             if reply.get("type") == "ok":
                 self._confirmed += 1
                 self._window.release()
-                if not self._typed:  # it would get in the way of the typing
+                if not self._interactive:  # the line would disturb the typing
                     self._progress.show(f"{self._confirmed} events published")

@@ -271,7 +271,7 @@ class Stream(FollowedStream):
         self._store.note(Began(self.name, generation, position, started))
         if beginning.key is not None:
             key, fingerprint = beginning.key, beginning.fingerprint
-            self._store.note(Keyed(key, fingerprint, generation, self.name, position))
+            self._store.note(Keyed(self.name, key, fingerprint, generation, position))
         return self.outcome()
 
     def _expect_open(self) -> None:

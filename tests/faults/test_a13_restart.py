@@ -25,7 +25,7 @@ async def test_one_that_starts_waits_for_the_other_to_leave(tmp_path: Path) -> N
     ):
         await old.start()
         new.launch()
-        waits = await new.says(r"waiting 300 s at most for process (\d+) to leave (\S+)")
+        waits = await new.says(r"waiting up to 300 s for process (\d+) to leave (\S+)")
         assert int(waits[1]) == old.process.pid
         # One that waits can be stopped.
         new.signal(signal.SIGINT)
