@@ -52,6 +52,7 @@ from hub.stores.sqlite.writer import KEYS, SWEPT, Writer
 from hub.streams.history import Place
 from hub.streams.stream import Stream
 from tests.faults.full_disk import FullDisk
+from tests.support.fake_stores import reading_connections
 from tests.support.patience import PATIENCE
 
 BYTES = StreamSettings("application/octet-stream")
@@ -854,7 +855,9 @@ async def test_sqlite_left_with_something_unwritten_begins_a_later_life(
     assert await sqlite.bodies("s") == []
 
 
-async def test_sqlite_opens_no_stream_that_nobody_asks_for(tmp_path: Path) -> None:
+async def test_sqlite_opens_no_stream_that_nobody_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Idle streams are rows: the start does not look at them (their number is in `bench`)."""
     path = tmp_path / "hub.db"
     store = SQLiteStore(path)
@@ -865,16 +868,15 @@ async def test_sqlite_opens_no_stream_that_nobody_asks_for(tmp_path: Path) -> No
     ledger.write([created(f"s{number}") for number in range(5000)])
     asked: list[str] = []
     database.close()
+    opened = reading_connections(monkeypatch)
     again = SQLiteStore(path)
     await again.start()
-    reader = again._reader
-    assert reader is not None
 
     def trace(_: object, statement: str, __: object) -> bool:
         asked.append(statement)
         return True
 
-    reader._database.exec_trace = trace
+    opened[-1].exec_trace = trace
     assert await again.expired(10.0**12) == []
     assert asked == [asked[0]]
     assert (await again.load("s4999")) is not None

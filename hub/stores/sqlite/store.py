@@ -159,12 +159,12 @@ class SQLiteStore:
     ) -> None:
         self.trouble: str | None = None
         self.life = 0
-        self._path = Path(path)
+        self.path = Path(path)
         self._sync = sync
         self._lives: frozenset[int] = frozenset()
         self._epoch = 0
         self._removals = RemovedNames()
-        self._lock = FileLock(self._path)
+        self._lock = FileLock(self.path)
         self._lock_seconds = lock_seconds
         self._group = _Group()
         self._flying: _Group | None = None
@@ -426,7 +426,7 @@ class SQLiteStore:
         try:
             return await loop.run_in_executor(self._reads, task)
         except apsw.Error as error:
-            raise explained(error, self._path) from None
+            raise explained(error, self.path) from None
 
     def _readers(self) -> Reader:
         if self._reader is None:
@@ -436,17 +436,17 @@ class SQLiteStore:
     # In the reader's thread
 
     def _open(self) -> tuple[apsw.Connection, list[Unended]]:
-        existed = self._path.exists()
-        database = open_read_write(self._path, self._sync)
+        existed = self.path.exists()
+        database = open_read_write(self.path, self._sync)
         try:
             database.pragma("journal_size_limit", HELD_BYTES)
-            if existed and self._path.stat().st_size <= CHECKED_BYTES:
+            if existed and self.path.stat().st_size <= CHECKED_BYTES:
                 found = database.execute("PRAGMA quick_check(1)").get
                 if found != "ok":
                     raise apsw.CorruptError(str(found))
-            migrate(database, str(self._path))
+            migrate(database, str(self.path))
             running = self._recover(database)
-            self._reader = Reader(self._path)
+            self._reader = Reader(self.path)
         except BaseException:
             database.close()
             raise
@@ -501,7 +501,7 @@ class SQLiteStore:
             try:
                 group.rejected = writer.write(group.changes)
             except apsw.Error as error:
-                why = explained(error, self._path).message
+                why = explained(error, self.path).message
                 loop.call_soon_threadsafe(self._set_trouble, why)
                 if self._leaving.wait(RETRY_SECONDS):
                     log.error(
