@@ -177,7 +177,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         long_poll_seconds=config.streams.long_poll_seconds,
         sse_rotate_seconds=config.streams.sse_rotate_seconds,
     )
-    over_http = [
+    plain = [
         *Live(hub, pace=pace).routes(),
         *durable.routes(),
         *Generations(hub).routes(),
@@ -190,7 +190,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     replies = Replies(
         hub, pace=pace, on_disconnect=server.on_disconnect, grace_seconds=server.grace_seconds
     )
-    for_openai = [
+    openai = [
         *OpenAI(hub, replies).routes(),
         *OpenAIResponses(hub, replies).routes(),
         *Models(hub).routes(),
@@ -201,16 +201,16 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     allow: Callable[[web.AbstractRoute], object] = (
         aiohttp_cors.CorsConfig(app, defaults=_cors(config)).add if server.origins else _unshared
     )
-    for route in over_http:
-        allow(_add(app, hub, prefix, route, admission))
-    for route in for_openai:
-        allow(_add(app, hub, prefix, route, admission, openai_answer_to))
-    for route in AISDK(hub, replies, pace=view).routes():
-        allow(_add(app, hub, prefix, route, admission, sentence))
-    for route in TanStack(hub, replies, pace=view).routes():
-        allow(_add(app, hub, prefix, route, admission, sentence_in_json))
+    for routes, answer in (
+        (plain, answer_to),
+        (openai, openai_answer_to),
+        (AISDK(hub, replies, pace=view).routes(), sentence),
+        (TanStack(hub, replies, pace=view).routes(), sentence_in_json),
+    ):
+        for route in routes:
+            allow(_add(app, hub, prefix, route, admission, answer))
     for route in sockets.routes():
-        _add(app, hub, prefix, route, admission)
+        _add(app, hub, prefix, route, admission, answer_to)
     return sockets
 
 
@@ -220,7 +220,7 @@ def _add(
     prefix: str,
     route: web.RouteDef,
     admission: Admission,
-    answer: Callable[[Exception, web.Request], web.Response] = answer_to,
+    answer: Callable[[Exception, web.Request], web.Response],
 ) -> web.AbstractRoute:
     """Add a route whose errors are answered as the hub does, whatever the application does."""
     inner = route.handler

@@ -40,7 +40,6 @@ class Background:
         self._restart: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Start the task in the running event loop."""
         self._task = asyncio.create_task(self._work(), name=self._what)
         self._task.add_done_callback(self._handle_end)
 

@@ -173,7 +173,8 @@ def header_line(entry: Entry) -> bytes:
 
 def record_line(offset: int, body: bytes, settings: StreamSettings) -> bytes:
     """The line of one record."""
-    if settings.is_json and _fits(body):
+    # A JSON value within one line can be read back unchanged.
+    if settings.is_json and body == body.strip() and b"\n" not in body and b"\r" not in body:
         return b'{"offset":%d,"body":%b}\n' % (offset, body)
     if settings.is_text:
         try:
@@ -181,11 +182,6 @@ def record_line(offset: int, body: bytes, settings: StreamSettings) -> bytes:
         except UnicodeDecodeError:
             pass  # a character may have been cut between two appends
     return orjson.dumps({"offset": offset, "base64": b64encode(body).decode()}) + b"\n"
-
-
-def _fits(body: bytes) -> bool:
-    """Whether a JSON value can be written into a line and read back unchanged."""
-    return body == body.strip() and b"\n" not in body and b"\r" not in body
 
 
 def read_header(lines: IO[bytes]) -> Header:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final, NoReturn
 
 import orjson
@@ -40,53 +40,36 @@ def publish(
     """
     if as_json and chunks:
         raise typer.BadParameter("give --json or --chunks, not both")
-    source = _Events() if as_json else _Deltas() if chunks else _Messages()
-    asyncio.run(_publish(url, stream, source))
+    framing: Framing = Text() if chunks else NDJSON()
+    asyncio.run(
+        _publish(url, stream, framing, _event if as_json else _delta if chunks else _message)
+    )
 
 
-class _Messages:
-    """Each line is a user's message."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = NDJSON()
-
-    def event(self, chunk: Chunk) -> bytes:
-        return encode(Message("user", chunk.data.decode(errors="replace")))
+def _message(chunk: Chunk, number: int) -> bytes:
+    return encode(Message("user", chunk.data.decode(errors="replace")))
 
 
-class _Deltas:
-    """Each read is more text of an answer."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = Text()
-
-    def event(self, chunk: Chunk) -> bytes:
-        return encode(Delta(text=chunk.data.decode()))
+def _delta(chunk: Chunk, number: int) -> bytes:
+    return encode(Delta(text=chunk.data.decode()))
 
 
-class _Events:
-    """Each line is an event; blank lines are not counted."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = NDJSON()
-        self._line = 0
-
-    def event(self, chunk: Chunk) -> bytes:
-        self._line += 1
-        try:
-            decode(chunk.data)
-            return chunk.data  # unchanged; the hub checks the rest
-        except RequestError as error:
-            raise RequestError(f"event {self._line}: {error.message}", code=error.code) from None
+def _event(chunk: Chunk, number: int) -> bytes:
+    try:
+        decode(chunk.data)
+    except RequestError as error:
+        raise RequestError(f"event {number}: {error.message}", code=error.code) from None
+    return chunk.data  # unchanged; the hub checks the rest
 
 
-_Source = _Messages | _Deltas | _Events
+_Encode = Callable[[Chunk, int], bytes]
+"""Makes an event from a chunk, whose number is for errors."""
 
 
-async def _publish(url: str, stream: str, source: _Source) -> None:
+async def _publish(url: str, stream: str, framing: Framing, encode_chunk: _Encode) -> None:
     with Progress() as progress:
         async with Socket(url) as socket:
-            sending = _Sending(socket, stream, source, progress)
+            sending = _Sending(socket, stream, framing, encode_chunk, progress)
             try:
                 await sending.run()
             except HubError as error:
@@ -96,10 +79,18 @@ async def _publish(url: str, stream: str, source: _Source) -> None:
 class _Sending:
     """Sends events without waiting for each confirmation; these arrive in order."""
 
-    def __init__(self, socket: Socket, stream: str, source: _Source, progress: Progress) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        stream: str,
+        framing: Framing,
+        encode_chunk: _Encode,
+        progress: Progress,
+    ) -> None:
         self._socket = socket
         self._stream = stream
-        self._source = source
+        self._framing = framing
+        self._encode = encode_chunk
         self._progress = progress
         self._interactive = sys.stdin.isatty()
         self._window = asyncio.Semaphore(WINDOW)
@@ -130,11 +121,11 @@ class _Sending:
         return f"{confirmed}, perhaps up to {unsure} more" if unsure else confirmed
 
     async def _send(self) -> None:
-        framing, error = self._source.framing, None
+        error: HubError | None = None
         try:
             async for piece in read_pieces():
-                await self._append(framing.feed(piece))
-            await self._append(framing.flush())
+                await self._append(self._framing.feed(piece))
+            await self._append(self._framing.flush())
         except FramingError:
             error = TooLarge(f"a line may have at most {DEFAULT_LIMIT} bytes")
         except RequestError as refused:
@@ -146,7 +137,7 @@ class _Sending:
 
     async def _append(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
-            event = self._source.event(chunk)
+            event = self._encode(chunk, self._sent + 1)
             await self._window.acquire()
             self._sent += 1
             await self._socket.send_text(

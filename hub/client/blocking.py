@@ -76,11 +76,9 @@ class SyncFollowing(_Each[Event | Reset | Value]):
 
     @property
     def position(self) -> str:
-        """The position after the last event."""
         return self._following.position
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         self._loop.run(self._following.aclose())
 
     def __enter__(self) -> Self:
@@ -134,15 +132,12 @@ class SyncHub:
         return self._running
 
     def follow(self, stream: str, *, from_: str = "start", wait: bool = False) -> SyncFollowing:
-        """See `hub.client.Hub.follow`."""
         return SyncFollowing(self._loop, self._hub.follow(stream, from_=from_, wait=wait))
 
     def answer(self, generation: Generation) -> Iterator[Event | Reset]:
-        """See `hub.client.Hub.answer`."""
         return _Each(self._loop, self._hub.answer(generation))
 
     def streams(self, prefix: str = "") -> Iterator[StreamInfo]:
-        """See `hub.client.Hub.streams`."""
         return _Each(self._loop, self._hub.streams(prefix))
 
     models = _blocking(Hub.models)

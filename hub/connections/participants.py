@@ -123,14 +123,12 @@ class Participant:
         gathering.readers[self] = None
 
     def enter(self, label: str, state: bytes) -> str:
-        """Add a member, or change its state."""
         member = self.members.setdefault(label, f"mem_{token_hex(8)}")
         self.gathering.presence.put(member, state)
         self.gathering.mark()
         return member
 
     def leave(self, label: str) -> None:
-        """Remove a member."""
         member = self.members.pop(label, None)
         if member is not None:
             self.gathering.presence.remove(member)

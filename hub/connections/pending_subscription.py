@@ -57,11 +57,9 @@ class PendingSubscription:
         awaited.add(name, self)
 
     def cancel(self) -> None:
-        """Stop waiting."""
         self._awaited.remove(self.name, self)
 
     def begun(self, stream: FollowedStream) -> None:
-        """See `hub.streams.waiters.Waiter`."""
         connection = self.connection
         if connection.pending.get(self.name) is not self:
             return

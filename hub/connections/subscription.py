@@ -48,7 +48,6 @@ class Subscription:
 
     @property
     def lag(self) -> int:
-        """Records between its place and the tail."""
         return self.stream.tail - self.place
 
     def send_or_queue(self, frame: bytes, start: int, end: int) -> None:
@@ -68,7 +67,6 @@ class Subscription:
         self.place = end
 
     def queue_catch_up(self) -> None:
-        """See `hub.streams.fanout.Follower`."""
         if not self.queued:
             self.queued = True
             self.connection.enqueue(self)

@@ -105,7 +105,6 @@ class Fanout:
         return len(self._followers)
 
     def add(self, follower: Follower) -> None:
-        """Serve a follower from its place on."""
         self._followers[follower] = None
         if follower.place < self._stream.tail or self._stream.closed:
             follower.queue_catch_up()

@@ -42,7 +42,6 @@ class FollowedStream(History):
 
     @property
     def content_type(self) -> str:
-        """The type of its records."""
         return self.settings.content_type
 
     def subscribe(self, follower: Follower) -> None:

@@ -355,15 +355,12 @@ class History:
 
     def _unwritten_after(self, position: Position) -> int | None:
         """Where the lost records begin that a reader at ``position`` saw, if there are any."""
-        if position > self.position or (position.offset and not self._lived(position.epoch)):
-            # From an unknown epoch: where its records part from ours is unknown.
-            return 0
-        begins = self._lives.after(position.epoch)
-        return begins if begins is not None and position.offset > begins else None
-
-    def _lived(self, epoch: int) -> bool:
-        """Whether this stream may have been written in an epoch."""
-        return epoch in self._lives or self._store.lived(epoch)
+        epoch, offset = position
+        known = epoch in self._lives or self._store.lived(epoch)
+        if position > self.position or (offset and not known):
+            return 0  # where the records of an unknown epoch part from ours is unknown
+        begins = self._lives.after(epoch)
+        return begins if begins is not None and offset > begins else None
 
 
 def _result(reading: asyncio.Future[list[Record]]) -> list[Record]:

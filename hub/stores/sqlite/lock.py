@@ -80,7 +80,6 @@ class FileLock:
             await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - loop.time())))
 
     def release(self) -> None:
-        """Release the lock, if it is held."""
         if self._held is not None:
             os.close(self._held)
             self._held = None

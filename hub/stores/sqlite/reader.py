@@ -48,7 +48,6 @@ class Reader:
         self._database = open_read_only(path)
 
     def close(self) -> None:
-        """Close the connection."""
         self._database.close()
 
     def load(self, name: str) -> Saved | None:

@@ -91,11 +91,11 @@ T = TypeVar("T")
 
 
 class _Waiter(NamedTuple):
-    """Calls ``done`` after a commit, or ``failed`` if ``stream`` is rejected."""
+    """``done`` is called after a commit, ``failed`` if the changes of ``stream`` are rejected."""
 
     done: Callable[[], None]
     stream: str | None
-    failed: Callable[[], None] | None
+    failed: Callable[[], None] = lambda: None
 
 
 class _Group:
@@ -299,11 +299,11 @@ class SQLiteStore:
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
-        self._after(_Waiter(done, stream, None))
+        self._after(_Waiter(done, stream))
 
     async def synced(self, stream: str | None = None) -> None:
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        failed = None if stream is None else partial(_fail, committed, stream)
+        failed = partial(_fail, committed, stream)
         self._after(_Waiter(partial(_resolve, committed), stream, failed))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
@@ -315,9 +315,8 @@ class SQLiteStore:
             ) from None
 
     def _after(self, waiter: _Waiter) -> None:
-        if waiter.stream is not None and waiter.stream in self.rejected:
-            if waiter.failed is not None:
-                waiter.failed()
+        if waiter.stream in self.rejected:
+            waiter.failed()
         elif self._group.changes:
             self._group.waiting.append(waiter)
             if self._flying is None:
@@ -527,11 +526,11 @@ class SQLiteStore:
 
 def _call(waiting: Iterable[_Waiter], rejected: Mapping[str, str]) -> None:
     for waiter in waiting:
-        kept = waiter.stream is None or waiter.stream not in rejected
-        callback = waiter.done if kept else waiter.failed
         try:
-            if callback is not None:
-                callback()
+            if waiter.stream in rejected:
+                waiter.failed()
+            else:
+                waiter.done()
         except Exception:
             log.exception("a callback after a commit failed")
 
@@ -541,7 +540,7 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _fail(waiter: asyncio.Future[None], stream: str) -> None:
+def _fail(waiter: asyncio.Future[None], stream: str | None) -> None:
     if not waiter.done():
         waiter.set_exception(
             StoreError(
