@@ -67,7 +67,11 @@ def parse_from(text: str) -> From:
     Raises:
         PositionError: it is none of these.
     """
-    return text if text == "start" or text == "now" else Position.parse(text)
+    if text == "start":
+        return "start"
+    if text == "now":
+        return "now"
+    return Position.parse(text)
 
 
 class Hub:

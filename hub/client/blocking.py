@@ -94,7 +94,7 @@ def _blocking(
     """A method of `SyncHub` that waits for one of `Hub`."""
 
     @wraps(method)
-    def blocking(self: SyncHub, *args: P.args, **kwargs: P.kwargs) -> T:
+    def blocking(self: SyncHub, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._loop.run(method(self._hub, *args, **kwargs))
 
     return blocking

@@ -112,7 +112,7 @@ class Inspector(Reader):
         """
         offset = entry.head
         while offset < entry.tail:
-            with explaining(self._path), self._database:
+            with explaining(self._path), self._transaction():
                 found = self._read(entry.number, offset, READ_BYTES)
             if not found:
                 raise self._changed(entry, offset)
@@ -123,7 +123,7 @@ class Inspector(Reader):
                 offset += 1
 
     def _entries(self, condition: str, *values: object) -> list[Entry]:
-        with explaining(self._path), self._database:
+        with explaining(self._path), self._transaction():
             rows = self._rows(f"{STREAMS} WHERE {condition}", *values)
             return [self._entry(row) for row in rows]
 

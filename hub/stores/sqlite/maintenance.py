@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from hub.domain.epochs import above
 from hub.domain.errors import Conflict, Gone, RequestError, StreamNotFound
@@ -173,7 +173,7 @@ class Maintenance:
 
     def _find(self, name: str) -> tuple[str | None, int, int, int] | None:
         """A stream's source, the number of its forks, and whether it is hidden and closed."""
-        found: Any = self._database.execute(
+        found: tuple[str | None, int, int, int] | None = self._database.execute(
             "SELECT f.name, (SELECT count(*) FROM streams WHERE source = s.id), s.hidden, s.closed"
             " FROM streams s LEFT JOIN streams f ON f.id = s.source WHERE s.name = ?",
             (name,),

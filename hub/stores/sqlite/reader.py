@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,13 +54,19 @@ class Reader:
 
     def load(self, name: str) -> Saved | None:
         """A stream with its newest records."""
-        with self._database:  # one transaction, so that all of it is from one commit
+        with self._transaction():
             row = self._one(f"{STREAMS} WHERE s.name = ?", name)
             if row is None:
                 return None
             fields = self._fields(row)
             start = max(fields["head"], row[5])
             return Saved(**fields, records=self._newest(row[0], start, fields["settings"]))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Everything that is read within the ``with`` statement is from one commit."""
+        with self._database:
+            yield
 
     def _fields(self, row: Row) -> dict[str, Any]:
         """The fields of `Saved`, without its records, from a row of `STREAMS`."""
@@ -92,7 +100,7 @@ class Reader:
         """Records from ``offset`` on until they have ``limit`` bytes, at least one if there is
         one; those before a fork's own come from its source. ``None`` if there is no such stream.
         """
-        with self._database:
+        with self._transaction():
             row = self._one("SELECT id FROM streams WHERE name = ?", name)
             return None if row is None else self._read(row[0], offset, limit)
 
@@ -148,7 +156,10 @@ class Reader:
         row = self._one(
             "SELECT stream, key, fingerprint, generation, position FROM keys WHERE key = ?", key
         )
-        return None if row is None else Keyed(*row[:4], Position.parse(row[4]))
+        if row is None:
+            return None
+        *used, position = row
+        return Keyed(*used, position=Position.parse(position))
 
     def locate(self, generation: str) -> GenerationLocation | None:
         """Where a generation's events are; of a source and its fork, in the source."""

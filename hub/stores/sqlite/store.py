@@ -444,22 +444,18 @@ class SQLiteStore:
                 if found != "ok":
                     raise apsw.CorruptError(str(found))
             migrate(database, str(self.path))
-            running = self._recover(database)
+            self.life, self._lives = begin_life(database)
+            self._epoch = self.life + 1
+            self._removals = removals(database)
+            running = database.execute(
+                "SELECT s.name, g.id, g.started FROM generations g"
+                " JOIN streams s ON s.id = g.stream WHERE g.ended IS NULL ORDER BY s.id"
+            ).fetchall()
             self._reader = Reader(self.path)
         except BaseException:
             database.close()
             raise
-        return database, running
-
-    def _recover(self, database: apsw.Connection) -> list[Unended]:
-        self.life, self._lives = begin_life(database)
-        self._epoch = self.life + 1
-        self._removals = removals(database)
-        rows = database.execute(
-            "SELECT s.name, g.id, g.started FROM generations g JOIN streams s ON s.id = g.stream"
-            " WHERE g.ended IS NULL ORDER BY s.id"
-        )
-        return [Unended(*row) for row in rows]
+        return database, [Unended(*row) for row in running]
 
     def _close_reader(self) -> None:
         if self._reader is not None:
@@ -485,7 +481,10 @@ class SQLiteStore:
             try:
                 group = self._handed.get(timeout=SWEEP_SECONDS if sweeping else None)
             except queue.Empty:
-                sweeping = self._swept(writer)
+                try:
+                    sweeping = writer.sweep()
+                except apsw.Error:
+                    sweeping = False  # old records stay a little longer
                 continue
             if group is None:
                 break
@@ -510,12 +509,6 @@ class SQLiteStore:
             else:
                 loop.call_soon_threadsafe(self._committed, group)
                 return True
-
-    def _swept(self, writer: Writer) -> bool:
-        try:
-            return writer.sweep()
-        except apsw.Error:
-            return False  # old records stay a little longer
 
     def _close(self, database: apsw.Connection) -> None:
         try:
