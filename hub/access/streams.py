@@ -91,7 +91,7 @@ class StreamAccess:
             stream = await self.open(name, by=by)
         except StreamNotFound:
             stream = None
-        connection.stand_by(self._streams.awaited, name, start)
+        connection.subscribe_when_begun(self._streams.awaited, name, start)
         if stream is not None:
             self._streams.awaited.begun(stream)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from hub.domain.errors import GenerationNotFound, Gone, InvalidName, NotFound
 from hub.domain.events import Delta, Event, Interrupted, Started, now
 from hub.domain.generation import Generation, cut_off
-from hub.stores import Ended, Store, Told, Unended
+from hub.stores import Ended, GenerationLocation, Store, Unended
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
 
@@ -29,11 +29,11 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
         GenerationNotFound: none is told of, or its stream is gone, or no longer holds its end.
         StoreError: the store cannot be read.
     """
-    told = await store.told(name)
+    told = await store.locate(name)
     if told is not None and told.ended is None:
         # It may have been ended when the hub started, which is not committed yet.
         await store.synced()
-        told = await store.told(name)
+        told = await store.locate(name)
     try:
         found = None if told is None else await _told(streams, name, told)
     except (NotFound, Gone):
@@ -43,7 +43,7 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
     return found
 
 
-async def _told(streams: Streams, name: str, told: Told) -> Generation:
+async def _told(streams: Streams, name: str, told: GenerationLocation) -> Generation:
     stream = await streams.open(told.stream)
     offsets = [told.started] if told.ended is None else [told.started, told.ended]
     events = [await _event(stream, offset) for offset in offsets]

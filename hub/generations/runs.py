@@ -386,7 +386,7 @@ class Runs:
     async def _mend(self, generation: str) -> None:
         """Write the end that an abandoned stream did not take, or leave that to the next start."""
         try:
-            told = await self._store.told(generation)
+            told = await self._store.locate(generation)
             if told is not None and told.ended is None:
                 left = [Unended(told.stream, generation, told.started)]
                 await interrupt(self._streams, self._store, left)

@@ -117,7 +117,7 @@ class Live:
                 connection.choose_encoder(stream)
                 connection.subscribe(stream, place)
             await reading.over
-            if not connection.complete or (form.untold and _cut_short(connection.through)):
+            if not connection.complete or (form.untold and _cut_short(connection.last_closed)):
                 # The body must not look whole: no last chunk, no clean end.
                 connection.abort()
         return response
