@@ -39,7 +39,7 @@ describe("stats", () => {
 describe("ending", () => {
   it("says each way to end in plain words", () => {
     expect(ending(reply({ state: "cancelled" }))?.text).toBe("Stopped.");
-    expect(ending(reply({ state: "interrupted" }))?.text).toMatch(/hub went away/);
+    expect(ending(reply({ state: "interrupted" }))?.text).toMatch(/hub stopped/);
     const error = { code: "upstream_stalled", message: "nothing came for 60 s" };
     expect(ending(reply({ state: "failed", error }))).toEqual({
       kind: "error",
