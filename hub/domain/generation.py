@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
 from hub.domain.events import (
+    TERMINALS,
     Cancelled,
     Delta,
     Event,
@@ -73,49 +74,32 @@ _TABLE: Final[Mapping[State, Mapping[type[Event], State]]] = {
 }
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Generation:
     """One run: its state, its usage so far, and its terminal event once there is one."""
 
-    __slots__ = (
-        "_began",
-        "_clock",
-        "_deltas",
-        "_first",
-        "_handed_on",
-        "asked",
-        "id",
-        "model",
-        "position",
-        "started_at",
-        "state",
-        "stream",
-        "terminal",
-        "upstream",
-        "usage",
-    )
+    stream: str
+    upstream: str
+    model: str | None
+    clock: Callable[[], float] = monotonic
+    """Monotonic, unlike the time of day, which may be set."""
+    id: str = field(default_factory=lambda: f"gen_{uuid4().hex}", init=False)
+    position: Position | None = field(default=None, init=False)
+    """Where it begins in the stream: at its question, or else at its first event."""
+    state: State = field(default=State.ASKED, init=False)
+    started_at: str = field(default_factory=now, init=False)
+    terminal: Terminal | None = field(default=None, init=False)
+    usage: Usage | None = field(default=None, init=False)
+    """The usage that the upstream has reported so far."""
+    asked: int | None = field(default=None, init=False)
+    """An estimate of the prompt's tokens."""
+    _deltas: int = field(default=0, init=False)
+    _handed_on: bool = field(default=False, init=False)
+    _began: float = field(init=False)
+    _first: float | None = field(default=None, init=False)
 
-    def __init__(
-        self, stream: str, upstream: str, model: str | None, clock: Callable[[], float] = monotonic
-    ) -> None:
-        self.id = f"gen_{uuid4().hex}"
-        self.stream = stream
-        self.upstream = upstream
-        self.model = model
-        self.position: Position | None = None
-        """Where it begins in the stream: at its question, or else at its first event."""
-        self.state = State.ASKED
-        self.started_at = now()
-        self.terminal: Finished | Failed | Cancelled | Interrupted | None = None
-        self.usage: Usage | None = None
-        """The usage that the upstream has reported so far."""
-        self.asked: int | None = None
-        """An estimate of the prompt's tokens."""
-        self._deltas = 0
-        self._handed_on = False
-        self._clock = clock
-        # Monotonic, unlike the time of day, which may be set.
-        self._began = clock()
-        self._first: float | None = None
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     @classmethod
     def told(
@@ -136,7 +120,7 @@ class Generation:
         elif self.state is State.ASKED:
             self.state = State.WAITING  # its first events are no longer kept
         self.state = _TABLE[self.state].get(type(event), self.state)
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+        if isinstance(event, TERMINALS):
             self.terminal = event
             self.upstream = event.extra.get("upstream", self.upstream)
             self.model = event.extra.get("model", self.model)
@@ -181,7 +165,7 @@ class Generation:
                 at=self.started_at,
                 usage=self._prompt_usage(),
             )
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+        if isinstance(event, TERMINALS):
             extra = dict(event.extra)
             if self._handed_on:
                 extra["upstream"] = self.upstream
@@ -222,7 +206,7 @@ class Generation:
         return None if self.asked is None else Usage(prompt_tokens=self.asked, estimated=True)
 
     def _since(self) -> float:
-        return round(self._clock() - self._began, 3)
+        return round(self.clock() - self._began, 3)
 
     def _used(self, end: Terminal) -> Usage:
         """The usage with this end: as the upstream reported it, otherwise estimated.
