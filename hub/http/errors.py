@@ -128,11 +128,17 @@ def error_response(error: HubError) -> web.Response:
     headers = retry_headers(error)
     if error.code == "unsupported_encoding":
         headers["Accept-Encoding"] = "gzip, deflate"  # RFC 9110 section 12.5.3
+    return _response(status_of(error), error.code, error.message, headers)
+
+
+def _response(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
     return web.Response(
-        status=status_of(error),
-        body=error_body(error.code, error.message),
+        status=status,
+        body=error_body(code, message),
         content_type="application/json",
-        headers=headers,
+        headers={**(headers or {}), "X-Content-Type-Options": "nosniff"},
     )
 
 
@@ -147,15 +153,16 @@ def answer_to(error: Exception, request: web.Request) -> web.Response:
     if isinstance(error, web.HTTPRedirection):
         raise error
     if isinstance(error, web.HTTPException):
-        return _json(error.status, f"http_{error.status}", _explain(request, error), error)
+        kept = {name: error.headers[name] for name in ("Allow", "Upgrade") if name in error.headers}
+        return _response(error.status, f"http_{error.status}", _explain(request, error), kept)
     if isinstance(error, ConnectionError) and (
         request.transport is None or request.transport.is_closing()
     ):
         # Not an error of the hub, and nobody reads this. nginx logs the same status.
-        return _json(499, "client_left", "the client disconnected before the response")
+        return _response(499, "client_left", "the client disconnected before the response")
     # %r, because a path may contain line breaks, which would look like another record.
     log.error("%s %r failed", request.method, request.path, exc_info=error)
-    return _json(500, "internal", "the hub failed: see its log")
+    return _response(500, "internal", "the hub failed: see its log")
 
 
 @web.middleware
@@ -172,20 +179,6 @@ def unmatched(
 
 async def _respond(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     return answer_to(error, request)
-
-
-def _json(
-    status: int, code: str, message: str, error: web.HTTPException | None = None
-) -> web.Response:
-    kept = ("Allow", "Upgrade")
-    headers = {name: error.headers[name] for name in kept if error and name in error.headers}
-    headers["X-Content-Type-Options"] = "nosniff"
-    return web.Response(
-        status=status,
-        body=error_body(code, message),
-        content_type="application/json",
-        headers=headers,
-    )
 
 
 def _explain(request: web.Request, error: web.HTTPException) -> str:
