@@ -278,7 +278,7 @@ class Streams:
             with _logging_errors(name):
                 await self.sweep_one(kept, now)
         self._cache_budget.reset()
-        self._fit()
+        await self._fit()
         if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
             self._asked_at = now
             for name in await self._store.expired(self._clock()):
@@ -319,16 +319,19 @@ class Streams:
                 self._counts.rejections += 1
             self._store.readmit(name)
 
-    def _fit(self) -> None:
+    async def _fit(self) -> None:
         """Evict streams and records until the total is under its limit."""
         over = self.size - self._limits.total_bytes
+        for kept in self._unused() if over > 0 else ():
+            over -= kept.stream.size
+            if self._store.durable:
+                self._unload(kept.stream.name)
+            elif not kept.stream.forks:
+                await self._remove(kept.stream)
+            if over <= 0:
+                break
         if over <= 0:
             return
-        for kept in self._unused():
-            over -= kept.stream.size
-            self._evict(kept.stream)
-            if over <= 0:
-                return
         # All others are in use: each drops the same share of its records.
         share = self._limits.total_bytes / (self._limits.total_bytes + over)
         for kept in self._kept.values():
@@ -346,21 +349,6 @@ class Streams:
             and (self._store.durable or kept.stream.closed or kept.since < self._now)
         ]
         return sorted(found, key=lambda kept: (not kept.stream.closed, kept.since))
-
-    def _evict(self, stream: Stream) -> None:
-        """Evict a stream from memory, and remove it if the store keeps nothing."""
-        if self._store.durable:
-            self._unload(stream.name)
-            return
-        while not stream.forks:
-            self._forget(stream)
-            source = stream.settings.fork and self._kept.get(stream.settings.fork.source)
-            if not source:
-                return
-            stream = source.stream
-            stream.forks -= 1
-            if not stream.hidden:
-                return
 
     def _unload(self, name: str) -> None:
         """Evict a stream from memory once all of it is committed, unless it is used meanwhile."""
@@ -467,7 +455,7 @@ class Streams:
         if self._store.durable and len(self._kept) >= self._limits.streams:
             # Only if they stay in the store: no stream is removed to make space for another.
             for kept in self._unused()[: 1 + len(self._kept) // 10]:
-                self._evict(kept.stream)
+                self._unload(kept.stream.name)
         if len(self._kept) >= self._limits.streams:
             raise LimitExceeded("the hub has reached its limit of streams: try again later")
 
