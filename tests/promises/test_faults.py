@@ -325,7 +325,7 @@ async def test_a_damaged_file_is_refused_with_the_way_out(server: Server, where:
     whole[at : at + 4096] = b"\xa5" * 4096
     server.database.write_bytes(whole)
     said = server.refused()
-    assert "move it away" in said
+    assert "move the file away" in said
     assert said.rstrip().endswith("(store_corrupt)")
     assert "Traceback" not in said
     server.database.rename(f"{server.database}.damaged")

@@ -166,9 +166,9 @@ DROP TABLE running;
 """
 
 _REMOVED: Final = """
--- Names of removed streams, and the highest epoch that a stream of the name can have had. The oldest
--- are dropped, and ``forgotten`` is the highest epoch of those. Of streams that were removed before
--- this table existed only the file's last epoch is known.
+-- Names of removed streams, and the highest epoch that a stream of the name can have had. The
+-- oldest are dropped, and ``forgotten`` is the highest epoch of those. Of streams that were removed
+-- before this table existed only the file's last epoch is known.
 CREATE TABLE removed (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name   TEXT NOT NULL UNIQUE,
