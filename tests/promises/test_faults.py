@@ -281,7 +281,7 @@ async def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(
         assert "full" in refusal["message"]
         async with server.client.get("/readyz") as reply:
             assert reply.status == 503
-            assert "full: make space" in await reply.text()
+            assert "full: free some space" in await reply.text()
         told = await server.append("other", "text")
         assert told["code"] == "store_full"
         assert (await server.texts("s"))[: len(acked)] == acked, "reading goes on"
