@@ -97,7 +97,7 @@ class Hub:
         self.draining = False
         """Whether no new generations are started; all else goes on."""
         self.upstreams = Upstreams(upstreams, default_upstream)
-        self._limits = limits
+        self.limits = limits
         self._store = store
         self._streams = Streams(
             store,
@@ -199,7 +199,7 @@ class Hub:
             LimitExceeded: there are as many connections as there may be.
         """
         self.callers.admit()
-        if len(self.connections) >= self._limits.connections:
+        if len(self.connections) >= self.limits.connections:
             self.counts.refusals += 1
             raise LimitExceeded("the hub has reached its limit of connections: try again later")
 
@@ -220,7 +220,7 @@ class Hub:
     async def _sweep_connections(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._limits.look_seconds)
+            await asyncio.sleep(self.limits.look_seconds)
             for count, connection in enumerate(list(self.connections), start=1):
                 try:
                     connection.tick(loop.time())
@@ -228,12 +228,12 @@ class Hub:
                     log.exception("a connection failed in the sweep and is cut off")
                     self.counts.failures += 1
                     connection.abort()
-                if count % self._limits.slice_size == 0:
+                if count % self.limits.slice_size == 0:
                     await asyncio.sleep(0)
 
     async def _sweep_streams(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.look_seconds)
+            await asyncio.sleep(self.limits.look_seconds)
             try:
                 await self._streams.sweep(asyncio.get_running_loop().time())
             except StoreError as error:

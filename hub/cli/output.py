@@ -50,35 +50,26 @@ def write(text: str) -> None:
     Raises:
         ReaderGone: nobody reads it.
     """
-    try:
-        # Characters that the output's encoding lacks must not end the answer.
-        sys.stdout.write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        hush()
-        raise ReaderGone from None
+    # Characters that the output's encoding lacks must not end the answer.
+    _write(text.encode(sys.stdout.encoding, "replace"))
 
 
 def write_others(text: str) -> None:
-    """Write untrusted text.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
+    """Write untrusted text; raises as `write`."""
     write(_without_controls(text, sys.stdout.isatty()))
 
 
-def write_bytes(held: bytes) -> None:
-    """Write untrusted bytes unchanged; on a terminal, as text.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
+def write_bytes(data: bytes) -> None:
+    """Write untrusted bytes unchanged, or on a terminal as text; raises as `write`."""
     if sys.stdout.isatty():
-        write_others(held.decode(errors="replace"))
-        return
+        write_others(data.decode(errors="replace"))
+    else:
+        _write(data)
+
+
+def _write(data: bytes) -> None:
     try:
-        sys.stdout.buffer.write(held)
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         hush()
@@ -86,11 +77,7 @@ def write_bytes(held: bytes) -> None:
 
 
 def write_json(held: Any) -> None:
-    """Write a value as one line of JSON; ``bytes`` are already encoded.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
+    """Write a value as one line of JSON; ``bytes`` are already encoded; raises as `write`."""
     encoded = held if isinstance(held, bytes) else orjson.dumps(held)
     write(f"{encoded.decode()}\n")
 

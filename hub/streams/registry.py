@@ -74,7 +74,7 @@ class Streams:
         self._clock = clock
         self.awaited = StreamWaiters()
         self._cache_budget = SharedBudget()
-        self._kept: dict[str, LoadedStream] = {}
+        self._loaded: dict[str, LoadedStream] = {}
         # Also evicted ones that somebody still holds: there are never two of a name.
         self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -82,12 +82,12 @@ class Streams:
         self._asked_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._loaded)
 
     @property
     def size(self) -> int:
         """Bytes of memory of all records."""
-        return sum(kept.stream.size for kept in self._kept.values())
+        return sum(loaded.stream.size for loaded in self._loaded.values())
 
     # Opening
 
@@ -146,7 +146,8 @@ class Streams:
         Without those that the store cannot keep at the moment.
         """
         await self._synced()  # closes are shown only once they are committed
-        for stream, end in [(kept.stream, kept.stream.tail) for kept in self._kept.values()]:
+        streams = [loaded.stream for loaded in self._loaded.values()]
+        for stream, end in [(stream, stream.tail) for stream in streams]:
             while not stream.fanout.flushed(end):  # noqa: ASYNC110 - a pass goes by turns of the loop
                 await asyncio.sleep(0)
 
@@ -270,15 +271,15 @@ class Streams:
         """
         self._now = now
         self.evict_rejected()
-        for count, (name, kept) in enumerate(list(self._kept.items()), start=1):
+        for count, (name, loaded) in enumerate(list(self._loaded.items()), start=1):
             if count % self._slice_size == 0:
                 await asyncio.sleep(0)
-            if self._kept.get(name) is not kept:
+            if self._loaded.get(name) is not loaded:
                 continue  # it was removed while another stream was swept
             with _logging_errors(name):
-                await self.sweep_one(kept, now)
+                await self.sweep_one(loaded, now)
         self._cache_budget.reset()
-        self._fit()
+        await self._fit()
         if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
             self._asked_at = now
             for name in await self._store.expired(self._clock()):
@@ -288,10 +289,10 @@ class Streams:
                     if stream is not None and stream.hidden and not stream.forks:
                         await self._remove(stream)
 
-    async def sweep_one(self, kept: LoadedStream, now: float) -> None:
+    async def sweep_one(self, loaded: LoadedStream, now: float) -> None:
         """Remove or evict a stream if it is time."""
-        kept.update(now)
-        stream, unused = kept.stream, now - kept.since
+        loaded.update(now)
+        stream, unused = loaded.stream, now - loaded.since
         if stream.in_use:
             self._touch_if_due(stream)
         limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
@@ -312,27 +313,30 @@ class Streams:
         for name, why in list(self._store.rejected.items()):
             log.error("stream %s cannot be stored and is loaded again: %s", name, why)
             stream = self._held.pop(name, None)
-            self._kept.pop(name, None)
+            self._loaded.pop(name, None)
             if stream is not None:
                 self.awaited.gone(stream)
                 stream.abandon()
                 self._counts.rejections += 1
             self._store.readmit(name)
 
-    def _fit(self) -> None:
+    async def _fit(self) -> None:
         """Evict streams and records until the total is under its limit."""
         over = self.size - self._limits.total_bytes
+        for loaded in self._unused() if over > 0 else ():
+            over -= loaded.stream.size
+            if self._store.durable:
+                self._unload(loaded.stream.name)
+            elif not loaded.stream.forks:
+                await self._remove(loaded.stream)
+            if over <= 0:
+                break
         if over <= 0:
             return
-        for kept in self._unused():
-            over -= kept.stream.size
-            self._evict(kept.stream)
-            if over <= 0:
-                return
         # All others are in use: each drops the same share of its records.
         share = self._limits.total_bytes / (self._limits.total_bytes + over)
-        for kept in self._kept.values():
-            kept.stream.shrink(int(kept.stream.size * share))
+        for loaded in self._loaded.values():
+            loaded.stream.shrink(int(loaded.stream.size * share))
 
     def _unused(self) -> list[LoadedStream]:
         """Streams that can be evicted: closed ones first, then those idle for longest.
@@ -340,36 +344,22 @@ class Streams:
         If eviction is their end, only those that were idle for a while.
         """
         found = [
-            kept
-            for kept in self._kept.values()
-            if not kept.stream.in_use
-            and (self._store.durable or kept.stream.closed or kept.since < self._now)
+            loaded
+            for loaded in self._loaded.values()
+            if not loaded.stream.in_use
+            and (self._store.durable or loaded.stream.closed or loaded.since < self._now)
         ]
-        return sorted(found, key=lambda kept: (not kept.stream.closed, kept.since))
-
-    def _evict(self, stream: Stream) -> None:
-        """Evict a stream from memory, and remove it if the store keeps nothing."""
-        if self._store.durable:
-            self._unload(stream.name)
-            return
-        while not stream.forks:
-            self._forget(stream)
-            source = stream.settings.fork and self._kept.get(stream.settings.fork.source)
-            if not source:
-                return
-            stream = source.stream
-            stream.forks -= 1
-            if not stream.hidden:
-                return
+        return sorted(found, key=lambda loaded: (not loaded.stream.closed, loaded.since))
 
     def _unload(self, name: str) -> None:
         """Evict a stream from memory once all of it is committed, unless it is used meanwhile."""
-        kept = self._kept[name]
-        found = kept.found
+        loaded = self._loaded[name]
+        lookups = loaded.lookups
 
         def leave() -> None:
-            if self._kept.get(name) is kept and kept.found == found and not kept.stream.in_use:
-                del self._kept[name]
+            unused = loaded.lookups == lookups and not loaded.stream.in_use
+            if self._loaded.get(name) is loaded and unused:
+                del self._loaded[name]
 
         if not self._store.pending(name):
             leave()
@@ -406,11 +396,11 @@ class Streams:
     async def _source(self, stream: Stream) -> Stream | None:
         if stream.settings.fork is None:
             return None
-        kept = await self._load(stream.settings.fork.source)
-        return None if kept is None else kept.stream
+        loaded = await self._load(stream.settings.fork.source)
+        return None if loaded is None else loaded.stream
 
     def _forget(self, stream: Stream) -> None:
-        self._kept.pop(stream.name, None)
+        self._loaded.pop(stream.name, None)
         self._held.pop(stream.name, None)
         stream.close()
         stream.gone = True
@@ -426,36 +416,36 @@ class Streams:
         """
         check_name(name, self._limits.name_length)
         while True:
-            kept = await self._load(name)
-            if kept is None:
+            loaded = await self._load(name)
+            if loaded is None:
                 return None
-            kept.found += 1
-            if kept.stream.hidden or not self._expired(kept.stream):
-                return kept.stream
-            await self._remove(kept.stream)
+            loaded.lookups += 1
+            if loaded.stream.hidden or not self._expired(loaded.stream):
+                return loaded.stream
+            await self._remove(loaded.stream)
 
     async def _load(self, name: str) -> LoadedStream | None:
         """A stream in memory, loaded from the store if necessary."""
         if self._store.rejected:
             self.evict_rejected()
-        kept = self._in_memory(name)
-        if kept is not None:
-            return kept
+        loaded = self._in_memory(name)
+        if loaded is not None:
+            return loaded
         lock = self._locks.get(name)
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         async with lock:
             # Another caller may have loaded it meanwhile.
-            kept = self._in_memory(name)
-            if kept is None and (saved := await self._store.load(name)) is not None:
-                kept = self._keep(name, saved)
-            return kept
+            loaded = self._in_memory(name)
+            if loaded is None and (saved := await self._store.load(name)) is not None:
+                loaded = self._register(name, saved)
+            return loaded
 
     def _in_memory(self, name: str) -> LoadedStream | None:
-        kept = self._kept.get(name)
-        if kept is None and (stream := self._held.get(name)) is not None:
-            kept = self._kept[name] = LoadedStream(stream)
-        return kept
+        loaded = self._loaded.get(name)
+        if loaded is None and (stream := self._held.get(name)) is not None:
+            loaded = self._loaded[name] = LoadedStream(stream)
+        return loaded
 
     def _expired(self, stream: Stream) -> bool:
         if stream.expires is None or (stream.settings.ttl and stream.in_use):
@@ -464,11 +454,11 @@ class Streams:
 
     def _check_space(self) -> None:
         self._store.admit()
-        if self._store.durable and len(self._kept) >= self._limits.streams:
+        if self._store.durable and len(self._loaded) >= self._limits.streams:
             # Only if they stay in the store: no stream is removed to make space for another.
-            for kept in self._unused()[: 1 + len(self._kept) // 10]:
-                self._evict(kept.stream)
-        if len(self._kept) >= self._limits.streams:
+            for loaded in self._unused()[: 1 + len(self._loaded) // 10]:
+                self._unload(loaded.stream.name)
+        if len(self._loaded) >= self._limits.streams:
             raise LimitExceeded("the hub has reached its limit of streams: try again later")
 
     def _begin(self, name: str, saved: Saved) -> Stream:
@@ -477,11 +467,11 @@ class Streams:
         if expires is not None:
             saved = replace(saved, expires=expires)
             self._store.note(Touched(name, expires))
-        stream = self._keep(name, saved).stream
+        stream = self._register(name, saved).stream
         self.awaited.begun(stream)
         return stream
 
-    def _keep(self, name: str, saved: Saved) -> LoadedStream:
+    def _register(self, name: str, saved: Saved) -> LoadedStream:
         stream = Stream(
             name,
             saved,
@@ -494,8 +484,8 @@ class Streams:
             epoch=self._store.life,
         )
         self._held[name] = stream
-        kept = self._kept[name] = LoadedStream(stream)
-        return kept
+        loaded = self._loaded[name] = LoadedStream(stream)
+        return loaded
 
 
 @contextmanager

@@ -33,14 +33,13 @@ class StreamLimits:
 class LoadedStream:
     """A stream in the registry, and when it was last used."""
 
-    __slots__ = ("found", "since", "stream", "tail")
+    __slots__ = ("lookups", "since", "stream", "tail")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.tail = stream.tail
         self.since = math.inf  # until the first `update`
-        self.found = 0
-        """How often it was looked up."""
+        self.lookups = 0
 
     def update(self, now: float) -> None:
         """Note whether the stream is used, and drop what its readers shared."""

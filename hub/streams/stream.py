@@ -79,7 +79,7 @@ class Stream(FollowedStream):
     __slots__ = (
         "_cooling",
         "_deferred",
-        "_held",
+        "_deferred_shows",
         "_raised",
         "_retention",
         "closed_by",
@@ -136,7 +136,7 @@ class Stream(FollowedStream):
         """Removed: another stream may have its name, so nothing more is noted with the store."""
         self.forks = saved.forks
         self._deferred = deliver == "committed"
-        self._held = 0
+        self._deferred_shows = 0
         """The number of writes that are shown once they are committed."""
         self._cooling = False
         self._retention = retention or Retention()
@@ -323,14 +323,14 @@ class Stream(FollowedStream):
 
     def _show(self, *, safe: bool) -> None:
         """Show readers what was written: now, or once it and all before it is committed."""
-        if safe or self._held or self._deferred:
-            self._held += 1
-            self._store.after(partial(self._show_held, self.end, closed=self.sealed), self.name)
+        if safe or self._deferred_shows or self._deferred:
+            self._deferred_shows += 1
+            self._store.after(partial(self._show_deferred, self.end, closed=self.sealed), self.name)
         else:
             self.reveal(self.end, closed=self.sealed)
 
-    def _show_held(self, end: int, *, closed: bool) -> None:
-        self._held -= 1
+    def _show_deferred(self, end: int, *, closed: bool) -> None:
+        self._deferred_shows -= 1
         self.reveal(end, closed=closed)
 
     # Keeping

@@ -31,7 +31,7 @@ CREATE TABLE hub (
 ) WITHOUT ROWID;
 INSERT INTO hub VALUES ('life', 0), ('clean', 1);
 
--- An id is never used twice: the records of a removed stream are deleted bit by bit.
+-- An id is never used twice: the records of a removed stream are deleted gradually.
 CREATE TABLE streams (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     name         TEXT NOT NULL UNIQUE,
@@ -87,7 +87,7 @@ CREATE TABLE keys (
     position    TEXT NOT NULL
 );
 
--- Records that nobody can read any more: those of a stream that are before ``before``.
+-- Records that nobody can read any more: those of a stream with offsets below ``before``.
 CREATE TABLE trash (
     stream INTEGER PRIMARY KEY,
     before INTEGER NOT NULL
@@ -98,10 +98,10 @@ CREATE TABLE trash (
 _HIDDEN: Final = "CREATE INDEX streams_hidden ON streams (id) WHERE hidden;"
 
 _GENERATIONS: Final = """
--- Where a generation is told: its story begins at ``first``, in an epoch; ``started`` and
--- ``ended`` are the offsets of its first and its last event. One without an end runs, or was
--- running when the hub died. (A fork made in the middle of an answer by an older hub lacks the
--- end, so it may have a row for the same generation as its source.)
+-- Where the events of a generation are: the first at ``first``, in ``epoch``; ``started`` and
+-- ``ended`` are the offsets of its Started and its terminal event. One without an end runs, or ran
+-- when the hub died. (A fork that an older hub made in the middle of an answer lacks the end, so it
+-- may have a row for the same generation as its source.)
 CREATE TABLE generations (
     id      TEXT NOT NULL,
     stream  INTEGER NOT NULL,
@@ -114,7 +114,7 @@ CREATE TABLE generations (
 CREATE INDEX generations_by_stream ON generations (stream, ended);
 CREATE INDEX generations_unended ON generations (stream) WHERE ended IS NULL;
 
--- What hubs have said of their generations until now: the first and the last of each.
+-- The first and last events of all generations so far.
 CREATE TEMP TABLE said AS
 SELECT r.stream, r.offset,
     CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.type') END
@@ -166,9 +166,9 @@ DROP TABLE running;
 """
 
 _REMOVED: Final = """
--- Names that were removed, and the last epoch that a stream of the name can have had; the oldest
--- are dropped, and ``forgotten`` is the last epoch of those. Of what was removed before there was
--- this table only the file's last epoch is known.
+-- Names of removed streams, and the highest epoch that a stream of the name can have had. The
+-- oldest are dropped, and ``forgotten`` is the highest epoch of those. Of streams that were removed
+-- before this table existed only the file's last epoch is known.
 CREATE TABLE removed (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name   TEXT NOT NULL UNIQUE,

@@ -131,7 +131,7 @@ class _Group:
                 self.streams.add(change.source)
 
 
-class _Load:
+class _Loads:
     """The loads of one stream that are in progress."""
 
     __slots__ = ("changed", "readers")
@@ -161,26 +161,26 @@ class SQLiteStore:
         self.life = 0
         self.path = Path(path)
         self._sync = sync
-        self._lives: frozenset[int] = frozenset()
+        self._epochs: frozenset[int] = frozenset()
         self._epoch = 0
         self._removals = RemovedNames()
         self._lock = FileLock(self.path)
         self._lock_seconds = lock_seconds
         self._group = _Group()
-        self._flying: _Group | None = None
+        self._committing: _Group | None = None
         """The group that the writer thread has."""
-        self._held = 0
-        self._loading: dict[str, _Load] = {}
+        self._waiting_bytes = 0
+        self._loading: dict[str, _Loads] = {}
         self.rejected: dict[str, str] = {}
         self._rejection = asyncio.Event()
-        self._squeezed: list[asyncio.Future[None]] = []
+        self._space_waiters: list[asyncio.Future[None]] = []
         self._due: asyncio.Handle | None = None
         self._soon = False
         """The group is handed over in the next iteration of the event loop."""
-        self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        self._leaving = threading.Event()
+        self._queue: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
         self._writer: threading.Thread | None = None
-        self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._read_executor = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._reader: Reader | None = None
 
     async def start(self) -> list[Unended]:
@@ -201,7 +201,7 @@ class SQLiteStore:
         return running
 
     async def load(self, stream: str) -> Saved | None:
-        load = self._loading.setdefault(stream, _Load())
+        load = self._loading.setdefault(stream, _Loads())
         load.readers += 1
         try:
             while True:
@@ -232,8 +232,8 @@ class SQLiteStore:
         """The last group that changes a stream or forks it."""
         if stream in self._group.streams:
             return self._group
-        flying = self._flying
-        return flying if flying is not None and stream in flying.streams else None
+        committing = self._committing
+        return committing if committing is not None and stream in committing.streams else None
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
         found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
@@ -255,7 +255,7 @@ class SQLiteStore:
         return await self._in_reader(lambda: self._readers().keyed(key))
 
     def lived(self, epoch: int) -> bool:
-        return epoch in self._lives
+        return epoch in self._epochs
 
     async def locate(self, generation: str) -> GenerationLocation | None:
         return await self._in_reader(lambda: self._readers().locate(generation))
@@ -274,11 +274,11 @@ class SQLiteStore:
 
     @property
     def full(self) -> bool:
-        return self._held > HELD_BYTES
+        return self._waiting_bytes > HELD_BYTES
 
     async def space(self) -> None:
         while self.full:
-            self._squeezed.append(relief := asyncio.get_running_loop().create_future())
+            self._space_waiters.append(relief := asyncio.get_running_loop().create_future())
             await relief
 
     def note(self, change: Change) -> None:
@@ -294,8 +294,8 @@ class SQLiteStore:
         if self._loading and (load := self._loading.get(change.stream)) is not None:
             load.changed += 1
         group.take(change, size)
-        self._held += size
-        if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
+        self._waiting_bytes += size
+        if self._committing is None and (self._due is None or group.size > GATHER_BYTES):
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
@@ -319,10 +319,10 @@ class SQLiteStore:
             waiter.failed()
         elif self._group.changes:
             self._group.waiting.append(waiter)
-            if self._flying is None:
+            if self._committing is None:
                 self._hand_over_in(0.0)
-        elif self._flying is not None:
-            self._flying.waiting.append(waiter)
+        elif self._committing is not None:
+            self._committing.waiting.append(waiter)
         else:
             waiter.done()
 
@@ -338,13 +338,13 @@ class SQLiteStore:
         if self._writer is None:
             return
         with suppress(StoreError):
-            while self._flying is not None or self._group.changes:
+            while self._committing is not None or self._group.changes:
                 await self.synced()
         # The writer closes last, so that SQLite moves the whole WAL into the file.
         await self._in_reader(self._close_reader)
-        self._reads.shutdown()
-        self._leaving.set()
-        self._handed.put(None)
+        self._read_executor.shutdown()
+        self._stopping.set()
+        self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._writer = None
         self._lock.release()
@@ -367,16 +367,16 @@ class SQLiteStore:
     def _hand_over(self) -> None:
         self._due = None
         self._soon = False
-        if self._flying is None and self._group.changes:
-            self._flying, self._group = self._group, _Group()
-            self._handed.put(self._flying)
+        if self._committing is None and self._group.changes:
+            self._committing, self._group = self._group, _Group()
+            self._queue.put(self._committing)
 
     def _committed(self, group: _Group) -> None:
         if self.trouble is not None:
             log.warning("the store can write again")
         self.trouble = None
-        self._flying = None
-        self._held -= group.size
+        self._committing = None
+        self._waiting_bytes -= group.size
         if group.rejected:
             self._reject(group.rejected)
         # The next group goes first, so that the disk works while the waiters go on.
@@ -385,8 +385,8 @@ class SQLiteStore:
         elif self._group.changes:
             self._hand_over_in(GATHER_SECONDS)
         _call(group.waiting, group.rejected)
-        squeezed, self._squeezed = self._squeezed, []
-        for relief in squeezed:
+        waiters, self._space_waiters = self._space_waiters, []
+        for relief in waiters:
             _resolve(relief)
 
     def _reject(self, rejected: Mapping[str, str]) -> None:
@@ -407,11 +407,11 @@ class SQLiteStore:
         if gathered.changes:
             gathered.waiting = left
         else:
-            self._held -= gathered.size
+            self._waiting_bytes -= gathered.size
             gathered.size = 0
             _call(left, NOTHING)
         self.life = self._epoch + 1
-        self._lives |= {self.life}
+        self._epochs |= {self.life}
         self._epoch = self.life + 1
         self._rejection.set()
 
@@ -423,7 +423,7 @@ class SQLiteStore:
     async def _in_reader(self, task: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reads, task)
+            return await loop.run_in_executor(self._read_executor, task)
         except apsw.Error as error:
             raise explained(error, self.path) from None
 
@@ -444,7 +444,7 @@ class SQLiteStore:
                 if found != "ok":
                     raise apsw.CorruptError(str(found))
             migrate(database, str(self.path))
-            self.life, self._lives = begin_life(database)
+            self.life, self._epochs = begin_life(database)
             self._epoch = self.life + 1
             self._removals = removals(database)
             running = database.execute(
@@ -479,7 +479,7 @@ class SQLiteStore:
         written = True
         while written:
             try:
-                group = self._handed.get(timeout=SWEEP_SECONDS if sweeping else None)
+                group = self._queue.get(timeout=SWEEP_SECONDS if sweeping else None)
             except queue.Empty:
                 try:
                     sweeping = writer.sweep()
@@ -501,7 +501,7 @@ class SQLiteStore:
             except apsw.Error as error:
                 why = explained(error, self.path).message
                 loop.call_soon_threadsafe(self._set_trouble, why)
-                if self._leaving.wait(RETRY_SECONDS):
+                if self._stopping.wait(RETRY_SECONDS):
                     log.error(
                         "%d changes could not be written before the hub stopped", len(group.changes)
                     )
