@@ -8,19 +8,16 @@ import orjson
 
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import boundary
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.encoder import BaseEncoder, Batch, Encoder
 from hub.frames.line_separators import escape_line_separators
 
-__all__ = [
-    "LINES",
-    "OBJECTS",
-]
+__all__ = ["LINES", "OBJECTS"]
 
 
-class _Lines:
-    """NDJSON. After each batch a line tells the position, so that a reader can resume.
+class _Lines(BaseEncoder):
+    """NDJSON. A line after each batch tells the position from which a reader can resume.
 
-    One stands at each `hub.frames.coalesce.boundary` in it, too: a reset may lead back there.
+    There is one at each `hub.frames.coalesce.boundary` in the batch too: a reset may lead there.
     """
 
     merges = True
@@ -37,43 +34,37 @@ class _Lines:
         return escape_line_separators(b"".join([*parts, self._position(last)]))
 
     def body(self, record: Record) -> bytes:
-        """One record."""
         return record.body + self.separator
-
-    def _position(self, position: Position) -> bytes:
-        return _object(type="position", position=str(position)) + self.separator
 
     def reset(self, stream: str, position: Position, reason: str) -> bytes:
         del stream
-        return _object(type="reset", position=str(position), reason=reason) + self.separator
+        return self._line(type="reset", position=str(position), reason=reason)
 
     def closed(self, stream: str, position: Position) -> bytes:
         del stream
-        return _object(type="closed", position=str(position)) + self.separator
+        return self._line(type="closed", position=str(position))
 
     def beat(self) -> bytes:
         return b'{"type":"beat"}\n'
 
-    def retry(self, milliseconds: int) -> bytes:
-        del milliseconds
-        return b""
+    def _position(self, position: Position) -> bytes:
+        return self._line(type="position", position=str(position))
+
+    def _line(self, **fields: str) -> bytes:
+        return orjson.dumps(fields) + self.separator
 
 
 class _Objects(_Lines):
-    """JSON objects one after another, as a reader of concatenated JSON takes them."""
+    """Concatenated JSON objects."""
 
     separator = b""
 
     def body(self, record: Record) -> bytes:
-        # A value that is no object may be a number, and two of them would become one.
+        # Without a separator, two values that are numbers would become one.
         return record.body if record.body[:1] == b"{" else record.body + b"\n"
 
     def beat(self) -> bytes:
         return b"\n"
-
-
-def _object(**fields: str) -> bytes:
-    return orjson.dumps(fields)
 
 
 LINES: Final[Encoder] = _Lines()

@@ -1,8 +1,7 @@
-"""A JSON object that stands bare among server-sent events, without ``data:``.
+"""A bare JSON object among server-sent events, on lines without ``data:``.
 
-Google's servers put an error so into a body that has begun as an event stream, on several
-lines. The standard has such lines ignored; an error that is ignored would be told as
-nothing but a cut reply.
+Google's servers send errors like this in a body that began as an event stream, on several
+lines. The standard ignores such lines; without the error, the reply would only look cut off.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from typing import Final
 
 import orjson
 
-__all__ = ["Bare"]
+__all__ = ["BareObject"]
 
 LONGEST: Final = 65_536
-"""Bytes that are held; a longer object is no error that somebody wants to read."""
+"""Bytes that are held. Anything longer is not an error message."""
 
 
-class Bare:
-    """Gathers the lines of one object, from the one that opens it to the one that ends it."""
+class BareObject:
+    """Collects the lines of one object."""
 
     __slots__ = ("_held",)
 
@@ -30,29 +29,29 @@ class Bare:
         """An object has begun and not ended."""
         return bool(self._held)
 
-    def takes(self, line: bytes) -> bool:
-        """Whether the line begins such an object or goes on with one."""
+    def accepts(self, line: bytes) -> bool:
+        """Whether the line begins such an object or continues one."""
         return self.open or line.startswith(b"{")
 
-    def take(self, line: bytes) -> bytes | None:
-        """The whole object, if it is one that holds an ``error`` and this line ends it."""
+    def add(self, line: bytes) -> bytes | None:
+        """The whole object, if this line ends it and it has an ``error``."""
         self._held += line + b"\n"
         if len(self._held) > LONGEST:
             self.drop()
-        # An indented brace ends an inner object: only the last is worth a parse.
+        # An indented brace ends an inner object: only the last is worth parsing.
         elif line.endswith(b"}") and (line == b"}" or self._held.count(b"\n") == 1):
             held, self._held = self._held.rstrip(b"\n"), b""
             return held if _is_error(held) else None
         return None
 
     def drop(self) -> None:
-        """It was none: what stood there is ignored, as the standard says."""
+        """Forget the lines, which the standard ignores: they were not such an object."""
         self._held = b""
 
 
 def _is_error(held: bytes) -> bool:
     try:
-        found = orjson.loads(held)
+        value = orjson.loads(held)
     except orjson.JSONDecodeError:
         return False
-    return isinstance(found, dict) and "error" in found
+    return isinstance(value, dict) and "error" in value

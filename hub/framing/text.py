@@ -1,4 +1,4 @@
-"""Plain text: no items, so what has come is given at once, in whole characters."""
+"""Plain text, passed on as it arrives, in whole characters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LONGEST_CHARACTER = 4
 
 
 class Text(Cutter):
-    """UTF-8, whose every chunk decodes by itself; broken bytes become U+FFFD.
+    """UTF-8 text. Each chunk decodes by itself; invalid bytes become U+FFFD.
 
-    A text has no chunk that could be too large: a read that is larger than the limit gives
-    several chunks. Nothing in a text says that it is complete.
+    A read that is larger than the limit becomes several chunks. Nothing in a text shows whether
+    it is complete.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:

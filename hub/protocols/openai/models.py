@@ -1,4 +1,4 @@
-"""`GET /v1/models`: the upstreams by their names, as OpenAI lists its models."""
+"""`GET /v1/models`: the names of the upstreams, in the format of OpenAI's list of models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ class Models:
         self._hub = hub
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
         return [
             web.get("/v1/models", self._list),
             web.get(r"/v1/models/{id:[\s\S]+}", self._one),
