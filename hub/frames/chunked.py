@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from hub.frames.encoder import Encoder, WrappingEncoder
+from hub.frames.encoder import Batch, Encoder, WrappingEncoder
 from hub.frames.text import BYTES, TEXT
 
 __all__ = ["Chunked", "for_text"]
 
 
+def _chunk(frame: bytes) -> bytes:
+    # An empty chunk would end the body.
+    return b"%x\r\n%s\r\n" % (len(frame), frame) if frame else b""
+
+
 class Chunked(WrappingEncoder):
-    """Another encoder's frames as HTTP/1.1 chunks."""
+    wrap = staticmethod(_chunk)
 
     def __init__(self, inner: Encoder) -> None:
         super().__init__(inner)
         # Shared by all, so that connections that read the same stream share its frames.
         self.for_text = Chunked(BYTES) if inner is TEXT else None
 
-    @staticmethod
-    def wrap(frame: bytes) -> bytes:
-        # An empty chunk would end the body.
-        return b"%x\r\n%s\r\n" % (len(frame), frame) if frame else b""
+    def events(self, batch: Batch) -> bytes:
+        return _chunk(self._inner.events(batch))
 
 
 def for_text(encoder: Encoder) -> Encoder | None:

@@ -65,7 +65,7 @@ class Encoder(Protocol):
 
 
 class BaseEncoder:
-    """Defaults for a format that can express nothing but records."""
+    """Defaults for a format that can express nothing but records, or has `message`."""
 
     merges = False
 
@@ -73,13 +73,16 @@ class BaseEncoder:
         del batch
         return b""
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        del stream, position, reason
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes | None:
+        """A message that is not a record; ``None`` if the format has none."""
+        del kind, stream, position, more
         return None
 
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        return self.message("reset", stream, position, reason=reason)
+
     def closed(self, stream: str, position: Position) -> bytes:
-        del stream, position
-        return b""
+        return self.message("closed", stream, position) or b""
 
     def beat(self) -> bytes:
         return b""

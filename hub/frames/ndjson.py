@@ -30,28 +30,20 @@ class _Lines(BaseEncoder):
             parts.append(self.body(record))
             after = record.offset + 1
             if after == boundary(after) and after != last.offset:
-                parts.append(self._position(last._replace(offset=after)))
-        return escape_line_separators(b"".join([*parts, self._position(last)]))
+                place = last._replace(offset=after)
+                parts.append(self.message("position", batch.stream, place))
+        parts.append(self.message("position", batch.stream, last))
+        return escape_line_separators(b"".join(parts))
 
     def body(self, record: Record) -> bytes:
         return record.body + self.separator
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
         del stream
-        return self._line(type="reset", position=str(position), reason=reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream
-        return self._line(type="closed", position=str(position))
+        return orjson.dumps({"type": kind, "position": str(position), **more}) + self.separator
 
     def beat(self) -> bytes:
         return b'{"type":"beat"}\n'
-
-    def _position(self, position: Position) -> bytes:
-        return self._line(type="position", position=str(position))
-
-    def _line(self, **fields: str) -> bytes:
-        return orjson.dumps(fields) + self.separator
 
 
 class _Objects(_Lines):

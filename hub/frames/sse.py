@@ -40,18 +40,10 @@ class _EventStream(SSEEncoder):
             )
         )
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
         del stream
-        return _named_event("reset", position, reason=reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream
-        return _named_event("closed", position)
-
-
-def _named_event(name: str, position: Position, **more: str) -> bytes:
-    data = orjson.dumps({"type": name, "position": str(position), **more})
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(position).encode(), data)
+        data = orjson.dumps({"type": kind, "position": str(position), **more})
+        return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), str(position).encode(), data)
 
 
 EVENT_STREAM: Final[Encoder] = _EventStream()

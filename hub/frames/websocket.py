@@ -8,8 +8,8 @@ from typing import Final
 import orjson
 
 from hub.domain.errors import HubError
-from hub.domain.records import Position, Record
-from hub.frames.encoder import Batch, Encoder
+from hub.domain.records import Position
+from hub.frames.encoder import BaseEncoder, Batch, Encoder
 
 __all__ = ["WEBSOCKET", "error_frame", "pong_frame", "presence_frame", "text_frame"]
 
@@ -29,45 +29,37 @@ def pong_frame(data: bytes) -> bytes:
     return b"\x8a" + len(data).to_bytes(1) + data
 
 
-class _WebSocket:
+class _WebSocket(BaseEncoder):
     """`hub.v1` messages."""
 
     merges = True
 
     def events(self, batch: Batch) -> bytes:
         records = batch.records
-        # If none is merged, a client can count back from the position.
-        merged = len(records) > 1 and records[-1].offset - records[0].offset >= len(records)
+        offsets = b""
+        # If no record is merged, a client can count back from the position.
+        if len(records) > 1 and records[-1].offset - records[0].offset >= len(records):
+            after = b",".join([b"%d" % (record.offset + 1) for record in records])
+            offsets = b'"offsets":[%s],' % after
         return text_frame(
             b'{"type":"events","stream":%s,"position":"%s",%s"events":[%s]}'
             % (
                 orjson.dumps(batch.stream),
                 str(batch.position).encode(),
-                _offsets(records) if merged else b"",
+                offsets,
                 b",".join([record.body for record in records]),
             )
         )
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
-        return _message(type="reset", stream=stream, position=str(position), reason=reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return _message(type="closed", stream=stream, position=str(position))
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
+        fields = {"type": kind, "stream": stream, "position": str(position), **more}
+        return text_frame(orjson.dumps(fields))
 
     def beat(self) -> bytes:
-        return _message(type="beat")
+        return text_frame(b'{"type":"beat"}')
 
     def retry(self, milliseconds: int) -> bytes:
         return text_frame(b'{"type":"draining","retry_ms":%d}' % milliseconds)
-
-
-def _offsets(records: list[Record]) -> bytes:
-    """The offset after each record, for offsets that are not consecutive."""
-    return b'"offsets":[%s],' % b",".join([b"%d" % (record.offset + 1) for record in records])
-
-
-def _message(**fields: str) -> bytes:
-    return text_frame(orjson.dumps(fields))
 
 
 def error_frame(error: HubError, **fields: str | int) -> bytes:

@@ -49,7 +49,7 @@ class Sniffed:
         self._limit = limit
         self._chosen: Framing | None = expected if isinstance(expected, Text) else None
         # All bytes before the choice; up to `_start` they are space or a byte order mark.
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._start = 0
 
     @property
@@ -59,31 +59,31 @@ class Sniffed:
 
     def feed(self, data: bytes) -> Iterable[Chunk]:
         if self._chosen is None:
-            self._held += data
+            self._buffer += data
             self._chosen = self._detect()
             if self._chosen is None:
                 return ()
-            data = bytes(self._held)
-            self._held.clear()
+            data = bytes(self._buffer)
+            self._buffer.clear()
         return self._chosen.feed(data)
 
     def flush(self) -> Iterable[Chunk]:
         if self._chosen is not None:
             return self._chosen.flush()
         self._chosen = self._expected
-        return chain(self._chosen.feed(bytes(self._held)), self._chosen.flush())
+        return chain(self._chosen.feed(bytes(self._buffer)), self._chosen.flush())
 
     def _detect(self) -> Framing | None:
         """The framing to use; None if more bytes are needed."""
-        if not self._start and self._held.startswith(BOM):
+        if not self._start and self._buffer.startswith(BOM):
             self._start = len(BOM)
-        space = _SPACE.match(self._held, self._start)
+        space = _SPACE.match(self._buffer, self._start)
         self._start = space.end() if space else self._start
         if self._start > self._limit:
             return Refused(too_large(self._limit))
-        if not self._start and BOM.startswith(self._held):
+        if not self._start and BOM.startswith(self._buffer):
             return None
-        return self._choose(bytes(self._held[self._start : self._start + _LOOKED_AT]))
+        return self._choose(bytes(self._buffer[self._start : self._start + _LOOKED_AT]))
 
     def _choose(self, opening: bytes) -> Framing | None:
         expected, limit = self._expected, self._limit

@@ -4,8 +4,9 @@ A block of lines, ended by a blank one, is an event; its ``data:`` lines, joined
 the chunk. This follows the standard, except where LLM servers differ:
 
 * a block without a name whose data is empty gives no chunk;
-* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``, and so is
-  a bare object with an ``error`` between the blocks (`hub.framing.bare`);
+* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``;
+* so is a JSON object with an ``error`` between the blocks, on lines without ``data:``, as
+  Google's servers send it. Without it, the reply would only look cut off;
 * at the end of the body the standard drops an unfinished block. Some servers leave out
   the last blank line, or even the last LF, so the block is used if it is certainly complete:
   its data is JSON, or ``[DONE]``.
@@ -14,11 +15,11 @@ the chunk. This follows the standard, except where LLM servers differ:
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Final
 
 import orjson
 
-from hub.framing.bare import BareObject
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, too_large
 from hub.framing.lines import LineCutter
 
@@ -28,6 +29,8 @@ _NEW: Final = tuple.__new__
 _DATA: Final = b"data: "
 _END: Final = b"\n\n"
 _DONE: Final = b"[DONE]"
+_LONGEST_BARE: Final = 65_536
+"""Bytes of an object without ``data:``. Anything longer is not an error message."""
 
 
 class SSE(LineCutter):
@@ -44,7 +47,8 @@ class SSE(LineCutter):
         self._data: list[bytes] = []
         self._size = 0
         self._event = ""
-        self._bare = BareObject()
+        # The lines of an object without ``data:``.
+        self._bare = b""
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
         # `in` would be slower: it first tries to take its operand for a number.
@@ -72,17 +76,17 @@ class SSE(LineCutter):
         if (
             self._data
             or self._event
-            or self._bare.open
+            or self._bare
             or len(whole) > self._limit
             or not whole.startswith(_DATA)
             or not whole.endswith(_END)
         ):
             return False
-        found = whole[len(_DATA) : -len(_END)].split(_END + _DATA)
-        if whole.count(b"\n") != len(_END) * len(found):
+        events = whole[len(_DATA) : -len(_END)].split(_END + _DATA)
+        if whole.count(b"\n") != len(_END) * len(events):
             return False
         # `Chunk(data)` would call a Python function that does the same.
-        chunks += [_NEW(Chunk, (data, "")) for data in found if data]
+        chunks += [_NEW(Chunk, (data, "")) for data in events if data]
         return True
 
     def _lines(self, whole: bytes, chunks: list[Chunk]) -> None:
@@ -90,7 +94,7 @@ class SSE(LineCutter):
         lines.pop()  # nothing follows the last LF
         for line in lines:
             if line.startswith(_DATA):
-                self._bare.drop()
+                self._bare = b""
                 self._add(line[len(_DATA) :])
             elif line:
                 self._field(line, chunks)
@@ -113,12 +117,18 @@ class SSE(LineCutter):
             self._add(value)
 
     def _takes_bare(self, line: bytes, chunks: list[Chunk]) -> bool:
-        """Whether a line belongs to a bare object, which becomes a chunk if it is an error."""
-        if self._data or not self._bare.accepts(line):
+        """Whether a line belongs to an object without ``data:``, which may be an error."""
+        if self._data or not (self._bare or line.startswith(b"{")):
             return False
-        error = self._bare.add(line)
-        if error is not None:
-            chunks.append(Chunk(error, "error"))
+        self._bare += line + b"\n"
+        if len(self._bare) > _LONGEST_BARE:
+            self._bare = b""
+        # An indented brace ends an inner object: only the last is worth parsing.
+        elif line.endswith(b"}") and (line == b"}" or self._bare.count(b"\n") == 1):
+            text, self._bare = self._bare.rstrip(b"\n"), b""
+            with suppress(orjson.JSONDecodeError):
+                if "error" in orjson.loads(text):
+                    chunks.append(Chunk(text, "error"))
         return True
 
     def _add(self, value: bytes) -> None:
@@ -128,7 +138,7 @@ class SSE(LineCutter):
         self._data.append(value)
 
     def _end_block(self, chunks: list[Chunk]) -> None:
-        self._bare.drop()
+        self._bare = b""
         data = b"\n".join(self._data)
         if data or (self._data and self._event):
             chunks.append(Chunk(data, self._event))

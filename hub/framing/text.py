@@ -33,12 +33,7 @@ class Text(Cutter):
         start = 0
         while start < len(encoded):
             end = start + self._limit
-            while end < len(encoded) and _continues(encoded[end]):
-                end -= 1
+            while end < len(encoded) and encoded[end] & 0b1100_0000 == 0b1000_0000:
+                end -= 1  # this byte is not the first of its character
             chunks.append(Chunk(encoded[start:end]))
             start = end
-
-
-def _continues(byte: int) -> bool:
-    """Whether a UTF-8 byte is not the first of its character."""
-    return byte & 0b1100_0000 == 0b1000_0000

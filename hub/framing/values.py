@@ -87,21 +87,21 @@ class ConcatenatedJSON(Cutter):
         super().__init__(limit)
         self._grammar = _Grammar()
         # If `_inside` a value, this begins with it.
-        self._held = bytearray()
+        self._buffer = bytearray()
         self._inside = False
         self._scanned = 0
         self._depth = 0
         self._quoted = False
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
-        held = self._held
-        held += data
+        buffer = self._buffer
+        buffer += data
         while self._inside or self._begin():
             end = self._end_of_bare() if self._is_bare() else self._end_of_nested()
             if not end:
                 break
             self._give(end, chunks)
-        if len(held) > self._limit:
+        if len(buffer) > self._limit:
             raise too_large(self._limit)
 
     def _finish(self, chunks: list[Chunk]) -> None:
@@ -109,22 +109,22 @@ class ConcatenatedJSON(Cutter):
             return
         if not self._is_bare():
             raise truncated("in the middle of a JSON value")
-        self._give(len(self._held), chunks)
+        self._give(len(self._buffer), chunks)
 
     def _begin(self) -> bool:
         """Advance to the start of the next value; false if there is none yet."""
-        held = self._held
+        buffer = self._buffer
         while True:
-            del held[: _past(_SPACE, held, 0)]
-            if not held:
+            del buffer[: _past(_SPACE, buffer, 0)]
+            if not buffer:
                 return False
-            if not self._is_separator(held[0]):
+            if not self._is_separator(buffer[0]):
                 break
-            self._grammar.check(bytes(held[:1]))
-            del held[:1]
+            self._grammar.check(bytes(buffer[:1]))
+            del buffer[:1]
         self._inside = True
-        self._quoted = held[0] == _QUOTE
-        self._depth = 1 if held[0] in _OPENING else 0
+        self._quoted = buffer[0] == _QUOTE
+        self._depth = 1 if buffer[0] in _OPENING else 0
         self._scanned = 0 if self._is_bare() else 1
         return True
 
@@ -134,24 +134,24 @@ class ConcatenatedJSON(Cutter):
 
     def _is_bare(self) -> bool:
         """Whether the value is a number, ``true``, ``false`` or ``null``."""
-        return self._held[0] != _QUOTE and self._held[0] not in _OPENING
+        return self._buffer[0] != _QUOTE and self._buffer[0] not in _OPENING
 
     def _end_of_bare(self) -> int:
         """The offset at which the value ends; 0 if that is not known yet."""
-        end = _BARE_END.search(self._held, self._scanned)
-        self._scanned = len(self._held)
+        end = _BARE_END.search(self._buffer, self._scanned)
+        self._scanned = len(self._buffer)
         # A byte that cannot begin a value counts as one, for the grammar to refuse.
         return max(end.start(), 1) if end else 0
 
     def _end_of_nested(self) -> int:
         """The offset at which the value ends; 0 if that is not known yet."""
-        held, at, depth = self._held, self._scanned, self._depth
-        size = len(held)
+        buffer, at, depth = self._buffer, self._scanned, self._depth
+        size = len(buffer)
         while True:
-            at = _past(_IN_STRING if self._quoted else _NO_BRACKET, held, at)
-            if at == size or held[at] == _BACKSLASH:
+            at = _past(_IN_STRING if self._quoted else _NO_BRACKET, buffer, at)
+            if at == size or buffer[at] == _BACKSLASH:
                 break
-            mark = held[at]
+            mark = buffer[at]
             at += 1
             if mark == _QUOTE:
                 # Outside strings, this is the quote of one that is not complete.
@@ -172,8 +172,8 @@ class ConcatenatedJSON(Cutter):
     def _give(self, end: int, chunks: list[Chunk]) -> None:
         if end > self._limit:
             raise too_large(self._limit)
-        value = bytes(self._held[:end])
-        del self._held[:end]
+        value = bytes(self._buffer[:end])
+        del self._buffer[:end]
         self._inside = False
         self._grammar.check(value + b" ")  # the space terminates a number
         chunks.append(Chunk(value))

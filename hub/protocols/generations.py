@@ -34,8 +34,6 @@ class GenerationAsked(BaseModel):
 
 
 class Generations:
-    """The generations of one hub, over HTTP."""
-
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
@@ -48,8 +46,8 @@ class Generations:
         ]
 
     async def _start(self, request: web.Request) -> web.Response:
-        asked = await read_json(request, GenerationAsked)
-        fields = dict(asked)  # unlike `model_dump`, this does not copy the messages
+        body = await read_json(request, GenerationAsked)
+        fields = dict(body)  # unlike `model_dump`, this does not copy the messages
         # draft-ietf-httpapi-idempotency-key-header
         key = named(request, "Idempotency-Key")
         if key is not None:

@@ -41,7 +41,7 @@ from hub.http.streaming import streaming_headers
 from hub.hub import Hub, parse_from
 from hub.protocols.response_connection import ResponseConnection
 from hub.streams.followed import FollowedStream
-from hub.streams.history import From, Place
+from hub.streams.history import Place
 
 __all__ = ["Live"]
 
@@ -66,8 +66,6 @@ _FORMATS: Final[Mapping[str, _Format]] = {
 
 
 class Live:
-    """The live endpoint of one hub."""
-
     def __init__(self, hub: Hub, *, pace: Pace) -> None:
         self._hub = hub
         self._pace = pace
@@ -78,7 +76,9 @@ class Live:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         # One function and not several, as its frame is kept for every reader.
         form = _format(request)
-        start = _start(request)
+        # An EventSource that reconnects repeats its URL, so the header goes first.
+        last = request.headers.get("Last-Event-ID")
+        start = parse_from(last or request.query.get("from", "start"))
         waits = _waits(request)
         name = request.match_info["name"]
         self._hub.admit()
@@ -145,11 +145,6 @@ def _quality(part: str) -> float:
             except ValueError:
                 return 0.0
     return 1.0
-
-
-def _start(request: web.Request) -> From:
-    # An EventSource that reconnects repeats its URL, so the header goes first.
-    return parse_from(request.headers.get("Last-Event-ID") or request.query.get("from", "start"))
 
 
 def _waits(request: web.Request) -> bool:

@@ -198,7 +198,9 @@ class Tutorial:
                     yield upstream.discreet(event) if isinstance(event, Failed) else event
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
-        lines = self._hub.pipeline(lambda: _numbers(1)).map(_line)
+        lines = self._hub.pipeline(lambda: _each(range(1, TIMES + 1))).map(
+            lambda n: f"line {n} of {TIMES}"
+        )
         return await self._paced(lines, 10).respond(request, TextLines())
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
@@ -207,7 +209,7 @@ class Tutorial:
         if first > TIMES:
             # After any other response an EventSource reconnects (WHATWG HTML section 9.2.3).
             return web.Response(status=204)
-        events = self._hub.pipeline(lambda: _numbers(first)).map(_server_event)
+        events = self._hub.pipeline(lambda: _each(range(first, TIMES + 1))).map(_server_event)
         return await self._paced(events, 10).respond(request, ServerEvents())
 
     async def _large_file(self, _: web.Request) -> web.StreamResponse:
@@ -290,18 +292,9 @@ def _server_event(number: int) -> ServerEvent:
     return ServerEvent(f"event {number} of {TIMES}", "message", str(number))
 
 
-def _line(number: int) -> str:
-    return f"line {number} of {TIMES}"
-
-
-async def _each(text: str) -> AsyncGenerator[str, None]:
-    for character in text:
-        yield character
-
-
-async def _numbers(first: int) -> AsyncGenerator[int, None]:
-    for number in range(first, TIMES + 1):
-        yield number
+async def _each(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    for item in items:
+        yield item
 
 
 def _file_status(file: Path) -> os.stat_result | None:

@@ -122,11 +122,9 @@ class AGUIChunks:
         self._runs: dict[str, _Run] = {}
 
     def copy(self) -> Self:
-        made = type(self)(self._thread)
-        made._runs = {
-            name: replace(run, calls=run.calls.copy()) for name, run in self._runs.items()
-        }
-        return made
+        new = type(self)(self._thread)
+        new._runs = {name: replace(run, calls=run.calls.copy()) for name, run in self._runs.items()}
+        return new
 
     def add(self, record: Record) -> list[Chunk]:
         event = record.event
@@ -174,9 +172,9 @@ class AGUIRun:
         self._chunks = AGUIChunks(thread)
 
     def copy(self) -> Self:
-        made = type(self)(*self._ids)
-        made.over, made._chunks = self.over, self._chunks.copy()
-        return made
+        new = type(self)(*self._ids)
+        new.over, new._chunks = self.over, self._chunks.copy()
+        return new
 
     def add(self, record: Record) -> list[Chunk]:
         event = record.event

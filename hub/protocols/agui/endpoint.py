@@ -82,8 +82,6 @@ class RunAsked(BaseModel):
 
 
 class TanStack:
-    """TanStack AI's conversations of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies, *, pace: ViewPace) -> None:
         self._hub = hub
         self._replies = replies
@@ -101,11 +99,11 @@ class TanStack:
             return await self._run(request)  # AG-UI's client, which reads only the response
         body = await read_json(request, ConversationAsked)
         name, by = request.match_info["id"], request[PRINCIPAL]
-        said = ui_messages.new_messages(body.messages)
+        last = ui_messages.new_messages(body.messages)
         known = await self._known(name, by)
-        new = _unknown(said, known)
+        new = _unknown(last, known)
         running = self._hub.generations.running_in(name, by=by)
-        if running is not None and said and not new and known[-1] == _identity(said[-1]):
+        if running is not None and last and not new and known[-1] == _identity(last[-1]):
             return _accepted(running)
         data = body.data or _Choice()
         ask = self._generation_request(
@@ -219,5 +217,5 @@ def _key(name: str, new: tuple[Message, ...]) -> str | None:
     identities = [_identity(message) for message in new]
     if not all(identities) or not identities:
         return None
-    said = [[message.role, message.text] for message in new]
-    return f"agui-{hashlib.sha256(orjson.dumps([name, identities, said])).hexdigest()}"
+    texts = [[message.role, message.text] for message in new]
+    return f"agui-{hashlib.sha256(orjson.dumps([name, identities, texts])).hexdigest()}"

@@ -29,9 +29,9 @@ def chat_messages(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
     Raises:
         RequestError: one is malformed, or has a file that no model accepts.
     """
-    held = tuple(messages)
-    answered = {_call_id(message) for message in held if message.get("role") == "tool"}
-    return tuple(one for message in held for one in _chat_messages(message, answered))
+    messages = tuple(messages)
+    answered = {_call_id(message) for message in messages if message.get("role") == "tool"}
+    return tuple(one for message in messages for one in _chat_messages(message, answered))
 
 
 def new_messages(messages: tuple[Object, ...]) -> tuple[Message, ...]:

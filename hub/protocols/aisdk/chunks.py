@@ -70,7 +70,7 @@ _FINISH: Final = {
 
 
 class UIChunks:
-    """The translation of one generation, or of a ``message`` that ends with it."""
+    """The translation of one generation, or of the ``message`` that it is the end of."""
 
     __slots__ = (
         "_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "_sources", "over",
@@ -91,11 +91,11 @@ class UIChunks:
         self.over = False
 
     def copy(self) -> Self:
-        made = type(self)(self._last, self._message)
-        made._now, made._begun, made.over = self._now, self._begun, self.over
-        made._sources = self._sources
-        made._open, made._parts, made._calls = self._open, self._parts, self._calls.copy()
-        return made
+        new = type(self)(self._last, self._message)
+        new._now, new._begun, new.over = self._now, self._begun, self.over
+        new._sources = self._sources
+        new._open, new._parts, new._calls = self._open, self._parts, self._calls.copy()
+        return new
 
     def add(self, record: Record) -> list[Chunk]:
         event = record.event
@@ -132,7 +132,7 @@ class UIChunks:
     def _tool_result(self, event: Message) -> list[Chunk]:
         """The result of a tool, if its call is in an earlier step."""
         call = event.extra.get("tool_call_id")
-        if call not in [told.id for told in self._calls.told()] or self._now == self._last:
+        if call not in [known.id for known in self._calls.told()] or self._now == self._last:
             return []
         if event.extra.get("failed"):
             return [{"type": "tool-output-error", "toolCallId": call, "errorText": event.text}]

@@ -79,8 +79,6 @@ class ChatAsked(BaseModel):
 
 
 class AISDK:
-    """The AI SDK's chats of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies, *, pace: ViewPace) -> None:
         self._hub = hub
         self._replies = replies

@@ -60,8 +60,6 @@ DENIED: Final = "the call was not allowed"
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call."""
-
     id: str
     name: str
     arguments: str
@@ -111,7 +109,7 @@ class _Step:
                     for call in results
                 ]
             left = [number for number, call in enumerate(self.calls.values()) if call in results]
-            yield message | {name: placed(held, left) for name, held in self.fields.items()}
+            yield message | {name: placed(values, left) for name, values in self.fields.items()}
         for call in results:
             yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
 
@@ -254,10 +252,7 @@ def _file(part: Object) -> dict[str, Any] | None:
     if media_type.startswith("audio/"):
         if not inline:
             raise RequestError("audio must have a data: URL", code="unsupported_part")
-        audio = {
-            "data": url.partition(",")[2],
-            "format": "wav" if media_type in _WAV else "mp3",
-        }
+        audio = {"data": url.partition(",")[2], "format": "wav" if media_type in _WAV else "mp3"}
         return {"type": "input_audio", "input_audio": audio}
     name = part.get("filename")
     named = {"filename": name} if isinstance(name, str) and name else {}

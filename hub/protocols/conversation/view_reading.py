@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import orjson
@@ -205,13 +204,12 @@ async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: floa
     until = time() + seconds
     part = await viewed.part(view, offset)
     while not part.bodies and not part.closed and (left := until - time()) > 0:
-        await hub.callers.until(stream, partial(_goes_on, stream, part.end.offset), within=left)
-        part = await viewed.part(view, part.end.offset)
+        end = part.end.offset
+        await hub.callers.until(
+            stream, lambda end=end: stream.tail > end or stream.closed, within=left
+        )
+        part = await viewed.part(view, end)
     return part
-
-
-def _goes_on(stream: FollowedStream, offset: int) -> bool:
-    return stream.tail > offset or stream.closed
 
 
 async def _follow(

@@ -27,7 +27,6 @@ from hub.connections.connection import Pace
 from hub.domain.errors import Conflict, RequestError
 from hub.domain.events import recorded
 from hub.domain.outcome import Outcome
-from hub.domain.principal import Principal
 from hub.domain.producers import Stamp
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings, essence
@@ -54,8 +53,6 @@ _SHARED: Final = {
 
 
 class Durable:
-    """The Durable Streams endpoint of one hub."""
-
     def __init__(
         self, hub: Hub, *, pace: Pace, long_poll_seconds: float, sse_rotate_seconds: float
     ) -> None:
@@ -77,48 +74,35 @@ class Durable:
     # Writing
 
     async def _create(self, request: web.Request) -> web.Response:
-        name, by = request.match_info["name"], request[PRINCIPAL]
+        streams, name, by = self._hub.streams, request.match_info["name"], request[PRINCIPAL]
         fork = headers.fork(request)
         settings = headers.settings(request, DEFAULT_TYPE if fork is None else "")
         close = headers.closes(request)
         body = await _body(request)
-        if fork is not None:
-            outcome = await self._fork(name, fork, settings, body, close=close, by=by)
-        else:
+        if fork is None:
             bodies = _records(settings, body)
-            outcome = await self._hub.streams.make(name, settings, bodies, close=close, by=by)
-        await self._hub.streams.committed(name)
+            outcome = await streams.make(name, settings, bodies, close=close, by=by)
+        else:
+            if body:
+                # Records are made for one type: the source must still have it when they are
+                # written.
+                source = await streams.open(fork.source, by=by)
+                settings = settings.of_type_of(source.settings)
+            outcome = await streams.fork(
+                name,
+                fork.source,
+                fork.position,
+                settings=settings,
+                further=fork.further,
+                bodies=_records(settings, body),
+                close=close,
+                by=by,
+            )
+        await streams.committed(name)
         shown = {"Content-Type": outcome.content_type, **_end(outcome)}
         if outcome.duplicate:
             return web.Response(headers=shown)
         return web.Response(status=201, headers={**shown, "Location": headers.address(request)})
-
-    async def _fork(
-        self,
-        name: str,
-        fork: headers.ForkRequest,
-        settings: StreamSettings,
-        body: bytes,
-        *,
-        close: bool,
-        by: Principal,
-    ) -> Outcome:
-        bodies = list[Body]()
-        if body:
-            # Records are made for one type: the source must still be of it when they are written.
-            source = await self._hub.streams.open(fork.source, by=by)
-            settings = settings.of_type_of(source.settings)
-            bodies = _records(settings, body)
-        return await self._hub.streams.fork(
-            name,
-            fork.source,
-            fork.position,
-            settings=settings,
-            further=fork.further,
-            bodies=bodies,
-            close=close,
-            by=by,
-        )
 
     async def _append(self, request: web.Request) -> web.Response:
         stamp = headers.stamp(request)

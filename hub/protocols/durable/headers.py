@@ -118,11 +118,11 @@ def address(request: web.Request) -> str:
     10.2.2). A client that lies about it only gets its own lie back.
     """
     path = request.rel_url.raw_path
-    told = [
+    forwarded = [
         *_PROTO.findall(request.headers.get("Forwarded", "")),
         request.headers.get("X-Forwarded-Proto", ""),
     ]
-    schemes = (value.split(",")[0].strip().lower() for value in told)
+    schemes = (value.split(",")[0].strip().lower() for value in forwarded)
     scheme = next(filter(None, schemes), None)
     if scheme is None and not any(name in request.headers for name in PROXIED):
         scheme = request.scheme

@@ -73,25 +73,11 @@ def _is_plain(text: bytes) -> bool:
         return False
     try:
         value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+            orjson.dumps(value)  # fails at about `MAX_DEPTH` levels, and never above it
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return False
-    return text.count(b"{") + text.count(b"[") <= MAX_DEPTH or _is_shallow(value)
-
-
-def _is_shallow(value: object) -> bool:
-    """Whether a value has at most `MAX_DEPTH` levels."""
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list)
-        ]
-        if not level:
-            return True
-    return False
+    return True
 
 
 def _values(framing: ConcatenatedJSON, text: bytes, what: str) -> list[bytes]:

@@ -105,12 +105,13 @@ class ControlEvents(SSEEncoder):
         }
         if batch.latest:
             control["upToDate"] = True
-        return _event("data", text) + _event("control", orjson.dumps(control))
+        return _data_event(text) + _control_event(control)
 
     def closed(self, stream: str, position: Position, *, text: bytes = b"") -> bytes:
         del stream
-        control = {"streamNextOffset": str(position), "streamClosed": True, "upToDate": True}
-        return _event("data", text) + _event("control", orjson.dumps(control))
+        control: dict[str, object] = {"streamNextOffset": str(position)}
+        control |= {"streamClosed": True, "upToDate": True}
+        return _data_event(text) + _control_event(control)
 
 
 class DurableEvents(ControlEvents):
@@ -124,12 +125,15 @@ class DurableEvents(ControlEvents):
         return self.frame(self.write(batch) if batch.records else b"", batch)
 
 
-def _event(name: str, text: bytes) -> bytes:
-    """A server-sent event; nothing if there is no text."""
+def _data_event(text: bytes) -> bytes:
     if not text:
         return b""
     lines = [b"data:%s%s\n" % (b" " * line.startswith(b" "), line) for line in text.split(b"\n")]
-    return b"event: %s\n%s\n" % (name.encode(), b"".join(lines))
+    return b"event: data\n%s\n" % b"".join(lines)
+
+
+def _control_event(fields: dict[str, object]) -> bytes:
+    return b"event: control\ndata:%s\n\n" % orjson.dumps(fields)
 
 
 def unfinished(text: bytes) -> bytes:

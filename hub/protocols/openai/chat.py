@@ -20,12 +20,7 @@ from hub.domain.errors import RequestError
 from hub.domain.generation_request import GenerationRequest
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.conversation.one_request import (
-    Replies,
-    beginning,
-    deltas_of,
-    generation_headers,
-)
+from hub.protocols.conversation.one_request import Replies, beginning, deltas_of, generation_headers
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import Chunks, completion
 
@@ -49,8 +44,6 @@ class CompletionAsked(BaseModel):
 
 
 class OpenAI:
-    """The chat completions of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
@@ -59,22 +52,22 @@ class OpenAI:
         return [web.post("/v1/chat/completions", self._complete)]
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        asked = await read_json(request, CompletionAsked)
-        if asked.n not in (None, 1):
+        body = await read_json(request, CompletionAsked)
+        if body.n not in (None, 1):
             raise RequestError("n: an answer has one choice: ask again for another", param="n")
-        upstream, model = self._hub.upstreams.resolve(asked.model)
+        upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
-            messages=asked.messages,
+            messages=body.messages,
             stream=request.headers.get("Streamhub-Stream"),
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
-            options=asked.model_extra or {},
+            options=body.model_extra or {},
         )
         async with self._replies.begun(request, ask) as (generation, stream):
-            if asked.stream:
+            if body.stream:
                 await self._replies.first_word(generation, stream)
-                usage = bool(asked.stream_options and asked.stream_options.include_usage)
+                usage = bool(body.stream_options and body.stream_options.include_usage)
                 chunks = Chunks(generation, include_usage=usage)
                 return await self._replies.streamed(request, generation, stream, chunks)
             end = await self._replies.whole(request, generation)

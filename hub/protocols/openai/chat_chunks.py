@@ -19,15 +19,7 @@ import orjson
 
 from hub.dialects.reply.token_counts import told_details
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
-from hub.domain.events import (
-    NOTHING,
-    TERMINALS,
-    Delta,
-    Event,
-    Finished,
-    ToolCall,
-    Usage,
-)
+from hub.domain.events import NOTHING, TERMINALS, Delta, Event, Finished, ToolCall, Usage
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation
 from hub.domain.media import MEDIA, data_url, whole_ones
@@ -165,8 +157,8 @@ def message_of(generation: str, deltas: Iterable[Delta]) -> dict[str, Any]:
         (refusal if _is_refusal(delta) else text).append(delta.text)
         reasoning.append(delta.reasoning)
         sounds += _sounds(delta)
-        for name, held in _fields(delta).items():
-            fields.setdefault(name, []).extend(held)
+        for name, values in _fields(delta).items():
+            fields.setdefault(name, []).extend(values)
         if delta.tool is None:
             continue
         key = ids.of(delta.tool, offset) or None
@@ -251,24 +243,24 @@ def _whole_sound(pieces: list[Mapping[str, Any]], transcript: str) -> dict[str, 
 
 def _fields(event: Delta) -> dict[str, list[Any]]:
     """Fields of a message besides its text."""
-    found = {name: event.extra[name] for name in LISTS if name in event.extra}
+    fields = {name: event.extra[name] for name in LISTS if name in event.extra}
     if images := list(whole_ones(event.extra)):
-        found["images"] = [
+        fields["images"] = [
             {"type": "image_url", "image_url": {"url": data_url(one)}, "index": one.get("index")}
             for one in images
         ]
     if cited := event.extra.get(ANNOTATIONS):
-        found[ANNOTATIONS] = [full(one) for one in cited]
-    return found
+        fields[ANNOTATIONS] = [full(one) for one in cited]
+    return fields
 
 
 def _logprobs(deltas: Iterable[Delta]) -> dict[str, Any] | None:
-    found: dict[str, list[Any] | None] = {"content": None, "refusal": None}
+    logprobs: dict[str, list[Any] | None] = {"content": None, "refusal": None}
     for delta in deltas:
-        if held := delta.extra.get(LOGPROBS):
+        if more := delta.extra.get(LOGPROBS):
             kind = "refusal" if _is_refusal(delta) else "content"
-            found[kind] = [*(found[kind] or ()), *held]
-    return found if any(found.values()) else None
+            logprobs[kind] = [*(logprobs[kind] or ()), *more]
+    return logprobs if any(logprobs.values()) else None
 
 
 def _about(end: Finished) -> dict[str, Any]:

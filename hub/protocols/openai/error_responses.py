@@ -64,11 +64,11 @@ def lacking(
     if error is None:
         return handler(request)
     path = request.path
+    instead = next((text for start, text in LACKING.items() if path.startswith(start)), None)
     if path.startswith(WRONG_BASE):
-        return _error(request, NotFound(f"{_nothing(path)}: the base URL of a hub ends with /v1"))
-    for beginning, instead in LACKING.items():
-        if path.startswith(beginning):
-            return _error(request, NotFound(f"{_nothing(path)}: {instead}"))
+        instead = "the base URL of a hub ends with /v1"
+    if instead is not None:
+        return _error(request, NotFound(f"nothing is at {path[:200]}: {instead}"))
     return _error(request, error) if path.startswith(OURS) else handler(request)
 
 
@@ -76,7 +76,3 @@ async def _error(request: web.Request, error: Exception) -> web.Response:
     response = openai_answer_to(error, request)
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
-
-
-def _nothing(path: str) -> str:
-    return f"nothing is at {path[:200]}"

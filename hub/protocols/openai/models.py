@@ -12,16 +12,11 @@ __all__ = ["Models"]
 
 
 class Models:
-    """The models of one hub."""
-
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/v1/models", self._list),
-            web.get(r"/v1/models/{id:[\s\S]+}", self._one),
-        ]
+        return [web.get("/v1/models", self._list), web.get(r"/v1/models/{id:[\s\S]+}", self._one)]
 
     async def _list(self, request: web.Request) -> web.Response:
         del request

@@ -87,8 +87,6 @@ class _Stored(NamedTuple):
 
 
 class OpenAIResponses:
-    """The responses of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
@@ -105,29 +103,29 @@ class OpenAIResponses:
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         by = request[PRINCIPAL]
-        asked = await read_json(request, ResponseAsked)
-        asked.check()
+        body = await read_json(request, ResponseAsked)
+        body.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
-        if isinstance(asked.input, list):
-            resolved = [await self._item(item, by) for item in asked.input]
-            asked = asked.model_copy(update={"input": resolved})
-        repeated, given = asked.repeated(), asked.messages()
-        before = [message async for message in self._before(asked.previous_response_id, by)]
-        first = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
-        upstream, model = self._hub.upstreams.resolve(asked.model)
+        if isinstance(body.input, list):
+            resolved = [await self._item(item, by) for item in body.input]
+            body = body.model_copy(update={"input": resolved})
+        repeated, given = body.repeated(), body.messages()
+        before = [message async for message in self._before(body.previous_response_id, by)]
+        first = [{"role": "system", "content": body.instructions}] if body.instructions else []
+        upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
             messages=(*first, *before, *given),
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
-            options=asked.options(),
-            beside={KEPT: {"asked": repeated, "input": given}} if asked.kept else {},
+            options=body.options(),
+            beside={KEPT: {"asked": repeated, "input": given}} if body.kept else {},
         )
-        background = bool(asked.background)
+        background = bool(body.background)
         async with self._replies.begun(request, ask, outlives=background) as (generation, stream):
             builder = ResponseBuilder(generation.id, repeated)
-            if asked.stream:
+            if body.stream:
                 if not background:
                     await self._replies.first_word(generation, stream)
                 events = ResponseEvents(builder)

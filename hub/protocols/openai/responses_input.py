@@ -1,4 +1,4 @@
-"""The input of a response as OpenAI lists it: items made from messages, page by page.
+"""The input of a response as OpenAI lists it: items function from messages, page by page.
 
 The items are those of this response alone, not of the ones before it. Their ids are the hub's:
 they are derived from the response and the place of the item, so that a page can begin after one
@@ -13,6 +13,7 @@ from typing import Any, Final
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
 from hub.domain.provider_fields import LISTS, seal
+from hub.protocols.openai.responses_state import ID_PREFIXES
 
 __all__ = ["input_items", "input_page"]
 
@@ -21,21 +22,13 @@ Item = dict[str, Any]
 MOST: Final = 100
 USUAL: Final = 20
 
-_PREFIX: Final = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "function_call_output": "fco",
-}
-
 
 def input_items(generation: str, messages: Iterable[Mapping[str, Any]]) -> list[Item]:
     """The messages as items, oldest first."""
     items = [item for message in messages for item in _items(message)]
     name = f"{generation.removeprefix('gen_')}in"
     return [
-        {"id": f"{_PREFIX[item['type']]}_{name}{place}", "status": "completed", **item}
+        {"id": f"{ID_PREFIXES[item['type']]}_{name}{place}", "status": "completed", **item}
         for place, item in enumerate(items)
     ]
 
@@ -86,9 +79,9 @@ def _items(message: Mapping[str, Any]) -> Iterator[Item]:
     for call in map(as_object, message.get("tool_calls") or ()):
         custom = as_object(call.get("custom"))
         kind, name = ("custom_tool_call", "input") if custom else ("function_call", "arguments")
-        made = custom or as_object(call.get("function"))
-        item = {"type": kind, "call_id": call.get("id"), "name": made.get("name")}
-        yield {**item, name: made.get(name)}
+        function = custom or as_object(call.get("function"))
+        item = {"type": kind, "call_id": call.get("id"), "name": function.get("name")}
+        yield {**item, name: function.get(name)}
 
 
 def _parts(role: Any, content: Any) -> list[Item]:
@@ -102,12 +95,9 @@ def _part(role: Any, part: Mapping[str, Any]) -> Item:
     if part["type"] == "input_audio":
         return {"type": "input_audio", "input_audio": part["input_audio"]}
     if part["type"] == "image_url":
-        return {"type": "input_image", "detail": "auto", "image_url": "", **_image(part)}
+        image = as_object(part["image_url"])
+        detail = image.get("detail", "auto")
+        return {"type": "input_image", "detail": detail, "image_url": image["url"]}
     if role == "assistant":
         return {"type": "output_text", "text": part["text"], "annotations": [], "logprobs": []}
     return {"type": "input_text", "text": part["text"]}
-
-
-def _image(part: Mapping[str, Any]) -> dict[str, Any]:
-    image = as_object(part["image_url"])
-    return {"image_url": image["url"], **({"detail": image["detail"]} if "detail" in image else {})}

@@ -147,10 +147,7 @@ class ResponseAsked(BaseModel):
             "metadata": self.metadata or {},
             "parallel_tool_calls": self.parallel_tool_calls is not False,
             "previous_response_id": self.previous_response_id,
-            "reasoning": {
-                "effort": reasoning.get("effort"),
-                "summary": reasoning.get("summary"),
-            },
+            "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
             "store": self.kept,
             "temperature": self.temperature,
             "text": self.text or {"format": {"type": "text"}},
@@ -221,7 +218,7 @@ def _add_message(messages: list[Message], message: Message, fields: dict[str, li
     contents = [each.get("content") or "" for each in (last, message)]
     if (
         message["role"] == last.get("role") == "assistant"
-        and any(name in held for held in (fields, last) for name in LISTS)
+        and any(name in each for each in (fields, last) for name in LISTS)
         and all(isinstance(text, str) for text in contents)
     ):
         last["content"] = "".join(contents)
@@ -297,7 +294,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     if tool.get("type") == "custom":
-        return {"type": "custom", "custom": {n: held for n, held in tool.items() if n != "type"}}
+        return {"type": "custom", "custom": {n: value for n, value in tool.items() if n != "type"}}
     if tool.get("type") != "function":
         raise _refused(f"tools: one of type {tool.get('type')}")
     names = ("name", "description", "parameters", "strict")

@@ -15,13 +15,7 @@ from hub.protocols.openai.responses_state import ResponseBuilder
 __all__ = ["ResponseEvents"]
 
 _LAST: Final = frozenset(
-    {
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "response.cancelled",
-        "error",
-    }
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"}
 )
 
 

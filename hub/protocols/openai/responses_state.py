@@ -45,7 +45,7 @@ from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
 from hub.protocols.openai.errors import error_object
 
-__all__ = ["ResponseBuilder", "response_id"]
+__all__ = ["ID_PREFIXES", "ResponseBuilder", "response_id"]
 
 _WHY_INCOMPLETE: Final = {"length": "max_output_tokens", "filter": "content_filter"}
 _CODES: Final = frozenset(
@@ -59,11 +59,12 @@ _CODES: Final = frozenset(
     }
 )  # fmt: skip
 """All codes that the error of a response may have. Strict clients reject others."""
-_PREFIX: Final = {
+ID_PREFIXES: Final = {
     "message": "msg",
     "reasoning": "rs",
     "function_call": "fc",
     "custom_tool_call": "ctc",
+    "function_call_output": "fco",
 }
 # The names of a call's events: of a function, and of a custom tool.
 _ARGUMENTS: Final = ("function_call_arguments", "custom_tool_call_input")
@@ -106,7 +107,7 @@ class _Item:
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     custom: bool = False
-    held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    whole: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """The whole JSON of an item that the provider made."""
     fields: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     """What the model must be shown again (`hub.domain.provider_fields`)."""
@@ -119,8 +120,8 @@ class _Item:
         if self.kind == "reasoning":
             sealed = {"encrypted_content": seal(self.fields)} if self.fields else {}
             return {**shown, "summary": parts, **sealed}
-        if self.held:
-            return dict(self.held)
+        if self.whole:
+            return dict(self.whole)
         arguments = "".join(self.arguments)
         call = {"call_id": self.call_id, "name": self.name}
         return {**shown, **call, "input" if self.custom else "arguments": arguments}
@@ -209,8 +210,8 @@ class ResponseBuilder:
         """An item that begins and ends at once."""
         yield from self._end_item("completed")
         place = len(self._items)
-        held = {**fields, "id": f"{prefix}_{self._hex}{place}"}
-        item = _Item(str(fields["type"]), held["id"], place, "completed", held=held)
+        whole = {**fields, "id": f"{prefix}_{self._hex}{place}"}
+        item = _Item(str(fields["type"]), whole["id"], place, "completed", whole=whole)
         self._items.append(item)
         yield self._item_event("added", item)
         yield self._item_event("done", item)
@@ -280,7 +281,7 @@ class ResponseBuilder:
 
     def _begin(self, kind: str) -> _Item:
         place = len(self._items)
-        self._items.append(_Item(kind, f"{_PREFIX[kind]}_{self._hex}{place}", place))
+        self._items.append(_Item(kind, f"{ID_PREFIXES[kind]}_{self._hex}{place}", place))
         return self._items[-1]
 
     def _end_item(self, status: str) -> Iterator[dict[str, Any]]:

@@ -119,7 +119,6 @@ class WebSockets:
 
     @property
     def connections(self) -> set[Connection]:
-        """The connections of all open WebSockets."""
         return {client.connection for client in self._open.values()}
 
     async def close(self, within: float) -> None:
