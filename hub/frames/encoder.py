@@ -70,12 +70,10 @@ class BaseEncoder:
     merges = False
 
     def events(self, batch: Batch) -> bytes:
-        del batch
         return b""
 
     def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes | None:
         """A message that is not a record; ``None`` if the format has none."""
-        del kind, stream, position, more
         return None
 
     def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
@@ -88,7 +86,6 @@ class BaseEncoder:
         return b""
 
     def retry(self, milliseconds: int) -> bytes:
-        del milliseconds
         return b""
 
 

@@ -39,7 +39,6 @@ class _Lines(BaseEncoder):
         return record.body + self.separator
 
     def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
-        del stream
         return orjson.dumps({"type": kind, "position": str(position), **more}) + self.separator
 
     def beat(self) -> bytes:

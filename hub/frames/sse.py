@@ -41,7 +41,6 @@ class _EventStream(SSEEncoder):
         )
 
     def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
-        del stream
         data = orjson.dumps({"type": kind, "position": str(position), **more})
         return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), str(position).encode(), data)
 

@@ -7,8 +7,7 @@ has been reached.
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
@@ -27,22 +26,25 @@ ROTATE_SECONDS: Final = 1.0
 """How long a frame that is being written may take when its response is to end."""
 
 
-class Ending(WrappingEncoder, ABC):
-    """An encoder that knows when its response is complete, though the stream may go on."""
+class Ending(WrappingEncoder):
+    """An encoder that knows when its response is complete, though the stream may go on.
 
-    def __init__(self, inner: Encoder) -> None:
+    ``find_end`` is called for each batch that has been encoded; a true result ends the response.
+    """
+
+    def __init__(self, inner: Encoder, find_end: Callable[[Batch], object]) -> None:
         super().__init__(inner)
+        self.end: object = None
         self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the last frame has been built; it may still have to be sent."""
-
-    @abstractmethod
-    def is_last(self, batch: Batch) -> bool:
-        """Whether the response ends with this batch."""
+        self._find_end = find_end
 
     def events(self, batch: Batch) -> bytes:
         frame = super().events(batch)
-        if not self.reached.done() and self.is_last(batch):
-            self.reached.set_result(None)
+        if not self.end:
+            self.end = self._find_end(batch)
+            if self.end:
+                self.reached.set_result(None)
         return frame
 
 

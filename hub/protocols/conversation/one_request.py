@@ -78,19 +78,18 @@ class Replies:
             if cancels:
                 starting.add_done_callback(self._stop_started)
             raise
-        if not cancels:
-            yield generation, await self._hub.streams.open(generation.stream, by=by)
-            return
         stop = partial(self._hub.generations.stop, generation.id)
-        check = _DisconnectCheck(request, stop)
+        check = _DisconnectCheck(request, stop) if cancels else None
         try:
             yield generation, await self._hub.streams.open(generation.stream, by=by)
         except asyncio.CancelledError:
-            # aiohttp can be configured to cancel the handler when its client leaves.
-            stop()
+            if cancels:
+                # aiohttp can be configured to cancel the handler when its client leaves.
+                stop()
             raise
         finally:
-            check.end()
+            if check is not None:
+                check.end()
 
     def _stop_started(self, starting: asyncio.Future[Generation]) -> None:
         """Stop a generation whose client left while it was being started."""
@@ -130,7 +129,7 @@ class Replies:
         """
         place = beginning(generation, stream)
         headers = {**streaming_headers("text/event-stream"), **generation_headers(generation)}
-        ending = _GenerationEnding(generation.id, encoder)
+        ending = Ending(encoder, partial(_terminal, generation.id))
         reading = ResponseConnection(self._hub, request, headers, ending, self._pace)
         async with reading as connection:
             if not await FollowedGeneration(stream, generation).until(_has_spoken, within=0):
@@ -142,27 +141,10 @@ class Replies:
                 complete = connection.complete
             else:
                 complete = await reading.wait_for_end(ending)
-            if not complete or not isinstance(ending.terminal, Finished):
+            if not complete or not isinstance(ending.end, Finished):
                 # The body must not look complete: no last chunk, no clean end.
                 connection.abort(sent=complete)
         return reading.response
-
-
-class _GenerationEnding(Ending):
-    """Ends with a generation."""
-
-    def __init__(self, generation: str, inner: Encoder) -> None:
-        super().__init__(inner)
-        self.terminal: Terminal | None = None
-        self._generation = generation
-
-    def is_last(self, batch: Batch) -> bool:
-        for record in batch.records:
-            event = record.event
-            if isinstance(event, TERMINALS) and event.generation == self._generation:
-                self.terminal = event
-                return True
-        return False
 
 
 class _DisconnectCheck:
@@ -210,6 +192,14 @@ def _cancels(request: web.Request, default: OnDisconnect) -> bool:
     if value not in ("continue", "cancel"):
         raise RequestError("X-On-Disconnect must be continue or cancel")
     return value == "cancel"
+
+
+def _terminal(generation: str, batch: Batch) -> Terminal | None:
+    for record in batch.records:
+        event = record.event
+        if isinstance(event, TERMINALS) and event.generation == generation:
+            return event
+    return None
 
 
 def _has_spoken(generation: Generation) -> bool:

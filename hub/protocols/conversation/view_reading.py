@@ -106,17 +106,6 @@ class Viewed:
         return Part(start, bodies, end, latest, view.over or (latest and stream.closed))
 
 
-class _ViewEnding(Ending):
-    """Ends with its view."""
-
-    def __init__(self, inner: UIEvents | DurableChunks) -> None:
-        super().__init__(inner)
-        self._view = inner.view
-
-    def is_last(self, batch: Batch) -> bool:
-        return self._view.over
-
-
 async def follow(
     request: web.Request,
     hub: Hub,
@@ -134,7 +123,7 @@ async def follow(
     """
     view = await viewed.view(viewed.begin)
     events = UIEvents(view, done)
-    ending = _ViewEnding(events)
+    ending = Ending(events, lambda _: view.over)
     shown = {**streaming_headers("text/event-stream"), **more}
     reading = ResponseConnection(hub, request, shown, ending, pace)
     async with reading as connection:
@@ -225,7 +214,8 @@ async def _follow(
     hub.admit()
     shown = streaming_headers("text/event-stream", charset=False)
     shown |= {"Stream-Next-Offset": str(position), **responses.SANDBOXED}
-    ending = _ViewEnding(DurableChunks(view, known=headers.known_interval(request)))
+    chunks = DurableChunks(view, known=headers.known_interval(request))
+    ending = Ending(chunks, lambda _: view.over)
     reading = ResponseConnection(hub, request, shown, ending, pace.pace)
     async with reading as connection:
         encoder = connection.encoder

@@ -108,7 +108,6 @@ class ControlEvents(SSEEncoder):
         return _data_event(text) + _control_event(control)
 
     def closed(self, stream: str, position: Position, *, text: bytes = b"") -> bytes:
-        del stream
         control: dict[str, object] = {"streamNextOffset": str(position)}
         control |= {"streamClosed": True, "upToDate": True}
         return _data_event(text) + _control_event(control)

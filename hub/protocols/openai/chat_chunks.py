@@ -49,7 +49,6 @@ class OpenAIEvents(SSEEncoder):
 
     def retry(self, milliseconds: int) -> bytes:
         """Nothing: openai-python takes the field for an event without data, and fails."""
-        del milliseconds
         return b""
 
 

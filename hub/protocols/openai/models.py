@@ -19,7 +19,6 @@ class Models:
         return [web.get("/v1/models", self._list), web.get(r"/v1/models/{id:[\s\S]+}", self._one)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        del request
         upstreams = self._hub.upstreams
         names = sorted(upstreams, key=lambda name: (name != upstreams.default, name))
         return web.json_response({"object": "list", "data": [_model(name) for name in names]})
