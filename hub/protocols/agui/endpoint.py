@@ -105,16 +105,10 @@ class TanStack:
         running = self._hub.generations.running_in(name, by=by)
         if running is not None and last and not new and known[-1] == _identity(last[-1]):
             return _accepted(running)
-        data = body.data or _Choice()
-        ask = self._generation_request(
-            request,
-            name,
-            new,
-            messages=ui_messages.chat_messages(body.messages),
-            choices=(body, data),
-            options={**data.options, **body.options},
-            beside=ui_messages.reply_fields(body.messages, again=not new),
-        )
+        messages = ui_messages.chat_messages(body.messages)
+        beside = ui_messages.reply_fields(body.messages, again=not new)
+        choices = [body, body.data or _Choice()]
+        ask = self._generation_request(request, name, new, messages, beside, choices)
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
             return _accepted(generation)
@@ -125,17 +119,11 @@ class TanStack:
         name = request.match_info.get("id", body.threadId)
         known = await self._known(name, request[PRINCIPAL])
         new = _unknown(agui_messages.new_messages(body.messages), known)
-        choice = body.forwardedProps or _Choice()
+        messages = agui_messages.chat_messages(body.messages)
+        beside = ui_messages.reply_fields(body.messages, again=not new)
         tools = {"tools": agui_messages.chat_tools(body.tools)} if body.tools else {}
-        ask = self._generation_request(
-            request,
-            name,
-            new,
-            messages=agui_messages.chat_messages(body.messages),
-            choices=(choice,),
-            options={**tools, **choice.options},
-            beside=ui_messages.reply_fields(body.messages, again=not new),
-        )
+        choices = [body.forwardedProps or _Choice(), _Choice(options=tools)]
+        ask = self._generation_request(request, name, new, messages, beside, choices)
         run = body.runId
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
@@ -166,14 +154,16 @@ class TanStack:
         request: web.Request,
         name: str,
         new: tuple[Message, ...],
-        *,
         messages: tuple[dict[str, Any], ...],
-        choices: tuple[_Choice, ...],
-        options: dict[str, Any],
         beside: dict[str, Any],
+        choices: list[_Choice],
     ) -> GenerationRequest:
+        """A request for a generation; the first of ``choices`` takes precedence."""
         pairs = [(choice.upstream, choice.model) for choice in choices]
         upstream, model = resolve(self._hub, request, *pairs)
+        options: dict[str, Any] = {}
+        for choice in reversed(choices):
+            options |= choice.options
         key = named(request, "Idempotency-Key")
         return GenerationRequest(
             messages=messages,
