@@ -32,6 +32,7 @@ A message that is sent twice has one effect. An error before the first word is p
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
@@ -110,7 +111,7 @@ class AISDK:
         self._hub.admit()
         # Its beginning may be written but not yet visible.
         await stream.committed()
-        viewed = await _viewed_whole(self._hub, stream, generation.id, by)
+        viewed = await _viewed(self._hub, stream, generation.id, by, whole=True)
         root = request.rel_url.raw_path.rsplit("/", 2)[0]
         address = f"{_address(root, generation)}?whole=true"
         return await self._respond(request, generation, viewed, address, 200)
@@ -141,47 +142,40 @@ class AISDK:
         return web.json_response(stopped.to_json(), headers={"Cache-Control": "no-store"})
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
-        view = _viewed_whole if request.query.get("whole") == "true" else _viewed
+        name, by = request.match_info["generation"], request[PRINCIPAL]
+        whole = request.query.get("whole") == "true"
 
         async def find(stream: FollowedStream) -> Viewed:
-            return await view(
-                self._hub, stream, request.match_info["generation"], request[PRINCIPAL]
-            )
+            return await _viewed(self._hub, stream, name, by, whole=whole)
 
-        name = request.match_info["id"]
-        return await view_reading.read(request, self._hub, name, find, self._pace)
+        return await view_reading.read(
+            request, self._hub, request.match_info["id"], find, self._pace
+        )
 
 
-async def _viewed(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
-    """A generation in UI message chunks.
+async def _viewed(
+    hub: Hub, stream: FollowedStream, name: str, by: Principal, *, whole: bool = False
+) -> Viewed:
+    """A generation, or the ``whole`` message that it is the end of, in UI message chunks.
 
     Raises:
         GenerationNotFound: it is not in the stream.
     """
-    try:
+    begin: int | None = None
+    # It may be one from before the hub was restarted.
+    with suppress(GenerationNotFound):
         generation = await hub.generations.find(name, by=by)
-    except GenerationNotFound:
-        pass  # it may be one from before the hub was restarted
-    else:
         if generation.stream == stream.name and generation.position is not None:
-            return Viewed(stream, generation.position.offset, lambda: UIChunks(name))
-    begin, _ = await _start(stream, stream.head, name)
+            begin = generation.position.offset
+    if begin is None:
+        begin, _ = await _start(stream, stream.head, name)
+    if whole:
+        _, started = await _start(stream, begin, name)
+        message = started.extra.get("message")
+        if isinstance(message, str):
+            begin, _ = await _start(stream, stream.head, name, message)
+            return Viewed(stream, begin, lambda: UIChunks(name, message))
     return Viewed(stream, begin, lambda: UIChunks(name))
-
-
-async def _viewed_whole(hub: Hub, stream: FollowedStream, name: str, by: Principal) -> Viewed:
-    """The whole message of which a generation is the end, in UI message chunks.
-
-    Raises:
-        GenerationNotFound: the generation is not in the stream.
-    """
-    part = await _viewed(hub, stream, name, by)
-    _, started = await _start(stream, part.begin, name)
-    message = started.extra.get("message")
-    if not isinstance(message, str):
-        return part
-    begin, _ = await _start(stream, stream.head, name, message)
-    return Viewed(stream, begin, lambda: UIChunks(name, message))
 
 
 async def _start(
