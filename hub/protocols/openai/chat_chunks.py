@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from hub.dialects.reply.token_counts import told_details
+from hub.dialects.reply.token_counts import details_of
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
 from hub.domain.events import (
     NOTHING,
@@ -313,13 +313,13 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    answered, asked = told_details(usage, "output_"), told_details(usage, "input_")
+    answered, asked = details_of(usage, "output_"), details_of(usage, "input_")
     for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
-        answered |= told_details(usage, name, keep=True)
+        answered |= details_of(usage, name, keep=True)
     if usage and usage.reasoning_tokens:
         answered["reasoning_tokens"] = usage.reasoning_tokens
     if usage and usage.cached_tokens:
         asked["cached_tokens"] = usage.cached_tokens
     details = {"completion_tokens_details": answered, "prompt_tokens_details": asked}
     shown |= {name: held for name, held in details.items() if held}
-    return {**told_details(usage, "cost", keep=True), **shown}
+    return {**details_of(usage, "cost", keep=True), **shown}

@@ -23,7 +23,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hub.dialects.reply.token_counts import told_details
+from hub.dialects.reply.token_counts import details_of
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, flat
 from hub.domain.events import (
     NOTHING,
@@ -368,8 +368,8 @@ def _part_event(kind: str) -> str:
 
 def _with_details(shown: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
     """What else was counted, beside what always is."""
-    shown["input_tokens_details"] |= told_details(usage, "input_")
-    shown["output_tokens_details"] |= told_details(usage, "output_")
+    shown["input_tokens_details"] |= details_of(usage, "input_")
+    shown["output_tokens_details"] |= details_of(usage, "output_")
     return shown
 
 
