@@ -280,9 +280,9 @@ class Anthropic(ReplyReader):
             tool, run = self._tools.get(index), self._executing.get(index)
             piece = delta.get("partial_json")
             if tool is not None:
-                if text := _arguments(piece):
+                if arguments := _arguments(piece):
                     tool.begun = True
-                    found += self._calls.add(tool.slot, arguments=text)
+                    found += self._calls.add(tool.slot, arguments=arguments)
             elif run is not None and isinstance(piece, str):
                 run.pieces.append(piece)
 

@@ -126,5 +126,8 @@ def _token_counts(prompt: Prompt, lines: list[dict[str, Any]]) -> dict[str, int]
 
 
 def _usage(held: Mapping[str, Any]) -> Usage:
-    names = ("prompt_tokens", "completion_tokens", "reasoning_tokens")
-    return Usage(**{name: as_count(held.get(name)) for name in names})
+    return Usage(
+        prompt_tokens=as_count(held.get("prompt_tokens")),
+        completion_tokens=as_count(held.get("completion_tokens")),
+        reasoning_tokens=as_count(held.get("reasoning_tokens")),
+    )

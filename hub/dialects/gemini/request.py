@@ -162,8 +162,8 @@ def _call(message: ChatMessage, place: int, unsigned: str | None) -> dict[str, A
     extra = as_object(as_object(message.raw.get("tool_calls", ())[place]).get("extra_content"))
     signature = as_string(as_object(extra.get("google")).get("thought_signature"))
     # Of calls that were made together only the first is signed.
-    if signature := signature or (None if place else unsigned):
-        made["thoughtSignature"] = signature
+    if signed := signature or (None if place else unsigned):
+        made["thoughtSignature"] = signed
     return made
 
 

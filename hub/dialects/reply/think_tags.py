@@ -60,13 +60,17 @@ class Thinking:
             reasoning += self._take_reasoning()
             if self._stage is _Stage.INSIDE:
                 return reasoning, ""
-        return reasoning, self.rest()[1] if self._stage is _Stage.AFTER else ""
+        return reasoning, self._answer()
 
     def rest(self) -> tuple[str, str]:
         """The reasoning and the text still held back, at the end of the reply."""
         left, self._held = self._held, ""
         before = self._stage is _Stage.BEFORE and self._opened and bool(left.strip())
         return (left, "") if before or self._stage is _Stage.INSIDE else ("", left)
+
+    def _answer(self) -> str:
+        """The held text, once it is certain to be the answer."""
+        return self.rest()[1] if self._stage is _Stage.AFTER else ""
 
     def _opens(self) -> bool:
         """Whether the held text is reasoning; false too while that is not certain."""
