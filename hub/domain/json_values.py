@@ -19,7 +19,16 @@ from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING
 from hub.domain.surrogates import whole, with_cut_bytes, without_halves
 
-__all__ = ["as_count", "as_object", "as_plain", "as_text", "malformed", "parse"]
+__all__ = [
+    "as_count",
+    "as_list",
+    "as_object",
+    "as_plain",
+    "as_string",
+    "as_text",
+    "malformed",
+    "parse",
+]
 
 # Every JSON parser reads integers below this exactly (RFC 8259, section 6).
 EXACT: Final = 2**53
@@ -105,6 +114,16 @@ def as_plain(value: Any) -> Any:
 def as_object(value: Any) -> Mapping[str, Any]:
     """The value if it is an object, otherwise an empty one."""
     return value if isinstance(value, dict) else NOTHING
+
+
+def as_list(value: Any) -> list[Any]:
+    """The value if it is a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def as_string(value: Any) -> str:
+    """The value if it is a string, lone surrogates replaced; an empty one for anything else."""
+    return whole(value) if isinstance(value, str) else ""
 
 
 def as_count(*values: Any) -> int | None:

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from hub import dialects
-from hub.dialects.request.request_options import options_asked
+from hub.dialects.request.request_options import requested_options
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 from hub.protocols.conversation import messages as ui_messages
@@ -284,7 +284,7 @@ def test_only_the_allowed_tools_are_offered() -> None:
     ],
 )
 def test_what_changes_nothing_is_left_out(options: dict[str, Any]) -> None:
-    asked = options_asked(options, "any", ("tools", "tool_choice"))
+    asked = requested_options(options, "any", ("tools", "tool_choice"))
     assert not {"seed", "truncation", "max_tool_calls", "parallel_tool_calls"} & set(asked)
 
 

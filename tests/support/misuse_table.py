@@ -146,7 +146,7 @@ REQUESTS: Final = {
     "busy stream": post(
         {"prompt": "hi", "stream": "busy"},
         "stream_busy",
-        'a generation runs in "busy" already',
+        'a generation is already running in "busy"',
         409,
         before=((ASK, BUSY, {}),),
     ),

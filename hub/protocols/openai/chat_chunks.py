@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from hub.dialects.reply.token_counts import told_details
+from hub.dialects.reply.token_counts import details_of
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
 from hub.domain.events import NOTHING, TERMINALS, Delta, Event, Finished, ToolCall, Usage
 from hub.domain.failures import broken_off
@@ -284,13 +284,13 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    output, given = told_details(usage, "output_"), told_details(usage, "input_")
+    output, given = details_of(usage, "output_"), details_of(usage, "input_")
     for name in ("accepted_prediction_tokens", "rejected_prediction_tokens"):
-        output |= told_details(usage, name, keep=True)
+        output |= details_of(usage, name, keep=True)
     if usage and usage.reasoning_tokens:
         output["reasoning_tokens"] = usage.reasoning_tokens
     if usage and usage.cached_tokens:
         given["cached_tokens"] = usage.cached_tokens
     details = {"completion_tokens_details": output, "prompt_tokens_details": given}
     shown |= {name: counts for name, counts in details.items() if counts}
-    return {**told_details(usage, "cost", keep=True), **shown}
+    return {**details_of(usage, "cost", keep=True), **shown}

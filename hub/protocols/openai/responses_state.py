@@ -23,7 +23,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hub.dialects.reply.token_counts import told_details
+from hub.dialects.reply.token_counts import details_of
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, flat
 from hub.domain.events import (
     NOTHING,
@@ -394,12 +394,12 @@ def _usage(usage: Usage | None) -> dict[str, Any]:
             "cached_tokens": (usage and usage.cached_tokens) or 0,
             # The input tokens include them: see `hub.dialects.reply.token_counts`.
             "cache_write_tokens": 0,
-            **told_details(usage, "input_"),
+            **details_of(usage, "input_"),
         },
         "output_tokens": completion,
         "output_tokens_details": {
             "reasoning_tokens": (usage and usage.reasoning_tokens) or 0,
-            **told_details(usage, "output_"),
+            **details_of(usage, "output_"),
         },
         "total_tokens": prompt + completion,
     }
