@@ -286,7 +286,11 @@ def _body(asked: ChatRequest) -> dict[str, Any]:
             body.setdefault("strict_tools", True)
     choice = asked.tool_choice
     if isinstance(choice, Tool):
-        raise no_option("tool_choice", DIALECT, "one certain tool cannot be asked for here")
+        # Cohere can be told to call a tool, but not which one: enough where there is one alone.
+        if [tool.name for tool in asked.tools] != [choice.name]:
+            reason = "one of several tools cannot be asked for here, so offer that one alone"
+            raise no_option("tool_choice", DIALECT, reason)
+        choice = "required"
     if choice in ("required", "none"):
         body["tool_choice"] = choice.upper()
     if (output := asked.output) is not None:
