@@ -237,7 +237,11 @@ def _body(request: ChatRequest) -> dict[str, Any]:
             body.setdefault("strict_tools", True)
     choice = request.tool_choice
     if isinstance(choice, Tool):
-        raise no_option("tool_choice", DIALECT, "it cannot require one particular tool")
+        # Cohere can be told to call a tool, but not which one: enough where there is one alone.
+        if [tool.name for tool in request.tools] != [choice.name]:
+            reason = "one of several tools cannot be asked for here, so offer that one alone"
+            raise no_option("tool_choice", DIALECT, reason)
+        choice = "required"
     if choice in ("required", "none"):
         body["tool_choice"] = choice.upper()
     if (output := request.output) is not None:
