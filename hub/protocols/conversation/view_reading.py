@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import orjson
@@ -194,11 +195,13 @@ async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: floa
     part = await viewed.part(view, offset)
     while not part.bodies and not part.closed and (left := until - time()) > 0:
         end = part.end.offset
-        await hub.callers.until(
-            stream, lambda end=end: stream.tail > end or stream.closed, within=left
-        )
+        await hub.callers.until(stream, partial(_has_more, stream, end), within=left)
         part = await viewed.part(view, end)
     return part
+
+
+def _has_more(stream: FollowedStream, offset: int) -> bool:
+    return stream.tail > offset or stream.closed
 
 
 async def _follow(

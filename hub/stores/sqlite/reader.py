@@ -158,8 +158,8 @@ class Reader:
         )
         if row is None:
             return None
-        *used, position = row
-        return Keyed(*used, position=Position.parse(position))
+        stream, key, fingerprint, generation, position = row
+        return Keyed(stream, key, fingerprint, generation, Position.parse(position))
 
     def locate(self, generation: str) -> GenerationLocation | None:
         """Where a generation's events are; of a source and its fork, in the source."""

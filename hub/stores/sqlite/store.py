@@ -37,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import apsw
 
@@ -447,7 +447,7 @@ class SQLiteStore:
             self.life, self._epochs = begin_life(database)
             self._epoch = self.life + 1
             self._removals = removals(database)
-            running = database.execute(
+            running: list[Any] = database.execute(
                 "SELECT s.name, g.id, g.started FROM generations g"
                 " JOIN streams s ON s.id = g.stream WHERE g.ended IS NULL ORDER BY s.id"
             ).fetchall()
