@@ -192,12 +192,13 @@ async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: floa
     time = asyncio.get_running_loop().time
     until = time() + seconds
     part = await viewed.part(view, offset)
+
+    def goes_on() -> bool:
+        return stream.tail > part.end.offset or stream.closed
+
     while not part.bodies and not part.closed and (left := until - time()) > 0:
-        end = part.end.offset
-        await hub.callers.until(
-            stream, lambda end=end: stream.tail > end or stream.closed, within=left
-        )
-        part = await viewed.part(view, end)
+        await hub.callers.until(stream, goes_on, within=left)
+        part = await viewed.part(view, part.end.offset)
     return part
 
 
