@@ -94,7 +94,7 @@ class Json(ReplyReader):
             raise malformed(f'something that is not text at "{self._path}"')
         if not self._is_last(held):
             return self._text.say(text or "")
-        return [*self._text.say_last(text or ""), *self._finish("stop")]
+        return [*self._text.add_last("text", text or ""), *self._finish("stop")]
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         if clean and not self._done and not self._over:

@@ -71,7 +71,7 @@ async def relay(
         if found is None:
             raise error
         upstream, prompt = found
-        stream.append(generation.apply(_retrying(generation, error, other=upstream)))
+        stream.append(generation.apply(_retrying(generation, error, upstream=upstream.name)))
         generation.hand_on(upstream.name, prompt.model)
 
 
@@ -116,27 +116,27 @@ class _NotBegun(Exception):  # not an error: whoever catches it decides which er
 
 
 def _retrying(
-    generation: Generation,
-    error: UpstreamError,
-    attempt: int = 1,
-    wait: float = 0.0,
-    *,
-    other: Upstream | None = None,
+    generation: Generation, error: UpstreamError, attempt: int = 1, wait: float = 0.0, **beside: str
 ) -> Other:
-    """The event for a failure after which this upstream or an ``other`` is asked again."""
-    held = {
-        "type": "retrying",
-        "generation": generation.id,
-        "attempt": attempt,
-        "after": round(wait, 3),
-        "code": error.code,
-        "message": error.message,
-    }
-    return Other(held if other is None else {**held, "upstream": other.name})
+    """The event for a failure after which this upstream or another is asked again."""
+    return Other(
+        {
+            "type": "retrying",
+            "generation": generation.id,
+            "attempt": attempt,
+            "after": round(wait, 3),
+            "code": error.code,
+            "message": error.message,
+            **beside,
+        }
+    )
 
 
 class _Reading:
-    """One attempt at one reply."""
+    """One attempt at one reply.
+
+    Once it has ``begun``, content has come, and nothing is tried again.
+    """
 
     def __init__(
         self,
@@ -147,13 +147,9 @@ class _Reading:
         stream: Appender,
     ) -> None:
         self.begun = False
-        """Content has come: from here on nothing is tried again."""
-        self._upstream = upstream
-        self._prompt = prompt
-        self._fields = fields
+        self._upstream, self._prompt, self._fields = upstream, prompt, fields
+        self._generation, self._stream = generation, stream
         self._dialect = upstream.dialect()
-        self._generation = generation
-        self._stream = stream
         self._said = False
         """The last read brought content."""
         self._terminal: Terminal | None = None

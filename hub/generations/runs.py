@@ -97,31 +97,22 @@ class RunLimits:
     keys: int = defaults.IDEMPOTENCY_KEYS
 
 
+@dataclass(slots=True, eq=False)
 class _Run:
-    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it."""
+    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it.
 
-    __slots__ = (
-        "cancelled", "generation", "one_off", "settle", "size", "started", "stream", "task",
-    )  # fmt: skip
+    ``size`` is the memory that its prompt takes, in bytes. ``cancelled`` is true once somebody has
+    asked for it to stop.
+    """
 
-    def __init__(
-        self,
-        generation: Generation,
-        stream: Stream,
-        settle: Callable[[_Run, Terminal], None],
-        *,
-        one_off: bool,
-    ) -> None:
-        self.generation = generation
-        self.stream = stream
-        self.settle = settle
-        self.one_off = one_off
-        self.size = 0
-        """Bytes of memory that its prompt takes."""
-        self.cancelled = False
-        """Somebody has asked for it to stop."""
-        self.started: int | None = None
-        self.task: asyncio.Task[Terminal] | None = None
+    generation: Generation
+    stream: Stream
+    settle: Callable[[_Run, Terminal], None]
+    one_off: bool
+    size: int = 0
+    cancelled: bool = False
+    started: int | None = None
+    task: asyncio.Task[Terminal] | None = None
 
     @property
     def id(self) -> str:

@@ -38,7 +38,7 @@ from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
 from hub.dialects.reply.error_reports import ErrorReport, clean, error_in_body, find_error
 from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.reply_reader import ReplyReader, expect, first_of
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, with_logprobs
@@ -151,8 +151,7 @@ class Gemini(ReplyReader):
             report = find_error(held)
             if report is not None:
                 return self._fail(report)
-            if not isinstance(held, dict):
-                raise malformed("a response that is not an object")
+            expect(held, dict, "a response that is not an object")
         self._lines = b"\n" in body
         return self._response(held)
 
@@ -185,7 +184,8 @@ class Gemini(ReplyReader):
         deltas: list[Delta] = []
         self._responses += 1
         self._count(as_object(held.get("usageMetadata")))
-        candidate = _first(held.get("candidates")) or NOTHING
+        candidates = held.get("candidates") or []
+        candidate = first_of(candidates, "candidates", "a candidate") or NOTHING
         for part in _parts(candidate.get("content")):
             deltas += self._part(part)
         deltas = with_logprobs(deltas, logprobs(candidate))
@@ -200,20 +200,17 @@ class Gemini(ReplyReader):
         return [*deltas]
 
     def _part(self, part: Any) -> list[Delta]:
-        if not isinstance(part, dict):
-            raise malformed("a part that is not an object")
+        part = expect(part, dict, "a part that is not an object")
         text, thought = part.get("text"), part.get("thought") is True
         found: list[Delta] = []
         if text:
-            if not isinstance(text, str):
-                raise malformed("text that is not a string")
+            text = expect(text, str, "text that is not a string")
             if not thought:
                 self._grounding.add(text)
             found += self._text.reason(text) if thought else self._text.say(text)
         function, signature = part.get("functionCall"), as_string(part.get("thoughtSignature"))
         if function is not None:
-            if not isinstance(function, dict):
-                raise malformed("a function call that is not an object")
+            function = expect(function, dict, "a function call that is not an object")
             found += self._call(function, signature)
         elif inline := as_object(part.get("inlineData") or part.get("inline_data")):
             media_type = inline.get("mimeType") or inline.get("mime_type")
@@ -275,8 +272,7 @@ class Gemini(ReplyReader):
         if extra:
             found += self._calls.add(self._slots, extra=extra)
         if pieces:
-            if not isinstance(pieces, list):
-                raise malformed("partial arguments that are not a list")
+            pieces = expect(pieces, list, "partial arguments that are not a list")
             text = "".join(map(self._streamed.add, pieces))
             found += self._calls.add(self._slots, arguments=text)
         return found if more else [*found, *self._end_streamed()]
@@ -331,26 +327,8 @@ def _modalities(prefix: str, held: Any) -> list[tuple[str, Any]]:
     ]
 
 
-def _first(candidates: Any) -> Mapping[str, Any] | None:
-    """The candidate with the index 0, or with none."""
-    if not candidates:
-        return None
-    if not isinstance(candidates, list):
-        raise malformed("candidates that are not a list")
-    for candidate in candidates:
-        if not isinstance(candidate, dict):
-            raise malformed("a candidate that is not an object")
-        if not candidate.get("index"):
-            return candidate
-    return None
-
-
 def _parts(content: Any) -> list[Any]:
     if content is None:
         return []
-    if not isinstance(content, dict):
-        raise malformed("content that is not an object")
-    parts = content.get("parts") or []
-    if not isinstance(parts, list):
-        raise malformed("parts that are not a list")
-    return parts
+    parts = expect(content, dict, "content that is not an object").get("parts") or []
+    return expect(parts, list, "parts that are not a list")

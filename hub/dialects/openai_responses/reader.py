@@ -66,16 +66,11 @@ _THOUGHT: Final = ("reasoning", "content")
 _ARGUMENTS: Final = ("call", "arguments")
 
 _DELTAS: Final[Mapping[str, tuple[str, str]]] = {
-    "output_text": _TEXT,
-    "text": _TEXT,
-    "content_part": _TEXT,  # OpenRouter
+    **dict.fromkeys(("output_text", "text", "content_part"), _TEXT),  # the last of OpenRouter
     "refusal": _REFUSAL,
-    "reasoning_summary_text": _SUMMARY,
-    "reasoning_summary": _SUMMARY,
-    "reasoning_text": _THOUGHT,
-    "reasoning": _THOUGHT,
-    "function_call_arguments": _ARGUMENTS,
-    "custom_tool_call_input": _ARGUMENTS,
+    **dict.fromkeys(("reasoning_summary_text", "reasoning_summary"), _SUMMARY),
+    **dict.fromkeys(("reasoning_text", "reasoning"), _THOUGHT),
+    **dict.fromkeys(("function_call_arguments", "custom_tool_call_input"), _ARGUMENTS),
 }
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
     "output_text": _TEXT,

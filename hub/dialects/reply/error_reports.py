@@ -71,25 +71,15 @@ _LIKELY: Final[Mapping[str, int]] = {
 }
 
 # Searched for, in this order, in the ``code``, ``type`` and ``status`` beside a message.
-_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    ("rate_limit", "upstream_rate_limited"),
-    ("ratelimit", "upstream_rate_limited"),
-    ("too_many", "upstream_rate_limited"),
-    ("quota", "upstream_rate_limited"),
-    ("exhausted", "upstream_rate_limited"),
-    ("overload", "upstream_overloaded"),
-    ("unavailable", "upstream_overloaded"),
-    ("api_key", "upstream_unauthorized"),
-    ("apikey", "upstream_unauthorized"),
-    ("auth", "upstream_unauthorized"),
-    ("permission", "upstream_unauthorized"),
-    ("not_found", "upstream_model_not_found"),
-    ("context_length", "upstream_rejected"),
-    ("content_filter", "upstream_rejected"),
-    ("content_policy", "upstream_rejected"),
-    ("invalid_request", "upstream_rejected"),
-    ("bad_request", "upstream_rejected"),
-)
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "upstream_rate_limited": ("rate_limit", "ratelimit", "too_many", "quota", "exhausted"),
+    "upstream_overloaded": ("overload", "unavailable"),
+    "upstream_unauthorized": ("api_key", "apikey", "auth", "permission"),
+    "upstream_model_not_found": ("not_found",),
+    "upstream_rejected": (
+        "context_length", "content_filter", "content_policy", "invalid_request", "bad_request",
+    ),
+}  # fmt: skip
 
 
 class ErrorReport(NamedTuple):
@@ -250,7 +240,8 @@ def _code(words: tuple[str, ...]) -> str:
     for word in words:
         if word.isdecimal() and word.isascii() and len(word) == 3 and word >= "400":
             return code_of_status(int(word))
-        for part, code in _WORDS:
-            if part in word.replace("-", "_").replace(" ", "_"):
+        plain = word.replace("-", "_").replace(" ", "_")
+        for code, parts in _WORDS.items():
+            if any(part in plain for part in parts):
                 return code
     return "upstream_error"

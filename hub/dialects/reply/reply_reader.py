@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from hub.dialects.reply.error_reports import ErrorReport
 from hub.dialects.reply.text_deltas import TextDeltas
 from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
+from hub.domain.json_values import malformed
 from hub.framing import SSE, Framing, Sniffed
 
-__all__ = ["ReplyReader"]
+__all__ = ["ReplyReader", "expect", "first_of"]
+
+T = TypeVar("T")
 
 
 class ReplyReader:
@@ -61,3 +64,26 @@ class ReplyReader:
         self._over = True
         end = Finished(reason=reason, usage=self.usage, extra=extra)
         return [*rest, *beside, self._calls.ended(end)]
+
+
+def first_of(held: Any, several: str, one: str) -> Mapping[str, Any] | None:
+    """The first of several choices with the index 0 or none; the other arguments name them.
+
+    Raises:
+        UpstreamError: they are not a list of objects.
+    """
+    for each in expect(held, list, f"{several} that are not a list"):
+        if not expect(each, dict, f"{one} that is not an object").get("index"):
+            return cast(dict[str, Any], each)
+    return None
+
+
+def expect(value: Any, kind: type[T], what: str) -> T:
+    """The value, which must be of this type.
+
+    Raises:
+        UpstreamError: it is not; ``what`` says what the upstream has sent instead.
+    """
+    if not isinstance(value, kind):
+        raise malformed(what)
+    return value
