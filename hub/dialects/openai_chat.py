@@ -196,7 +196,9 @@ class OpenAIChat(ReplyReader):
             found += annotated(as_list(delta.get("annotations")))
             self._cited = self._cited or "annotations" in delta
             self._by_delta = self._by_delta or self._begun
-        if logprobs := _logprobs(choice.get("logprobs")):
+        given = as_object(choice.get("logprobs"))
+        logprobs = [*logprobs_of(given.get("content")), *logprobs_of(given.get("refusal"))]
+        if logprobs:
             found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], logprobs)
         if message:
             # Beside deltas (Perplexity) and after them (MiniMax) it repeats the text so far.
@@ -283,12 +285,6 @@ def _only_text(held: Any) -> str | None:
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return None if "error" in held or "x_groq" in held else text
-
-
-def _logprobs(held: Any) -> list[dict[str, Any]]:
-    """The logprobs of a choice's text and refusal."""
-    given = as_object(held)
-    return [*logprobs_of(given.get("content")), *logprobs_of(given.get("refusal"))]
 
 
 def _content(content: Any) -> list[tuple[Kind, str]]:

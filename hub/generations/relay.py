@@ -201,7 +201,12 @@ class _Reading:
                 except asyncio.CancelledError:
                     if not deadline.stop():
                         raise
-                    return self._stalled(alive=time() >= due)
+                    seconds, said = stall, "nothing"
+                    if time() >= due:
+                        seconds = self._upstream.content_timeout
+                        said = "nothing but keep-alives"
+                    said = f"{said} came from the upstream for {seconds:g} s"
+                    return UpstreamError(said, code="upstream_stalled")
                 try:
                     came = self._take(framing.feed(data) if data else framing.flush())
                 except FramingError as error:
@@ -241,14 +246,6 @@ class _Reading:
                 self._fields.accepted()
             self._said = True
             self._stream.append(self._generation.apply(event))
-
-    def _stalled(self, *, alive: bool) -> UpstreamError:
-        if alive:
-            seconds = self._upstream.content_timeout
-            said = f"nothing but keep-alives came from the upstream for {seconds:g} s"
-        else:
-            said = f"nothing came from the upstream for {self._upstream.stall_timeout:g} s"
-        return UpstreamError(said, code="upstream_stalled")
 
     def _patience(self) -> float:
         """Seconds that the next content may take."""

@@ -32,7 +32,6 @@ from hub.dialects.request.chat_request import (
     ChatToolCall,
     File,
     Part,
-    Picture,
     Tool,
     no_option,
     present,
@@ -151,7 +150,10 @@ def _block(part: Part) -> dict[str, Any]:
         return {"type": "text", "text": part}
     if isinstance(part, File):
         return present(type="document", source=_document(part), title=part.name or None)
-    return {"type": "image", "source": _source(part)}
+    source = {"type": "url", "url": part.url}
+    if part.media_type:
+        source = {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    return {"type": "image", "source": source}
 
 
 def _document(file: File) -> dict[str, str]:
@@ -170,12 +172,6 @@ def _document(file: File) -> dict[str, str]:
         return {"type": "text", "media_type": "text/plain", "data": text}
     why = f"it takes PDF and text, not {file.media_type[:60]}"
     raise no_option("a part of type file", DIALECT, why)
-
-
-def _source(picture: Picture) -> dict[str, str]:
-    if not picture.media_type:
-        return {"type": "url", "url": picture.url}
-    return {"type": "base64", "media_type": picture.media_type, "data": picture.base64}
 
 
 def _id(given: str) -> str:

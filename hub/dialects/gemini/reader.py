@@ -320,7 +320,6 @@ class Gemini(ReplyReader):
 
 
 def _modalities(prefix: str, held: Any) -> list[tuple[str, Any]]:
-    """The counts by modality."""
     return [
         (prefix, {f"{str(one.get('modality')).lower()}_tokens": one.get("tokenCount")})
         for one in map(as_object, as_list(held))

@@ -161,7 +161,6 @@ class OpenAIResponses(ReplyReader):
         return ()
 
     def _delta(self, name: str, held: Mapping[str, Any]) -> Iterable[Event]:
-        """A piece of a part."""
         place, delta = _DELTAS.get(name), held.get("delta")
         if place is None:
             return ()
@@ -176,7 +175,6 @@ class OpenAIResponses(ReplyReader):
         return with_logprobs(deltas, logprobs_of(held.get("logprobs")))
 
     def _part(self, name: str, held: Mapping[str, Any]) -> Iterable[Event]:
-        """A whole part."""
         part, place = held, _DELTAS.get(name)
         if name in ("content_part", "reasoning_summary_part", "reasoning_part"):
             part = as_object(held.get("part"))

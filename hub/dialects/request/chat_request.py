@@ -27,7 +27,7 @@ import orjson
 from hub.dialects.request.request_options import no_option, requested_options
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
-from hub.domain.json_values import as_list, as_object, as_string, as_text
+from hub.domain.json_values import as_object, as_string, as_text
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import owned
 
@@ -369,7 +369,10 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> ChatMessage:
     if role == "assistant":
         if refusal := as_string(held.get("refusal")):
             parts = (*parts, refusal)
-        calls = _calls(held.get("tool_calls"))
+        given = held.get("tool_calls") or []
+        if not isinstance(given, list):
+            raise RequestError("the tool calls of a message must be a list")
+        calls = tuple(_call(as_object(call), place) for place, call in enumerate(given))
         if dialect not in _CUSTOM and any(call.text is not None for call in calls):
             raise no_option("a custom tool call", dialect, "a call must be of a function")
         return ChatMessage(role, parts, calls, owned=tuple(owned(held)), raw=held)
@@ -477,12 +480,6 @@ _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     **dict.fromkeys(("file", "input_file"), _file),
     "input_audio": _audio,
 }
-
-
-def _calls(held: Any) -> tuple[ChatToolCall, ...]:
-    if held and not isinstance(held, list):
-        raise RequestError("the tool calls of a message must be a list")
-    return tuple(_call(as_object(call), place) for place, call in enumerate(as_list(held)))
 
 
 def _call(held: Mapping[str, Any], place: int) -> ChatToolCall:

@@ -34,7 +34,6 @@ class Options:
                 raise ConfigError(f'dialect "{dialect}" {said}')
 
     def flag(self, name: str, default: bool) -> bool:
-        """True or false."""
         value = self._held.get(name, default)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
