@@ -24,8 +24,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call
-from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.error_reports import ErrorReport, find_error
 from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
@@ -42,7 +41,7 @@ from hub.dialects.request.chat_request import (
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import NOTHING, Event, Reason, Usage
-from hub.domain.json_values import as_count, as_list, as_object, malformed, parse
+from hub.domain.json_values import as_count, as_list, as_object, malformed
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk
 
@@ -77,15 +76,7 @@ class Cohere(ReplyReader):
         request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *TRANSLATED))
         return Call("/v2/chat", _body(request), {"Accept": "text/event-stream"})
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or not body or body == b"[DONE]":
-            return ()
-        if chunk.event == "error":
-            return self._fail(error_in_body(body))
-        if is_padding(body):
-            return ()
-        held = parse(body)
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         report = find_error(held)
         if report is not None:
             return self._fail(report)
@@ -255,16 +246,15 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     ]
     content: Any = message.text if message.text or not calls else None
     if message.pictures:
-        content = [_picture_or_text(part) for part in message.parts]
+        content = [_part(part) for part in message.parts]
     key = message.call_id or None
     return present(role=message.role, tool_call_id=key, content=content, tool_calls=calls or None)
 
 
-def _picture_or_text(part: Part) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if not isinstance(part, Picture):  # `ChatRequest` has refused files
         return {"type": "text", "text": part}
-    picture = present(url=part.url, detail=part.detail or None)
-    return {"type": "image_url", "image_url": picture}
+    return {"type": "image_url", "image_url": present(url=part.url, detail=part.detail or None)}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

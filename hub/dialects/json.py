@@ -28,16 +28,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Event
 from hub.domain.json_values import as_text, malformed, parse
 from hub.domain.prompt import Prompt
-from hub.framing import (
-    NDJSON,
-    SSE,
-    Chunk,
-    ConcatenatedJSON,
-    Framing,
-    JSONArray,
-    JSONSeq,
-    Sniffed,
-)
+from hub.framing import NDJSON, SSE, Chunk, ConcatenatedJSON, Framing, JSONArray, JSONSeq, Sniffed
 
 __all__ = ["Json"]
 

@@ -18,7 +18,6 @@ from typing import Any, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.error_reports import find_error
-from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
@@ -31,9 +30,8 @@ from hub.dialects.request.chat_request import (
 )
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import logprobs_of, with_logprobs
-from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
-from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed, parse
+from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed
 from hub.domain.prompt import Prompt
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
 
@@ -71,18 +69,7 @@ class Ollama(ReplyReader):
     def framing(self, limit: int) -> Framing:
         return Sniffed(NDJSON(limit), limit)
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or is_padding(body) or body == b"[DONE]":
-            return ()
-        try:
-            return self._line(parse(body))
-        except UpstreamError:
-            if self._reason is None:
-                raise
-            return ()  # broken after the last line: nothing of the answer is missing
-
-    def _line(self, held: Any) -> list[Event]:
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         report = find_error(held)
         if report is not None:
             return self._fail(report)

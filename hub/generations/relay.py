@@ -93,7 +93,7 @@ async def _answer(
         except UpstreamError as error:
             if reading.begun:
                 raise
-            if reading.try_alternative(error):
+            if fields.try_alternative(reading.dialect, error):
                 stream.append(generation.apply(_retrying(generation, error, attempt)))
                 continue
             wait = error.retry_after
@@ -149,7 +149,7 @@ class _Reading:
         self.begun = False
         self._upstream, self._prompt, self._fields = upstream, prompt, fields
         self._generation, self._stream = generation, stream
-        self._dialect = upstream.dialect()
+        self.dialect = upstream.dialect()
         self._said = False
         """The last read brought content."""
         self._terminal: Terminal | None = None
@@ -160,7 +160,7 @@ class _Reading:
         Raises:
             UpstreamError: the reply was cut off, or cannot be understood.
         """
-        dialect, upstream = self._dialect, self._upstream
+        dialect, upstream = self.dialect, self._upstream
         try:
             async with upstream.open(dialect, self._prompt, self._fields) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
@@ -181,10 +181,6 @@ class _Reading:
         if not self.begun and isinstance(dialect, Reasoning) and not dialect.reasoned:
             raise _truncated("the upstream ended its reply without any content")
         return end
-
-    def try_alternative(self, error: UpstreamError) -> bool:
-        """Whether the request can be sent with other fields after this refusal."""
-        return self._fields.try_alternative(self._dialect, error)
 
     async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
         """Append events up to the terminal one; gives the error that broke the body off, if any."""
@@ -225,14 +221,14 @@ class _Reading:
 
         The provider's word that its text is complete counts as content.
         """
-        ending, self._said = self._dialect.ending, False
+        ending, self._said = self.dialect.ending, False
         for chunk in chunks:
-            self._append(self._dialect.events(chunk))
+            self._append(self.dialect.events(chunk))
             # Whoever ends the generation does not wait until this task has unwound.
-            self._generation.usage = self._dialect.usage
+            self._generation.usage = self.dialect.usage
             if self._terminal is not None:
                 break
-        return self._said or self._dialect.ending is not ending
+        return self._said or self.dialect.ending is not ending
 
     def _append(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -249,7 +245,7 @@ class _Reading:
 
     def _patience(self) -> float:
         """Seconds that the next content may take."""
-        return TRAILERS if self._dialect.ending else self._upstream.content_timeout
+        return TRAILERS if self.dialect.ending else self._upstream.content_timeout
 
 
 def _truncated(said: str) -> UpstreamError:

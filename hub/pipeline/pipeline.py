@@ -149,9 +149,7 @@ class Pipeline(Generic[T_co]):
         return self._then(lambda batches: steps.framed(batches, framing))
 
     def events(
-        self: Pipeline[Chunk],
-        dialect: steps.Understanding,
-        clean: Callable[[], bool] | None = None,
+        self: Pipeline[Chunk], dialect: steps.Understanding, clean: Callable[[], bool] | None = None
     ) -> Pipeline[Event]:
         """Turn chunks into events; the last event is terminal, and nothing is read after it.
 

@@ -35,8 +35,7 @@ from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
 from hub.dialects.anthropic.request import request_body
-from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.error_reports import ErrorReport, find_error
 from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
@@ -44,7 +43,7 @@ from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed, parse
+from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, MOST, Details
 from hub.domain.surrogates import whole
@@ -126,23 +125,16 @@ class Anthropic(ReplyReader):
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION}
         return Call("/messages", body, headers, KEY)
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body, name = chunk.data.strip(), chunk.event
-        if self._over:
-            return ()
-        if name == "error":
-            return self._fail(error_in_body(body))
-        if body == b"[DONE]":  # of servers that speak several formats
-            return self._end() if self._begun or self._reason is not None else ()
-        if not body or is_padding(body):
-            return ()
+    def _done(self) -> Iterable[Event]:
+        return self._end() if self._begun or self._reason is not None else ()
+
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         found: list[Event] = []
         try:
-            self._event(parse(body), name, found)
+            self._event(held, chunk.event, found)
         except UpstreamError:
-            if self._reason is None:
+            if not self._complete:
                 raise
-            # Broken after the reason of the end: nothing of the answer is missing.
         return found
 
     def _event(self, held: Any, name: str, found: list[Event]) -> None:

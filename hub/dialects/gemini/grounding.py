@@ -20,8 +20,6 @@ MOST: Final = 4 * 1024 * 1024
 class Grounding:
     """The sources of one answer; each is given once."""
 
-    __slots__ = ("_given", "_length", "_pieces")
-
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._length = 0

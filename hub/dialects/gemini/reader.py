@@ -36,24 +36,14 @@ from hub.dialects import Call, KeyHeader
 from hub.dialects.gemini.grounding import Grounding, logprobs
 from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
-from hub.dialects.reply.error_reports import ErrorReport, clean, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.error_reports import ErrorReport, clean, find_error
 from hub.dialects.reply.reply_reader import ReplyReader, expect, first_of
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, with_logprobs
-from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import (
-    as_count,
-    as_list,
-    as_object,
-    as_string,
-    as_text,
-    malformed,
-    parse,
-)
+from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
@@ -128,31 +118,22 @@ class Gemini(ReplyReader):
         self._framing = Sniffed(SSE(limit), limit)
         return self._framing
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over:
-            return ()
-        if chunk.event == "error":
-            return self._fail(error_in_body(body))
-        if body == b"[DONE]" and self._said:  # of servers that speak several formats
-            self._reason = self._reason or "STOP"
-        if not body or body == b"[DONE]" or is_padding(body):
-            return ()
-        try:
-            return self._chunk(body)
-        except UpstreamError:
-            if self._reason is None or self._says_always:
-                raise
-            return ()  # broken after the finish: nothing of the answer is missing
+    @property
+    def _complete(self) -> bool:
+        return self._reason is not None and not self._says_always
 
-    def _chunk(self, body: bytes) -> list[Event]:
-        held = parse(body)
+    def _done(self) -> Iterable[Event]:
+        if self._said:
+            self._reason = self._reason or "STOP"
+        return ()
+
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         if not isinstance(held, dict) or "candidates" not in held or "error" in held:
             report = find_error(held)
             if report is not None:
                 return self._fail(report)
             expect(held, dict, "a response that is not an object")
-        self._lines = b"\n" in body
+        self._lines = b"\n" in chunk.data.strip()
         return self._response(held)
 
     def close(self, *, clean: bool) -> Iterable[Event]:

@@ -29,7 +29,6 @@ from hub.dialects import Call
 from hub.dialects.openai_responses.items import UNNUMBERED, Item
 from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.reply_reader import ReplyReader
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced, counted
@@ -37,15 +36,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import (
-    as_count,
-    as_list,
-    as_object,
-    as_string,
-    as_text,
-    malformed,
-    parse,
-)
+from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
@@ -116,15 +107,7 @@ class OpenAIResponses(ReplyReader):
     def call(self, prompt: Prompt) -> Call:
         return Call("/responses", responses_body(DIALECT, prompt), {"Accept": "text/event-stream"})
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or body == b"[DONE]":
-            return ()
-        if chunk.event == "error" and body:
-            return self._fail(error_in_body(body))
-        if is_padding(body):
-            return ()
-        held = parse(body)
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         if not isinstance(held, dict):
             if (report := find_error(held)) is None:
                 raise malformed("a chunk that is not an object")
@@ -133,7 +116,7 @@ class OpenAIResponses(ReplyReader):
         kind = kind if isinstance(kind, str) else chunk.event
         if held.get("error") or kind in ("error", "response.error"):
             answer = held.get("object") == "response"
-            return self._end("failed", held) if answer else self._fail(error_in_body(body))
+            return self._end("failed", held) if answer else self._fail(error_in_body(chunk.data))
         if kind.startswith("response."):
             name, _, stage = kind.removeprefix("response.").rpartition(".")
             return self._stage(name, stage, held)

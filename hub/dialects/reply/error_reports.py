@@ -199,7 +199,10 @@ def _message(said: object) -> str:
     if isinstance(said, dict):
         for name in ("message", "msg", "detail", "error", "type", "code"):
             if isinstance(inner := said.get(name), str) and inner:
-                return _location(said) + inner + _raw(said)
+                raw = as_object(said.get("metadata")).get("raw")
+                # The message of the provider behind OpenRouter, which gives the reason.
+                behind = f": {raw}" if isinstance(raw, str) and raw else ""
+                return f"{_location(said)}{inner}{behind}"
         if isinstance(inner := as_object(said.get("error")).get("message"), str):
             return inner
     return "" if said is None or said is True else as_text(said)
@@ -209,12 +212,6 @@ def _location(said: Mapping[str, Any]) -> str:
     """The field that is wrong, which FastAPI gives as ``["body", "stop", 0]``."""
     parts = [str(part) for part in as_list(said.get("loc"))[1:] if isinstance(part, str | int)]
     return f"{'.'.join(parts)}: " if parts else ""
-
-
-def _raw(said: Mapping[str, Any]) -> str:
-    """The message of the provider behind OpenRouter, which gives the reason."""
-    raw = as_object(said.get("metadata")).get("raw")
-    return f": {raw}" if isinstance(raw, str) and raw else ""
 
 
 def _codes(said: object) -> Iterator[str]:

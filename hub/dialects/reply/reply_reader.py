@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from hub.dialects.reply.error_reports import ErrorReport
+from hub.dialects.reply.error_reports import ErrorReport, error_in_body
+from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.text_deltas import TextDeltas
 from hub.dialects.reply.tool_call_pieces import ToolCalls
+from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
-from hub.domain.json_values import malformed
-from hub.framing import SSE, Framing, Sniffed
+from hub.domain.json_values import malformed, parse
+from hub.framing import SSE, Chunk, Framing, Sniffed
 
 __all__ = ["ReplyReader", "expect", "first_of"]
 
@@ -18,7 +20,7 @@ T = TypeVar("T")
 
 
 class ReplyReader:
-    """One reply, read chunk by chunk; a dialect adds `call` and `events` to it.
+    """One reply, read chunk by chunk; a dialect adds `call`, and `_read` or its own `events`.
 
     Once ``_over`` is set, the reply has its end, and later chunks are ignored.
     """
@@ -36,11 +38,41 @@ class ReplyReader:
     def framing(self, limit: int) -> Framing:
         return Sniffed(SSE(limit), limit)
 
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        body = chunk.data.strip()
+        if self._over:
+            return ()
+        if chunk.event == "error":
+            return self._fail(error_in_body(body))
+        if body == b"[DONE]":
+            return self._done()
+        if not body or is_padding(body):
+            return ()
+        try:
+            return self._read(parse(body), chunk)
+        except UpstreamError:
+            if not self._complete:
+                raise
+            return ()  # broken after the end: nothing of the answer is missing
+
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
         self._over = True
         return self._rest()
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the provider has said that the answer is complete."""
+        return self.ending
+
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
+        """The events of a chunk that holds this value."""
+        raise NotImplementedError
+
+    def _done(self) -> Iterable[Event]:
+        """The events of OpenAI's terminator, which servers with several formats send."""
+        return ()
 
     def _rest(self, *, complete: bool = False) -> list[Event]:
         """The text and the tool calls that were held back; ``complete`` if nothing was cut off."""

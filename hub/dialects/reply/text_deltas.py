@@ -32,8 +32,6 @@ REFUSAL: Final[Mapping[str, Any]] = {"refusal": True}
 class TextPieces:
     """One text in pieces: given out in whole characters, and remembered as a digest."""
 
-    __slots__ = ("_digest", "_halves", "length", "pieces")
-
     def __init__(self) -> None:
         self._halves = Surrogates()
         self._digest = blake2b(digest_size=16)
@@ -76,8 +74,6 @@ class TextPieces:
 
 class TextDeltas:
     """The deltas of one reply; none of them is empty."""
-
-    __slots__ = ("_reasoning", "_refusal", "_text", "_thinking")
 
     def __init__(self, *, think: bool | str = False) -> None:
         self._text = TextPieces()

@@ -78,8 +78,6 @@ class _Call:
 class ToolCalls:
     """The tool calls of one reply."""
 
-    __slots__ = ("_calls", "_front", "_numbered", "_waiting")
-
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._numbered: list[_Call] = []

@@ -16,8 +16,6 @@ MOST: Final = 1e9
 class Options:
     """Typed access to options; a wrong name or value is a `ConfigError`."""
 
-    __slots__ = ("_dialect", "_held")
-
     def __init__(self, dialect: str, held: Mapping[str, Any], known: Iterable[str] = ()) -> None:
         """Take the options of a dialect that knows these names.
 
