@@ -56,11 +56,6 @@ class Ollama(ReplyReader):
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
         self._slots = 0
-        self._reason: Reason | None = None
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     def call(self, prompt: Prompt) -> Call:
         request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TOP, *TRANSLATED))
@@ -80,7 +75,7 @@ class Ollama(ReplyReader):
             deltas = [event for event in found if isinstance(event, Delta)]
             found = [*with_logprobs(deltas, logprobs)]
         if done:
-            self._reason = _REASONS.get(str(held.get("done_reason")), "stop")
+            self._reason = str(held.get("done_reason"))
         before = self.usage or Usage()
         prompted = as_count(held.get("prompt_eval_count"), before.prompt_tokens)
         answered = as_count(held.get("eval_count"), before.completion_tokens)
@@ -90,7 +85,7 @@ class Ollama(ReplyReader):
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over or self._reason is None:
             return super().close(clean=clean)
-        return self._finish(self._reason)
+        return self._finish(_REASONS.get(self._reason, "stop"))
 
     def _message(self, held: Mapping[str, Any], *, last: bool) -> list[Delta]:
         """The deltas of a line; the ``last`` one may repeat the whole answer."""

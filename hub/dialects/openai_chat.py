@@ -98,14 +98,9 @@ class OpenAIChat(ReplyReader):
         self._fields = ChatFields()
         self._media = Media()
         self._audio_type = "audio/*"
-        self._reason: str | None = None
         self._begun = False
         self._by_delta = False
         self._cited = False
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     @property
     def reasoned(self) -> bool:

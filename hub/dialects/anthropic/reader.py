@@ -110,11 +110,6 @@ class Anthropic(ReplyReader):
         self._beyond = 0
         self._counts: dict[str, int] = {}
         self._tier = ""
-        self._reason: str | None = None
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     @property
     def reasoned(self) -> bool:

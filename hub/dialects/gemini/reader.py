@@ -100,7 +100,6 @@ class Gemini(ReplyReader):
         self._responses = 0
         self._lines = False
         self._said = False
-        self._reason: str | None = None
         self._message = ""
         self._says_always = False
 

@@ -52,7 +52,7 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _GOOD: Final = re.compile(r"(?i)2\d\d|0+|ok|success|true|running|in_progress|completed")
 
-_STATUSES: Final[Mapping[int, str]] = {
+_STATUSES: Final = {
     401: "upstream_unauthorized",
     403: "upstream_unauthorized",
     404: "upstream_model_not_found",
@@ -62,14 +62,9 @@ _STATUSES: Final[Mapping[int, str]] = {
 }
 
 # The status that an error reported under HTTP 200 would have had.
-_LIKELY: Final[Mapping[str, int]] = {
-    "upstream_rejected": 400,
-    "upstream_unauthorized": 401,
-    "upstream_model_not_found": 404,
-    "upstream_rate_limited": 429,
-    "upstream_overloaded": 503,
+_LIKELY: Final = {"upstream_rejected": 400} | {
+    code: status for status, code in reversed(_STATUSES.items())
 }
-
 # Searched for, in this order, in the ``code``, ``type`` and ``status`` beside a message.
 _WORDS: Final[Mapping[str, tuple[str, ...]]] = {
     "upstream_rate_limited": ("rate_limit", "ratelimit", "too_many", "quota", "exhausted"),

@@ -22,18 +22,20 @@ T = TypeVar("T")
 class ReplyReader:
     """One reply, read chunk by chunk; a dialect adds `call`, and `_read` or its own `events`.
 
-    Once ``_over`` is set, the reply has its end, and later chunks are ignored.
+    ``_reason`` is the provider's reason for the end, once it has come. Once ``_over`` is set, the
+    end has been given, and later chunks are ignored.
     """
 
     def __init__(self, *, think: bool | str = False) -> None:
         self.usage: Usage | None = None
         self._text = TextDeltas(think=think)
         self._calls = ToolCalls()
+        self._reason: str | None = None
         self._over = False
 
     @property
     def ending(self) -> bool:
-        return False
+        return self._reason is not None
 
     def framing(self, limit: int) -> Framing:
         return Sniffed(SSE(limit), limit)
