@@ -50,12 +50,9 @@ __all__ = ["Cohere"]
 DIALECT: Final = "cohere"
 
 _REASONS: Final[Mapping[str, Reason]] = {
-    "MAX_TOKENS": "length",
-    "ERROR_LIMIT": "length",
-    "TOOL_CALL": "tool",
-    "ERROR_TOXIC": "filter",
+    "MAX_TOKENS": "length", "ERROR_LIMIT": "length", "TOOL_CALL": "tool", "ERROR_TOXIC": "filter",
     "content_filter": "filter",
-}
+}  # fmt: skip
 _FAILURES: Final = ("ERROR", "TIMEOUT", "USER_CANCEL")
 
 _SAME: Final = (

@@ -49,7 +49,7 @@ class Json(ReplyReader):
         super().__init__(think=chosen.flag_or("think", CLOSING))
         self._path = chosen.text("text", "text")
         self._input = chosen.text("input", "messages")
-        self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
+        self._done_path, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
 
@@ -88,14 +88,14 @@ class Json(ReplyReader):
         return [*self._text.add_last("text", text or ""), *self._finish("stop")]
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        if clean and not self._done and not self._over:
+        if clean and not self._done_path and not self._over:
             return self._finish("stop")
         return super().close(clean=clean)
 
     def _is_last(self, held: Any) -> bool:
-        if not self._done:
+        if not self._done_path:
             return False
-        found = _value_at(held, self._done)
+        found = _value_at(held, self._done_path)
         if not self._equals:
             return bool(found)
         return self._value == (found if isinstance(found, str) else as_text(found))

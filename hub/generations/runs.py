@@ -246,14 +246,12 @@ class Runs:
             # This run holds the stream, so the conversation has not changed in between.
             self._check_past(request, past)
             self._admit()
-            run.size = request.memory() + _memory(past)
-            self._allowance.take(run.size)
-            try:
-                await self._begin(request, past, upstream, run)
-            except BaseException:
-                self._allowance.give(run.size)
-                raise
+            size = request.memory() + _memory(past)
+            self._allowance.take(size)
+            run.size = size
+            await self._begin(request, past, upstream, run)
         except BaseException:
+            self._allowance.give(run.size)
             if stream.writer is run:
                 stream.writer = None
             raise

@@ -261,8 +261,8 @@ class Anthropic(ReplyReader):
             found += annotated(_citation(one, place) for one in block.cited)
         elif block.kind == "thinking" and block.signature and block.length <= MOST:
             fields = {"text": whole("".join(block.pieces)), "signature": block.signature}
-            place = self._text.length, self._slots
-            found.append(self._details.of("text", *place, **fields))
+            at = self._text.length, self._slots
+            found.append(self._details.of("text", *at, **fields))
         elif block.kind == "tool_use":
             # Without pieces, its input was whole from the start.
             if not block.pieces and (arguments := block.held.get("input")):

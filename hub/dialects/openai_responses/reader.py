@@ -64,20 +64,15 @@ _DELTAS: Final[Mapping[str, tuple[str, str]]] = {
     **dict.fromkeys(("function_call_arguments", "custom_tool_call_input"), _ARGUMENTS),
 }
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
-    "output_text": _TEXT,
-    "text": _TEXT,
-    "refusal": _REFUSAL,
-    "summary_text": _SUMMARY,
+    "output_text": _TEXT, "text": _TEXT, "refusal": _REFUSAL, "summary_text": _SUMMARY,
     "reasoning_text": _THOUGHT,
-}
+}  # fmt: skip
 # The type of a part where a text stands in place of a list of parts.
 _ALONE: Final = {"message": "output_text", "reasoning": "reasoning_text"}
 _KINDS: Final[Mapping[str, str]] = {
-    "message": "message",
-    "reasoning": "reasoning",
-    "function_call": "call",
+    "message": "message", "reasoning": "reasoning", "function_call": "call",
     "custom_tool_call": "call",
-}
+}  # fmt: skip
 # Tools that the provider runs, with the fields of their input and of their output.
 _MCP: Final = (("arguments",), ("output", "error"))
 _RUN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
