@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.error_reports import ErrorReport, find_error
-from hub.dialects.reply.reply_reader import ReplyReader, expect
+from hub.dialects.reply.reply_reader import ReplyReader
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
 from hub.dialects.request.chat_request import (
@@ -77,7 +77,8 @@ class Cohere(ReplyReader):
         report = find_error(held)
         if report is not None:
             return self._fail(report)
-        held = expect(held, dict, "a chunk that is not an object")
+        if not isinstance(held, dict):
+            raise malformed("a chunk that is not an object")
         if "event_type" in held or isinstance(held.get("text"), str):
             return self._version_1(held)
         kind = held.get("type")

@@ -68,7 +68,8 @@ class Ollama(ReplyReader):
         report = find_error(held)
         if report is not None:
             return self._fail(report)
-        held = expect(held, dict, "a line that is not an object")
+        if not isinstance(held, dict):
+            raise malformed("a line that is not an object")
         done = held.get("done") is True
         found: list[Event] = [*self._message(held, last=done or self._reason is not None)]
         if logprobs := logprobs_of(held.get("logprobs")):

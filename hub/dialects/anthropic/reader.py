@@ -228,12 +228,14 @@ class Anthropic(ReplyReader):
             found += self._calls.add(block.place[1], key=key, name=name)
 
     def _block_delta(self, held: Mapping[str, Any], found: list[Event]) -> None:
-        delta, block = as_object(held.get("delta")), self._open.get(self._index(held))
+        delta = as_object(held.get("delta"))
         kind = delta.get("type")
         self._begun = True
         if kind == "text_delta":
             self._say(delta.get("text"), found)
-        elif kind == "thinking_delta":
+            return
+        block = self._open.get(self._index(held))
+        if kind == "thinking_delta":
             self._think(block, delta.get("thinking"), found)
         elif block is None:
             return

@@ -188,6 +188,8 @@ class Gemini(ReplyReader):
             if not thought:
                 self._grounding.add(text)
             found += self._text.reason(text) if thought else self._text.say(text)
+        if len(part) == 1 and found:
+            return found  # nearly every part is text alone
         function, signature = part.get("functionCall"), as_string(part.get("thoughtSignature"))
         if function is not None:
             function = expect(function, dict, "a function call that is not an object")
@@ -277,7 +279,7 @@ class Gemini(ReplyReader):
     def _count(self, held: Mapping[str, Any]) -> None:
         counts = self._counts
         for name in _COUNTED:
-            if (count := as_count(held.get(name))) is not None:
+            if name in held and (count := as_count(held[name])) is not None:
                 counts[name] = count
         thoughts = counts.get("thoughtsTokenCount")
         answered = counts.get("candidatesTokenCount")

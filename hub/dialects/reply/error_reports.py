@@ -115,7 +115,8 @@ def find_error(held: object) -> ErrorReport | None:
 
     An ``error`` that is null, false or empty is none: some servers send one with every chunk.
     """
-    held = _first(held)
+    if isinstance(held, list):
+        held = _first(held)
     if not isinstance(held, dict):
         return None
     message = held.get("message") or held.get("msg") or held.get("error_msg")
@@ -125,8 +126,10 @@ def find_error(held: object) -> ErrorReport | None:
             return _report(message if isinstance(said, int) and message else said, held)
     if held.get("object") == "error" or (isinstance(message, str) and message and _failed(held)):
         return _report(message, held)
-    base = as_object(held.get("base_resp"))
-    return _report(base.get("status_msg"), base) if base.get("status_code") else None
+    base = held.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return _report(base.get("status_msg"), base)
+    return None
 
 
 def error_in_body(body: bytes) -> ErrorReport:

@@ -41,15 +41,17 @@ class ReplyReader:
         return Sniffed(SSE(limit), limit)
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
+        data, name = chunk
         if self._over:
             return ()
-        if chunk.event == "error":
+        body = data.strip()
+        if name == "error":
             return self._fail(error_in_body(body))
-        if body == b"[DONE]":
-            return self._done()
-        if not body or is_padding(body):
-            return ()
+        if body[:1] != b"{" or body == b"{}":
+            if body == b"[DONE]":
+                return self._done()
+            if not body or is_padding(body):
+                return ()
         try:
             return self._read(parse(body), chunk)
         except UpstreamError:
