@@ -213,7 +213,11 @@ def _object(held: Any, what: str) -> Mapping[str, Any]:
 def _body(request: ChatRequest) -> dict[str, Any]:
     tools, choice, output = request.tools, request.tool_choice, request.output
     if isinstance(choice, Tool):
-        raise no_option("tool_choice", DIALECT, "it cannot require one particular tool")
+        # Cohere can be told to call a tool, but not which one: enough if only one is offered.
+        if [tool.name for tool in tools] != [choice.name]:
+            why = "one of several tools cannot be asked for here, so offer that one alone"
+            raise no_option("tool_choice", DIALECT, why)
+        choice = "required"
     body = request.copied(_OPTIONS) | present(
         model=request.model,
         messages=[_message(message) for message in request.messages],

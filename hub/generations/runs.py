@@ -369,9 +369,9 @@ class Runs:
     async def _mend(self, generation: str) -> None:
         """Write the end to an abandoned stream; if that fails, the next start of the hub does."""
         try:
-            told = await self._store.told(generation)
-            if told is not None and told.ended is None:
-                left = [Unended(told.stream, generation, told.started)]
+            location = await self._store.locate(generation)
+            if location is not None and location.ended is None:
+                left = [Unended(location.stream, generation, location.started)]
                 await interrupt(self._streams, self._store, left)
         except HubError as error:
             log.error("generation %s has no end until the next start: %s", generation, error)

@@ -191,9 +191,9 @@ def test_what_is_no_file_is_a_mistake_of_the_request(part: Any) -> None:
 )
 def test_files_of_use_chat_and_of_tanstack(part: dict[str, Any], there: Any) -> None:
     asked = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Read"}, part]}
-    (message,) = ui_messages.asked([asked])
+    (message,) = ui_messages.chat_messages([asked])
     assert message["content"] == [{"type": "text", "text": "Read"}, there]
-    (said,) = ui_messages.said((asked,))
+    (said,) = ui_messages.new_messages((asked,))
     assert said.extra["files"] == 1
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from hub.dialects.request.chat_request import (
-    ChatToolCall,
     ChatMessage,
     ChatRequest,
+    ChatToolCall,
     Output,
     Picture,
     Tool,
