@@ -30,7 +30,6 @@ _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention",
 )  # fmt: skip
-_IGNORED: Final = frozenset({"stream_options"})  # they only say how a stream is padded
 # The id of an item for a tool that a provider ran. Clients need not send it back: it is sealed.
 _EXECUTED_ITEM: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
 SEALED: Final = "reasoning.encrypted_content"
@@ -42,7 +41,10 @@ _ROLES: Final = ("user", "assistant", "system", "developer")
 class ResponseAsked(BaseModel):
     """The body of a POST."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    # Other fields are read to refuse them by name, unless they are null.
+    model_config = ConfigDict(
+        frozen=True, extra="allow", json_schema_extra={"additionalProperties": False}
+    )
 
     model: str
     input: Any
@@ -71,6 +73,8 @@ class ResponseAsked(BaseModel):
     max_tool_calls: int | None = Field(default=None, ge=1)
     seed: int | None = None
     stop: str | list[str] | None = None
+    stream_options: dict[str, Any] | None = None
+    """Ignored: it only says how a stream is padded."""
 
     @property
     def kept(self) -> bool:
@@ -84,7 +88,7 @@ class ResponseAsked(BaseModel):
             RequestError: ``unsupported_option``, with its name.
         """
         for name, value in (self.model_extra or {}).items():
-            if value is not None and name not in _IGNORED:
+            if value is not None:
                 raise _refused(name)
         for name in self.reasoning or {}:
             if name not in ("effort", "summary", "generate_summary"):
