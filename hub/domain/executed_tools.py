@@ -2,11 +2,14 @@
 
 ::
 
-    {"name","id","arguments","output","error","item", "format","index","at","upstream"}
+    {"name","id","arguments","output","error","item","pending", "format","index","at","upstream"}
 
 ``arguments`` is JSON text, as for other calls; ``output`` is any value, and ``error`` is true if
 the output is an error. ``item`` is what else the provider requires back, in its own format
 (``docs/provider-fields.md``).
+
+A ``pending`` call is one that the client has to run and that has no form but the provider's own
+(OpenAI's ``computer_call`` …). Only clients of OpenAI's Responses get such calls.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ def executed(
     key: Any = None,
     error: bool = False,
     item: Any = None,
+    pending: bool = False,
 ) -> list[Delta]:
     """At most one delta with a call that the provider made; none if it cannot be written."""
     fields = {
@@ -43,6 +47,7 @@ def executed(
         "output": output,
         "error": error or None,
         "item": item,
+        "pending": pending or None,
     }
     plain = as_plain({name: value for name, value in fields.items() if value is not None})
     return [] if plain is None else [Delta(extra={EXECUTED: [{**plain, **place}]})]

@@ -6,6 +6,7 @@ in the messages of a prompt (``docs/provider-fields.md``)::
 
     reasoning_details   [{"type","format","index","at","upstream", "text"|"data"|"summary", …}]
     executed_tools      [{"name","format","index","at","upstream","id","arguments","output", …}]
+    item                of a tool's message: a result in the provider's own format
     extra_content       of a tool call: {"google":{"thought_signature"},"streamhub":{"upstream"}}
 
 ``upstream`` names the upstream that the fields belong to; no other gets them (`own_messages`).
@@ -30,6 +31,7 @@ __all__ = [
     "EXECUTED",
     "EXTRA",
     "GEMINI",
+    "ITEM",
     "LISTS",
     "RESPONSES",
     "Details",
@@ -49,6 +51,8 @@ DETAILS: Final = "reasoning_details"
 EXECUTED: Final = "executed_tools"
 LISTS: Final = (DETAILS, EXECUTED)
 EXTRA: Final = "extra_content"
+ITEM: Final = "item"
+"""The key of a result in the provider's own format, in a message of a tool."""
 OURS: Final = "streamhub"
 """The key of the hub's own part of an ``extra_content``."""
 

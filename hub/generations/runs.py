@@ -288,7 +288,7 @@ class Runs:
         if ask.prompt is not None:
             said.insert(0, Message("user", ask.prompt, ask.author, now()))
             past = (*past, {"role": "user", "content": ask.prompt})
-        prompt = Prompt(ask.messages or past, ask.model, ask.options)
+        prompt = Prompt(ask.messages or past, ask.model, ask.options, ask.items)
         generation.asked = prompt.tokens()
         events = [*said, generation.apply(Started(extra=ask.beside))]
         fingerprint = b"" if ask.key is None else ask.fingerprint()

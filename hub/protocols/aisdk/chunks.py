@@ -179,6 +179,8 @@ class UIChunks:
         for media in extra.get(MEDIA) or ():
             chunks += _media(media)
         for executed in extra.get(EXECUTED) or ():
+            if executed.get("pending"):
+                continue  # only a client of OpenAI's Responses can run it
             chunks += [*self._end_part(), *_executed(executed, self._now or "")]
         if details := extra.get(DETAILS):
             # They belong to the reasoning, which may have no text.
