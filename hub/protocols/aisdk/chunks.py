@@ -11,7 +11,8 @@
     Failed, Interrupted     error
 
 What the model must be shown again (`hub.domain.provider_fields`) is in the ``providerMetadata`` of
-the reasoning or the call that it belongs to, and the client sends it back with the message.
+the reasoning or the call that it belongs to, and the client sends it back with the message. There
+it also says that a call is of a custom tool, whose input is text.
 
 A tool that the provider ran is a ``providerExecuted`` call, with its output. A citation is a
 source (``source-url``, ``source-document``) of the message, given once.
@@ -54,7 +55,7 @@ from hub.domain.media import MEDIA, data_url
 from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
-from hub.protocols.conversation.messages import PROVIDER
+from hub.protocols.conversation.messages import CUSTOM, PROVIDER
 from hub.protocols.conversation.view import INTERRUPTED
 
 __all__ = ["UIChunks", "ui_usage"]
@@ -234,7 +235,8 @@ class UIChunks:
 
 
 def _input(call: Call) -> Chunk:
-    chunk: Chunk = {"toolCallId": call.id, "toolName": call.name, **_provider(call.beside)}
+    fields = {**call.beside, CUSTOM: True} if call.custom else call.beside
+    chunk: Chunk = {"toolCallId": call.id, "toolName": call.name, **_provider(fields)}
     try:
         return {"type": "tool-input-available", **chunk, "input": call.input()}
     except ValueError:

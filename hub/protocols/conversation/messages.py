@@ -34,7 +34,7 @@ from hub.domain.events import NOTHING, Message, now
 from hub.domain.json_values import as_object
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
 
-__all__ = ["PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
+__all__ = ["CUSTOM", "PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
 
 Object = Mapping[str, Any]
 
@@ -42,6 +42,9 @@ ROLES: Final = ("system", "user", "assistant")
 
 PROVIDER: Final = "streamhub"
 """The key of the hub's fields in the AI SDK's ``providerMetadata``."""
+
+CUSTOM: Final = "custom"
+"""The field that marks a call of a custom tool, whose input is text."""
 
 _WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
 _SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)
@@ -67,6 +70,13 @@ class _Call:
     extra: Object = field(default_factory=lambda: NOTHING)
     mark: str | None = None
     """A field that describes the result: ``json`` if it is not text, or ``failed``."""
+    custom: bool = False
+    """The ``arguments`` are the text for a custom tool."""
+
+    def to_json(self) -> dict[str, Any]:
+        kind, name = ("custom", "input") if self.custom else ("function", "arguments")
+        called = {"name": self.name, name: self.arguments}
+        return {"id": self.id, "type": kind, kind: called, **self.extra}
 
     def answer(self, result: object, *, failed: bool = False) -> None:
         """Set the result, which becomes JSON if it is not text."""
@@ -99,15 +109,7 @@ class _Step:
         if text or results:
             message: dict[str, Any] = {"role": "assistant", "content": text or None}
             if results:
-                message["tool_calls"] = [
-                    {
-                        "id": call.id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments},
-                        **call.extra,
-                    }
-                    for call in results
-                ]
+                message["tool_calls"] = [call.to_json() for call in results]
             left = [number for number, call in enumerate(self.calls.values()) if call in results]
             yield message | {name: placed(values, left) for name, values in self.fields.items()}
         for call in results:
@@ -322,10 +324,12 @@ def _call(part: Object) -> _Call | None:
     if not kind.startswith("tool-") and kind != "dynamic-tool":
         return None
     name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
-    arguments = _json(part.get("input", part.get("rawInput")))
-    call = _Call(str(part.get("toolCallId")), str(name), arguments)
-    extra = _metadata(part, "callProviderMetadata").get(EXTRA)
-    if isinstance(extra, dict):
+    metadata = _metadata(part, "callProviderMetadata")
+    held = part.get("input", part.get("rawInput"))
+    custom = metadata.get(CUSTOM) is True and isinstance(held, str)
+    arguments = str(held) if custom else _json(held)
+    call = _Call(str(part.get("toolCallId")), str(name), arguments, custom=custom)
+    if isinstance(extra := metadata.get(EXTRA), dict):
         call.extra = {EXTRA: extra}
     state = part.get("state")
     if state == "output-available":
