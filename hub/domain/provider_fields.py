@@ -204,7 +204,7 @@ def _count(value: Any) -> int:
 def seal(fields: Mapping[str, Sequence[Object]]) -> str:
     """Encode the lists of fields as one text, for `unseal`.
 
-    The list named `EXTRA` has the fields of calls: ``[{"id","extra_content"}]``.
+    The list named `EXTRA` has the fields of calls: ``[{"id","extra_content","custom"}]``.
     """
     return _SEAL + urlsafe_b64encode(orjson.dumps(fields)).decode()
 

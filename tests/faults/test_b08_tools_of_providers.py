@@ -373,7 +373,8 @@ async def test_custom_calls_come_back_custom_from_the_ai_sdk(dialect: str, body:
 
 @pytest.mark.parametrize("words", ['{"at":1}', "3", "", "no JSON"])
 def test_the_text_of_a_custom_call_is_not_read_as_json(words: str) -> None:
-    part = {"type": "tool-run", "toolCallId": "c1", "state": "output-available", "input": words}
+    part: dict[str, Any] = {"type": "tool-run", "toolCallId": "c1", "input": words}
+    part["state"] = "output-available"
     part |= {"output": RESULT, "callProviderMetadata": {"streamhub": {"custom": True}}}
     answer, result = chat_messages([{"role": "assistant", "parts": [part]}])
     (call,) = answer["tool_calls"]
@@ -382,7 +383,8 @@ def test_the_text_of_a_custom_call_is_not_read_as_json(words: str) -> None:
 
 
 def test_what_is_only_marked_custom_stays_a_function() -> None:
-    part = {"type": "tool-run", "toolCallId": "c1", "state": "output-available", "input": {"a": 1}}
+    part: dict[str, Any] = {"type": "tool-run", "toolCallId": "c1", "input": {"a": 1}}
+    part["state"] = "output-available"
     part |= {"output": RESULT, "callProviderMetadata": {"streamhub": {"custom": True}}}
     answer, _ = chat_messages([{"role": "assistant", "parts": [part]}])
     assert answer["tool_calls"][0]["function"] == {"name": "run", "arguments": '{"a":1}'}

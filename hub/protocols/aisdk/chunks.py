@@ -49,7 +49,7 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
-from hub.domain.executed_tools import arguments_of
+from hub.domain.executed_tools import arguments_of, call_id
 from hub.domain.json_values import as_object
 from hub.domain.media import MEDIA, data_url
 from hub.domain.provider_fields import DETAILS, EXECUTED
@@ -253,8 +253,7 @@ def _media(media: Mapping[str, Any]) -> list[Chunk]:
 
 def _executed(tool: Mapping[str, Any], generation: str) -> list[Chunk]:
     """The call and the result of a tool that the provider ran; other fields are metadata."""
-    default_id = f"run_{generation.removeprefix('gen_')[:24]}{tool.get('index')}"
-    call: Chunk = {"toolCallId": str(tool.get("id") or default_id)}
+    call: Chunk = {"toolCallId": call_id(tool, generation)}
     call |= {"providerExecuted": True, "dynamic": True}
     fields = {name: value for name, value in tool.items() if name not in ("arguments", "output")}
     begin: Chunk = {"type": "tool-input-available", **call, "toolName": str(tool.get("name"))}

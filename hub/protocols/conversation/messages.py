@@ -15,7 +15,8 @@ hardly in meaning, so one parser reads both::
 
 Models are not shown reasoning, sources and an application's own parts (``data-…``) again, nor
 calls without a result, which providers refuse. What a model must be shown again is in the
-metadata of the parts (`hub.protocols.aisdk.chunks`), and is sent back to it.
+metadata of the parts (`hub.protocols.aisdk.chunks`) or, from TanStack AI, in the signature of a
+``thinking`` part or call (`hub.protocols.agui.chunks`), and is sent back to it.
 (Sources: the AI SDK's ``convertToModelMessages``, TanStack AI's ``types.ts``.)
 """
 
@@ -32,7 +33,7 @@ from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
 from hub.domain.json_values import as_object
-from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed, unseal
 
 __all__ = ["CUSTOM", "PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
 
@@ -265,16 +266,22 @@ def _steps(message: Object) -> list[_Step]:
     steps = [_Step()]
     for part in _parts(message):
         kind = part.get("type")
-        if kind == "step-start" or steps[-1].ends_before(kind):
+        sealed = unseal(part.get("signature")) if kind == "thinking" else {}
+        known = {call.get("id") for call in sealed.get(EXTRA, ())}
+        of_calls = next((one for one in reversed(steps) if known & one.calls.keys()), None)
+        begins = bool(sealed) and of_calls is None and bool(steps[-1].results)
+        if kind == "step-start" or begins or steps[-1].ends_before(kind):
             steps.append(_Step())
-        step = steps[-1]
+        step = of_calls or steps[-1]
         details = _objects(_metadata(part, "providerMetadata").get(DETAILS))
-        if details:
+        if details := [*details, *sealed.get(DETAILS, ())]:
             step.fields.setdefault(DETAILS, []).extend(details)
         if kind == "text":
             step.texts.append(_part_text(part))
         elif kind == "tool-result":
             _answer(steps, part)
+        elif executed := _signature(part).get(EXECUTED):
+            step.fields.setdefault(EXECUTED, []).extend(executed)
         elif part.get("providerExecuted") is True:
             step.fields.setdefault(EXECUTED, []).extend(_executed(part))
         elif call := _call(part):
@@ -285,6 +292,11 @@ def _steps(message: Object) -> list[_Step]:
 def _metadata(part: Object, name: str) -> Object:
     """The fields that the hub gave the client with a part (`hub.protocols.aisdk.chunks`)."""
     return as_object(as_object(part.get(name)).get(PROVIDER))
+
+
+def _signature(part: Object) -> dict[str, list[dict[str, Any]]]:
+    """The fields that the hub gave TanStack AI with a call (`hub.protocols.agui.chunks`)."""
+    return unseal(as_object(part.get("metadata")).get("thoughtSignature"))
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
@@ -317,7 +329,12 @@ def _answer(steps: list[_Step], part: Object) -> None:
 def _call(part: Object) -> _Call | None:
     kind = str(part.get("type"))
     if kind == "tool-call":
-        call = _Call(str(part.get("id")), str(part.get("name")), _json(part.get("arguments")))
+        (fields, *_) = _signature(part).get(EXTRA) or ({},)
+        held, custom = part.get("arguments"), fields.get(CUSTOM) is True
+        arguments = held if custom and isinstance(held, str) else _json(held)
+        call = _Call(str(part.get("id")), str(part.get("name")), arguments, custom=custom)
+        if isinstance(extra := fields.get(EXTRA), dict):
+            call.extra = {EXTRA: extra}
         if "output" in part:
             call.answer(part["output"])
         return call
