@@ -97,31 +97,22 @@ class RunLimits:
     keys: int = defaults.IDEMPOTENCY_KEYS
 
 
+@dataclass(slots=True, eq=False)
 class _Run:
-    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it."""
+    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it.
 
-    __slots__ = (
-        "cancelled", "generation", "one_off", "settle", "size", "started", "stream", "task",
-    )  # fmt: skip
+    ``size`` is the memory that its prompt takes, in bytes. ``cancelled`` is true once somebody has
+    asked for it to stop.
+    """
 
-    def __init__(
-        self,
-        generation: Generation,
-        stream: Stream,
-        settle: Callable[[_Run, Terminal], None],
-        *,
-        one_off: bool,
-    ) -> None:
-        self.generation = generation
-        self.stream = stream
-        self.settle = settle
-        self.one_off = one_off
-        self.size = 0
-        """Bytes of memory that its prompt takes."""
-        self.cancelled = False
-        """Somebody has asked for it to stop."""
-        self.started: int | None = None
-        self.task: asyncio.Task[Terminal] | None = None
+    generation: Generation
+    stream: Stream
+    settle: Callable[[_Run, Terminal], None]
+    one_off: bool
+    size: int = 0
+    cancelled: bool = False
+    started: int | None = None
+    task: asyncio.Task[Terminal] | None = None
 
     @property
     def id(self) -> str:
@@ -191,7 +182,7 @@ class Runs:
         found = run.generation if run is not None else self._ended.get(generation)
         return found or await recall(self._streams, self._store, generation)
 
-    async def start(self, ask: GenerationRequest) -> Generation:
+    async def start(self, request: GenerationRequest) -> Generation:
         """Begin a generation, or find the one that was begun with the same key.
 
         Raises:
@@ -207,15 +198,15 @@ class Runs:
             StoreError: the store cannot write at the moment.
             Gone: the generation of the key is no longer kept, or was deleted.
         """
-        if ask.key is None:
-            generation = await self._start(ask)
+        if request.key is None:
+            generation = await self._start(request)
         else:
             generation = await self._keys.once(
-                ask.key, ask.fingerprint(), partial(self._start, ask), self._recall
+                request.key, request.fingerprint(), partial(self._start, request), self._recall
             )
         # Should this fail, the generation has begun all the same: the key finds it again.
         await self._store.synced(generation.stream)
-        if ask.key is not None and generation.ended:
+        if request.key is not None and generation.ended:
             await check_kept(generation, self._streams)
         return generation
 
@@ -226,38 +217,41 @@ class Runs:
         except GenerationNotFound:
             return await generation_of_key(kept, self._streams, self._store)
 
-    async def _start(self, ask: GenerationRequest) -> Generation:
-        self._check(ask)
+    async def _start(self, request: GenerationRequest) -> Generation:
+        self._check(request)
         self._admit()
-        upstream = self._upstreams.find(ask.upstream)
-        if not upstream.knows(ask.model):
+        upstream = self._upstreams.find(request.upstream)
+        if not upstream.knows(request.model):
             raise NotFound(
-                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
+                f'"{upstream.name}" has no model called "{(request.model or "")[:100]}"',
                 code="model_not_found",
                 param="model",
             )
-        generation = Generation("", upstream.name, ask.model or upstream.model)
-        if ask.stream is None:
+        generation = Generation("", upstream.name, request.model or upstream.model)
+        if request.stream is None:
             stream = self._streams.begin(generation.id)
         else:
-            stream, _ = await self._streams.create(ask.stream)
-        run = _Run(generation, stream, self._settle, one_off=ask.stream is None)
-        _reserve(stream, run)
+            stream, _ = await self._streams.create(request.stream)
+        run = _Run(generation, stream, self._settle, one_off=request.stream is None)
+        stream.expect_events()
+        if stream.writer is not None:
+            raise StreamBusy(
+                f'a generation is already running in "{stream.name}": cancel it or wait for its end'
+            )
+        stream.writer = run
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # the conversation includes what is not shown yet
-            past = () if ask.prompt is None else await self._past(stream)
+            past = () if request.prompt is None else await self._past(stream)
             # This run holds the stream, so the conversation has not changed in between.
-            self._check_past(ask, past)
+            self._check_past(request, past)
             self._admit()
-            run.size = ask.memory() + _memory(past)
-            self._allowance.take(run.size)
-            try:
-                await self._begin(ask, past, upstream, run)
-            except BaseException:
-                self._allowance.give(run.size)
-                raise
+            size = request.memory() + _memory(past)
+            self._allowance.take(size)
+            run.size = size
+            await self._begin(request, past, upstream, run)
         except BaseException:
+            self._allowance.give(run.size)
             if stream.writer is run:
                 stream.writer = None
             raise
@@ -280,19 +274,19 @@ class Runs:
         return messages
 
     async def _begin(
-        self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
+        self, request: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
     ) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        said: list[Event] = list(ask.said)
-        if ask.prompt is not None:
-            said.insert(0, Message("user", ask.prompt, ask.author, now()))
-            past = (*past, {"role": "user", "content": ask.prompt})
-        prompt = Prompt(ask.messages or past, ask.model, ask.options, ask.items)
+        said: list[Event] = list(request.said)
+        if request.prompt is not None:
+            said.insert(0, Message("user", request.prompt, request.author, now()))
+            past = (*past, {"role": "user", "content": request.prompt})
+        prompt = Prompt(request.messages or past, request.model, request.options, request.items)
         generation.asked = prompt.tokens()
-        events = [*said, generation.apply(Started(extra=ask.beside))]
-        fingerprint = b"" if ask.key is None else ask.fingerprint()
-        beginning = Beginning(generation.id, events, ask.key, fingerprint)
+        events = [*said, generation.apply(Started(extra=request.beside))]
+        fingerprint = b"" if request.key is None else request.fingerprint()
+        beginning = Beginning(generation.id, events, request.key, fingerprint)
         # No wait after this one: the run is listed as soon as it is written.
         epoch, end = (await self._writer.begin(stream.name, beginning)).position
         generation.position = Position(epoch, end - len(events))
@@ -301,21 +295,21 @@ class Runs:
         run.task = asyncio.create_task(self._relay(upstream, prompt, run))
         run.task.add_done_callback(partial(self._over, run))
 
-    def _check(self, ask: GenerationRequest) -> None:
+    def _check(self, request: GenerationRequest) -> None:
         """Check that the request is valid."""
-        if (ask.prompt is None) == (ask.messages is None):
+        if (request.prompt is None) == (request.messages is None):
             raise RequestError('a generation needs either "prompt" or "messages"')
-        if not (ask.prompt or ask.messages):
+        if not (request.prompt or request.messages):
             raise RequestError("the prompt is empty: say something")
         most = self._limits.prompt_bytes
-        if ask.size() > most:
+        if request.size() > most:
             raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
-        if ask.model is not None and len(ask.model) > MODEL_LENGTH:
+        if request.model is not None and len(request.model) > MODEL_LENGTH:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
 
-    def _check_past(self, ask: GenerationRequest, past: Messages) -> None:
+    def _check_past(self, request: GenerationRequest, past: Messages) -> None:
         """Check that the prompt and the conversation before it are within the limit."""
-        size, most = ask.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
+        size, most = request.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
         if past and size > most:
             raise TooLarge(
                 f"the prompt and its conversation have {size} bytes, more than {most}"
@@ -375,9 +369,9 @@ class Runs:
     async def _mend(self, generation: str) -> None:
         """Write the end to an abandoned stream; if that fails, the next start of the hub does."""
         try:
-            told = await self._store.locate(generation)
-            if told is not None and told.ended is None:
-                left = [Unended(told.stream, generation, told.started)]
+            location = await self._store.locate(generation)
+            if location is not None and location.ended is None:
+                left = [Unended(location.stream, generation, location.started)]
                 await interrupt(self._streams, self._store, left)
         except HubError as error:
             log.error("generation %s has no end until the next start: %s", generation, error)
@@ -453,15 +447,6 @@ def _memory(past: Messages) -> int:
     texts = [message["content"] or "" for message in past]
     texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
-
-
-def _reserve(stream: Stream, run: _Run) -> None:
-    stream.expect_events()
-    if stream.writer is not None:
-        raise StreamBusy(
-            f'a generation is already running in "{stream.name}": cancel it or wait for its end'
-        )
-    stream.writer = run
 
 
 def _encodable(ending: Terminal) -> Terminal:
