@@ -10,7 +10,8 @@
     │   ├── InvalidName         bad_name            a stream name that is not one
     │   ├── TooLarge            too_large           a body, frame, event or prompt over its limit
     │   └── UnsupportedType     unsupported_type    a content type that is not taken here
-    ├── Forbidden               forbidden           the Origin is not allowed
+    ├── Unauthorized            unauthorized        a credential is missing or does not hold
+    ├── Forbidden               forbidden           the Origin or the credential does not allow it
     │   └── ProducerFenced      producer_fenced     a newer epoch of the producer took over
     ├── NotFound                not_found           nothing has this address
     │   ├── StreamNotFound      stream_not_found    no stream has this name
@@ -24,6 +25,7 @@
     ├── Gone                    gone                what was asked for is no longer kept
     ├── LimitExceeded           limit_exceeded      a limit from the configuration is reached
     ├── Draining                draining            the hub is shutting down: come back
+    ├── Unavailable             unavailable         something that the hub needs is away: come back
     ├── StoreError              store_failed        the store cannot keep what it is given
     └── UpstreamError           upstream_error      an upstream did not do its part
         └── FramingError        upstream_malformed  its bytes are not what they should be
@@ -64,6 +66,8 @@ __all__ = [
     "StreamClosed",
     "StreamNotFound",
     "TooLarge",
+    "Unauthorized",
+    "Unavailable",
     "UnsupportedType",
     "UpstreamError",
     "UpstreamNotFound",
@@ -132,6 +136,10 @@ class TooLarge(RequestError):
 
 class UnsupportedType(RequestError):
     default_code = "unsupported_type"
+
+
+class Unauthorized(HubError):
+    default_code = "unauthorized"
 
 
 class Forbidden(HubError):
@@ -209,6 +217,10 @@ class LimitExceeded(HubError):
 
 class Draining(HubError):
     default_code = "draining"
+
+
+class Unavailable(HubError):
+    default_code = "unavailable"
 
 
 class StoreError(HubError):
