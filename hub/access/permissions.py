@@ -3,17 +3,19 @@
 Grants decide by the name of a stream (`hub.domain.permissions`). A stream has an owner besides, who
 began it: what a principal may do anywhere it may also do to its own streams, whatever they are
 called. So an answer that begins a stream of its own can be read by whoever asked for it, under
-grants that only name ``chat/{user}/**``.
+grants that only name ``chat/{user}/**``. A credential that is narrowed to some streams
+(`Principal.within`) reaches no others, whoever owns them.
 
-What is refused tells as little as it can. A stream that somebody may not read does not exist for
+A refusal tells as little as it can. A stream that somebody may not read does not exist for
 them (404); one that they may read but not write is forbidden (403); and who has shown no
 credential is asked for one (401), whether or not there is such a stream.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from hub.domain.errors import Forbidden, StreamNotFound, Unauthorized
 from hub.domain.generation_request import GenerationRequest
@@ -22,8 +24,21 @@ from hub.domain.principal import Principal
 
 __all__ = ["Permission", "Permissions"]
 
-FROM_READING: Final[frozenset[Permission]] = frozenset({"generate", "list", "admin"})
-"""What may be refused by name: it says nothing about any stream."""
+_LENGTHS: Final = (
+    "max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict",
+    "n_predict",
+)  # fmt: skip
+"""What servers call the length of an answer; some read several of these, each in an order of its
+own, and pass over those that they do not know."""
+
+_COPIES: Final = ("n", "best_of", "num_return_sequences", "candidate_count")
+"""What servers call the number of answers, each of which may have that length."""
+
+_TABLES: Final = ("extra_body", "options", "generation_config", "generationConfig", "parameters")
+"""Where some servers look for options once more."""
+
+_MODELS: Final = ("model", "models", "fallbacks")
+"""Where some servers look for other models than the one asked for."""
 
 
 class Permissions:
@@ -41,9 +56,7 @@ class Permissions:
         ``stream`` is ``None`` for what concerns no single stream, and for a generation that
         begins a stream of its own; ``owner`` is ``None`` where it has none or it is not known.
         """
-        if by.may(permission, stream):
-            return True
-        return owner is not None and owner == by.subject and by.may_own(permission)
+        return by.may(permission, stream) or (_owns(by, owner) and by.may_own(permission, stream))
 
     def check(
         self,
@@ -76,7 +89,7 @@ class Permissions:
         if by.credential is None and by.subject is None:
             return Unauthorized("this needs a credential: send a key or a token of this hub")
         if stream is not None and not self.allows(by, "read", stream, owner):
-            return StreamNotFound("no stream has this name")
+            return StreamNotFound.named(stream)
         where = "" if stream is None else " on this stream"
         return Forbidden(
             f'your credential does not allow "{permission}"{where}', code="not_permitted"
@@ -90,53 +103,81 @@ class Permissions:
         model: str | None,
         owner: str | None = None,
     ) -> GenerationRequest:
-        """The request as a principal may make it: an answer as long as its grants allow.
+        """The request as a principal may make it: with an answer as long as its grants allow.
+
+        Where they limit that, ``max_tokens`` stands for every other name that servers have for it.
 
         Raises:
             Unauthorized, StreamNotFound, Forbidden: as `check`.
             Forbidden: ``model_not_permitted``, ``max_tokens_not_permitted``.
         """
         self.check(by, "generate", asked.stream, owner)
-        stream = None if asked.stream is None or owner == by.subject else asked.stream
-        allowed = _for_model(by.grants, stream, upstream, model)
-        narrowed = () if by.within is None else _for_model(by.within, stream, upstream, model)
-        if not allowed or (by.within is not None and not narrowed):
-            raise Forbidden(
-                f'your credential does not allow this model of "{upstream}"',
-                code="model_not_permitted",
-                param="model",
-            )
-        most = min(
-            (most for grants in (allowed, narrowed) if (most := _longest(grants)) is not None),
-            default=None,
-        )
+        limits = [_granted(by, asked.stream, owner)]
+        if by.within is not None:
+            limits.append(_narrowed(by.within, asked.stream))
+        most: int | None = None
+        for grants in limits:
+            fitting = [grant for grant in grants if grant.allows_model(upstream, model)]
+            if not fitting:
+                raise Forbidden(
+                    f'your credential does not allow this model of "{upstream}"',
+                    code="model_not_permitted",
+                    param="model",
+                )
+            if all(grant.models is not None for grant in fitting):
+                _refuse(asked.options, (*_MODELS, *_TABLES), "model_not_permitted")
+            lengths = [grant.max_tokens for grant in fitting if grant.max_tokens is not None]
+            if len(lengths) == len(fitting):
+                longest = max(lengths)
+                most = longest if most is None else min(most, longest)
         return asked if most is None else _bounded(asked, most)
 
 
-def _for_model(
-    grants: tuple[Grant, ...], stream: str | None, upstream: str, model: str | None
-) -> list[Grant]:
+def _owns(by: Principal, owner: str | None) -> bool:
+    return owner is not None and owner == by.subject
+
+
+def _granted(by: Principal, stream: str | None, owner: str | None) -> list[Grant]:
+    """The grants that a generation can be made under, for its owner those on any stream."""
+    where = None if _owns(by, owner) else stream
+    return [grant for grant in by.grants if grant.allows("generate", where)]
+
+
+def _narrowed(within: Iterable[Grant], stream: str | None) -> list[Grant]:
     return [
         grant
-        for grant in grants
-        if grant.allows("generate", stream) and grant.allows_model(upstream, model)
+        for grant in within
+        if (grant.allows_new("generate") if stream is None else grant.allows("generate", stream))
     ]
 
 
-def _longest(grants: list[Grant] | tuple[()]) -> int | None:
-    """The longest answer that any of these grants allows, in tokens; ``None`` for no limit."""
-    lengths = [grant.max_tokens for grant in grants]
-    return None if None in lengths or not lengths else max(filter(None, lengths))
-
-
 def _bounded(asked: GenerationRequest, most: int) -> GenerationRequest:
-    given = asked.options.get("max_tokens", asked.options.get("max_completion_tokens"))
-    if given is None:
-        return replace(asked, options={**asked.options, "max_tokens": most})
-    if not isinstance(given, int) or given > most:
-        raise Forbidden(
-            f"your credential allows answers of at most {most} tokens",
-            code="max_tokens_not_permitted",
-            param="max_tokens",
-        )
-    return asked
+    """The request with ``max_tokens`` of at most ``most``, and with nothing that undoes it."""
+    given = {name: asked.options[name] for name in _LENGTHS if asked.options.get(name) is not None}
+    for name, length in given.items():
+        # A number below 1 is "no limit" to some, and what is no number may be read as anything.
+        if type(length) is not int or not 1 <= length <= most:
+            raise Forbidden(
+                f'your credential allows answers of at most {most} tokens: "{name}" must be '
+                f"a whole number from 1 to {most}",
+                code="max_tokens_not_permitted",
+                param=name,
+            )
+    several = [
+        name
+        for name in _COPIES
+        if (held := asked.options.get(name)) is not None and (type(held) is not int or held != 1)
+    ]
+    _refuse(asked.options, (*several, *_TABLES), "max_tokens_not_permitted")
+    options = {name: held for name, held in asked.options.items() if name not in _LENGTHS}
+    return replace(asked, options={**options, "max_tokens": min(given.values(), default=most)})
+
+
+def _refuse(options: Mapping[str, Any], names: Iterable[str], code: str) -> None:
+    for name in names:
+        if options.get(name) is not None:
+            raise Forbidden(
+                f'your credential does not allow the option "{name}": leave it out',
+                code=code,
+                param=name,
+            )

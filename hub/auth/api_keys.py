@@ -14,8 +14,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.errors import Unauthorized
+from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.permissions import Grant
 from hub.domain.principal import Principal
 
@@ -29,8 +29,9 @@ _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 class ApiKey:
     """What is kept of a key: everything but its secret.
 
-    ``grants`` are exactly what it may do; ``None``: what the configuration grants to its user, or
-    to it by ``id`` or ``name``. Times are in seconds since 1970.
+    ``grants`` are exactly what it may do, also with its user's own streams; ``None``: what the
+    configuration grants to its user, or to it by ``id`` or ``name``. Times are in seconds since
+    1970.
     """
 
     id: str
@@ -46,21 +47,27 @@ class ApiKey:
     def principal(self, rules: Rules) -> Principal:
         """Who presents this key."""
         one = Identity(self.user, self.tenant, self.id, self.name)
-        grants = rules.grants(one) if self.grants is None else filled(self.grants, one)
+        exactly = None if self.grants is None else filled(self.grants, one)
         return Principal(
-            self.user, self.tenant, self.id, grants, expires=self.expires, credential=self.id
+            self.user,
+            self.tenant,
+            self.id,
+            grants=rules.grants(one) if exactly is None else exactly,
+            within=exactly,
+            expires=self.expires,
+            credential=self.id,
         )
 
 
 def new_key() -> tuple[str, str, bytes]:
-    """A key to be shown once, its id, and what to keep of it."""
-    id = "".join(secrets.choice(_ALPHABET) for _ in range(12))
-    key = f"sh_{id}_{secrets.token_urlsafe(32)}"
-    return key, id, digest(key)
+    """A new key to be shown once, its id, and what to keep of it."""
+    name = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    key = f"sh_{name}_{secrets.token_urlsafe(32)}"
+    return key, name, digest(key)
 
 
 def is_key(token: str) -> bool:
-    """Whether a credential claims to be a key, and not a token of somebody else's."""
+    """Whether a credential claims to be a key of this hub, rather than a token."""
     return token.startswith("sh_")
 
 

@@ -11,7 +11,7 @@ __all__ = ["Table", "refuse"]
 
 
 class Table(BaseModel):
-    """Frozen and strict; what stands in it is not repeated in errors, for it may be a secret."""
+    """Frozen and strict; errors do not repeat its values, for one may be a secret."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False

@@ -59,6 +59,12 @@ CODES: Final[Mapping[str, Code]] = {
     "frame_too_large": Code(e.TooLarge, "a frame over its limit"),
     "not_subscribed": Code(e.Conflict, "this connection does not follow that stream"),
     "not_supported": Code(e.CommandError, "a command that this hub does not know yet"),
+    # Who may not come in.
+    "unauthorized": Code(e.Unauthorized, "this needs a credential"),
+    "invalid_credential": Code(e.Unauthorized, "the Authorization header is not Bearer TOKEN"),
+    "invalid_api_key": Code(e.Unauthorized, "the API key is unknown, revoked or expired"),
+    "invalid_token": Code(e.Unauthorized, "the token is malformed, or not for this hub"),
+    "token_expired": Code(e.Unauthorized, "the token has expired: get a new one"),
     # What may not be done, is not there, or not now.
     "forbidden": Code(e.Forbidden, "not allowed here"),
     "foreign_generation": Code(
@@ -66,6 +72,11 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "host_not_allowed": Code(e.Forbidden, "the hub does not go by the name in Host"),
     "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
+    "max_tokens_not_permitted": Code(
+        e.Forbidden, "the credential allows shorter answers only, or one at a time"
+    ),
+    "model_not_permitted": Code(e.Forbidden, "the credential does not allow this model"),
+    "not_permitted": Code(e.Forbidden, "the credential does not allow this"),
     "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),
     "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
     "not_found": Code(e.NotFound, "nothing has this address"),
@@ -93,6 +104,10 @@ CODES: Final[Mapping[str, Code]] = {
     "trimmed": Code(e.Gone, "the generation of this key is no longer kept"),
     "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again"),
     "draining": Code(e.Draining, "the hub is going away: come back"),
+    "unavailable": Code(e.Unavailable, "something that the hub needs is away: come back"),
+    "key_set_unavailable": Code(
+        e.Unavailable, "the keys of the token's issuer cannot be fetched: try again"
+    ),
     "store_failed": Code(e.StoreError, "the store cannot keep what it is given"),
     "store_corrupt": Code(e.StoreError, "the store's file is damaged"),
     "store_full": Code(e.StoreError, "the disk is full: work goes on when there is space"),

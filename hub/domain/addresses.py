@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 
 __all__ = ["is_local", "is_loopback"]
 
@@ -10,14 +10,18 @@ __all__ = ["is_local", "is_loopback"]
 def is_loopback(address: str) -> bool:
     """Whether this is an address that only this machine can reach."""
     try:
-        parsed: IPv4Address | IPv6Address = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:
         return False
-    # A socket for both kinds has ::ffff:127.0.0.1.
+    # A socket for both kinds shows IPv4 as ::ffff:127.0.0.1.
     inner = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return (inner or parsed).is_loopback
 
 
 def is_local(name: str) -> bool:
-    """Whether a name leads to this machine whatever a name server says (RFC 6761 section 6.3)."""
-    return name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+    """Whether a host name leads to this machine whatever a name server says.
+
+    ``localhost`` and all below it (RFC 6761 section 6.3), and loopback addresses.
+    """
+    plain = name.lower().removesuffix(".")
+    return plain == "localhost" or plain.endswith(".localhost") or is_loopback(plain)

@@ -163,6 +163,11 @@ class NotFound(HubError):
 class StreamNotFound(NotFound):
     default_code = "stream_not_found"
 
+    @classmethod
+    def named(cls, name: str) -> StreamNotFound:
+        """The same sentence whether there is no such stream or somebody may not know of it."""
+        return cls(f'no stream is called "{name}": it begins with its first append or generation')
+
 
 class GenerationNotFound(NotFound):
     default_code = "generation_not_found"

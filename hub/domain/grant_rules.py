@@ -19,7 +19,7 @@ __all__ = ["Identity", "Rule", "Rules", "Who", "filled"]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whom a credential names, before anybody has asked what they may do."""
+    """Whom a credential names: what grants are chosen by, and their variables filled from."""
 
     user: str | None = None
     tenant: str | None = None
@@ -41,21 +41,23 @@ class Who:
         """Read ``who`` as the configuration has it.
 
         Raises:
-            ValueError: it is none of the forms.
+            ValueError: it has none of the forms.
         """
         kind, _, rest = text.strip().partition(" ")
         rest = rest.strip()
-        if kind in ("anyone", "user") and not rest:
-            return cls(kind)  # type: ignore[arg-type]  # one of the two, says the condition
-        if kind == "key" and rest:
-            return cls("key", rest)
-        name, equals, value = rest.partition("=")
-        if kind == "claim" and name and equals and value:
-            return cls("claim", name, value)
+        match kind:
+            case "anyone" | "user" if not rest:
+                return cls(kind)
+            case "key" if rest:
+                return cls(kind, rest)
+            case "claim":
+                name, _, value = rest.partition("=")
+                if name and value:
+                    return cls(kind, name, value)
         raise ValueError('should be "anyone", "user", "key NAME" or "claim NAME=VALUE"')
 
     def means(self, one: Identity) -> bool:
-        """Whether it is this one."""
+        """Whether the grant is for somebody."""
         match self.kind:
             case "anyone":
                 return True

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from hub.domain.stream_names import is_name
+from hub.domain.stream_names import RESERVED, is_name
 
 __all__ = [
     "ALL",
@@ -53,6 +53,9 @@ VARIABLES: Final = ("{user}", "{tenant}", "{key}")
 ONE: Final = "*"
 REST: Final = "**"
 
+SEGMENT_LENGTH: Final = 100
+"""The longest name that is a segment as it is; a hash keeps a stream's name short enough."""
+
 
 @dataclass(frozen=True, slots=True)
 class StreamPattern:
@@ -62,10 +65,10 @@ class StreamPattern:
 
     @classmethod
     def parse(cls, text: str) -> StreamPattern:
-        """Read a pattern as somebody writes it.
+        """Read a pattern from its text.
 
         Raises:
-            ValueError: it is none; the message says why.
+            ValueError: it is not a pattern; the message says why.
         """
         segments = tuple(text.split("/"))
         for place, one in enumerate(segments, start=1):
@@ -74,8 +77,8 @@ class StreamPattern:
                     raise ValueError('"**" can only be the last segment')
             elif one != ONE and one not in VARIABLES and not is_name(one):
                 raise ValueError(
-                    f'"{one}" is no segment of a pattern: it can be letters, digits and '
-                    f"._~:@+-, or as a whole *, ** or one of {', '.join(VARIABLES)}"
+                    f'"{one}" cannot be a segment of a pattern: use letters, digits and '
+                    f"._~:@+-, or one of *, **, {', '.join(VARIABLES)} as the whole segment"
                 )
         return cls(segments)
 
@@ -83,16 +86,21 @@ class StreamPattern:
         """The pattern for one principal; ``None`` if a variable of it has no value."""
         filled = []
         for one in self.segments:
-            if one in VARIABLES:
-                value = values.get(one[1:-1])
-                if value is None:
-                    return None
-                one = segment(value)
-            filled.append(one)
+            if one not in VARIABLES:
+                filled.append(one)
+            elif (value := values.get(one[1:-1])) is not None:
+                filled.append(segment(value))
+            else:
+                return None
         return StreamPattern(tuple(filled))
 
+    @property
+    def matches_new(self) -> bool:
+        """Whether it matches the name that the hub gives to a new stream: one segment, any text."""
+        return self.segments in ((REST,), (ONE,))
+
     def matches(self, name: str) -> bool:
-        """Whether a stream of this name is meant."""
+        """Whether it matches a stream's name."""
         parts = name.split("/")
         own = self.segments
         if own[-1] == REST:
@@ -108,8 +116,13 @@ class StreamPattern:
 
 
 def segment(value: str) -> str:
-    """A user's name as one segment of a stream's name; hashed if it cannot be one as it is."""
-    if is_name(value) and "/" not in value and not value.startswith("~"):
+    """A user's name as one segment of a stream's name; hashed if it cannot be one as it is.
+
+    Hashes begin with ``~``, and so does no name that is used as it is: nobody can call themselves
+    what somebody else's name is hashed to.
+    """
+    plain = is_name(value) and "/" not in value and not value.startswith("~")
+    if plain and len(value) <= SEGMENT_LENGTH and value != RESERVED:
         return value
     return "~" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -132,11 +145,15 @@ class Grant:
     max_tokens: int | None = None
 
     def allows(self, permission: Permission, stream: str | None) -> bool:
-        """Whether this may be done to a stream; with ``None``, to any stream at all."""
+        """Whether it allows this on a stream; with ``None``, on any stream at all."""
         return permission in self.can and (stream is None or self.match.matches(stream))
 
+    def allows_new(self, permission: Permission) -> bool:
+        """Whether it allows this on a new stream that the hub names."""
+        return permission in self.can and self.match.matches_new
+
     def allows_model(self, upstream: str, model: str | None) -> bool:
-        """Whether this model of an upstream may be asked."""
+        """Whether it allows this model of an upstream; a model without a name needs any."""
         if self.upstreams is not None and upstream not in self.upstreams:
             return False
         return self.models is None or model in self.models

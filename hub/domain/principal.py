@@ -17,7 +17,10 @@ from urllib.parse import quote
 
 from hub.domain.permissions import ALL, Grant, Permission
 
-__all__ = ["LOCAL", "NOBODY", "Principal"]
+__all__ = ["LOCAL", "NOBODY", "OF_THE_HUB", "Principal"]
+
+OF_THE_HUB: Final[frozenset[Permission]] = frozenset({"list", "admin"})
+"""Permissions that concern the hub, not one stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,9 @@ class Principal:
     is not known.
 
     ``grants`` are what it may do, with all variables filled in. ``within`` narrows them, for a
-    credential that allows less than its user may: what is done must be in both. ``expires`` is
-    when the credential does, in seconds since 1970; ``credential`` names it for a revocation.
+    credential that allows less than its user may: what is done must be in both. Owning a stream
+    stands in for ``grants`` and never for ``within``. ``expires`` is when the credential does, in
+    seconds since 1970; ``credential`` names it for a revocation.
     """
 
     user: str | None = None
@@ -54,14 +58,28 @@ class Principal:
         return own if self.tenant is None else f"{_quoted(self.tenant)}/{own}"
 
     def may(self, permission: Permission, stream: str | None = None) -> bool:
-        """Whether it is allowed this on a stream; with ``None``, on any stream at all."""
-        return _allowed(self.grants, permission, stream) and (
-            self.within is None or _allowed(self.within, permission, stream)
+        """Whether it is allowed this on a stream.
+
+        ``None`` stands for no stream where the hub as a whole is meant (``list``, ``admin``), and
+        else for a new stream that will be the principal's own, under a name that the hub gives it.
+        """
+        return _allowed(self.grants, permission, stream) and self._within(permission, stream)
+
+    def may_own(self, permission: Permission, stream: str | None = None) -> bool:
+        """Whether it is allowed this on a stream of its own: if it is on any stream at all."""
+        return (
+            permission not in ("speak", "admin")
+            and _allowed(self.grants, permission, None)
+            and self._within(permission, stream)
         )
 
-    def may_own(self, permission: Permission) -> bool:
-        """Whether it is allowed this on the streams that are its own."""
-        return permission not in ("speak", "admin") and self.may(permission)
+    def _within(self, permission: Permission, stream: str | None) -> bool:
+        if self.within is None:
+            return True
+        if stream is None and permission not in OF_THE_HUB:
+            # A credential for one stream must not begin others.
+            return any(grant.allows_new(permission) for grant in self.within)
+        return _allowed(self.within, permission, stream)
 
 
 def _allowed(grants: Iterable[Grant], permission: Permission, stream: str | None) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from hub.domain.errors import InvalidName
 
-__all__ = ["NAME_PATTERN", "check_name", "is_name"]
+__all__ = ["NAME_PATTERN", "RESERVED", "check_name", "is_name"]
 
 # One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that
 # need no escape in a path; no empty segment, and none that begins with a dot.

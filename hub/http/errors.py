@@ -42,6 +42,7 @@ from hub.http.retry_times import wait
 __all__ = [
     "CloseCode",
     "answer_to",
+    "challenge",
     "error_body",
     "error_response",
     "retry_headers",
@@ -118,7 +119,7 @@ def retry_headers(error: HubError) -> dict[str, str]:
     asked again before it gave up. The hub says another time to each, so that those who were
     refused together do not come together.
     """
-    if isinstance(error, Draining | LimitExceeded):
+    if isinstance(error, Draining | LimitExceeded | Unavailable):
         return {"Retry-After": str(wait())}
     if not isinstance(error, UpstreamError):
         return {}
@@ -135,12 +136,20 @@ def error_response(error: HubError) -> web.Response:
     headers = retry_headers(error)
     if error.code == "unsupported_encoding":
         headers["Accept-Encoding"] = "gzip, deflate"  # RFC 9110 section 12.5.3
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = challenge(error)
     return web.Response(
         status=status_of(error),
         body=error_body(error.code, error.message),
         content_type="application/json",
         headers=headers,
     )
+
+
+def challenge(error: Unauthorized) -> str:
+    """What ``WWW-Authenticate`` says: RFC 6750 section 3 names no error where none was shown."""
+    shown = "" if error.code == Unauthorized.default_code else ', error="invalid_token"'
+    return f'Bearer realm="streamhub"{shown}'
 
 
 def answer_to(error: Exception, request: web.Request) -> web.Response:

@@ -107,9 +107,7 @@ class Streams:
         """
         stream = await self._find(name)
         if stream is None:
-            raise StreamNotFound(
-                f'no stream is called "{name}": it begins with its first append or generation'
-            )
+            raise StreamNotFound.named(name)
         if stream.hidden:
             raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
         return stream
