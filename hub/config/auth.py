@@ -273,7 +273,7 @@ class Auth(Table):
         for place, (name, table) in enumerate(self.issuers.items()):
             if (table.issuer or name) in said[:place]:
                 yield ("issuers", name, "issuer"), "stands there twice"
-        ids = [table.id for table in self.keys.values()]
-        for place, (name, table) in enumerate(self.keys.items()):
-            if table.id in ids[:place]:
+        ids = [key.id for key in self.keys.values()]
+        for place, (name, key) in enumerate(self.keys.items()):
+            if key.id in ids[:place]:
                 yield ("keys", name, "id"), "stands there twice"

@@ -53,7 +53,7 @@ NAMES = st.none() | st.text("ab/:%k ey", min_size=1, max_size=5)
 
 @given(st.tuples(NAMES, NAMES, NAMES), st.tuples(NAMES, NAMES, NAMES))
 def test_two_who_are_not_the_same_never_have_one_subject(
-    one: tuple[str | None, ...], other: tuple[str | None, ...]
+    one: tuple[str | None, str | None, str | None], other: tuple[str | None, str | None, str | None]
 ) -> None:
     def known(user: str | None, tenant: str | None, key: str | None) -> tuple[str | None, ...]:
         return (None, None, key) if user is None else (user, tenant, None)
