@@ -61,6 +61,11 @@ async def test_a_set_is_fetched_once_and_kept(server: KeyServer, key_set: KeySet
     assert server.asked == 1
 
 
+async def test_a_set_may_be_compressed(server: KeyServer, key_set: KeySet) -> None:
+    server.answer = server.compressed
+    assert await has(key_set, KEYS["RS256"])
+
+
 async def test_many_at_once_make_one_request(server: KeyServer, key_set: KeySet) -> None:
     found = await asyncio.gather(*(has(key_set, KEYS["RS256"]) for _ in range(50)))
     assert found == [True] * 50

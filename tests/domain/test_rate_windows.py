@@ -56,6 +56,19 @@ def test_the_wait_is_not_longer_than_needed(most: int, start: float, data: st.Da
     assert windows.hit("ann", now + wait * 0.99 - 0.01) > 0 or wait < 0.02
 
 
+def test_rounding_makes_nobody_wait_twice() -> None:
+    """A wait that ends, in floating-point numbers, a hair too early."""
+    windows, now = RateWindows(7), 861008.9
+    for pause in (7.3, 0.0, 0.0, 0.0, 0.0, 30.0, 0.0, 7.3):
+        now += pause
+        now += (wait := windows.hit("ann", now))
+        assert not wait or windows.hit("ann", now) == 0
+    now += 0.1
+    wait = windows.hit("ann", now)
+    assert wait == pytest.approx(8.4714, abs=0.001)
+    assert windows.hit("ann", now + wait) == 0
+
+
 def test_a_whole_minute_has_room_for_most() -> None:
     windows = RateWindows(3)
     assert [windows.hit("ann", 6.0) for _ in range(3)] == [0, 0, 0]

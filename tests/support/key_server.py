@@ -127,6 +127,11 @@ class KeyServer:
     async def _keys(self, request: web.Request) -> web.StreamResponse:
         return web.Response(text=json.dumps({"keys": self.keys}), content_type="application/json")
 
+    async def compressed(self, request: web.Request) -> web.StreamResponse:
+        response = web.Response(text=json.dumps({"keys": self.keys}))
+        response.enable_compression(web.ContentCoding.gzip)
+        return response
+
     # What can go wrong
 
     async def fail(self, request: web.Request) -> web.StreamResponse:
