@@ -1,7 +1,7 @@
-"""The one place of wiring: a configuration becomes a hub in an aiohttp application.
+"""Builds a hub from a configuration, in an aiohttp application: the one place of wiring.
 
-`make_app` gives an application of its own, `setup` puts the hub into somebody else's;
-`hub.server.serve` runs one until it is told to stop.
+`make_app` returns an application of its own, `setup` adds the hub to an existing one, and
+`hub.server.serve` runs one as a process.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ from hub.upstreams.upstream import Upstream
 __all__ = ["FAREWELL", "HUB", "make_app", "setup"]
 
 HUB = web.AppKey("streamhub", Hub)
-"""Where an application keeps its hub."""
+"""The key of the hub in its application."""
 
 FAREWELL = web.AppKey("streamhub_farewell", Shutdown)
-"""Where it keeps the way out, for whoever wants to begin that before the application ends."""
+"""The key of the shutdown, which can be started before the application ends."""
 
 EXPOSED = (
     "ETag",
@@ -79,13 +79,13 @@ EXPOSED = (
     "Streamhub-Stream",
     "x-request-id",
 )
-"""Response headers that a page of another allowed origin may read."""
+"""Response headers that pages from other allowed origins may read."""
 
 
 def make_app(
     config: Config | None = None, *, environ: Mapping[str, str] = os.environ
 ) -> web.Application:
-    """An application that is a hub and nothing else.
+    """An application with nothing but a hub.
 
     Raises:
         ConfigError: an upstream cannot be used as configured.
@@ -105,10 +105,10 @@ def setup(
     config: Config | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Hub:
-    """Put a hub into an application, its routes under ``prefix`` (such as ``"/hub"``).
+    """Add a hub to an application, with its routes under ``prefix`` (such as ``"/hub"``).
 
-    The hub starts and stops with the application, which may use it as ``app[HUB]``. The
-    application's own ``client_max_size`` bounds request bodies.
+    The hub starts and stops with the application, where it is ``app[HUB]``. Request bodies are
+    bounded by the application's ``client_max_size``.
 
     Raises:
         ConfigError: an upstream cannot be used as configured.
@@ -134,7 +134,7 @@ def setup(
         await dialer.close()
 
     async def leave(_: web.Application) -> None:
-        """Before the connections are closed; nothing is left to do where it was done earlier."""
+        """Drain before the connections are closed; does nothing if that was done earlier."""
         await farewell.drain()
         await farewell.say()
 
@@ -177,7 +177,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         long_poll_seconds=config.streams.long_poll_seconds,
         sse_rotate_seconds=config.streams.sse_rotate_seconds,
     )
-    over_http = [
+    plain = [
         *Live(hub, pace=pace).routes(),
         *durable.routes(),
         *Generations(hub).routes(),
@@ -190,27 +190,27 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     replies = Replies(
         hub, pace=pace, on_disconnect=server.on_disconnect, grace_seconds=server.grace_seconds
     )
-    for_openai = [
+    openai = [
         *OpenAI(hub, replies).routes(),
         *OpenAIResponses(hub, replies).routes(),
         *Models(hub).routes(),
     ]
     view = ViewPace(pace, config.streams.long_poll_seconds, config.streams.sse_rotate_seconds)
-    # Not aiohttp_cors.setup: the application may have CORS rules of its own. And where no other
-    # origin is allowed there is nothing to say, which it would find out for every response.
+    # Not aiohttp_cors.setup: the application may have CORS rules of its own. Without other allowed
+    # origins there is nothing to send, which aiohttp_cors would find out for every response.
     allow: Callable[[web.AbstractRoute], object] = (
         aiohttp_cors.CorsConfig(app, defaults=_cors(config)).add if server.origins else _unshared
     )
-    for route in over_http:
-        allow(_add(app, hub, prefix, route, admission))
-    for route in for_openai:
-        allow(_add(app, hub, prefix, route, admission, openai_answer_to))
-    for route in AISDK(hub, replies, pace=view).routes():
-        allow(_add(app, hub, prefix, route, admission, sentence))
-    for route in TanStack(hub, replies, pace=view).routes():
-        allow(_add(app, hub, prefix, route, admission, sentence_in_json))
+    for routes, answer in (
+        (plain, answer_to),
+        (openai, openai_answer_to),
+        (AISDK(hub, replies, pace=view).routes(), sentence),
+        (TanStack(hub, replies, pace=view).routes(), sentence_in_json),
+    ):
+        for route in routes:
+            allow(_add(app, hub, prefix, route, admission, answer))
     for route in sockets.routes():
-        _add(app, hub, prefix, route, admission)
+        _add(app, hub, prefix, route, admission, answer_to)
     return sockets
 
 
@@ -220,13 +220,12 @@ def _add(
     prefix: str,
     route: web.RouteDef,
     admission: Admission,
-    answer: Callable[[Exception, web.Request], web.Response] = answer_to,
+    answer: Callable[[Exception, web.Request], web.Response],
 ) -> web.AbstractRoute:
-    """Add a route whose errors are answered in the hub's shape, whatever the application does."""
-
+    """Add a route whose errors are answered as the hub does, whatever the application does."""
     inner = route.handler
 
-    # One function for all of it: every connection that stays open keeps its frame.
+    # A single function, because every open connection keeps its frame.
     async def handle(request: web.Request) -> web.StreamResponse:
         begin(request)
         hub.callers.enter()
@@ -238,14 +237,14 @@ def _add(
         except Exception as error:
             response = answer(error, request)
             if request.writer.output_size and request.transport is not None:
-                # A response has begun, and the bytes of another would be taken for its body.
+                # A response has begun: the client would take this one for part of its body.
                 request.transport.abort()
         finally:
             admission.over(taken)
         if not response.prepared:
             response.headers.setdefault("X-Content-Type-Options", "nosniff")
         elif request.version < HttpVersion11:
-            # It was streamed, so its end is the end of the connection; aiohttp leaves that open.
+            # A streamed body ends with the connection, which aiohttp would leave open.
             response.force_close()
         return response
 
@@ -255,7 +254,7 @@ def _add(
             await admission.expect(request)
         except Exception as error:
             response = answer(error, request)
-            response.force_close()  # the body may come all the same
+            response.force_close()  # the client may send the body nevertheless
             return response
         return None
 
@@ -265,7 +264,7 @@ def _add(
 
 
 def _unshared(route: web.AbstractRoute) -> None:
-    """No other origin may use the route, which is what browsers take silence for."""
+    """Send no CORS headers, so that browsers let no other origin use the route."""
 
 
 def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:
@@ -354,6 +353,6 @@ def _upstream(
 
 
 def _web_folder() -> Path:
-    """The page: inside the package where it was installed, beside it in a checkout."""
+    """The page's files: inside an installed package, beside it in a checkout."""
     installed = Path(__file__).parent / "web"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "web" / "dist"

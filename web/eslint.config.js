@@ -4,7 +4,7 @@ import tseslint from "typescript-eslint";
 
 const BROWSER = ["URL", "document", "localStorage", "location"];
 
-/** What each layer of src, a folder, may import besides itself: other layers, and packages. */
+/** What each layer, a folder of src, may import besides itself: other layers and packages. */
 const LAYERS = {
   protocol: { layers: [], packages: [] },
   model: { layers: ["protocol"], packages: [] },

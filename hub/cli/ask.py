@@ -1,4 +1,4 @@
-"""``streamhub ask``: one prompt, its answer as it comes."""
+"""``streamhub ask``: send one prompt and print the answer as it comes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from hub.domain.errors import HubError, RequestError
 
 __all__ = ["ask"]
 
-# How long Ctrl-C waits for the hub to say that the generation is cancelled, in seconds.
+# Seconds that Ctrl-C waits for the hub to confirm the cancellation.
 CANCEL_WAIT: Final = 5.0
 
 _ENDS: Final = ("finished", "failed", "cancelled", "interrupted")
 
 
 def ask(
-    prompt: Annotated[str, typer.Argument(help="The prompt; - reads it from standard input.")],
-    upstream: Annotated[str | None, typer.Option(help="Which upstream; else the default.")] = None,
+    prompt: Annotated[str, typer.Argument(help="The prompt; - for standard input.")],
+    upstream: Annotated[
+        str | None, typer.Option(help="The upstream to use instead of the default.")
+    ] = None,
     stream: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Go on with the conversation in this stream.")
+        str | None, typer.Option(metavar="NAME", help="Continue the conversation in this stream.")
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Write each event as JSON.")] = False,
@@ -54,7 +56,7 @@ async def _ask(
             asking = hub.generate(prompt, upstream=upstream, stream=stream)
             generation = await _begun(hub, asyncio.create_task(asking))
             try:
-                # Whoever only stops reading does not cancel: others may read on.
+                # Closing standard output does not cancel: others may be reading.
                 async with while_read():
                     return await _show(hub, generation, progress, as_json=as_json)
             except asyncio.CancelledError:
@@ -67,7 +69,7 @@ async def _begun(hub: Hub, beginning: asyncio.Task[Generation]) -> Generation:
     try:
         return await asyncio.shield(beginning)
     except asyncio.CancelledError:
-        # The hub may have begun already: only its answer tells what to cancel.
+        # The hub may have begun already, and only its answer has the id to cancel.
         with suppress(HubError, TimeoutError):
             async with asyncio.timeout(CANCEL_WAIT):
                 generation = await beginning
@@ -80,13 +82,12 @@ async def _cancel(hub: Hub, generation: Generation) -> None:
         async with asyncio.timeout(CANCEL_WAIT):
             await hub.cancel(generation.id)
     except (HubError, TimeoutError) as error:
-        say_error(
-            f"the generation may go on: {str(error) or 'the hub does not answer'}", "not_cancelled"
-        )
+        reason = str(error) or "the hub does not answer"
+        say_error(f"the generation may go on: {reason}", "not_cancelled")
 
 
 async def _show(hub: Hub, generation: Generation, progress: Progress, *, as_json: bool) -> int:
-    """Print what the generation says; the exit code that its end stands for."""
+    """Print the generation's answer; returns the exit code for its end."""
     following = shown(hub, generation.stream, generation.position or "start", progress)
     async with aclosing(following) as all_heard:
         with Answer() as answer:
@@ -102,7 +103,7 @@ async def _show(hub: Hub, generation: Generation, progress: Progress, *, as_json
                     answer.event(event)
                 if event["type"] in _ENDS:
                     return _ended(event)
-    raise HubError("the stream closed before the answer was whole", code="stream_closed")
+    raise HubError("the stream closed before the answer was complete", code="stream_closed")
 
 
 def _ended(event: dict[str, Any]) -> int:
@@ -110,10 +111,10 @@ def _ended(event: dict[str, Any]) -> int:
         if event.get("reason", "stop") != "stop":
             say(f"the answer ended early: {event['reason']}")
         return 0
-    said = {
+    messages = {
         "failed": event.get("message") or "the upstream failed",
         "cancelled": "somebody cancelled the answer",
-        "interrupted": "the hub stopped before the answer was whole",
+        "interrupted": "the hub stopped before the answer was complete",
     }
-    say_error(said[event["type"]], event.get("code") or event["type"])
+    say_error(messages[event["type"]], event.get("code") or event["type"])
     return 1

@@ -1,4 +1,4 @@
-"""``streamhub config check|show|defaults``: what the configuration says, and whether it can."""
+"""``streamhub config check|show|defaults``: check or show the configuration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HERE: Final = Path("config.toml")
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", help="Default: config.toml, if there is one."),
+    typer.Option("--config", "-c", metavar="FILE", help="Default: config.toml if it exists."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
@@ -31,37 +31,37 @@ app = typer.Typer(help="Check or show the configuration.", no_args_is_help=False
 
 
 def load(path: Path | None) -> Config:
-    """The configuration of this process: the file, the environment over it, all checked.
+    """The checked configuration of this process, from the file and the environment.
 
     Raises:
         ConfigError: something in it is wrong.
     """
-    return Config.load(_file(path), os.environ, check=_wrong_with)
+    return Config.load(_file(path), os.environ, check=_dialect_errors)
 
 
 def _file(path: Path | None) -> Path | None:
     return HERE if path is None and HERE.is_file() else path
 
 
-def _wrong_with(table: UpstreamTable) -> Iterator[tuple[str, str]]:
-    """What the dialect of an upstream has to say about its table."""
+def _dialect_errors(table: UpstreamTable) -> Iterator[tuple[str, str]]:
+    """What the dialect of an upstream finds wrong in its table, as keys and messages."""
     try:
         make = dialects.find(table.dialect)
     except ConfigError as error:
         yield "dialect", error.message
         return
     try:
-        made = make(table.options)
+        dialect = make(table.options)
     except ConfigError as error:
         yield "options", error.message
         return
-    if table.url is None and not isinstance(made, dialects.Local):
+    if table.url is None and not isinstance(dialect, dialects.Local):
         yield "url", f'must be given: the dialect "{table.dialect}" asks a server'
 
 
 @app.command()
 def check(config: ConfigFile = None, as_json: Json = False) -> int:
-    """Say whether the configuration can be used, API keys included."""
+    """Check the configuration, API keys included."""
     wrong = mistakes(config)
     if as_json:
         write_json({"ok": not wrong, "errors": [error.message for error in wrong]})
@@ -74,7 +74,7 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
 
 
 def mistakes(path: Path | None) -> list[ConfigError]:
-    """Everything that is wrong with the configuration, API keys included."""
+    """All errors in the configuration, API keys included."""
     try:
         tables = load(path).upstreams.values()
     except ConfigError as error:
@@ -90,34 +90,31 @@ def mistakes(path: Path | None) -> list[ConfigError]:
 
 @app.command()
 def show(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Show the configuration in effect, as TOML; what may be secret is masked."""
-    held = load(config).shown()
+    """Show the effective configuration as TOML, with secrets masked."""
+    shown = load(config).shown()
     if as_json:
-        write_json(held)
+        write_json(shown)
     else:
-        write("\n".join(_toml(held)) + "\n")
+        write("\n".join(_toml(shown)) + "\n")
 
 
 @app.command()
 def defaults() -> None:
     """Show every key with its default and its meaning."""
     package = Path(hub.__file__).parent
-    # Inside the package where it was installed, beside it in a checkout.
+    # Inside an installed package, beside it in a checkout.
     shipped = next(file for file in (package / HERE, package.parent / HERE) if file.is_file())
     write(shipped.read_text("utf-8"))
 
 
-def _toml(held: Mapping[str, Any], name: str = "") -> Iterator[str]:
-    """The lines of a table: its values, then the tables in it, as TOML wants them.
-
-    What is not set is a comment.
-    """
-    for key, value in held.items():
+def _toml(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
+    """The lines of a table: its values, then its tables. Unset keys are comments."""
+    for key, value in table.items():
         if value is None:
             yield f"# {key} is not set"
         elif not isinstance(value, dict):
             yield f"{dotted((key,))} = {_value(value)}"
-    for key, value in held.items():
+    for key, value in table.items():
         if isinstance(value, dict):
             path = f"{name}.{dotted((key,))}".removeprefix(".")
             yield from ("", f"[{path}]", *_toml(value, path))
@@ -125,12 +122,11 @@ def _toml(held: Mapping[str, Any], name: str = "") -> Iterator[str]:
 
 def _value(value: Any) -> str:
     if isinstance(value, dict):
-        return (
-            f"{{{', '.join(f'{dotted((key,))} = {_value(held)}' for key, held in value.items())}}}"
-        )
+        pairs = (f"{dotted((key,))} = {_value(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, str | bool):
-        # JSON writes both as TOML does, but for one character.
+        # JSON and TOML write both alike, except for one character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value)

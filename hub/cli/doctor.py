@@ -1,7 +1,7 @@
-"""``streamhub doctor``: what may go wrong with a hub of this configuration, before it does.
+"""``streamhub doctor``: look for problems of a hub with this configuration, before they occur.
 
-Each line is ``ok``, ``warn`` or ``fail``, and says what to do. It changes nothing, and a hub
-may run meanwhile.
+Each line is ``ok``, ``warn`` or ``fail``, and says what to do. Nothing is changed, and a hub may
+run meanwhile.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from hub.cli.config import ConfigFile, Json, load, mistakes
 from hub.cli.output import Progress, write_json, write_others
-from hub.cli.stream_details import in_words
+from hub.cli.stream_details import format_size
 from hub.cli.streams import store_path
 from hub.config.schema import Config
 from hub.domain.errors import ConfigError, StoreError
@@ -29,22 +29,22 @@ __all__ = ["doctor"]
 
 MIB: Final = 1024 * 1024
 SCARCE: Final = 1024 * MIB
-"""Free space on the disk under which it is time to act."""
+"""Less free space than this is a warning."""
 
 FULL: Final = 64 * MIB
-"""Free space under which the hub cannot write what may wait to be written."""
+"""Less free space than this is an error: the hub may need as much for what waits to be written."""
 
 LARGE_WAL: Final = 256 * MIB
 
 OTHER_FILES: Final = 100
-"""What a hub has open besides connections: its store, its log, its listening sockets."""
+"""Open files besides connections: the store, the log, listening sockets."""
 
 State = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``advice`` is empty where there is nothing to do."""
+    """The result of one check; ``advice`` is empty if there is nothing to do."""
 
     check: str
     state: State
@@ -53,10 +53,10 @@ class Finding:
 
 
 def doctor(config: ConfigFile = None, as_json: Json = False) -> int:
-    """Look for what may go wrong: SQLite, the store's file, the disk, limits, configuration."""
+    """Look for problems: SQLite, the store's file, the disk, limits, configuration."""
     found: list[Finding] = []
     with Progress() as progress:
-        for finding in _examined(config, progress):
+        for finding in _findings(config, progress):
             found.append(finding)
             if not as_json:
                 progress.clear()
@@ -72,16 +72,17 @@ def _line(finding: Finding) -> str:
     return f"{finding.state:<5}{finding.check:<13}{finding.said}{advice}\n"
 
 
-def _examined(path: Path | None, progress: Progress) -> Iterator[Finding]:
+def _findings(path: Path | None, progress: Progress) -> Iterator[Finding]:
     yield _sqlite()
     wrong = mistakes(path)
-    yield from (_configuration(error) for error in wrong)
+    for error in wrong:
+        yield Finding("config", "fail", error.message, "streamhub config defaults shows every key")
     if not wrong:
-        yield Finding("config", "ok", "it can be used")
+        yield Finding("config", "ok", "it is valid")
     try:
         config = load(path)
     except ConfigError:
-        return  # nothing more is known of the hub
+        return  # the other checks need a configuration
     yield from _key_files(config)
     yield _open_files(config)
     try:
@@ -104,24 +105,20 @@ def _sqlite() -> Finding:
     )
 
 
-def _configuration(error: ConfigError) -> Finding:
-    return Finding("config", "fail", error.message, "streamhub config defaults shows every key")
-
-
 def _key_files(config: Config) -> Iterator[Finding]:
     for table in config.upstreams.values():
         if table.api_key_file is None:
             continue
         file = Path(table.api_key_file).expanduser()
-        if file.exists():  # else the configuration has been found wrong
+        if file.exists():  # otherwise the configuration is invalid
             yield from _private("key file", file)
 
 
 def _open_files(config: Config) -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = config.limits.sockets + config.limits.generations + OTHER_FILES
-    most = "any number of" if soft == resource.RLIM_INFINITY else str(soft)
-    said = f"a process started here may have {most} open"
+    most = "any number" if soft == resource.RLIM_INFINITY else str(soft)
+    said = f"a process started here may open {most}"
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return Finding("open files", "ok", f"{said}, and needs {needed} at most")
     enough = hard == resource.RLIM_INFINITY or hard >= needed
@@ -131,7 +128,7 @@ def _open_files(config: Config) -> Finding:
         f"{said}, and limits.sockets = {config.limits.sockets} needs {needed}",
         f"ulimit -n {needed}, or LimitNOFILE={needed} in its systemd unit"
         if enough
-        else f"the administrator has set the bound of {hard}; lower limits.sockets",
+        else f"lower limits.sockets: the administrator's limit is {hard}",
     )
 
 
@@ -140,29 +137,29 @@ def _store(path: Path, progress: Progress) -> Iterator[Finding]:
     yield _space(path)
     running = holder(path)
     yield Finding(
-        "hub", "ok", f"process {running} has the store" if running else "none has the store open"
+        "hub", "ok", f"process {running} uses the store" if running else "no hub uses the store"
     )
     if not path.exists():
-        yield Finding("store", "ok", f"{path} is not there yet: the first hub makes it")
+        yield Finding("store", "ok", f"{path} does not exist yet: the first hub creates it")
         return
-    for file in (path, _beside(path, "-wal"), _beside(path, "-shm"), _beside(path, ".lock")):
-        if file.exists():
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        if (file := Path(f"{path}{suffix}")).exists():
             yield from _private("store", file, written=True)
     try:
         with Inspector(path):
-            yield _sizes(path)
-        progress.show(f"checking {path}, {in_words(path.stat().st_size)}")
-        yield _soundness(path)
+            yield _size(path)
+        progress.show(f"checking {path}, {format_size(path.stat().st_size)}")
+        yield _integrity(path)
     except StoreError as error:
         yield Finding("store", "fail", error.message)
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
-    """Who can write in the folder can put another file in place of the store."""
+    """Whether only the right users can write in the folder, and so replace the store."""
     nearest = next(held for held in (folder, *folder.absolute().parents) if held.exists())
     if not os.access(nearest, os.W_OK | os.X_OK):
         said = f"this user ({os.getuid()}) cannot write in {nearest}"
-        yield Finding("folder", "fail", said, "run it as its owner, or change store.url")
+        yield Finding("folder", "fail", said, "run the hub as its owner, or change store.url")
         return
     mode = nearest.stat().st_mode
     if nearest == folder and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -170,17 +167,19 @@ def _folder(folder: Path) -> Iterator[Finding]:
         yield Finding("folder", "fail", said, f"chmod o-w {folder}")
     elif nearest == folder and mode & stat.S_IWGRP:
         said = f"the group can replace files in {folder}"
-        yield Finding("folder", "warn", said, f"chmod g-w {folder}, unless it is meant so")
+        yield Finding("folder", "warn", said, f"chmod g-w {folder}, unless this is intended")
     else:
-        yield Finding("folder", "ok", f"{folder} can be written")
+        yield Finding("folder", "ok", f"{folder} is writable")
 
 
 def _private(check: str, file: Path, *, written: bool = False) -> Iterator[Finding]:
-    """Whether only its owner reads the file."""
+    """Whether only its owner can read the file."""
     mode = stat.S_IMODE(file.stat().st_mode)
     if not os.access(file, os.R_OK | (os.W_OK if written else 0)):
         said = f"this user ({os.getuid()}) cannot use {file}"
-        yield Finding(check, "fail", said, f"run it as its owner, or chown it; mode {mode:03o}")
+        yield Finding(
+            check, "fail", said, f"run the hub as its owner, or chown it; its mode is {mode:03o}"
+        )
     elif mode & stat.S_IWOTH:
         said = f"everybody on this machine can write {file} (mode {mode:03o})"
         yield Finding(check, "fail", said, f"chmod 600 {file}")
@@ -189,45 +188,40 @@ def _private(check: str, file: Path, *, written: bool = False) -> Iterator[Findi
         said = f"{who} can read {file} (mode {mode:03o})"
         yield Finding(check, "warn", said, f"chmod 600 {file}")
     else:
-        yield Finding(check, "ok", f"{file} is its owner's alone (mode {mode:03o})")
+        yield Finding(check, "ok", f"{file} is private to its owner (mode {mode:03o})")
 
 
 def _space(path: Path) -> Finding:
     nearest = next(held for held in path.absolute().parents if held.exists())
     free = shutil.disk_usage(nearest).free
     size = path.stat().st_size if path.exists() else 0
-    said = f"{in_words(free)} are free where the store is"
+    said = f"{format_size(free)} are free on the disk of the store"
     if free < FULL:
-        advice = "make space now: what is written next may be refused"
-        return Finding("disk", "fail", said, advice)
+        return Finding("disk", "fail", said, "free some space now: the hub may refuse to write")
     if free < max(SCARCE, size):
-        advice = f"make space; streams compact needs {in_words(size)} for a while"
+        advice = f"free some space; streams compact needs {format_size(size)} for a while"
         return Finding("disk", "warn", said, advice)
     return Finding("disk", "ok", said)
 
 
-def _sizes(path: Path) -> Finding:
-    wal = _beside(path, "-wal")
+def _size(path: Path) -> Finding:
+    wal = Path(f"{path}-wal")
     waiting = wal.stat().st_size if wal.exists() else 0
-    said = f"{in_words(path.stat().st_size)}, and {in_words(waiting)} not yet moved into it"
+    said = f"{format_size(path.stat().st_size)}, and {format_size(waiting)} in the WAL"
     if waiting > LARGE_WAL:
-        advice = "a reader holds it back: end what reads it for long, or restart the hub"
+        advice = "a long read holds the WAL back: end that process, or restart the hub"
         return Finding("size", "warn", said, advice)
     return Finding("size", "ok", said)
 
 
-def _soundness(path: Path) -> Finding:
+def _integrity(path: Path) -> Finding:
     wrong = damage(path)
     if wrong is None:
-        return Finding("integrity", "ok", "SQLite finds nothing wrong in the file")
+        return Finding("integrity", "ok", "SQLite finds no error in the file")
     return Finding(
         "integrity",
         "fail",
         f"the file is damaged: {wrong}",
-        "stop the hub; save what streams export still reads; then put a copy from before in its "
-        "place with streams restore, or move it away",
+        "stop the hub; save what streams export can still read; then restore a backup with streams "
+        "restore, or move the file away",
     )
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)

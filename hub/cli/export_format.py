@@ -1,19 +1,18 @@
-"""A stream as lines of JSON, from which it can be made again as it was, to the byte.
+"""A stream as lines of JSON, from which it can be restored byte for byte.
 
-The first line is the stream, every other a record, from the head to the tail::
+The first line describes the stream, each other line is a record, from the head to the tail::
 
     {"streamhub":1,"stream":"chat","content_type":"application/json","head":0,"tail":2,"epochs":[[0,0]]}
     {"offset":0,"body":{"type":"message","role":"user","text":"Hello"}}
     {"offset":1,"body":{"type":"message","role":"user","text":"still there?"}}
 
-``epochs`` are pairs (epoch, its first offset), so that positions stay what they are. Where
-there is more to say, the first line has ``closed``, ``closed_by``, ``ttl``, ``expires_at``,
-``sequence``, ``producers`` (id to epoch and number), ``running`` (generations that had not
-ended) and ``forked_from``. The last is only told: an export has the records of the source
-too, and becomes a stream of its own.
+``epochs`` are pairs (epoch, first offset), so that positions stay valid. The first line may also
+have ``closed``, ``closed_by``, ``ttl``, ``expires_at``, ``sequence``, ``producers`` (epoch and
+number by id), ``running`` (generations that had not ended) and ``forked_from``. The last is only
+informative: an export includes the records of the source, and becomes a stream of its own.
 
-A record holds its bytes in one of three forms: ``body`` as they are where they are a JSON
-value on one line, ``text`` where they are text, or ``base64``.
+A record holds its bytes in one of three forms: ``body``, unchanged, if they are a JSON value on
+one line; ``text`` if they are text; otherwise ``base64``.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Annotated, Any, Final, Literal
 
@@ -42,20 +42,20 @@ __all__ = ["Generations", "Header", "header_line", "read_header", "read_records"
 LINE_BYTES: Final = 64 * 1024 * 1024
 """The longest line that is read."""
 
-# The bytes of a body are taken from the line itself: to read and write JSON again would
-# change how a number or a string is spelt.
+# The bytes of a body are taken from the line itself: parsing and encoding it again would change
+# how numbers and strings are spelt.
 _BODY: Final = re.compile(
     rb'\s*\{\s*"offset"\s*:\s*([0-9]{1,16})\s*,\s*"body"\s*:\s*(.*\S)\s*\}\s*'
 )
 
 _Number = Annotated[int, Field(ge=0, lt=10**16)]
 
-# All later epochs of the store are above it, and a position has 16 digits for it.
+# The store's next epochs are above it, and a position has 16 digits for it.
 _Epoch = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class Header(BaseModel):
-    """The first line."""
+    """The first line of an export."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
@@ -81,7 +81,7 @@ class Header(BaseModel):
             tuple(self.epochs),
             head=self.head,
             tail=self.tail,
-            # What one generation has to itself ends with it.
+            # A stream of a single generation ends with it.
             closed=self.closed or self.stream in self.running,
             closed_by=None if self.closed_by is None else Stamp(*self.closed_by),
             producers=self.producers,
@@ -90,10 +90,10 @@ class Header(BaseModel):
 
 
 class Generations:
-    """The generations in an export, of which those without an end are ended in the copy.
+    """Finds the generations in an export and ends those without a terminal event.
 
-    Nobody goes on with them there: neither with what was ``running`` when the export was made,
-    nor with what an older hub left without an end.
+    Nobody continues them in the copy, whether they were ``running`` at the time of the export or
+    an older hub left them without an end.
     """
 
     def __init__(self, running: Iterable[str], head: int, tail: int) -> None:
@@ -101,16 +101,16 @@ class Generations:
         self._open = {name: _Open(head) for name in running}
         self._ended: list[tuple[str, int, int]] = []
 
-    def look(self, record: Record) -> None:
-        """The next record."""
+    def read(self, record: Record) -> None:
+        """Take the next record of the export."""
         try:
             event = decode(record.body)
         except RequestError:
             return
         name = getattr(event, "generation", "")
         if isinstance(event, Started) and name:
-            asked = None if event.usage is None else event.usage.prompt_tokens
-            self._open[name] = _Open(record.offset, asked)
+            tokens = None if event.usage is None else event.usage.prompt_tokens
+            self._open[name] = _Open(record.offset, tokens)
         elif name not in self._open:
             return
         elif isinstance(event, Delta):
@@ -119,14 +119,14 @@ class Generations:
             self._end(name, record.offset)
 
     def ends(self) -> Iterator[bytes]:
-        """A terminal event for each that has none, as a hub writes that finds it interrupted."""
-        for offset, (name, one) in enumerate(list(self._open.items()), start=self._tail):
-            used = cut_off(None, one.asked, one.deltas)
+        """An `Interrupted` for each generation without a terminal event."""
+        for offset, (name, run) in enumerate(list(self._open.items()), start=self._tail):
+            used = cut_off(None, run.prompt_tokens, run.deltas)
             yield encode(Interrupted(name, used, at=now()))
             self._end(name, offset)
 
-    def told(self) -> Iterator[tuple[str, int, int]]:
-        """Those of a hub: the offsets at which each starts and ends."""
+    def ended(self) -> Iterator[tuple[str, int, int]]:
+        """The hubs' own generations, with the offsets of their first and last event."""
         yield from self._ended
 
     def _end(self, name: str, offset: int) -> None:
@@ -135,19 +135,19 @@ class Generations:
             self._ended.append((name, started, offset))
 
 
+@dataclass(slots=True)
 class _Open:
-    """A generation without an end: where it started, what was asked, and what it has said."""
+    """A generation without an end; ``deltas`` counts its deltas."""
 
-    def __init__(self, started: int, asked: int | None = None) -> None:
-        self.started = started
-        self.asked = asked
-        self.deltas = 0
+    started: int
+    prompt_tokens: int | None = None
+    deltas: int = 0
 
 
-def header_line(entry: Entry, producers: dict[str, tuple[int, int]]) -> bytes:
+def header_line(entry: Entry) -> bytes:
     """The first line of a stream's export."""
-    settings = entry.settings
-    needed = {
+    settings, fork = entry.settings, entry.settings.fork
+    required = {
         "streamhub": 1,
         "stream": entry.name,
         "content_type": settings.content_type,
@@ -155,24 +155,26 @@ def header_line(entry: Entry, producers: dict[str, tuple[int, int]]) -> bytes:
         "tail": entry.tail,
         "epochs": entry.epochs,
     }
-    more = {
+    optional = {
         "closed": entry.closed,
         "closed_by": entry.closed_by and tuple(entry.closed_by),
         "ttl": settings.ttl,
         "expires_at": settings.expires_at,
         "sequence": entry.sequence,
-        "producers": producers or None,
+        "producers": entry.producers or None,
         "running": entry.running or None,
-        "forked_from": settings.fork
-        and {"stream": settings.fork.source, "offset": settings.fork.offset},
+        "forked_from": fork and {"stream": fork.source, "offset": fork.offset},
     }
-    said = {key: value for key, value in more.items() if value is not None and value is not False}
-    return orjson.dumps({**needed, **said}) + b"\n"
+    given = {
+        key: value for key, value in optional.items() if value is not None and value is not False
+    }
+    return orjson.dumps({**required, **given}) + b"\n"
 
 
 def record_line(offset: int, body: bytes, settings: StreamSettings) -> bytes:
     """The line of one record."""
-    if settings.is_json and _fits(body):
+    # A JSON value within one line can be read back unchanged.
+    if settings.is_json and body == body.strip() and b"\n" not in body and b"\r" not in body:
         return b'{"offset":%d,"body":%b}\n' % (offset, body)
     if settings.is_text:
         try:
@@ -182,16 +184,11 @@ def record_line(offset: int, body: bytes, settings: StreamSettings) -> bytes:
     return orjson.dumps({"offset": offset, "base64": b64encode(body).decode()}) + b"\n"
 
 
-def _fits(body: bytes) -> bool:
-    """Whether a JSON value can stand in a line and be found there again as it was."""
-    return body == body.strip() and b"\n" not in body and b"\r" not in body
-
-
 def read_header(lines: IO[bytes]) -> Header:
-    """The stream that an export is of.
+    """Read the first line of an export.
 
     Raises:
-        RequestError: it does not begin as one.
+        RequestError: it is not the first line of an export.
     """
     line = _line(lines, 1)
     try:
@@ -202,23 +199,23 @@ def read_header(lines: IO[bytes]) -> Header:
         raise _malformed(1, f"{where}: {first['msg']}" if where else first["msg"]) from None
     firsts = [first for _, first in header.epochs]
     if not header.epochs or header.epochs != sorted(header.epochs) or firsts != sorted(firsts):
-        raise _malformed(1, "epochs: must be pairs that rise")
+        raise _malformed(1, "epochs: must be rising pairs")
     if firsts[-1] > header.tail or header.head > header.tail:
         raise _malformed(1, "tail: must not be before the head or the last epoch")
     if header.ttl is not None and header.expires_at is not None:
-        raise _malformed(1, "ttl: not together with expires_at")
+        raise _malformed(1, "ttl: cannot be combined with expires_at")
     try:
         datetime.fromisoformat(header.expires_at or "2000-01-01")
     except ValueError:
-        raise _malformed(1, "expires_at: must be a time as RFC 3339 writes it") from None
+        raise _malformed(1, "expires_at: must be a time in the format of RFC 3339") from None
     return header
 
 
 def read_records(lines: IO[bytes], settings: StreamSettings) -> Iterator[Record]:
-    """The records of an export, after its header.
+    """Read the records of an export, after its header.
 
     Raises:
-        RequestError: a line is none.
+        RequestError: a line is not a record.
     """
     number = 2
     while line := _line(lines, number):
@@ -260,6 +257,4 @@ def _line(lines: IO[bytes], number: int) -> bytes:
 
 
 def _malformed(number: int, what: str) -> RequestError:
-    return RequestError(
-        f"line {number} is not of a stream's export: {what}", code="export_malformed"
-    )
+    return RequestError(f"line {number} is not part of an export: {what}", code="export_malformed")

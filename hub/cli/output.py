@@ -1,7 +1,7 @@
-"""What the command line says: answers and data on standard output, the rest beside it.
+"""Output of the command line: answers and data on standard output, the rest on standard error.
 
-What a model or a stranger wrote is untrusted: on a terminal its control characters are left
-out, because a terminal obeys them. A pipe or a file gets the text as it is.
+What models and other users write is untrusted: on a terminal its control characters are left
+out, because a terminal would obey them. Pipes and files get the text unchanged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import stat
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
@@ -35,8 +34,8 @@ __all__ = [
     "write_others",
 ]
 
-# C0 and C1 without the tab and the line feed, and the marks that turn text round.
-_OBEYED: Final = dict.fromkeys(
+# C0 and C1 without tab and line feed, and the marks that change the direction of text.
+_CONTROLS: Final = dict.fromkeys(
     [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 )
 
@@ -51,36 +50,26 @@ def write(text: str) -> None:
     Raises:
         ReaderGone: nobody reads it.
     """
-    try:
-        # Not by sys.stdout.write: a terminal or a pipe may have another encoding, and what
-        # cannot be written in it must not end the answer.
-        sys.stdout.write(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        hush()
-        raise ReaderGone from None
+    # Characters that the output's encoding lacks must not end the answer.
+    _write(text.encode(sys.stdout.encoding, "replace"))
 
 
 def write_others(text: str) -> None:
-    """Write what a stranger may have written.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
-    write(_tame(text, sys.stdout.isatty()))
+    """Write untrusted text; raises as `write`."""
+    write(_without_controls(text, sys.stdout.isatty()))
 
 
-def write_bytes(held: bytes) -> None:
-    """Write a stranger's bytes as they are; on a terminal, what of them is text.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
+def write_bytes(data: bytes) -> None:
+    """Write untrusted bytes unchanged, or on a terminal as text; raises as `write`."""
     if sys.stdout.isatty():
-        write_others(held.decode(errors="replace"))
-        return
+        write_others(data.decode(errors="replace"))
+    else:
+        _write(data)
+
+
+def _write(data: bytes) -> None:
     try:
-        sys.stdout.buffer.write(held)
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         hush()
@@ -88,20 +77,16 @@ def write_bytes(held: bytes) -> None:
 
 
 def write_json(held: Any) -> None:
-    """Write a value as one line of JSON; bytes are JSON already.
-
-    Raises:
-        ReaderGone: nobody reads it.
-    """
+    """Write a value as one line of JSON; ``bytes`` are already encoded; raises as `write`."""
     encoded = held if isinstance(held, bytes) else orjson.dumps(held)
     write(f"{encoded.decode()}\n")
 
 
 @asynccontextmanager
 async def while_read() -> AsyncIterator[None]:
-    """Leave the context when nobody reads standard output any more, also if nothing is written.
+    """Leave the context when the reader of standard output goes away, even if nothing is written.
 
-    A pipe tells (``| head -1``); a file or a terminal has no such end.
+    Only a pipe has a reader (``| head -1``), not a file or a terminal.
 
     Raises:
         ReaderGone: nobody reads it.
@@ -119,7 +104,7 @@ async def while_read() -> AsyncIterator[None]:
         loop.remove_reader(output)
         task.cancel()
 
-    # The writing end of a pipe can be "read" only when its other end is closed.
+    # The writing end of a pipe becomes readable when its other end is closed.
     loop.add_reader(output, leave)
     try:
         yield
@@ -133,50 +118,45 @@ async def while_read() -> AsyncIterator[None]:
 
 
 def hush() -> None:
-    """Let what is still buffered for standard output go nowhere, without a complaint."""
+    """Discard what is still buffered for standard output, without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(line: str) -> None:
-    """A line for the person, beside the output."""
+    """Write a line to standard error."""
     with suppress(BrokenPipeError):
-        sys.stderr.write(f"{_tame(line, sys.stderr.isatty())}\n")
+        sys.stderr.write(f"{_without_controls(line, sys.stderr.isatty())}\n")
 
 
 def say_error(message: str, code: str) -> None:
-    """An error, each line of its message as an error line."""
-    for line in message.splitlines() or ["no more is known"]:
+    """Write an error, each line of its message as an error line."""
+    for line in message.splitlines() or ["unknown error"]:
         say(f"error: {line} ({code})")
 
 
 class Answer:
-    """The text of replies as they come, and the thoughts before it, dim, on a terminal only.
+    """Writes the text of answers as it comes, and on a terminal their reasoning, dimmed.
 
-    Leaving the context ends the line, wherever the text stopped.
+    Leaving the context ends the line.
     """
 
     def __init__(self) -> None:
-        from rich.console import Console  # which most commands have no use for
+        from rich.console import Console  # most commands do not need it
         from rich.style import Style
 
         self._coloured = Console().color_system is not None
         self._dim = Style(dim=True)
         self._terminal = sys.stdout.isatty()
-        self._before = ""  # what the last line is: "", "text" or "reasoning"
+        self._before = ""  # the kind of the last line: "", "text" or "reasoning"
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end()
 
     def event(self, event: object) -> None:
-        """Show what an event adds to an answer; any other JSON value ends the line.
+        """Write what an event adds to an answer; any other JSON value ends the line.
 
         Raises:
             ReaderGone: nobody reads standard output.
@@ -189,7 +169,7 @@ class Answer:
             self.end()
 
     def end(self) -> None:
-        """End the line, if one is begun."""
+        """End the line, if there is one."""
         if self._before:
             write("\n")
         self._before = ""
@@ -200,21 +180,21 @@ class Answer:
         if self._before not in ("", kind):
             write("\n\n")
         self._before = kind
-        piece = _tame(piece, self._terminal)
+        piece = _without_controls(piece, self._terminal)
         write(self._dim.render(piece) if kind == "reasoning" and self._coloured else piece)
 
 
 def say_reset(answer: Answer) -> None:
-    """Records that somebody may have seen were lost: never a silent hole."""
+    """Report that records were lost that may have been written already."""
     answer.end()
-    say("the hub has lost a part of the stream; some of it may come again")
+    say("the hub has lost part of the stream; some of it may come again")
 
 
 class Progress:
-    """One passing line on standard error, where that is a terminal; gone when it is left."""
+    """A temporary line on standard error, if that is a terminal; removed on leaving the context."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # which most commands have no use for
+        from rich.console import Console  # most commands do not need it
 
         self._console = Console(stderr=True)
         self._status: Status | None = None
@@ -222,16 +202,11 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.clear()
 
     def show(self, text: str) -> None:
-        """Show this instead of what is there."""
+        """Replace the line."""
         if not self._console.is_terminal:
             return
         if self._status is None:
@@ -240,11 +215,11 @@ class Progress:
         self._status.update(text)
 
     def clear(self) -> None:
-        """Show nothing, before something else is written."""
+        """Remove the line before something else is written."""
         if self._status is not None:
             self._status.stop()
             self._status = None
 
 
-def _tame(text: str, terminal: bool) -> str:
-    return text.translate(_OBEYED) if terminal else text
+def _without_controls(text: str, terminal: bool) -> str:
+    return text.translate(_CONTROLS) if terminal else text

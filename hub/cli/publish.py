@@ -1,10 +1,10 @@
-"""``streamhub publish``: what comes on standard input goes into a stream."""
+"""``streamhub publish``: append standard input to a stream."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Final, NoReturn
 
 import orjson
@@ -20,92 +20,85 @@ from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
 
 __all__ = ["publish"]
 
-# Events on their way that the hub has not confirmed: enough to keep a slow line busy.
+# Unconfirmed events: enough to keep a slow connection busy.
 WINDOW: Final = 64
 
 
 def publish(
-    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Begun if there is none.")],
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Created if it does not exist.")],
     url: Url = DEFAULT_URL,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines are events, in JSON.")] = False,
-    chunks: Annotated[bool, typer.Option("--chunks", help="No lines: text as it is read.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Each line is an event in JSON.")] = False,
+    chunks: Annotated[
+        bool, typer.Option("--chunks", help="Text as it is read, without lines.")
+    ] = False,
 ) -> None:
-    """Append standard input to a stream, each line as a message of a user.
+    """Append standard input to a stream, each line as a user's message.
 
-    With --json each line is an event; those of a generation ("started", "delta", "finished" and
-    so on, with a "generation") the hub takes only with streams.foreign_generations = true. With
-    --chunks what each read brings is added to the text of an answer.
+    With --json each line is an event. Events with a "generation" ("started", "delta", "finished"
+    and so on) need streams.foreign_generations = true in the hub's configuration. With --chunks
+    the text of each read is added to an answer.
     """
     if as_json and chunks:
         raise typer.BadParameter("give --json or --chunks, not both")
-    how = _Given() if as_json else _Typed() if chunks else _Said()
-    asyncio.run(_publish(url, stream, how))
+    framing: Framing = Text() if chunks else NDJSON()
+    asyncio.run(
+        _publish(url, stream, framing, _event if as_json else _delta if chunks else _message)
+    )
 
 
-class _Said:
-    """A line is what a user said."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = NDJSON()
-
-    def event(self, chunk: Chunk) -> bytes:
-        return encode(Message("user", chunk.data.decode(errors="replace")))
+def _message(chunk: Chunk, number: int) -> bytes:
+    return encode(Message("user", chunk.data.decode(errors="replace")))
 
 
-class _Typed:
-    """Each read is more text of an answer."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = Text()
-
-    def event(self, chunk: Chunk) -> bytes:
-        return encode(Delta(text=chunk.data.decode()))
+def _delta(chunk: Chunk, number: int) -> bytes:
+    return encode(Delta(text=chunk.data.decode()))
 
 
-class _Given:
-    """A line is an event; the lines are counted without the blank ones."""
-
-    def __init__(self) -> None:
-        self.framing: Framing = NDJSON()
-        self._line = 0
-
-    def event(self, chunk: Chunk) -> bytes:
-        self._line += 1
-        try:
-            decode(chunk.data)
-            return chunk.data  # as it was written: the hub says what is wrong with the rest
-        except RequestError as error:
-            raise RequestError(f"event {self._line}: {error.message}", code=error.code) from None
+def _event(chunk: Chunk, number: int) -> bytes:
+    try:
+        decode(chunk.data)
+    except RequestError as error:
+        raise RequestError(f"event {number}: {error.message}", code=error.code) from None
+    return chunk.data  # unchanged; the hub checks the rest
 
 
-_How = _Said | _Typed | _Given
+_Encode = Callable[[Chunk, int], bytes]
+"""Makes an event from a chunk, whose number is for errors."""
 
 
-async def _publish(url: str, stream: str, how: _How) -> None:
+async def _publish(url: str, stream: str, framing: Framing, encode_chunk: _Encode) -> None:
     with Progress() as progress:
         async with Socket(url) as socket:
-            sending = _Sending(socket, stream, how, progress)
+            sending = _Sending(socket, stream, framing, encode_chunk, progress)
             try:
                 await sending.run()
             except HubError as error:
-                raise HubError(f"{error.message}; {sending.told()}", code=error.code) from None
+                raise HubError(f"{error.message}; {sending.summary()}", code=error.code) from None
 
 
 class _Sending:
-    """Events go out without waiting for each other; confirmations come back in order."""
+    """Sends events without waiting for each confirmation; these arrive in order."""
 
-    def __init__(self, socket: Socket, stream: str, how: _How, progress: Progress) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        stream: str,
+        framing: Framing,
+        encode_chunk: _Encode,
+        progress: Progress,
+    ) -> None:
         self._socket = socket
         self._stream = stream
-        self._how = how
+        self._framing = framing
+        self._encode = encode_chunk
         self._progress = progress
-        self._typed = sys.stdin.isatty()
+        self._interactive = sys.stdin.isatty()
         self._window = asyncio.Semaphore(WINDOW)
         self._sent = 0
         self._confirmed = 0
 
     async def run(self) -> None:
-        """Send all of standard input; back when the hub has confirmed all of it.
+        """Send all of standard input and wait until the hub has confirmed all of it.
 
         Raises:
             HubError: the hub refuses an event or goes away, or a line cannot be sent.
@@ -114,41 +107,37 @@ class _Sending:
         try:
             await asyncio.wait({send, confirm}, return_when=asyncio.FIRST_COMPLETED)
             if confirm.done():
-                confirm.result()  # it ends only by an error
+                confirm.result()  # it ends only with an error
             send.result()
         finally:
             send.cancel()
             confirm.cancel()
             await asyncio.wait({send, confirm})
 
-    def told(self) -> str:
-        """What became of the events so far."""
-        said = f"published until then: {self._confirmed}"
+    def summary(self) -> str:
+        """How many events have been published so far."""
+        confirmed = f"published until then: {self._confirmed}"
         unsure = self._sent - self._confirmed
-        return f"{said}, perhaps up to {unsure} more" if unsure else said
+        return f"{confirmed}, perhaps up to {unsure} more" if unsure else confirmed
 
     async def _send(self) -> None:
-        framing = self._how.framing
+        error: HubError | None = None
         try:
             async for piece in read_pieces():
-                await self._append(framing.feed(piece))
-            await self._append(framing.flush())
+                await self._append(self._framing.feed(piece))
+            await self._append(self._framing.flush())
         except FramingError:
-            await self._settle()
-            raise TooLarge(f"a line may have at most {DEFAULT_LIMIT} bytes") from None
-        except RequestError:
-            await self._settle()
-            raise
-        await self._settle()
-
-    async def _settle(self) -> None:
-        """Wait until nothing is on its way: when the whole window is free again."""
-        for _ in range(WINDOW):
+            error = TooLarge(f"a line may have at most {DEFAULT_LIMIT} bytes")
+        except RequestError as refused:
+            error = refused
+        for _ in range(WINDOW):  # wait until all that was sent is confirmed
             await self._window.acquire()
+        if error is not None:
+            raise error
 
     async def _append(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
-            event = self._how.event(chunk)
+            event = self._encode(chunk, self._sent + 1)
             await self._window.acquire()
             self._sent += 1
             await self._socket.send_text(
@@ -164,5 +153,5 @@ class _Sending:
             if reply.get("type") == "ok":
                 self._confirmed += 1
                 self._window.release()
-                if not self._typed:  # it would get in the way of the typing
+                if not self._interactive:  # the line would disturb the typing
                     self._progress.show(f"{self._confirmed} events published")

@@ -1,4 +1,4 @@
-"""What all commands that speak to a hub share."""
+"""What the commands that connect to a hub share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["DEFAULT_URL", "Url", "shown"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:7000"
 
-Url = Annotated[str, typer.Option("--url", help="Where the hub is.")]
+Url = Annotated[str, typer.Option("--url", help="The URL of the hub.")]
 
 
 async def shown(
     hub: Hub, stream: str, start: str, progress: Progress
 ) -> AsyncGenerator[Heard, None]:
-    """What a stream says, as it stands there, while ``progress`` shows the waits.
+    """The events of a stream; ``progress`` shows the waits between connections.
 
     Raises:
         HubError: as `hub.client.following.hear`.
     """
 
     def waits(seconds: float) -> None:
-        progress.show(f"the connection was lost; trying again in {seconds:.1f} s")
+        progress.show(f"the connection was lost; retrying in {seconds:.1f} s")
 
     async for heard in hear(hub.wire, stream, start, waits=waits):
         progress.clear()

@@ -24,35 +24,35 @@ __all__ = ["serve"]
 def serve(
     config: ConfigFile = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 for a free one.")] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM."""
-    from hub.server.serve import serve as serve_app  # no other command needs the whole hub
+    from hub.server.serve import serve as serve_app  # other commands do not need the whole hub
 
     lines = logging.StreamHandler()
     lines.setFormatter(LogFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[lines])
-    held = load(config)
+    loaded = load(config)
     given = {"host": host, "port": port}
-    server = held.server.model_copy(update={k: v for k, v in given.items() if v is not None})
-    held = held.model_copy(update={"server": server})
-    _run(serve_app(held, announce=lambda where: say(_welcome(where))))
+    server = loaded.server.model_copy(update={k: v for k, v in given.items() if v is not None})
+    loaded = loaded.model_copy(update={"server": server})
+    _run(serve_app(loaded, announce=lambda where: say(_welcome(where))))
 
 
 def _run(serving: Coroutine[Any, Any, None]) -> None:
     try:
         from uvloop import run
-    except ImportError:  # there is none for Windows
+    except ImportError:  # not available on Windows
         asyncio.run(serving)
     else:
         run(serving)
 
 
 def _welcome(where: str) -> str:
-    """Where a newcomer looks first; ``where`` is a URL, or no place that a browser can go."""
+    """The first message; ``where`` is a URL, or ``unix:`` and a path."""
     if not where.startswith("http"):
         return f"Streamhub runs at {where} (Ctrl-C stops it)."
-    # An address that means all of them is none to go to.
+    # Browsers cannot open the address that stands for all of the machine's.
     where = where.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     command = _command()
     there = "" if where == DEFAULT_URL else f" --url {where}"
@@ -68,7 +68,7 @@ or open {where}/ in a browser.
 
 
 def _command() -> str:
-    """How to call this command from another terminal in the same folder."""
+    """The command to type in another terminal in the same folder."""
     called = shutil.which(sys.argv[0])
     if called is None or shutil.which("streamhub") == called:
         return "streamhub"

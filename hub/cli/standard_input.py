@@ -1,4 +1,4 @@
-"""Standard input as it comes, read beside the event loop."""
+"""Reads standard input without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STANDARD_INPUT: Final = 0
 
 
 async def read_pieces() -> AsyncIterator[bytes]:
-    """What each read brings, until the end.
+    """The bytes of each read, until the end.
 
     Raises:
         OSError: standard input cannot be read.
@@ -26,9 +26,9 @@ async def read_pieces() -> AsyncIterator[bytes]:
 
 
 async def _read() -> bytes:
-    # A thread for each read, and no executor: a read of a terminal cannot be cancelled, and
-    # an executor would wait for it before the command can end. One that is left behind
-    # holds no lock and dies with the process.
+    # Each read has its own thread: a read of a terminal cannot be cancelled, and an executor would
+    # wait for it before the command can end. A thread that is left behind holds no lock and ends
+    # with the process.
     loop = asyncio.get_running_loop()
     arrived: asyncio.Future[bytes] = loop.create_future()
 

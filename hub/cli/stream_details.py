@@ -1,4 +1,4 @@
-"""What the command line says of a stream, to people and to programs."""
+"""Descriptions of a stream for people and for programs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from hub.stores.sqlite.inspect import Entry
 
-__all__ = ["details", "in_words", "line", "row", "summary", "told"]
+__all__ = ["details", "format_size", "lines", "row", "row_of", "summary"]
 
 
 def summary(entry: Entry) -> dict[str, Any]:
-    """What a list says of it, for programs."""
+    """A stream in a list, for programs."""
     return {
         "stream": entry.name,
         "content_type": entry.settings.content_type,
@@ -25,7 +25,7 @@ def summary(entry: Entry) -> dict[str, Any]:
 
 
 def details(entry: Entry) -> dict[str, Any]:
-    """What there is to say besides."""
+    """What `summary` leaves out."""
     fork = entry.settings.fork
     return {
         "head": str(entry.position(entry.head)),
@@ -33,7 +33,7 @@ def details(entry: Entry) -> dict[str, Any]:
         "epochs": [{"epoch": epoch, "offset": first} for epoch, first in entry.epochs],
         "ttl": entry.settings.ttl,
         "expires_at": entry.settings.expires_at,
-        "producers": entry.producers,
+        "producers": len(entry.producers),
         "running": list(entry.running),
         "sequence": entry.sequence,
         "forked_from": fork and {"stream": fork.source, "offset": fork.offset},
@@ -41,18 +41,18 @@ def details(entry: Entry) -> dict[str, Any]:
     }
 
 
-def told(entry: Entry) -> Iterator[tuple[str, str]]:
-    """All of it, for people."""
+def lines(entry: Entry) -> Iterator[tuple[str, str]]:
+    """Everything about a stream, as keys and values for people."""
     records, settings = entry.tail - entry.head, entry.settings
     yield "stream", entry.name
     yield "type", settings.content_type
     yield "state", _state(entry)
     yield "records", f"{records}, offsets {entry.head} to {entry.tail - 1}" if records else "0"
-    yield "bytes", f"{entry.size}" + (", without what is its source's" if settings.fork else "")
+    yield "bytes", f"{entry.size}" + (", without those of its source" if settings.fork else "")
     yield "head", str(entry.position(entry.head))
     yield "tail", str(entry.position(entry.tail))
     yield "epochs", ", ".join(f"{epoch} from offset {first}" for epoch, first in entry.epochs)
-    yield "producers", str(entry.producers)
+    yield "producers", str(len(entry.producers))
     if entry.sequence is not None:
         yield "sequence", entry.sequence
     if entry.expires is not None:
@@ -65,20 +65,19 @@ def told(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "generating", ", ".join(entry.running)
 
 
-def line(entry: Entry) -> str:
-    """What a list says of it, for people."""
+def row_of(entry: Entry) -> str:
+    """A stream in a list, for people."""
     expires = "-" if entry.expires is None else _time(entry.expires)
     records, size = str(entry.tail - entry.head), str(entry.size)
     return row(records, size, _state(entry), expires, entry.settings.content_type, entry.name)
 
 
 def row(records: str, size: str, state: str, expires: str, content_type: str, name: str) -> str:
-    """The columns of a list; the name comes last, for it may be long."""
+    """The columns of a list; the name comes last because it may be long."""
     return f"{records:>8} {size:>11} {state:<7} {expires:<20} {content_type:<24} {name}\n"
 
 
 def _state(entry: Entry) -> str:
-    """``deleted`` are those that only their forks still need."""
     return "deleted" if entry.hidden else "closed" if entry.closed else "open"
 
 
@@ -86,8 +85,8 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def in_words(size: float) -> str:
-    """A number of bytes as people say it."""
+def format_size(size: float) -> str:
+    """A number of bytes with a unit."""
     for unit in ("bytes", "KiB", "MiB"):
         if size < 1024:
             return f"{size:.4g} {unit}"

@@ -1,8 +1,8 @@
 """``streamhub streams list|show|export|import|delete|compact|backup|restore``: the store's file.
 
-They work on the file itself, no hub need run. What only reads it (list, show, export, backup)
-may be used while a hub runs on it; the others change it and are refused while one does,
-because that hub would not know.
+The commands work on the file and need no running hub. Those that only read it (list, show,
+export, backup) also work while a hub runs. The others are refused then, because the hub would not
+notice the change.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -26,7 +26,7 @@ from hub.cli.export_format import (
 )
 from hub.cli.output import Progress, say, write, write_bytes, write_json, write_others
 from hub.cli.standard_input import STANDARD_INPUT
-from hub.cli.stream_details import details, in_words, line, row, summary, told
+from hub.cli.stream_details import details, format_size, lines, row, row_of, summary
 from hub.config.schema import Config
 from hub.domain.errors import ConfigError, HubError, RequestError, StoreError
 from hub.domain.records import Record
@@ -37,230 +37,230 @@ from hub.stores.sqlite.maintenance import Maintenance
 
 __all__ = ["app", "store_path"]
 
-TOLD: Final = 1000
-"""Records between two changes of the progress line."""
+SHOWN: Final = 1000
+"""Records between two updates of the progress line."""
 
-Copy = Annotated[Path, typer.Argument(metavar="FILE", help="The file of the copy.")]
+Copy = Annotated[Path, typer.Argument(metavar="FILE", help="The backup file.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the stream.")]
 
 app = typer.Typer(
-    help="Look at the streams in the store, take them out, put them back, delete them.",
+    help="List, show, export, import and delete the streams in the store; back it up.",
     no_args_is_help=False,
 )
 
 
 def store_path(config: Config) -> Path:
-    """The file in which the configured store keeps streams.
+    """The file of the configured store.
 
     Raises:
-        ConfigError: it keeps none.
+        ConfigError: it has none.
     """
     kind, _, path = config.store.url.partition(":")
     if kind != "sqlite":
-        said = 'store.url is "memory:": such streams are in the running hub alone, and in no file'
-        raise ConfigError(said, code="store_memory")
+        raise ConfigError(
+            'store.url is "memory:": such streams exist only in the running hub, not in a file',
+            code="store_memory",
+        )
     return Path(path)
 
 
 @app.command("list")
 def list_(
-    prefix: Annotated[str, typer.Argument(help="Only names that begin so.")] = "",
-    after: Annotated[str, typer.Option(metavar="NAME", help="Go on after this name.")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="The most to list.")] = 100,
+    prefix: Annotated[str, typer.Argument(help="Only names that begin with this.")] = "",
+    after: Annotated[str, typer.Option(metavar="NAME", help="Continue after this name.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 100,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """List streams by name; with --json each as a line of JSON."""
-    with Inspector(store_path(load(config))) as catalogue:
+    """List streams by name; with --json, one JSON object a line."""
+    with Inspector(store_path(load(config))) as inspector:
         if not as_json:
             write(row("RECORDS", "BYTES", "STATE", "EXPIRES", "TYPE", "NAME"))
         last = ""
-        for count, entry in enumerate(catalogue.entries(prefix, after, limit + 1), start=1):
+        for count, entry in enumerate(inspector.entries(prefix, after, limit + 1), start=1):
             if count > limit:
-                say(f"there are more: add --after {last}")
+                say(f"there are more streams: add --after {last}")
                 break
             last = entry.name
             if as_json:
                 write_json(summary(entry))
             else:
-                write_others(line(entry))
+                write_others(row_of(entry))
 
 
 @app.command()
 def show(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Show what a stream is: its type, state, positions, epochs, producers and forks."""
-    with Inspector(store_path(load(config))) as catalogue:
-        entry = catalogue.find(name)
+    """Show a stream's type, state, positions, epochs, producers and forks."""
+    with Inspector(store_path(load(config))) as inspector:
+        entry = inspector.find(name)
     if as_json:
         write_json({**summary(entry), **details(entry)})
     else:
-        write_others("".join(f"{key:<14}{value}\n" for key, value in told(entry)))
+        write_others("".join(f"{key:<14}{value}\n" for key, value in lines(entry)))
 
 
 @app.command()
 def export(
     name: Name,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Not standard output.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to a file instead of standard output."
+        ),
     ] = None,
     raw: Annotated[
-        bool, typer.Option("--raw", help="The records alone, a JSON value a line, or the bytes.")
+        bool, typer.Option("--raw", help="Only the records: one JSON value a line, or the bytes.")
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Write a stream as lines of JSON, which import makes the same stream of again."""
-    with Inspector(store_path(load(config))) as catalogue, Progress() as progress:
-        entry = catalogue.find(name)
-        with _written(output) as write_out:
+    """Write a stream as lines of JSON, from which import restores the same stream."""
+    with Inspector(store_path(load(config))) as inspector, Progress() as progress:
+        entry = inspector.find(name)
+        with _writing(output) as write_out:
             if not raw:
-                write_out(header_line(entry, catalogue.producers(entry)))
-            for count, (offset, body) in enumerate(catalogue.records(entry)):
+                write_out(header_line(entry))
+            for count, (offset, body) in enumerate(inspector.records(entry)):
                 if not raw:
                     write_out(record_line(offset, body, entry.settings))
                 else:
                     write_out(body + b"\n" if entry.settings.is_json else body)
-                if count % TOLD == 0 and output is not None:
+                if count % SHOWN == 0 and output is not None:
                     progress.show(f"{count} of {entry.tail - entry.head} records")
 
 
 @app.command("import")
 def import_(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="- reads standard input.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The export; - for standard input.")],
     name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Another name than it had.")
+        str | None, typer.Option("--as", metavar="NAME", help="Import under another name.")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Delete the stream of this name first.")
+        bool, typer.Option("--replace", help="First delete the stream of this name.")
     ] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Make a stream from what export wrote: all of it, or nothing."""
-    held = load(config)
-    with ExitStack() as opened, Progress() as progress:
-        given = STANDARD_INPUT if file == "-" else file
-        lines = opened.enter_context(open(given, "rb", closefd=given == file))
-        header = read_header(lines)
-        kept = header.saved()
+    """Restore a stream from an export, completely or not at all."""
+    loaded = load(config)
+    given = STANDARD_INPUT if file == "-" else file
+    with open(given, "rb", closefd=given == file) as export_lines, Progress() as progress:
+        header = read_header(export_lines)
+        saved = header.saved()
         name = header.stream if name is None else name
-        check_name(name, held.limits.name_length)
-        generations = Generations(header.running, kept.head, kept.tail)
+        check_name(name, loaded.limits.name_length)
+        generations = Generations(header.running, saved.head, saved.tail)
 
         def counted() -> Iterator[Record]:
-            for count, record in enumerate(read_records(lines, kept.settings)):
-                if count % TOLD == 0:
-                    progress.show(f"{count} of {kept.tail - kept.head} records")
-                if kept.settings.is_json:
-                    generations.look(record)
+            for count, record in enumerate(read_records(export_lines, saved.settings)):
+                if count % SHOWN == 0:
+                    progress.show(f"{count} of {saved.tail - saved.head} records")
+                if saved.settings.is_json:
+                    generations.read(record)
                 yield record
 
-        with _changing(held) as upkeep:
-            ends, told = generations.ends(), generations.told()
-            upkeep.restore(name, kept, counted(), ends, told, replace=replace)
-    say(f"imported {name}: {kept.tail - kept.head} records")
+        with _maintenance(loaded) as store:
+            ends, ended = generations.ends(), generations.ended()
+            store.restore(name, saved, counted(), ends, ended, replace=replace)
+    say(f"imported {name}: {saved.tail - saved.head} records")
 
 
 @app.command()
 def delete(
     name: Name,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     config: ConfigFile = None,
 ) -> int:
-    """Delete a stream for good."""
-    held = load(config)
-    with Inspector(store_path(held)) as catalogue:
-        entry = catalogue.find(name)
-    with _changing(held, f"curl -X DELETE {_url(held)}/v1/stream/{name}") as upkeep:
+    """Delete a stream permanently."""
+    loaded = load(config)
+    with Inspector(store_path(loaded)) as inspector:
+        entry = inspector.find(name)
+    with _maintenance(loaded, f"curl -X DELETE {_url(loaded)}/v1/stream/{name}") as store:
         if not yes and not _confirmed(entry):
             say("nothing was deleted")
             return 1
         with Progress() as progress:
             progress.show(f"deleting {name}")
-            gone = upkeep.delete(name)
-            for _ in upkeep.sweep():
+            gone = store.delete(name)
+            for _ in store.sweep():
                 pass
-    say(f"deleted {name}" if gone else f"deleted {name}; its records stay for its forks")
+    say(f"deleted {name}" if gone else f"deleted {name}; its forks keep its records")
     return 0
 
 
 @app.command()
 def compact(config: ConfigFile = None) -> None:
-    """Give the space of what was deleted back to the disk."""
-    held = load(config)
-    if not store_path(held).exists():
-        Inspector(store_path(held))  # which says so
-    with _changing(held) as upkeep, Progress() as progress:
-        before = upkeep.size
-        progress.show("deleting records that nobody can read")
-        for _ in upkeep.sweep():
+    """Return the space of deleted streams to the disk."""
+    loaded = load(config)
+    if not store_path(loaded).exists():
+        Inspector(store_path(loaded))  # raises the error for a missing file
+    with _maintenance(loaded) as store, Progress() as progress:
+        before = store.size
+        progress.show("deleting unused records")
+        for _ in store.sweep():
             pass
-        progress.show(f"compacting {in_words(before)}")
-        upkeep.compact()
-        after = upkeep.size
-    say(f"{in_words(max(0, before - after))} won: {in_words(before)} before, {in_words(after)} now")
+        progress.show(f"compacting {format_size(before)}")
+        store.compact()
+        after = store.size
+    freed, sizes = max(0, before - after), (format_size(before), format_size(after))
+    say(f"{format_size(freed)} freed: {sizes[0]} before, {sizes[1]} now")
 
 
 @app.command()
 def backup(
     file: Copy,
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Replace the file if it is there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace an existing file.")] = False,
     config: ConfigFile = None,
 ) -> None:
-    """Copy the whole store to a file, while a hub runs or not."""
+    """Copy the whole store to a file; a hub may run meanwhile."""
     with Progress() as progress:
-        copied = backups.back_up(store_path(load(config)), file, _copying(progress), replace=force)
-    say(f"copied {_told(copied)} to {file}")
+        path = store_path(load(config))
+        copied = backups.back_up(path, file, _watching(progress), replace=force)
+    say(f"copied {_summary(copied)} to {file}")
 
 
 @app.command()
 def restore(file: Copy, config: ConfigFile = None) -> None:
-    """Put what backup copied in the place of the store; the store that was there is kept."""
+    """Replace the store with a backup; the replaced store is kept under another name."""
     path = store_path(load(config))
     with Progress() as progress:
-        copied = backups.restore(path, file, _copying(progress))
+        copied = backups.restore(path, file, _watching(progress))
     if copied.kept is not None:
-        say(f"what was there is now {copied.kept}")
-    say(f"restored {_told(copied)} from {file}")
+        say(f"the replaced store is now {copied.kept}")
+    say(f"restored {_summary(copied)} from {file}")
 
 
-def _copying(progress: Progress) -> Callable[[int, int], None]:
-    def watch(done: int, total: int) -> None:
-        progress.show(f"{in_words(done)} of {in_words(total)}")
-
-    return watch
+def _watching(progress: Progress) -> Callable[[int, int], None]:
+    return lambda done, total: progress.show(f"{format_size(done)} of {format_size(total)}")
 
 
-def _told(copied: backups.Copied) -> str:
+def _summary(copied: backups.Copied) -> str:
     streams = "1 stream" if copied.streams == 1 else f"{copied.streams} streams"
-    return f"{streams}, {in_words(copied.size)},"
+    return f"{streams}, {format_size(copied.size)},"
 
 
 @contextmanager
-def _changing(config: Config, instead: str | None = None) -> Iterator[Maintenance]:
-    """The store, to be changed; ``instead`` is what a running hub may be asked to do."""
-    path = store_path(config)
+def _maintenance(config: Config, instead: str | None = None) -> Iterator[Maintenance]:
+    """The store, open for changes; ``instead`` is a command that does the same on a running hub."""
     try:
-        upkeep = Maintenance(path)
+        store = Maintenance(store_path(config))
     except StoreError as error:
         if error.code != "store_locked" or instead is None:
             raise
-        raise StoreError(f"{error.message}; or ask it: {instead}", code=error.code) from None
-    with upkeep:
-        yield upkeep
+        raise StoreError(f"{error.message}; or use it: {instead}", code=error.code) from None
+    with store:
+        yield store
 
 
 def _confirmed(entry: Entry) -> bool:
     if not sys.stdin.isatty():
-        raise RequestError("nobody is there to confirm it: add --yes", code="not_confirmed")
-    asked = f"Delete {entry.name}, {entry.tail - entry.head} records, for good? [y/N] "
-    sys.stderr.write(asked)
+        raise RequestError("nobody can confirm it here: add --yes", code="not_confirmed")
+    records = entry.tail - entry.head
+    sys.stderr.write(f"Delete {entry.name}, {records} records, permanently? [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _url(config: Config) -> str:
-    """Where a hub of this configuration answers, as curl takes it."""
+    """The URL of a hub with this configuration, as arguments for curl."""
     server = config.server
     if server.unix_socket is not None:
         return f"--unix-socket {server.unix_socket} http://hub"
@@ -269,14 +269,14 @@ def _url(config: Config) -> str:
 
 
 @contextmanager
-def _written(output: Path | None) -> Iterator[Any]:
-    """Where an export goes: a file appears when it is whole."""
+def _writing(output: Path | None) -> Iterator[Callable[[bytes], object]]:
+    """A function that writes an export; a file appears once it is complete."""
     if output is None:
         yield write_bytes
         return
     part = output.with_name(f"{output.name}.part")
     try:
-        # A conversation is nobody else's to read.
+        # Conversations are private: nobody else may read the file.
         opened = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(opened, "wb") as file:
             yield file.write

@@ -22,7 +22,7 @@ def tail(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Write each event as JSON.")] = False,
 ) -> None:
-    """Print the answers in a stream, and go on printing them, until the stream closes."""
+    """Print the answers in a stream as they come, until the stream closes."""
     asyncio.run(_tail(url, stream, start, as_json=as_json))
 
 

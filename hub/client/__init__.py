@@ -1,4 +1,4 @@
-"""The Python client: follow streams, begin and cancel generations, append, from anywhere.
+"""The Python client: follow streams, start and cancel generations, append events.
 
 ::
 
@@ -10,9 +10,8 @@
             if isinstance(event, Delta):
                 print(event.text, end="")
 
-A connection that is lost is made again, and goes on at the position where it was: each event
-comes once, in order, or an explicit `Reset` says where to go on. `SyncHub` is the same
-without ``async``.
+A lost connection is made again and continues at its position: each event comes once, in order,
+or an explicit `Reset` says where the stream continues. `SyncHub` is the same without ``async``.
 """
 
 from __future__ import annotations
@@ -43,26 +42,13 @@ else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "SyncFollowing": "hub.client.blocking",
-            "SyncHub": "hub.client.blocking",
-            "Following": "hub.client.following",
-            "Reset": "hub.client.following",
-            "Value": "hub.client.following",
-            "Generation": "hub.client.hub",
-            "Hub": "hub.client.hub",
-            "StreamInfo": "hub.client.hub",
+            **dict.fromkeys(("SyncFollowing", "SyncHub"), "hub.client.blocking"),
+            **dict.fromkeys(("Following", "Reset", "Value"), "hub.client.following"),
+            **dict.fromkeys(("Generation", "Hub", "StreamInfo"), "hub.client.hub"),
             "HubError": "hub.domain.errors",
-            "Cancelled": "hub.domain.events",
-            "Delta": "hub.domain.events",
-            "Event": "hub.domain.events",
-            "Failed": "hub.domain.events",
-            "Finished": "hub.domain.events",
-            "Interrupted": "hub.domain.events",
-            "Message": "hub.domain.events",
-            "Other": "hub.domain.events",
-            "Started": "hub.domain.events",
-            "ToolCall": "hub.domain.events",
-            "Usage": "hub.domain.events",
+            **dict.fromkeys(("Cancelled", "Delta", "Event", "Failed"), "hub.domain.events"),
+            **dict.fromkeys(("Finished", "Interrupted", "Message", "Other"), "hub.domain.events"),
+            **dict.fromkeys(("Started", "ToolCall", "Usage"), "hub.domain.events"),
         },
     )
 

@@ -1,17 +1,17 @@
 """The same client without ``async``: every call waits in the calling thread.
 
-A thread of its own runs the event loop; what is called here is handed over to it and waited
-for. Any number of threads may use one `SyncHub`. It works where an event loop runs already (a
-notebook), but that loop waits with it: a coroutine better uses `Hub`.
+The event loop runs in a thread of its own, and calls wait for it. Any number of threads may use
+one `SyncHub`. It works where an event loop runs already, as in a notebook, but blocks that loop:
+coroutines should use `Hub`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from functools import wraps
 from threading import Thread
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from hub.client.following import Following, Reset, Value
 from hub.client.hub import DEFAULT_URL, Generation, Hub, StreamInfo
@@ -19,6 +19,7 @@ from hub.domain.events import Event
 
 __all__ = ["SyncFollowing", "SyncHub"]
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -31,7 +32,7 @@ class _Loop:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Wait for a coroutine; Ctrl-C in this thread cancels it there."""
+        """Run a coroutine and wait for it; Ctrl-C in the calling thread cancels it."""
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
             return future.result()
@@ -47,7 +48,7 @@ class _Loop:
 
 
 class _Each(Generic[T]):
-    """An async iterator, iterated from outside its loop."""
+    """An async iterator, iterated in another thread."""
 
     def __init__(self, loop: _Loop, items: AsyncIterator[T]) -> None:
         self._loop = loop
@@ -75,20 +76,28 @@ class SyncFollowing(_Each[Event | Reset | Value]):
 
     @property
     def position(self) -> str:
-        """The next to read after the last event given."""
         return self._following.position
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
         self._loop.run(self._following.aclose())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _blocking(
+    method: Callable[Concatenate[Hub, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncHub, P], T]:
+    """A method of `SyncHub` that waits for one of `Hub`."""
+
+    @wraps(method)
+    def blocking(self: SyncHub, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._loop.run(method(self._hub, *args, **kwargs))
+
+    return blocking
 
 
 class SyncHub:
@@ -111,77 +120,30 @@ class SyncHub:
         self._loop.run(self._hub.__aenter__())
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._loop.run(self._hub.__aexit__(kind, exc, at))
+    def __exit__(self, *_: object) -> None:
+        self._loop.run(self._hub.__aexit__())
         self._loop.stop()
         self._running = None
 
     @property
     def _loop(self) -> _Loop:
         if self._running is None:
-            raise RuntimeError("a hub is spoken to inside its context: with SyncHub(url) as hub")
+            raise RuntimeError("enter the context of the hub first: with SyncHub(url) as hub")
         return self._running
 
     def follow(self, stream: str, *, from_: str = "start", wait: bool = False) -> SyncFollowing:
-        """See `hub.client.Hub.follow`."""
         return SyncFollowing(self._loop, self._hub.follow(stream, from_=from_, wait=wait))
 
     def answer(self, generation: Generation) -> Iterator[Event | Reset]:
-        """See `hub.client.Hub.answer`."""
         return _Each(self._loop, self._hub.answer(generation))
 
     def streams(self, prefix: str = "") -> Iterator[StreamInfo]:
-        """See `hub.client.Hub.streams`."""
         return _Each(self._loop, self._hub.streams(prefix))
 
-    def models(self) -> list[str]:
-        """See `hub.client.Hub.models`."""
-        return self._loop.run(self._hub.models())
-
-    def generate(
-        self,
-        prompt: str | None = None,
-        *,
-        messages: Sequence[Mapping[str, Any]] | None = None,
-        stream: str | None = None,
-        upstream: str | None = None,
-        model: str | None = None,
-        author: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        key: str | None = None,
-    ) -> Generation:
-        """See `hub.client.Hub.generate`."""
-        return self._loop.run(
-            self._hub.generate(
-                prompt,
-                messages=messages,
-                stream=stream,
-                upstream=upstream,
-                model=model,
-                author=author,
-                options=options,
-                key=key,
-            )
-        )
-
-    def generation(self, generation: str) -> Generation:
-        """See `hub.client.Hub.generation`."""
-        return self._loop.run(self._hub.generation(generation))
-
-    def cancel(self, generation: str) -> Generation:
-        """See `hub.client.Hub.cancel`."""
-        return self._loop.run(self._hub.cancel(generation))
-
-    def append(self, stream: str, event: Event | Mapping[str, Any]) -> str:
-        """See `hub.client.Hub.append`."""
-        return self._loop.run(self._hub.append(stream, event))
-
-    def fork(self, stream: str, source: str, position: str | None = None) -> None:
-        """See `hub.client.Hub.fork`."""
-        self._loop.run(self._hub.fork(stream, source, position))
-
-    def delete(self, stream: str) -> None:
-        """See `hub.client.Hub.delete`."""
-        self._loop.run(self._hub.delete(stream))
+    models = _blocking(Hub.models)
+    generate = _blocking(Hub.generate)
+    generation = _blocking(Hub.generation)
+    cancel = _blocking(Hub.cancel)
+    append = _blocking(Hub.append)
+    fork = _blocking(Hub.fork)
+    delete = _blocking(Hub.delete)

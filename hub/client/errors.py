@@ -1,4 +1,4 @@
-"""What a hub refuses, as the error that it was there."""
+"""The errors that a hub answers with, as the exceptions that they are in the hub."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from hub.domain.errors import (
 __all__ = ["ABSENT", "call", "malformed", "refusal"]
 
 ABSENT: Final = frozenset({502, 503, 504})
-"""What a proxy answers for a hub that is not there."""
+"""Statuses with which a proxy answers for a hub that is down."""
 
-# For codes that are finer than a class: what the status says.
+# For codes that have no class of their own.
 _STATUSES: Final[Mapping[int, type[HubError]]] = {
     400: RequestError,
     403: Forbidden,
@@ -46,39 +46,41 @@ async def call(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> Any:
-    """Ask the hub for something and give what it answers.
+    """Send a request to the hub; returns the decoded JSON of its answer.
 
     Raises:
-        HubError: it refuses, by the class that the hub itself raised, or does not answer.
+        HubError: the hub refuses, with the class that the hub itself raised, or does not answer.
     """
-    status, held = await wire.request(method, path, json=json, headers=headers)
+    status, answer = await wire.request(method, path, json=json, headers=headers)
     if status >= 300:
-        raise _told(status, held)
-    return held
+        raise _error(status, answer)
+    return answer
 
 
 def refusal(status: int, body: bytes) -> HubError:
-    """The error in the body of a reply, as well as it can be made out."""
+    """The error in the body of an answer, as far as it can be read."""
     try:
-        return _told(status, orjson.loads(body))
+        return _error(status, orjson.loads(body))
     except orjson.JSONDecodeError:
-        return _told(status, None)
+        return _error(status, None)
 
 
-def _told(status: int, held: object) -> HubError:
-    error = held.get("error") if isinstance(held, dict) else None
+def _error(status: int, answer: object) -> HubError:
+    error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict) and isinstance(error.get("message"), str):
         code = str(error.get("code"))
         kind = _CLASSES.get(code) or _STATUSES.get(status, HubError)
         return kind(error["message"], code=code)
     if status in ABSENT:
-        return HubError(f"no hub is there: a proxy answers with status {status}", code="hub_lost")
+        return HubError(
+            f"the hub is not reachable: a proxy answers with status {status}", code="hub_lost"
+        )
     return malformed(f"it answers with the HTTP status {status}")
 
 
 def malformed(why: str) -> HubError:
-    """The error of an answer that no hub gives."""
-    return HubError(f"what answers there is no hub: {why}", code="hub_malformed")
+    """The error for an answer that no hub gives."""
+    return HubError(f"the server is not a hub: {why}", code="hub_malformed")
 
 
 def _classes(root: type[HubError]) -> Iterator[type[HubError]]:

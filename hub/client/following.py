@@ -1,8 +1,8 @@
 """A stream followed across dropped connections: each event once, in order.
 
-The position that comes with every event (``id:`` of the server-sent event) is where the
-next connection goes on. The first connection must succeed; a later one is tried again a
-bounded number of times, with growing waits of random length.
+The position that comes with every event (``id:`` of the server-sent event) is where the next
+connection continues. The first connection must succeed; later ones are retried a bounded number
+of times, with growing waits of random length.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 import orjson
 
-from hub.client.backoff import wait_before
+from hub.client.backoff import PASSING, wait_before
 from hub.client.errors import ABSENT, malformed, refusal
 from hub.client.transport import Reply, Transport
 from hub.domain import json_text
@@ -31,35 +30,33 @@ from hub.framing import DEFAULT_LIMIT, SSE
 __all__ = ["Following", "Heard", "Reset", "Value", "hear"]
 
 TRIES: Final = 8
-# Several times the beat of a hub: a connection that is silent for longer is dead.
+# Several times the interval of a hub's beats: a connection that is silent for longer is dead.
 SILENCE: Final = 90.0
-# What may be better in a moment: no connection, a hub that stops or is full.
-PASSING: Final = frozenset({"hub_lost", "hub_unreachable", "draining", "limit_exceeded"})
 
-JOINED: Final = 1000
-"""Events of several records of which it is known where they began."""
+MERGED: Final = 1000
+"""Merged events whose beginnings are remembered."""
 
 _ID: Final = re.compile(rb"^id: ([0-9_]+)$", re.MULTILINE)
 
 
 class Heard(NamedTuple):
-    """One thing that a hub said of a stream, as it came."""
+    """An event, or a reset, as the hub sent it."""
 
     body: bytes
-    """Its JSON."""
+    """JSON."""
     position: str
-    """The next to read after it."""
+    """Where to continue after it."""
     reset: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """The stream goes on at another position than was expected.
+    """The stream continues at another position than expected.
 
-    What lies between ``position`` and what was read last is no longer kept
-    (``reason`` ``trimmed``), or a crash has taken back what was read from ``position`` on
-    (``unwritten``): forget it, the records that took its place follow. ``position`` is never
-    inside an event: it was that of the last one before, or nothing came before.
+    Either the records between the last one that was read and ``position`` are no longer kept
+    (``reason`` is ``trimmed``), or a crash has lost what was read from ``position`` on
+    (``unwritten``): forget it, the records in its place follow. ``position`` is never inside an
+    event.
     """
 
     position: str
@@ -68,7 +65,7 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A record that is no JSON object: some other program's."""
+    """A record that is not a JSON object: another program wrote it."""
 
     value: Any
 
@@ -76,11 +73,11 @@ class Value:
 class Following:
     """A stream's events as they come: an async iterator, and a context that closes it.
 
-    It ends where the stream does. ``position`` is the next to read after the last event given:
-    whoever keeps it can go on there later.
+    It ends with the stream. ``position`` is the position after the last event, where reading can
+    continue later.
 
     Raises:
-        HubError: while iterating: the hub refuses, or cannot be reached (again).
+        HubError: on iteration: the hub refuses, or cannot be reached (again).
     """
 
     def __init__(self, heard: AsyncGenerator[Heard, None], start: str) -> None:
@@ -105,14 +102,12 @@ class Following:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 
 def _typed(held: Any) -> Event | Value:
-    """A record as what it is; one that only looks like an event passes as it stands."""
+    """A record as an event; one that only looks like an event is `Other`."""
     try:
         return from_json(held)
     except RequestError:
@@ -120,46 +115,42 @@ def _typed(held: Any) -> Event | Value:
 
 
 class _Again(Exception):
-    """The reply is not what is wanted any more: ask anew from the place."""
+    """The reply must be abandoned, and the stream read again from the present place."""
 
 
 class _Place:
-    """Where the reading goes on."""
+    """Where reading continues."""
 
     def __init__(self, position: str) -> None:
         self.position = position
         self.connected = False
-        # Where events began and ended that are several records, the newest of them.
-        self._joined: deque[tuple[str, str]] = deque(maxlen=JOINED)
+        # The positions before and after the newest events that are several records merged.
+        self._merged: deque[tuple[str, str]] = deque(maxlen=MERGED)
 
-    def went_on(self, position: str) -> None:
-        """An event was taken, after which it is another position."""
+    def advance(self, position: str) -> None:
+        """Note that an event was taken, and the position after it."""
         if _offset(position) - _offset(self.position) > 1:
-            self._joined.append((self.position, position))
+            self._merged.append((self.position, position))
         self.position = position
 
-    def went_back(self, position: str) -> bool:
-        """It was reset; false if the position lies inside an event.
+    def reset(self, position: str) -> bool:
+        """Go back to a position; false if it lies inside a merged event.
 
-        No hub of today sends one there. All of that event is to be forgotten then, and is read
-        again from its beginning.
+        The place is then before that event, which must be read again; only older hubs reset into
+        an event.
         """
         self.position = position
-        while self._joined and _offset(self._joined[-1][1]) > _offset(position):
-            before, _ = self._joined.pop()
+        while self._merged and _offset(self._merged[-1][1]) > _offset(position):
+            before, _ = self._merged.pop()
             if _offset(before) < _offset(position):
                 self.position = before
         return self.position == position
 
 
 def _offset(position: str) -> int:
-    """The offset in a position; that of a word is none of importance."""
+    """The offset in a position; very large for ``start`` and ``now``."""
     offset = position.rpartition("_")[2]
     return int(offset) if offset.isdecimal() else sys.maxsize
-
-
-def _silent(wait: float) -> None:
-    """Nobody wants to know about the waits."""
 
 
 async def hear(
@@ -168,12 +159,12 @@ async def hear(
     start: str,
     *,
     wait: bool = False,
-    waits: Callable[[float], None] = _silent,
+    waits: Callable[[float], None] = lambda _: None,
 ) -> AsyncGenerator[Heard, None]:
-    """What a hub says of a stream, until it closes.
+    """The events and resets of a stream, until it closes.
 
     ``start`` is ``start``, ``now`` or a position. With ``wait`` the stream need not exist
-    yet. ``waits`` is told the seconds before each new connection.
+    yet. ``waits`` is called with the seconds before each new connection.
 
     Raises:
         HubError: the hub refuses, or cannot be reached (again).
@@ -194,8 +185,8 @@ async def hear(
                 raise
         tries = tries + 1 if place.position == before else 1
         if tries > TRIES:
-            said = f"the connection was lost and could not be made again in {TRIES} tries"
-            raise HubError(said, code="hub_unreachable")
+            message = f"the connection was lost and could not be made again in {TRIES} tries"
+            raise HubError(message, code="hub_unreachable")
         seconds = wait_before(tries)
         waits(seconds)
         await asyncio.sleep(seconds)
@@ -204,7 +195,7 @@ async def hear(
 async def _read(
     wire: Transport, stream: str, place: _Place, *, wait: bool
 ) -> AsyncGenerator[Heard, None]:
-    """What one connection brings; it ends well only where the stream does."""
+    """The events of one connection; ends without an error only at the end of the stream."""
     path = f"/v1/live/{quote(stream)}?format=sse&from={quote(place.position)}"
     async with AsyncExitStack() as stack:
         async with _patience():
@@ -212,52 +203,52 @@ async def _read(
         if reply.status == 204:  # all of a closed stream has been read
             return
         if reply.status != 200:
-            raise await _refused(reply)
+            raise await _refusal(reply)
         if not reply.headers.get("Content-Type", "").startswith("text/event-stream"):
-            raise malformed("it sends no events")
+            raise malformed("it does not send server-sent events")
         place.connected = True
         place.position = reply.headers.get("Stream-Next-Offset", place.position)
         framing, unfinished = SSE(), b""
         while piece := await _next(reply):
             blocks, unfinished = _whole_blocks(unfinished + piece)
-            # Every block that is no comment has both a position and a body.
+            # Every block except comments has both a position and a body.
             positions = iter(_ID.findall(blocks))
             for chunk in framing.feed(blocks):
                 if chunk.event == "closed":
                     return
                 position = next(positions, b"").decode() or place.position
                 if chunk.event == "reset":
-                    straight = place.went_back(position)
-                    told = {**json_text.loads(chunk.data), "position": place.position}
-                    yield Heard(orjson.dumps(told), place.position, reset=True)
-                    if not straight:
+                    between_events = place.reset(position)
+                    body = {**json_text.loads(chunk.data), "position": place.position}
+                    yield Heard(orjson.dumps(body), place.position, reset=True)
+                    if not between_events:
                         raise _Again
                     continue
                 yield Heard(chunk.data, position)
-                # Only now: whoever takes it has had all that the position covers.
-                place.went_on(position)
-    raise HubError("the hub ended the reply before the stream ended", code="hub_lost")
+                # Only now: the consumer has everything that the position covers.
+                place.advance(position)
+    raise HubError("the hub ended the reply before the end of the stream", code="hub_lost")
 
 
 def _whole_blocks(held: bytes) -> tuple[bytes, bytes]:
-    """What ends with a blank line, and the rest; a hub ends its lines with LF alone.
+    """The complete blocks and the rest; a hub ends its lines with LF.
 
     Raises:
-        HubError: a block that no hub sends.
+        HubError: a block is too long.
     """
     blocks, blank, rest = held.rpartition(b"\n\n")
     if len(rest) > DEFAULT_LIMIT:
-        raise malformed("its event has no end")
+        raise malformed("it sends an event that is too long")
     return blocks + blank, rest
 
 
 async def _next(reply: Reply) -> bytes:
-    """The next bytes; none at the end."""
+    """The next bytes; empty at the end."""
     async with _patience():
         return await anext(reply, b"")
 
 
-async def _refused(reply: Reply) -> HubError:
+async def _refusal(reply: Reply) -> HubError:
     body = b""
     while piece := await _next(reply):
         body += piece
@@ -271,5 +262,5 @@ async def _patience() -> AsyncIterator[None]:
         async with asyncio.timeout(SILENCE):
             yield
     except TimeoutError:
-        said = f"the hub says nothing for {SILENCE:g} s"
-        raise HubError(said, code="hub_unreachable") from None
+        message = f"the hub has sent nothing for {SILENCE:g} s"
+        raise HubError(message, code="hub_unreachable") from None

@@ -1,20 +1,19 @@
-"""A hub from the outside: what its clients may do, each as one method."""
+"""The asynchronous client."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, fields
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 from hub.client.appending import Appending
-from hub.client.backoff import wait_before
+from hub.client.backoff import PASSING, retried
 from hub.client.errors import call, malformed
-from hub.client.following import PASSING, Following, Reset, Value, hear
+from hub.client.following import Following, Reset, Value, hear
 from hub.client.transport import Transport
 from hub.domain.errors import HubError
 from hub.domain.events import TERMINALS, Event, Message, Other, Usage, encode
@@ -24,17 +23,16 @@ __all__ = ["Generation", "Hub", "StreamInfo"]
 T = TypeVar("T")
 
 DEFAULT_URL: Final = "http://127.0.0.1:7000"
-TRIES: Final = 5
 PAGE: Final = 1000
-"""Streams asked for at a time."""
+"""Streams in one page of a list."""
 
 WRITERS: Final = 1000
-"""Streams whose idempotent producers are remembered; beyond, the oldest begin anew."""
+"""Streams whose idempotent producers are remembered; the oldest ones are replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One run of an upstream, as the hub described it when it was asked.
+    """One run of an upstream, as described by the hub at the time of the call.
 
     ``state`` is ``asked``, ``waiting`` or ``streaming`` while it runs, then ``finished``,
     ``failed``, ``cancelled`` or ``interrupted``. ``position`` is where it begins in ``stream``.
@@ -56,7 +54,7 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """A stream, as a list shows it; ``running`` is the generation that is running in it."""
+    """A stream in a list; ``running`` is the id of the generation that runs in it."""
 
     name: str
     content_type: str
@@ -66,7 +64,7 @@ class StreamInfo:
 
 
 class Hub:
-    """The hub at a URL, while the context lasts; one event loop uses it.
+    """The hub at a URL, for an ``async with`` in one event loop.
 
     ::
 
@@ -75,13 +73,13 @@ class Hub:
             async for event in hub.follow("first"):
                 ...
 
-    Whatever can be repeated without harm is tried again over a lost connection, a few times
-    with growing waits: generations and appends carry keys that give them one effect.
-    ``headers`` go with every request, for a proxy that wants to know who asks.
+    Requests that can be repeated safely are retried a few times after a lost connection, with
+    growing waits; generations and appends carry keys so that they take effect once. ``headers``
+    are sent with every request, for example to authenticate to a proxy.
 
     Raises:
-        RequestError: the URL is none.
-        HubError: of every method: what the hub refuses, by its code and as the class it has
+        RequestError: it is not a URL.
+        HubError: from every method: the hub refuses, with the code and class that its error has
             in `hub.domain.errors`; or ``hub_unreachable``, ``hub_lost``, ``hub_malformed``.
     """
 
@@ -93,24 +91,22 @@ class Hub:
         await self.wire.__aenter__()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
-    ) -> None:
-        await self.wire.__aexit__(kind, exc, at)
+    async def __aexit__(self, *_: object) -> None:
+        await self.wire.__aexit__()
 
     # Reading
 
     def follow(self, stream: str, *, from_: str = "start", wait: bool = False) -> Following:
-        """The events of a stream as they come, over any number of connections, until it closes.
+        """The events of a stream as they come, until it closes; reconnects as often as needed.
 
         ``from_`` is ``"start"``, ``"now"`` or a position. With ``wait`` the stream need not
-        exist yet. Gives `hub.domain.events`, `Reset` where it had to jump, `Value` for a record
-        that is no JSON object.
+        exist yet. Yields `hub.domain.events`, a `Reset` where the stream had to jump, and a
+        `Value` for a record that is not a JSON object.
         """
         return Following(hear(self.wire, stream, from_, wait=wait), from_)
 
     async def answer(self, generation: Generation) -> AsyncGenerator[Event | Reset, None]:
-        """What one generation says, from its start to its terminal event."""
+        """The events of one generation, from its start to its terminal event."""
         following = self.follow(generation.stream, from_=generation.position or "start")
         async with aclosing(following):
             async for event in following:
@@ -122,10 +118,10 @@ class Hub:
                     yield event
                     if isinstance(event, TERMINALS):
                         return
-        raise HubError("the stream closed before the answer was whole", code="stream_closed")
+        raise HubError("the stream closed before the answer was complete", code="stream_closed")
 
     async def streams(self, prefix: str = "") -> AsyncIterator[StreamInfo]:
-        """The streams whose names begin so, by name."""
+        """The streams whose names begin with ``prefix``, by name."""
         query = {"limit": str(PAGE)} | ({"prefix": prefix} if prefix else {})
         while True:
             page = await self._ask("GET", f"/v1/streams?{urlencode(query)}")
@@ -137,9 +133,9 @@ class Hub:
             query["after"] = streams[-1].name
 
     async def models(self) -> list[str]:
-        """What can be asked, the default first."""
+        """The models that can be used, the default first."""
         listed = await self._ask("GET", "/v1/models")
-        return _read(listed, lambda held: [str(model["id"]) for model in held["data"]])
+        return _read(listed, lambda answer: [str(model["id"]) for model in answer["data"]])
 
     # Generating
 
@@ -155,13 +151,13 @@ class Hub:
         options: Mapping[str, Any] | None = None,
         key: str | None = None,
     ) -> Generation:
-        """Begin a generation: a ``prompt`` in a conversation, or exactly these ``messages``.
+        """Start a generation: a ``prompt`` in a conversation, or exactly these ``messages``.
 
-        It goes on whether anybody follows it or not. Without a ``stream`` it gets one of its
-        own. ``options`` go to the upstream (``temperature``, ``max_tokens`` …). A ``key``
-        makes asking twice one generation; one is made for the tries of this call alone.
+        It runs whether anybody follows it or not. Without a ``stream`` it gets one of its own.
+        ``options`` are passed to the upstream (``temperature``, ``max_tokens`` …). Two calls with
+        one ``key`` start one generation; by default each call has a key of its own.
         """
-        asked = {
+        request = {
             "prompt": prompt,
             "messages": messages,
             "stream": stream,
@@ -171,86 +167,77 @@ class Hub:
             "options": options,
             "key": key or uuid4().hex,
         }
-        body = {name: value for name, value in asked.items() if value is not None}
+        body = {name: value for name, value in request.items() if value is not None}
         return _read(await self._ask("POST", "/v1/generations", body), _generation)
 
     async def generation(self, generation: str) -> Generation:
-        """How a generation is now."""
+        """The present state of a generation."""
         return _read(await self._ask("GET", _path(generation)), _generation)
 
     async def cancel(self, generation: str) -> Generation:
-        """Stop a generation; one that has ended stays as it is."""
+        """Cancel a generation; one that has ended is not changed."""
         return _read(await self._ask("DELETE", _path(generation)), _generation)
 
     # Writing
 
     async def append(self, stream: str, event: Event | Mapping[str, Any]) -> str:
-        """Append an event, or any other JSON object, to a stream, which begins with its first.
+        """Append an event, or any other JSON object, to a stream, creating it if needed.
 
-        Gives the position after it, once the hub has it as safe as its store makes it.
+        Returns the position after it, once it is as safe as the hub's store makes it.
         """
-        held = event if not isinstance(event, Mapping) else Other(event)
         writer = self._writers.pop(stream, None) or Appending(self.wire, stream)
         self._writers[stream] = writer
         if len(self._writers) > WRITERS:
             del self._writers[next(iter(self._writers))]
-        return await writer.append(encode(held))
+        return await writer.append(encode(Other(event) if isinstance(event, Mapping) else event))
 
     async def fork(self, stream: str, source: str, position: str | None = None) -> None:
-        """Begin ``stream`` with what ``source`` holds before ``position``, its tail if none."""
+        """Create ``stream`` with the records of ``source`` before ``position``, by default all."""
         headers = {"Stream-Forked-From": f"/v1/stream/{quote(source)}"}
         if position is not None:
             headers["Stream-Fork-Offset"] = position
         await self._ask("PUT", f"/v1/stream/{quote(stream)}", headers=headers)
 
     async def delete(self, stream: str) -> None:
-        """Remove a stream, and cancel what is generated in it."""
+        """Delete a stream, and cancel the generation in it."""
         await call(self.wire, "DELETE", f"/v1/stream/{quote(stream)}")
 
     async def _ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> Any:
-        """What may be asked twice, asked again when the connection is lost."""
-        for attempt in range(1, TRIES):
-            try:
-                return await call(self.wire, method, path, body, headers=headers)
-            except HubError as error:
-                if error.code not in PASSING - {"hub_unreachable"}:
-                    raise
-            await asyncio.sleep(wait_before(attempt))
-        return await call(self.wire, method, path, body, headers=headers)
+        """Send a request that may be repeated if the connection is lost."""
+        request = partial(call, self.wire, method, path, body, headers=headers)
+        return await retried(request, PASSING - {"hub_unreachable"})
 
 
 def _path(generation: str) -> str:
     return f"/v1/generations/{quote(generation, safe='')}"
 
 
-def _read(held: Any, make: Callable[[Any], T]) -> T:
-    """What an answer says, as long as it is a hub's.
+def _read(answer: Any, parse: Callable[[Any], T]) -> T:
+    """Parse the JSON of an answer.
 
     Raises:
         HubError: ``hub_malformed``.
     """
     try:
-        return make(held)
+        return parse(answer)
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise malformed("it answers with other JSON") from None
+        raise malformed("its JSON is not as expected") from None
 
 
-def _generation(held: Any) -> Generation:
-    known = {field.name for field in fields(Generation)}
-    shown = {name: value for name, value in held.items() if name in known}
-    if (usage := held.get("usage")) is not None:
-        counts = {field.name for field in fields(Usage)}
-        shown["usage"] = Usage(**{n: value for n, value in usage.items() if n in counts})
-    return Generation(**shown)
+def _generation(answer: Any) -> Generation:
+    generation = _known(Generation, answer)
+    usage = answer.get("usage")
+    return generation if usage is None else replace(generation, usage=_known(Usage, usage))
 
 
-def _page(held: Any) -> tuple[list[StreamInfo], bool]:
-    streams = [_info(stream) for stream in held["streams"]]
-    return streams, bool(held["more"] and streams)
+def _page(answer: Any) -> tuple[list[StreamInfo], bool]:
+    streams = [_known(StreamInfo, stream) for stream in answer["streams"]]
+    return streams, bool(answer["more"] and streams)
 
 
-def _info(held: Any) -> StreamInfo:
-    known = {field.name for field in fields(StreamInfo)}
-    return StreamInfo(**{name: value for name, value in held.items() if name in known})
+def _known(kind: Callable[..., T], values: Mapping[str, Any]) -> T:
+    """A dataclass of the fields that it knows: a newer hub may send more."""
+    known = {field.name for field in fields(cast("Any", kind))}
+    return kind(**{name: value for name, value in values.items() if name in known})

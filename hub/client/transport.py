@@ -1,18 +1,17 @@
-"""A hub spoken to over HTTP: requests and their replies, and nothing about what they mean.
+"""HTTP requests to a hub and their replies, without their meaning.
 
 ::
 
-    async with Wire("http://127.0.0.1:7000") as wire:
+    async with Transport("http://127.0.0.1:7000") as wire:
         status, reply = await wire.request("POST", "/v1/generations", json={"prompt": "Hi"})
         async with wire.stream("/v1/live/name", headers={"Accept": "text/plain"}) as stream:
             async for piece in stream: ...
 
-A status that is not a success is a reply like any other; an error, always an
-`UpstreamError`, is when there is none:
+Every status is a reply. An error, always an `UpstreamError`, means that there is none:
 
 - ``hub_unreachable``: nothing answers at the URL;
 - ``hub_lost``: the answer broke off;
-- ``hub_malformed``: what answers there is no hub.
+- ``hub_malformed``: the server is not a hub.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
-from types import TracebackType
 from typing import Any, Final, Self
 
 import aiohttp
@@ -30,18 +28,22 @@ from yarl import URL
 
 from hub.domain.errors import RequestError, UpstreamError
 
-__all__ = ["Reply", "Transport"]
+__all__ = ["CONNECT_SECONDS", "Reply", "Transport", "lost", "not_a_hub", "unreachable"]
 
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 60.0
-"""How long a whole request may take. What takes longer is followed as a stream."""
+"""The longest that a whole request may take; anything longer is read as a stream."""
 
 REPLY_BYTES: Final = 64 * 1024 * 1024
 """The largest reply that is read as JSON."""
 
 
 class Reply:
-    """A reply that is read as it comes: ``status``, ``headers``, and its bytes in pieces."""
+    """A reply and an iterator over its body, in pieces cut anywhere.
+
+    Raises:
+        UpstreamError: on iteration: ``hub_lost``.
+    """
 
     def __init__(self, url: str, response: aiohttp.ClientResponse) -> None:
         self.status = response.status
@@ -53,22 +55,17 @@ class Reply:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece, cut anywhere.
-
-        Raises:
-            UpstreamError: ``hub_lost``.
-        """
         try:
             return await anext(self._pieces)
         except aiohttp.ClientError:
-            raise _lost(self._url) from None
+            raise lost(self._url) from None
 
 
 class Transport:
-    """One hub at one URL, while the context lasts.
+    """The connections to the hub at a URL, for an ``async with``.
 
     Raises:
-        RequestError: the URL is none.
+        RequestError: it is not a URL.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
@@ -82,14 +79,12 @@ class Transport:
         self._client = aiohttp.ClientSession(
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            # A content type says something of a stream, also where there is no body.
+            # The content type of a stream matters even without a body.
             skip_auto_headers=("Content-Type",),
         )
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, at: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._client is not None:
             await self._client.close()
 
@@ -101,27 +96,27 @@ class Transport:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, Any]:
-        """Ask, and give the status and the decoded JSON, ``None`` for an empty reply.
+        """Send a request; returns the status and the decoded JSON, ``None`` for an empty reply.
 
         Raises:
-            UpstreamError: there is no such reply; the code is one of the three above.
+            UpstreamError: there is no such reply; see the module for the codes.
         """
         sent = dict(headers or {})
         if json is not None:
             sent["Content-Type"] = "application/json"
         body = None if json is None else orjson.dumps(json)
-        status, _, held = await self.send(method, path, body, sent)
+        status, _, answer = await self.send(method, path, body, sent)
         try:
-            return status, orjson.loads(held) if held else None
+            return status, orjson.loads(answer) if answer else None
         except orjson.JSONDecodeError:
-            if status >= 300:  # a proxy's, maybe: its status says more than its body
+            if status >= 300:  # perhaps from a proxy: its status says more than its body
                 return status, None
-            raise self._not_a_hub("does not answer in JSON") from None
+            raise not_a_hub(self._url, "it does not answer in JSON") from None
 
     async def send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> tuple[int, Mapping[str, str], bytes]:
-        """Ask, and give the status, the headers and the body of the reply as it is.
+        """Send a request; returns the status, the headers and the body of the reply.
 
         Raises:
             UpstreamError: as `request`.
@@ -131,24 +126,21 @@ class Transport:
                 asyncio.timeout(REQUEST_SECONDS),
                 self._response(method, path, body, headers) as response,
             ):
-                held = bytearray()
+                answer = bytearray()
                 async for piece in Reply(self._url, response):
-                    held += piece
-                    if len(held) > REPLY_BYTES:
-                        raise self._not_a_hub("answers with more than can be read here")
-                return response.status, response.headers, bytes(held)
+                    answer += piece
+                    if len(answer) > REPLY_BYTES:
+                        raise not_a_hub(self._url, f"it answers with over {REPLY_BYTES} bytes")
+                return response.status, response.headers, bytes(answer)
         except TimeoutError:
-            raise UpstreamError(
-                f"the hub at {self._url} does not answer within {REQUEST_SECONDS:g} s",
-                code="hub_unreachable",
-                retryable=True,
-            ) from None
+            message = f"the hub at {self._url} does not answer within {REQUEST_SECONDS:g} s"
+            raise UpstreamError(message, code="hub_unreachable", retryable=True) from None
 
     @asynccontextmanager
     async def stream(
         self, path: str, headers: Mapping[str, str] | None = None
     ) -> AsyncIterator[Reply]:
-        """GET, and follow the reply for as long as it lasts; leaving closes the socket.
+        """Send a GET request, and read the reply as it comes; leaving closes the socket.
 
         Raises:
             UpstreamError: ``hub_unreachable``, ``hub_malformed``.
@@ -161,7 +153,7 @@ class Transport:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._client is None:
-            raise RuntimeError("a hub is spoken to inside its context: async with Hub(url) as hub")
+            raise RuntimeError("enter the context of the hub first: async with Hub(url) as hub")
         try:
             response = await self._client.request(
                 method,
@@ -172,23 +164,15 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(connect=CONNECT_SECONDS),
             )
         except aiohttp.ClientResponseError:
-            raise self._not_a_hub("does not speak HTTP") from None
+            raise not_a_hub(self._url, "it does not speak HTTP") from None
         except (aiohttp.ClientConnectorError, aiohttp.ServerTimeoutError):
-            raise UpstreamError(
-                f"no hub answers at {self._url}: start one with `streamhub serve`",
-                code="hub_unreachable",
-                retryable=True,
-            ) from None
+            raise unreachable(self._url) from None
         except aiohttp.ClientError:
-            raise _lost(self._url) from None
+            raise lost(self._url) from None
         try:
             yield response
         finally:
             response.close()
-
-    def _not_a_hub(self, said: str) -> UpstreamError:
-        said = f"what is at {self._url} is not a hub: it {said}"
-        return UpstreamError(said, code="hub_malformed")
 
 
 def _is_http(url: str) -> bool:
@@ -199,6 +183,18 @@ def _is_http(url: str) -> bool:
     return parsed.scheme in ("http", "https") and bool(parsed.host)
 
 
-def _lost(url: str) -> UpstreamError:
-    said = f"the hub at {url} closed the connection in mid-answer"
-    return UpstreamError(said, code="hub_lost", retryable=True)
+def unreachable(url: str) -> UpstreamError:
+    """The error for a URL where nothing answers."""
+    message = f"no hub answers at {url}: start one with `streamhub serve`"
+    return UpstreamError(message, code="hub_unreachable", retryable=True)
+
+
+def lost(url: str) -> UpstreamError:
+    """The error for a connection that broke off."""
+    message = f"the hub at {url} closed the connection"
+    return UpstreamError(message, code="hub_lost", retryable=True)
+
+
+def not_a_hub(url: str, why: str) -> UpstreamError:
+    """The error for a server that is not a hub."""
+    return UpstreamError(f"the server at {url} is not a hub: {why}", code="hub_malformed")

@@ -1,11 +1,11 @@
-"""The configuration: its keys and their meaning (`schema`), where values come from, what is wrong.
+"""The configuration: its keys, the sources of their values, and messages about mistakes.
 
 =============  ==================================================================
 `schema`       every table and key, with its type, range and default
-`fields`       the kinds of values that several keys have
-`keys`         which keys there are
-`source`       the file, and the environment over it
-`toml_lines`   the line on which a key stands
+`fields`       types of values that several keys share
+`keys`         a walk over all keys
+`source`       the file, overridden by the environment
+`toml_lines`   the line number of each key
 =============  ==================================================================
 """
 

@@ -1,4 +1,4 @@
-"""The values that a configuration holds: what each may be, and what is said of others."""
+"""Types of configuration values, with their validation and error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-# The ceilings keep a slip of the finger from becoming an overflow in a timer or a buffer.
+# The upper bounds keep a typo from overflowing a timer or a buffer.
 Count = Annotated[int, Field(ge=1, le=2**40)]
 Seconds = Annotated[float, Field(gt=0, le=10**9)]
 Wait = Annotated[float, Field(ge=0, le=10**9)]
@@ -33,29 +33,29 @@ Wait = Annotated[float, Field(ge=0, le=10**9)]
 
 def _line(value: str) -> str:
     if not value or not value.isprintable():
-        raise PydanticCustomError("hub", "must be one line of text, not empty")
+        raise PydanticCustomError("hub", "must be one line of text and not empty")
     return value
 
 
 def _host(value: str) -> str:
     if value != "*" and not re.fullmatch(r"[^\s/?#@*:\[\]]+", value):
-        wanted = 'must be one name without scheme and port, such as "chat.example.org"'
+        wanted = 'must be a host name without scheme and port, such as "chat.example.org"'
         raise PydanticCustomError("hub", wanted)
     return value.lower()
 
 
 def _origin(value: str) -> str:
     if value != "*" and not re.fullmatch(r"https?://[^\s/?#@*]+", value):
-        raise PydanticCustomError("hub", 'must be one origin, such as "https://chat.example.org"')
+        raise PydanticCustomError("hub", 'must be an origin, such as "https://chat.example.org"')
     return value.lower()
 
 
 def _ancestor(value: str) -> str:
     if value in ("self", "'self'"):
         return "'self'"
-    # It stands in a header among other sources, so it must be one and nothing more.
+    # It becomes part of a header with other sources, so it must not contain more than one.
     if not re.fullmatch(r"https?://[^\s/?#@;,'\"]+", value):
-        wanted = 'must be "self" or one origin, such as "https://www.example.org"'
+        wanted = 'must be "self" or an origin, such as "https://www.example.org"'
         raise PydanticCustomError("hub", wanted)
     return value.lower()
 
@@ -69,9 +69,9 @@ def _url(value: str) -> str:
     if not usable or not value.isprintable() or " " in value:
         raise PydanticCustomError("hub", "must be an http:// or https:// URL")
     if "@" in parts.netloc:
-        raise PydanticCustomError("hub", "must hold no user or password: use api_key_env")
+        raise PydanticCustomError("hub", "must not contain a user or password: use api_key_env")
     if "?" in value or "#" in value:
-        raise PydanticCustomError("hub", "must end before any ? or #: use api_key_env or query")
+        raise PydanticCustomError("hub", "must not contain ? or #: use query or api_key_env")
     return value
 
 
@@ -80,24 +80,24 @@ def _store(value: str) -> str:
     if value != "memory:" and not (kind == "sqlite" and colon and path):
         raise PydanticCustomError("hub", 'must be "sqlite:" with the path of a file, or "memory:"')
     if path.startswith("//"):
-        # As other programs write it, with two or three slashes more that mean nothing here.
+        # Other programs write two or three more slashes, which have no meaning here.
         wanted = 'must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'
         raise PydanticCustomError("hub", wanted)
     return _line(value)
 
 
 def _variable(value: str) -> str:
-    # Lower case is refused because the usual mistake is to paste the key itself here, and
-    # whatever stands here is shown in messages.
+    # Lower case is refused because people paste the key itself here by mistake, and messages show
+    # this value.
     if not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
-        wanted = "must be the name of an environment variable in capitals, never the key itself"
+        wanted = "must be the name of an environment variable in capitals, not the key itself"
         raise PydanticCustomError("hub", wanted)
     return value
 
 
 def _header(value: str) -> str:
     if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", value):
-        raise PydanticCustomError("hub", "has a name that no HTTP header can have")
+        raise PydanticCustomError("hub", "has a name that is not a valid HTTP header name")
     return value
 
 

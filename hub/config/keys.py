@@ -1,4 +1,4 @@
-"""Which keys a configuration has: a walk over its pydantic models, by name."""
+"""The keys of a configuration, found by walking over its pydantic models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["dotted", "hint", "known_keys", "takes_text", "under"]
 
 
 def under(kind: Any, step: str | int) -> Any | None:
-    """The type of what stands under ``step`` in a table of type ``kind``; None if nothing may."""
+    """The type of the key ``step`` in a table of type ``kind``; ``None`` if there is none."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         field = kind.model_fields.get(str(step))
         return None if field is None else field.annotation
@@ -26,20 +26,19 @@ def under(kind: Any, step: str | int) -> Any | None:
 
 
 def known_keys(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Every key there is, under every name that ``values`` gives to a table of free name."""
+    """Every key; for tables with free names, those under every name in ``values``."""
     for name, field in model.model_fields.items():
-        held = values.get(name)
-        yield from _known((name,), field.annotation, held if isinstance(held, dict) else {})
+        value = values.get(name)
+        yield from _known((name,), field.annotation, value if isinstance(value, dict) else {})
 
 
-def _known(key: tuple[str, ...], kind: Any, held: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+def _known(key: tuple[str, ...], kind: Any, values: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        yield from ((*key, *rest) for rest in known_keys(kind, held))
+        yield from ((*key, *rest) for rest in known_keys(kind, values))
     elif get_origin(kind) is dict and isinstance(get_args(kind)[1], type(BaseModel)):
-        for name, table in held.items():
-            yield from _known(
-                (*key, name), get_args(kind)[1], table if isinstance(table, dict) else {}
-            )
+        for name, table in values.items():
+            inner = table if isinstance(table, dict) else {}
+            yield from _known((*key, name), get_args(kind)[1], inner)
     else:
         yield key
 
@@ -61,25 +60,25 @@ def _is_text(kind: Any) -> bool:
 
 
 def hint(model: type[BaseModel], key: Key) -> str:
-    """What somebody who wrote the unknown ``key`` may have meant."""
+    """Suggest the key that an unknown ``key`` may stand for."""
     *table, name = map(str, key)
     kind: Any = model
     for step in table:
         kind = under(kind, step)
-    beside = list(kind.model_fields)
-    near = get_close_matches(name.lower(), beside, n=1, cutoff=0.6)
+    siblings = list(kind.model_fields)
+    near = get_close_matches(name.lower(), siblings, n=1, cutoff=0.6)
     elsewhere = [dotted(known) for known in known_keys(model, {}) if known[-1] == name]
     if near or elsewhere:
         return f'did you mean "{(near or elsewhere)[0]}"?'
-    return f"there are here: {', '.join(beside)}"
+    return f"the keys of this table are {', '.join(siblings)}"
 
 
 def dotted(key: Key) -> str:
-    """A key as TOML writes it, with the places in arrays in brackets."""
+    """A key in TOML's notation, with array indices in brackets."""
     parts = [
         f"[{step}]" if isinstance(step, int) else f".{_quoted(step)}"
         for step in key
-        if step != "[key]"  # pydantic's mark that the name is what is wrong
+        if step != "[key]"  # pydantic's mark for an invalid name
     ]
     return "".join(parts).removeprefix(".")
 

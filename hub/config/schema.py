@@ -1,17 +1,17 @@
-"""The typed ``config.toml``: every table, every default, every range, checked once.
+"""The typed ``config.toml``: every table, with defaults and ranges.
 
-A value comes from the defaults below, then the file, then the environment
-(``STREAMHUB_SERVER__PORT``, see `hub.config.source`). What is wrong anywhere is told at once,
-one line each, with the file and line or the variable it stands at::
+Values come from the defaults below, the file and the environment (``STREAMHUB_SERVER__PORT``, see
+`hub.config.source`), in increasing priority. All mistakes are reported together, one line each,
+with the file and line or the variable::
 
     config.toml:3: server.prot: unknown key; did you mean "port"?
 
-The meaning of each key stands once, in the commented ``config.toml`` beside the package.
-Sizes are in bytes and times in seconds throughout.
+The commented ``config.toml`` beside the package explains each key. Sizes are in bytes and times in
+seconds.
 
-No API key is ever held here: a table names the variable or the file that has it, and
-`UpstreamTable.api_key` reads that when it is needed. What may hold a secret all the same
-(headers, options, a store's URL) is left out of ``repr`` and masked by `Config.shown`.
+The configuration never contains an API key: a table names a variable or a file, which
+`UpstreamTable.api_key` reads when it is needed. Other values that may contain a secret (headers,
+options, a store's URL) are left out of ``repr`` and masked by `Config.shown`.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class _Table(BaseModel):
 
 
 class Server(_Table):
-    """Where the hub listens and how it says farewell."""
+    """Where the hub listens, and how it shuts down."""
 
     host: Line = "127.0.0.1"
     port: int = Field(default=7000, ge=0, le=65535)
@@ -108,7 +108,7 @@ class Server(_Table):
 
 
 class Store(_Table):
-    """Where streams survive a restart."""
+    """Where streams are stored."""
 
     url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
     sync: Literal["full", "normal"] = "full"
@@ -116,7 +116,7 @@ class Store(_Table):
 
 
 class Streams(_Table):
-    """What is kept of each stream, and for how long."""
+    """How much of each stream is kept, and for how long."""
 
     max_records: Count = defaults.MAX_RECORDS
     max_bytes: Count = defaults.MAX_BYTES
@@ -130,7 +130,7 @@ class Streams(_Table):
 
 
 class Fanout(_Table):
-    """How records reach the connections."""
+    """How records are sent to connections."""
 
     slice: Count = defaults.SLICE
     slow_client_timeout: Seconds = defaults.SLOW_CLIENT
@@ -141,7 +141,7 @@ class Fanout(_Table):
 
 
 class Limits(_Table):
-    """The most there may be of everything."""
+    """Upper bounds."""
 
     sockets: Count = 20_000
     connections: Count = defaults.CONNECTIONS
@@ -163,7 +163,7 @@ class Limits(_Table):
 
 
 class UpstreamTable(_Table):
-    """One LLM endpoint, ``[upstreams.NAME]``; ``options`` are the dialect's own to check."""
+    """An LLM endpoint, ``[upstreams.NAME]``; its dialect checks the ``options``."""
 
     dialect: Line
     url: URL | None = None
@@ -188,7 +188,7 @@ class UpstreamTable(_Table):
     def _agrees(self, info: ValidationInfo) -> Self:
         wrong: list[tuple[tuple[str, ...], str]] = []
         if self.api_key_env is not None and self.api_key_file is not None:
-            wrong.append((("api_key_file",), "give this or api_key_env, not both"))
+            wrong.append((("api_key_file",), "set either this or api_key_env, not both"))
         check: CheckUpstream | None = (info.context or {}).get("check")
         if check is not None:
             wrong += [((key,), text) for key, text in check(self)]
@@ -196,29 +196,27 @@ class UpstreamTable(_Table):
         return self
 
     def api_key(self, environ: Mapping[str, str]) -> str | None:
-        """The key to show this upstream, read anew; ``None`` if it is to be shown none.
+        """Read the API key of this upstream; ``None`` if it has none.
 
         Raises:
-            ConfigError: the variable is not set, or the file cannot be read, is empty or
-                holds more than one line.
+            ConfigError: the variable is not set, or the file cannot be read, is empty or has more
+                than one line.
         """
         if self.api_key_env is not None:
             key = environ.get(self.api_key_env, "").strip()
             where = f"the environment variable {self.api_key_env}"
-            missing = f"set {where} to the API key of the upstream {self._shown_name}"
+            missing = f"set {where} to the API key of {self._shown_name}"
         elif self.api_key_file is not None:
             key = self._key_in_file(Path(self.api_key_file).expanduser())
             where = f"the file {self.api_key_file}"
-            missing = (
-                f"write the API key of the upstream {self._shown_name} in {where}: it is empty"
-            )
+            missing = f"{where} is empty: write the API key of {self._shown_name} into it"
         else:
             return None
         if not key:
             raise ConfigError(missing, code="api_key_missing")
         if not (key.isascii() and key.isprintable()):
-            said = f"{where} must hold the API key of the upstream {self._shown_name} and no more"
-            raise ConfigError(said, code="api_key_invalid")
+            message = f"{where} must contain only the API key of {self._shown_name}"
+            raise ConfigError(message, code="api_key_invalid")
         return key
 
     def _key_in_file(self, path: Path) -> str:
@@ -227,24 +225,26 @@ class UpstreamTable(_Table):
             open_to_all = path.stat().st_mode & 0o004
         except (OSError, UnicodeError) as error:
             why = (isinstance(error, OSError) and error.strerror) or "it is not text"
-            said = f"cannot read the API key of the upstream {self._shown_name} from {path}: {why}"
-            raise ConfigError(said, code="api_key_missing") from None
+            message = f"cannot read the API key of {self._shown_name} from {path}: {why}"
+            raise ConfigError(message, code="api_key_missing") from None
         if open_to_all:
-            logger.warning("everybody on this machine can read the API key in %s: chmod 600", path)
+            logger.warning(
+                "every user of this machine can read the API key in %s: run chmod 600 on it", path
+            )
         return key
 
     @property
     def _shown_name(self) -> str:
-        return f'"{self._name}"'
+        return f'the upstream "{self._name}"'
 
 
-# What a dialect finds wrong with a table, as pairs of a key and a sentence. Dialects are
-# floors above this file, so whoever loads a configuration brings this along.
+# Reports a dialect's complaints about a table as pairs of a key and a sentence. Dialects are in a
+# higher layer, so whoever loads a configuration passes this in.
 CheckUpstream = Callable[[UpstreamTable], Iterable[tuple[str, str]]]
 
 
 class Tutorial(_Table):
-    """What the tutorial routes show; an upstream of ``None`` is the default one."""
+    """Settings of the tutorial's routes; an upstream of ``None`` is the default one."""
 
     llm: str | None = None
     faq: str | None = None
@@ -253,7 +253,7 @@ class Tutorial(_Table):
 
 
 class Config(_Table):
-    """The whole of ``config.toml``; ``Config()`` is a hub that runs as it is."""
+    """The whole ``config.toml``; ``Config()`` is a working default."""
 
     server: Server = Server()
     store: Store = Store()
@@ -267,84 +267,79 @@ class Config(_Table):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         for name, table in self.upstreams.items():
-            table._name = name  # a table cannot see the key it stands under
+            table._name = name  # a table does not know its own key
         named = {
             ("default_upstream",): self.default_upstream,
             ("tutorial", "llm"): self.tutorial.llm,
             ("tutorial", "faq"): self.tutorial.faq,
         }
-        there = ", ".join(self.upstreams) or "none"
         _refuse(
             [
-                (key, f'no upstream is named "{name}"; there are: {there}')
+                (key, self._unknown_upstream(name))
                 for key, name in named.items()
                 if name is not None and name not in self.upstreams
             ]
             + [
-                (("upstreams", name, "fallback"), said)
+                (("upstreams", name, "fallback"), mistake)
                 for name, table in self.upstreams.items()
-                for said in self._wrong_in(name, table.fallback)
+                for mistake in self._fallback_mistakes(name, table.fallback)
             ]
         )
         return self
 
-    def _wrong_in(self, name: str, fallback: list[str]) -> Iterable[str]:
+    def _unknown_upstream(self, name: str) -> str:
+        known = ", ".join(self.upstreams) or "none"
+        return f'no upstream is named "{name}"; there are: {known}'
+
+    def _fallback_mistakes(self, name: str, fallback: list[str]) -> Iterable[str]:
         for place, other in enumerate(fallback):
             if other not in self.upstreams:
-                there = ", ".join(self.upstreams)
-                yield f'no upstream is named "{other}"; there are: {there}'
+                yield self._unknown_upstream(other)
             elif other == name:
-                yield "an upstream cannot stand in for itself"
+                yield "an upstream cannot be its own fallback"
             elif other in fallback[:place]:
-                yield f'"{other}" stands there twice'
+                yield f'"{other}" is listed twice'
 
     @classmethod
     def load(
-        cls,
-        path: Path | None,
-        environ: Mapping[str, str],
-        *,
-        check: CheckUpstream | None = None,
+        cls, path: Path | None, environ: Mapping[str, str], *, check: CheckUpstream | None = None
     ) -> Config:
-        """Read the file, lay the environment over it, check the whole once.
+        """Read the file, override it with the environment, and validate the result.
 
-        Without a ``path`` only the defaults and the environment count. ``check`` is asked
-        about each upstream.
+        Without a ``path`` there are only the defaults and the environment. ``check`` is called for
+        each upstream.
 
         Raises:
-            ConfigError: the file cannot be read, or something in it or in the environment
-                is wrong; one line for each thing that is.
+            ConfigError: the file cannot be read, or it or the environment has mistakes; the message
+                has one line for each.
         """
         source = Source.read(cls, path, environ)
         try:
             config = cls.model_validate(source.values, context={"check": check})
         except ValidationError as error:
             source.check(error)
-            raise  # not reached: an error has something to say
+            raise  # not reached: a ValidationError has at least one mistake
         source.check()
         return config
 
     def shown(self) -> dict[str, Any]:
-        """The configuration as TOML values, with everything that may be a secret masked.
-
-        Keys that are not set are ``None``.
-        """
-        held = self.model_dump()
-        parts = urlsplit(held["store"]["url"])
+        """The configuration as TOML values, with secrets masked; unset keys are ``None``."""
+        shown = self.model_dump()
+        parts = urlsplit(shown["store"]["url"])
         if "@" in parts.netloc:
             masked = parts._replace(netloc=f"{MASK}@{parts.netloc.rpartition('@')[2]}")
-            held["store"]["url"] = urlunsplit(masked)
-        for table in held["upstreams"].values():
+            shown["store"]["url"] = urlunsplit(masked)
+        for table in shown["upstreams"].values():
             table["headers"] = dict.fromkeys(table["headers"], MASK)
             table["query"] = _masked(table["query"])
             table["options"] = _masked(table["options"])
-        return held
+        return shown
 
 
 def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _masked(held, key) for key, held in value.items()}
+        return {key: _masked(inner, key) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_masked(held, name) for held in value]
+        return [_masked(inner, name) for inner in value]
     secret = re.search(r"key|secret|token|passw|auth|credential", name, re.IGNORECASE)
     return MASK if secret and isinstance(value, str) else value

@@ -1,10 +1,9 @@
-"""Where configuration values come from, and how to say what is wrong with one.
+"""Read configuration values from a TOML file and the environment, and report mistakes in them.
 
-Two sources, the later one wins: a TOML file and the environment. ``STREAMHUB_SERVER__PORT``
-is ``port`` in ``[server]``, two underscores for each step down; in the name of an upstream
-``-`` is written ``_``. A variable's value is read as TOML, else as JSON, else it is text.
-A variable with the prefix that leads nowhere is a mistake, unless it is one that an
-``api_key_env`` names.
+The environment overrides the file. ``STREAMHUB_SERVER__PORT`` is ``port`` in ``[server]``: two
+underscores separate tables and keys, and ``-`` in the name of an upstream is written ``_``. The
+value of a variable is parsed as TOML, otherwise as JSON, otherwise it is text. A variable with the
+prefix that matches no key is a mistake, unless an ``api_key_env`` names it.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ __all__ = ["PREFIX", "Source"]
 PREFIX: Final = "STREAMHUB_"
 STEP: Final = "__"
 
-# What pydantic found, by its type of error, in words for whoever edits the file. Never with
-# the value in it: the value may be a key that stands in the wrong place.
+# Messages by pydantic's type of error, for the person who edits the file. None contains the value,
+# which may be an API key in the wrong place.
 _SENTENCES: Final[Mapping[str, str]] = {
     "bool_type": "must be true or false",
     "dict_type": "must be a table",
@@ -51,7 +50,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
 
 @dataclass(slots=True)
 class Source:
-    """The values as they were written, not yet checked, and where each was written."""
+    """The values before validation, and where each was written."""
 
     model: type[BaseModel]
     file: str | None = None
@@ -62,24 +61,24 @@ class Source:
 
     @classmethod
     def read(cls, model: type[BaseModel], path: Path | None, environ: Mapping[str, str]) -> Self:
-        """Read the file, if there is one, and lay the environment over it.
+        """Read the file, if there is one, and override it with the environment.
 
         Raises:
             ConfigError: the file cannot be read or is not TOML.
         """
-        source = cls(model) if path is None else cls(model, str(path), *_parsed(path))
+        source = cls(model) if path is None else cls(model, str(path), *_parse(path))
         source._override({name: text for name, text in environ.items() if name.startswith(PREFIX)})
         return source
 
     def check(self, error: ValidationError | None = None) -> None:
-        """Say everything that is wrong at once: what ``error`` found, and unknown variables.
+        """Report all mistakes at once: those in ``error`` and unknown variables.
 
         Raises:
-            ConfigError: one line for each mistake, those of the file in its order.
+            ConfigError: one line for each mistake, in the order of the file.
         """
         found = [] if error is None else error.errors(include_url=False, include_input=False)
-        told = [(self._line(each["loc"]), self._told(each)) for each in found]
-        lines = [said for _, said in sorted(told)] + self.unknown
+        messages = [(self._line(each["loc"]), self._message(each)) for each in found]
+        lines = [message for _, message in sorted(messages)] + self.unknown
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
 
@@ -100,13 +99,13 @@ class Source:
                 self.unknown.append(f"{name}: unknown variable; did you mean {nearest}?")
 
     def _key(self, name: str) -> tuple[str, ...] | None:
-        """The key that a variable overrides; None if there is none."""
+        """The key that a variable overrides, or ``None``."""
         kind: Any = self.model
         place: Any = self.values
         key: tuple[str, ...] = ()
         for part in name.removeprefix(PREFIX).split(STEP):
             names = place if isinstance(place, dict) else {}
-            step = next((held for held in names if _spelled(held) == part), part.lower())
+            step = next((known for known in names if _spelled(known) == part), part.lower())
             kind = under(kind, step)
             if kind is None or not step or part != part.upper():
                 return None
@@ -119,7 +118,7 @@ class Source:
         for at, step in enumerate(key[:-1], start=1):
             table = table.setdefault(step, _default(self.model, key[:at]))
             if not isinstance(table, dict):
-                return  # the file has no table here, which the check will say
+                return  # the file has no table here, which validation will report
         table[key[-1]] = _value(text, as_text=takes_text(self.model, key))
         self.variables[key] = name
 
@@ -128,11 +127,11 @@ class Source:
         return float("inf") if near in self.variables else self.lines.get(near, 0)
 
     def _written(self, loc: Key) -> Key:
-        """The nearest to ``loc`` that somebody wrote: itself, or a table it is in."""
+        """``loc`` itself, or the innermost table around it, that is in the file or a variable."""
         steps = (loc[:length] for length in range(len(loc), 0, -1))
         return next((step for step in steps if step in self.variables or step in self.lines), ())
 
-    def _told(self, detail: ErrorDetails) -> str:
+    def _message(self, detail: ErrorDetails) -> str:
         loc = detail["loc"]
         near = self._written(loc)
         if near in self.variables:
@@ -150,30 +149,30 @@ class Source:
         return sentence.format(**detail.get("ctx", {})) if sentence else detail["msg"]
 
 
-def _parsed(path: Path) -> tuple[dict[str, Any], Mapping[Key, int]]:
+def _parse(path: Path) -> tuple[dict[str, Any], Mapping[Key, int]]:
     """The values of a TOML file and the lines of their keys."""
     try:
-        held = path.read_bytes()
-        text = held.decode("utf-8-sig").replace("\r\n", "\n")
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
         return tomllib.loads(text), key_lines(text)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        line = held.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: must be UTF-8 text") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
-        said, _, place = str(error).partition(" (at ")
+        message, _, place = str(error).partition(" (at ")
         number = place.partition(",")[0].removeprefix("line ")
         at = number if number.isdecimal() else text.rstrip().count("\n") + 1
-        raise ConfigError(f"{path}:{at}: is not TOML: {said}") from None
+        raise ConfigError(f"{path}:{at}: is not TOML: {message}") from None
 
 
 def _default(model: type[BaseModel], key: tuple[str, ...]) -> dict[str, Any]:
-    """What a table holds that the file does not mention, where that is more than nothing."""
-    held = getattr(model(), key[0]) if len(key) == 1 else None
-    tables = held if isinstance(held, dict) else {}
+    """The default tables under a key that the file does not mention."""
+    default = getattr(model(), key[0]) if len(key) == 1 else None
+    tables = default if isinstance(default, dict) else {}
     return {name: table.model_dump(exclude_unset=True) for name, table in tables.items()}
 
 
@@ -192,7 +191,7 @@ def _toml(text: str) -> Any:
     table = tomllib.loads(f"is = {text}")
     value = table.pop("is")
     if table or isinstance(value, date | datetime | time):
-        raise ValueError("more than one value, or one that no key takes")
+        raise ValueError("not a single value of a type that a key can have")
     return value
 
 
@@ -201,7 +200,7 @@ def _spelled(step: str) -> str:
 
 
 def _key_variables(values: Mapping[str, Any]) -> set[str]:
-    """The variables that hold API keys, which may have the prefix too."""
+    """The variables with API keys, whose names may start with the prefix, too."""
     tables = values.get("upstreams")
-    held = tables.values() if isinstance(tables, dict) else ()
-    return {str(table.get("api_key_env")) for table in held if isinstance(table, dict)}
+    upstreams = tables.values() if isinstance(tables, dict) else ()
+    return {str(table.get("api_key_env")) for table in upstreams if isinstance(table, dict)}

@@ -1,11 +1,10 @@
-"""The line on which each key of a TOML text stands, for messages about it.
+"""Find the line number of each key in a TOML text, for error messages.
 
-``tomllib`` reads values and forgets where they stood. This walks the same text once more
-and notes only keys. It trusts the text to be valid TOML (ask ``tomllib`` first), so it has
-to know how things end and never whether they are right: a string at its own kind of quote,
-a bare value at a comma, a bracket, a comment or the end of the line. TOML v1.0.0,
-sections Keys, String, Table, Inline Table and Array of Tables; line breaks inside inline
-tables (v1.1.0) do no harm.
+``tomllib`` does not report where values are, so this walks over the same text again and records
+keys. It requires valid TOML (parse it with ``tomllib`` first). So it only has to know where things
+end, and not whether they are valid: a string ends at its own kind of quote, a bare value at a
+comma, a bracket, a comment or the end of the line. It follows TOML v1.0.0, sections Keys, String,
+Table, Inline Table and Array of Tables; line breaks inside inline tables (v1.1.0) work, too.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ from typing import Final
 
 __all__ = ["Key", "key_lines"]
 
-# Where a value stands: names of tables and keys, and places in arrays from 0.
+# The path to a value: names of tables and keys, and array indices from 0.
 Key = tuple[str | int, ...]
 
 _BLANK: Final = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE: Final = re.compile(r"[ \t]*")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _BARE_VALUE: Final = re.compile(r"[^,\]}#\n]*")
-# Long strings first: they begin as short ones do. A long one may end in two quotes of its
-# own before the three that close it, hence up to five.
+# Multi-line strings come first, because they start like the others. One may end with two quotes of
+# its own before the closing three, hence up to five.
 _STRING: Final = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:\\.|[^"\\])*"' r"|'[^']*'", re.DOTALL
 )
@@ -33,13 +32,13 @@ _STRING: Final = re.compile(
 def key_lines(text: str) -> dict[Key, int]:
     """The line, from 1, of each key, table header and array element of a valid TOML text.
 
-    A table without a header of its own has the line of the first key that implies it.
+    A table without a header has the line of the first key that implies it.
     """
     return _Walk(text).document()
 
 
 class _Walk:
-    """One pass over the text; ``at`` is the character to be read next."""
+    """One pass over the text; ``at`` is the index of the next character."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -110,7 +109,7 @@ class _Walk:
             self._pair(key)
 
     def _more(self, end: str) -> bool:
-        """Step over the opening bracket or what divides two elements; False at the end."""
+        """Skip the opening bracket or the comma between two elements; false at the end."""
         self._skip(_BLANK)
         if self.text[self.at] in "[{,":
             self.at += 1
@@ -121,7 +120,7 @@ class _Walk:
         return False
 
     def _name(self) -> tuple[str, ...]:
-        """A dotted key, and the space after it."""
+        """Read a dotted key and the space after it."""
         parts: list[str] = []
         while True:
             self._skip(_SPACE)
@@ -134,7 +133,7 @@ class _Walk:
             self.at += 1
 
     def _note(self, table: Key, name: tuple[str, ...], line: int) -> Key:
-        """Note every step of a dotted key; a step into an array of tables is its last one."""
+        """Record every step of a dotted key; a step into an array means its last table."""
         key = table
         for part in name:
             key = (*key, part)
@@ -153,6 +152,6 @@ class _Walk:
 
     def _take(self, pattern: re.Pattern[str]) -> str:
         found = pattern.match(self.text, self.at)
-        assert found is not None, "the text is not the valid TOML it was promised to be"  # noqa: S101
+        assert found is not None, "the text is not valid TOML"  # noqa: S101
         self.at = found.end()
         return found[0]

@@ -1,1 +1,1 @@
-"""Clients that stay connected: what each is sent, how fast, and when it is cut off."""
+"""Connected clients: what each is sent, how fast, and when it is cut off."""

@@ -1,20 +1,20 @@
-"""Connections and subscriptions: who is written to, how, and what happens when they are slow.
+"""Connections: how frames are written to a client, and what happens if it is slow.
 
-A connection is *clear* while nothing waits to be written to it: its outbox is empty and its
-transport has not paused the writing. A frame for a clear connection goes out at once, with
-one `transport.write`. Otherwise the subscription is put into the **outbox**, the
-connection's bounded `asyncio.Queue`, where it stands at most once: what waits there is a
-place, not a copy, so a slow connection holds no records. The connection's writer takes it
-out when the socket has drained, and sends what lies between its place and the tail, with
-consecutive deltas merged, in frames of a bounded size. Whoever joins late, comes back or
-falls behind goes this one way, and is written to directly again once at the tail.
+A connection is *clear* while nothing waits to be written: its outbox is empty and its transport
+has not paused writing. A frame for a clear connection is written at once, with one
+`transport.write`. Otherwise the subscription is put into the **outbox**, a bounded
+`asyncio.Queue` that holds it at most once: a place waits there, not a copy, so a slow connection
+holds no records. When the socket has drained, the connection's writer takes the subscription out
+and sends the records between its place and the tail, with consecutive deltas merged, in frames
+of bounded size. Clients that join late, come back or fall behind all catch up in this way, and
+are written to directly again once they are at the tail.
 
-The writer is the only one that ever waits for the socket to drain: aiohttp shares one
-waiter among all who do, and a wait that is cancelled would poison it for the others. It
-lives only while the outbox holds something; an idle connection has neither queue nor task.
+Only the writer ever waits for the socket to drain: aiohttp shares one waiter among all waiting
+tasks, and a cancelled wait would poison it for the others. The writer lives only while the outbox
+holds something; an idle connection has neither queue nor task.
 
-A connection that takes nothing for ``slow_client_timeout`` is cut by a reset: a close frame
-would only stand behind the bytes it does not take, and so would a FIN, in the kernel.
+A connection that takes nothing for ``slow_client_timeout`` is cut off by a TCP reset: a close frame
+would wait behind the bytes that the client does not take, and so would a FIN, in the kernel.
 """
 
 from __future__ import annotations
@@ -45,28 +45,27 @@ __all__ = ["ClientSocket", "Connection", "Note", "Pace"]
 log = logging.getLogger("hub.connection")
 
 REPLIES: Final = 16
-"""Frames other than a stream's that may wait in an outbox."""
+"""Frames that belong to no stream, such as replies, that may wait in an outbox."""
 
 GIVEN_UP: Final = REPLIES + 2
-"""More places in an outbox: for what was unsubscribed from while it waited, which stands
-there before the reply to that, and for a farewell."""
+"""Extra slots in an outbox: for subscriptions that ended while they waited, each before the reply
+to its ``unsubscribe``, and for a farewell."""
 
 
 class Note(Protocol):
-    """Something to be told that belongs to no place in a stream, made when its turn comes."""
+    """A message that belongs to no place in a stream, built when its turn comes."""
 
     def frame(self) -> bytes:
-        """What to write now; empty if there is nothing any more."""
+        """The bytes to write; empty if there is nothing to say any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a connection is written to.
+    """Limits of a connection.
 
-    ``catch_up_bytes`` is the size at which a catch-up frame is cut, ``beat_seconds`` the
-    time between signs of life, ``slow_client_timeout`` the seconds without progress after
-    which a connection is given up, ``subscriptions`` how many it may have, and
-    ``write_buffer_bytes`` what its transport holds before the writing pauses.
+    A catch-up frame has about ``catch_up_bytes``, and the transport buffers ``write_buffer_bytes``
+    before it pauses writing. There is a beat every ``beat_seconds``. A connection without
+    progress for ``slow_client_timeout`` seconds is cut off. It may have ``subscriptions``.
     """
 
     catch_up_bytes: int = defaults.CATCH_UP_BYTES
@@ -77,12 +76,11 @@ class Pace:
 
 
 class Connection:
-    """One WebSocket or one streaming HTTP response, from the side of what is sent to it.
+    """The sending side of one WebSocket or one streaming HTTP response.
 
     ``wire`` is aiohttp's protocol object, ``drain`` waits until its buffer is low again, and
-    ``encoder`` is the one of its subscriptions and beats. With ``over`` the connection ends
-    when its last subscription has, and resolves that future then. ``by`` is the principal
-    that opened it.
+    ``encoder`` encodes events and beats. With ``over`` the connection ends with its last
+    subscription, and then resolves that future. ``by`` is the principal that opened it.
     """
 
     __slots__ = (
@@ -101,10 +99,10 @@ class Connection:
         "counts",
         "encoder",
         "ended",
+        "last_closed",
         "parts",
-        "standbys",
+        "pending",
         "subscriptions",
-        "through",
         "wire",
     )
 
@@ -123,18 +121,18 @@ class Connection:
         self.encoder = encoder
         self.counts = counts
         self.subscriptions: dict[str, Subscription] = {}
-        self.standbys: dict[str, PendingSubscription] = {}
-        """Streams that are to be followed once they begin."""
+        self.pending: dict[str, PendingSubscription] = {}
+        """Subscriptions to streams that do not exist yet."""
         self.parts: dict[str, Participant] = {}
-        """Streams it takes part in."""
+        """Its participation in streams, by name."""
         self.busy = False
-        """The outbox holds something, or the writer is at it."""
+        """Whether the outbox holds something, or the writer is running."""
         self.ended = False
-        """Nothing is written any more."""
+        """Whether nothing more is written."""
         self.complete = False
-        """Everything there was to send has been written."""
-        self.through: FollowedStream | None = None
-        """The stream whose end was written last."""
+        """Whether all of the response has been written."""
+        self.last_closed: FollowedStream | None = None
+        """The last stream whose end was written."""
         self._over = over
         self.by = by
         self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
@@ -148,46 +146,52 @@ class Connection:
         if wire.transport is not None:
             wire.transport.set_write_buffer_limits(high=pace.write_buffer_bytes)
 
+    @property
+    def outbox_size(self) -> int:
+        """How many items wait in the outbox."""
+        return 0 if self._outbox is None else self._outbox.qsize()
+
     # Subscriptions
 
     def admit(self, name: str) -> None:
-        """Whether another stream may be followed.
+        """Check that another stream may be followed.
 
         Raises:
-            Conflict: it is followed already, or waited for.
-            LimitExceeded: the connection follows as many as it may.
+            Conflict: the connection follows it already, or waits for it.
+            LimitExceeded: the connection follows as many streams as it may.
         """
         if self.follows(name):
-            raise Conflict(f'this connection follows "{name}" already')
-        if len(self.subscriptions) + len(self.standbys) >= self._pace.subscriptions:
+            raise Conflict(f'this connection already follows "{name}"')
+        if len(self.subscriptions) + len(self.pending) >= self._pace.subscriptions:
             raise LimitExceeded(
-                f"a connection may follow {self._pace.subscriptions} streams: unsubscribe first"
+                f"a connection may follow at most {self._pace.subscriptions} streams: "
+                "unsubscribe from one first"
             )
 
     def subscribe(self, stream: FollowedStream, place: Place) -> None:
-        """Follow a stream from a place on."""
+        """Follow a stream from a place."""
         subscription = Subscription(self, stream, place)
         self.subscriptions[stream.name] = subscription
         if place.reset is not None:
             subscription.queue_catch_up()
         else:
-            subscription.take_up(self._pace.catch_up_bytes)
+            subscription.send_short_lag(self._pace.catch_up_bytes)
         stream.subscribe(subscription)
 
     def follows(self, name: str) -> bool:
-        """Whether it is subscribed to a stream, or waits for it."""
-        return name in self.subscriptions or name in self.standbys
+        """Whether the connection follows a stream, or waits for it."""
+        return name in self.subscriptions or name in self.pending
 
-    def stand_by(self, awaited: StreamWaiters, name: str, start: From) -> None:
+    def subscribe_when_begun(self, awaited: StreamWaiters, name: str, start: From) -> None:
         """Follow a stream once it begins."""
         if not self.ended:
-            self.standbys[name] = PendingSubscription(self, awaited, name, start)
+            self.pending[name] = PendingSubscription(self, awaited, name, start)
 
     def choose_encoder(self, stream: FollowedStream) -> None:
-        """Speak to its reader as the stream's content wants it.
+        """Choose the encoder for the content type of a stream.
 
         Raises:
-            Conflict: ``not_json``: there is no way to.
+            Conflict: ``not_json``: none of this transport's encoders can encode it.
         """
         plain = for_text(self.encoder) if stream.settings.is_text else None
         if plain is None:
@@ -196,12 +200,11 @@ class Connection:
             self.encoder = plain
 
     def unsubscribe(self, name: str) -> bool:
-        """Stop following, waiting and taking part; false if it was neither followed nor awaited."""
+        """Stop following, waiting and taking part; false if it did neither of the first two."""
         if name in self.parts:
             self.parts[name].end()
-        standby = self.standbys.pop(name, None)
-        if standby is not None:
-            standby.cancel()
+        if (pending := self.pending.pop(name, None)) is not None:
+            pending.cancel()
             return True
         subscription = self.subscriptions.pop(name, None)
         if subscription is None:
@@ -214,8 +217,8 @@ class Connection:
     async def send(self, frame: bytes) -> None:
         """Write a frame that belongs to no stream, after what already waits.
 
-        Waits while too many such frames wait, so that a client which asks much and reads
-        nothing is itself read no further.
+        Blocks while too many such frames wait, so that the hub stops reading from a client that
+        sends many commands and reads no replies.
         """
         if not self.busy and not self.wire.writing_paused:
             self.write(frame)
@@ -226,18 +229,18 @@ class Connection:
         self.enqueue(frame)
 
     def note(self, note: Note) -> None:
-        """Tell something: now if the connection is clear, else when its turn comes."""
+        """Write a note now if the connection is clear, otherwise when its turn comes."""
         if self.busy or self.wire.writing_paused:
             self.enqueue(note)
         else:
             self.write(note.frame())
 
     def enqueue(self, item: Subscription | Note | bytes) -> None:
-        """Put a subscription, a note or a frame into the outbox, and have the writer run."""
+        """Put a subscription, a note or a frame into the outbox, and start the writer."""
         if self.ended:
             return
         if self._outbox is None:
-            # A stream has a place for what it holds and one for who takes part in it.
+            # Each stream may need a slot for its records and one for its participants.
             places = 2 * (self._pace.subscriptions + GIVEN_UP)
             self._outbox = asyncio.Queue(places + REPLIES + GIVEN_UP)
         self._outbox.put_nowait(item)
@@ -246,24 +249,24 @@ class Connection:
             self._writer = asyncio.create_task(self._write_out(self._outbox))
 
     async def _write_out(self, outbox: asyncio.Queue[Subscription | Note | bytes]) -> None:
-        """The writer: everything in the outbox, each when the socket is ready for it."""
+        """Write the items of the outbox, each when the socket has drained."""
         try:
             while not outbox.empty() and not self.ended:
                 await self._drain()
                 await self._write_next(outbox.get_nowait())
-                # A fast reader of a long history must not keep the loop to itself.
+                # A fast reader of a long history must not monopolise the event loop.
                 await asyncio.sleep(0)
             if self.complete:
-                # Whoever does not read the end is a slow client like any other until then.
+                # Until the end is read, `tick` may still cut off a slow client.
                 await self._drain()
                 self.end()
         except ConnectionError:
             self.end()
         except StoreError as error:
-            log.error("a connection was cut, its stream could not be read: %s", error)
+            log.error("a connection was cut off because its stream cannot be read: %s", error)
             self.abort()
         except Exception:
-            log.exception("a connection was cut: what it is to be sent cannot be written")
+            log.exception("a connection was cut off because of an error in the hub")
             self.counts.failures += 1
             self.abort()
         finally:
@@ -280,7 +283,7 @@ class Connection:
             self.write(item.frame())
 
     async def _catch_up(self, subscription: Subscription) -> None:
-        """Write the next frame of one subscription; it queues again until it is at the tail."""
+        """Write the next frame of a subscription, and queue it again until it is at the tail."""
         subscription.queued = False
         stream = subscription.stream
         if self.subscriptions.get(stream.name) is not subscription:
@@ -298,14 +301,14 @@ class Connection:
             return
         self.write(self.encoder.closed(stream.name, stream.position))
         self.unsubscribe(stream.name)
-        self.through = stream
+        self.last_closed = stream
         self.complete = self._over is not None and not self.subscriptions
 
     def write(self, frame: bytes) -> None:
-        """Write a frame now, whatever waits: for the first of a connection, or its writer.
+        """Write a frame now, before what waits; for a connection's first frame, and its writer.
 
-        After the end nothing is written: not the reply to a command either that was under way
-        then, since a WebSocket's close frame is its last (RFC 6455 section 5.5.1).
+        Nothing is written after the end, not even the reply to a pending command: a WebSocket's
+        close frame is its last (RFC 6455 section 5.5.1).
         """
         if self.ended:
             return
@@ -319,9 +322,10 @@ class Connection:
     # The end
 
     def tick(self, now: float) -> None:
-        """What is due at a time of the loop's clock: a beat, an eviction, noticing a loss.
+        """Send a beat if one is due, cut off a stuck client, notice a lost one.
 
-        Called about once a second for every connection, so it costs no timer of its own.
+        Called about once a second for every connection with the loop's time, so a connection
+        needs no timer of its own.
         """
         transport = self.wire.transport
         if self.ended:
@@ -329,7 +333,7 @@ class Connection:
         if transport is None:
             self.end()
         elif self.wire.writing_paused:
-            self._give_up_if_stuck(transport, now)
+            self._cut_off_if_stuck(transport, now)
         else:
             self._progress = None
             if now >= self.beat_at:
@@ -337,9 +341,9 @@ class Connection:
                 if not self.busy:
                     self.write(self.encoder.beat())
 
-    def _give_up_if_stuck(self, transport: asyncio.Transport, now: float) -> None:
-        # Nothing is written while the writing is paused. So it makes progress if its buffer
-        # shrinks, and also if anything was written since, however full its buffer is again.
+    def _cut_off_if_stuck(self, transport: asyncio.Transport, now: float) -> None:
+        # Nothing is written while writing is paused. So the client makes progress if its buffer
+        # shrinks, or if anything was written since, however full the buffer is again.
         written = self._written + sum(one.place for one in self.subscriptions.values())
         left = transport.get_write_buffer_size()
         if self._progress is None:
@@ -349,45 +353,45 @@ class Connection:
             give_up(transport)
             self.end()
 
-    def refuse(self, standby: PendingSubscription) -> None:
-        """What was waited for has begun and cannot be followed."""
+    def refuse(self, pending: PendingSubscription) -> None:
+        """A stream that was waited for has begun, but cannot be followed."""
         if self._over is None:
-            self.note(standby)
+            self.note(pending)
         else:
-            # A response has no words for that: whoever asks again is told by the status.
+            # A response cannot say so; the next request gets the error as a status.
             self.abort()
 
     def abort(self, *, sent: bool = False) -> None:
-        """Cut the connection. What is in its buffer goes out only if it is to be ``sent``."""
+        """Cut the connection off; with ``sent`` only after its buffer has been sent."""
         transport = self.wire.transport
         if transport is not None and not transport.is_closing():
             if self._over is not None and not isinstance(self.encoder, Chunked):
-                # Nothing but the closing of the socket marks the end of such a response.
+                # The end of such a response is marked only by closing the socket.
                 close_by_reset(transport)
             leave = transport.close if sent and not self.busy else transport.abort
             leave()
         self.end()
 
     def end(self) -> None:
-        """Write nothing any more and follow nothing; the socket is left as it is."""
+        """Write and follow nothing more; the socket is not closed."""
         self.ended = True
-        for name in [*self.subscriptions, *self.standbys]:
+        for name in [*self.subscriptions, *self.pending]:
             self.unsubscribe(name)
         if self._replies is not None:
-            # Let go whoever waits in `send`: nothing will be written.
+            # Release the tasks that wait in `send`: nothing will be written.
             for _ in range(REPLIES):
                 self._replies.release()
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
     async def idle(self, *, within: float) -> bool:
-        """Wait until everything is written, some seconds at most; whether it is."""
+        """Wait until everything is written, ``within`` seconds at most; returns whether it is."""
         if self._writer is not None and self.busy:
             await asyncio.wait([self._writer], timeout=within)
         return not self.busy
 
     async def close(self) -> None:
-        """End, and see the writer out. For the transport's handler, as its last step."""
+        """End, and stop the writer; the last step of the request's handler."""
         self.end()
         transport = self.wire.transport
         if self._writer is not None and not self._writer.done():
@@ -397,7 +401,7 @@ class Connection:
             self._writer.cancel()
             await asyncio.wait([self._writer])
         elif transport is not None and transport.is_closing() and transport.get_write_buffer_size():
-            # It closes when its buffer is empty, which whoever reads no more can put off.
+            # It closes when its buffer is empty, which a client that reads nothing can delay.
             asyncio.get_running_loop().call_later(
                 self._pace.slow_client_timeout, give_up, transport
             )

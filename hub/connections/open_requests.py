@@ -1,7 +1,7 @@
-"""Who is being answered: what a hub that goes away has to know of them.
+"""Requests in progress, as far as a hub that shuts down needs to know them.
 
-A request either comes to an end by itself, and is waited for; or it would go on for ever, as
-a reader does, and is sent off.
+Most requests end by themselves, and the hub waits for them. Others, such as readers, would go on
+forever, and the hub ends them.
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ __all__ = ["OpenRequests"]
 
 
 class OpenRequests:
-    """The requests under way."""
+    """The requests in progress."""
 
     def __init__(self) -> None:
         self.leaving = False
-        """Nobody is let in any more."""
+        """Whether new requests are refused."""
         self.ending: set[asyncio.Task[Any]] = set()
-        """Those that come to an end by themselves."""
+        """Those that end by themselves."""
         self._polls: set[asyncio.Future[None]] = set()
 
     def enter(self) -> None:
-        """The current task answers a request, until it is done."""
+        """Note that the current task answers a request."""
         if task := asyncio.current_task():
             self.ending.add(task)
             task.add_done_callback(self.ending.discard)
 
     def stay(self) -> None:
-        """The request of the current task goes on until it is sent off.
+        """Note that the request of the current task goes on until the hub ends it.
 
         Raises:
-            Draining: the hub is leaving.
+            Draining: the hub is shutting down.
         """
         self.admit()
         if task := asyncio.current_task():
             self.ending.discard(task)
 
     def admit(self) -> None:
-        """Whether somebody is let in.
+        """Check that new requests are accepted.
 
         Raises:
-            Draining: the hub is leaving.
+            Draining: the hub is shutting down.
         """
         if self.leaving:
-            raise Draining("the hub is shutting down: come back in a moment")
+            raise Draining("the hub is shutting down: try again in a moment")
 
     async def until(
         self, stream: FollowedStream, met: Callable[[], bool], *, within: float
     ) -> None:
-        """Wait for a stream, see `hub.streams.wait.until`, unless the hub leaves before.
+        """Wait for a stream, see `hub.streams.wait.until`.
 
         Raises:
-            Draining: it does.
+            Draining: the hub shuts down before.
         """
         self.stay()
         await wait.until(stream, met, within=within, among=self._polls)
@@ -66,7 +66,7 @@ class OpenRequests:
             self.admit()
 
     def leave(self) -> None:
-        """Let nobody in any more, and let go of those who wait."""
+        """Refuse new requests, and end the waits of `until`."""
         self.leaving = True
         for poll in self._polls:
             if not poll.done():

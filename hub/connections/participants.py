@@ -1,15 +1,15 @@
-"""Who takes part in which stream, told to all who do.
+"""Presence: who takes part in which stream, reported to all participants.
 
-A connection takes part in a stream it follows, or waits for, with one member or several: a
-label of its own each, so that tabs which share a connection are several members. Everybody
-who takes part is told of everybody, first of all there are and then of what has changed; a
-subscriber who does not take part is told nothing and costs nothing.
+A connection takes part in a stream that it follows, or waits for, with one or several members.
+Each has a label, so that tabs which share a connection are several members. Each participant is
+sent the full list of members and then the changes; subscribers that do not take part are sent
+nothing and cost nothing.
 
-Changes are gathered into *rounds*, the first at once and the next no sooner than
-`ROUND_SECONDS` later. A round makes one frame for all who were told the same before, and
-writes it to those whose connection is clear. Another connection gets a *place* in its
-outbox, as a subscription does (see `hub.connections.connection`), and the difference is made when
-its turn comes: what waits for a slow reader does not grow.
+Changes are gathered into *rounds*, the first at once and the next no sooner than `ROUND_SECONDS`
+later. A round builds one frame for all participants that were sent the same before, and writes it
+to those whose connection is clear. Other connections get an entry in their outbox, like
+subscriptions (see `hub.connections.connection`), and the difference is computed when its turn
+comes: what waits for a slow reader does not grow.
 """
 
 from __future__ import annotations
@@ -30,33 +30,32 @@ log = logging.getLogger("hub.participants")
 
 ROUND_SECONDS: Final = 0.1
 ROUND_WRITES: Final = 2000
-"""The most writes a second for one stream: with very many readers rounds are farther apart."""
+"""The most writes a second for one stream: with very many readers rounds are rarer."""
 
 EACH: Final = 16
-"""Members that one connection may be in one stream …"""
+"""The most members of one connection in one stream …"""
 
 ALL: Final = 128
 """… and in all its streams together."""
 
 SHARED: Final = 8
-"""Frames remembered within a round: nearly all readers were told the same before."""
+"""Frames cached within a round: nearly all readers have the same view."""
 
 
 class Attendee(Protocol):
-    """What taking part needs of a connection."""
+    """What a participant needs of its connection."""
 
     parts: dict[str, Participant]
     """By the name of the stream."""
 
     def note(self, note: Participant) -> None:
-        """Write its frame: now, or when its turn comes."""
+        """Write the frame of a note, now or when its turn comes."""
 
 
 class Participants:
     """The participants of all streams.
 
-    ``members`` is how many one stream may have, ``state_bytes`` how long what one says of
-    itself may be, as JSON.
+    A stream may have ``members``, and a member's state ``state_bytes`` of JSON.
     """
 
     def __init__(
@@ -67,14 +66,19 @@ class Participants:
         self._gatherings: dict[str, _Gathering] = {}
 
     def __len__(self) -> int:
-        """How many members there are in all streams."""
+        """The number of members in all streams."""
         return sum(len(gathering.presence) for gathering in self._gatherings.values())
 
+    @property
+    def streams(self) -> frozenset[str]:
+        """The names of the streams that have participants."""
+        return frozenset(self._gatherings)
+
     def enter(self, connection: Attendee, stream: str, label: str, state: bytes) -> str:
-        """Take part in a stream, or change what is said of it; gives the public name.
+        """Take part in a stream, or change a member's state; returns the member's public name.
 
         Raises:
-            LimitExceeded: the stream, or the connection, has as many members as may be.
+            LimitExceeded: the stream or the connection has as many members as it may.
         """
         part = connection.parts.get(stream)
         if part is None or label not in part.members:
@@ -87,7 +91,7 @@ class Participants:
         return part.enter(label, state)
 
     def leave(self, connection: Attendee, stream: str, label: str) -> None:
-        """Take part no longer under this label; nothing if it did not."""
+        """Remove the member with a label, if there is one."""
         part = connection.parts.get(stream)
         if part is not None:
             part.leave(label)
@@ -105,7 +109,7 @@ class Participants:
 
 
 class Participant:
-    """One connection's part in one stream: its members, and what it has been told."""
+    """One connection's members in one stream, and the view that it was sent last."""
 
     __slots__ = ("connection", "gathering", "members", "queued", "told")
 
@@ -119,30 +123,26 @@ class Participant:
         gathering.readers[self] = None
 
     def enter(self, label: str, state: bytes) -> str:
-        """Be a member, or the same one in another state."""
         member = self.members.setdefault(label, f"mem_{token_hex(8)}")
         self.gathering.presence.put(member, state)
         self.gathering.mark()
         return member
 
     def leave(self, label: str) -> None:
-        """Be that member no longer."""
         member = self.members.pop(label, None)
         if member is not None:
             self.gathering.presence.remove(member)
             self.gathering.mark()
 
     def end(self) -> None:
-        """Be no member, and read no more."""
+        """Remove all members, and stop reading."""
         for label in list(self.members):
             self.leave(label)
         self.connection.parts.pop(self.gathering.stream, None)
         self.gathering.remove(self)
 
     def frame(self) -> bytes:
-        """What it has to be told, now that its turn has come; see
-        `hub.connections.connection.Note`.
-        """
+        """The changes since the last frame; see `hub.connections.connection.Note`."""
         self.queued = False
         if self not in self.gathering.readers:
             return b""
@@ -150,14 +150,14 @@ class Participant:
         return self.gathering.frame(told)
 
     def tell(self) -> None:
-        """There is something to be told: at once, or when its turn comes."""
+        """Send the changes, at once or when the connection's turn comes."""
         if not self.queued:
             self.queued = True
             self.connection.note(self)
 
 
 class _Gathering:
-    """The participants of one stream, and the rounds that tell them of each other."""
+    """The participants of one stream, and the rounds that send them changes."""
 
     __slots__ = ("_frames", "_next", "_others", "_timer", "presence", "readers", "stream")
 
@@ -166,21 +166,21 @@ class _Gathering:
         self.presence = Presence()
         self.readers: dict[Participant, None] = {}
         self._others = others
-        """Of all streams: it is among them while it has readers."""
+        """The gatherings of all streams that have readers."""
         self._frames: dict[int, bytes] = {}
-        """To the present view, by the number of the view that was told before."""
+        """Frames that lead to the present view, by the number of the previous view."""
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
-        """When the next round may be."""
+        """The earliest time of the next round."""
 
     def mark(self) -> None:
-        """Something has changed: there will be a round."""
+        """Schedule a round, because something has changed."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(max(loop.time(), self._next), self._round)
 
     def remove(self, reader: Participant) -> None:
-        """Tell it nothing more; with the last reader all of it goes."""
+        """Remove a reader, and the gathering with the last one."""
         self.readers.pop(reader, None)
         if not self.readers and self._others.get(self.stream) is self:
             del self._others[self.stream]
@@ -188,7 +188,7 @@ class _Gathering:
                 self._timer.cancel()
 
     def frame(self, told: View) -> bytes:
-        """What makes of a view the present one; empty if it is that."""
+        """The frame that updates a client's view to the present one; empty if it is already."""
         found = self._frames.get(told.number)
         if found is None:
             joined, left = self.presence.since(told)
@@ -207,6 +207,6 @@ class _Gathering:
                 try:
                     reader.tell()
                 except Exception:
-                    log.exception("a participant of %s was not told of the others", self.stream)
-            # Who is slow comes by and by: one frame each is not worth keeping for all time.
+                    log.exception("a participant of %s could not be updated", self.stream)
+            # Slow readers come later, with different views: their frames are not worth caching.
             self._frames.clear()

@@ -1,4 +1,4 @@
-"""A standby: a connection's subscription to a stream that has not begun yet."""
+"""A connection's subscription to a stream that does not exist yet."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ __all__ = ["PendingSubscription", "Subscriber"]
 class Subscriber(Protocol):
     """What a pending subscription needs of its connection."""
 
-    standbys: dict[str, PendingSubscription]
+    pending: dict[str, PendingSubscription]
 
     def choose_encoder(self, stream: FollowedStream) -> None:
-        """Speak to the reader as the stream's content wants it.
+        """Choose the encoder for the content type of a stream.
 
         Raises:
-            Conflict: there is no way to.
+            Conflict: there is none.
         """
 
     def subscribe(self, stream: FollowedStream, place: Place) -> None:
-        """Follow a stream from a place on."""
+        """Follow a stream from a place."""
 
     def unsubscribe(self, name: str) -> bool:
-        """Stop following, and waiting."""
+        """Stop following or waiting."""
 
-    def refuse(self, standby: PendingSubscription) -> None:
-        """What was waited for has begun and cannot be followed."""
+    def refuse(self, pending: PendingSubscription) -> None:
+        """The stream has begun, but cannot be followed."""
 
 
 class PendingSubscription:
     """One connection that waits for one stream.
 
-    It is a name in two places, no more: in the connection and among the waiters of the
-    stream. When that begins, it becomes a subscription in the same step, so nothing that is
-    written can come in between.
+    It is only an entry in the connection and one among the stream's waiters. When the stream
+    begins, it becomes a subscription in the same step, before anything is written.
     """
 
     __slots__ = ("_awaited", "_refusal", "_start", "connection", "name")
@@ -52,19 +51,17 @@ class PendingSubscription:
         self.connection = connection
         self.name = name
         self._awaited = awaited
-        # Whoever waits waits for all of it; a position tells what was read in an earlier life.
+        # "now" means all of a new stream; a position may be from an earlier stream of that name.
         self._start: From = start if isinstance(start, Position) else "start"
         self._refusal: HubError | None = None
         awaited.add(name, self)
 
     def cancel(self) -> None:
-        """Wait no longer."""
         self._awaited.remove(self.name, self)
 
     def begun(self, stream: FollowedStream) -> None:
-        """See `hub.streams.waiters.Waiter`."""
         connection = self.connection
-        if connection.standbys.get(self.name) is not self:
+        if connection.pending.get(self.name) is not self:
             return
         try:
             connection.choose_encoder(stream)
@@ -73,9 +70,9 @@ class PendingSubscription:
             connection.unsubscribe(self.name)
             connection.refuse(self)
         else:
-            del connection.standbys[self.name]
+            del connection.pending[self.name]
             connection.subscribe(stream, stream.place(self._start))
 
     def frame(self) -> bytes:
-        """Why it came to nothing; see `hub.connections.connection.Note`."""
+        """The error, if the stream cannot be followed; see `hub.connections.connection.Note`."""
         return b"" if self._refusal is None else error_frame(self._refusal, stream=self.name)

@@ -1,4 +1,4 @@
-"""Whether a connection whose writing is paused takes anything at all."""
+"""Whether a client takes anything while writing to it is paused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["StallDetector"]
 
 
 class StallDetector:
-    """How far a connection had come when it was last seen to move, and when that was."""
+    """Remembers when a connection last made progress."""
 
     __slots__ = ("_left", "_since", "_written")
 
@@ -16,10 +16,10 @@ class StallDetector:
         self._left = 0
 
     def pause(self, now: float, written: int, left: int) -> float:
-        """Seconds without progress, by now.
+        """Seconds without progress at ``now``.
 
-        It moves if something more was ``written``, or if fewer bytes are ``left`` in its buffer
-        than when it last did.
+        Progress means that more bytes were ``written``, or that fewer are ``left`` in the buffer
+        than at the last progress.
         """
         if written != self._written or left < self._left:
             self._since, self._written, self._left = now, written, left

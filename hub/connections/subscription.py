@@ -1,4 +1,4 @@
-"""A subscription: one connection's place in one stream, and how it is moved along."""
+"""A subscription: one connection's place in one stream, and how it advances."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hub.streams.history import Place
 __all__ = ["Outbox", "Subscription"]
 
 LITTLE: Final = 16
-"""Records that whoever joins may lack and is sent at once, if they are at hand."""
+"""The most records that a new subscription is sent at once, if they are in memory."""
 
 SHARED: Final = 256
-"""Catch-up frames that a stream remembers, until it is next looked after."""
+"""The most catch-up frames that a stream caches until the next sweep."""
 
 
 class Outbox(Protocol):
@@ -27,10 +27,10 @@ class Outbox(Protocol):
     encoder: Encoder
     counts: Counters
     busy: bool
-    """Something waits to be written."""
+    """Whether something waits to be written."""
 
     def enqueue(self, item: Subscription) -> None:
-        """Have the writer come to a subscription, once what waits before it is written."""
+        """Have the writer serve a subscription, after what already waits."""
 
 
 class Subscription:
@@ -48,11 +48,10 @@ class Subscription:
 
     @property
     def lag(self) -> int:
-        """Records between its place and the tail."""
         return self.stream.tail - self.place
 
     def send_or_queue(self, frame: bytes, start: int, end: int) -> None:
-        """See `hub.streams.fanout.Follower`. This is the hot path: once a follower, once a tick."""
+        """See `hub.streams.fanout.Follower`. The hot path: called per follower and tick."""
         if self.place != start:
             if self.place < end:
                 self.queue_catch_up()
@@ -68,14 +67,13 @@ class Subscription:
         self.place = end
 
     def queue_catch_up(self) -> None:
-        """See `hub.streams.fanout.Follower`."""
         if not self.queued:
             self.queued = True
             self.connection.enqueue(self)
 
-    def take_up(self, limit: int) -> None:
-        """Send at once what is missing, if that is little: most who join come for what has just
-        begun, and need neither an outbox nor its writer.
+    def send_short_lag(self, limit: int) -> None:
+        """Send the missing records at once if they are few: most clients join a stream that has
+        just begun, and then need neither an outbox nor a writer.
         """
         stream, place = self.stream, self.place
         _, first = stream.life
@@ -86,7 +84,7 @@ class Subscription:
                 self.send_or_queue(self._frame(batch), place, stream.tail)
 
     async def next_frame(self, limit: int) -> bytes | None:
-        """What to write next; empty if nothing shows; ``None`` if it cannot go on."""
+        """The next frame to write; may be empty; ``None`` if the subscription cannot go on."""
         stream = self.stream
         if stream.lost:
             return None
@@ -102,16 +100,16 @@ class Subscription:
         place = self.place
         batch = await stream.fetch(place, limit)
         if self.place != place:
-            return b""  # it was unsubscribed from, and a round must go on to pass it by
+            return b""  # it was unsubscribed, and its place must stay beyond the tail
         if not batch.records:
-            # They are gone: it was deleted, or trimmed in the meantime.
+            # The stream was deleted or trimmed meanwhile.
             return None if self.place >= stream.head else b""
         frame = self._frame(batch)
         self.place = batch.position.offset
         return frame
 
     def _frame(self, batch: Batch) -> bytes:
-        """Readers who come at the same time read the same past: it is encoded once for all."""
+        """Encode a batch, once for all readers that catch up at about the same time."""
         stream = self.stream
         key = (self.place, batch.position.offset, batch.latest, self.encoder)
         frame = stream.frames.get(key)
@@ -120,11 +118,11 @@ class Subscription:
             if self.encoder.merges:
                 batch = batch._replace(records=merge(batch.records), start=self.place)
             frame = self.encoder.events(batch)
-            if len(stream.frames) < SHARED and stream.moment.admits(len(frame)):
+            if len(stream.frames) < SHARED and stream.cache_budget.admits(len(frame)):
                 stream.frames[key] = frame
         return frame
 
     @property
     def done(self) -> bool:
-        """The stream has closed and all of it was sent."""
+        """Whether the stream has closed and all of it was sent."""
         return self.stream.closed and self.place == self.stream.tail and self.reset is None

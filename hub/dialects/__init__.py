@@ -1,9 +1,9 @@
-"""Dialects: what one provider's chunks mean. One file a provider, found by name.
+"""Dialects: what each provider's requests and replies look like; one file a provider.
 
-A dialect is pure: it turns a prompt into a request and chunks into events, and does no
-I/O of its own. One instance reads one reply. Dialects are registered in the entry-point
-group ``streamhub.dialects`` (this package's own in ``pyproject.toml``), each a callable
-that takes the options of its ``[upstreams.NAME]`` table; nothing else names them.
+A dialect is pure: it turns a prompt into a request and chunks into events, and does no I/O. One
+instance reads one reply. Dialects are registered in the entry-point group ``streamhub.dialects``
+(those of this package in ``pyproject.toml``). Each is a callable that takes the options of its
+``[upstreams.NAME.options]`` table; nothing else refers to it by name.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ GROUP: Final = "streamhub.dialects"
 
 @dataclass(frozen=True, slots=True)
 class KeyHeader:
-    """The header in which an API key is shown, and what stands there before the key."""
+    """The header that carries an API key, and what stands before the key in it."""
 
     name: str
     prefix: str = ""
@@ -50,10 +50,9 @@ BEARER: Final = KeyHeader("Authorization", "Bearer ")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The request to send: ``path`` is added to the configured URL, ``body`` goes as JSON.
+    """The request to send: ``path`` is added to the configured URL, ``body`` is sent as JSON.
 
-    ``key`` is how this provider wants the API key shown, where one is configured. A path may
-    end in a query.
+    ``path`` may end in a query. ``key`` is the header for the API key, if one is configured.
     """
 
     path: str
@@ -65,63 +64,60 @@ class Call:
 class Dialect(Protocol):
     """Reads one reply of one upstream.
 
-    Events come without generation, upstream and time: the generation adds these. At most
-    one terminal event is given, and nothing after it.
+    Its events have no generation, upstream or time: the generation adds these. It gives at most one
+    terminal event, and nothing after it.
     """
 
     @property
     def ending(self) -> bool:
-        """The provider has said that the text is complete; only trailers may follow."""
+        """Whether the provider has said that the text is complete; only trailers may follow."""
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that the provider has reported so far, if any."""
+        """The token counts reported so far."""
 
     def call(self, prompt: Prompt) -> Call:
-        """The HTTP request for a prompt (method POST).
+        """The HTTP request for a prompt; its method is POST.
 
         Raises:
-            RequestError: this provider cannot take what the prompt asks for.
+            RequestError: this provider cannot do what the prompt asks for.
         """
 
     def framing(self, limit: int) -> Framing:
-        """How this provider cuts its body; ``limit`` is the bytes a chunk may have."""
+        """The framing of the reply's body, with at most ``limit`` bytes to a chunk."""
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
-        """What one chunk says.
+        """The events of one chunk.
 
         Raises:
-            UpstreamError: it cannot be understood.
+            UpstreamError: the chunk cannot be understood.
         """
 
     def close(self, *, clean: bool) -> Iterable[Event]:
         """The body has ended; ``clean`` if the transport itself marked the end.
 
-        Gives what was held back, and the terminal event if the provider had said enough
-        for one. Nothing terminal here means that the reply was cut off.
+        Gives what was held back, and the terminal event if the provider has said enough for one.
+        Without a terminal event the reply was cut off.
         """
 
 
 @runtime_checkable
 class Local(Protocol):
-    """The extra power of a dialect that needs no network: it makes its body itself."""
+    """A dialect that needs no network: it makes the body itself."""
 
     def script(self, prompt: Prompt) -> Iterable[tuple[float, bytes]]:
-        """The bytes of a reply as an upstream's socket would bring them.
-
-        Each piece comes with the seconds to wait before it; 0 is no wait at all.
-        """
+        """The bytes of a reply, each piece with the seconds to wait before it."""
 
 
 @runtime_checkable
 class HasAlternatives(Protocol):
-    """The extra power of a dialect that can ask for the same in another manner."""
+    """A dialect that can write the same request with other fields."""
 
     @property
     def alternatives(self) -> Mapping[str, str | None]:
-        """What a server may refuse of a request's fields, each with the field to send instead.
+        """Fields that a server may refuse, each with the one to send instead.
 
-        ``None`` is for one that is left out. No answer may be different for either.
+        ``None`` means that the field is left out. Neither may change the answer.
         """
 
 
@@ -135,21 +131,23 @@ else:
 
 @runtime_checkable
 class Knowing(Protocol):
-    """The extra power of a dialect that knows by itself which models there are."""
+    """A dialect that knows which models there are."""
 
     @property
     def models(self) -> Collection[str]:
-        """Their names, besides that of the upstream and the model it is configured with."""
+        """Their names, besides the upstream's own and its configured model."""
 
 
 @runtime_checkable
 class Reasoning(Protocol):
-    """The extra power of a dialect whose terminator alone does not say that there is an answer."""
+    """A dialect whose terminator alone does not mean that there is an answer."""
 
     @property
     def reasoned(self) -> bool:
-        """The provider has said why its text ends. Without that, an end before any content is
-        no answer: some servers send nothing but their terminator when they fail.
+        """Whether the provider has given a reason for the end.
+
+        Without one, an end before any content is a failure: some servers send only their
+        terminator then.
         """
 
 
@@ -162,17 +160,17 @@ def _registered() -> Mapping[str, MakeDialect]:
 
 
 def names() -> list[str]:
-    """The dialects there are, sorted."""
+    """The names of the registered dialects, sorted."""
     return sorted(_registered())
 
 
 def find(name: str) -> MakeDialect:
-    """The maker of a dialect.
+    """The dialect of this name.
 
     Raises:
-        ConfigError: no dialect has this name.
+        ConfigError: there is none.
     """
-    made = _registered().get(name)
-    if made is None:
+    found = _registered().get(name)
+    if found is None:
         raise ConfigError(f'unknown dialect "{name}"; there are: {", ".join(names())}')
-    return made
+    return found

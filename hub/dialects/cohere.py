@@ -1,22 +1,21 @@
 """Cohere's chat, version 2 (``/v2/chat``).
 
-Named events whose ``type`` counts: ``content-delta`` with ``delta.message.content.text`` (or
-``.thinking``), ``tool-plan-delta``, ``tool-call-start``, ``-delta`` and ``-end``, and at last
-``message-end`` with the reason and the counts. Without that the reply was cut off. What the
-model writes about the tools that it is going to use, the plan, is given as reasoning.
-Citations are no event here. An answer that is not streamed holds all of it in ``message``.
+Events are told apart by their ``type``: ``content-delta`` with ``delta.message.content.text`` (or
+``.thinking``), ``tool-plan-delta``, ``tool-call-start``, ``-delta`` and ``-end``, and finally
+``message-end`` with the reason and the token counts. Without the last the reply was cut off. The
+plan, in which the model writes about the tools that it is going to use, is given as reasoning. An
+answer that is not streamed holds everything in ``message``.
 
-Some gateways still answer in version 1, which is read, too: an ``event_type``, the pieces at
-the top, calls without ids, and in ``stream-end`` the whole answer once more, of which only what
-the pieces lacked counts.
+Some gateways still answer in version 1, which is read too: events have an ``event_type``, their
+pieces stand at the top, calls have no ids, and ``stream-end`` repeats the whole answer, of which
+only what the pieces lacked counts.
 
-The tokens counted are those the model saw and made (``usage.tokens``), where they are told;
-those billed are fewer.
+The tokens counted are those that the model has read and written (``usage.tokens``), where these are
+given; those billed are fewer.
 
 The upstream's ``url`` ends before ``/v2``. A ``reasoning_effort`` other than ``none`` turns
-thinking on, of which there are no degrees. Options: ``think`` (false): split ``<think>`` off
-the text, or
-with ``"closing"`` what comes before a ``</think>`` alone.
+thinking on; Cohere has no degrees of it. Options: ``think`` (false): see
+`hub.dialects.reply.think_tags`.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call
-from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
+from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
 from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
-from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import (
-    AskedMessage,
+    ChatMessage,
     ChatRequest,
     Part,
     Picture,
@@ -40,10 +39,10 @@ from hub.dialects.request.chat_request import (
 )
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
-from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
-from hub.domain.json_values import as_count, as_object, malformed, parse
+from hub.domain.events import NOTHING, Event, Reason, Usage
+from hub.domain.json_values import as_count, as_list, as_object, malformed, parse
 from hub.domain.prompt import Prompt
-from hub.framing import SSE, Chunk, Framing, Sniffed
+from hub.framing import Chunk
 
 __all__ = ["Cohere"]
 
@@ -56,69 +55,42 @@ _REASONS: Final[Mapping[str, Reason]] = {
     "ERROR_TOXIC": "filter",
     "content_filter": "filter",
 }
-_FAILURES: Final[Mapping[str, str]] = {
-    "ERROR": "upstream_error",
-    "TIMEOUT": "upstream_error",
-    "USER_CANCEL": "upstream_error",
-}
+_FAILURES: Final = ("ERROR", "TIMEOUT", "USER_CANCEL")
 
-# Request fields: OpenAI's name, or Cohere's own, and the one in the request.
-_OPTIONS: Final[Mapping[str, str]] = {
-    "temperature": "temperature",
-    "seed": "seed",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "top_p": "p",
-    "p": "p",
-    "top_k": "k",
-    "k": "k",
-    "safety_mode": "safety_mode",
-    "citation_options": "citation_options",
-    "documents": "documents",
-    "strict_tools": "strict_tools",
-    "thinking": "thinking",
-    "priority": "priority",
-    "stop_sequences": "stop_sequences",
-}
+_SAME: Final = (
+    "temperature", "seed", "frequency_penalty", "presence_penalty", "p", "k", "safety_mode",
+    "citation_options", "documents", "strict_tools", "thinking", "priority", "stop_sequences",
+)  # fmt: skip
+# The request's fields by OpenAI's names of the options, or by Cohere's own.
+_OPTIONS: Final[Mapping[str, str]] = {"top_p": "p", "top_k": "k", **{n: n for n in _SAME}}
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
     "reasoning_effort",
 )  # fmt: skip
 
 
-class Cohere:
+class Cohere(ReplyReader):
     """Reads one reply of Cohere."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
-        chosen = Options(DIALECT, options, ("think",))
-        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
-        self._calls = ToolCalls()
-        self.usage: Usage | None = None
-        self._over = False
-
-    @property
-    def ending(self) -> bool:
-        return False
+        super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
 
     def call(self, prompt: Prompt) -> Call:
-        asked = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
-        return Call("/v2/chat", _body(asked), {"Accept": "text/event-stream"})
-
-    def framing(self, limit: int) -> Framing:
-        return Sniffed(SSE(limit), limit)
+        request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
+        return Call("/v2/chat", _body(request), {"Accept": "text/event-stream"})
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
         body = chunk.data.strip()
         if self._over or not body or body == b"[DONE]":
             return ()
         if chunk.event == "error":
-            return self._fail(announced(body))
+            return self._fail(error_in_body(body))
         if is_padding(body):
             return ()
         held = parse(body)
-        complaint = complaint_in(held)
-        if complaint is not None:
-            return self._fail(complaint)
+        report = find_error(held)
+        if report is not None:
+            return self._fail(report)
         if not isinstance(held, dict):
             raise malformed("a chunk that is not an object")
         if "event_type" in held or isinstance(held.get("text"), str):
@@ -129,59 +101,51 @@ class Cohere:
         if kind == "message-end":
             return [*self._whole(delta.get("message")), *self._end(delta)]
         message = delta.get("message")
-        if message is None and not kind:
-            message = held.get("message")  # an answer that is not streamed, or once more
-            if self._speech.begun or self._calls:
-                found = self._whole(message)
-                return [*found, *self._end(held)] if held.get("finish_reason") else found
-        found = self._message(_object(message, "a message"), held.get("index"))
+        whole = message is None and not kind  # not streamed, or everything again after the pieces
+        message = held.get("message") if whole else message
+        if whole and (self._text.begun or self._calls):
+            found = self._whole(message)
+        else:
+            found = self._message(_object(message, "a message"), held.get("index"))
         return [*found, *self._end(held)] if held.get("finish_reason") else found
-
-    def close(self, *, clean: bool) -> Iterable[Event]:
-        if self._over:
-            return ()
-        self._over = True
-        return self._rest()
 
     def _version_1(self, held: Mapping[str, Any]) -> list[Event]:
         kind = held.get("event_type")
         if kind == "text-generation":
             return self._part(held)
         if kind == "tool-calls-chunk":
-            return [*self._calls.pieces(_of_version_2([held.get("tool_call_delta")]))]
+            return [*self._calls.pieces(_to_version_2([held.get("tool_call_delta")]))]
         if kind == "tool-calls-generation":
-            return [*self._calls.wholes(_of_version_2(held.get("tool_calls")))]
+            return [*self._calls.wholes(_to_version_2(held.get("tool_calls")))]
         if kind not in (None, "stream-end"):
             return []
         answer = _object(held.get("response"), "a response") if kind else held
         text = answer.get("text")
-        found: list[Event] = [*self._speech.say_whole(text if isinstance(text, str) else "")]
-        found += self._calls.wholes(_of_version_2(answer.get("tool_calls")))
-        why = held.get("finish_reason") or answer.get("finish_reason")
-        return [*found, *self._end({"finish_reason": why, "usage": answer.get("meta")})]
+        found: list[Event] = [*self._text.say_whole(text if isinstance(text, str) else "")]
+        found += self._calls.wholes(_to_version_2(answer.get("tool_calls")))
+        reason = held.get("finish_reason") or answer.get("finish_reason")
+        return [*found, *self._end({"finish_reason": reason, "usage": answer.get("meta")})]
 
     def _whole(self, message: Any) -> list[Event]:
         """The whole answer after its pieces: what they lacked."""
-        said = _object(message, "a message")
-        content = said.get("content")
-        parts = [as_object(part) for part in content] if isinstance(content, list) else []
+        message = _object(message, "a message")
+        content = message.get("content")
+        parts = [as_object(part) for part in as_list(content)]
         texts = [content] if isinstance(content, str) else [part.get("text") for part in parts]
-        thoughts = [said.get("tool_plan"), *(part.get("thinking") for part in parts)]
+        thoughts = [message.get("tool_plan"), *(part.get("thinking") for part in parts)]
         return [
-            *self._speech.reason_whole("".join(t for t in thoughts if isinstance(t, str))),
-            *self._speech.say_whole("".join(text for text in texts if isinstance(text, str))),
-            *self._calls.wholes(said.get("tool_calls")),
+            *self._text.reason_whole("".join(text for text in thoughts if isinstance(text, str))),
+            *self._text.say_whole("".join(text for text in texts if isinstance(text, str))),
+            *self._calls.wholes(message.get("tool_calls")),
         ]
 
     def _message(self, message: Mapping[str, Any], index: Any) -> list[Event]:
         found: list[Event] = []
-        plan = message.get("tool_plan")
-        if isinstance(plan, str):
-            found += self._speech.reason(plan)
-        content = message.get("content")
+        if isinstance(plan := message.get("tool_plan"), str):
+            found += self._text.reason(plan)
+        content, cited = message.get("content"), message.get("citations")
         for part in content if isinstance(content, list) else [content]:
             found += self._part(part)
-        cited = message.get("citations")
         found += annotated(map(_citation, cited if isinstance(cited, list) else [cited]))
         calls = message.get("tool_calls")
         if isinstance(calls, dict):
@@ -190,50 +154,37 @@ class Cohere:
 
     def _part(self, part: Any) -> list[Event]:
         if isinstance(part, str):
-            return [*self._speech.say(part)]
-        said = _object(part, "content")
+            return [*self._text.say(part)]
+        held = _object(part, "content")
         found: list[Event] = []
-        if isinstance(thought := said.get("thinking"), str):
-            found += self._speech.reason(thought)
-        if isinstance(text := said.get("text"), str):
-            found += self._speech.say(text)
+        if isinstance(thought := held.get("thinking"), str):
+            found += self._text.reason(thought)
+        if isinstance(text := held.get("text"), str):
+            found += self._text.say(text)
         return found
 
     def _end(self, held: Mapping[str, Any]) -> list[Event]:
         self._count(as_object(held.get("usage")))
-        said = held.get("finish_reason")
-        why = said if isinstance(said, str) else ""
-        complaint = complaint_in({"error": held.get("error")})
-        if complaint is not None or why in _FAILURES:
-            return self._fail(complaint or ErrorReport(f'finish_reason "{why}"', _FAILURES[why]))
-        reason = _REASONS.get(why, "stop")
-        if reason == "stop" and self._calls:
-            reason = "tool"
-        found = self._rest(complete=reason != "length")
-        self._over = True
-        return [*found, self._calls.ended(Finished(reason=reason, usage=self.usage))]
+        reason = held.get("finish_reason")
+        reason = reason if isinstance(reason, str) else ""
+        report = find_error({"error": held.get("error")})
+        if report is not None or reason in _FAILURES:
+            return self._fail(report or ErrorReport(f'finish_reason "{reason}"'))
+        return self._finish(_REASONS.get(reason, "stop"))
 
     def _count(self, held: Mapping[str, Any]) -> None:
-        seen, billed = as_object(held.get("tokens")), as_object(held.get("billed_units"))
-        said = Usage(
-            prompt_tokens=as_count(seen.get("input_tokens"), billed.get("input_tokens")),
-            completion_tokens=as_count(seen.get("output_tokens"), billed.get("output_tokens")),
-            reasoning_tokens=as_count(seen.get("reasoning_tokens")),
+        tokens, billed = as_object(held.get("tokens")), as_object(held.get("billed_units"))
+        usage = Usage(
+            prompt_tokens=as_count(tokens.get("input_tokens"), billed.get("input_tokens")),
+            completion_tokens=as_count(tokens.get("output_tokens"), billed.get("output_tokens")),
+            reasoning_tokens=as_count(tokens.get("reasoning_tokens")),
             cached_tokens=as_count(held.get("cached_tokens")),
         )
-        self.usage = balanced(said) or self.usage
-
-    def _fail(self, complaint: ErrorReport) -> list[Event]:
-        found = self._rest()
-        self._over = True
-        return [*found, complaint.failure(self.usage)]
-
-    def _rest(self, *, complete: bool = False) -> list[Event]:
-        return [*self._speech.rest(), *self._calls.end(complete=complete)]
+        self.usage = balanced(usage) or self.usage
 
 
-def _of_version_2(held: Any) -> list[dict[str, Any]]:
-    """Calls, or one piece of one, in the words of version 2."""
+def _to_version_2(held: Any) -> list[dict[str, Any]]:
+    """Calls of version 1, or a piece of one, in the form of version 2."""
     if held and not isinstance(held, list):
         raise malformed("tool calls that are not a list")
     return [
@@ -247,10 +198,10 @@ def _of_version_2(held: Any) -> list[dict[str, Any]]:
 
 
 def _citation(held: Any) -> dict[str, Any] | None:
-    """A citation, which may be of several sources."""
-    said = as_object(held)
-    sources = [as_object(source) for source in said.get("sources") or ()]
-    if not said.get("text") or not sources:
+    """A citation, which may have several sources."""
+    cited = as_object(held)
+    sources = [as_object(source) for source in cited.get("sources") or ()]
+    if not cited.get("text") or not sources:
         return None
     documents = [as_object(one.get("document") or one.get("tool_output")) for one in sources]
     first = documents[0]
@@ -258,54 +209,56 @@ def _citation(held: Any) -> dict[str, Any] | None:
         first.get("url"),
         title=first.get("title"),
         filename=None if first.get("url") else first.get("title") or sources[0].get("id"),
-        start=as_count(said.get("start")),
-        end=as_count(said.get("end")),
-        content=said["text"],
+        start=as_count(cited.get("start")),
+        end=as_count(cited.get("end")),
+        content=cited["text"],
         sources=sources if len(sources) > 1 else None,
     )
 
 
 def _object(held: Any, what: str) -> Mapping[str, Any]:
     if held is not None and not isinstance(held, dict):
-        raise malformed(f"{what} of a strange kind")
+        raise malformed(f"{what} that is not an object")
     return held or NOTHING
 
 
-def _body(asked: ChatRequest) -> dict[str, Any]:
-    body: dict[str, Any] = asked.copied(_OPTIONS)
-    if asked.model is not None:
-        body["model"] = asked.model
-    body["messages"] = [_asked(message) for message in asked.messages]
-    if (most := asked.max_tokens) is not None:
+def _body(request: ChatRequest) -> dict[str, Any]:
+    body: dict[str, Any] = request.copied(_OPTIONS)
+    if request.model is not None:
+        body["model"] = request.model
+    body["messages"] = [_message(message) for message in request.messages]
+    if (most := request.max_tokens) is not None:
         body["max_tokens"] = most
-    if stop := asked.stop:
+    if stop := request.stop:
         body["stop_sequences"] = stop
-    if tools := asked.tools:
+    if tools := request.tools:
         body["tools"] = [_tool(tool) for tool in tools]
         if any(tool.strict for tool in tools):
             body.setdefault("strict_tools", True)
-    choice = asked.tool_choice
+    choice = request.tool_choice
     if isinstance(choice, Tool):
-        raise no_option("tool_choice", DIALECT, "one certain tool cannot be asked for here")
+        # Cohere can be told to call a tool, but not which one: enough where there is one alone.
+        if [tool.name for tool in request.tools] != [choice.name]:
+            reason = "one of several tools cannot be asked for here, so offer that one alone"
+            raise no_option("tool_choice", DIALECT, reason)
+        choice = "required"
     if choice in ("required", "none"):
         body["tool_choice"] = choice.upper()
-    if (output := asked.output) is not None:
+    if (output := request.output) is not None:
         made: dict[str, Any] = {"type": "json_object"}
         body["response_format"] = made | ({"json_schema": output.schema} if output.schema else {})
-    if effort := asked.options.get("reasoning_effort"):
-        kind = "disabled" if effort == "none" else "enabled"
-        body.setdefault("thinking", {"type": kind})
+    if effort := request.options.get("reasoning_effort"):
+        body.setdefault("thinking", {"type": "disabled" if effort == "none" else "enabled"})
     body["stream"] = True
     return body
 
 
-def _asked(message: AskedMessage) -> dict[str, Any]:
-    """A message as Cohere wants it."""
+def _message(message: ChatMessage) -> dict[str, Any]:
     if message.pictures and message.role != "user":
         raise no_option("image_url", DIALECT, "only a user's message may have a picture")
     made: dict[str, Any] = {"role": message.role}
     if message.role == "tool":
-        made["tool_call_id"] = message.answers
+        made["tool_call_id"] = message.call_id
     if message.pictures:
         made["content"] = [_picture_or_text(part) for part in message.parts]
     elif message.text or not message.calls:
@@ -323,7 +276,7 @@ def _asked(message: AskedMessage) -> dict[str, Any]:
 
 
 def _picture_or_text(part: Part) -> dict[str, Any]:
-    if not isinstance(part, Picture):  # there are no files: see `ChatRequest`
+    if not isinstance(part, Picture):  # `ChatRequest` has refused files
         return {"type": "text", "text": part}
     picture = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
     return {"type": "image_url", "image_url": picture}

@@ -1,18 +1,17 @@
-"""JSON objects of any kind, each holding a piece of the text somewhere.
+"""JSON objects of any kind, each with a piece of the text somewhere in it.
 
-For servers of one's own, like ``{"state":0,"data":[],"text":"H","message":""}`` again and
-again, back to back. Without ``done`` such a stream has no end mark, and a reply is
-complete only when the transport itself said where it ends; ``[DONE]``, which many event
-streams copy from OpenAI's, always counts as one.
+For servers of one's own, such as one that sends ``{"state":0,"text":"H","message":""}`` again and
+again. Without the option ``done`` such a stream has no end mark, so a reply is complete only if the
+transport itself marks the end; ``[DONE]``, which many event streams copy from OpenAI, always counts
+as an end mark.
 
-A path names a place in an object, a step for each key or list place: ``choices.0.text``.
+A path names a place in an object, with a step for each key or index: ``choices.0.text``.
 
-Options: ``text`` ("text"): the path to the text. ``input`` ("messages"): the request field
-that the prompt's text goes to, or ``"messages"`` for the whole list. ``done``: the path to
-what is true in the last object, or ``"path=value"``. ``error`` ("error"): the path to what
-is not empty when something went wrong. ``framing``: how the objects are cut; if left out,
-the first bytes tell. ``think`` (false): split ``<think>`` off the text, or
-with ``"closing"`` what comes before a ``</think>`` alone.
+Options: ``text`` ("text"): the path to the text. ``input`` ("messages"): the request field for the
+prompt's text, or ``"messages"`` for the whole list. ``done``: the path to a value that is true in
+the last object, or ``"path=value"``. ``error`` ("error"): the path to a value that is not empty
+when something went wrong. ``framing``: how the objects are separated; if left out, the first bytes
+tell. ``think`` (false): see `hub.dialects.reply.think_tags`.
 """
 
 from __future__ import annotations
@@ -21,11 +20,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call
-from hub.dialects.reply.error_reports import complaint_in
+from hub.dialects.reply.error_reports import find_error
 from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.request.dialect_options import Options
-from hub.domain.events import NOTHING, Delta, Event, Finished
+from hub.domain.events import NOTHING, Event
 from hub.domain.json_values import as_text, malformed, parse
 from hub.domain.prompt import Prompt
 from hub.framing import (
@@ -50,25 +50,22 @@ _FRAMINGS: Final[Mapping[str, Callable[[int], Framing]]] = {
 }
 
 
-class Json:
+class Json(ReplyReader):
     """Reads one reply made of JSON objects."""
-
-    ending = False
-    usage = None
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options("json", options, ("text", "input", "done", "error", "framing", "think"))
+        super().__init__(think=chosen.flag_or("think", CLOSING))
         self._path = chosen.text("text", "text")
         self._input = chosen.text("input", "messages")
         self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
-        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
-        self._over = False
 
     def call(self, prompt: Prompt) -> Call:
-        whole = [dict(message) for message in prompt.messages]
-        body = {**prompt.options, self._input: whole if self._input == "messages" else prompt.text}
+        messages = [dict(message) for message in prompt.messages]
+        asked = messages if self._input == "messages" else prompt.text
+        body = {**prompt.options, self._input: asked}
         if prompt.model is not None:
             body["model"] = prompt.model
         return Call("", body)
@@ -83,52 +80,38 @@ class Json:
         if self._over or not body:
             return ()
         if body == b"[DONE]":
-            return self._finish()
+            return self._finish("stop")
         if is_padding(body):
             return ()
         held = parse(body)
-        text = _at(held, self._path)
-        wrong = _at(held, self._error)
-        complaint = complaint_in({"error": wrong}) or (complaint_in(held) if text is None else None)
-        if complaint is not None:
-            self._over = True
-            return [*self._rest(), complaint.failure(None)]
-        last = self._is_last(held)
-        found = self._say(text, last=last)
-        return [*found, *self._finish()] if last else found
-
-    def close(self, *, clean: bool) -> Iterable[Event]:
-        if self._over:
-            return ()
-        if clean and not self._done:
-            return self._finish()
-        self._over = True
-        return self._rest()
-
-    def _say(self, text: Any, *, last: bool) -> list[Delta]:
-        """The text of an object; the ``last`` one may say everything once more."""
+        text = _value_at(held, self._path)
+        report = find_error({"error": _value_at(held, self._error)})
+        if report is None and text is None:
+            report = find_error(held)
+        if report is not None:
+            return self._fail(report)
         if text is not None and not isinstance(text, str):
             raise malformed(f'something that is not text at "{self._path}"')
-        return self._speech.say_last(text or "") if last else self._speech.say(text or "")
+        if not self._is_last(held):
+            return self._text.say(text or "")
+        return [*self._text.say_last(text or ""), *self._finish("stop")]
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        if clean and not self._done and not self._over:
+            return self._finish("stop")
+        return super().close(clean=clean)
 
     def _is_last(self, held: Any) -> bool:
         if not self._done:
             return False
-        found = _at(held, self._done)
+        found = _value_at(held, self._done)
         if not self._equals:
             return bool(found)
         return self._value == (found if isinstance(found, str) else as_text(found))
 
-    def _finish(self) -> list[Event]:
-        self._over = True
-        return [*self._rest(), Finished()]
 
-    def _rest(self) -> list[Delta]:
-        return self._speech.rest()
-
-
-def _at(held: Any, path: str) -> Any:
-    """What stands at a path, ``None`` where it leads nowhere."""
+def _value_at(held: Any, path: str) -> Any:
+    """The value at a path, ``None`` where there is none."""
     for step in path.split("."):
         if isinstance(held, dict):
             held = held.get(step)

@@ -1,29 +1,27 @@
 """OpenAI chat completions, as OpenAI and the many servers that copy it stream them.
 
-``data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}`` and so
-on, then ``data: [DONE]``. What the copies do differently, and is taken here:
+A reply is chunks like ``{"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}``,
+then ``[DONE]``. The copies differ in many ways, all of which are read:
 
-- the first chunk has no choices, or none of them a role; every chunk has a new id;
-- usage stands in a chunk of its own, with the finish, after it, in every chunk (the last
-  one counts), under ``x_groq`` or inside the choice;
-- ``finish_reason`` is missing or ``""`` instead of null, comes with the last text, or never;
-  ``[DONE]`` never comes. Either of the two ends a reply, neither is a truncation;
-- reasoning is ``reasoning_content``, ``reasoning``, ``reasoning_text``, ``reasoning_details``,
-  a list of parts in ``content`` or, with the option ``think``, text between ``<think>`` and
-  ``</think>``. Where several of them come in one delta they say the same, and one is read;
-- a whole ``chat.completion`` comes although a stream was asked for, or after one, in which
-  case it only says everything once more. Its JSON has an end, so it needs no reason to be
-  complete;
-- the words of an answer that is spoken are its ``transcript``;
-- an error comes instead of chunks, between them, beside them or after the finish. It is
-  always the end of a failed reply, whatever is said later.
+- the first chunk has no choices, or none with a role; every chunk has a new id;
+- usage stands in a chunk of its own, with the finish, after it, in every chunk (the last one
+  counts), under ``x_groq`` or inside the choice;
+- ``finish_reason`` is missing or ``""`` instead of null, comes with the last text, or never comes;
+  or ``[DONE]`` never comes. Either of the two ends a reply well;
+- reasoning is ``reasoning_content``, ``reasoning``, ``reasoning_text``, ``reasoning_details``, a
+  list of parts in ``content`` or, with the option ``think``, text between tags. Where several of
+  them stand in one delta, they repeat each other, and one is read;
+- a whole ``chat.completion`` comes although a stream was asked for, or after one, in which case it
+  only repeats everything. Its JSON has an end, so it is complete without a reason;
+- the words of a spoken answer are its ``transcript``;
+- an error comes instead of chunks, between them, inside one or after the finish. It always ends
+  the reply as failed, whatever follows.
 
-A server that refuses the question for token counts, or one of the two names of the limit of
-an answer, is asked without the one and by the other name.
+A server that refuses ``stream_options``, or one of the two names of the limit of tokens, is asked
+again without the one or by the other name.
 
-Options: ``include_usage`` (true): ask for token counts. ``think`` (false): split ``<think>``
-off the text, or
-with ``"closing"`` what comes before a ``</think>`` alone.
+Options: ``include_usage`` (true): ask for token counts. ``think`` (false): see
+`hub.dialects.reply.think_tags`.
 """
 
 from __future__ import annotations
@@ -33,20 +31,20 @@ from typing import Any, ClassVar, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.chat_fields import ChatFields, sent_message
-from hub.dialects.reply.error_reports import ErrorReport, announced, complaint_in
+from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
 from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.text_deltas import CLOSING, TextDeltas
+from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced, counted
-from hub.dialects.reply.tool_call_pieces import ToolCalls
 from hub.dialects.request.chat_request import no_option
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, with_logprobs
 from hub.domain.errors import UpstreamError
-from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
-from hub.domain.json_values import as_count, as_object, as_text, malformed, parse
+from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
+from hub.domain.json_values import as_count, as_list, as_object, as_text, malformed, parse
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
-from hub.framing import SSE, Chunk, Framing, Sniffed
+from hub.framing import Chunk
 
 __all__ = ["OpenAIChat"]
 
@@ -70,7 +68,7 @@ _REASONS: Final[Mapping[str, Reason]] = {
     "sensitive": "filter",
     "refusal": "filter",
 }
-# These say that there is no good end, most of them without a word about why.
+# Reasons that mean a failure, mostly without any message.
 _FAILURES: Final[Mapping[str, str]] = {
     "error": "upstream_error",
     "abort": "upstream_error",
@@ -81,31 +79,35 @@ _FAILURES: Final[Mapping[str, str]] = {
     "malformed_function_call": "upstream_error",
     "insufficient_system_resource": "upstream_overloaded",
 }
+# OpenRouter · xAI · Perplexity
+_FURTHER_COUNTS: Final = (
+    "cost", "num_sources_used", "cost_in_usd_ticks", "citation_tokens", "num_search_queries",
+)  # fmt: skip
+
+_Take = Callable[[str, str], list[Delta]]
+"""Turns a text of the kind ``text``, ``reasoning`` or ``refusal`` into deltas."""
 
 
-class OpenAIChat:
+class OpenAIChat(ReplyReader):
     """Reads one reply in the OpenAI chat completions format."""
 
     alternatives: ClassVar[Mapping[str, str | None]] = {
         "stream_options": None,
-        "max_tokens": "max_completion_tokens",  # OpenAI's models that reason
-        "max_completion_tokens": "max_tokens",  # servers from before these
+        "max_tokens": "max_completion_tokens",  # OpenAI's reasoning models
+        "max_completion_tokens": "max_tokens",  # older servers
     }
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options(DIALECT, options, ("include_usage", "think"))
+        super().__init__(think=chosen.flag_or("think", CLOSING))
         self._ask_for_usage = chosen.flag("include_usage", True)
-        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
-        self._calls = ToolCalls()
         self._fields = ChatFields()
         self._media = Media()
-        self._sound = "audio/*"
-        self.usage: Usage | None = None
+        self._audio_type = "audio/*"
         self._reason: str | None = None
         self._begun = False
         self._by_delta = False
         self._cited = False
-        self._over = False
 
     @property
     def ending(self) -> bool:
@@ -120,11 +122,11 @@ class OpenAIChat:
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
         if prompt.options.get("include"):
             raise no_option("include", DIALECT)
-        sound = as_object(prompt.options.get("audio")).get("format")
-        self._sound = f"audio/{sound}" if isinstance(sound, str) else self._sound
+        form = as_object(prompt.options.get("audio")).get("format")
+        self._audio_type = f"audio/{form}" if isinstance(form, str) else self._audio_type
         body = dict(prompt.options)
         body.pop("stream_options", None)
-        body.pop("truncation", None)  # of responses: it permits what is not asked for here
+        body.pop("truncation", None)  # of responses: it only permits something
         if prompt.model is not None:
             body["model"] = prompt.model
         body["messages"] = [sent_message(message) for message in prompt.messages]
@@ -133,19 +135,16 @@ class OpenAIChat:
             body["stream_options"] = {"include_usage": True}
         return Call("/chat/completions", body, {"Accept": "text/event-stream"})
 
-    def framing(self, limit: int) -> Framing:
-        return Sniffed(SSE(limit), limit)
-
     def events(self, chunk: Chunk) -> Iterable[Event]:
         body, name = chunk
         if self._over:
             return ()
         if name == "error":
-            return self._fail(announced(body))
+            return self._fail(error_in_body(body))
         if body[:1] != b"{":
             body = body.strip()
             if body == b"[DONE]":
-                return self._finish()
+                return self._end()
             if is_padding(body):
                 return ()
         try:
@@ -156,167 +155,142 @@ class OpenAIChat:
         except UpstreamError:
             if self._reason is None:
                 raise
-            return ()  # broken behind the finish: nothing of the answer is missing
+            return ()  # broken after the finish: nothing of the answer is missing
         if text:
             self._begun = self._by_delta = True
-        return self._speech.say(text)
+        return self._text.say(text)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        if self._over:
-            return ()
-        if self._reason is not None:
-            return self._finish()
-        self._over = True
-        return self._rest()
+        if self._over or self._reason is None:
+            return super().close(clean=clean)
+        return self._end()
 
     def _chunk(self, held: Any) -> Iterable[Event]:
         if not isinstance(held, dict):
-            complaint = complaint_in(held)
-            if complaint is None:
+            report = find_error(held)
+            if report is None:
                 raise malformed("a chunk that is not an object")
-            return self._fail(complaint)
+            return self._fail(report)
         found: list[Event] = []
-        complaint = None
-        self._fields.chunk(held)
+        report = None
+        self._fields.add_chunk(held)
         choices = held.get("choices")
         if choices:
             choice = _first(choices)
             if choice is not None:
                 whole = held.get("object") == "chat.completion"
-                complaint = self._choice(choice, whole, found)
-        if (usage := held.get("usage")) is not None:
-            self._count(usage)
+                report = self._choice(choice, whole, found)
+        self._count(held.get("usage"))
         if (groq := held.get("x_groq")) is not None:
-            complaint = complaint_in({"error": as_object(groq).get("error")}) or complaint
+            report = find_error({"error": as_object(groq).get("error")}) or report
             self._count(as_object(groq).get("usage"))
         if not choices or "error" in held or "base_resp" in held:
-            complaint = complaint_in(held) or complaint
-        if complaint is not None:
-            found += self._fail(complaint)
-        return found
+            report = find_error(held) or report
+        return found if report is None else [*found, *self._fail(report)]
 
     def _choice(
         self, choice: Mapping[str, Any], whole: bool, found: list[Event]
     ) -> ErrorReport | None:
-        """What the choice adds; ``whole`` if it stands in an answer that is not streamed."""
+        """Add what the choice says; ``whole`` if it stands in an answer that is not streamed."""
         reason = choice.get("finish_reason") or as_object(choice.get("finish_details")).get("type")
         delta, message = choice.get("delta"), choice.get("message")
         if not message and isinstance(text := choice.get("text"), str) and text:
-            message = {"content": text}  # of the completions before there was a chat
+            message = {"content": text}  # legacy completions
         if delta:
             last = bool(reason) or self._reason is not None
             self._delta(delta, found, self._last if last else self._piece)
-            found += annotated(_list(delta.get("annotations")))
+            found += annotated(as_list(delta.get("annotations")))
             self._cited = self._cited or "annotations" in delta
             self._by_delta = self._by_delta or self._begun
-        if probable := _logprobs(choice.get("logprobs")):
-            found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], probable)
+        if logprobs := _logprobs(choice.get("logprobs")):
+            found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], logprobs)
         if message:
-            # Beside deltas (Perplexity) and after them (MiniMax) it is the text so far once more.
-            # Where there are none it may be a piece, or all so far in every chunk.
-            told = self._by_delta or whole or bool(delta)
-            self._delta(message, found, self._whole if told else self._message)
+            # Beside deltas (Perplexity) and after them (MiniMax) it repeats the text so far.
+            # Without deltas it may be a piece, or all so far in every chunk.
+            repeats = self._by_delta or whole or bool(delta)
+            self._delta(message, found, self._whole if repeats else self._message)
             if not self._cited:
-                found += annotated(_list(message.get("annotations")))
-        if (usage := choice.get("usage")) is not None:
-            self._count(usage)
+                found += annotated(as_list(message.get("annotations")))
+        self._count(choice.get("usage"))
         if not reason or reason == "null":
             reason = "stop" if whole and message and "delta" not in choice else None
         if reason:
             self._reason = reason if isinstance(reason, str) else "stop"
-        if "error" in choice and (complaint := complaint_in({"error": choice["error"]})):
-            return complaint
+        if "error" in choice and (report := find_error({"error": choice["error"]})):
+            return report
         code = _FAILURES.get(_word(self._reason)) if reason else None
         return None if code is None else ErrorReport(f'finish_reason "{self._reason}"', code)
 
     def _delta(self, delta: Any, found: list[Event], take: _Take) -> None:
         if not isinstance(delta, dict):
             raise malformed("a delta that is not an object")
-        content = delta.get("content") or as_object(delta.get("audio")).get("transcript")
-        refusal = delta.get("refusal")
-        said = [("reasoning", _reasoning(delta)), *_content(content)]
-        said.append(("refusal", refusal if isinstance(refusal, str) else ""))
+        audio = as_object(delta.get("audio"))
+        texts = [("reasoning", _reasoning(delta))]
+        texts += _content(delta.get("content") or audio.get("transcript"))
+        if isinstance(refusal := delta.get("refusal"), str):
+            texts.append(("refusal", refusal))
         whole = take == self._whole
         if whole:
-            said = _joined(said)
+            kinds = dict.fromkeys(kind for kind, _ in texts)
+            texts = [(kind, "".join(text for k, text in texts if k == kind)) for kind in kinds]
         if not (whole and self._fields.details):
-            self._fields.add(delta)
-        for kind, text in said:
+            self._fields.add_delta(delta)
+        for kind, text in texts:
             if text:
                 self._begun = True
-                told = take(kind, text)
-                found += told
+                deltas = take(kind, text)
+                found += deltas
                 if kind == "reasoning":
-                    self._fields.reasoned(told)
+                    self._fields.add_reasoning(deltas)
         calls = delta.get("tool_calls")
-        if not calls and any((old := as_object(delta.get("function_call"))).values()):
-            calls = [{"function": old}]  # as it was before there could be several
+        if not calls and any((legacy := as_object(delta.get("function_call"))).values()):
+            calls = [{"function": legacy}]
         if calls:
             self._begun = True
             found += self._calls.wholes(calls) if whole else self._calls.pieces(calls)
         if not (whole and self._media):
-            for image in _list(delta.get("images")):  # OpenRouter
+            for image in as_list(delta.get("images")):  # OpenRouter
                 found += self._media.at(as_object(as_object(image).get("image_url")).get("url"))
-            found += self._media.sound(as_object(delta.get("audio")), self._sound)
+            found += self._media.sound(audio, self._audio_type)
 
     def _piece(self, kind: str, text: str) -> list[Delta]:
         if kind == "text":
-            return self._speech.say(text)
-        return self._speech.reason(text) if kind == "reasoning" else self._speech.refuse(text)
+            return self._text.say(text)
+        return self._text.reason(text) if kind == "reasoning" else self._text.refuse(text)
 
     def _last(self, kind: str, text: str) -> list[Delta]:
-        """What comes with the finish or after it, where some say everything once more."""
-        return self._speech.say_last(text) if kind == "text" else self._piece(kind, text)
+        """A text with the finish or after it, where some servers repeat everything."""
+        return self._text.say_last(text) if kind == "text" else self._piece(kind, text)
 
     def _whole(self, kind: str, text: str) -> list[Delta]:
         if kind == "text":
-            return self._speech.say_whole(text)
+            return self._text.say_whole(text)
         if kind == "reasoning":
-            return self._speech.reason_whole(text)
-        return self._speech.refuse_whole(text)
+            return self._text.reason_whole(text)
+        return self._text.refuse_whole(text)
 
     def _message(self, kind: str, text: str) -> list[Delta]:
-        """A message where there are no deltas: all so far if it begins with that, or a piece."""
+        """A text where there are no deltas: all so far if it begins with that, else a piece."""
         return self._whole(kind, text) or self._last(kind, text)
 
     def _count(self, held: Any) -> None:
-        """Counts are cumulative, so that the last ones said are the right ones.
-
-        Only noughts are a server that does not count.
-        """
+        """Counts are cumulative, so the last ones are right."""
         if isinstance(held, dict):
             self.usage = _usage(held, self.usage or Usage()) or self.usage
 
-    def _finish(self) -> Iterable[Event]:
-        reason = _REASONS.get(_word(self._reason), "stop")
-        if reason == "stop" and self._calls:
-            reason = "tool"  # said by servers that were told which tool to call
-        found = [
-            *self._rest(complete=reason != "length"),
+    def _end(self) -> list[Event]:
+        beside = [
             *(self._fields.sources() if not self._cited else ()),
-            *self._fields.told(called=bool(self._calls)),
+            *self._fields.deltas(called=bool(self._calls)),
         ]
-        self._over = True
-        end = Finished(reason=reason, usage=self.usage, extra=self._fields.about or NOTHING)
-        return [*found, self._calls.ended(end)]
-
-    def _fail(self, complaint: ErrorReport) -> Iterable[Event]:
-        found = self._rest()
-        self._over = True
-        return [*found, complaint.failure(self.usage)]
-
-    def _rest(self, *, complete: bool = False) -> list[Event]:
-        """What was held back, in case its other half came."""
-        return [*self._speech.rest(), *self._calls.end(complete=complete)]
-
-
-_Take = Callable[[str, str], list[Delta]]
+        reason = _REASONS.get(_word(self._reason), "stop")
+        return self._finish(reason, beside=beside, extra=self._fields.about or NOTHING)
 
 
 def _only_text(held: Any) -> str | None:
-    """The text of a chunk that says nothing else: nearly all do, and this is their short way.
+    """The text of a chunk that holds nothing else, as nearly all do; ``None`` for any other.
 
-    ``None`` for any other chunk, which takes the long way and is not judged here.
+    This is the fast path. It judges no other chunk.
     """
     try:
         (choice,) = held["choices"]
@@ -332,18 +306,14 @@ def _only_text(held: Any) -> str | None:
     return None if "error" in held or "x_groq" in held else text
 
 
-def _list(held: Any) -> list[Any]:
-    return held if isinstance(held, list) else []
-
-
 def _logprobs(held: Any) -> list[dict[str, Any]]:
-    """The logprobs of a choice, of its text and of what it says instead."""
-    said = as_object(held)
-    return [*logprobs_of(said.get("content")), *logprobs_of(said.get("refusal"))]
+    """The logprobs of a choice's text and refusal."""
+    given = as_object(held)
+    return [*logprobs_of(given.get("content")), *logprobs_of(given.get("refusal"))]
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
-    """The choice numbered 0, which the only one may fail to be called."""
+    """The choice with the index 0, or with none."""
     if not isinstance(choices, list):
         raise malformed("choices that are not a list")
     for choice in choices:
@@ -355,7 +325,7 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
 
 
 def _content(content: Any) -> list[tuple[str, str]]:
-    """Text, or a list of parts: text and what was thought before it, or a JSON answer."""
+    """The texts of a content: a string, a list of parts with reasoning among them, or JSON."""
     if not content:
         return []
     if isinstance(content, str):
@@ -370,35 +340,23 @@ def _content(content: Any) -> list[tuple[str, str]]:
             found.append(("text", text))
         thoughts = part.get("thinking") or part.get("summary")  # Mistral · Databricks
         each = thoughts if isinstance(thoughts, list) else [{"text": thoughts}]
-        found += [("reasoning", _text_of(thought)) for thought in each]
+        found += [("reasoning", _reasoning_text(thought)) for thought in each]
     return found
-
-
-def _joined(said: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """One text of each kind."""
-    kinds = dict.fromkeys(kind for kind, _ in said)
-    return [(kind, "".join(text for of, text in said if of == kind)) for kind in kinds]
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
     said = delta.get("reasoning_content") or delta.get("reasoning") or delta.get("reasoning_text")
     if isinstance(said, str):
         return said
-    details = delta.get("reasoning_details")  # alone at Snowflake, the same again at OpenRouter
-    return "".join(map(_text_of, details)) if isinstance(details, list) else ""
+    # Snowflake sends only these, OpenRouter repeats its reasoning in them.
+    return "".join(map(_reasoning_text, as_list(delta.get("reasoning_details"))))
 
 
-def _text_of(part: Any) -> str:
-    """The text of a piece of reasoning; there may also be a signature or a cipher in it."""
+def _reasoning_text(part: Any) -> str:
+    """The text of a piece of reasoning, which may also be only a signature or encrypted."""
     held = as_object(part)
     text = held.get("text") or held.get("summary")
     return text if isinstance(text, str) else ""
-
-
-# OpenRouter · xAI · Perplexity
-_BESIDE: Final = (
-    "cost", "num_sources_used", "cost_in_usd_ticks", "citation_tokens", "num_search_queries",
-)  # fmt: skip
 
 
 def _word(reason: str | None) -> str:
@@ -410,6 +368,7 @@ def _usage(held: Mapping[str, Any], before: Usage) -> Usage | None:
     answered = as_object(
         held.get("completion_tokens_details") or held.get("completion_token_details")  # Writer
     )
+    written = held.get("cache_creation_input_tokens")
     places = (
         asked.get("cached_tokens"),
         held.get("prompt_cache_hit_tokens"),  # DeepSeek
@@ -417,25 +376,25 @@ def _usage(held: Mapping[str, Any], before: Usage) -> Usage | None:
         held.get("num_cached_tokens"),  # Mistral
         held.get("cache_read_input_tokens"),  # Databricks
     )
-    # A nought in one place is no count where another has one.
+    # A zero in one place does not count where another place has a number.
     cached = as_count(*(place for place in places if place), *places)
     thought = as_count(answered.get("reasoning_tokens"), held.get("reasoning_tokens"))
     asked_all, answered_all = (as_count(held.get(f"{n}_tokens")) for n in ("prompt", "completion"))
     both = asked_all is not None and answered_all is not None
+    details = counted(
+        ("input_", asked),
+        ("output_", answered),
+        ("", {name: held[name] for name in _FURTHER_COUNTS if name in held}),
+        ("", {"cache_write_tokens": written}),
+    )
     return balanced(
         Usage(
             prompt_tokens=as_count(asked_all, before.prompt_tokens),
             completion_tokens=as_count(answered_all, before.completion_tokens),
             reasoning_tokens=as_count(thought, before.reasoning_tokens),
             cached_tokens=as_count(cached, before.cached_tokens),
-            details=counted(
-                ("input_", asked),
-                ("output_", answered),
-                ("", {name: held[name] for name in _BESIDE if name in held}),
-                ("", {"cache_write_tokens": held.get("cache_creation_input_tokens")}),
-            )
-            or before.details,
+            details=details or before.details,
         ),
         total=as_count(held.get("total_tokens")) if both else None,
-        written=as_count(held.get("cache_creation_input_tokens")) or 0,
+        written=as_count(written) or 0,
     )

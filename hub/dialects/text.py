@@ -1,11 +1,10 @@
 """Plain text, as simple servers stream it: every byte is part of the answer.
 
-Text has no end mark, so a reply is complete only when the transport itself said where it
-ends (a length, or chunked encoding). A body that just stops may have been cut off.
+Text has no end mark, so a reply is complete only if the transport itself marks the end (with a
+length, or chunked encoding). A body that just stops may have been cut off.
 
-Options: ``input`` ("prompt"): the request field that the prompt's text goes to, or
-``"messages"`` for the whole list. ``think`` (false): split ``<think>`` off the text, or
-with ``"closing"`` what comes before a ``</think>`` alone.
+Options: ``input`` ("prompt"): the request field for the prompt's text, or ``"messages"`` for the
+whole list. ``think`` (false): see `hub.dialects.reply.think_tags`.
 """
 
 from __future__ import annotations
@@ -35,11 +34,12 @@ class Text:
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         chosen = Options("text", options, ("input", "think"))
         self._input = chosen.text("input", "prompt")
-        self._speech = TextDeltas(think=chosen.flag_or("think", CLOSING))
+        self._text = TextDeltas(think=chosen.flag_or("think", CLOSING))
 
     def call(self, prompt: Prompt) -> Call:
-        whole = [dict(message) for message in prompt.messages]
-        body = {**prompt.options, self._input: whole if self._input == "messages" else prompt.text}
+        messages = [dict(message) for message in prompt.messages]
+        asked = messages if self._input == "messages" else prompt.text
+        body = {**prompt.options, self._input: asked}
         if prompt.model is not None:
             body["model"] = prompt.model
         return Call("", body, {"Accept": "text/plain"})
@@ -52,7 +52,7 @@ class Text:
             text = chunk.data.decode()
         except UnicodeDecodeError:
             raise malformed("bytes that are not UTF-8") from None
-        return self._speech.say(text)
+        return self._text.say(text)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        return [*self._speech.rest(), *((Finished(),) if clean else ())]
+        return [*self._text.rest(), *((Finished(),) if clean else ())]

@@ -1,19 +1,21 @@
-"""What the hub speaks, described for programs and people, from the code that speaks it.
+"""Describe the hub's interfaces for people and programs, from the code that implements them.
 
-================  ===============================================================================
-`operations`      the nouns: an operation, its parameters, bodies and answers
-`routes`          every route over HTTP, in tables of operations, one file for each matter
-`shapes`          JSON Schemas of events, bodies and answers
-`chunks`          those of what other people's clients are told piece by piece
-`codes`           every error code that a client can see, with its status
-`openapi`         all of it as one OpenAPI 3.1 document
-`frames`          every frame that the hub sends over the WebSocket
-`asyncapi`        the WebSocket as one AsyncAPI 3 document
-`html` `page`     both documents, readable
-`files`           the documents as text: made by the build of the package, or when asked for
-================  ===============================================================================
+=================  ==================================================================
+`operations`       the data model: operations, their parameters, bodies and responses
+`routes`           every HTTP route, one module for each group
+`json_schema`      building blocks for JSON Schemas
+`requests`         JSON Schemas of request bodies, and examples
+`shapes`           JSON Schemas of events and response bodies
+`chunks`           JSON Schemas of the streams for other clients
+`codes`            every error code that a client can see, with its status
+`openapi`          the HTTP routes as an OpenAPI 3.1 document
+`frames`           every frame that the hub sends over the WebSocket
+`asyncapi`         the WebSocket as an AsyncAPI 3 document
+`html` `page`      both documents as a page
+`files`            the documents as files
+=================  ==================================================================
 
-The build of the package puts ``openapi.json`` and ``asyncapi.json`` beside this file; ``make
-docs`` writes them into ``dist/``. Tests hold them to the code: to the router of a running hub,
-to what it really answers, and to the specifications' own schemas.
+The package build puts ``openapi.json`` and ``asyncapi.json`` into this folder; ``make docs``
+writes them into ``dist/``. Tests compare them with the router of a running hub, with its real
+responses, and with the schemas of the two specifications.
 """

@@ -1,4 +1,4 @@
-"""`python -m hub.docs FOLDER`: write the documents into a folder, to look at them."""
+"""`python -m hub.docs FOLDER`: write the documents into a folder."""
 
 from __future__ import annotations
 

@@ -1,57 +1,40 @@
-"""JSON Schemas of what other people's clients are told piece by piece.
+"""JSON Schemas of the chunks that other clients' protocols stream.
 
-Each is a union over ``type``, of which a row here is one member: its fields, the optional ones
-marked by a question mark. What they mean stands where they are made (`hub.protocols.aisdk.chunks`,
-`hub.protocols.agui.chunks`, `hub.protocols.openai.responses_state`); a test holds these rows to all
-that those make of every recorded reply, and finds each of them there.
+Each is a union over ``type``, and each row here is one member with its fields; a question mark
+makes a field optional. The modules that write the chunks (`hub.protocols.aisdk.chunks`,
+`hub.protocols.agui.chunks`, `hub.protocols.openai.responses_state`) explain the fields. A test
+compares these rows with what those modules make of every recorded reply.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from hub.docs.operations import TEXT, Schema, ref
-from hub.docs.shapes import TRUTH
+from hub.docs.json_schema import ANY, BOOLEAN, TEXT, Schema, array, enum, ref, tagged
 
 __all__ = ["CHUNKS"]
 
 _NUMBER: Final[Schema] = {"type": "integer"}
-_ANY: Final[Schema] = {}
 _OBJECT: Final = ref("Object")
-_LIST: Final[Schema] = {"type": "array", "items": {}}
-_RESPONSE: Final = ref("OpenAIResponse")
+_LIST: Final = array(ANY)
 
 
-def _one_of(says: str, kinds: Mapping[str, Mapping[str, Schema]], **always: Schema) -> Schema:
-    members = [_member(kind, {**always, **fields}) for kind, fields in kinds.items()]
-    return {"description": says, "oneOf": members}
-
-
-def _member(kind: str, fields: Mapping[str, Schema]) -> dict[str, Any]:
-    held = {"type": {"type": "string", "const": kind}}
-    held |= {name.removesuffix("?"): dict(schema) for name, schema in fields.items()}
-    needed = [name for name in fields if not name.endswith("?")]
-    return {
-        "type": "object",
-        "properties": held,
-        "required": ["type", *needed],
-        "additionalProperties": False,
-    }
-
-
-def _enum(*words: str) -> Schema:
-    return {"type": "string", "enum": list(words)}
+def _one_of(
+    description: str, kinds: Mapping[str, Mapping[str, Schema]], **common: Schema
+) -> Schema:
+    members = [
+        tagged("", kind, {**common, **fields}, additionalProperties=False)
+        for kind, fields in kinds.items()
+    ]
+    return {"description": description, "oneOf": members}
 
 
 _PART: Final = {"id": TEXT}
 _CALL: Final = {"toolCallId": TEXT}
 _NAMED_CALL: Final = {**_CALL, "toolName": TEXT}
-# Always true where it stands; a generator of clients makes broken code of a constant.
-_RAN: Final[Mapping[str, Schema]] = {
-    "providerExecuted?": TRUTH,
-    "dynamic?": TRUTH,
-}
+# Always true if present; client generators make broken code of a constant.
+_RAN: Final = {"providerExecuted?": BOOLEAN, "dynamic?": BOOLEAN}
 _BESIDE: Final = {"providerMetadata?": _OBJECT}
 _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "start": {"messageId": TEXT},
@@ -64,9 +47,9 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "reasoning-end": {**_PART, **_BESIDE},
     "tool-input-start": _NAMED_CALL,
     "tool-input-delta": {**_CALL, "inputTextDelta": TEXT},
-    "tool-input-available": {**_NAMED_CALL, "input": _ANY, **_RAN, **_BESIDE},
-    "tool-input-error": {**_NAMED_CALL, "input": _ANY, "errorText": TEXT, **_BESIDE},
-    "tool-output-available": {**_CALL, "output": _ANY, **_RAN},
+    "tool-input-available": {**_NAMED_CALL, "input": ANY, **_RAN, **_BESIDE},
+    "tool-input-error": {**_NAMED_CALL, "input": ANY, "errorText": TEXT, **_BESIDE},
+    "tool-output-available": {**_CALL, "output": ANY, **_RAN},
     "tool-output-error": {**_CALL, "errorText": TEXT, **_RAN},
     "source-url": {"sourceId": TEXT, "url": TEXT, "title?": TEXT},
     "source-document": {"sourceId": TEXT, "mediaType": TEXT, "title": TEXT, "filename": TEXT},
@@ -74,7 +57,7 @@ _UI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "data-media": {"data": _OBJECT, "transient": {"const": True}},
     "finish-step": {},
     "finish": {
-        "finishReason": _enum("stop", "length", "tool-calls", "content-filter"),
+        "finishReason": enum("stop", "length", "tool-calls", "content-filter"),
         "messageMetadata": _OBJECT,
     },
     "abort": {"reason": TEXT},
@@ -89,16 +72,16 @@ _AGUI: Final[Mapping[str, Mapping[str, Schema]]] = {
     "TEXT_MESSAGE_CONTENT": {**_MESSAGE, "delta": TEXT},
     "TEXT_MESSAGE_END": _MESSAGE,
     "REASONING_START": _MESSAGE,
-    "REASONING_MESSAGE_START": {**_MESSAGE, "role": _enum("reasoning")},
+    "REASONING_MESSAGE_START": {**_MESSAGE, "role": enum("reasoning")},
     "REASONING_MESSAGE_CONTENT": {**_MESSAGE, "delta": TEXT},
     "REASONING_MESSAGE_END": _MESSAGE,
     "REASONING_END": _MESSAGE,
     "TOOL_CALL_START": {**_CALL, "toolCallName": TEXT, "parentMessageId": TEXT},
     "TOOL_CALL_ARGS": {**_CALL, "delta": TEXT},
-    "TOOL_CALL_END": {**_CALL, "toolCallName": TEXT, "input?": _ANY},
-    "TOOL_CALL_RESULT": {**_CALL, **_MESSAGE, "content": TEXT, "role": _enum("tool")},
-    "CUSTOM": {"name": _enum("tool-input-available"), "value": _OBJECT},
-    "RUN_FINISHED": {**_RUN, "finishReason": TEXT, "usage?": _ANY},
+    "TOOL_CALL_END": {**_CALL, "toolCallName": TEXT, "input?": ANY},
+    "TOOL_CALL_RESULT": {**_CALL, **_MESSAGE, "content": TEXT, "role": enum("tool")},
+    "CUSTOM": {"name": enum("tool-input-available"), "value": _OBJECT},
+    "RUN_FINISHED": {**_RUN, "finishReason": TEXT, "usage?": ANY},
     "RUN_ERROR": {**_RUN, "message": TEXT, "code": TEXT, "error": _OBJECT},
 }
 
@@ -106,7 +89,7 @@ _ITEM: Final = {"output_index": _NUMBER, "item": _OBJECT}
 _AT: Final = {"output_index": _NUMBER, "item_id": TEXT}
 _IN: Final = {**_AT, "content_index": _NUMBER}
 _ABOUT: Final = {**_AT, "summary_index": _NUMBER}
-_WHOLE: Final = {"response": _RESPONSE}
+_WHOLE: Final = {"response": ref("OpenAIResponse")}
 _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.created": _WHOLE,
     "response.in_progress": _WHOLE,
@@ -135,16 +118,16 @@ _RESPONSES: Final[Mapping[str, Mapping[str, Schema]]] = {
     "response.incomplete": _WHOLE,
     "response.cancelled": _WHOLE,
     "response.failed": _WHOLE,
-    "error": {"code": TEXT, "message": TEXT, "param": _ANY, "error": _OBJECT},
+    "error": {"code": TEXT, "message": TEXT, "param": ANY, "error": _OBJECT},
 }
 
 CHUNKS: Final[Mapping[str, Schema]] = {
-    # By a name, because programs that make clients stumble over so many that have none.
+    # Named, because client generators stumble over many unnamed schemas.
     "Object": {"type": "object", "description": "Any JSON object."},
     "UIChunk": _one_of("A chunk of the AI SDK's UI message stream, version 1.", _UI),
-    "ConversationChunk": _one_of("An event of AG-UI, as TanStack AI reads them.", _AGUI),
+    "ConversationChunk": _one_of("An event of AG-UI, for TanStack AI.", _AGUI),
     "ResponseEvent": _one_of(
-        "An event of OpenAI's Responses; the numbers count them.",
+        "An event of OpenAI's Responses; `sequence_number` counts them.",
         _RESPONSES,
         sequence_number=_NUMBER,
     ),

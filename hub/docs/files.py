@@ -1,7 +1,7 @@
-"""The documents as text: those that the package carries, or else made from the code.
+"""The documents as text: read from the package, or else generated from the code.
 
-The build of the package makes them. A checkout has none: there they are made when they are
-first asked for, so that they always describe the code beside them.
+The package build generates the files. A checkout has none, so there the documents are generated at
+the first request and always describe the current code.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ RECIPES: Final = "RECIPES.md"
 
 def openapi(folder: Path = HERE) -> str:
     """The OpenAPI document in JSON, read from ``folder`` if it is there."""
-    return _read(folder / OPENAPI) or _made(OPENAPI)
+    return _read_or_generate(folder / OPENAPI)
 
 
 def asyncapi(folder: Path = HERE) -> str:
     """The AsyncAPI document in JSON, read from ``folder`` if it is there."""
-    return _read(folder / ASYNCAPI) or _made(ASYNCAPI)
+    return _read_or_generate(folder / ASYNCAPI)
 
 
 def write(folder: Path) -> list[Path]:
-    """Make both documents from the code; the files that now hold them."""
+    """Generate both documents into a folder, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / OPENAPI, folder / ASYNCAPI]
     for path in paths:
-        path.write_text(_made(path.name), "utf-8")
+        path.write_text(_generate(path.name), "utf-8")
     return paths
 
 
 def recipes() -> Path:
-    """Inside the package where it was installed, beside it in a checkout."""
+    """The path of ``RECIPES.md``: in the installed package, or at the root of a checkout."""
     installed = HERE / RECIPES
     return installed if installed.is_file() else HERE.parents[1] / RECIPES
 
 
-def _read(path: Path) -> str | None:
-    return path.read_text("utf-8") if path.is_file() else None
+def _read_or_generate(path: Path) -> str:
+    return path.read_text("utf-8") if path.is_file() else _generate(path.name)
 
 
-def _made(name: str) -> str:
-    # They import all protocols: whoever has the files does not wait for that.
+def _generate(name: str) -> str:
+    # These import every protocol, which is slow; it is not necessary if the files exist.
     from hub.docs import asyncapi, openapi
 
     document: dict[str, Any] = {OPENAPI: openapi.document, ASYNCAPI: asyncapi.document}[name]()

@@ -1,4 +1,4 @@
-"""What the hub says over the WebSocket: every frame, and the fields of `ok` for each command."""
+"""The frames that the hub sends over the WebSocket, and the fields of `ok` for each command."""
 
 from __future__ import annotations
 
@@ -6,39 +6,50 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hub.docs.codes import CODES
-from hub.docs.operations import Schema, ref
-from hub.docs.shapes import NUMBER, TEXT, a_list, const, nullable, thing
-from hub.domain.generation import State
+from hub.docs.json_schema import (
+    ANY,
+    NUMBER,
+    TEXT,
+    Schema,
+    array,
+    const,
+    nullable,
+    object_of,
+    ref,
+    tagged,
+)
+from hub.docs.shapes import STATE
 from hub.protocols.websocket import commands
 
-__all__ = ["ANSWERED", "COMMANDS", "FRAMES", "TITLES"]
+__all__ = ["ANSWERED", "COMMANDS", "FRAMES", "TITLES", "ok_frame"]
 
 ID: Final[Schema] = {"type": ["string", "integer"]}
-MEMBER: Final = thing("", {"member": TEXT, "state": {}})
+MEMBER: Final = object_of("", {"member": TEXT, "state": ANY})
 
 COMMANDS: Final = {kind.__name__: kind for kind in commands.Command.__args__}
-"""The commands by the names of their models."""
+"""The commands' models by name."""
 
 TITLES: Final[Mapping[str, str]] = {
-    "Append": "Append an event to a stream, which begins with its first. `ok` says where it ends, "
-    "as soon as the store has it.",
-    "Auth": "Kept for later: this hub has no login, and answers `not_supported`.",
-    "Cancel": "Stop a generation, for everybody; the upstream's socket is closed within 100 ms.",
-    "Fork": "Begin `stream` with what `source` holds before `position`, its tail if none.",
-    "Generate": "Ask an upstream: a `prompt` in the conversation of a stream, or exactly these "
-    "`messages`. `key` makes asking again harmless.",
-    "Ping": "Answered with `ok`.",
-    "Presence": "Take part in a stream that is followed, with a `state` that all others who do are "
-    "shown; `null` leaves. `member` is a label of the client's own.",
-    "Subscribe": "Follow a stream from `start`, `now` or a position. With `wait` it need not be "
-    "there yet.",
-    "Unsubscribe": "Follow it no longer.",
+    "Append": "Append an event to a stream, which the first event creates. `ok` gives the position "
+    "after it once the store has it.",
+    "Auth": "Reserved: this hub has no authentication and responds `not_supported`.",
+    "Cancel": "Cancel a generation for everybody. The connection to the upstream closes within "
+    "100 ms.",
+    "Fork": "Create `stream` with the records of `source` before `position`, by default all.",
+    "Generate": "Start a generation: with a `prompt` in the conversation of a stream, or with "
+    "exactly these `messages`. `key` makes retries safe.",
+    "Ping": "The hub responds with `ok`.",
+    "Presence": "Join a stream that this connection follows, with a `state` that all other members "
+    "see; `null` leaves. `member` is a label of the client's choice.",
+    "Subscribe": "Follow a stream from `start`, `now` or a position. With `wait` the stream need "
+    "not exist yet.",
+    "Unsubscribe": "Stop following a stream.",
 }
 
 ANSWERED: Final[Mapping[str, Mapping[str, Schema]]] = {
     "Append": {"stream": TEXT, "position": ref("Position")},
     "Auth": {},
-    "Cancel": {"generation": TEXT, "state": {"enum": [state.value for state in State]}},
+    "Cancel": {"generation": TEXT, "state": STATE},
     "Fork": {"stream": TEXT, "position": ref("Position")},
     "Generate": {"generation": TEXT, "stream": TEXT, "position": nullable(ref("Position"))},
     "Ping": {},
@@ -50,63 +61,63 @@ ANSWERED: Final[Mapping[str, Mapping[str, Schema]]] = {
     },
     "Unsubscribe": {"stream": TEXT},
 }
-"""What `ok` tells besides the command's ``id``."""
+"""The fields of `ok` besides the command's ``id``."""
 
 RECORD: Final[Schema] = {
     "anyOf": [ref("Event"), {"type": ["array", "string", "number", "boolean", "null"]}]
 }
-"""A stream of JSON may hold values that are no objects, too."""
+"""JSON streams may hold values other than objects."""
 
 _AT: Final = {"stream": TEXT, "position": ref("Position")}
 
 
-def _frame(kind: str, says: str, fields: Mapping[str, Schema], **optional: Schema) -> Schema:
-    return thing(says, {"type": const(kind), **fields}, optional)
-
-
 FRAMES: Final[Mapping[str, Schema]] = {
-    "events": _frame(
-        "events",
-        "Records of a stream that is followed. `position` is the next to read. Event i of k ends "
-        "at its offset less k - 1 - i, except where deltas were merged for who catches up: then "
-        "`offsets` has the offset after each.",
-        {**_AT, "events": a_list(RECORD)},
-        offsets=a_list(NUMBER),
-    ),
-    "reset": _frame(
-        "reset",
-        "The position asked for is not there: it goes on from this one. `trimmed`: what was there "
-        "is no longer kept. `unwritten`: a crash took back what was there; forget each event whose "
-        "position is greater than this one, which was told before, or is the beginning.",
-        {**_AT, "reason": {"enum": ["trimmed", "unwritten"]}},
-    ),
-    "closed": _frame("closed", "The stream has ended, and everything was sent.", _AT),
-    "presence": _frame(
-        "presence",
-        "Who takes part in a stream: first everybody, then who came or changed, and who went.",
-        {"stream": TEXT, "joined": a_list(MEMBER), "left": a_list(TEXT)},
-    ),
-    "ok": _frame("ok", "The command of this `id` was carried out.", {}, id=ID),
-    "error": _frame(
-        "error",
-        "The command of this `id` was refused; or, with a `stream` and no `id`, a stream that was "
-        "waited for turned out to hold no events.",
-        {"code": {"enum": [*CODES]}, "message": TEXT},
-        id=ID,
-        stream=TEXT,
-    ),
-    "beat": _frame("beat", "A sign of life, when nothing else was to be said.", {}),
-    "draining": _frame(
-        "draining",
-        "The hub goes away: come back after so many milliseconds, with your positions.",
-        {"retry_ms": NUMBER},
-    ),
+    kind: tagged(description, kind, fields)
+    for kind, description, fields in (
+        (
+            "events",
+            "Records of a stream that the connection follows. `position` is the position after "
+            "the last one. Event i of k ends at the offset of `position` minus k - 1 - i, unless "
+            "deltas were merged to catch up: then `offsets` has the offset after each event.",
+            {**_AT, "events": array(RECORD), "offsets?": array(NUMBER)},
+        ),
+        (
+            "reset",
+            "The requested position does not exist; the stream continues from this one. `trimmed`: "
+            "the records there are no longer kept. `unwritten`: a crash lost the records there; "
+            "discard every event with a position greater than this one, which is the start or a "
+            "position that you have received before.",
+            {**_AT, "reason": {"enum": ["trimmed", "unwritten"]}},
+        ),
+        ("closed", "The stream is closed, and all its records were sent.", _AT),
+        (
+            "presence",
+            "The members of a stream: first all of them, then changes. `joined` has those who "
+            "joined or changed, `left` those who left.",
+            {"stream": TEXT, "joined": array(MEMBER), "left": array(TEXT)},
+        ),
+        ("ok", "The command with this `id` succeeded.", {"id?": ID}),
+        (
+            "error",
+            "The command with this `id` failed. With a `stream` and no `id`: the stream that the "
+            "connection was waiting for does not hold events.",
+            {"code": {"enum": [*CODES]}, "message": TEXT, "id?": ID, "stream?": TEXT},
+        ),
+        ("beat", "A heartbeat, sent when there was nothing else to send.", {}),
+        (
+            "draining",
+            "The hub is shutting down: reconnect after this many milliseconds, with your "
+            "positions.",
+            {"retry_ms": NUMBER},
+        ),
+    )
 }
 
 
-def answered(command: str) -> dict[str, Any]:
-    """The `ok` of a command."""
-    frame = dict(FRAMES["ok"])
+def ok_frame(command: str) -> dict[str, Any]:
     fields = ANSWERED[command]
-    properties = {"type": const("ok"), **fields, "id": ID}
-    return {**frame, "properties": properties, "required": ["type", *fields]}
+    return {
+        **FRAMES["ok"],
+        "properties": {"type": const("ok"), **fields, "id": ID},
+        "required": ["type", *fields],
+    }

@@ -1,15 +1,16 @@
-"""The nouns of a description: an operation is one method of one route.
+"""The data model of the HTTP documentation: groups of operations, each one method of one route.
 
-They hold only what the code cannot say by itself. A schema is a JSON Schema of the dialect
-2020-12, or a `Ref` to one that has a name in `hub.docs.shapes`.
+It holds only what the code itself cannot tell.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, Literal
 
+from hub.docs.json_schema import ANY, TEXT, Schema, ref
 from hub.domain.defaults import NAME_LENGTH
 from hub.domain.stream_names import NAME_PATTERN
 from hub.generations.idempotency import KEY_LENGTH
@@ -22,106 +23,105 @@ __all__ = [
     "KEY",
     "NAME",
     "OFFSET",
-    "TEXT",
-    "Answer",
+    "ErrorFormat",
+    "Group",
     "Operation",
     "Parameter",
-    "Schema",
-    "Shape",
+    "Response",
     "events_of",
+    "group",
     "header",
     "path",
     "query",
-    "ref",
 ]
 
-Schema = Mapping[str, Any]
-Where = Literal["path", "query", "header"]
-Shape = Literal["hub", "openai", "sentence", "text"]
-"""How an error is written: the hub's own, OpenAI's, one sentence in JSON, or as text."""
+ErrorFormat = Literal["hub", "openai", "sentence", "text"]
+"""How errors are written: the hub's JSON, OpenAI's JSON, one sentence in JSON, or plain text."""
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
-TEXT: Final[Schema] = {"type": "string"}
 NAME: Final[Mapping[str, Any]] = {
     "pattern": f"^{NAME_PATTERN}$",
     "maxLength": NAME_LENGTH,
     "examples": ["team/rivers"],
 }
-"""What the name of a stream is like."""
+"""Schema keywords of a stream's name."""
 OFFSET: Final[Mapping[str, Any]] = {"pattern": "^(-1|now|[0-9]{16}_[0-9]{16})$"}
-"""What an offset of the Durable Streams Protocol is like."""
+"""Schema keywords of an offset in the Durable Streams Protocol."""
 FROM: Final[Mapping[str, Any]] = {"pattern": "^(start|now|[0-9]{16}_[0-9]{16})$"}
-"""Where to begin in a stream."""
+"""Schema keywords of the place in a stream to start from."""
 KEY: Final[Mapping[str, Any]] = {"minLength": 1, "maxLength": KEY_LENGTH}
-"""What an idempotency key is like."""
+"""Schema keywords of an idempotency key."""
 
-BYTES: Final[Schema] = {}
-"""Anything: in OpenAPI 3.1 a body of bytes has a content type and no schema."""
-
-
-def ref(name: str) -> Schema:
-    """A schema that has a name."""
-    return {"$ref": f"#/components/schemas/{name}"}
+BYTES: Final = ANY
+"""In OpenAPI 3.1 a binary body has a content type and no schema."""
 
 
 def events_of(name: str) -> Schema:
-    """Server-sent events whose data has this schema; OpenAPI 3.1 has no word for that."""
+    """Server-sent events whose data has this schema, which OpenAPI 3.1 cannot express."""
     return {**TEXT, "description": f"The data of each event is a `{name}`.", "x-data": ref(name)}
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """What a request may say besides its body."""
+    """A parameter of a request, in its path, query or headers."""
 
+    where: Literal["path", "query", "header"]
     name: str
-    where: Where
-    says: str
-    schema: Schema = field(default_factory=lambda: TEXT)
+    description: str
+    schema: Schema
 
 
-def path(name: str, says: str, **schema: Any) -> Parameter:
-    return Parameter(name, "path", says, {**TEXT, **schema})
+def _parameter(
+    where: Literal["path", "query", "header"], name: str, description: str, **schema: Any
+) -> Parameter:
+    return Parameter(where, name, description, {**TEXT, **schema})
 
 
-def query(name: str, says: str, **schema: Any) -> Parameter:
-    return Parameter(name, "query", says, {**TEXT, **schema})
-
-
-def header(name: str, says: str, **schema: Any) -> Parameter:
-    return Parameter(name, "header", says, {**TEXT, **schema})
+path = partial(_parameter, "path")
+query = partial(_parameter, "query")
+header = partial(_parameter, "header")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """One way in which a request is answered that is no error.
-
-    ``content`` is by content type; ``headers`` say what each header tells.
-    """
+class Response:
+    """One successful response: its schemas by content type, its headers with descriptions."""
 
     status: int
-    says: str
+    description: str
     content: Mapping[str, Schema] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one route; ``path`` is as the router has it, its patterns left out.
+    """One method of one route; ``path`` is the router's, without its patterns.
 
-    ``errors`` are the codes that are its own; what can happen to any request is added. They
-    are in the shape that ``wrong`` names, and have some of the headers ``beside`` it.
+    ``errors`` are the codes of this operation, separated by spaces; those that any request can
+    cause are added. Their responses may have the ``error_headers``.
     """
 
     method: str
     path: str
-    group: str
     title: str
-    says: str = ""
+    description: str = ""
     parameters: tuple[Parameter, ...] = ()
     body: Mapping[str, Schema] = field(default_factory=dict)
-    answers: tuple[Answer, ...] = ()
-    errors: tuple[str, ...] = ()
-    wrong: Shape = "hub"
-    beside: Mapping[str, str] = field(default_factory=dict)
+    responses: tuple[Response, ...] = ()
+    errors: str = ""
+    error_format: ErrorFormat = "hub"
+    error_headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Operations that belong together, shown under one heading."""
+
+    name: str
+    description: str
+    operations: tuple[Operation, ...]
+
+
+def group(name: str, description: str, *operations: Operation) -> Group:
+    return Group(name, description, operations)

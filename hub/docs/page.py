@@ -1,37 +1,41 @@
-"""The documents as one page for people: rendered here, nothing to run, nothing from elsewhere.
+"""The documents as one static page for people: no scripts, nothing loaded from elsewhere.
 
-It is made from the documents alone, so it shows what they say and nothing more. Everything has
-an anchor: a route is ``#get-v1-live-name``, a command ``#command-subscribe``, a frame
-``#frame-events``, a schema ``#schema-Delta``, a code ``#code-gone``.
+It is rendered from the documents alone. Everything has an anchor: a route is
+``#get-v1-live-name``, a command ``#command-subscribe``, a frame ``#frame-events``, a schema
+``#schema-Delta``, a code ``#code-gone``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from hub.docs.codes import CODES, status
 from hub.docs.html import Markup, el, joined, prose
-from hub.docs.openapi import NAMED
-from hub.docs.schema import definition, kind
+from hub.docs.openapi import REQUEST_ID
+from hub.docs.schema_html import definition, kind
 
-__all__ = ["page", "shell"]
+__all__ = ["anchor_of", "page", "shell"]
 
 Document = Mapping[str, Any]
 
-TITLE: Final = "Streamhub: what it speaks"
 LINKS: Final = {
-    "": "What it speaks",
+    "": "Interfaces",
     "/recipes": "Recipes",
     "/openapi.json": "openapi.json",
     "/asyncapi.json": "asyncapi.json",
 }
-"""What there is to read, below ``docs``."""
+"""The titles of the documents by their paths below ``docs``."""
+
+
+def anchor_of(*words: str) -> str:
+    """The anchor of a heading, an operation or a message."""
+    return re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")
 
 
 def shell(title: str, contents: Markup, body: Markup, *, here: str, docs: str) -> str:
-    """A whole page; ``docs`` is where the documents are, seen from it."""
+    """A whole page; ``docs`` is the relative URL of the documents."""
     head = joined(
         el("meta", charset="utf-8"),
         el("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -41,8 +45,8 @@ def shell(title: str, contents: Markup, body: Markup, *, here: str, docs: str) -
         el("link", rel="stylesheet", href=f"{docs}/docs.css"),
     )
     links = [
-        el("a", said, href=docs + path, aria_current="page" if path == here else "")
-        for path, said in LINKS.items()
+        el("a", text, href=docs + path, aria_current="page" if path == here else "")
+        for path, text in LINKS.items()
     ]
     top = el(
         "header",
@@ -59,76 +63,78 @@ def shell(title: str, contents: Markup, body: Markup, *, here: str, docs: str) -
 
 def page(openapi: Document, asyncapi: Document) -> str:
     """Both documents on one page."""
-    groups = {tag["name"]: tag["description"] for tag in openapi["tags"]}
-    operations: dict[str, list[tuple[str, str, Document]]] = {name: [] for name in groups}
+    operations: dict[str, list[tuple[str, str, Document]]] = {}
     for path, methods in openapi["paths"].items():
         for method, one in methods.items():
-            operations[one["tags"][0]].append((method, path, one))
+            operations.setdefault(one["tags"][0], []).append((method, path, one))
     schemas = {**asyncapi["components"]["schemas"], **openapi["components"]["schemas"]}
-    shown = [name for name in schemas if not re.search(r"Frame$|Ok$", name)]
-    shown = [name for name in shown if name not in _commands(asyncapi)]
+    messages = {
+        message["payload"]["$ref"] for message in asyncapi["components"]["messages"].values()
+    }
     body = joined(
-        el("h1", "What Streamhub speaks"),
+        el("h1", "The interfaces of Streamhub"),
         el("p", prose(openapi["info"]["description"]), class_="lead"),
-        *(_group(name, groups[name], held, schemas) for name, held in operations.items()),
+        *(
+            el(
+                "section",
+                el("h2", tag["name"], id=anchor_of(tag["name"])),
+                el("p", prose(tag["description"]), class_="lead"),
+                *(_operation(*one, schemas) for one in operations[tag["name"]]),
+            )
+            for tag in openapi["tags"]
+        ),
         _websocket(asyncapi),
         el(
             "section",
             el("h2", "Schemas", id="schemas"),
-            *(_schema(name, schemas[name]) for name in sorted(shown)),
+            *(
+                _schema(name, schemas[name])
+                for name in sorted(schemas)
+                if f"#/components/schemas/{name}" not in messages
+            ),
         ),
         _codes(),
     )
     contents = joined(
         *(
-            el(
-                "section",
-                el("a", name, href=f"#{_id(name)}"),
-                el("ul", *(_item(method, path) for method, path, _ in held)),
+            _contents(
+                name,
+                ((method, method.upper(), _path(path), anchor_of(method, path), path)
+                 for method, path, _ in entries),
             )
-            for name, held in operations.items()
+            for name, entries in operations.items()
         ),
-        _websocket_contents(asyncapi),
+        _contents(
+            "WebSocket",
+            ((kind, kind, message["name"], f"{kind}-{message['name']}", "")
+             for kind, name, message in _messages(asyncapi)),
+        ),
         el("section", el("a", "Schemas", href="#schemas")),
         el("section", el("a", "Error codes", href="#codes")),
-    )
-    return shell(TITLE, contents, body, here="", docs="docs")
+    )  # fmt: skip
+    return shell("The interfaces of Streamhub", contents, body, here="", docs="docs")
 
 
-def _item(method: str, path: str) -> Markup:
-    place = f"#{_id(method, path)}"
-    return el("li", el("a", _method(method), " ", _path(path), href=place, title=path))
-
-
-def _method(method: str) -> Markup:
-    return el("span", method.upper(), class_=f"method {method}")
+def _contents(name: str, items: Iterable[tuple[str, str, str, str, str]]) -> Markup:
+    """A section of the contents; an item is a class, its label, a text, an anchor and a title."""
+    links = []
+    for what, label, text, anchor, title in items:
+        method = el("span", label, class_=f"method {what}")
+        links.append(el("li", el("a", method, " ", text, href=f"#{anchor}", title=title)))
+    return el("section", el("a", name, href=f"#{anchor_of(name)}"), el("ul", *links))
 
 
 def _path(path: str) -> Markup:
-    """A path that may break after each slash."""
+    """A path that may wrap after each slash."""
     return joined(*(joined(part, Markup("<wbr>")) for part in re.findall(r"/?[^/]*", path) if part))
 
 
-def _id(*parts: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", " ".join(parts).lower()).strip("-")
-
-
-def _group(
-    name: str, says: str, held: list[tuple[str, str, Document]], schemas: Document
-) -> Markup:
-    return el(
-        "section",
-        el("h2", name, id=_id(name)),
-        el("p", prose(says), class_="lead"),
-        *(_operation(*one, schemas) for one in held),
-    )
-
-
 def _operation(method: str, path: str, one: Document, schemas: Document) -> Markup:
-    place = _id(method, path)
+    anchor = anchor_of(method, path)
+    label = el("span", method.upper(), class_=f"method {method}")
     parts = [
-        el("h3", el("a", _method(method), " ", el("code", _path(path)), href=f"#{place}")),
-        el("p", one["summary"], class_="summary"),
+        el("h3", el("a", label, " ", el("code", _path(path)), href=f"#{anchor}")),
+        el("p", prose(one["summary"]), class_="summary"),
     ]
     if "description" in one:
         parts.append(el("p", prose(one["description"])))
@@ -136,137 +142,118 @@ def _operation(method: str, path: str, one: Document, schemas: Document) -> Mark
         parts.append(_rows("Parameters", map(_parameter, one["parameters"])))
     if "requestBody" in one:
         parts.append(_rows("Body", _content(one["requestBody"]["content"], schemas)))
-    answers = {s: held for s, held in one["responses"].items() if "x-codes" not in held}
-    errors = {s: held["x-codes"] for s, held in one["responses"].items() if "x-codes" in held}
-    answers.pop("default")
-    parts.append(_rows("Answers", (_answer(s, held) for s, held in answers.items())))
+    responses, errors = [], []
+    for number, response in one["responses"].items():
+        if "x-codes" in response:
+            links = [el("a", el("code", c), href=f"#code-{c}") for c in response["x-codes"]]
+            errors.append(_row(el("b", number), *_separated(links)))
+        elif number != "default":
+            responses.append(_response(number, response))
+    parts.append(_rows("Responses", responses))
     if errors:
-        parts.append(_rows("Errors", (_error(s, codes) for s, codes in errors.items())))
-    return el("article", *parts, id=place)
+        parts.append(_rows("Errors", errors))
+    return el("article", *parts, id=anchor)
 
 
-def _rows(title: str, rows: Iterator[Markup]) -> Markup:
+def _rows(title: str, rows: Iterable[Markup]) -> Markup:
     return joined(el("h4", title), el("dl", *rows, class_=title.lower()))
 
 
-def _row(term: Markup, *told: Markup) -> Markup:
-    return el("div", el("dt", term), el("dd", *told))
+def _row(term: Markup, *details: Markup) -> Markup:
+    return el("div", el("dt", term), el("dd", *details))
 
 
 def _parameter(one: Document) -> Markup:
-    term = joined(el("code", one["name"]), " ", el("small", one["in"]))
-    return _row(term, prose(one["description"]), _choices(one["schema"]))
+    details = [prose(one["description"])]
+    if "enum" in one["schema"]:
+        values = [el("code", value) for value in one["schema"]["enum"]]
+        details.append(joined(" One of ", *_separated(values), "."))
+    if "default" in one["schema"]:
+        details.append(joined(" Default: ", el("code", str(one["schema"]["default"])), "."))
+    return _row(joined(el("code", one["name"]), " ", el("small", one["in"])), *details)
 
 
-def _choices(schema: Document) -> Markup:
-    told = []
-    if "enum" in schema:
-        told.append(joined("One of ", *_listed([el("code", one) for one in schema["enum"]]), "."))
-    if "default" in schema:
-        told.append(joined("Unless given: ", el("code", f"{schema['default']}"), "."))
-    return joined(*(joined(" ", one) for one in told))
-
-
-def _listed(items: list[Markup]) -> Iterator[Markup]:
-    for place, item in enumerate(items):
-        yield joined(", ", item) if place else item
+def _separated(items: list[Markup]) -> Iterator[Markup]:
+    for number, item in enumerate(items):
+        yield joined(", ", item) if number else item
 
 
 def _content(content: Document, schemas: Document) -> Iterator[Markup]:
-    for media, held in content.items():
-        schema = held.get("schema", {})
+    for media, body in content.items():
+        schema = body.get("schema", {})
         named = schemas.get(schema.get("$ref", "").rpartition("/")[2])
         fields = Markup("") if named is None else definition(named)
         yield _row(el("code", media), kind(schema), fields)
 
 
-def _answer(number: str, held: Document) -> Markup:
-    told = [prose(held["description"])]
+def _response(number: str, response: Document) -> Markup:
+    details = [prose(response["description"])]
     content = [
         joined(el("code", media), ": ", kind(one["schema"]))
         if {"$ref", "x-data", "items"} & one.get("schema", {}).keys()
         else el("code", media)
-        for media, one in held.get("content", {}).items()
+        for media, one in response.get("content", {}).items()
     ]
     if content:
-        told.append(el("p", *_listed(content), class_="media"))
-    headers = {name: one for name, one in held.get("headers", {}).items() if name not in NAMED}
-    rows = (_row(el("code", name), prose(one["description"])) for name, one in headers.items())
+        details.append(el("p", *_separated(content), class_="media"))
+    headers = [
+        _row(el("code", name), prose(one["description"]))
+        for name, one in response["headers"].items()
+        if name not in REQUEST_ID
+    ]
     if headers:
-        told.append(el("dl", *rows))
-    return _row(el("b", number), *told)
-
-
-def _error(number: str, codes: list[str]) -> Markup:
-    links = [el("a", el("code", code), href=f"#code-{code}") for code in codes]
-    return _row(el("b", number), *_listed(links))
+        details.append(el("dl", *headers))
+    return _row(el("b", number), *details)
 
 
 # The WebSocket
 
 
-def _commands(asyncapi: Document) -> list[str]:
-    """The names of the messages that clients send."""
-    asked = (o["messages"] for o in asyncapi["operations"].values() if o["action"] == "receive")
-    return [one["$ref"].rpartition("/")[2] for held in asked for one in held]
-
-
-def _frames(asyncapi: Document) -> list[str]:
-    return [one["$ref"].rpartition("/")[2] for one in asyncapi["operations"]["hear"]["messages"]]
+def _messages(asyncapi: Document) -> Iterator[tuple[str, str, Document]]:
+    """The commands and the frames: ``command`` or ``frame``, the message's key, the message."""
+    for operation in asyncapi["operations"].values():
+        for one in operation["messages"]:
+            name = one["$ref"].rpartition("/")[2]
+            what = "command" if operation["action"] == "receive" else "frame"
+            yield what, name, asyncapi["components"]["messages"][name]
 
 
 def _websocket(asyncapi: Document) -> Markup:
-    place = next(iter(asyncapi["channels"].values()))
+    channel = next(iter(asyncapi["channels"].values()))
+    schemas = asyncapi["components"]["schemas"]
+    articles: dict[str, list[Markup]] = {"command": [], "frame": []}
+    for what, name, message in _messages(asyncapi):
+        anchor = f"{what}-{message['name']}"
+        parts = [
+            el("h4", el("a", el("code", message["name"]), href=f"#{anchor}")),
+            el("p", prose(message["summary"])),
+            definition(schemas[message["payload"]["$ref"].rpartition("/")[2]], hide=("type",)),
+        ]
+        if what == "command":
+            parts += [el("h5", "ok"), definition(schemas[f"{name}Ok"], hide=("type", "id"))]
+        articles[what].append(el("article", *parts, id=anchor))
     closes = (
-        _row(joined(el("b", str(one["code"])), " ", el("small", one["name"])),
-             prose(one["description"]))
-        for one in place["x-close-codes"]
-    )  # fmt: skip
+        _row(
+            joined(el("b", str(one["code"])), " ", el("small", one["name"])),
+            prose(one["description"]),
+        )
+        for one in channel["x-close-codes"]
+    )
     return el(
         "section",
         el("h2", "WebSocket", id="websocket"),
         el("p", prose(asyncapi["info"]["description"]), class_="lead"),
-        el("p", prose(place["description"])),
+        el("p", prose(channel["description"])),
         el("h3", "Commands", id="commands"),
-        *(_said(asyncapi, name, "command") for name in _commands(asyncapi)),
+        *articles["command"],
         el("h3", "Frames from the hub", id="frames"),
-        *(_said(asyncapi, name, "frame") for name in _frames(asyncapi)),
+        *articles["frame"],
         el("h3", "Close codes", id="closes"),
         el("dl", *closes),
     )
 
 
-def _said(asyncapi: Document, name: str, what: str) -> Markup:
-    message = asyncapi["components"]["messages"][name]
-    schemas = asyncapi["components"]["schemas"]
-    schema = schemas[message["payload"]["$ref"].rpartition("/")[2]]
-    place = f"{what}-{message['name']}"
-    parts = [
-        el("h4", el("a", el("code", message["name"]), href=f"#{place}")),
-        el("p", prose(message["summary"])),
-        definition(schema, hide=("type",)),
-    ]
-    if what == "command":
-        answered = schemas[f"{name}Ok"]
-        parts += [el("h5", "ok"), definition(answered, hide=("type", "id"))]
-    return el("article", *parts, id=place)
-
-
-def _websocket_contents(asyncapi: Document) -> Markup:
-    names = {"command": _commands(asyncapi), "frame": _frames(asyncapi)}
-    words = {
-        f"#{what}-{asyncapi['components']['messages'][name]['name']}": (what, name.lower())
-        for what, held in names.items()
-        for name in held
-    }
-    items = (
-        el("li", el("a", el("span", what, class_=f"method {what}"), " ", name, href=place))
-        for place, (what, name) in words.items()
-    )
-    return el("section", el("a", "WebSocket", href="#websocket"), el("ul", *items))
-
-
-# What all of it refers to
+# Schemas and error codes
 
 
 def _schema(name: str, schema: Document) -> Markup:
@@ -278,20 +265,17 @@ def _schema(name: str, schema: Document) -> Markup:
 
 def _codes() -> Markup:
     rows = (
-        el("div", el("dt", el("code", code)), el("dd", el("b", str(status(code))), " ", held.says),
-           id=f"code-{code}")
-        for code, held in CODES.items()
+        el("div", el("dt", el("code", code)),
+           el("dd", el("b", str(status(code))), " ", entry.meaning), id=f"code-{code}")
+        for code, entry in CODES.items()
     )  # fmt: skip
+    about = (
+        'An error is `{"error":{"code","message"}}`. Over HTTP it has the status shown here; over '
+        "the WebSocket it is an `error` frame, and in a stream a `failed` event."
+    )
     return el(
         "section",
         el("h2", "Error codes", id="codes"),
-        el(
-            "p",
-            prose(
-                'An error is `{"error":{"code","message"}}`, over HTTP with the status beside the '
-                "code here; over the WebSocket a frame `error`, in a stream an event `failed`."
-            ),
-            class_="lead",
-        ),
+        el("p", prose(about), class_="lead"),
         el("dl", *rows, class_="codes"),
     )

@@ -1,7 +1,7 @@
-"""JSON Schemas with names: made from models and events where there are any, else written here.
+"""Named JSON Schemas of events and response bodies: derived from the code, or written here.
 
-What the hub writes may have more fields than are told of here, in a later version; what it
-takes may not, where its model says so.
+A later version of the hub may write more fields than these schemas list. Request bodies may only
+have more fields where their model allows it.
 """
 
 from __future__ import annotations
@@ -13,207 +13,202 @@ from pydantic import BaseModel, TypeAdapter
 
 from hub.docs import requests
 from hub.docs.codes import CODES
-from hub.docs.operations import Schema, ref
+from hub.docs.json_schema import (
+    ANY,
+    BOOLEAN,
+    NUMBER,
+    OBJECT,
+    PREFIX,
+    TEXT,
+    TEXT_OR_NULL,
+    Schema,
+    array,
+    const,
+    nullable,
+    object_of,
+    ref,
+)
 from hub.domain import events
 from hub.domain.generation import State
 
-__all__ = [
-    "ANSWERS",
-    "EVENTS",
-    "NUMBER",
-    "POSITION",
-    "TEXT",
-    "TRUTH",
-    "a_list",
-    "const",
-    "nullable",
-    "of_model",
-    "plain",
-    "thing",
-]
+__all__ = ["EVENTS", "RESPONSES", "STATE", "of_model", "plain"]
 
-PREFIX: Final = "#/components/schemas/"
-
-TEXT: Final[Schema] = {"type": "string"}
-NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
-TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
-TRUTH: Final[Schema] = {"type": "boolean"}
 POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{16}_[0-9]{16}$"}
-
-
-def a_list(schema: Schema) -> Schema:
-    return {"type": "array", "items": schema}
-
-
-def nullable(schema: Schema) -> Schema:
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def const(value: str) -> Schema:
-    return {"type": "string", "const": value}
-
-
-def thing(says: str, required: Mapping[str, Schema], optional: Mapping[str, Schema] = {}) -> Schema:
-    """An object with these fields, and maybe others."""
-    shown: dict[str, Any] = {"description": says} if says else {}
-    shown |= {"type": "object", "properties": {**required, **optional}}
-    return {**shown, "required": list(required)} if required else shown
+STATE: Final[Schema] = {"enum": [state.value for state in State]}
 
 
 def of_model(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Schema]]:
-    """The schema of a body that a model checks, under a name, and those that it refers to."""
-    made = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
-    for inner, schema in made.pop("$defs", {}).items():
-        yield inner.strip("_"), _as_asked(plain(schema))
-    shown = _as_asked(plain(made))
-    shown["properties"].update(requests.FIELDS.get(name, {}))
+    """The schema of a request body's model, under a name, and the schemas it refers to."""
+    schema = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
+    for inner, definition in schema.pop("$defs", {}).items():
+        yield inner.strip("_"), _without_defaults(plain(definition))
+    schema = _without_defaults(plain(schema))
+    schema["properties"].update(requests.FIELDS.get(name, {}))
     if name in requests.REFUSED:
-        shown["not"] = requests.REFUSED[name]
-    yield name, {**shown, "examples": requests.EXAMPLES[name]}
+        schema["not"] = requests.REFUSED[name]
+    yield name, {**schema, "examples": requests.EXAMPLES[name]}
 
 
-def _as_asked(schema: dict[str, Any]) -> dict[str, Any]:
+def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     """A model's schema without its defaults.
 
-    What a field is that is left out is not the caller's concern. And a field with a default is
-    one that must be there, to those who write types from a schema (openapi-typescript).
+    The value of an absent field is not the caller's concern, and openapi-typescript makes a field
+    with a default a required one.
     """
-    fields = {
-        name: {word: value for word, value in held.items() if word != "default"}
-        for name, held in schema["properties"].items()
-    }
+    fields = {name: _without_default(field) for name, field in schema["properties"].items()}
     return {**schema, "properties": fields}
 
 
+def _without_default(field: Mapping[str, Any]) -> Schema:
+    return {name: value for name, value in field.items() if name != "default"}
+
+
 def plain(schema: Any) -> Any:
-    """A schema as pydantic makes it, without its titles and in the documents' own words."""
+    """A schema of pydantic's without titles and with descriptions in Markdown."""
     if isinstance(schema, list):
-        return [plain(held) for held in schema]
+        return [plain(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    shown = {}
-    for name, held in schema.items():
+    result = {}
+    for name, value in schema.items():
         if name == "$ref":
-            shown[name] = PREFIX + held.removeprefix(PREFIX).strip("_")
-        elif name == "description" and isinstance(held, str):
-            shown[name] = " ".join(held.replace("``", "`").split())
-        elif not (name == "title" and isinstance(held, str)):
-            shown[name] = plain(held)
-    return shown
+            result[name] = PREFIX + value.removeprefix(PREFIX).strip("_")
+        elif name == "description" and isinstance(value, str):
+            result[name] = _markdown(value)
+        elif not (name == "title" and isinstance(value, str)):
+            result[name] = plain(value)
+    return result
+
+
+def _markdown(docstring: str) -> str:
+    return " ".join(docstring.replace("``", "`").split())
 
 
 def _of_event(kind: type) -> Schema:
-    """An event as it is written: what holds nothing is left out, more fields are kept."""
-    made = plain(TypeAdapter(kind).json_schema(ref_template=PREFIX + "{model}"))
-    made.pop("$defs", None)
-    hidden = ("extra", "refusal")
-    fields = {name: _told(held) for name, held in made["properties"].items() if name not in hidden}
-    needed = made.get("required", [])
-    if (word := events.TYPE_OF.get(kind)) is not None:
-        fields = {"type": const(word), **fields}
-        needed = ["type", *needed]
-    if kind is events.Failed:
-        fields |= _FAILED
-    if kind is events.Finished:
-        fields |= _FINISHED
-    if kind is events.Delta:
-        fields |= _DELTA
-    about = " ".join((kind.__doc__ or "").replace("``", "`").split())
-    return thing(about, {n: fields[n] for n in needed}, fields)
+    """An event as it is written: without the fields that are ``None``, and open to more fields."""
+    schema = plain(TypeAdapter(kind).json_schema(ref_template=PREFIX + "{model}"))
+    required = schema.get("required", [])
+    fields: dict[str, Schema] = (
+        {"type": const(events.TYPE_OF[kind])} if kind in events.TYPE_OF else {}
+    )
+    for name, field in schema["properties"].items():
+        if name not in ("extra", "refusal"):
+            # A field that is there has a value.
+            values = [one for one in field.get("anyOf", [field]) if one != {"type": "null"}]
+            fields[name if name in required else f"{name}?"] = _without_default(values[0])
+    return object_of(_markdown(kind.__doc__ or ""), {**fields, **_MORE_FIELDS.get(kind, {})})
 
 
-_FAILED: Final = {
-    "provider": thing(
-        "What the provider itself said of what it refused, without keys.",
-        {},
-        {
-            "status": NUMBER,
-            "message": TEXT,
-            **{name: {"type": ["string", "integer", "null"]} for name in ("code", "type", "param")},
-        },
-    ),
-    "retry_after": {"type": "number", "description": "The seconds that the provider asks for."},
-    "attempts": {**NUMBER, "description": "How often the hub asked, if more than once."},
-    "param": {**TEXT, "description": "The field of the request that the hub itself refuses."},
-}
-"""What `hub.domain.failures` adds."""
-
-
-_AT: Final = thing(
-    "What of the answer stood before: characters of its text, and calls.",
-    {},
-    {"text": NUMBER, "calls": NUMBER},
+_AT: Final = object_of(
+    "Where it was in the reply: how much text and how many calls came before it.",
+    {"text?": NUMBER, "calls?": NUMBER},
 )
-_OWNED: Final[Mapping[str, Schema]] = {"format": TEXT, "index": NUMBER, "at": _AT, "upstream": TEXT}
-_SPAN: Final = {"start_index": NUMBER, "end_index": NUMBER, "content": TEXT}
-_DELTA: Final[Mapping[str, Schema]] = {
-    "refusal": {**TRUTH, "description": "The text is what the model says instead of an answer."},
-    "media": a_list(
-        thing(
-            "A picture or a sound that the model has made.",
-            {"media_type": TEXT, "index": NUMBER},
-            {"data": TEXT, "url": TEXT, "id": TEXT, "piece": TRUTH, "preview": TRUTH},
+_OWNED: Final = {"format?": TEXT, "index?": NUMBER, "at?": _AT, "upstream?": TEXT}
+_LISTS: Final[Mapping[str, Schema]] = {
+    "reasoning_details?": array(
+        object_of(
+            "Reasoning to send back to its provider, in that provider's format.",
+            {
+                "type": TEXT,
+                **_OWNED,
+                **dict.fromkeys(("id?", "text?", "signature?", "data?", "summary?"), ANY),
+            },
         )
     ),
-    "executed_tools": a_list(
-        thing(
-            "A tool that the provider has run itself.",
-            {"name": TEXT, "arguments": TEXT},
-            {**_OWNED, "id": TEXT, "output": {}, "error": TRUTH, "item": {}},
+    "executed_tools?": array(
+        object_of(
+            "A tool that the provider ran itself.",
+            {
+                **dict.fromkeys(("name", "arguments", "id?"), TEXT),
+                **_OWNED,
+                **dict.fromkeys(("output?", "item?"), ANY),
+                "error?": BOOLEAN,
+            },
         )
     ),
-    "annotations": a_list(
-        thing(
-            "What is cited; the fields stand under the name of the type.",
-            {"type": TEXT},
-            {"url_citation": thing("", {"url": TEXT}, {"title": TEXT, **_SPAN})},
-        )
-    ),
-    "logprobs": a_list(
-        thing(
-            "A token of the text beside it.",
-            {"token": TEXT, "logprob": {"type": ["number", "null"]}},
-            {"bytes": {}, "top_logprobs": a_list(thing("", {}))},
-        )
-    ),
-    "reasoning_details": a_list(
-        thing(
-            "Reasoning that its provider must see again, in that provider's form.",
-            {"type": TEXT},
-            {**_OWNED, "id": {}, "text": {}, "signature": {}, "data": {}, "summary": {}},
+    "annotations?": array(
+        object_of(
+            "A citation; its fields are under the name of its type.",
+            {
+                "type": TEXT,
+                "url_citation?": object_of(
+                    "",
+                    {
+                        **dict.fromkeys(("url", "title?", "content?"), TEXT),
+                        **dict.fromkeys(("start_index?", "end_index?"), NUMBER),
+                    },
+                ),
+            },
         )
     ),
 }
-"""What `hub.domain.provider_fields` and `hub.domain.annotations` add."""
-_FINISHED: Final = {"service_tier": TEXT, "system_fingerprint": TEXT}
-"""What the provider says of the whole answer."""
+_OF_REPLY: Final = {"service_tier?": TEXT, "system_fingerprint?": TEXT}
+"""What the provider says about the whole reply."""
 
-
-def _told(schema: Mapping[str, Any]) -> Schema:
-    """A field that is there has a value."""
-    kept = [one for one in schema.get("anyOf", [schema]) if one != {"type": "null"}]
-    return {name: held for name, held in kept[0].items() if name != "default"}
-
-
-_PARTS: Final = (events.Usage, events.Seconds, events.ToolCall)
-
-RETRYING: Final = thing(
-    "A request that failed is made again, or by another upstream: nothing of the reply has come.",
-    {
-        "type": const("retrying"),
-        "generation": TEXT,
-        "attempt": NUMBER,
-        "after": {"type": "number"},
-        "code": TEXT,
-        "message": TEXT,
+_SCALAR: Final[Schema] = {"type": ["string", "integer", "null"]}
+_MORE_FIELDS: Final[Mapping[type, Mapping[str, Schema]]] = {
+    events.Delta: {
+        "refusal?": {**BOOLEAN, "description": "The text is a refusal instead of a reply."},
+        "media?": array(
+            object_of(
+                "An image or audio that the model made.",
+                {
+                    "index": NUMBER,
+                    **dict.fromkeys(("media_type", "data?", "url?", "id?"), TEXT),
+                    **dict.fromkeys(("piece?", "preview?"), BOOLEAN),
+                },
+            )
+        ),
+        "logprobs?": array(
+            object_of(
+                "A token of this delta's text.",
+                {
+                    "token": TEXT,
+                    "logprob": {"type": ["number", "null"]},
+                    "bytes?": ANY,
+                    "top_logprobs?": array(object_of("", {})),
+                },
+            )
+        ),
+        **_LISTS,
     },
-    {"upstream": TEXT},
-)
+    events.Failed: {
+        "provider?": object_of(
+            "The provider's own account of why it refused, without keys.",
+            {
+                "status?": NUMBER,
+                "message?": TEXT,
+                **dict.fromkeys(("code?", "type?", "param?"), _SCALAR),
+            },
+        ),
+        "retry_after?": {
+            "type": "number",
+            "description": "How many seconds the provider asks to wait.",
+        },
+        "attempts?": {**NUMBER, "description": "How many requests the hub made, if several."},
+        "param?": {**TEXT, "description": "The field of the request that the hub refused."},
+    },
+    events.Finished: _OF_REPLY,
+}
+"""Fields that `hub.domain.provider_fields`, `hub.domain.annotations` and `hub.domain.failures`
+add to events."""
+
 
 EVENTS: Final[Mapping[str, Schema]] = {
-    **{part.__name__: _of_event(part) for part in _PARTS},
-    **{kind.__name__: _of_event(kind) for kind in events.TYPE_OF},
-    "Retrying": RETRYING,
+    **{
+        kind.__name__: _of_event(kind)
+        for kind in (events.Usage, events.Seconds, events.ToolCall, *events.TYPE_OF)
+    },
+    "Retrying": object_of(
+        "The hub repeats a failed request, or sends it to another upstream. No part of the reply "
+        "has arrived yet.",
+        {
+            "type": const("retrying"),
+            "attempt": NUMBER,
+            "after": {"type": "number"},
+            **dict.fromkeys(("generation", "code", "message", "upstream?"), TEXT),
+        },
+    ),
     "Event": {
         "description": "One record of a stream of events. Any other JSON object is one too.",
         "anyOf": [
@@ -221,77 +216,68 @@ EVENTS: Final[Mapping[str, Schema]] = {
             ref("Retrying"),
             {
                 "type": "object",
-                "not": {"properties": {"type": {"enum": [*events.TYPE_OF.values(), "retrying"]}},
-                        "required": ["type"]},
+                "not": {
+                    "properties": {"type": {"enum": [*events.TYPE_OF.values(), "retrying"]}},
+                    "required": ["type"],
+                },
             },
         ],
     },
-    "Position": {
-        **POSITION,
-        "description": "Where to go on in a stream: opaque text, to be given back as it came.",
-    },
-}  # fmt: skip
+    "Position": {**POSITION, "description": "A place in a stream: opaque text to send back as is."},
+}
 
 _ERROR_CODE: Final[Schema] = {
     "type": "string",
     "anyOf": [{"enum": [*CODES, "page_not_built"]}, {"pattern": "^http_[0-9]{3}$"}],
 }
 
-_USAGE: Final = thing(
+_USAGE: Final = object_of(
     "",
-    {"prompt_tokens": NUMBER, "completion_tokens": NUMBER, "total_tokens": NUMBER},
     {
-        "completion_tokens_details": thing("", {"reasoning_tokens": NUMBER}),
-        "prompt_tokens_details": thing("", {"cached_tokens": NUMBER}),
+        **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), NUMBER),
+        "completion_tokens_details?": object_of("", {"reasoning_tokens": NUMBER}),
+        "prompt_tokens_details?": object_of("", {"cached_tokens": NUMBER}),
     },
 )
 _FINISH: Final[Schema] = {"enum": ["stop", "length", "tool_calls", "content_filter"]}
-_FUNCTION: Final = thing("", {"arguments": TEXT}, {"name": TEXT})
-_EXTRA: Final = {"extra_content": thing("What goes back to the provider with the call.", {})}
-_CUSTOM: Final = thing("", {"input": TEXT}, {"name": TEXT})
 _KIND: Final[Schema] = {"enum": ["function", "custom"]}
-_PIECE: Final = thing(
-    "",
-    {"index": NUMBER},
-    {"id": TEXT, "type": _KIND, "function": _FUNCTION, "custom": _CUSTOM, **_EXTRA},
-)
-_CALL: Final = thing(
-    "", {"id": TEXT, "type": _KIND}, {"function": _FUNCTION, "custom": _CUSTOM, **_EXTRA}
-)
-_BESIDE: Final = {
-    name: _DELTA[name] for name in ("reasoning_details", "executed_tools", "annotations")
+_CALL: Final = {
+    "function?": object_of("", {"arguments": TEXT, "name?": TEXT}),
+    "custom?": object_of("", {"input": TEXT, "name?": TEXT}),
+    "extra_content?": object_of("Send this back to the provider with the call.", {}),
 }
 
 
-def _envelope(kind: str, choice: Schema) -> Mapping[str, Schema]:
-    told = {"id": TEXT, "object": const(kind), "created": NUMBER, "model": TEXT}
-    return {**told, "choices": a_list(choice)}
+def _completion(description: str, kind: str, choice: Mapping[str, Schema], usage: Schema) -> Schema:
+    choices = array(object_of("", {"index": NUMBER, **choice}))
+    envelope = {"id": TEXT, "object": const(kind), "created": NUMBER, "model": TEXT}
+    return object_of(description, {**envelope, "choices": choices, "usage?": usage, **_OF_REPLY})
 
 
-ANSWERS: Final[Mapping[str, Schema]] = {
-    "Error": thing(
-        "What went wrong: the code for programs, one sentence for people.",
-        {"error": thing("", {"code": _ERROR_CODE, "message": TEXT})},
+RESPONSES: Final[Mapping[str, Schema]] = {
+    "Error": object_of(
+        "An error: a code for programs and a sentence for people.",
+        {"error": object_of("", {"code": _ERROR_CODE, "message": TEXT})},
     ),
-    "OpenAIError": thing(
-        "The same in OpenAI's shape.",
+    "OpenAIError": object_of(
+        "An error in OpenAI's format.",
         {
-            "error": thing(
+            "error": object_of(
                 "",
                 {
                     "message": TEXT,
                     "type": {"enum": ["invalid_request_error", "upstream_error", "server_error"]},
-                    "param": {"type": ["string", "null"]},
+                    "param": TEXT_OR_NULL,
                     "code": _ERROR_CODE,
                 },
             )
         },
     ),
-    "Sentence": thing(
-        "The same as one sentence, and its code.", {"error": TEXT, "code": _ERROR_CODE}
+    "Sentence": object_of(
+        "An error as a sentence and a code.", {"error": TEXT, "code": _ERROR_CODE}
     ),
-    "OpenAIResponse": thing(
-        "A response, in the shape of OpenAI's Responses.",
+    "OpenAIResponse": object_of(
+        "A response in the format of OpenAI's Responses.",
         {
             "id": TEXT,
             "object": const("response"),
@@ -300,124 +286,118 @@ ANSWERS: Final[Mapping[str, Schema]] = {
                 "enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
             },
             "error": nullable(
-                thing("", {"code": TEXT, "message": TEXT}, {"param": TEXT_OR_NULL, "type": TEXT})
+                object_of(
+                    "", {"code": TEXT, "message": TEXT, "param?": TEXT_OR_NULL, "type?": TEXT}
+                )
             ),
-            "incomplete_details": nullable(thing("", {"reason": TEXT})),
+            "incomplete_details": nullable(object_of("", {"reason": TEXT})),
             "model": TEXT,
-            "output": a_list(thing("", {"id": TEXT, "type": TEXT, "status": TEXT})),
+            "output": array(object_of("", {"id": TEXT, "type": TEXT, "status": TEXT})),
             "usage": nullable(
-                thing("", {"input_tokens": NUMBER, "output_tokens": NUMBER, "total_tokens": NUMBER})
+                object_of(
+                    "", dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), NUMBER)
+                )
             ),
         },
     ),
-    "InputItems": thing(
-        "A page of what a response was asked, as OpenAI documents it.",
+    "InputItems": object_of(
+        "A page of a response's input items, in OpenAI's format.",
         {
             "object": const("list"),
-            "data": {"type": "array", "items": {"type": "object"}},
-            "first_id": {"type": ["string", "null"]},
-            "last_id": {"type": ["string", "null"]},
-            "has_more": {"type": "boolean"},
+            "data": array(OBJECT),
+            "first_id": TEXT_OR_NULL,
+            "last_id": TEXT_OR_NULL,
+            "has_more": BOOLEAN,
         },
     ),
-    "Deleted": thing("", {"id": TEXT, "object": const("response"), "deleted": {"const": True}}),
-    "ChatAddress": thing("Where an answer is to be read.", {"streamUrl": TEXT}),
-    "Generation": thing(
-        "One run of an upstream for one prompt; the usage of a running one is what it has so far.",
+    "Deleted": object_of("", {"id": TEXT, "object": const("response"), "deleted": {"const": True}}),
+    "ChatAddress": object_of("The address of a reply.", {"streamUrl": TEXT}),
+    "Generation": object_of(
+        "One run of an upstream for one prompt. While it runs, `usage` is its usage so far.",
         {
             "id": TEXT,
             "stream": TEXT,
             "position": nullable(POSITION),
             "upstream": TEXT,
-            "model": {"type": ["string", "null"]},
-            "state": {"enum": [state.value for state in State]},
+            "model": TEXT_OR_NULL,
+            "state": STATE,
             "started_at": TEXT,
-        },
-        {
-            "reason": {"enum": ["stop", "length", "tool", "filter"]},
-            "code": TEXT,
-            "message": TEXT,
-            "usage": ref("Usage"),
-            "seconds": ref("Seconds"),
-            "ended_at": {"type": ["string", "null"]},
+            "reason?": {"enum": ["stop", "length", "tool", "filter"]},
+            "code?": TEXT,
+            "message?": TEXT,
+            "usage?": ref("Usage"),
+            "seconds?": ref("Seconds"),
+            "ended_at?": TEXT_OR_NULL,
         },
     ),
-    "Streams": thing(
-        "A page of streams, by name.",
+    "Streams": object_of(
+        "A page of streams, ordered by name.",
         {
-            "streams": a_list(
-                thing(
+            "streams": array(
+                object_of(
                     "",
                     {
-                        "name": TEXT,
-                        "content_type": TEXT,
-                        "closed": TRUTH,
+                        **dict.fromkeys(("name", "content_type"), TEXT),
+                        "closed": BOOLEAN,
                         "tail": POSITION,
-                        "running": {"type": ["string", "null"]},
+                        "running": TEXT_OR_NULL,
                     },
                 )
             ),
-            "more": TRUTH,
+            "more": BOOLEAN,
         },
     ),
-    "Model": thing(
-        "An upstream, as OpenAI shows a model.",
+    "Model": object_of(
+        "An upstream in OpenAI's format for a model.",
         {"id": TEXT, "object": const("model"), "created": NUMBER, "owned_by": TEXT},
     ),
-    "Models": thing(
-        "The upstreams, the default one first.",
+    "Models": object_of(
+        "The upstreams, the default first.", {"object": const("list"), "data": array(ref("Model"))}
+    ),
+    "Completion": _completion(
+        "A whole reply, in the format of OpenAI's chat completions.",
+        "chat.completion",
         {
-            "object": const("list"),
-            "data": a_list(ref("Model")),
+            "message": object_of(
+                "",
+                {
+                    "role": const("assistant"),
+                    "content": TEXT_OR_NULL,
+                    "reasoning_content?": TEXT,
+                    "tool_calls?": array(object_of("", {"id": TEXT, "type": _KIND, **_CALL})),
+                    **_LISTS,
+                },
+            ),
+            "finish_reason": _FINISH,
         },
+        _USAGE,
     ),
-    "Completion": thing(
-        "A whole answer, in the shape of OpenAI's chat completions.",
-        _envelope(
-            "chat.completion",
-            thing(
+    "CompletionChunk": _completion(
+        "A chunk of a reply; `data: [DONE]` follows the last one.",
+        "chat.completion.chunk",
+        {
+            "delta": object_of(
                 "",
                 {
-                    "index": NUMBER,
-                    "message": thing(
-                        "",
-                        {"role": const("assistant"), "content": {"type": ["string", "null"]}},
-                        {"reasoning_content": TEXT, "tool_calls": a_list(_CALL), **_BESIDE},
+                    "role?": const("assistant"),
+                    "content?": TEXT,
+                    "reasoning_content?": TEXT,
+                    "tool_calls?": array(
+                        object_of("", {"index": NUMBER, "id?": TEXT, "type?": _KIND, **_CALL})
                     ),
-                    "finish_reason": _FINISH,
+                    **_LISTS,
                 },
             ),
-        ),
-        {"usage": _USAGE, **_FINISHED},
+            "finish_reason": nullable(_FINISH),
+        },
+        nullable(_USAGE),
     ),
-    "CompletionChunk": thing(
-        "A piece of an answer; `data: [DONE]` follows the last.",
-        _envelope(
-            "chat.completion.chunk",
-            thing(
-                "",
-                {
-                    "index": NUMBER,
-                    "delta": thing(
-                        "",
-                        {},
-                        {
-                            "role": const("assistant"),
-                            "content": TEXT,
-                            "reasoning_content": TEXT,
-                            "tool_calls": a_list(_PIECE),
-                            **_BESIDE,
-                        },
-                    ),
-                    "finish_reason": {"anyOf": [_FINISH, {"type": "null"}]},
-                },
-            ),
-        ),
-        {"usage": nullable(_USAGE), **_FINISHED},
-    ),
-    "Piece": thing(
-        "What the tutorial's routes stream: state 0 brings text, 1 ends, -1 says what went wrong.",
-        {"state": {"enum": [0, 1, -1]}, "data": a_list({}), "text": TEXT, "message": TEXT},
-        {"tt": TEXT},
+    "Piece": object_of(
+        "A piece of the tutorial's streams: state 0 has text, 1 is the end, -1 is an error.",
+        {
+            "state": {"enum": [0, 1, -1]},
+            "data": array(ANY),
+            **dict.fromkeys(("text", "message", "tt?"), TEXT),
+        },
     ),
 }

@@ -1,1 +1,1 @@
-"""What everything else is made of: events, records, generations, errors. No I/O, no asyncio."""
+"""The core types: events, records, generations, errors. No I/O and no asyncio."""

@@ -1,29 +1,29 @@
-"""A stream read as a conversation: what was said so far, as an upstream wants to be told.
+"""Read a stream as a conversation: the messages so far, as an upstream takes them.
 
-A stream only grows, but a conversation may go back: an answer is asked for again, or a
-question is put in other words. The event that begins the new branch says so in its field
-``after``: the name of the message that it goes on from (``null`` for none: from the start).
-What stands between the two is history of the stream, and no longer of the conversation.
+A stream only grows, but a conversation can go back, to regenerate a reply or to edit a question.
+The event that starts the new branch names, in its field ``after``, the message that the branch
+continues from (``null``: the start). Everything between the two remains in the stream but no longer
+belongs to the conversation.
 
 ::
 
     {"type":"message","role":"user","text":"Hi","id":"q1"}
-    {"type":"started","generation":"gen_1"}  …          an answer
-    {"type":"started","generation":"gen_2","after":"q1"}  …  another, in its place
+    {"type":"started","generation":"gen_1"}  …          a reply
+    {"type":"started","generation":"gen_2","after":"q1"}  …  another reply in its place
 
-A message is named by its ``id``, an answer by its generation, or by the ``message`` that the
-generation is a part of.
+The name of a message is its ``id``. The name of a reply is its generation, or the ``message`` that
+the generation belongs to.
 
-The messages come oldest first, in the OpenAI chat shape. A reply is the text of a generation's
-deltas, also of one that failed or was cancelled: it is what the people in the conversation have
-read. Reasoning is not repeated to the upstream, but for what it must see again
-(`hub.domain.provider_fields`), nor are tool calls that nobody has answered, which providers refuse.
-A reply stands where its generation started, and the results of tools stand behind their calls.
+The messages are in the OpenAI chat format, oldest first. A reply is the text of a generation's
+deltas, even if the generation failed or was cancelled: it is what people have read. Reasoning is
+not sent to the upstream again, except for what it requires (`hub.domain.provider_fields`). Nor are
+tool calls without a result, which providers refuse. A reply stands where its generation started,
+and the results of tools follow their calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -43,36 +43,35 @@ AFTER: Final = "after"
 EMPTY_BYTES: Final = "".__sizeof__()
 
 TURN_BYTES: Final = 600
-"""What a turn takes beside its text."""
+"""Memory of a turn besides its text."""
 
 
 class Conversation:
-    """What was said from one offset of a stream up to another; it can be gone on with."""
+    """The conversation between two offsets of a stream; reading more records extends it."""
 
     def __init__(self, start: int = 0) -> None:
         self.start = self.end = start
         self.size = 0
-        """Bytes of memory that it takes, at most."""
+        """An upper bound of its bytes in memory."""
         self._turns: list[_Turn] = []
         self._replies: dict[str, _Turn] = {}
         self._calls: dict[str, _Call] = {}
 
     def messages(self) -> tuple[Mapping[str, Any], ...]:
-        """All that was said."""
         return tuple(message for turn in self._turns for message in turn.messages())
 
     def read(self, bodies: Sequence[bytes]) -> None:
-        """What comes next in the stream, as it stands in its records.
+        """Read the bodies of the stream's next records.
 
-        Nearly all are deltas of plain text. To parse thousands of them at once and to make no
-        event of them takes a tenth of the time; whoever asks waits for it.
+        Nearly all are deltas of plain text, and a client is waiting. Parsing thousands at once
+        without making events of them takes a tenth of the time.
         """
         speaking: str | None = None
         parts: list[str] = []
         size = 0
-        for held in _parsed(bodies):
-            if type(held) is dict and len(held) == 3 and held.get("type") == "delta":
-                generation, text = held.get("generation"), held.get("text")
+        for value in _parse_all(bodies):
+            if type(value) is dict and len(value) == 3 and value.get("type") == "delta":
+                generation, text = value.get("generation"), value.get("text")
                 if type(generation) is str and type(text) is str:
                     if text:
                         if generation != speaking:
@@ -81,36 +80,37 @@ class Conversation:
                         size += text.__sizeof__() - EMPTY_BYTES
                     continue
             speaking = None
-            with suppress(RequestError):  # what is no event says nothing here
-                self.take(from_json(held))
+            with suppress(RequestError):  # not an event, so not part of the conversation
+                self.take(from_json(value))
         self.size += size
 
     def take(self, event: Event) -> None:
-        """What comes next in the stream."""
+        """Read the stream's next event."""
         self.size += _memory(event)
         if isinstance(event, Message | Started) and AFTER in event.extra:
             self._go_back(event.extra[AFTER])
         if isinstance(event, Message):
-            self._message(event)
+            self._add_message(event)
         elif isinstance(event, Started):
             self._reply(event.generation, event.extra.get("message"))
         elif isinstance(event, Delta):
-            self._delta(event.generation, event.text)
-        if isinstance(event, Delta) and event.tool is not None:
-            self._call(event.generation, event.tool)
-        if isinstance(event, Delta) and event.extra:
-            fields = self._reply(event.generation).fields
-            for name in LISTS:
-                if isinstance(held := event.extra.get(name), list):
-                    fields.setdefault(name, []).extend(held)
+            if event.text:
+                self._reply(event.generation).parts.append(event.text)
+            if event.tool is not None:
+                self._add_call(event.generation, event.tool)
+            if event.extra:
+                fields = self._reply(event.generation).fields
+                for name in LISTS:
+                    if isinstance(value := event.extra.get(name), list):
+                        fields.setdefault(name, []).extend(value)
 
     def _go_back(self, name: object) -> None:
-        """To where a message ends; nowhere, if there is none of that name."""
+        """Drop the turns after a message; none, if no message has that name."""
         places = [at for at, turn in enumerate(self._turns) if name in turn.names]
         if places or name is None:
             end = places[-1] + 1 if places else 0
             for turn in self._turns[end:]:
-                # Its generation may go on, but nobody is told of it again.
+                # Its generation may still run, but what it adds is never sent.
                 turn.parts.clear()
                 for call in turn.calls.values():
                     self._calls.pop(call.key, None)
@@ -118,47 +118,44 @@ class Conversation:
                 turn.fields.clear()
             del self._turns[end:]
 
-    def _message(self, said: Message) -> None:
-        if said.role != "tool":
-            self._turns.append(_Turn(said.role, said.extra.get("id")))
-            self._turns[-1].parts.append(said.text)
+    def _add_message(self, message: Message) -> None:
+        if message.role != "tool":
+            self._turns.append(_Turn(message.role, message.extra.get("id")))
+            self._turns[-1].parts.append(message.text)
             return
-        # A result says nothing to an upstream that is not told of the call.
-        call = self._calls.get(str(said.extra.get("tool_call_id")))
+        # A result is of no use to an upstream without the call.
+        call = self._calls.get(str(message.extra.get("tool_call_id")))
         if call is not None:
-            call.result = said.text
-
-    def _delta(self, generation: str, text: str) -> None:
-        if text:
-            self._reply(generation).parts.append(text)
+            call.result = message.text
 
     def _reply(self, generation: str, message: object = None) -> _Turn:
-        """A generation's reply, begun when it is first heard of."""
+        """A generation's turn, created at its first event."""
         if generation not in self._replies:
             self._replies[generation] = _Turn("assistant", generation, message)
             self._turns.append(self._replies[generation])
         return self._replies[generation]
 
-    def _call(self, generation: str, piece: ToolCall) -> None:
+    def _add_call(self, generation: str, piece: ToolCall) -> None:
         calls = self._reply(generation).calls
-        if piece.index not in calls:
+        call = calls.get(piece.index)
+        if call is None:
             call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
             self._calls[call.key] = call
-        calls[piece.index].custom |= piece.custom
-        calls[piece.index].name = piece.name or calls[piece.index].name
-        calls[piece.index].pieces.append(piece.arguments)
-        calls[piece.index].beside |= signed(piece)
+        call.custom |= piece.custom
+        call.name = piece.name or call.name
+        call.pieces.append(piece.arguments)
+        call.signed |= signed(piece)
 
 
 def _memory(event: Event) -> int:
-    """Bytes that are kept of an event: the texts of a reply are joined, pieces of calls are not."""
+    """Bytes kept of an event: the texts of a reply are joined, the pieces of calls are not."""
     if isinstance(event, Message | Started):
         text = event.text if isinstance(event, Message) else ""
         return TURN_BYTES + text.__sizeof__()
     if not isinstance(event, Delta):
         return 0
     piece = "" if event.tool is None else event.tool.arguments
-    fields = {name: held for name, held in event.extra.items() if name in LISTS}
+    fields = {name: value for name, value in event.extra.items() if name in LISTS}
     if event.tool is not None and event.tool.extra_content:
         fields[EXTRA] = event.tool.extra_content
     return (
@@ -168,49 +165,43 @@ def _memory(event: Event) -> int:
     )
 
 
-def _parsed(bodies: Sequence[bytes]) -> Iterable[object]:
+def _parse_all(bodies: Sequence[bytes]) -> Iterator[object]:
     try:
-        found: list[object] = orjson.loads(b"[%s]" % b",".join(bodies))
+        yield from orjson.loads(b"[%s]" % b",".join(bodies))
     except orjson.JSONDecodeError:
-        return [held for body in bodies for held in _one(body)]
-    return found
-
-
-def _one(body: bytes) -> list[object]:
-    """What orjson refuses may be JSON nevertheless, and a record of another program is anything."""
-    try:
-        return [json_text.loads(body)]
-    except ValueError:
-        return []
+        # Some valid JSON is refused by orjson, and other programs may have written anything.
+        for body in bodies:
+            with suppress(ValueError):
+                yield json_text.loads(body)
 
 
 class _Call:
-    """A tool call of a reply, and what the tool gave once it has."""
+    """A tool call of a reply, and its result once there is one."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.name = ""
         self.custom = False
         self.pieces: list[str] = []
-        self.beside: dict[str, Any] = {}
+        self.signed: dict[str, Any] = {}
         self.result: str | None = None
 
-    def asked(self) -> dict[str, Any]:
-        """As it is repeated to an upstream, which takes no arguments that are not JSON."""
+    def to_json(self) -> dict[str, Any]:
+        """The call for an upstream, which only takes arguments that are JSON."""
         if self.custom:
             custom = {"name": self.name, "input": "".join(self.pieces)}
-            return {"id": self.key, "type": "custom", "custom": custom, **self.beside}
+            return {"id": self.key, "type": "custom", "custom": custom, **self.signed}
         arguments = "".join(self.pieces) or "{}"
         try:
             orjson.loads(arguments)
         except orjson.JSONDecodeError:
             arguments = "{}"
         function = {"name": self.name, "arguments": arguments}
-        return {"id": self.key, "type": "function", "function": function, **self.beside}
+        return {"id": self.key, "type": "function", "function": function, **self.signed}
 
 
 class _Turn:
-    """A message, or a reply: what one side said at once."""
+    """A message or a reply."""
 
     def __init__(self, role: str, *names: object) -> None:
         self.role = role
@@ -223,9 +214,9 @@ class _Turn:
         self.parts[:] = [text := "".join(self.parts)]
         numbers = [n for n, call in self.calls.items() if call.name and call.result is not None]
         answered = [self.calls[number] for number in numbers]
-        fields = {name: placed(held, numbers) for name, held in self.fields.items()}
+        fields = {name: placed(value, numbers) for name, value in self.fields.items()}
         if answered:
-            calls = [call.asked() for call in answered]
+            calls = [call.to_json() for call in answered]
             yield {"role": self.role, "content": text or None, "tool_calls": calls, **fields}
         elif text:
             yield {"role": self.role, "content": text, **fields}

@@ -1,7 +1,7 @@
-"""What holds where nobody has said anything else: the one place for each such value.
+"""All default values, in one place.
 
-`hub.config` gives them to who writes no ``config.toml``, and the parts of a hub to who puts one
-together by hand, so a hub is the same either way. Sizes are in bytes, times in seconds.
+`hub.config` uses them when there is no ``config.toml``, and the parts of a hub when an application
+builds one by hand, so that both have the same defaults. Sizes are in bytes, times in seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ MIB: Final = 1024 * KIB
 BEAT: Final = 15.0
 GRACE: Final = 1.0
 WS_BEAT: Final = 20.0
-
 
 # streams
 MAX_RECORDS: Final = 100_000

@@ -1,16 +1,16 @@
-"""The lives of a stream: which of them wrote a record, and which records it cannot have.
+"""The lives of a stream: which one wrote a record, and from where a reader has to read again.
 
-A life is a pair (epoch, the first offset that it wrote); both rise. A reader's position names
-the life in which it was told, and every later life has what came before its own first offset,
-so one number judges any reader: `after`, where the first life that it does not know began.
+A life is a pair (epoch, first offset that it wrote); both increase. A reader's position names the
+life in which the reader received it. Every later life has the records before its own first offset.
+So one number decides for any reader: `after`, where the first life that it does not know began.
 
-How many are kept is bounded, and no reader is ever taken for one that may go on:
+The number of lives kept is bounded, in ways that never let a reader continue wrongly:
 
-- A life that wrote nothing which is still there begins where the next one does. Without it
-  every reader is judged as before, since the next one begins no later and is later, too. That
-  the life was one of ours the store knows (`hub.stores.Past.lived`).
-- Of more than `MOST` the two oldest become one: the epoch of the later, which began where the
-  earlier did. Whoever was last here that many crashes ago reads all of it again.
+- A life whose records are all gone begins where the next one does. Dropping it changes no decision,
+  because the next life begins no later and has a higher epoch. The store still knows that the life
+  existed (`hub.stores.Past.lived`).
+- If there are more than `MOST`, the two oldest are merged into one, with the epoch of the later and
+  the first offset of the earlier. A reader from that many crashes ago reads everything again.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ __all__ = ["Epochs", "Life", "above"]
 Life = tuple[int, int]
 
 MOST: Final = 1000
-"""Lives that are kept of a stream."""
+"""The most lives kept of a stream."""
 
 _epoch = itemgetter(0)
 _first = itemgetter(1)
 
 
 def above(lives: Sequence[Life], epoch: int) -> tuple[Life, ...]:
-    """The lives for a stream of a name that was another's up to an epoch.
+    """The lives of a stream without those up to ``epoch``, in which another had its name.
 
-    None of those up to there are its own: to whoever has a position of theirs, all is new. The
-    last of the lives is later than it.
+    A reader with a position in one of those reads everything again. The last of ``lives`` must be
+    later than ``epoch``.
     """
     later = [life for life in lives if life[0] > epoch]
     return tuple(lives) if len(later) == len(lives) else ((later[0][0], 0), *later[1:])
 
 
 class Epochs:
-    """The lives of one stream, the oldest first; there is at least one."""
+    """The lives of one stream, oldest first; there is at least one."""
 
     __slots__ = ("_lives",)
 
@@ -56,11 +56,11 @@ class Epochs:
 
     @property
     def last(self) -> Life:
-        """The present one."""
+        """The current life."""
         return self._lives[-1]
 
     def begin(self, epoch: int, first: int) -> None:
-        """A life began at the tail, later than all before; the present one begins only once."""
+        """Add a life that begins at the tail; does nothing if it is the current one."""
         if self._lives and epoch <= self._lives[-1][0]:
             return
         while self._lives and self._lives[-1][1] >= first:
@@ -75,19 +75,19 @@ class Epochs:
         return row >= 0 and self._lives[row][0] == epoch
 
     def of(self, offset: int) -> int:
-        """The epoch of the life that wrote the record at an offset, or is to write it."""
+        """The epoch of the life that wrote the record at an offset, or will write it."""
         return self._lives[max(0, bisect_right(self._lives, offset, key=_first) - 1)][0]
 
     def end(self, offset: int) -> int | None:
-        """Where the life that wrote the record at an offset ended; ``None``: it has not."""
+        """Where the life that wrote the record at an offset ended, or ``None``."""
         row = bisect_right(self._lives, offset, key=_first)
         return self._lives[row][1] if row < len(self._lives) else None
 
     def after(self, epoch: int) -> int | None:
-        """Where the first life after an epoch began, if there was one."""
+        """Where the first life after an epoch began, or ``None``."""
         row = bisect_right(self._lives, epoch, key=_epoch)
         return self._lives[row][1] if row < len(self._lives) else None
 
     def until(self, offset: int) -> list[Life]:
-        """Those that had begun at an offset."""
+        """The lives that had begun at an offset."""
         return self._lives[: bisect_right(self._lives, offset, key=_first)]

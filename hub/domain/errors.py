@@ -1,39 +1,39 @@
-"""Every error of the hub, each with a code that says what to do about it.
+"""Every error of the hub, each with a code that tells a program what to do.
 
 ::
 
     HubError                    internal
-    ├── ConfigError             config_invalid      the configuration cannot be used
-    ├── RequestError            bad_request         a client asked for something malformed
-    │   ├── CommandError        bad_command         a WebSocket command that is not one
-    │   ├── PositionError       bad_position        a position that is not one
-    │   ├── InvalidName         bad_name            a stream name that is not one
+    ├── ConfigError             config_invalid      the configuration is not valid
+    ├── RequestError            bad_request         a client's request is malformed
+    │   ├── CommandError        bad_command         a WebSocket command is malformed
+    │   ├── PositionError       bad_position        a position is malformed
+    │   ├── InvalidName         bad_name            a stream name is not valid
     │   ├── TooLarge            too_large           a body, frame, event or prompt over its limit
-    │   └── UnsupportedType     unsupported_type    a content type that is not taken here
-    ├── Unauthorized            unauthorized        a credential is missing or does not hold
-    ├── Forbidden               forbidden           the Origin or the credential does not allow it
+    │   └── UnsupportedType     unsupported_type    a content type that the route does not take
+    ├── Unauthorized            unauthorized        a credential is missing or not valid
+    ├── Forbidden               forbidden           the client may not do this
     │   └── ProducerFenced      producer_fenced     a newer epoch of the producer took over
-    ├── NotFound                not_found           nothing has this address
+    ├── NotFound                not_found           nothing is at this address
     │   ├── StreamNotFound      stream_not_found    no stream has this name
     │   ├── GenerationNotFound  generation_not_found
     │   └── UpstreamNotFound    upstream_not_found  no upstream has this name
-    ├── Conflict                conflict            the state does not allow it
+    ├── Conflict                conflict            the current state does not allow it
     │   ├── StreamClosed        stream_closed       a closed stream takes no more records
-    │   ├── StreamBusy          stream_busy         one generation at a time for each stream
-    │   ├── KeyReused           key_reused          an idempotency key with another request
+    │   ├── StreamBusy          stream_busy         a generation already runs in the stream
+    │   ├── KeyReused           key_reused          an idempotency key with a different request
     │   └── ProducerGap         producer_gap        an earlier append of the producer is missing
-    ├── Gone                    gone                what was asked for is no longer kept
-    ├── LimitExceeded           limit_exceeded      a limit from the configuration is reached
-    ├── Draining                draining            the hub is shutting down: come back
-    ├── Unavailable             unavailable         something that the hub needs is away: come back
-    ├── StoreError              store_failed        the store cannot keep what it is given
-    └── UpstreamError           upstream_error      an upstream did not do its part
+    ├── Gone                    gone                the requested data is no longer kept
+    ├── LimitExceeded           limit_exceeded      a configured limit is reached
+    ├── Draining                draining            the hub is shutting down: reconnect
+    ├── Unavailable             unavailable         a service that the hub needs cannot be reached
+    ├── StoreError              store_failed        the store cannot save the data
+    └── UpstreamError           upstream_error      an upstream failed
         └── FramingError        upstream_malformed  its bytes are not what they should be
 
-A class gives the default code; a raise may name a finer one (``upstream_stalled``,
-``upstream_rate_limited``). The message is one sentence for a person; it never holds a
-secret, a local path that is not the user's own, or a stack trace. How a code shows on
-the wire is decided in one place, ``hub.http.errors``.
+A class has a default code; a ``raise`` may give a finer one (``upstream_stalled``,
+``upstream_rate_limited``). The message is one sentence for a person. It never contains a secret, a
+local path that is not the user's own, or a stack trace. ``hub.http.errors`` decides how each code
+appears on the wire.
 """
 
 from __future__ import annotations
@@ -76,17 +76,14 @@ __all__ = [
 
 
 def printable(message: str) -> str:
-    """A message that may repeat what a client sent, as text.
-
-    A header of HTTP may hold any bytes: those that are no text are shown as escapes.
-    """
+    """Escape the bytes of a message that are not text; it may quote an HTTP header."""
     return message.encode("utf-8", "backslashreplace").decode()
 
 
 class HubError(Exception):
     """The root: ``code`` is for programs, ``message`` for people.
 
-    ``param`` is the one field of a request that is at fault, where there is one.
+    ``param`` is the field of the request that caused the error, if there is one.
     """
 
     default_code: ClassVar[str] = "internal"
@@ -111,7 +108,7 @@ class RequestError(HubError):
 
 
 class CommandError(RequestError):
-    """``reply_to`` is the ``id`` of the command, where it had one."""
+    """``reply_to`` is the ``id`` of the command, if it had one."""
 
     default_code = "bad_command"
 
@@ -147,7 +144,7 @@ class Forbidden(HubError):
 
 
 class ProducerFenced(Forbidden):
-    """``epoch`` is the one that has taken over."""
+    """``epoch`` is the one that took over."""
 
     default_code = "producer_fenced"
 
@@ -182,7 +179,7 @@ class Conflict(HubError):
 
 
 class StreamClosed(Conflict):
-    """``position`` is where the stream ends, for good, as text; ``None`` if that is not known."""
+    """``position`` is the stream's final position as text, or ``None`` if it is not known."""
 
     default_code = "stream_closed"
 
@@ -202,7 +199,7 @@ class KeyReused(Conflict):
 
 
 class ProducerGap(Conflict):
-    """``expected`` is the number of the append that is missing, ``received`` the one that came."""
+    """``expected`` is the number of the missing append, ``received`` that of this one."""
 
     default_code = "producer_gap"
 
@@ -234,11 +231,11 @@ class StoreError(HubError):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a provider itself said of what it refused, for the client that it is passed on to.
+    """A provider's own error, to pass on to the client.
 
-    ``message`` is in its words, cleaned and without keys. ``said`` holds what it said of
-    ``code``, ``type`` and ``param``, each only if it named it: a code of ``None`` is its word
-    that there is none. ``status`` is its HTTP status, or the one that its words stand for.
+    ``message`` is the provider's, cleaned and without keys. ``said`` has those of ``code``,
+    ``type`` and ``param`` that the provider sent; a code of ``None`` means that it sent ``null``.
+    ``status`` is its HTTP status, or the one that its error stands for.
     """
 
     status: int | None = None
@@ -247,11 +244,11 @@ class Refusal:
 
 
 class UpstreamError(HubError):
-    """An upstream refused, failed, stalled, lied or stopped half-way.
+    """An upstream refused, failed, stalled, broke off or sent something invalid.
 
-    ``retry_after`` is the wait in seconds that the upstream asked for, ``retryable``
-    whether trying again before the first word can help at all, ``attempts`` how often the hub
-    has asked, and ``refusal`` what the provider said, if it said anything.
+    ``retry_after`` is how many seconds the upstream asks to wait, ``retryable`` whether a retry
+    before the first delta can help, ``attempts`` how many requests the hub has made, and
+    ``refusal`` the provider's own error, if it sent one.
     """
 
     default_code = "upstream_error"

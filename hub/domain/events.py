@@ -1,19 +1,18 @@
-"""What happened, free of any provider: the events of a conversation and their JSON.
+"""The events of a conversation, independent of providers, and their JSON.
 
-A generation is ``Started``, then any number of ``Delta``, then exactly one of the
-terminals ``Finished``, ``Failed``, ``Cancelled`` and ``Interrupted``. ``Message`` is what
-somebody said. ``Other`` is any JSON object that is none of these: it passes through a
-stream untouched. Fields that this version does not know are kept in ``extra`` and written
-out again.
+A generation is ``Started``, then any number of ``Delta``, then exactly one of the terminals
+``Finished``, ``Failed``, ``Cancelled`` and ``Interrupted``. ``Message`` is a message of a
+participant. ``Other`` is any other JSON object; it passes through a stream unchanged. ``extra``
+preserves fields that this version does not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeGuard
+from typing import Any, Final, Literal, TypeGuard, get_args
 
 import orjson
 
@@ -58,13 +57,13 @@ def _nothing() -> Mapping[str, Any]:
 
 
 def now() -> str:
-    """The time as RFC 3339 in UTC, to the millisecond."""
+    """The current time in UTC as RFC 3339, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one generation; ``estimated`` when the hub counted some of them itself."""
+    """The tokens of a generation; ``estimated`` if the hub estimated some of the counts."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -72,12 +71,12 @@ class Usage:
     cached_tokens: int | None = None
     estimated: bool = False
     details: Mapping[str, float] | None = None
-    """What else the provider counts, of which most is part of the counts above."""
+    """Other counts of the provider, most of which are part of the counts above."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seconds:
-    """How long a generation took: to its first delta, if there was one, and to its end."""
+    """How long a generation took, to its first delta (if any) and to its end."""
 
     first: float | None = None
     total: float = 0.0
@@ -85,10 +84,10 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A piece of one tool call; ``arguments`` is a piece of JSON text to be joined.
+    """A piece of one tool call; joined, the ``arguments`` of all pieces are JSON.
 
-    Of a ``custom`` tool, which the piece with its name says, they are any text.
-    ``extra_content`` goes back to the provider with the call.
+    For a ``custom`` tool, which the piece with the name declares, they are any text.
+    ``extra_content`` is sent back to the provider with the call.
     """
 
     index: int = 0
@@ -101,7 +100,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What somebody said."""
+    """A message of a participant in the conversation."""
 
     role: Role
     text: str
@@ -112,7 +111,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A generation began; ``usage`` is what its prompt may cost, as far as that can be told."""
+    """A generation started; ``usage`` estimates the tokens of its prompt."""
 
     generation: str = ""
     upstream: str = ""
@@ -124,7 +123,7 @@ class Started:
 
 @frozen
 class Delta:
-    """More text, more reasoning, or a piece of a tool call: one of the three."""
+    """One of three: more text, more reasoning, or a piece of a tool call."""
 
     generation: str = ""
     text: str = ""
@@ -135,7 +134,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The upstream said that the reply is complete, and why it ended."""
+    """The upstream completed the reply; ``reason`` says why it ended."""
 
     generation: str = ""
     reason: Reason = "stop"
@@ -147,7 +146,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The reply is not complete: ``code`` and ``message`` say why."""
+    """The reply is incomplete; ``code`` and ``message`` say why."""
 
     generation: str = ""
     code: str = "upstream_error"
@@ -156,15 +155,13 @@ class Failed:
     seconds: Seconds | None = None
     at: str | None = None
     extra: Mapping[str, Any] = field(default_factory=_nothing)
-    # What the provider said, as a dialect has read it and before anybody has looked it over for
-    # secrets. Others see it in ``extra``, where `hub.domain.failures` puts it.
+    # The provider's error as a dialect read it, before secrets are masked. `hub.domain.failures`
+    # puts the masked one into ``extra``, where everybody sees it.
     refusal: Refusal | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """Somebody asked for the generation to stop."""
-
+class _Stopped:
     generation: str = ""
     usage: Usage | None = None
     seconds: Seconds | None = None
@@ -173,19 +170,18 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The hub itself went away while the generation ran."""
+class Cancelled(_Stopped):
+    """Somebody cancelled the generation."""
 
-    generation: str = ""
-    usage: Usage | None = None
-    seconds: Seconds | None = None
-    at: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=_nothing)
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(_Stopped):
+    """The hub stopped while the generation was running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A JSON object that is none of the hub's events."""
+    """A JSON object that is not one of the hub's events."""
 
     object: Mapping[str, Any]
 
@@ -207,7 +203,7 @@ TYPE_OF: Final[Mapping[type, str]] = {
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The JSON object of an event: fields that hold nothing are left out."""
+    """The JSON object of an event, without empty fields."""
     if isinstance(event, Other):
         return dict(event.object)
     found: dict[str, Any] = {"type": TYPE_OF[type(event)]}
@@ -226,18 +222,18 @@ def to_json(event: Event) -> dict[str, Any]:
 
 def _compact(value: Usage | Seconds | ToolCall) -> dict[str, Any]:
     pairs = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-    return {name: held for name, held in pairs if held is not None and held is not False}
+    return {name: data for name, data in pairs if data is not None and data is not False}
 
 
 def encode(event: Event) -> bytes:
-    """The event as JSON bytes without white space, as it stands in a record.
+    """The event as a record's body: JSON bytes without white space.
 
-    The delta of plain text, nearly every record there is, takes a short way. The bytes are
+    There is a fast path for the delta of plain text, which is nearly every record. The bytes are
     `exact`, because they are kept.
 
     Raises:
-        RequestError: it holds what cannot be written: more than 254 levels, a whole number
-            of more than 64 bits, half a surrogate pair.
+        RequestError: the event cannot be written: it has more than 254 levels, an integer of more
+            than 64 bits, or a lone surrogate.
     """
     try:
         if (
@@ -246,102 +242,98 @@ def encode(event: Event) -> bytes:
             and event.generation
             and not (event.reasoning or event.tool or event.extra)
         ):
-            told: Mapping[str, Any] = {
-                "type": "delta",
-                "generation": event.generation,
-                "text": event.text,
-            }
-        else:
-            told = to_json(event)
-        return exact(orjson.dumps(told))
+            plain = {"type": "delta", "generation": event.generation, "text": event.text}
+            return exact(orjson.dumps(plain))
+        return exact(orjson.dumps(to_json(event)))
     except orjson.JSONEncodeError as error:
         raise RequestError(
-            f"an event must be something that JSON can hold: {error}", code="bad_event"
+            f"the event cannot be written as JSON: {error}", code="bad_event"
         ) from None
 
 
 def exact(encoded: bytes) -> bytes:
-    """The same bytes in an object no larger than they are, for those that are kept.
+    """Copy bytes that are kept into an object without spare room.
 
-    What `orjson.dumps` gives stands in the buffer that it was written to, of which the end
-    is not given back: kept, a hundred bytes take four thousand.
+    `orjson.dumps` returns its whole write buffer: a hundred bytes would keep four thousand.
     """
     return bytes(memoryview(encoded))
 
 
 def decode(body: bytes) -> Event:
-    """The event in a record's JSON, which may be any that a stream takes: see
-    `hub.domain.json_text`.
+    """Read an event from any JSON text that a stream takes (see `hub.domain.json_text`).
 
     Raises:
-        RequestError: not JSON, not an object, or an event with a field of a wrong type.
+        RequestError: it is not a JSON object, or a field of an event has a wrong type.
     """
     try:
-        held = json_text.loads(body)
+        value = json_text.loads(body)
     except ValueError:
         raise RequestError("an event must be a JSON object", code="bad_event") from None
-    return from_json(held)
+    return from_json(value)
 
 
 def recorded(body: bytes) -> Event | None:
-    """The event in a record, whoever wrote it and whatever it is.
+    """The event in any record, or ``None`` if the record is not a JSON object.
 
-    What has the type of an event and not its form is `Other`: it passes through a stream as it
-    stands. A value that is no object is ``None``.
+    An object with the type of an event but wrong fields is `Other`, which passes through a stream
+    unchanged.
     """
     try:
-        held = json_text.loads(body)
+        value = json_text.loads(body)
     except ValueError:
         return None
-    if not isinstance(held, dict):
+    if not isinstance(value, dict):
         return None
     try:
-        return from_json(held)
+        return from_json(value)
     except RequestError:
-        return Other(held)
+        return Other(value)
 
 
-def from_json(held: object) -> Event:
-    """The event a JSON value stands for; see `decode` for the errors."""
-    if not isinstance(held, dict):
+def from_json(value: object) -> Event:
+    """Read an event from a JSON value; the errors are those of `decode`."""
+    if not isinstance(value, dict):
         raise RequestError("an event must be a JSON object", code="bad_event")
-    kind = held.get("type")
-    if kind == "delta" and len(held) == 3:
-        # The delta of plain text: what is read from a store is nearly nothing else.
-        generation, text = held.get("generation"), held.get("text")
+    kind = value.get("type")
+    if kind == "delta" and len(value) == 3:
+        # The delta of plain text: stores contain little else.
+        generation, text = value.get("generation"), value.get("text")
         if type(generation) is str and type(text) is str:
             return Delta(generation, text)
-    read = _READERS.get(kind) if isinstance(kind, str) else None
-    return Other(held) if read is None else read(_Fields(held))
+    shape = _SHAPES.get(kind) if isinstance(kind, str) else None
+    if shape is None:
+        return Other(value)
+    event, readers = shape
+    source = _Fields(value)
+    return event(*[read(source, name) for name, read in readers])
 
 
 class _Fields:
-    """Takes typed fields out of a JSON object; what is left over is ``extra``."""
+    """Takes typed fields out of a JSON object; the rest is ``extra``."""
 
     __slots__ = ("_left", "_type")
 
-    def __init__(self, held: Mapping[str, Any]) -> None:
-        self._left = dict(held)
+    def __init__(self, value: Mapping[str, Any]) -> None:
+        self._left = dict(value)
         self._type = self._left.pop("type")
 
     def text(self, name: str) -> str:
-        return self.maybe(name) or ""
+        return self._take(name, str) or ""
 
-    def maybe(self, name: str) -> str | None:
-        value: str | None = self._take(name, str)
-        return value
+    def optional(self, name: str) -> Any:
+        return self._take(name, str)
 
-    def choice(self, name: str, allowed: tuple[str, ...]) -> Any:
-        value = self.maybe(name)
-        if value not in allowed:
+    def choice(self, name: str) -> Any:
+        value = self._take(name, str)
+        if value not in (allowed := _CHOICES[name]):
             raise self._wrong(name, f"one of {', '.join(allowed)}")
         return value
 
-    def usage(self) -> Usage | None:
-        held = self._take("usage", dict)
-        if held is None:
+    def usage(self, name: str) -> Usage | None:
+        value = self._take(name, dict)
+        if value is None:
             return None
-        counts = {name: held.get(name) for name in Usage.__dataclass_fields__}
+        counts = {key: value.get(key) for key in Usage.__dataclass_fields__}
         estimated, details = counts.pop("estimated") is True, counts.pop("details")
         if isinstance(details, dict):
             details = {k: v for k, v in details.items() if type(v) in (int, float)}
@@ -351,33 +343,28 @@ class _Fields:
             details=details or None,
         )
 
-    def seconds(self) -> Seconds | None:
-        """Only what is wholly of the known shape; another stays, as from before there was any."""
-        held = self._left.get("seconds")
-        if held is not None and not _are_seconds(held):
+    def seconds(self, name: str) -> Seconds | None:
+        """A value of any other shape stays in ``extra``, as before the field existed."""
+        value = self._left.get(name)
+        if value is not None and not _are_seconds(value):
             return None
-        self._left.pop("seconds", None)
-        return None if held is None else Seconds(held.get("first"), held["total"])
+        self._left.pop(name, None)
+        return None if value is None else Seconds(value.get("first"), value["total"])
 
-    def tool(self) -> ToolCall | None:
-        held = self._take("tool", dict)
-        if held is None:
+    def tool(self, name: str) -> ToolCall | None:
+        value = self._take(name, dict)
+        if value is None:
             return None
-        index = held.get("index", 0)
-        texts = {name: held.get(name) for name in ("id", "name", "arguments")}
+        index = value.get("index", 0)
+        texts = {key: value.get(key) for key in ("id", "name", "arguments")}
         if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
-            raise self._wrong("tool", 'an object {"index","id","name","arguments"}')
-        custom, extra = held.get("custom") is True, held.get("extra_content")
-        return ToolCall(
-            index,
-            texts["id"],
-            texts["name"],
-            texts["arguments"] or "",
-            custom,
-            extra if isinstance(extra, dict) else None,
-        )
+            raise self._wrong(name, 'an object {"index","id","name","arguments"}')
+        custom, extra = value.get("custom") is True, value.get("extra_content")
+        extra = extra if isinstance(extra, dict) else None
+        return ToolCall(index, texts["id"], texts["name"], texts["arguments"] or "", custom, extra)
 
-    def extra(self) -> Mapping[str, Any]:
+    def extra(self, name: str) -> Mapping[str, Any]:
+        del name  # everything that no other field took
         return self._left or NOTHING
 
     def _take(self, name: str, kind: type[str] | type[dict[str, Any]]) -> Any:
@@ -390,50 +377,29 @@ class _Fields:
         return RequestError(f'"{name}" of a "{self._type}" must be {wanted}', code="bad_event")
 
 
-def _are_seconds(held: object) -> TypeGuard[Mapping[str, Any]]:
-    if not isinstance(held, dict) or not {"total"} <= set(held) <= {"first", "total"}:
+def _are_seconds(data: object) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(data, dict) or not {"total"} <= set(data) <= {"first", "total"}:
         return False
-    return all(type(value) in (int, float) for value in held.values())
+    return all(type(value) in (int, float) for value in data.values())
 
 
-def _message(f: _Fields) -> Message:
-    role = f.choice("role", ("system", "user", "assistant", "tool"))
-    return Message(role, f.text("text"), f.maybe("author"), f.maybe("at"), f.extra())
-
-
-def _started(f: _Fields) -> Started:
-    named = f.text("generation"), f.text("upstream"), f.maybe("model")
-    return Started(*named, f.maybe("at"), f.usage(), f.extra())
-
-
-def _delta(f: _Fields) -> Delta:
-    return Delta(f.text("generation"), f.text("text"), f.text("reasoning"), f.tool(), f.extra())
-
-
-def _finished(f: _Fields) -> Finished:
-    reason = f.choice("reason", ("stop", "length", "tool", "filter"))
-    return Finished(f.text("generation"), reason, f.usage(), f.seconds(), f.maybe("at"), f.extra())
-
-
-def _failed(f: _Fields) -> Failed:
-    said = f.text("code"), f.text("message")
-    return Failed(f.text("generation"), *said, f.usage(), f.seconds(), f.maybe("at"), f.extra())
-
-
-def _cancelled(f: _Fields) -> Cancelled:
-    return Cancelled(f.text("generation"), f.usage(), f.seconds(), f.maybe("at"), f.extra())
-
-
-def _interrupted(f: _Fields) -> Interrupted:
-    return Interrupted(f.text("generation"), f.usage(), f.seconds(), f.maybe("at"), f.extra())
-
-
-_READERS: Final[Mapping[str, Callable[[_Fields], Event]]] = {
-    "message": _message,
-    "started": _started,
-    "delta": _delta,
-    "finished": _finished,
-    "failed": _failed,
-    "cancelled": _cancelled,
-    "interrupted": _interrupted,
+_CHOICES: Final = {"role": get_args(Role), "reason": get_args(Reason)}
+_Reader = Callable[[_Fields, str], Any]
+_READERS: Final[Mapping[str, _Reader]] = {
+    **dict.fromkeys(_CHOICES, _Fields.choice),
+    **dict.fromkeys(
+        ("generation", "upstream", "text", "reasoning", "code", "message"), _Fields.text
+    ),
+    **dict.fromkeys(("model", "author", "at"), _Fields.optional),
+    "usage": _Fields.usage,
+    "seconds": _Fields.seconds,
+    "tool": _Fields.tool,
+    "extra": _Fields.extra,
 }
+"""How to read a field by its name, which means the same in every event."""
+
+_SHAPES: Final[Mapping[str, tuple[Callable[..., Event], list[tuple[str, _Reader]]]]] = {
+    name: (kind, [(one.name, _READERS[one.name]) for one in fields(kind) if one.name != "refusal"])
+    for kind, name in TYPE_OF.items()
+}
+"""The class of each type of event, and how to read its fields."""

@@ -1,11 +1,11 @@
-"""Tools that a provider runs itself: what was called and what came of it, in one form.
+"""Tools that a provider runs itself: calls and results, in one format for all providers.
 
 ::
 
     {"name","id","arguments","output","error","item", "format","index","at","upstream"}
 
-``arguments`` are JSON text, as those of other calls; ``output`` is any value, and ``error`` is true
-if that says what went wrong. ``item`` is what else the provider must see again, in its own form
+``arguments`` is JSON text, as for other calls; ``output`` is any value, and ``error`` is true if
+the output is an error. ``item`` is what else the provider requires back, in its own format
 (``docs/provider-fields.md``).
 """
 
@@ -35,8 +35,8 @@ def executed(
     error: bool = False,
     item: Any = None,
 ) -> list[Delta]:
-    """A call that the provider has made; none if it cannot be written."""
-    told = {
+    """At most one delta with a call that the provider made; none if it cannot be written."""
+    fields = {
         "name": str(name or "tool"),
         "id": key,
         "arguments": arguments,
@@ -44,13 +44,13 @@ def executed(
         "error": error or None,
         "item": item,
     }
-    plain = as_plain({name: held for name, held in told.items() if held is not None})
+    plain = as_plain({name: value for name, value in fields.items() if value is not None})
     return [] if plain is None else [Delta(extra={EXECUTED: [{**plain, **place}]})]
 
 
-def arguments_of(held: Mapping[str, Any]) -> Any:
-    """The arguments of a call as a value; text that is not JSON as it is."""
-    text = held.get("arguments")
+def arguments_of(call: Mapping[str, Any]) -> Any:
+    """The arguments of a call as a value, or as text if they are not JSON."""
+    text = call.get("arguments")
     try:
         return orjson.loads(text) if isinstance(text, str) and text else {}
     except orjson.JSONDecodeError:
@@ -58,49 +58,48 @@ def arguments_of(held: Mapping[str, Any]) -> Any:
 
 
 def _search_query(arguments: Any) -> str | None:
-    """What was searched for, if anything was."""
-    found = (as_object(arguments).get(name) for name in _QUERIES)
-    asked = next((held for held in found if held), None)
-    if isinstance(asked, list):
-        asked = next(iter(asked), None)
-    return asked if isinstance(asked, str) else None
+    """The query of a search call, or ``None``."""
+    values = (as_object(arguments).get(name) for name in _QUERIES)
+    query = next((value for value in values if value), None)
+    if isinstance(query, list):
+        query = next(iter(query), None)
+    return query if isinstance(query, str) else None
 
 
-def response_item(held: Mapping[str, Any]) -> dict[str, Any]:
-    """A call as an item of OpenAI's Responses, of which only the id is to be given.
+def response_item(call: Mapping[str, Any]) -> dict[str, Any]:
+    """A call as an item of OpenAI's Responses, without its id.
 
-    One of that API is shown as it came, another as what comes nearest.
+    An item of that API is returned as it came, another call as the closest item.
     """
-    item, called = held.get("item"), str(held.get("name"))
-    if held.get("format") == "openai-responses-v1" and isinstance(item, dict):
+    item, called = call.get("item"), str(call.get("name"))
+    if call.get("format") == "openai-responses-v1" and isinstance(item, dict):
         return item
-    status = "failed" if held.get("error") else "completed"
-    told = {"status": status}
-    arguments = arguments_of(held)
+    status = "failed" if call.get("error") else "completed"
+    arguments = arguments_of(call)
     query = _search_query(arguments)
     if "search" in called and query is not None:
         action = {"type": "search", "query": query}
-        return {**told, "type": "web_search_call", "action": action}
+        return {"status": status, "type": "web_search_call", "action": action}
     code = as_object(arguments).get("code")
     if isinstance(code, str):
-        logs = [{"type": "logs", "logs": _text(held.get("output"))}]
+        logs = [{"type": "logs", "logs": _text(call.get("output"))}]
         run = {"code": code, "container_id": "", "outputs": logs}
-        return {**told, "type": "code_interpreter_call", **run}
+        return {"status": status, "type": "code_interpreter_call", **run}
     return {
-        **told,
+        "status": status,
         "type": "mcp_call",
         "name": called,
-        "server_label": str(held.get("upstream") or ""),
-        "arguments": str(held.get("arguments") or "{}"),
-        "output": _text(held.get("output")),
+        "server_label": str(call.get("upstream") or ""),
+        "arguments": str(call.get("arguments") or "{}"),
+        "output": _text(call.get("output")),
         "error": None,
     }
 
 
-def item_prefix(held: Mapping[str, Any]) -> str:
-    """How the ids of such items begin."""
+def item_prefix(call: Mapping[str, Any]) -> str:
+    """The prefix of such an item's id."""
     kinds: Iterable[tuple[str, str]] = (("web_search", "ws"), ("code_", "ci"), ("file_", "fs"))
-    kind = str(response_item(held).get("type"))
+    kind = str(response_item(call).get("type"))
     return next((prefix for begins, prefix in kinds if kind.startswith(begins)), "mcp")
 
 

@@ -1,14 +1,14 @@
-"""Why there is no whole reply: as an error while it is decided, as an event for who follows.
+"""Failures of generations: as errors while the hub decides, as events for those who follow.
 
-The event holds more than the hub's own code and words, so that each edge can tell its clients
-what the provider said, in their own format, also long after and in another process::
+The event has more than the hub's own code and message, so that each protocol can pass on the
+provider's error in its own format, even much later and in another process::
 
     {"type":"failed","code":"upstream_rejected","message":"…",
      "provider":{"status":400,"message":"…","code":"context_length_exceeded","type":"…","param":"…"},
      "retry_after":12.0, "attempts":3, "param":"…"}
 
-``retry_after`` are the seconds that the provider asks for, ``attempts`` how often the hub has
-asked if more than once, and ``param`` the field of the request that the hub itself refuses.
+``retry_after`` is how many seconds the provider asks to wait, ``attempts`` how many requests the
+hub made if more than one, and ``param`` the field of the request that the hub itself refused.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ __all__ = [
 ]
 
 RETRYABLE: Final = frozenset({"upstream_rate_limited", "upstream_overloaded", "upstream_error"})
-"""Codes of refusals that may pass by themselves."""
+"""Codes of refusals that may be temporary."""
 
 REFUSES_KEY: Final = "upstream_unauthorized"
-"""Only who runs the hub can mend this, who does not see what clients are told: it is logged."""
+"""Logged, because only the operator can fix it, and operators do not see clients' errors."""
 
 SPENT: Final = "insufficient_quota"
-"""A quota that is used up is refused as a rate limit is, and does not come back by waiting."""
+"""Providers report a used-up quota as a rate limit, but waiting does not help."""
 
 OUR_KEY: Final = frozenset({401, 403, 407})
-"""Statuses about the key that is shown to the upstream: it is the hub's, not the client's."""
+"""Statuses about the upstream's API key, which is the hub's and not the client's."""
 
 
 def failed(error: HubError) -> Failed:
-    """The end of a generation that an error has ended."""
+    """The terminal event for an error."""
     extra: dict[str, Any] = {}
     if isinstance(error, UpstreamError):
         if error.refusal is not None:
@@ -61,7 +61,7 @@ def failed(error: HubError) -> Failed:
 
 
 def raised(event: Failed) -> UpstreamError:
-    """The error that such an event tells of; what is not of the known shape is left out."""
+    """The error of a `failed` event, without fields of an unknown shape."""
     provider = event.extra.get("provider")
     refusal = _from_json(provider) if isinstance(provider, Mapping) else None
     wait, attempts = event.extra.get("retry_after"), event.extra.get("attempts")
@@ -81,7 +81,7 @@ def raised(event: Failed) -> UpstreamError:
 
 
 def masked(event: Failed, mask: Callable[[str], str]) -> Failed:
-    """The same as others may see it: every text that an upstream has written is masked."""
+    """The event with every text from the upstream masked, for others to see."""
     extra = event.extra
     if event.refusal is not None:
         extra = {**extra, "provider": _to_json(masked_refusal(event.refusal, mask))}
@@ -89,7 +89,6 @@ def masked(event: Failed, mask: Callable[[str], str]) -> Failed:
 
 
 def masked_refusal(refusal: Refusal, mask: Callable[[str], str]) -> Refusal:
-    """The same with every text in it masked."""
     said = {k: mask(v) if isinstance(v, str) else v for k, v in refusal.said.items()}
     return Refusal(refusal.status, mask(refusal.message), said)
 
@@ -99,9 +98,9 @@ def _to_json(refusal: Refusal) -> dict[str, Any]:
     return {**status, "message": refusal.message, **refusal.said}
 
 
-def _from_json(held: Mapping[str, Any]) -> Refusal:
-    status, message = held.get("status"), held.get("message")
-    said = {name: held[name] for name in ("code", "type", "param") if name in held}
+def _from_json(provider: Mapping[str, Any]) -> Refusal:
+    status, message = provider.get("status"), provider.get("message")
+    said = {name: provider[name] for name in ("code", "type", "param") if name in provider}
     return Refusal(
         status if type(status) is int and 400 <= status <= 599 else None,
         message if isinstance(message, str) else "",
@@ -110,9 +109,9 @@ def _from_json(held: Mapping[str, Any]) -> Refusal:
 
 
 def passed_on(error: HubError) -> int | None:
-    """The HTTP status of a provider's refusal that its client is to be told as it is.
+    """The HTTP status of a provider's refusal to pass on to the client, or ``None``.
 
-    None for one of the hub's key, which the client of a hub cannot mend, and for all else.
+    A refusal of the hub's key is not passed on, because the client cannot fix it.
     """
     refusal = error.refusal if isinstance(error, UpstreamError) else None
     if refusal is None or refusal.status in OUR_KEY:
@@ -121,7 +120,7 @@ def passed_on(error: HubError) -> int | None:
 
 
 def broken_off(terminal: Terminal | None) -> UpstreamError:
-    """Why there is no whole answer."""
+    """The error for a reply that ended incomplete."""
     if isinstance(terminal, Failed):
         return raised(terminal)
     return UpstreamError("the generation was stopped before its end", code="generation_stopped")

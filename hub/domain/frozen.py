@@ -1,9 +1,9 @@
-"""Values that nobody changes, which the type checker sees to and Python does not.
+"""Immutability that the type checker enforces and Python does not.
 
-A frozen dataclass sets each of its fields through ``object.__setattr__``: to make one of
-five fields takes three times as long as to make one that is not frozen. That is too much
-for what is made anew for every chunk of every reply. For a type checker what is declared
-``@unchanging`` is a frozen dataclass all the same, and to set one of its fields an error.
+A frozen dataclass sets each field through ``object.__setattr__``, so that creating one with five
+fields takes three times as long. That is too slow for objects created for every chunk of every
+reply. To a type checker, a class decorated with ``@frozen`` is a frozen dataclass, and assigning to
+one of its fields is an error.
 """
 
 from __future__ import annotations
@@ -18,5 +18,5 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T]) -> type[T]:
-    """A slotted dataclass."""
+    """Make a slotted dataclass that type checkers treat as frozen."""
     return dataclass(slots=True)(cls)

@@ -10,23 +10,23 @@
                                     ▼  Finished · Failed · Cancelled · Interrupted
                        finished · failed · cancelled · interrupted
 
-Every event of a run goes through `Generation.apply`, which asks the table. What the table
-does not hold is a `ValueError`: a mistake of this program, never of a client. So a
-generation has exactly one terminal event and nothing after it, because there is no row
-that would let a second one through.
+Every event of a run goes through `Generation.apply`, which consults the table. An event that the
+table does not allow is a `ValueError`: a bug in this program, never a client's mistake. So a
+generation has exactly one terminal event and nothing after it, because no row allows a second one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
 from hub.domain.events import (
+    TERMINALS,
     Cancelled,
     Delta,
     Event,
@@ -50,8 +50,6 @@ _ID: Final = re.compile(r"gen_[0-9a-f]{32}")
 
 
 class State(StrEnum):
-    """Where a generation is."""
-
     ASKED = "asked"
     WAITING = "waiting"
     STREAMING = "streaming"
@@ -76,96 +74,73 @@ _TABLE: Final[Mapping[State, Mapping[type[Event], State]]] = {
 }
 
 
+@dataclass(slots=True, eq=False, repr=False)
 class Generation:
-    """One run: its state, what it has used so far, and its terminal event once it has one."""
+    """One run: its state, its usage so far, and its terminal event once there is one."""
 
-    __slots__ = (
-        "_began",
-        "_clock",
-        "_deltas",
-        "_first",
-        "_handed_on",
-        "asked",
-        "id",
-        "model",
-        "position",
-        "started_at",
-        "state",
-        "stream",
-        "terminal",
-        "upstream",
-        "usage",
-    )
+    stream: str
+    upstream: str
+    model: str | None
+    clock: Callable[[], float] = monotonic
+    """Monotonic, unlike the time of day, which may be set."""
+    id: str = field(default_factory=lambda: f"gen_{uuid4().hex}", init=False)
+    position: Position | None = field(default=None, init=False)
+    """Where it begins in the stream: at its question, or else at its first event."""
+    state: State = field(default=State.ASKED, init=False)
+    started_at: str = field(default_factory=now, init=False)
+    terminal: Terminal | None = field(default=None, init=False)
+    usage: Usage | None = field(default=None, init=False)
+    """The usage that the upstream has reported so far."""
+    asked: int | None = field(default=None, init=False)
+    """An estimate of the prompt's tokens."""
+    _deltas: int = field(default=0, init=False)
+    _handed_on: bool = field(default=False, init=False)
+    _began: float = field(init=False)
+    _first: float | None = field(default=None, init=False)
 
-    def __init__(
-        self,
-        stream: str,
-        upstream: str,
-        model: str | None,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self.id = f"gen_{uuid4().hex}"
-        self.stream = stream
-        self.upstream = upstream
-        self.model = model
-        self.position: Position | None = None
-        """Where in the stream its story begins: the question, or its first event."""
-        self.state = State.ASKED
-        self.started_at = now()
-        self.terminal: Finished | Failed | Cancelled | Interrupted | None = None
-        self.usage: Usage | None = None
-        """What the upstream itself has said so far."""
-        self.asked: int | None = None
-        """About how many tokens the prompt has."""
-        self._deltas = 0
-        self._handed_on = False
-        self._clock = clock
-        # The time of day may be set meanwhile; this only goes on.
-        self._began = clock()
-        self._first: float | None = None
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     @classmethod
     def told(
         cls, name: str, stream: str, position: Position, events: Iterable[Event]
     ) -> Generation:
-        """A generation of an earlier process, from its events; without its terminal, unended."""
-        told = cls(stream, "", None)
-        told.id, told.position = name, position
+        """Restore another process's generation from its events, which may lack the terminal."""
+        generation = cls(stream, "", None)
+        generation.id, generation.position = name, position
         for event in events:
-            told.hear(event)
-        return told
+            generation.hear(event)
+        return generation
 
     def hear(self, event: Event) -> None:
-        """Take the next of its events as a reader does, whoever runs it."""
+        """Follow the next event of a generation that runs elsewhere."""
         if isinstance(event, Started):
             self.upstream, self.model = event.upstream or "", event.model
             self.started_at = event.at or self.started_at
         elif self.state is State.ASKED:
-            self.state = State.WAITING  # its beginning is no longer kept
+            self.state = State.WAITING  # its first events are no longer kept
         self.state = _TABLE[self.state].get(type(event), self.state)
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
+        if isinstance(event, TERMINALS):
             self.terminal = event
             self.upstream = event.extra.get("upstream", self.upstream)
             self.model = event.extra.get("model", self.model)
 
     @property
     def ended(self) -> bool:
-        """Whether the terminal event has come."""
         return self.terminal is not None
 
     def hand_on(self, upstream: str, model: str | None) -> None:
-        """From here on another upstream answers; the terminal event says which."""
+        """Switch to another upstream, which the terminal event will name."""
         self.upstream, self.model = upstream, model
         self._handed_on = True
 
     def apply(self, event: Event) -> Event:
-        """Take the next event of the run and return it as it goes into the stream.
+        """Apply the next event of the run, and return it as the stream gets it.
 
-        The generation's id, the time and, on a terminal, the usage and the seconds it took are
-        filled in.
+        That adds the generation's id, the time and, for a terminal, the usage and the duration.
 
         Raises:
-            ValueError: the table has no such step.
+            ValueError: the table does not allow this event.
         """
         after = _TABLE[self.state].get(type(event))
         if after is None:
@@ -174,7 +149,7 @@ class Generation:
         if isinstance(event, Delta):
             if event.extra or event.tool is not None:
                 event = stamped(event, self.upstream)
-                # What only stands beside the answer is no token of it.
+                # A delta without text, reasoning or a call has no token of the reply.
                 self._deltas += bool(event.text or event.reasoning or event.tool is not None)
             else:
                 self._deltas += 1
@@ -188,14 +163,21 @@ class Generation:
                 upstream=self.upstream,
                 model=self.model,
                 at=self.started_at,
-                usage=self._foreseen(),
+                usage=self._prompt_usage(),
             )
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
-            usage = self._used(event)
-            took = Seconds(self._first, self._since())
-            extra = {**event.extra, **self._answerer()} if self._handed_on else event.extra
+        if isinstance(event, TERMINALS):
+            extra = dict(event.extra)
+            if self._handed_on:
+                extra["upstream"] = self.upstream
+                if self.model is not None:
+                    extra["model"] = self.model
             self.terminal = replace(
-                event, generation=self.id, usage=usage, seconds=took, at=now(), extra=extra
+                event,
+                generation=self.id,
+                usage=self._used(event),
+                seconds=Seconds(self._first, self._since()),
+                at=now(),
+                extra=extra,
             )
             return self.terminal
         return event
@@ -211,7 +193,7 @@ class Generation:
             "state": self.state.value,
             "started_at": self.started_at,
         }
-        # A running one shows the usage it would have if it were cancelled now.
+        # While it runs, it shows the usage that it would have if it were cancelled now.
         last = to_json(self.terminal or Cancelled(usage=self._used(Cancelled())))
         shown.update(
             {k: last[k] for k in ("reason", "code", "message", "usage", "seconds") if k in last}
@@ -220,50 +202,46 @@ class Generation:
             shown["ended_at"] = self.terminal.at
         return shown
 
-    def _answerer(self) -> Mapping[str, str]:
-        model = {} if self.model is None else {"model": self.model}
-        return {"upstream": self.upstream, **model}
-
-    def _foreseen(self) -> Usage | None:
+    def _prompt_usage(self) -> Usage | None:
         return None if self.asked is None else Usage(prompt_tokens=self.asked, estimated=True)
 
     def _since(self) -> float:
-        return round(self._clock() - self._began, 3)
+        return round(self.clock() - self._began, 3)
 
     def _used(self, end: Terminal) -> Usage:
-        """What was used, by an end: as the upstream says, and where it does not, an estimate.
+        """The usage with this end: as the upstream reported it, otherwise estimated.
 
-        An answer that is whole has the upstream's last word. Of one that broke off there is only
-        what it said on the way: the prompt's tokens perhaps, and of the answer's too few.
+        A complete reply has the upstream's final report. An incomplete one has only reports from
+        before its end: perhaps of the prompt's tokens, and of too few of the reply's.
         """
-        said = end.usage or self.usage
-        if said is not None and isinstance(end, Finished):
-            return said
-        # Nobody knows that a prompt was read at all to which nothing was said but that it failed.
+        reported = end.usage or self.usage
+        if reported is not None and isinstance(end, Finished):
+            return reported
+        # If the only response was a failure, the upstream may never have read the prompt.
         unread = isinstance(end, Failed) and not self._deltas
-        return cut_off(said, None if unread else self.asked, self._deltas)
+        return cut_off(reported, None if unread else self.asked, self._deltas)
 
 
 def is_own(generation: str) -> bool:
-    """Whether a generation is a hub's: ids of that form are given to no other.
+    """Whether an id has the form of a hub's, which no other generation may have.
 
-    So it can be told of any, however long ago it ended, wherever its events were copied to.
+    This works for any generation, however long ago it ended and wherever its events were copied.
     """
     return _ID.fullmatch(generation) is not None
 
 
-def cut_off(said: Usage | None, asked: int | None, deltas: int) -> Usage:
-    """What an answer used that has broken off: about a token for each delta, if not told better.
+def cut_off(reported: Usage | None, asked: int | None, deltas: int) -> Usage:
+    """The usage of an incomplete reply: about one token a delta, unless more was reported.
 
-    ``said`` is what the upstream has said, ``asked`` about how many tokens the prompt has.
+    ``reported`` is the upstream's last report, ``asked`` an estimate of the prompt's tokens.
     """
-    said = said or Usage()
-    prompt = asked if said.prompt_tokens is None else said.prompt_tokens
-    completion = max(said.completion_tokens or 0, deltas)
-    told = prompt == said.prompt_tokens and completion == said.completion_tokens
+    reported = reported or Usage()
+    prompt = asked if reported.prompt_tokens is None else reported.prompt_tokens
+    completion = max(reported.completion_tokens or 0, deltas)
+    exact = prompt == reported.prompt_tokens and completion == reported.completion_tokens
     return replace(
-        said,
+        reported,
         prompt_tokens=prompt,
         completion_tokens=completion,
-        estimated=said.estimated or not told,
+        estimated=reported.estimated or not exact,
     )

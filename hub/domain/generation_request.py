@@ -1,4 +1,4 @@
-"""What a client wants generated."""
+"""A client's request for a generation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ __all__ = ["GenerationRequest"]
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """What a client wants generated.
+    """What to generate.
 
-    With ``prompt`` the user's message is appended to the stream and the conversation so far
-    is sent; with ``messages`` exactly those are. Without ``stream`` the reply gets a stream
-    of its own, closed at its end. ``key`` makes asking again harmless.
+    With ``prompt``, the hub appends the user's message to the stream and sends the stream's
+    conversation; with ``messages``, it sends exactly those. Without ``stream`` the reply gets a
+    stream of its own, which closes at its end. ``key`` makes retries safe.
 
-    ``said`` is what of the messages was not in the stream yet, and is appended before the
-    reply begins; ``beside`` are fields that its `started` event has beside its own. (Neither
-    is part of what must be the same: they say nothing that the rest does not.)
+    ``said`` are messages that the stream does not have yet, appended before the reply; ``beside``
+    are more fields for its `started` event. Neither is part of the `fingerprint`, because both
+    follow from the rest.
     """
 
     prompt: str | None = None
@@ -41,9 +41,9 @@ class GenerationRequest:
     beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     def fingerprint(self) -> bytes:
-        """What must be the same when a key is used again."""
-        asked = [self.prompt, self.messages, self.stream, self.upstream, self.model]
-        return hashlib.sha256(_json([*asked, dict(self.options)])).digest()
+        """A hash of what must be the same when the key is used again."""
+        fields = [self.prompt, self.messages, self.stream, self.upstream, self.model]
+        return hashlib.sha256(_json([*fields, dict(self.options)])).digest()
 
     def size(self) -> int:
         """Bytes of the prompt or the messages."""
@@ -52,12 +52,12 @@ class GenerationRequest:
         return len(_json(self.messages))
 
     def memory(self) -> int:
-        """Bytes of memory that the prompt or the messages take, about."""
+        """An estimate of the memory of the prompt or the messages, in bytes."""
         return parsed_size(_json([self.prompt, self.messages, dict(self.options)]))
 
 
-def _json(asked: object) -> bytes:
+def _json(value: object) -> bytes:
     try:
-        return orjson.dumps(asked)
+        return orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        raise RequestError(f"what is asked cannot be written as JSON: {error}") from None
+        raise RequestError(f"the request cannot be written as JSON: {error}") from None

@@ -1,9 +1,9 @@
-"""Any JSON text that the hub takes in, read for what it says and not for its bytes.
+"""Parse any JSON text that a stream may hold.
 
-A stream keeps JSON as it was written, and RFC 8259 lets more be written than a parser holds:
-half of a surrogate pair (section 8.2) and numbers of any size (section 6). orjson refuses some
-of it. Here a lone half becomes U+FFFD and a number that is too large infinity, so that nobody
-can write what the hub does not see, and nothing in a stream stops a reader of it.
+A stream keeps JSON as it was written, and RFC 8259 allows more than a parser can represent: lone
+surrogates (section 8.2) and numbers of any size (section 6), some of which orjson refuses. Here a
+lone surrogate becomes U+FFFD and a number that is too large becomes infinity. So nobody can write
+JSON that the hub cannot read, and no record can stop a reader.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import orjson
 
 __all__ = ["loads", "member", "members"]
 
-# A pair, half of one, or anything else that a backslash stands before.
+# A surrogate pair, half of one, or any other escape.
 _ESCAPED: Final = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
@@ -25,15 +25,15 @@ _ESCAPED: Final = re.compile(
 )
 _OPENS: Final = re.compile(r"[ \t\r\n]*\{[ \t\r\n]*")
 _COLON: Final = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
-_GOES_ON: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
+_COMMA: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _ENDS: Final = re.compile(r"[ \t\r\n]*\}[ \t\r\n]*\Z")
 
 EXACT_DIGITS: Final = 18
-"""So many digits always fit into 64 bits."""
+"""A number of this many digits always fits into 64 bits."""
 
 
 def loads(text: bytes) -> Any:
-    """The value of a JSON text; every string in it can be encoded again.
+    """The value of a JSON text; every string in it can be encoded as UTF-8.
 
     Raises:
         ValueError: it is not JSON, not UTF-8, or nested too deeply.
@@ -49,41 +49,41 @@ def loads(text: bytes) -> Any:
 
 
 def members(text: str) -> dict[str, str]:
-    """The members of a JSON object, each value as the text that it was written in.
+    """The members of a JSON object, each value as its original text.
 
-    Of members with one name the last is given.
+    If a name is repeated, its last member counts.
 
     Raises:
         ValueError: it is not a JSON object, or nested too deeply.
     """
     found: dict[str, str] = {}
-    at = _past(_OPENS, text, 0)
+    at = _skip(_OPENS, text, 0)
     if _ENDS.match(text, at):
         return found
     try:
         while True:
             name, at = _TOLERANT.raw_decode(text, at)
             if not isinstance(name, str):
-                raise ValueError("the name of a member is a string")
-            start = _past(_COLON, text, at)
+                raise ValueError("the name of a member must be a string")
+            start = _skip(_COLON, text, at)
             _, at = _TOLERANT.raw_decode(text, start)
             found[name] = text[start:at]
             if _ENDS.match(text, at):
                 return found
-            at = _past(_GOES_ON, text, at)
+            at = _skip(_COMMA, text, at)
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
 
 def member(text: str, name: str) -> str | None:
-    """One member of a JSON object as `members` gives it, in nearly every text: ``None`` in others.
+    """A fast `members` for one member, or ``None`` if the fast way is not safe.
 
-    ``text`` is a JSON object that orjson takes. The member is found without a parse of what
-    stands before it: its name is the first there is, outside of any inner value, and no
-    backslash is before it or behind its value, so that no string begins or ends unseen, and no
-    other name is this one in disguise.
+    ``text`` must be a JSON object that orjson accepts. The member is found without parsing what is
+    before it: its name must be the first occurrence, outside any inner value, and there may be no
+    backslash before it or after its value. So no string begins or ends unnoticed, and no other
+    name is this one with escapes.
     """
-    found = _before(name).match(text)
+    found = _up_to(name).match(text)
     if found is None:
         return None
     start = found.end()
@@ -97,14 +97,14 @@ def member(text: str, name: str) -> str | None:
 
 
 @cache
-def _before(name: str) -> re.Pattern[str]:
+def _up_to(name: str) -> re.Pattern[str]:
     return re.compile(rf'[^{{\[\\]*\{{[^{{\[\\]*?"{name}"[ \t\r\n]*:[ \t\r\n]*')
 
 
-def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
     found = pattern.match(text, at)
     if found is None:
-        raise ValueError("this is not a JSON object")
+        raise ValueError("not a JSON object")
     return found.end()
 
 
@@ -113,7 +113,7 @@ def _without_half(escaped: re.Match[str]) -> str:
 
 
 def _whole_number(digits: str) -> int | float:
-    """As orjson reads it, which holds 64 bits."""
+    """An integer as orjson reads it, which has 64 bits."""
     if len(digits) > EXACT_DIGITS and not -(2**63) <= float(digits) < 2**64:
         return float(digits)
     return int(digits)
@@ -125,4 +125,4 @@ def _refuse(word: str) -> NoReturn:
 
 _TOLERANT: Final = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse)
 _PLAIN: Final = json.JSONDecoder()
-"""Quicker, as no number goes through Python."""
+"""Faster, because no Python function is called for numbers."""

@@ -1,9 +1,8 @@
-"""JSON from outside: read as tolerantly as is safe, and asked for what should be in it.
+"""Parse upstreams' JSON as tolerantly as is safe, and take values of the expected type from it.
 
-orjson reads nearly everything. What it refuses is tried once more with the standard
-library, which also takes the two things that real servers send and RFC 8259 discourages
-or forbids: strings holding half of a surrogate pair (section 8.2; see `hub.domain.surrogates`
-for what becomes of them) and ``NaN`` or ``Infinity`` among numbers.
+orjson reads nearly everything. What it refuses is parsed again with the standard library, which
+also accepts two things that real servers send and RFC 8259 discourages or forbids: lone surrogates
+in strings (section 8.2; `hub.domain.surrogates` deals with them) and ``NaN`` or ``Infinity``.
 """
 
 from __future__ import annotations
@@ -20,14 +19,23 @@ from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING
 from hub.domain.surrogates import whole, with_cut_bytes, without_halves
 
-__all__ = ["as_count", "as_object", "as_plain", "as_text", "malformed", "parse"]
+__all__ = [
+    "as_count",
+    "as_list",
+    "as_object",
+    "as_plain",
+    "as_string",
+    "as_text",
+    "malformed",
+    "parse",
+]
 
-# Whole numbers up to here are the same in every reader of JSON (RFC 8259, section 6).
+# Every JSON parser reads integers below this exactly (RFC 8259, section 6).
 EXACT: Final = 2**53
 
 
 def parse(body: bytes) -> Any:
-    """The value that the bytes hold. Its strings may hold lone surrogates.
+    """Parse JSON bytes. The strings of the value may contain lone surrogates.
 
     Raises:
         UpstreamError: ``upstream_truncated``: the bytes are the beginning of a value;
@@ -41,13 +49,13 @@ def parse(body: bytes) -> Any:
 
 def _parse_tolerantly(body: bytes) -> Any:
     try:
-        # A server that cuts UTF-16 may also have written each half as three bytes,
-        # or by bytes have left part of a character at the end of a string.
+        # A server that cuts UTF-16 may also have written each half as three bytes, and one that
+        # cuts bytes may have left part of a character at the end of a string.
         return json.loads(with_cut_bytes(body).decode("utf-8", "surrogatepass"))
     except RecursionError:
         raise malformed("JSON nested too deeply") from None
     except ValueError as error:
-        if _is_beginning(body):
+        if _is_prefix(body):
             raise UpstreamError(
                 "the upstream stopped in the middle of a JSON value", code="upstream_truncated"
             ) from None
@@ -55,33 +63,32 @@ def _parse_tolerantly(body: bytes) -> Any:
         raise malformed("text that is not JSON" if text else "bytes that are not UTF-8") from None
 
 
-def _is_beginning(body: bytes) -> bool:
-    """Whether more bytes could have made it JSON; ijson complains at the first wrong one."""
-    parser = ijson.basic_parse_coro(_Unheard(maxlen=0))
+def _is_prefix(body: bytes) -> bool:
+    """Whether the bytes are the beginning of JSON; ijson reports the first wrong byte."""
+    parser = ijson.basic_parse_coro(_Discard(maxlen=0))
     try:
         parser.send(without_halves(body))
     except (ijson.JSONError, ValueError, ArithmeticError, SystemError):
-        return False  # SystemError: what its C part makes of a number of over 4300 digits
+        return False  # SystemError: from its C code, for a number of over 4300 digits
     return True
 
 
-class _Unheard(deque[Any]):
-    """Takes what ijson finds, and keeps nothing."""
+class _Discard(deque[Any]):
+    """Receives what ijson finds, and keeps nothing."""
 
     send = deque.append
 
 
 def as_text(value: Any) -> str:
-    """A parsed value as JSON text without white space, lone surrogates replaced.
+    """A parsed value as JSON text without white space and with lone surrogates replaced.
 
     Raises:
-        UpstreamError: ``upstream_malformed``: nested too deeply to be written.
+        UpstreamError: ``upstream_malformed``: it is nested too deeply.
     """
     try:
         return orjson.dumps(value).decode()
     except orjson.JSONEncodeError:
-        # Lone surrogates, whole numbers of more than 64 bits, more than 254 levels.
-        pass
+        pass  # lone surrogates, integers of more than 64 bits, more than 254 levels
     try:
         return whole(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
     except RecursionError:
@@ -89,12 +96,12 @@ def as_text(value: Any) -> str:
 
 
 def as_plain(value: Any) -> Any:
-    """The value as an event can hold it; ``None`` for one that none can.
+    """The value in a form that an event can hold, or ``None`` if there is none.
 
-    Lone surrogates are replaced, and whole numbers of more than 64 bits are floats.
+    Lone surrogates are replaced, and integers of more than 64 bits become floats.
     """
     try:
-        orjson.dumps({"": [{"": value}]})  # an event is no deeper around it
+        orjson.dumps({"": [{"": value}]})  # an event nests it no deeper
     except orjson.JSONEncodeError:
         try:
             value = orjson.loads(as_text(value))
@@ -105,16 +112,26 @@ def as_plain(value: Any) -> Any:
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
-    """The value if it is an object, an empty one for anything else."""
+    """The value if it is an object, otherwise an empty one."""
     return value if isinstance(value, dict) else NOTHING
 
 
+def as_list(value: Any) -> list[Any]:
+    """The value if it is a list, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def as_string(value: Any) -> str:
+    """The value if it is a string, lone surrogates replaced; an empty one for anything else."""
+    return whole(value) if isinstance(value, str) else ""
+
+
 def as_count(*values: Any) -> int | None:
-    """The first of the values that can be a number of tokens; 9.0 is one, too."""
-    whole = (int(v) if type(v) is float and v.is_integer() else v for v in values)
-    return next((value for value in whole if type(value) is int and 0 <= value < EXACT), None)
+    """The first of the values that can be a token count (9.0 can, too), or ``None``."""
+    integers = (int(v) if type(v) is float and v.is_integer() else v for v in values)
+    return next((value for value in integers if type(value) is int and 0 <= value < EXACT), None)
 
 
 def malformed(what: str) -> UpstreamError:
-    """The error for an upstream that sent this."""
+    """The error for an upstream that sent ``what``."""
     return UpstreamError(f"the upstream sent {what}", code="upstream_malformed")

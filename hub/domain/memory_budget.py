@@ -1,8 +1,8 @@
-"""The memory that what clients send may take, all together, while it is worked on.
+"""A bound on the memory of all the request data that is being processed.
 
-A body that has come is soon several things: the bytes, what they decode to, and a prompt that
-is held until its reply has ended. The decoded form is mostly the largest, up to forty times
-its JSON, so it is estimated before there is any.
+A request exists in several forms: its bytes, what they decode to, and a prompt that is held until
+the reply ends. The decoded form is usually the largest, up to forty times its JSON, so its size is
+estimated before decoding.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ LIST_BYTES: Final = 80
 OBJECT_BYTES: Final = 80
 FIELD_BYTES: Final = 120
 ELEMENT_BYTES: Final = 64
-"""What a bracket, a brace, a colon and a comma stand for at most, in CPython."""
+"""The most memory that CPython needs for each ``[``, ``{``, ``:`` and ``,``."""
 
 
 def parsed_size(text: bytes) -> int:
-    """Bytes of memory that a JSON text and what it decodes to take, at most; about, not exactly.
+    """Estimate an upper bound of the bytes in memory of a JSON text and its decoded form.
 
-    It is a matter of microseconds for what is usual, and nothing is decoded.
+    This decodes nothing and takes microseconds for usual sizes.
     """
-    # One character outside the Basic Multilingual Plane makes all of its string four times as wide.
+    # One character outside the Basic Multilingual Plane makes its whole string four times as wide.
     wide = not text.isascii() or b"\\u" in text
     return (
         len(text) * (5 if wide else 2)
@@ -39,26 +39,26 @@ def parsed_size(text: bytes) -> int:
 
 
 class MemoryBudget:
-    """So many bytes."""
+    """A number of bytes that all users together may take."""
 
     __slots__ = ("held", "most")
 
     def __init__(self, most: int) -> None:
         self.most = most
         self.held = 0
-        """What is taken just now."""
+        """The bytes taken now."""
 
     def check(self, size: int) -> None:
-        """Whether there is so much left.
+        """Check that ``size`` bytes are left.
 
         Raises:
-            LimitExceeded: there is not.
+            LimitExceeded: they are not.
         """
         if self.held + size > self.most:
-            raise LimitExceeded("too much is being sent to this hub just now: try again")
+            raise LimitExceeded("the hub is receiving too much data: try again later")
 
     def take(self, size: int) -> None:
-        """Take some, to be given back by whoever took it.
+        """Take bytes, which the caller must `give` back.
 
         Raises:
             LimitExceeded: as `check`; nothing is taken.
@@ -67,16 +67,11 @@ class MemoryBudget:
         self.held += size
 
     def give(self, size: int) -> None:
-        """Give back what was taken."""
         self.held -= size
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Take some for a while.
-
-        Raises:
-            LimitExceeded: as `take`.
-        """
+        """Take bytes for the duration of a ``with`` block; raises what `take` does."""
         self.take(size)
         try:
             yield

@@ -1,7 +1,7 @@
-"""What became of a write: all that an answer to whoever wrote needs to say.
+"""The result of a write, with everything that the response to the writer needs.
 
-An answer is built from this and not from the stream, which may have gone on in the meantime, or
-may be written by another process.
+Responses are built from it and not from the stream, which may have changed since, or which another
+process may write.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ class Outcome:
     """The state of a stream right after a write to it."""
 
     position: Position
-    """Where it ends for those who write: after all that was written, whether shown or not."""
+    """The end for writers: after everything written, whether readers see it yet or not."""
     closed: bool
-    """It takes no more records."""
     content_type: str
-    """What its records are."""
     duplicate: bool = False
-    """What was asked for had been done before: nothing was written now."""
+    """The write had been done before; nothing was written now."""
     number: int | None = None
-    """The highest number accepted in its producer's epoch, if a producer wrote."""
+    """For a producer's write: the highest number accepted in the producer's epoch."""

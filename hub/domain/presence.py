@@ -1,14 +1,13 @@
-"""Who takes part in a stream now, and what has changed since somebody was last told.
+"""The members of a stream, and what has changed since a reader's last update.
 
-Members come, change what they say of themselves, and go, in any number between two looks.
-`publish` takes a *view*: which members there are, and at which view each was last changed.
-A reader is only ever a view that it has been told; what it has missed is the difference
-between that one and the present one, however many lie between. So a slow reader costs a
-view, not the history of the changes, and readers who were told the same view are sent the
-same difference.
+Members join, change their state and leave, any number of times between two updates. `publish`
+makes a *view*: the members, each with the number of the view in which it last changed. All that
+the hub keeps of a reader is the last view that it was sent; its next update is the difference
+between that view and the current one, however many lie between. So a slow reader costs one view and
+not a history of changes, and readers with the same view are sent the same difference.
 
-The obvious alternative, a list of changes of which each reader has read so much, grows
-without bound while one reader does not read.
+The obvious alternative, a list of changes with a cursor for each reader, grows without bound while
+one reader does not read.
 """
 
 from __future__ import annotations
@@ -23,58 +22,53 @@ __all__ = ["NOBODY", "Difference", "Presence", "View"]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The members at one look, each with the number of the view that it last changed in."""
+    """The members at one time, each with the number of the view in which it last changed."""
 
     number: int = 0
     members: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 NOBODY: Final = View()
-"""What has been told to somebody who has been told nothing."""
+"""The view of a reader that has been sent nothing."""
 
 
 class Difference(NamedTuple):
-    """What makes one view of another: who came or changed, with their state, and who went."""
+    """An update from one view to another: members that joined or changed, and those that left."""
 
     joined: list[tuple[str, bytes]]
     left: list[str]
 
 
 class Presence:
-    """The members of one stream; their states are JSON, encoded."""
+    """The members of one stream; their states are encoded JSON."""
 
     __slots__ = ("_members", "_states", "_touched", "view")
 
     def __init__(self) -> None:
         self.view = NOBODY
-        """The present view, which `since` leads to."""
+        """The current view."""
         self._members: dict[str, bytes] = {}
-        """As they are, looked at or not."""
+        """The states as they are now, published or not."""
         self._states: dict[str, bytes] = {}
-        """As they were at the present view."""
+        """The states in the current view."""
         self._touched: dict[str, None] = {}
-        """Who may differ between the two."""
+        """The members that may differ between the two."""
 
     def __len__(self) -> int:
         return len(self._members)
 
     def put(self, member: str, state: bytes) -> None:
-        """A member comes, or is in another state."""
+        """Add a member, or change its state."""
         self._members[member] = state
         self._touched[member] = None
 
     def remove(self, member: str) -> None:
-        """A member goes."""
         if self._members.pop(member, None) is not None:
             self._touched[member] = None
 
     def publish(self) -> bool:
-        """Make what is now the present view; false if nothing has changed since the last."""
-        changed = [
-            member
-            for member in self._touched
-            if self._members.get(member) != self._states.get(member)
-        ]
+        """Make a view of the current members; false if nothing has changed since the last one."""
+        changed = [m for m in self._touched if self._members.get(m) != self._states.get(m)]
         self._touched.clear()
         if not changed:
             return False
@@ -90,14 +84,14 @@ class Presence:
         self.view = View(number, members)
         return True
 
-    def since(self, told: View) -> Difference:
-        """What somebody who was told a view, of this presence, has to be told now."""
+    def since(self, known: View) -> Difference:
+        """The update from one of this presence's views to the current one."""
         now = self.view.members
         return Difference(
             [
                 (member, self._states[member])
                 for member, number in now.items()
-                if told.members.get(member) != number
+                if known.members.get(member) != number
             ],
-            [member for member in told.members if member not in now],
+            [member for member in known.members if member not in now],
         )

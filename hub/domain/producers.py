@@ -1,21 +1,20 @@
 """Idempotent producers: a retried append has one effect.
 
-(Durable Streams Protocol, section 5.2.1.) A producer numbers its appends from 0 in each of
-its epochs. What the hub has accepted of it is one pair, epoch and number, and the rules are
-a comparison:
+(Durable Streams Protocol, section 5.2.1.) A producer numbers its appends from 0 in each of its
+epochs. The hub keeps one pair for it, the last epoch and number that it accepted, and compares:
 
     epoch lower               fenced: a newer instance of the producer has taken over
     epoch higher, number 0    accepted
-    epoch higher, number > 0  refused: an epoch begins at 0
-    number ≤ last             a duplicate: it was appended before, nothing happens
+    epoch higher, number > 0  refused: an epoch starts at 0
+    number ≤ last             a duplicate: appended before, nothing happens
     number = last + 1         accepted
-    number > last + 1         refused: something before it has not arrived
+    number > last + 1         refused: an earlier append has not arrived
 
-`check` changes nothing. What it let pass is taken over by `accept`, together with the
-append itself, so that a refused body does not use up a number.
+`check` changes nothing; `accept` records an append when it is written, so that a refused body does
+not use up a number.
 
-Nothing is ever forgotten of a producer, or its next append might be taken for new; so a stream
-has only so many.
+A producer is never forgotten, because its retry would then be taken for a new append. So the number
+of producers of a stream is bounded.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = ["Producers", "Stamp"]
 
 
 class Stamp(NamedTuple):
-    """One append of one producer."""
+    """The identity of one append of one producer."""
 
     producer: str
     epoch: int
@@ -37,7 +36,7 @@ class Stamp(NamedTuple):
 
 
 class Producers:
-    """What has been accepted of each producer of one stream, at most ``most`` of them."""
+    """The last accepted append of each producer of one stream, of at most ``most`` producers."""
 
     __slots__ = ("_last", "_most")
 
@@ -51,26 +50,26 @@ class Producers:
         """Whether the append is new; false for a duplicate.
 
         Raises:
-            ProducerFenced: its epoch is over.
-            ProducerGap: an append before it is missing.
-            RequestError: a new epoch does not begin at 0.
-            Conflict: the stream has as many producers as it may.
+            ProducerFenced: a newer epoch has taken over.
+            ProducerGap: an earlier append is missing.
+            RequestError: a new epoch does not start at 0.
+            Conflict: the stream has as many producers as it may have.
         """
         if stamp.producer not in self._last and len(self._last) >= self._most:
             raise Conflict(
-                f"{self._most} producers have written here, and a new one may not: go on as one "
+                f"the stream has {self._most} producers, the most it may have: use the id of one "
                 "of them, or raise streams.max_producers",
                 code="too_many_producers",
             )
         epoch, last = self._last.get(stamp.producer, (-1, -1))
         if stamp.epoch < epoch:
             raise ProducerFenced(
-                "a newer epoch of this producer has taken over: stop, or begin a higher one",
+                "a newer epoch of this producer has taken over: stop, or use a higher epoch",
                 epoch=epoch,
             )
         if stamp.epoch > epoch:
             if epoch >= 0 and stamp.number > 0:
-                raise RequestError("a new epoch of a producer begins at 0", code="producer_epoch")
+                raise RequestError("a producer's new epoch must start at 0", code="producer_epoch")
             last = -1
         if stamp.number > last + 1:
             raise ProducerGap(
@@ -81,9 +80,9 @@ class Producers:
         return stamp.number > last
 
     def accept(self, stamp: Stamp) -> None:
-        """The append was written."""
+        """Record that the append was written."""
         self._last[stamp.producer] = (stamp.epoch, stamp.number)
 
     def last(self, stamp: Stamp) -> int:
-        """The highest number accepted in the producer's present epoch."""
+        """The highest number accepted in the producer's current epoch."""
         return self._last.get(stamp.producer, (stamp.epoch, stamp.number))[1]

@@ -1,4 +1,4 @@
-"""What is asked of an upstream, in one shape for all providers."""
+"""A request to an upstream, in one format for all providers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from hub.domain.provider_fields import EXTRA, LISTS
 __all__ = ["Prompt", "beside_of", "bulk_of", "input_of", "size_of"]
 
 TOKEN_BYTES: Final = 4
-"""What a token has of text in UTF-8, about: four letters of English, or a character or two of
-Chinese."""
+"""About the UTF-8 bytes of a token: four English letters, or one or two Chinese characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question to an upstream.
+    """One request to an upstream.
 
-    ``messages`` are objects of the OpenAI chat shape (``role``, ``content`` and what goes
-    with them), oldest first: the form that every provider's own is translated from.
-    ``options`` are the other request fields a client set (``temperature``, ``max_tokens``,
-    ``tools`` …), by their OpenAI names. ``model`` is ``None`` for the upstream's own.
+    ``messages`` are OpenAI chat messages (``role``, ``content`` and so on), oldest first; dialects
+    translate them for their provider. ``options`` are the client's other request fields
+    (``temperature``, ``max_tokens``, ``tools`` …) by their OpenAI names. ``model`` is ``None`` for
+    the upstream's default.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -32,7 +31,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """The text of the last message, for upstreams that take one line."""
+        """The text of the last message, for upstreams that take a single text."""
         content = self.messages[-1].get("content") if self.messages else ""
         if isinstance(content, list):
             parts = (part.get("text", "") for part in content if isinstance(part, dict))
@@ -40,44 +39,44 @@ class Prompt:
         return content if isinstance(content, str) else ""
 
     def tokens(self) -> int:
-        """About how many tokens it has, by the bytes of its text and of its tools.
+        """Estimate the tokens from the bytes of the text and of the tools.
 
-        What pictures and sounds cost, no length tells: they are left out.
+        Images and audio are left out, because their cost does not follow from their length.
         """
         size = len(str(self.options.get("tools") or ""))
         return -(-(size + sum(map(size_of, self.messages))) // TOKEN_BYTES)
 
 
 def size_of(message: Mapping[str, Any]) -> int:
-    """Bytes of a message's text, and of what its tool calls say."""
+    """Bytes of a message's text and of its tool calls."""
     content = message.get("content")
     if isinstance(content, str) and "tool_calls" not in message:
-        return _bytes_of(content)  # nearly every message there is
+        return _bytes_of(content)  # nearly every message
     return sum(map(_bytes_of, (*_texts(content), *_texts(message.get("tool_calls")))))
 
 
 def bulk_of(message: Mapping[str, Any]) -> int:
-    """The same, with what the model is shown again beside it."""
+    """Bytes of a message, `size_of` and `beside_of` together."""
     return size_of(message) + beside_of(message)
 
 
 def beside_of(message: Mapping[str, Any]) -> int:
-    """Bytes of what the model is shown again and is no text, about."""
+    """Estimate the bytes of the provider's fields that are sent back with a message."""
     beside = [message[name] for name in LISTS if name in message]
     beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
-    return sum(len(repr(held)) for held in beside)
+    return sum(len(repr(value)) for value in beside)
 
 
 def _bytes_of(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
-def _texts(held: object) -> Iterator[str]:
-    """What of a message's content, or of the tool calls in it, is text."""
-    if isinstance(held, str):
-        yield held
-    elif isinstance(held, list | tuple):
-        for part in held:
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a message's content or in its tool calls."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for part in value:
             if isinstance(part, dict):
                 yield from _texts(part.get("text"))
                 yield from _texts(_called(part).get("name"))
@@ -85,12 +84,12 @@ def _texts(held: object) -> Iterator[str]:
 
 
 def input_of(call: Mapping[str, Any]) -> Any:
-    """What a tool call gives to its tool, as it came: text, where the call is well-formed."""
+    """The input of a tool call, unchecked: text if the call is well-formed."""
     called = _called(call)
     return called.get("arguments", called.get("input"))
 
 
 def _called(call: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What is called: a function, or a custom tool."""
-    held = call.get("function", call.get("custom"))
-    return held if isinstance(held, dict) else NOTHING
+    """The function or custom tool of a call."""
+    called = call.get("function", call.get("custom"))
+    return called if isinstance(called, dict) else NOTHING

@@ -1,16 +1,16 @@
-"""What of an answer its provider must see again, and what of it is no text.
+"""The fields of a reply that are not text and that its provider requires back.
 
-Models sign or encrypt what they think, and refuse or forget it if it does not come back as it
-was. Providers run tools of their own. Such fields stand beside the text, by the same names in
-events, in chat completions and in the messages of a prompt (``docs/provider-fields.md``)::
+Models sign or encrypt their reasoning, and refuse or forget it if it does not come back unchanged.
+Providers run tools of their own. Such fields have the same names in events, in chat completions and
+in the messages of a prompt (``docs/provider-fields.md``)::
 
     reasoning_details   [{"type","format","index","at","upstream", "text"|"data"|"summary", …}]
     executed_tools      [{"name","format","index","at","upstream","id","arguments","output", …}]
     extra_content       of a tool call: {"google":{"thought_signature"},"streamhub":{"upstream"}}
 
-``upstream`` says whose they are: nobody else is given them (`own_messages`). ``index`` numbers
-both lists together, and ``at`` says what of the answer stood before, ``{"text","calls"}``, in
-characters and in calls: some providers take their fields only where they were (`woven`).
+``upstream`` names the upstream that the fields belong to; no other gets them (`own_messages`).
+``index`` numbers both lists together. ``at`` is ``{"text","calls"}``, the characters and calls of
+the reply before the field: some providers require their fields in the original places (`woven`).
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ EXECUTED: Final = "executed_tools"
 LISTS: Final = (DETAILS, EXECUTED)
 EXTRA: Final = "extra_content"
 OURS: Final = "streamhub"
-"""The part of an ``extra_content`` that is the hub's."""
+"""The key of the hub's own part of an ``extra_content``."""
 
-# What the provider's own form is, by the names that OpenRouter has for them.
+# The formats of providers, by OpenRouter's names.
 ANTHROPIC: Final = "anthropic-claude-v1"
 GEMINI: Final = "google-gemini-v1"
 RESPONSES: Final = "openai-responses-v1"
 
 MOST: Final = 4 * 1024 * 1024
-"""Characters of reasoning that are kept to be given back: more than any model thinks at once."""
+"""Characters of reasoning that are kept to send back, which is more than any model writes."""
 
 _SEAL: Final = "hub1."
 
 
 class Details:
-    """Numbers the fields of one answer, in the form of one provider."""
+    """Numbers the fields of one reply, which are in the format of one provider."""
 
     __slots__ = ("_form", "_index")
 
@@ -76,20 +76,20 @@ class Details:
         return self._index > 0
 
     def place(self, text: int = 0, calls: int = 0) -> dict[str, Any]:
-        """What the next field says of itself; so many characters and calls stand before it."""
+        """The next field's format, index and place; ``text`` and ``calls`` come before it."""
         placed: dict[str, Any] = {"format": self._form, "index": self._index}
         self._index += 1
         at = {name: count for name, count in (("text", text), ("calls", calls)) if count}
         return {**placed, "at": at} if at else placed
 
     def of(self, kind: str, before: int = 0, calls: int = 0, /, **fields: Any) -> Delta:
-        """Reasoning to be given back, of the kind ``text`` or ``encrypted``."""
-        told = {"type": f"reasoning.{kind}", **fields, **self.place(before, calls)}
-        return Delta(extra={DETAILS: [told]})
+        """Reasoning to send back, of the kind ``text`` or ``encrypted``."""
+        detail = {"type": f"reasoning.{kind}", **fields, **self.place(before, calls)}
+        return Delta(extra={DETAILS: [detail]})
 
 
 def stamped(event: Delta, upstream: str) -> Delta:
-    """The same, saying whose the fields in it are."""
+    """The delta with the name of the upstream in its fields."""
     extra, tool = event.extra, event.tool
     lists = {
         name: [{**one, "upstream": upstream} for one in extra[name]]
@@ -107,16 +107,16 @@ def stamped(event: Delta, upstream: str) -> Delta:
 
 
 def own_messages(messages: Sequence[Object], upstream: str) -> Sequence[Object]:
-    """The messages as this upstream may be told them: with its own fields, and no others.
+    """The messages without the fields that belong to other upstreams.
 
-    Fields that say of nobody that they are theirs are a client's own affair and stay.
+    Fields without an upstream are the client's responsibility and stay.
     """
-    if not any(map(_holds, messages)):
+    if not any(map(_has_fields, messages)):
         return messages
-    return tuple(_own(one, upstream) if _holds(one) else one for one in messages)
+    return tuple(_own(one, upstream) if _has_fields(one) else one for one in messages)
 
 
-def _holds(message: Any) -> bool:
+def _has_fields(message: Any) -> bool:
     if not isinstance(message, Mapping) or message.get("role") != "assistant":
         return False
     return any(name in message for name in LISTS) or any(
@@ -125,40 +125,40 @@ def _holds(message: Any) -> bool:
 
 
 def _own(message: Object, upstream: str) -> dict[str, Any]:
-    told = dict(message)
-    if DETAILS in told:
-        # They say what is to be given back of it, and by which name.
-        told.pop("reasoning_content", None)
+    own = dict(message)
+    if DETAILS in own:
+        # The details have the reasoning to send back, under the provider's names.
+        own.pop("reasoning_content", None)
     for name in LISTS:
-        if name in told:
-            told[name] = [
+        if name in own:
+            own[name] = [
                 {key: value for key, value in one.items() if key != "upstream"}
-                for one in _objects(told[name])
+                for one in _objects(own[name])
                 if one.get("upstream") in (None, upstream)
             ]
-    if isinstance(told.get("tool_calls"), list):
-        told["tool_calls"] = [_own_call(call, upstream) for call in told["tool_calls"]]
-    return told
+    if isinstance(own.get("tool_calls"), list):
+        own["tool_calls"] = [_own_call(call, upstream) for call in own["tool_calls"]]
+    return own
 
 
 def _own_call(call: Any, upstream: str) -> Any:
-    held = call.get(EXTRA) if isinstance(call, dict) else None
-    if not isinstance(held, dict) or OURS not in held:
+    extra = call.get(EXTRA) if isinstance(call, dict) else None
+    if not isinstance(extra, dict) or OURS not in extra:
         return call
-    ours = held[OURS] if isinstance(held[OURS], dict) else {}
-    rest = {name: value for name, value in held.items() if name != OURS}
-    told = {name: value for name, value in call.items() if name != EXTRA}
-    return {**told, EXTRA: rest} if rest and ours.get("upstream") == upstream else told
+    ours = extra[OURS] if isinstance(extra[OURS], dict) else {}
+    rest = {name: value for name, value in extra.items() if name != OURS}
+    bare = {name: value for name, value in call.items() if name != EXTRA}
+    return {**bare, EXTRA: rest} if rest and ours.get("upstream") == upstream else bare
 
 
 def owned(message: Object) -> list[Object]:
-    """The fields of a message that go back to its provider, in the order they came in."""
+    """The fields of a message to send back to its provider, in their original order."""
     found = [one for name in LISTS for one in _objects(message.get(name))]
     return sorted(found, key=lambda one: _count(one.get("index")))
 
 
 def woven(text: str, calls: int, fields: Iterable[Object]) -> Iterator[str | int | Object]:
-    """An answer as it was said: pieces of its text, the numbers of its calls, and its fields."""
+    """A reply in its original order: pieces of text, the numbers of calls, and fields."""
     said = called = 0
     for one in fields:
         at = one.get("at")
@@ -175,48 +175,48 @@ def woven(text: str, calls: int, fields: Iterable[Object]) -> Iterator[str | int
 
 
 def placed(fields: Iterable[Object], calls: Sequence[int]) -> list[Object]:
-    """The same beside fewer calls: ``calls`` are the numbers of those that are left."""
+    """The fields that still fit when only the calls with these numbers are left."""
     found: list[Object] = []
     for one in fields:
         at = one.get("at")
         before = _count(at.get("calls")) if isinstance(at, dict) else 0
-        left = sum(1 for call in calls if call < before)
+        left = sum(call < before for call in calls)
         if not before or left == before:
             found.append(one)
     return found
 
 
-def _objects(held: Any) -> list[dict[str, Any]]:
-    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
-def _count(held: Any) -> int:
-    return held if type(held) is int and held > 0 else 0
+def _count(value: Any) -> int:
+    return value if type(value) is int and value > 0 else 0
 
 
-# For clients that give back one opaque text
+# For clients that send back one opaque text
 
 
 def seal(fields: Mapping[str, Sequence[Object]]) -> str:
-    """The lists of fields as one text, which `unseal` reads.
+    """Encode the lists of fields as one text, for `unseal`.
 
-    One by the name of `EXTRA` says of calls what is beside them: ``[{"id","extra_content"}]``.
+    The list named `EXTRA` has the fields of calls: ``[{"id","extra_content"}]``.
     """
     return _SEAL + urlsafe_b64encode(orjson.dumps(fields)).decode()
 
 
 def unseal(text: Any) -> dict[str, list[dict[str, Any]]]:
-    """The lists in a text that `seal` made; none in any other."""
+    """The lists in a text that `seal` made; empty for any other text."""
     if not isinstance(text, str) or not text.startswith(_SEAL):
         return {}
     try:
-        held = orjson.loads(urlsafe_b64decode(text.removeprefix(_SEAL)))
+        value = orjson.loads(urlsafe_b64decode(text.removeprefix(_SEAL)))
     except ValueError:
         return {}
-    held = held if isinstance(held, dict) else {}
-    return {name: found for name in (*LISTS, EXTRA) if (found := _objects(held.get(name)))}
+    value = value if isinstance(value, dict) else {}
+    return {name: found for name in (*LISTS, EXTRA) if (found := _objects(value.get(name)))}
 
 
 def signed(call: ToolCall) -> dict[str, Any]:
-    """What a call holds beside its function, where a client is to give it back."""
+    """A call's ``extra_content``, for a client to send back."""
     return {EXTRA: dict(call.extra_content)} if call.extra_content else {}

@@ -1,4 +1,4 @@
-"""Records and positions: what a stream is made of and how a place in it is named."""
+"""Records, of which a stream consists, and positions, which are places in it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hub.domain.events import Delta, Event, recorded
 __all__ = ["UNREAD", "Body", "Position", "Record", "Unread", "lean"]
 
 Body = tuple[bytes, Event | None]
-"""An encoded record, and the event that it decodes to."""
+"""An encoded record, and the event that it decodes to if it is one."""
 
 # ``re.ASCII`` because ``\d`` and ``int()`` also take the digits of other scripts;
 # ``fullmatch`` because ``$`` also matches before a final newline.
@@ -21,10 +21,10 @@ _POSITION = re.compile(r"([0-9]{16})_([0-9]{16})", re.ASCII)
 
 
 class Position(NamedTuple):
-    """A place in a stream: the epoch and the offset of the record to be read next.
+    """A place in a stream: the epoch and the offset of the record to read next.
 
-    On the wire it is opaque text, ``%016d_%016d``, which sorts as the places do. Offsets
-    go on across epochs, so an epoch only tells *which* record was at an offset.
+    On the wire it is opaque text, ``%016d_%016d``, which sorts in stream order. Offsets continue
+    across epochs, so the epoch only tells *which* record was at an offset.
     """
 
     epoch: int
@@ -35,14 +35,14 @@ class Position(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """Read a position as a client sent it.
+        """Read a client's position.
 
         Raises:
-            PositionError: it is not one of ours.
+            PositionError: it does not have the form of a position.
         """
         found = _POSITION.fullmatch(text)
         if found is None:
-            raise PositionError("a position is copied from a reply of the hub, never made up")
+            raise PositionError("a position must be copied from a response of the hub")
         return cls(int(found[1]), int(found[2]))
 
 
@@ -53,27 +53,26 @@ class Unread(Enum):
 
 
 UNREAD: Final = Unread.UNREAD
-"""Stands for an event that is in the body and nowhere else."""
+"""Stands for an event that exists only in the body."""
 
 RECORD_BYTES: Final = 160
-"""What a record needs beside what its body says: itself, its offset, the head of its body, and
-its place in a list."""
+"""Memory of a record besides its body's content: the object, its offset, the header of the body,
+and its entry in a list."""
 
 DELTA_BYTES: Final = 40
-"""What a delta that is kept needs beside its strings."""
+"""Memory of a kept delta besides its strings."""
 
 KEPT_BYTES: Final = 192
-"""The most that the strings of a delta take which is kept."""
+"""The most memory of the strings of a kept delta."""
 
 
 class Record:
     """An event at an offset, encoded once.
 
-    ``body`` is the event as JSON without white space, or a producer's bytes; every
-    subscriber is sent these same bytes. ``event`` is the decoded form, ``None`` for bytes
-    that are not an event. A decoded object may need thirty times what its JSON does, so
-    only that of a small delta is kept (see `lean`); any other is `UNREAD`, and decoded
-    whenever somebody asks for it.
+    ``body`` is the event as JSON without white space, or a producer's bytes; every subscriber is
+    sent these same bytes. ``event`` is the decoded form, or ``None`` for bytes that are not an
+    event. A decoded object may need thirty times the memory of its JSON, so only small deltas are
+    kept (see `lean`); any other event is `UNREAD` and decoded at each access.
     """
 
     __slots__ = ("_event", "body", "offset")
@@ -85,15 +84,13 @@ class Record:
 
     @property
     def event(self) -> Event | None:
-        """What the body decodes to, anew for each who asks unless it is kept."""
+        """The event of the body, decoded at each access unless it is kept."""
         event = self._event
-        if event is not UNREAD:
-            return event
-        return recorded(self.body)
+        return recorded(self.body) if event is UNREAD else event
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes, about: what every limit on memory counts."""
+        """Approximate bytes in memory, which every memory limit counts."""
         size = RECORD_BYTES + len(self.body)
         event = self._event
         if type(event) is Delta:
@@ -105,10 +102,10 @@ class Record:
 
 
 def lean(event: Event) -> Event | Unread:
-    """What a record keeps of an event of the hub's own, beside its body.
+    """What a record keeps of one of the hub's events, besides its body: small deltas.
 
-    Small deltas, which are written by the thousand, and asked for by every reader who is not
-    sent their bodies. The name of their generation is one string for all of them.
+    There are thousands of them, and every reader that is not sent their bodies needs them. All
+    deltas of a generation share the string with its name.
     """
     if type(event) is not Delta or event.tool or event.extra or _strings(event) > KEPT_BYTES:
         return UNREAD
@@ -116,5 +113,5 @@ def lean(event: Event) -> Event | Unread:
 
 
 def _strings(delta: Delta) -> int:
-    """Bytes of its text and reasoning in memory: up to four times those in its body."""
+    """Bytes of a delta's text and reasoning in memory, up to four times those in its body."""
     return delta.text.__sizeof__() + delta.reasoning.__sizeof__()

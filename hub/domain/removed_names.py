@@ -1,14 +1,14 @@
-"""Which names have been removed: what begins under such a name has to be told from what was.
+"""Remember removed names, to tell a new stream of a name from a removed one.
 
-A stream that is begun has an epoch of its own, later than any its name has had. A fork has its
-source's, and so may have one that a removed stream of its name had too: at the same epoch and
-offset a reader of that one would go on in another text. So a store remembers in which epoch a
-name was last removed, and a fork has none of the epochs up to there (`hub.domain.epochs.above`).
+A new stream has an epoch of its own, later than any that its name has had. A fork has its source's
+epochs, and a removed stream of the fork's name may have had the same ones: a reader of that stream
+would continue at the same epoch and offset in another text. So a store remembers the epoch in which
+each name was last removed, and a fork gets none of the epochs up to there
+(`hub.domain.epochs.above`).
 
-How many names are remembered is bounded. Of all others it is known that they were removed no
-later than the last that was forgotten, and that is what is said of them: a fork of a stream
-that is older than so many removals has new epochs, too, and whoever comes to it with a position
-of its source is reset.
+The number of names remembered is bounded. Every other name was removed no later than the last name
+that was forgotten, so that epoch is used for it. Then a fork of a stream older than that gets new
+epochs although it may not need them, and readers who come with a position of its source are reset.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from typing import Final
 __all__ = ["NEVER", "REMEMBERED", "RemovedNames"]
 
 NEVER: Final = -1
-"""Before all epochs."""
+"""An epoch before all others."""
 
 REMEMBERED: Final = 10_000
-"""Names, the newest of those removed."""
+"""How many names are remembered, the last ones removed."""
 
 
 class RemovedNames:
-    """The epoch in which each name was last removed: ``known`` are pairs, the oldest first.
+    """The epoch in which each name was last removed.
 
-    All others were removed in ``forgotten``, or before, or never.
+    ``known`` are pairs of a name and an epoch, oldest first. Every other name was removed in the
+    epoch ``forgotten``, or earlier, or never.
     """
 
     __slots__ = ("_epochs", "_forgotten")
@@ -38,7 +39,7 @@ class RemovedNames:
         self._forgotten = forgotten
 
     def note(self, name: str, epoch: int) -> None:
-        """A stream was removed whose last epoch is ``epoch``, or an earlier one."""
+        """Record the removal of a stream whose last epoch was at most ``epoch``."""
         self._epochs.pop(name, None)
         self._epochs[name] = epoch
         if len(self._epochs) > REMEMBERED:
@@ -46,5 +47,5 @@ class RemovedNames:
             self._forgotten = max(self._forgotten, self._epochs.pop(oldest))
 
     def last(self, name: str) -> int:
-        """No stream of this name that was removed had a later epoch."""
+        """The latest epoch that a removed stream of this name can have had."""
         return self._epochs.get(name, self._forgotten)

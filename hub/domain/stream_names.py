@@ -1,4 +1,4 @@
-"""What a stream can be called."""
+"""Validate the names of streams."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from hub.domain.errors import InvalidName
 
 __all__ = ["NAME_PATTERN", "RESERVED", "check_name", "is_name"]
 
-# One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that
-# need no escape in a path; no empty segment, and none that begins with a dot.
+# One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that need no
+# escape in a path. No segment is empty or starts with a dot.
 NAME_PATTERN: Final = (
     r"[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*(?:/[A-Za-z0-9_~:@+-][A-Za-z0-9._~:@+-]*)*"
 )
@@ -25,7 +25,7 @@ def is_name(name: str) -> bool:
 
 
 def check_name(name: str, length: int) -> None:
-    """Refuse what no stream can be called; names have at most ``length`` characters.
+    """Check that a stream can have this name, of at most ``length`` characters.
 
     Raises:
         InvalidName: it is too long, or has other characters or segments.
@@ -34,5 +34,5 @@ def check_name(name: str, length: int) -> None:
         raise InvalidName(f"a stream name has at most {length} characters")
     if _NAME.fullmatch(name) is None or name.split("/")[0] == RESERVED:
         raise InvalidName(
-            "a stream name is letters, digits and . _ ~ : @ + - in segments divided by /"
+            "a stream name consists of letters, digits and . _ ~ : @ + - in segments separated by /"
         )

@@ -1,4 +1,4 @@
-"""What a stream is made as: its content type, its expiry, and the stream it forked from."""
+"""The settings of a stream: its content type, its expiry, and the stream it was forked from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Final
 __all__ = ["JSON", "Fork", "StreamSettings", "essence"]
 
 JSON: Final = "application/json"
-
-
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
 
@@ -23,7 +21,7 @@ def essence(content_type: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """The stream whose records before ``offset`` are this stream's too."""
+    """The source of a fork, which has the source's records before ``offset``."""
 
     source: str
     offset: int
@@ -31,10 +29,10 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """Fixed when a stream is made.
+    """Settings that are fixed when a stream is created.
 
-    ``ttl`` is the seconds of silence after which it expires, ``expires_at`` the time
-    (RFC 3339) at which it does; at most one of the two.
+    ``ttl`` is after how many seconds without use it expires, ``expires_at`` the time at which it
+    does (RFC 3339); at most one of them is set.
     """
 
     content_type: str = JSON
@@ -43,11 +41,11 @@ class StreamSettings:
     fork: Fork | None = None
 
     def of_type_of(self, source: StreamSettings) -> StreamSettings:
-        """With the content type of a fork's source, unless they have one of their own."""
+        """The settings of a fork, with its source's content type unless it has its own."""
         return replace(self, content_type=self.content_type or source.content_type)
 
     def expires(self, now: float) -> float | None:
-        """When it does, in seconds since 1970, if it is used last at ``now``."""
+        """When the stream expires if it was last used at ``now``, in seconds since 1970."""
         if self.ttl is not None:
             return now + self.ttl
         if self.expires_at is not None:
@@ -56,16 +54,16 @@ class StreamSettings:
 
     @property
     def is_json(self) -> bool:
-        """Its records are JSON values; only such a stream carries events."""
+        """Whether its records are JSON values; only such a stream can hold events."""
         return _is_json(self.content_type)
 
     @property
     def is_text(self) -> bool:
-        """Its bytes are text, in UTF-8 (which is what they are if nothing is said)."""
+        """Whether its bytes are UTF-8 text, which text is by default."""
         return _is_text(self.content_type)
 
 
-# Asked for every record of every stream, of which nearly all are of one type.
+# Cached because they are called for every record, and nearly all streams have the same type.
 @lru_cache(maxsize=64)
 def _is_json(content_type: str) -> bool:
     return essence(content_type) == JSON

@@ -1,7 +1,7 @@
-"""The tool calls of one answer, put together from their pieces, for clients that want whole ones.
+"""Assemble the tool calls of one reply from their pieces, for clients that want whole calls.
 
-A call is told of as soon as it has a name. Its arguments are told piece by piece, and, once
-the answer is complete, as the value that they are.
+A call is reported as soon as it has a name. Its arguments are reported piece by piece and, once the
+reply is complete, as a value.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ __all__ = ["Call", "Calls", "Piece"]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call so far; without a name it has not been told of."""
+    """A call so far; without a name it has not been reported."""
 
     id: str
     name: str = ""
     arguments: str = ""
     custom: bool = False
     beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    """What is to be given back with it (`hub.domain.provider_fields`)."""
+    """Fields to send back with it (`hub.domain.provider_fields`)."""
 
     def input(self) -> Any:
-        """Its arguments as a value; those of a custom tool are text.
+        """The arguments as a value; those of a custom tool are text.
 
         Raises:
             ValueError: they are not JSON.
@@ -40,7 +40,7 @@ class Call:
 
 
 class Piece(NamedTuple):
-    """What is new of a call: ``text`` of its arguments, and whether it ``begins``."""
+    """News of a call: more ``text`` of its arguments, and whether the call ``begins``."""
 
     call: Call
     text: str
@@ -48,8 +48,6 @@ class Piece(NamedTuple):
 
 
 class Calls:
-    """The calls of one generation, by their numbers."""
-
     __slots__ = ("_calls", "_generation")
 
     def __init__(self, generation: str) -> None:
@@ -57,13 +55,12 @@ class Calls:
         self._calls: dict[int, Call] = {}
 
     def copy(self) -> Self:
-        """Another with the same."""
-        made = type(self)(self._generation)
-        made._calls = dict(self._calls)
-        return made
+        copied = type(self)(self._generation)
+        copied._calls = dict(self._calls)
+        return copied
 
     def add(self, piece: ToolCall) -> Piece | None:
-        """What a piece adds; ``None`` as long as the call has no name."""
+        """Add a piece; ``None`` while the call has no name."""
         before = self._calls.get(piece.index)
         if before is None:
             before = Call(CallIds(self._generation).of(piece, 0) or "")
@@ -74,10 +71,10 @@ class Calls:
         self._calls[piece.index] = call
         if not name:
             return None
-        # What came before the name was held back until now.
+        # Arguments that came before the name were held back until now.
         begins = not before.name
         return Piece(call, call.arguments if begins else piece.arguments, begins)
 
     def told(self) -> list[Call]:
-        """Those that have been told of, in their order."""
+        """The calls that have been reported, in order."""
         return [call for _, call in sorted(self._calls.items()) if call.name]

@@ -1,41 +1,11 @@
-"""Any other encoder's frames as HTTP/1.1 chunks (RFC 9112 section 7.1)."""
+"""Frames of any other encoder as HTTP/1.1 chunks (RFC 9112 section 7.1)."""
 
 from __future__ import annotations
 
-from hub.domain.records import Position
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.encoder import Batch, Encoder, WrappingEncoder
 from hub.frames.text import BYTES, TEXT
 
-__all__ = [
-    "Chunked",
-    "for_text",
-]
-
-
-class Chunked:
-    """Another encoder's frames as HTTP/1.1 chunks."""
-
-    def __init__(self, inner: Encoder) -> None:
-        self._inner = inner
-        self.merges = inner.merges
-        # One for all, so that those who read the same share a frame.
-        self.for_text = Chunked(BYTES) if inner is TEXT else None
-
-    def events(self, batch: Batch) -> bytes:
-        return _chunk(self._inner.events(batch))
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        told = self._inner.reset(stream, position, reason)
-        return None if told is None else _chunk(told)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return _chunk(self._inner.closed(stream, position))
-
-    def beat(self) -> bytes:
-        return _chunk(self._inner.beat())
-
-    def retry(self, milliseconds: int) -> bytes:
-        return _chunk(self._inner.retry(milliseconds))
+__all__ = ["Chunked", "for_text"]
 
 
 def _chunk(frame: bytes) -> bytes:
@@ -43,8 +13,20 @@ def _chunk(frame: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(frame), frame) if frame else b""
 
 
+class Chunked(WrappingEncoder):
+    wrap = staticmethod(_chunk)
+
+    def __init__(self, inner: Encoder) -> None:
+        super().__init__(inner)
+        # Shared by all, so that connections that read the same stream share its frames.
+        self.for_text = Chunked(BYTES) if inner is TEXT else None
+
+    def events(self, batch: Batch) -> bytes:
+        return _chunk(self._inner.events(batch))
+
+
 def for_text(encoder: Encoder) -> Encoder | None:
-    """The encoder instead of this one where the records are text; ``None`` if there is none."""
+    """The encoder that replaces this one for a stream of text; ``None`` if there is none."""
     if isinstance(encoder, Chunked):
         return encoder.for_text
     return BYTES if encoder is TEXT else None

@@ -1,7 +1,7 @@
-"""Records to frames: the bytes one transport sends, built once for all its subscribers.
+"""Records to frames: the bytes that one transport sends, built once for all its subscribers.
 
 ==============  ==================================  ============================================
-encoder         an event                            what else it says
+encoder         an event                            other messages
 ==============  ==================================  ============================================
 `WEBSOCKET`     one RFC 6455 text frame for a       ``reset``, ``closed``, ``beat``,
                 batch: ``{"type":"events",…}``     ``draining`` messages
@@ -9,12 +9,12 @@ encoder         an event                            what else it says
                                                     ``retry:``
 `LINES`         a line of NDJSON                    ``{"type":"position"|"reset"|"closed"|"beat"}``
 `OBJECTS`       a JSON object, no separator         as `LINES`; a beat is white space
-`TEXT`          the answer's text, nothing else     nothing: a reset cannot be told
-`BYTES`         the record's bytes                  nothing
+`TEXT`          the text of the answer              none: a reset cannot be expressed
+`BYTES`         the bytes of the record             none
 ==============  ==================================  ============================================
 
-`Chunked` puts any of them into HTTP/1.1 chunks (RFC 9112 section 7.1), so that a frame is
-ready for the socket as it is.
+`Chunked` wraps any of them in HTTP/1.1 chunks (RFC 9112 section 7.1), so that a frame can be
+written to the socket as it is.
 """
 
 from __future__ import annotations
@@ -23,45 +23,95 @@ from typing import NamedTuple, Protocol
 
 from hub.domain.records import Position, Record
 
-__all__ = [
-    "Batch",
-    "Encoder",
-]
+__all__ = ["BaseEncoder", "Batch", "Encoder", "WrappingEncoder"]
 
 
 class Batch(NamedTuple):
-    """Records of one stream that go out together; all of one epoch."""
+    """Consecutive records of one stream that are sent together, all of one epoch."""
 
     stream: str
     records: list[Record]
     position: Position
-    """The next to read after them."""
+    """Where to read on after them."""
     lead: bytes = b""
-    """Of text: the last bytes before them, three at most. A character may begin there."""
+    """In a text stream, up to three bytes before the records: a character may begin there."""
     latest: bool = False
-    """They reach the tail: the reader is up to date."""
+    """The records reach the tail of the stream."""
     start: int | None = None
-    """The offset at which they begin, where the first may be several that were merged."""
+    """The offset of the first original record, where the first may be a merged one."""
 
 
 class Encoder(Protocol):
-    """One way to put a stream on a wire. Empty bytes mean: nothing to send."""
+    """How a stream is written in one format. Empty bytes mean that nothing is sent."""
 
     @property
     def merges(self) -> bool:
-        """Whether who catches up may get consecutive deltas as one."""
+        """Whether a reader that catches up may be sent consecutive deltas as one."""
 
     def events(self, batch: Batch) -> bytes:
         """The records of a batch."""
 
     def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        """The reader goes on at ``position`` instead; ``None`` if this format cannot say so."""
+        """Tell the reader to go back to ``position``; ``None`` if the format cannot say so."""
 
     def closed(self, stream: str, position: Position) -> bytes:
-        """The stream has ended and everything was sent."""
+        """The stream has ended and all of it was sent."""
 
     def beat(self) -> bytes:
         """A sign of life."""
 
     def retry(self, milliseconds: int) -> bytes:
-        """When to come back once this connection has ended."""
+        """How long to wait before reconnecting once this connection has ended."""
+
+
+class BaseEncoder:
+    """Defaults for a format that can express nothing but records, or has `message`."""
+
+    merges = False
+
+    def events(self, batch: Batch) -> bytes:
+        return b""
+
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes | None:
+        """A message that is not a record; ``None`` if the format has none."""
+        return None
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        return self.message("reset", stream, position, reason=reason)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return self.message("closed", stream, position) or b""
+
+    def beat(self) -> bytes:
+        return b""
+
+    def retry(self, milliseconds: int) -> bytes:
+        return b""
+
+
+class WrappingEncoder:
+    """Passes every frame of another encoder through `wrap`, which changes nothing by default."""
+
+    def __init__(self, inner: Encoder) -> None:
+        self.merges = inner.merges
+        self._inner = inner
+
+    @staticmethod
+    def wrap(frame: bytes) -> bytes:
+        return frame
+
+    def events(self, batch: Batch) -> bytes:
+        return self.wrap(self._inner.events(batch))
+
+    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
+        frame = self._inner.reset(stream, position, reason)
+        return None if frame is None else self.wrap(frame)
+
+    def closed(self, stream: str, position: Position) -> bytes:
+        return self.wrap(self._inner.closed(stream, position))
+
+    def beat(self) -> bytes:
+        return self.wrap(self._inner.beat())
+
+    def retry(self, milliseconds: int) -> bytes:
+        return self.wrap(self._inner.retry(milliseconds))

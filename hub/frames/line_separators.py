@@ -1,8 +1,8 @@
-"""Keep one line one line for readers that cut text wherever Unicode sees a line end.
+"""Escape Unicode line separators in JSON, for readers that end lines at them.
 
-Server-sent events and NDJSON end lines with LF, or CR. Python's ``str.splitlines``, and readers
-built on it, also cut at U+2028, U+2029 and U+0085, which JSON allows inside a string as they are
-(RFC 8259 section 7). As escapes they are the same string to every JSON parser.
+Server-sent events and NDJSON end lines with LF or CR. Python's ``str.splitlines``, and readers
+built on it, also split at U+2028, U+2029 and U+0085, which JSON allows unescaped inside a string
+(RFC 8259 section 7). Escaped, they are the same string to every JSON parser.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["escape_line_separators"]
 _NEXT_LINE: Final = "\u0085".encode()
 _LINE: Final = "\u2028".encode()
 _PARAGRAPH: Final = "\u2029".encode()
-# All that begin so; in CJK text these bytes stand in punctuation and nowhere else.
+# The first bytes of the three. In CJK text they occur only in punctuation.
 _BEFORE_NEXT_LINE: Final = _NEXT_LINE[:1]
 _BEFORE_LINE: Final = _LINE[:1]
 
@@ -22,9 +22,8 @@ _BEFORE_LINE: Final = _LINE[:1]
 def escape_line_separators(frame: bytes) -> bytes:
     """A frame of JSON texts, with those three characters as ``\\u`` escapes.
 
-    What has none is given back as it is. This runs once for every frame, and what it costs is
-    looking: so for what nearly every frame lacks is looked first, and with ``find``, which
-    takes half the time of ``in``.
+    This runs once for every frame, and searching is what it costs. So it searches first for
+    what most frames lack, and with ``find``, which takes half the time of ``in``.
     """
     if frame.isascii():
         return frame

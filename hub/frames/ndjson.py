@@ -8,19 +8,16 @@ import orjson
 
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import boundary
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.encoder import BaseEncoder, Batch, Encoder
 from hub.frames.line_separators import escape_line_separators
 
-__all__ = [
-    "LINES",
-    "OBJECTS",
-]
+__all__ = ["LINES", "OBJECTS"]
 
 
-class _Lines:
-    """NDJSON. After each batch a line tells the position, so that a reader can resume.
+class _Lines(BaseEncoder):
+    """NDJSON. A line after each batch tells the position from which a reader can resume.
 
-    One stands at each `hub.frames.coalesce.boundary` in it, too: a reset may lead back there.
+    There is one at each `hub.frames.coalesce.boundary` in the batch too: a reset may lead there.
     """
 
     merges = True
@@ -33,47 +30,32 @@ class _Lines:
             parts.append(self.body(record))
             after = record.offset + 1
             if after == boundary(after) and after != last.offset:
-                parts.append(self._position(last._replace(offset=after)))
-        return escape_line_separators(b"".join([*parts, self._position(last)]))
+                place = last._replace(offset=after)
+                parts.append(self.message("position", batch.stream, place))
+        parts.append(self.message("position", batch.stream, last))
+        return escape_line_separators(b"".join(parts))
 
     def body(self, record: Record) -> bytes:
-        """One record."""
         return record.body + self.separator
 
-    def _position(self, position: Position) -> bytes:
-        return _object(type="position", position=str(position)) + self.separator
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
-        del stream
-        return _object(type="reset", position=str(position), reason=reason) + self.separator
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream
-        return _object(type="closed", position=str(position)) + self.separator
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
+        return orjson.dumps({"type": kind, "position": str(position), **more}) + self.separator
 
     def beat(self) -> bytes:
         return b'{"type":"beat"}\n'
 
-    def retry(self, milliseconds: int) -> bytes:
-        del milliseconds
-        return b""
-
 
 class _Objects(_Lines):
-    """JSON objects one after another, as a reader of concatenated JSON takes them."""
+    """Concatenated JSON objects."""
 
     separator = b""
 
     def body(self, record: Record) -> bytes:
-        # A value that is no object may be a number, and two of them would become one.
+        # Without a separator, two values that are numbers would become one.
         return record.body if record.body[:1] == b"{" else record.body + b"\n"
 
     def beat(self) -> bytes:
         return b"\n"
-
-
-def _object(**fields: str) -> bytes:
-    return orjson.dumps(fields)
 
 
 LINES: Final[Encoder] = _Lines()

@@ -1,4 +1,4 @@
-"""Records as server-sent events that a native ``EventSource`` resumes."""
+"""Records as server-sent events (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from typing import Final
 import orjson
 
 from hub.domain.records import Position
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.encoder import BaseEncoder, Batch, Encoder
 from hub.frames.line_separators import escape_line_separators
 
-__all__ = [
-    "EVENT_STREAM",
-    "retry_field",
-]
+__all__ = ["EVENT_STREAM", "SSEEncoder"]
 
 
-def retry_field(milliseconds: int) -> bytes:
-    """The field that says how soon an ``EventSource`` comes back; no event is made of it."""
-    return b"retry: %d\n\n" % milliseconds
+class SSEEncoder(BaseEncoder):
+    """What all encoders of server-sent events have in common."""
+
+    def beat(self) -> bytes:
+        return b": beat\n\n"
+
+    def retry(self, milliseconds: int) -> bytes:
+        """Set the delay after which an ``EventSource`` reconnects; it dispatches no event."""
+        return b"retry: %d\n\n" % milliseconds
 
 
-class _EventStream:
-    """Server-sent events (WHATWG HTML, section 9.2) that a native ``EventSource`` resumes."""
+class _EventStream(SSEEncoder):
+    """Events that a native ``EventSource`` can resume: ``id`` is the position."""
 
     merges = True
 
@@ -37,24 +40,9 @@ class _EventStream:
             )
         )
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
-        del stream
-        return _named_event("reset", position, reason=reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream
-        return _named_event("closed", position)
-
-    def beat(self) -> bytes:
-        return b": beat\n\n"
-
-    def retry(self, milliseconds: int) -> bytes:
-        return retry_field(milliseconds)
-
-
-def _named_event(name: str, position: Position, **more: str) -> bytes:
-    told = orjson.dumps({"type": name, "position": str(position), **more})
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (name.encode(), str(position).encode(), told)
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
+        data = orjson.dumps({"type": kind, "position": str(position), **more})
+        return b"event: %s\nid: %s\ndata: %s\n\n" % (kind.encode(), str(position).encode(), data)
 
 
 EVENT_STREAM: Final[Encoder] = _EventStream()

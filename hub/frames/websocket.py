@@ -1,4 +1,4 @@
-"""Records as RFC 6455 frames of `hub.v1` messages, and its other messages."""
+"""RFC 6455 frames with `hub.v1` messages: records, and everything else the hub tells a client."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from typing import Final
 import orjson
 
 from hub.domain.errors import HubError
-from hub.domain.records import Position, Record
-from hub.frames.encoder import Batch, Encoder
+from hub.domain.records import Position
+from hub.frames.encoder import BaseEncoder, Batch, Encoder
 
-__all__ = [
-    "WEBSOCKET",
-    "error_frame",
-    "pong_frame",
-    "presence_frame",
-    "text_frame",
-]
+__all__ = ["WEBSOCKET", "error_frame", "pong_frame", "presence_frame", "text_frame"]
 
 
 def text_frame(text: bytes) -> bytes:
@@ -31,59 +25,51 @@ def text_frame(text: bytes) -> bytes:
 
 
 def pong_frame(data: bytes) -> bytes:
-    """The answer to a ping with at most 125 bytes of data (RFC 6455 section 5.5.3)."""
+    """The reply to a ping, with at most 125 bytes of data (RFC 6455 section 5.5.3)."""
     return b"\x8a" + len(data).to_bytes(1) + data
 
 
-class _WebSocket:
+class _WebSocket(BaseEncoder):
     """`hub.v1` messages."""
 
     merges = True
 
     def events(self, batch: Batch) -> bytes:
         records = batch.records
-        # Where none is merged a client can count back from the position.
-        merged = len(records) > 1 and records[-1].offset - records[0].offset >= len(records)
+        offsets = b""
+        # If no record is merged, a client can count back from the position.
+        if len(records) > 1 and records[-1].offset - records[0].offset >= len(records):
+            after = b",".join([b"%d" % (record.offset + 1) for record in records])
+            offsets = b'"offsets":[%s],' % after
         return text_frame(
             b'{"type":"events","stream":%s,"position":"%s",%s"events":[%s]}'
             % (
                 orjson.dumps(batch.stream),
                 str(batch.position).encode(),
-                _offsets(records) if merged else b"",
+                offsets,
                 b",".join([record.body for record in records]),
             )
         )
 
-    def reset(self, stream: str, position: Position, reason: str) -> bytes:
-        return _message(type="reset", stream=stream, position=str(position), reason=reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return _message(type="closed", stream=stream, position=str(position))
+    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
+        fields = {"type": kind, "stream": stream, "position": str(position), **more}
+        return text_frame(orjson.dumps(fields))
 
     def beat(self) -> bytes:
-        return _message(type="beat")
+        return text_frame(b'{"type":"beat"}')
 
     def retry(self, milliseconds: int) -> bytes:
         return text_frame(b'{"type":"draining","retry_ms":%d}' % milliseconds)
 
 
-def _offsets(records: list[Record]) -> bytes:
-    """The offset after each record, where they do not follow one another."""
-    return b'"offsets":[%s],' % b",".join([b"%d" % (record.offset + 1) for record in records])
-
-
-def _message(**fields: str) -> bytes:
-    return text_frame(orjson.dumps(fields))
-
-
 def error_frame(error: HubError, **fields: str | int) -> bytes:
-    """What was refused, over a WebSocket; ``fields`` say what the error is about."""
-    told = {"type": "error", **fields, "code": error.code, "message": error.message}
-    return text_frame(orjson.dumps(told))
+    """An error message; ``fields`` say what the error is about."""
+    message = {"type": "error", **fields, "code": error.code, "message": error.message}
+    return text_frame(orjson.dumps(message))
 
 
 def presence_frame(stream: str, joined: Iterable[tuple[str, bytes]], left: Iterable[str]) -> bytes:
-    """Who came to take part in a stream, with their encoded state, and who went."""
+    """The members that joined a stream's presence list, with their encoded state, or left it."""
     return text_frame(
         b'{"type":"presence","stream":%s,"joined":[%s],"left":%s}'
         % (

@@ -1,28 +1,28 @@
-"""Framings: bytes, as a socket gives them, to chunks, as the upstream meant them.
+"""Framings: cut the bytes of an upstream's body into chunks.
 
-A socket cuts its bytes anywhere: in a line, in a character, between CR and LF. A framing
-puts them together and cuts them again where the format says. It is pure: bytes go in with
-`feed`, ``flush`` says that the body has ended, chunks come out, and however the same bytes
-were cut, the same chunks (and the same fault, at the same place) come out of them.
+A socket may split its bytes anywhere: in a line, in a character, between CR and LF. A framing
+joins them and splits them where the format says. It does no I/O: bytes go in with `feed`,
+``flush`` marks the end of the body, and chunks come out. However the same bytes were split,
+the result is the same chunks, and the same error at the same place.
 
-=================  ==================================================  =====================
-framing            a chunk is                                          cut off means
-=================  ==================================================  =====================
-`SSE`              the data of one event, with the event's name        no terminator came:
-                                                                       the dialect knows
-`NDJSON`           a line that is not blank                            the same
-`JSONSeq`          a JSON text after 0x1E                              a fault
-`ConcatenatedJSON` a JSON value of several with nothing between        a fault
-`JSONArray`        an element of the one array that the body is        a fault
-`Text`             what has come, in whole characters                  cannot be seen here
-=================  ==================================================  =====================
+=================  ===========================================  ================================
+framing            a chunk is                                   a body that is cut off
+=================  ===========================================  ================================
+`SSE`              the data of one event, and the event's name  has no terminator: the dialect
+                                                                notices
+`NDJSON`           a line that is not blank                     the same
+`JSONSeq`          a JSON text after 0x1E                       is an error
+`ConcatenatedJSON` one of several adjacent JSON values          is an error
+`JSONArray`        an element of the array that the body is     is an error
+`Text`             what one read brought, in whole characters   is not noticed here
+=================  ===========================================  ================================
 
-`Sniffed` looks at the first bytes before it believes that the body has the framing that
-was expected. Nothing is interpreted: what a chunk says is the dialect's.
+`Sniffed` checks the first bytes before it trusts the expected framing. A framing does not
+interpret its chunks; that is the dialect's task.
 
-Bounded: one chunk may have ``limit`` bytes, and a framing never holds more than about
-twice that and one read. Linear: every byte is looked at a fixed number of times, also when
-each read brings one byte of a line of a megabyte.
+Memory is bounded: a chunk has at most ``limit`` bytes, and a framing holds at most about twice
+that and one read. Time is linear: every byte is examined a fixed number of times, even if a
+line of a megabyte arrives byte by byte.
 """
 
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, Framing

@@ -1,4 +1,4 @@
-"""The chunk, what a framing is, and what all of them have in common."""
+"""Chunks, the interface of framings, and what all framings share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 DEFAULT_LIMIT: Final = CHUNK_BYTES
-"""Bytes that one chunk may have, unless the upstream's configuration says otherwise."""
+"""Bytes in one chunk at most, unless the upstream's configuration sets another limit."""
 
 BOM: Final = b"\xef\xbb\xbf"
 
@@ -30,9 +30,9 @@ BOM: Final = b"\xef\xbb\xbf"
 class Chunk(NamedTuple):
     """One complete item of an upstream's body, not yet interpreted.
 
-    ``data`` is as the upstream sent it, so it need not be valid JSON nor valid UTF-8
-    (`Text` alone gives only valid UTF-8). ``event`` is the name of a server-sent event,
-    empty where there is none; ``data`` may be empty only if there is one.
+    ``data`` is as the upstream sent it: it need not be valid JSON, nor (except from `Text`)
+    valid UTF-8. ``event`` is the name of a server-sent event, or empty; ``data`` may be empty
+    only if there is a name.
     """
 
     data: bytes
@@ -40,11 +40,11 @@ class Chunk(NamedTuple):
 
 
 class Framing(Protocol):
-    """Cuts one body into chunks.
+    """Splits one body into chunks.
 
-    Both methods take in everything at once, whether or not the result is iterated. A fault
-    is a `FramingError` that the *iteration* raises, after the chunks that came before the
-    fault; it stays: from then on every `feed` and `flush` gives it again.
+    Both methods consume their input at once, whether or not the result is iterated. A
+    `FramingError` is raised by the *iteration*, after the chunks that came before it. Every
+    later `feed` and `flush` raises it again.
     """
 
     def feed(self, data: bytes) -> Iterable[Chunk]:
@@ -52,37 +52,36 @@ class Framing(Protocol):
 
         Raises:
             FramingError: ``chunk_too_large``, ``upstream_malformed`` or a finer code.
-            RuntimeError: `flush` has been called; each body needs a framing of its own.
+            RuntimeError: `flush` has been called.
         """
 
     def flush(self) -> Iterable[Chunk]:
-        """What is left at the end of the body; nothing when called again.
+        """The chunks left at the end of the body; none when called again.
 
         Raises:
-            FramingError: ``upstream_truncated`` if the format shows that something is
-                missing, or what `feed` raises.
+            FramingError: ``upstream_truncated`` if the body is incomplete, or what `feed` raises.
         """
 
 
 class Cutter(ABC):
-    """The frame of every framing: the limit, the byte order mark, the fault that stays.
+    """Base of the framings: the limit, the byte order mark, the error that persists.
 
-    A framing fills in `_read` and `_finish`, which add to the chunks they are given and
-    raise `FramingError`.
+    Subclasses implement `_read` and `_finish`, which append to ``chunks`` and raise
+    `FramingError`.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._limit = limit
         self._fault: FramingError | None = None
         self._flushed = False
-        # The first bytes while they may still become a byte order mark, None after that.
+        # The first bytes, as long as they may be part of a byte order mark; then None.
         self._opening: bytes | None = b""
 
     def feed(self, data: bytes) -> Iterable[Chunk]:
         if self._fault is not None:
             return _then_raise([], self._fault)
         if self._flushed:
-            raise RuntimeError("a framing reads one body: make another one for the next")
+            raise RuntimeError("a framing reads one body: create another for the next one")
         if self._opening is not None:
             data = self._without_mark(self._opening + data)
         chunks: list[Chunk] = []
@@ -111,11 +110,11 @@ class Cutter(ABC):
 
     @abstractmethod
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
-        """Take in more bytes; there may be none."""
+        """Consume more bytes, maybe none."""
 
     @abstractmethod
     def _finish(self, chunks: list[Chunk]) -> None:
-        """The body has ended."""
+        """Handle the end of the body."""
 
     def _without_mark(self, opening: bytes) -> bytes:
         if len(opening) < len(BOM) and BOM.startswith(opening):
@@ -126,7 +125,7 @@ class Cutter(ABC):
 
 
 class Refused:
-    """The framing of a body that cannot be read: it gives nothing but the fault."""
+    """The framing of a body that cannot be read: it only raises ``fault``."""
 
     def __init__(self, fault: FramingError) -> None:
         self._fault = fault
@@ -146,7 +145,7 @@ def _then_raise(chunks: list[Chunk], fault: FramingError) -> Iterator[Chunk]:
 def too_large(limit: int) -> FramingError:
     return FramingError(
         f"one chunk of the upstream's reply has more than {limit} bytes: "
-        "raise this upstream's chunk_bytes if that is meant to be",
+        "if that is intended, raise this upstream's chunk_bytes",
         code="chunk_too_large",
     )
 

@@ -1,4 +1,4 @@
-"""Which framing a content type promises."""
+"""The framing for a ``Content-Type``."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _AMAZON: Final = "application/vnd.amazon.eventstream"
 def for_content_type(content_type: str, limit: int = DEFAULT_LIMIT) -> Framing | None:
     """The framing of a body by its ``Content-Type``, parameters and case ignored.
 
-    None where the type does not say (``application/json`` may be one object, several or an
-    array) or is unknown: look at the body, with `hub.framing.Sniffed`. Servers send the
-    wrong type often enough that a dialect which knows its framing should trust itself.
+    None if the type is unknown or ambiguous (``application/json`` may be one object, several or
+    an array): use `hub.framing.Sniffed`. Servers often send the wrong type, so a dialect that
+    knows its framing should not ask.
 
     Raises:
-        FramingError: ``upstream_unsupported``, the type is one that cannot be read here.
+        FramingError: ``upstream_unsupported``: the hub cannot read this type.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == _AMAZON:
         raise FramingError(
-            f"the upstream answered in {_AMAZON}, a binary format that is not read here: "
-            "use an endpoint of it that streams server-sent events or JSON",
+            f"the upstream replied in {_AMAZON}, a binary format that the hub cannot read: "
+            "use an endpoint that streams server-sent events or JSON",
             code="upstream_unsupported",
         )
-    made = _FRAMINGS.get(kind)
-    return None if made is None else made(limit)
+    framing = _FRAMINGS.get(kind)
+    return None if framing is None else framing(limit)

@@ -1,7 +1,7 @@
-"""Formats made of lines, and the simplest of them: a JSON value a line.
+"""Line-based formats, and the simplest of them: NDJSON.
 
-Only the bytes LF (and, in `hub.framing.sse`, CR) end a line. U+2028, U+2029 and U+0085
-stand raw inside JSON strings, and ``splitlines`` would cut there.
+Only LF (and in `hub.framing.sse` also CR) ends a line. JSON strings may contain U+2028, U+2029
+and U+0085 unescaped, where ``splitlines`` would split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["NDJSON", "LineCutter"]
 
 
 class LineCutter(Cutter):
-    """Gathers whole lines; ``besides`` are the bytes a line may have beyond the limit."""
+    """Collects whole lines; a line may have ``besides`` bytes more than the limit."""
 
     def __init__(self, limit: int = DEFAULT_LIMIT, *, besides: int) -> None:
         super().__init__(limit)
@@ -23,7 +23,7 @@ class LineCutter(Cutter):
         self._unfinished = bytearray()
 
     def _whole_lines(self, data: bytes) -> bytes:
-        """The lines that are finished now, each with its LF; the rest is kept."""
+        """The lines that are complete now, each with its LF; the rest is kept."""
         end = data.rfind(b"\n") + 1
         if end == len(data) and not self._unfinished:
             return data  # nearly always: servers write whole lines
@@ -40,10 +40,10 @@ class LineCutter(Cutter):
 
 
 class NDJSON(LineCutter):
-    """One JSON value a line (https://github.com/ndjson/ndjson-spec, https://jsonlines.org).
+    """One JSON value per line (https://github.com/ndjson/ndjson-spec, https://jsonlines.org).
 
-    A CR before the LF is taken off and blank lines are skipped. The last line needs no LF:
-    if it was cut off, its JSON shows it.
+    A CR before the LF is removed, and blank lines are skipped. The last line needs no LF: if it
+    was cut off, its JSON is invalid.
     """
 
     _BLANK: Final = b" \t\r"
@@ -53,7 +53,7 @@ class NDJSON(LineCutter):
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
         lines = self._whole_lines(data).split(b"\n")
-        lines.pop()  # what follows the last LF: nothing
+        lines.pop()  # nothing follows the last LF
         for line in lines:
             self._line(line, chunks)
         self._check_unfinished()

@@ -1,7 +1,7 @@
-"""Bodies that are not what was announced: an HTML page, one JSON object, another framing.
+"""Detect bodies that are not what was announced: HTML, a JSON object, another framing.
 
-The first bytes give it away, since no two of these begin alike. Only then is the framing
-chosen that reads the body; all that was looked at is passed on to it.
+No two of these begin alike, so the first bytes decide which framing reads the body, from its
+beginning.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _LOOKED_AT: Final = max(map(len, _SSE_FIELDS))
 
 
 class Sniffed:
-    """The framing that was expected, unless the body begins like another.
+    """The expected framing, unless the body begins like another.
 
     ==========================  =====================================  ====================
-    first bytes, after space    where this was expected                is read as
+    first bytes, after space    if this was expected                   is read as
     ==========================  =====================================  ====================
-    ``<``                       any                                    a fault,
+    ``<``                       any                                    an error,
                                                                        ``upstream_html``
     0x1E                        any                                    `JSONSeq`
     ``{``                       `SSE`, `JSONArray`                     `ConcatenatedJSON`
@@ -41,49 +41,49 @@ class Sniffed:
     anything else               any                                    the one expected
     ==========================  =====================================  ====================
 
-    A `Text` may begin with anything, so it is never doubted. ``expected`` must be new.
+    `Text` may begin with anything, so it is never replaced. ``expected`` must be unused.
     """
 
     def __init__(self, expected: Framing, limit: int = DEFAULT_LIMIT) -> None:
         self._expected = expected
         self._limit = limit
         self._chosen: Framing | None = expected if isinstance(expected, Text) else None
-        # All bytes until the choice; those before `_start` are space or a byte order mark.
-        self._held = bytearray()
+        # All bytes before the choice; up to `_start` they are space or a byte order mark.
+        self._buffer = bytearray()
         self._start = 0
 
     @property
     def chosen(self) -> Framing | None:
-        """The framing that reads the body, None while the first bytes have not told."""
+        """The framing that reads the body; None until the first bytes have decided it."""
         return self._chosen
 
     def feed(self, data: bytes) -> Iterable[Chunk]:
         if self._chosen is None:
-            self._held += data
-            self._chosen = self._look()
+            self._buffer += data
+            self._chosen = self._detect()
             if self._chosen is None:
                 return ()
-            data = bytes(self._held)
-            self._held.clear()
+            data = bytes(self._buffer)
+            self._buffer.clear()
         return self._chosen.feed(data)
 
     def flush(self) -> Iterable[Chunk]:
         if self._chosen is not None:
             return self._chosen.flush()
         self._chosen = self._expected
-        return chain(self._chosen.feed(bytes(self._held)), self._chosen.flush())
+        return chain(self._chosen.feed(bytes(self._buffer)), self._chosen.flush())
 
-    def _look(self) -> Framing | None:
-        """The framing to use, None while that takes more bytes."""
-        if not self._start and self._held.startswith(BOM):
+    def _detect(self) -> Framing | None:
+        """The framing to use; None if more bytes are needed."""
+        if not self._start and self._buffer.startswith(BOM):
             self._start = len(BOM)
-        space = _SPACE.match(self._held, self._start)
+        space = _SPACE.match(self._buffer, self._start)
         self._start = space.end() if space else self._start
         if self._start > self._limit:
             return Refused(too_large(self._limit))
-        if not self._start and BOM.startswith(self._held):
+        if not self._start and BOM.startswith(self._buffer):
             return None
-        return self._choose(bytes(self._held[self._start : self._start + _LOOKED_AT]))
+        return self._choose(bytes(self._buffer[self._start : self._start + _LOOKED_AT]))
 
     def _choose(self, opening: bytes) -> Framing | None:
         expected, limit = self._expected, self._limit
@@ -91,7 +91,12 @@ class Sniffed:
             case b"":
                 return None
             case b"<":
-                return Refused(_html())
+                return Refused(
+                    FramingError(
+                        "the upstream replied with an HTML page: check its url",
+                        code="upstream_html",
+                    )
+                )
             case b"\x1e":
                 return JSONSeq(limit)
             case b"{" if isinstance(expected, SSE | JSONArray):
@@ -108,14 +113,8 @@ class Sniffed:
         return None if begun else expected
 
     def _lines_or_one_object(self, after_brace: bytes) -> Framing | None:
-        """Error objects are often indented; no line of NDJSON is a brace alone."""
+        """Error objects are often indented; no line of NDJSON is a lone brace."""
         rest = after_brace.lstrip(b" \t\r")
         if not rest and len(after_brace) < _LOOKED_AT - 1:
             return None
         return ConcatenatedJSON(self._limit) if rest.startswith(b"\n") else self._expected
-
-
-def _html() -> FramingError:
-    return FramingError(
-        "the upstream answered with an HTML page: check its url", code="upstream_html"
-    )

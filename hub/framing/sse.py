@@ -1,24 +1,25 @@
 """Server-sent events (WHATWG HTML, section 9.2.6 "Interpreting an event stream").
 
 A block of lines, ended by a blank one, is an event; its ``data:`` lines, joined by LF, are
-the chunk. Read as the standard says, except where LLM servers differ:
+the chunk. This follows the standard, except where LLM servers differ:
 
-* a block whose data is empty and that has no name says nothing, and gives no chunk;
-* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``, and so is
-  an object with an ``error`` that stands bare between the blocks (`hub.framing.bare`);
+* a block without a name whose data is empty gives no chunk;
+* ``error: {…}``, a field of old llama.cpp, is a chunk of its own, named ``error``;
+* so is a JSON object with an ``error`` between the blocks, on lines without ``data:``, as
+  Google's servers send it. Without it, the reply would only look cut off;
 * at the end of the body the standard drops an unfinished block. Some servers leave out
-  the last blank line, or even the last LF, so the block is used if it is surely whole:
+  the last blank line, or even the last LF, so the block is used if it is certainly complete:
   its data is JSON, or ``[DONE]``.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Final
 
 import orjson
 
-from hub.framing.bare import Bare
 from hub.framing.chunk import DEFAULT_LIMIT, Chunk, too_large
 from hub.framing.lines import LineCutter
 
@@ -28,25 +29,29 @@ _NEW: Final = tuple.__new__
 _DATA: Final = b"data: "
 _END: Final = b"\n\n"
 _DONE: Final = b"[DONE]"
+_LONGEST_BARE: Final = 65_536
+"""Bytes of an object without ``data:``. Anything longer is not an error message."""
 
 
 class SSE(LineCutter):
-    """An event stream: LF, CRLF or CR, in any mixture; comments and unknown fields ignored.
+    """An event stream with any mix of LF, CRLF and CR.
 
-    The limit holds for an event's data and for each line, whatever is in it.
+    Comments and unknown fields are ignored. The limit applies to an event's data and to each
+    line.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         super().__init__(limit, besides=len(_DATA))
         self._after_cr = False
-        # The block so far: its data lines, their bytes with an LF each, and its name.
+        # The block so far: its data lines, their size with an LF each, and its name.
         self._data: list[bytes] = []
         self._size = 0
         self._event = ""
-        self._bare = Bare()
+        # The lines of an object without ``data:``.
+        self._bare = b""
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
-        # To look with `in` would cost more: it first takes what it looks for to be a number.
+        # `in` would be slower: it first tries to take its operand for a number.
         if self._after_cr or data.find(b"\r") >= 0:
             data = self._with_lf(data)
         whole = self._whole_lines(data)
@@ -55,7 +60,10 @@ class SSE(LineCutter):
         self._check_unfinished()
 
     def _with_lf(self, data: bytes) -> bytes:
-        """Every line end as LF. A CR ends its line at once; an LF right after it is dropped."""
+        """The bytes with every line end as LF.
+
+        A CR ends its line at once, and an LF right after it is dropped.
+        """
         if not data:
             return data
         if self._after_cr:
@@ -64,53 +72,64 @@ class SSE(LineCutter):
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _plain_blocks(self, whole: bytes, chunks: list[Chunk]) -> bool:
-        """The short way for whole blocks of one data line each, nearly all there is."""
+        """A fast path for whole blocks of one data line each: nearly all there are."""
         if (
             self._data
             or self._event
-            or self._bare.open
+            or self._bare
             or len(whole) > self._limit
             or not whole.startswith(_DATA)
             or not whole.endswith(_END)
         ):
             return False
-        found = whole[len(_DATA) : -len(_END)].split(_END + _DATA)
-        if whole.count(b"\n") != len(_END) * len(found):
+        events = whole[len(_DATA) : -len(_END)].split(_END + _DATA)
+        if whole.count(b"\n") != len(_END) * len(events):
             return False
-        # Not Chunk(data), which is a call of a Python function that does this.
-        chunks += [_NEW(Chunk, (data, "")) for data in found if data]
+        # `Chunk(data)` would call a Python function that does the same.
+        chunks += [_NEW(Chunk, (data, "")) for data in events if data]
         return True
 
     def _lines(self, whole: bytes, chunks: list[Chunk]) -> None:
         lines = whole.split(b"\n")
-        lines.pop()  # what follows the last LF: nothing
+        lines.pop()  # nothing follows the last LF
         for line in lines:
             if line.startswith(_DATA):
-                self._bare.drop()
+                self._bare = b""
                 self._add(line[len(_DATA) :])
             elif line:
                 self._field(line, chunks)
             else:
-                self._close(chunks)
+                self._end_block(chunks)
 
     def _field(self, line: bytes, chunks: list[Chunk]) -> None:
         if len(line) > self._longest:
             raise too_large(self._limit)
-        name, value = _parted(line)
-        if not self._data and self._bare.takes(line):
-            self._complain(self._bare.take(line), chunks)
-        elif name == b"data":
+        name, value = _split_field(line)
+        if self._takes_bare(line, chunks):
+            return
+        if name == b"data":
             self._add(value)
         elif name == b"event":
             self._event = value.decode(errors="replace")
         elif name == b"error":
-            self._close(chunks)
+            self._end_block(chunks)
             self._event = "error"
             self._add(value)
 
-    def _complain(self, found: bytes | None, chunks: list[Chunk]) -> None:
-        if found is not None:
-            chunks.append(Chunk(found, "error"))
+    def _takes_bare(self, line: bytes, chunks: list[Chunk]) -> bool:
+        """Whether a line belongs to an object without ``data:``, which may be an error."""
+        if self._data or not (self._bare or line.startswith(b"{")):
+            return False
+        self._bare += line + b"\n"
+        if len(self._bare) > _LONGEST_BARE:
+            self._bare = b""
+        # An indented brace ends an inner object: only the last is worth parsing.
+        elif line.endswith(b"}") and (line == b"}" or self._bare.count(b"\n") == 1):
+            text, self._bare = self._bare.rstrip(b"\n"), b""
+            with suppress(orjson.JSONDecodeError):
+                if "error" in orjson.loads(text):
+                    chunks.append(Chunk(text, "error"))
+        return True
 
     def _add(self, value: bytes) -> None:
         self._size += len(value) + 1
@@ -118,9 +137,8 @@ class SSE(LineCutter):
             raise too_large(self._limit)
         self._data.append(value)
 
-    def _close(self, chunks: list[Chunk]) -> None:
-        """The block ends here."""
-        self._bare.drop()
+    def _end_block(self, chunks: list[Chunk]) -> None:
+        self._bare = b""
         data = b"\n".join(self._data)
         if data or (self._data and self._event):
             chunks.append(Chunk(data, self._event))
@@ -129,41 +147,38 @@ class SSE(LineCutter):
         self._event = ""
 
     def _finish(self, chunks: list[Chunk]) -> None:
-        if not self._data and self._bare.takes(bytes(self._unfinished)):
-            self._complain(self._bare.take(bytes(self._unfinished)), chunks)
-        name, value = _parted(bytes(self._unfinished))
+        line = bytes(self._unfinished)
+        self._takes_bare(line, chunks)
+        name, value = _split_field(line)
         if name in (b"data", b"error") and self._completes(name, value):
-            self._field(bytes(self._unfinished), chunks)
-        if _is_whole(b"\n".join(self._data)):
-            self._close(chunks)
+            self._field(line, chunks)
+        if _is_complete(b"\n".join(self._data)):
+            self._end_block(chunks)
 
     def _completes(self, name: bytes, value: bytes) -> bool:
-        """Whether a line without its line end is surely all that was to come.
+        """Whether a line without a line end is certainly complete.
 
-        ``12`` may have lost its ``34``; what ends in its own bracket or quote has not
+        ``12`` may have lost ``34``; what ends in its own bracket or quote has lost nothing
         (RFC 7464, section 2.4, has the same rule).
         """
         before = self._data if name == b"data" else []
         data = b"\n".join([*before, value])
-        return data.rstrip().endswith((b"}", b"]", b'"')) and _is_whole(data)
+        return data.rstrip().endswith((b"}", b"]", b'"')) and _is_complete(data)
 
 
-def _parted(line: bytes) -> tuple[bytes, bytes]:
+def _split_field(line: bytes) -> tuple[bytes, bytes]:
     name, _, value = line.partition(b":")
     return name, value.removeprefix(b" ")
 
 
-def _is_whole(data: bytes) -> bool:
-    return data == _DONE or _is_json(data)
-
-
-def _is_json(data: bytes) -> bool:
-    """Whether it parses; ``json`` also takes the halves of a split surrogate pair."""
+def _is_complete(data: bytes) -> bool:
+    if data == _DONE:
+        return True
     try:
         orjson.loads(data)
     except orjson.JSONDecodeError:
         try:
-            json.loads(data.decode())
+            json.loads(data.decode())  # which also takes half of a surrogate pair
         except (ValueError, RecursionError):
             return False
     return True

@@ -1,4 +1,4 @@
-"""Plain text: no items, so what has come is given at once, in whole characters."""
+"""Plain text, passed on as it arrives, in whole characters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LONGEST_CHARACTER = 4
 
 
 class Text(Cutter):
-    """UTF-8, whose every chunk decodes by itself; broken bytes become U+FFFD.
+    """UTF-8 text. Each chunk decodes by itself; invalid bytes become U+FFFD.
 
-    A text has no chunk that could be too large: a read that is larger than the limit gives
-    several chunks. Nothing in a text says that it is complete.
+    A read that is larger than the limit becomes several chunks. Nothing in a text shows whether
+    it is complete.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
@@ -33,12 +33,7 @@ class Text(Cutter):
         start = 0
         while start < len(encoded):
             end = start + self._limit
-            while end < len(encoded) and _continues(encoded[end]):
-                end -= 1
+            while end < len(encoded) and encoded[end] & 0b1100_0000 == 0b1000_0000:
+                end -= 1  # this byte is not the first of its character
             chunks.append(Chunk(encoded[start:end]))
             start = end
-
-
-def _continues(byte: int) -> bool:
-    """Whether a UTF-8 byte is not the first of its character."""
-    return byte & 0b1100_0000 == 0b1000_0000

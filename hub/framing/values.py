@@ -1,17 +1,17 @@
-"""JSON values that no line ends: one after another, after 0x1E, or in an array.
+"""JSON values without line ends: one after another, after 0x1E, or in an array.
 
 Two parts share the work. A scanner finds *where* a value ends: it only follows strings and
-brackets, and cuts the value out of the original bytes. ijson judges *whether* it is JSON,
-and whether what stands between the values (brackets, commas, nothing) is right.
+brackets, and cuts the value out of the original bytes. ijson decides *whether* it is JSON,
+and whether what is between the values (brackets, commas, nothing) is valid.
 
-ijson does not do the cutting, because values built by it and written again would not be
-the same (its C parser makes ``?`` of half a surrogate pair), and because that parser reads
+ijson does not do the cutting, because values that it builds do not survive being written
+again (its C parser turns half of a surrogate pair into ``?``), and because that parser reads
 an unfinished string from its start at every call: a string of 4 MB in reads of 1.4 KB
-took 3.4 s. So it is given whole values only, which is linear however the bytes were cut.
+took 3.4 s. So it is given whole values only, which is linear however the bytes were split.
 
-Deep nesting costs one counter here, but recursion in whatever reads the value next.
-Therefore more than `MAX_DEPTH` levels are refused, and so are numbers of more than
-`MAX_DIGITS` digits, which Python refuses to convert (``sys.set_int_max_str_digits``).
+Deep nesting costs a counter here, but recursion in whatever reads the value next. So more
+than `MAX_DEPTH` levels are an error, and so are numbers of more than `MAX_DIGITS` digits,
+which Python refuses to convert (``sys.set_int_max_str_digits``).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _RECORD_SEPARATOR: Final = b"\x1e"
 _OPENING: Final = b"{["
 _QUOTE, _BACKSLASH, _COMMA, _OPEN, _CLOSE = b'"\\,[]'
 _BARE_END: Final = re.compile(rb'[\x00-\x20,:"{}\[\]]')
-# All of these can match nothing at all. Possessive (*+), so that nothing is tried twice:
-# linear, and without a stack.
+# All of these also match nothing. They are possessive (*+), so they never backtrack: linear,
+# and without a stack.
 _SPACE: Final = re.compile(rb"[ \t\r\n\x1e]*+")
 _IN_STRING: Final = re.compile(rb'[^"\\]*+(?:\\[\x00-\xff][^"\\]*+)*+')
 _NO_BRACKET: Final = re.compile(rb'[^"{}\[\]]*+(?:"%s"[^"{}\[\]]*+)*+' % _IN_STRING.pattern)
@@ -44,27 +44,31 @@ _STRING: Final = re.compile(b'"%s"' % _IN_STRING.pattern)
 LONG_NUMBER: Final = re.compile(rb"[0-9]{%d}" % (MAX_DIGITS + 1))
 
 
-class _Unheard(deque[Any]):
-    """Takes the events of ijson and keeps none of them."""
+class _Discard(deque[Any]):
+    """A target for ijson's events that keeps none."""
 
     send = deque.append
 
 
 class _Grammar:
-    """ijson, asked only whether what it is given can be JSON."""
+    """Checks with ijson that bytes continue valid JSON."""
 
     def __init__(self) -> None:
-        # Without use_float, for with it integers over 64 bits would be an error.
-        self._parser = ijson.basic_parse_coro(_Unheard(maxlen=0), multiple_values=True)
+        # Without use_float: with it, integers over 64 bits would be an error.
+        self._parser = ijson.basic_parse_coro(_Discard(maxlen=0), multiple_values=True)
 
     def __del__(self) -> None:
-        # Where there is no C parser, the Python one complains on stderr of a parser that is
-        # thrown away in the middle. Whether the end is missing is known without it.
+        # Without a C parser, the Python one would complain on stderr when it is discarded in
+        # the middle of a value.
         with suppress(ijson.JSONError):
             self._parser.close()
 
     def check(self, text: bytes) -> None:
-        if _has_long_number(text):
+        if (
+            len(text) > MAX_DIGITS
+            and LONG_NUMBER.search(text)
+            and LONG_NUMBER.search(_STRING.sub(b"", text))
+        ):
             raise malformed(f"it has a number of more than {MAX_DIGITS} digits")
         try:
             self._parser.send(without_halves(text))
@@ -75,29 +79,29 @@ class _Grammar:
 class ConcatenatedJSON(Cutter):
     """JSON values one after another, with white space, 0x1E or nothing between them.
 
-    A value is given as soon as its last byte is there; a number, ``true``, ``false`` or
-    ``null`` as soon as the byte after it is.
+    A value is given as soon as its last byte has arrived; a number, ``true``, ``false`` or
+    ``null`` with the byte that follows it.
     """
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         super().__init__(limit)
         self._grammar = _Grammar()
-        # Begins with the value that is being read, if `_inside` one.
-        self._held = bytearray()
+        # If `_inside` a value, this begins with it.
+        self._buffer = bytearray()
         self._inside = False
         self._scanned = 0
         self._depth = 0
         self._quoted = False
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
-        held = self._held
-        held += data
+        buffer = self._buffer
+        buffer += data
         while self._inside or self._begin():
             end = self._end_of_bare() if self._is_bare() else self._end_of_nested()
             if not end:
                 break
             self._give(end, chunks)
-        if len(held) > self._limit:
+        if len(buffer) > self._limit:
             raise too_large(self._limit)
 
     def _finish(self, chunks: list[Chunk]) -> None:
@@ -105,57 +109,57 @@ class ConcatenatedJSON(Cutter):
             return
         if not self._is_bare():
             raise truncated("in the middle of a JSON value")
-        self._give(len(self._held), chunks)
+        self._give(len(self._buffer), chunks)
 
     def _begin(self) -> bool:
-        """Go to the start of the next value, if there is one."""
-        held = self._held
+        """Advance to the start of the next value; false if there is none yet."""
+        buffer = self._buffer
         while True:
-            del held[: _past(_SPACE, held, 0)]
-            if not held:
+            del buffer[: _past(_SPACE, buffer, 0)]
+            if not buffer:
                 return False
-            if not self._is_mark(held[0]):
+            if not self._is_separator(buffer[0]):
                 break
-            self._grammar.check(bytes(held[:1]))
-            del held[:1]
+            self._grammar.check(bytes(buffer[:1]))
+            del buffer[:1]
         self._inside = True
-        self._quoted = held[0] == _QUOTE
-        self._depth = 1 if held[0] in _OPENING else 0
+        self._quoted = buffer[0] == _QUOTE
+        self._depth = 1 if buffer[0] in _OPENING else 0
         self._scanned = 0 if self._is_bare() else 1
         return True
 
-    def _is_mark(self, byte: int) -> bool:
+    def _is_separator(self, byte: int) -> bool:
         """Whether this byte, where a value may begin, belongs to no value."""
         return False
 
     def _is_bare(self) -> bool:
-        """Whether the value has no bracket or quote to end it."""
-        return self._held[0] != _QUOTE and self._held[0] not in _OPENING
+        """Whether the value is a number, ``true``, ``false`` or ``null``."""
+        return self._buffer[0] != _QUOTE and self._buffer[0] not in _OPENING
 
     def _end_of_bare(self) -> int:
-        """Where the value ends; 0 if that is not known yet."""
-        found = _BARE_END.search(self._held, self._scanned)
-        self._scanned = len(self._held)
-        # What cannot begin a value is one byte of it, for the grammar to refuse.
-        return max(found.start(), 1) if found else 0
+        """The offset at which the value ends; 0 if that is not known yet."""
+        end = _BARE_END.search(self._buffer, self._scanned)
+        self._scanned = len(self._buffer)
+        # A byte that cannot begin a value counts as one, for the grammar to refuse.
+        return max(end.start(), 1) if end else 0
 
     def _end_of_nested(self) -> int:
-        """Where the value ends; 0 if that is not known yet."""
-        held, at, depth = self._held, self._scanned, self._depth
-        size = len(held)
+        """The offset at which the value ends; 0 if that is not known yet."""
+        buffer, at, depth = self._buffer, self._scanned, self._depth
+        size = len(buffer)
         while True:
-            at = _past(_IN_STRING if self._quoted else _NO_BRACKET, held, at)
-            if at == size or held[at] == _BACKSLASH:
+            at = _past(_IN_STRING if self._quoted else _NO_BRACKET, buffer, at)
+            if at == size or buffer[at] == _BACKSLASH:
                 break
-            mark = held[at]
+            mark = buffer[at]
             at += 1
             if mark == _QUOTE:
-                # Outside strings, the quote of one that is not all there.
+                # Outside strings, this is the quote of one that is not complete.
                 self._quoted = not self._quoted
             elif mark in _OPENING:
                 depth += 1
-                # Beyond the limit it is too large, however deep: then the fault does not
-                # depend on how much of it one read brought.
+                # Beyond the limit the value is too large, however deep. So the error does not
+                # depend on how much of the value one read brought.
                 if depth > MAX_DEPTH and at <= self._limit:
                     raise malformed(f"it nests JSON more than {MAX_DEPTH} levels deep")
             else:
@@ -168,19 +172,19 @@ class ConcatenatedJSON(Cutter):
     def _give(self, end: int, chunks: list[Chunk]) -> None:
         if end > self._limit:
             raise too_large(self._limit)
-        value = bytes(self._held[:end])
-        del self._held[:end]
+        value = bytes(self._buffer[:end])
+        del self._buffer[:end]
         self._inside = False
-        self._grammar.check(value + b" ")  # the space ends a number
+        self._grammar.check(value + b" ")  # the space terminates a number
         chunks.append(Chunk(value))
 
 
 class JSONSeq(ConcatenatedJSON):
-    """JSON text sequences, 0x1E before and LF after each text (RFC 7464).
+    """JSON text sequences, with 0x1E before and LF after each text (RFC 7464).
 
-    A text that was cut off (its value is not whole, or is a number, ``true``, ``false`` or
-    ``null`` without white space after it: section 2.4) is a fault. The RFC lets a parser
-    drop it and go on, but here that would be a hole in the answer.
+    A text that was cut off is an error: its value is incomplete, or is a number, ``true``,
+    ``false`` or ``null`` without white space after it (section 2.4). The RFC lets a parser
+    skip it, but that would leave a hole in the answer.
     """
 
     def _read(self, data: bytes, chunks: list[Chunk]) -> None:
@@ -196,14 +200,14 @@ class JSONSeq(ConcatenatedJSON):
 
 
 class JSONArray(ConcatenatedJSON):
-    """One JSON array that is the whole body; its elements are the chunks."""
+    """A body that is one JSON array; its elements are the chunks."""
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         super().__init__(limit)
         self._opened = False
         self._closed = False
 
-    def _is_mark(self, byte: int) -> bool:
+    def _is_separator(self, byte: int) -> bool:
         if not self._opened:
             if byte != _OPEN:
                 raise malformed("it is not a JSON array")
@@ -220,14 +224,6 @@ class JSONArray(ConcatenatedJSON):
 
 
 def _past(pattern: re.Pattern[bytes], text: bytearray, start: int) -> int:
-    """Where the longest match from there on ends."""
-    found = pattern.match(text, start)
-    return found.end() if found else start
-
-
-def _has_long_number(text: bytes) -> bool:
-    return (
-        len(text) > MAX_DIGITS
-        and LONG_NUMBER.search(text) is not None
-        and LONG_NUMBER.search(_STRING.sub(b"", text)) is not None
-    )
+    """The end of the longest match at ``start``."""
+    match = pattern.match(text, start)
+    return match.end() if match else start

@@ -1,7 +1,8 @@
-"""A generation as its stream tells it, for whoever waits for it.
+"""A generation as its stream tells it, for code that waits for it.
 
-Whoever runs it has an object that changes with every step. Whoever waits reads the events instead,
-as every other reader does, and so may be in another process, and sees nothing before it is shown.
+The code that runs a generation has an object that changes with every step. Code that waits for one
+reads its events instead, as every other reader does. So it may be in another process, and sees
+nothing before it is shown.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from hub.streams.followed import FollowedStream
 
 __all__ = ["FollowedGeneration"]
 
-Met = Callable[[Generation], bool]
+Condition = Callable[[Generation], bool]
 
 
 class FollowedGeneration:
-    """One generation in a stream, read from where its story begins."""
+    """One generation in a stream, read from its first event on."""
 
     def __init__(self, stream: FollowedStream, generation: Generation) -> None:
-        """Follow a generation of which only the id and the position are used."""
+        """Follow the generation with this id, from its position."""
         position = generation.position or Position(0, 0)
         self.seen = Generation.told(generation.id, stream.name, position, ())
         """The generation as far as it has been read."""
         self._stream = stream
         self._next = position.offset
-        """The offset of the record that is to be read next."""
+        """The offset of the next record to read."""
 
-    async def until(self, met: Met, *, within: float | None = None) -> bool:
-        """Read on until ``met(seen)`` is true, ``within`` seconds at most; whether it is.
+    async def until(self, met: Condition, *, within: float | None = None) -> bool:
+        """Read until ``met(seen)`` is true; false after ``within`` seconds, or if no more comes.
 
-        It is asked after each event of the generation, and nothing is read behind the one with
-        which it is true. Also false if there is nothing more to come.
+        The condition is checked after each event of the generation, and nothing is read after the
+        event that meets it.
         """
         if met(self.seen):
             return True
@@ -48,37 +49,37 @@ class FollowedGeneration:
             left = None if until is None else until - time()
             if self.over or (left is not None and left <= 0):
                 return False
-            await wait.until(self._stream, partial(self._hears, met), within=left)
+            await wait.until(self._stream, partial(self._read_new, met), within=left)
             if met(self.seen):
                 return True
 
     @property
     def over(self) -> bool:
-        """All that there will ever be has been read, or cannot be."""
+        """Whether everything has been read, or the rest never can be."""
         stream = self._stream
         return stream.lost or (stream.closed and self._next >= stream.tail)
 
-    async def _catch_up(self, met: Met) -> bool:
-        """Read up to the tail, from the store if need be."""
+    async def _catch_up(self, met: Condition) -> bool:
+        """Read up to the tail, from the store where needed."""
         end = self._stream.tail
         async for records in self._stream.stretches(self._next):
             if self._read(records, met):
                 return True
-        # What was trimmed or removed in the meantime cannot be read any more.
+        # Records that were trimmed or removed in the meantime are skipped.
         self._next = max(self._next, end)
         return False
 
-    def _hears(self, met: Met) -> bool:
-        """Read what was just written, in the round in which followers are sent it.
+    def _read_new(self, met: Condition) -> bool:
+        """Read new records in the round in which followers are sent them.
 
-        True if that was what is waited for, or if only `_catch_up` can go on.
+        True if the condition is met, or if only `_catch_up` can continue.
         """
         stream = self._stream
         if met(self.seen) or self._next < stream.warm:
             return True
         return self._read(stream.newest(self._next, stream.tail), met) or stream.closed
 
-    def _read(self, records: Iterable[Record], met: Met) -> bool:
+    def _read(self, records: Iterable[Record], met: Condition) -> bool:
         seen = self.seen
         for record in records:
             self._next = record.offset + 1

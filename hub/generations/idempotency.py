@@ -1,10 +1,10 @@
-"""Idempotency keys: a prompt that is sent again begins nothing again.
+"""Idempotency keys: a prompt that is sent again begins no second generation.
 
-(draft-ietf-httpapi-idempotency-key-header.) A key is noted with the generation that it
-began, in one group with that generation's first records: whoever had a reply lost, and asks
-again after a restart, gets the same generation. Requests that come while the first is still
-being answered wait for it. A key whose stream was deleted is refused, and begins nothing: the
-request that comes again may be one that was lost on the way before the deletion.
+See draft-ietf-httpapi-idempotency-key-header. A key is stored with the generation that it began, in
+one group with that generation's first records. So a client that lost a response and asks again
+after a restart gets the same generation. Requests that come while the first is still being answered
+wait for it. A key whose stream was deleted is refused: the repeated request may be one that got
+lost on the way before the deletion.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY_LENGTH: Final = 255
 
 
 class IdempotencyKeys:
-    """The keys that were used last, at most ``most`` of them in memory."""
+    """The keys that were used last; at most ``most`` are kept in memory."""
 
     def __init__(self, store: Keys, most: int) -> None:
         self._store = store
@@ -41,12 +41,12 @@ class IdempotencyKeys:
         begin: Callable[[], Awaitable[Generation]],
         recall: Callable[[Keyed], Awaitable[Generation]],
     ) -> Generation:
-        """What ``begin`` gives the first time, and the same ever after.
+        """The generation that ``begin`` gives the first time, and the same one ever after.
 
-        ``recall`` finds what was begun before the hub was last started.
+        ``recall`` finds one that was begun before the hub was last started.
 
         Raises:
-            RequestError: the key is empty, too long or no text.
+            RequestError: the key is empty, too long or not text.
             KeyReused: it was used with another fingerprint.
         """
         if not 0 < len(key) <= KEY_LENGTH:
@@ -56,20 +56,20 @@ class IdempotencyKeys:
         try:
             key.encode()
         except UnicodeEncodeError:
-            raise RequestError("an idempotency key is text", code="bad_key") from None
+            raise RequestError("an idempotency key must be text", code="bad_key") from None
         known = self._known.get(key)
         if known is not None:
-            _same(known[0], fingerprint)
+            _check_same(known[0], fingerprint)
             return await asyncio.shield(known[1])
         begun: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
         self._known[key] = (fingerprint, begun)
         try:
             kept = await self._store.keyed(key)
             if kept is not None:
-                _same(kept.fingerprint, fingerprint)
+                _check_same(kept.fingerprint, fingerprint)
             generation = await (begin() if kept is None else recall(kept))
         except BaseException as error:
-            # Nothing was begun, so the key may be tried again; whoever waits learns the same.
+            # Nothing was begun, so the key may be used again; waiting requests fail, too.
             self._known.pop(key, None)
             begun.set_exception(error if isinstance(error, HubError) else Conflict("try again"))
             begun.exception()
@@ -80,8 +80,8 @@ class IdempotencyKeys:
         return generation
 
 
-async def told_again(kept: Keyed, streams: Streams, store: Store) -> Generation:
-    """A generation that a key began before the hub was last started, from its events.
+async def generation_of_key(kept: Keyed, streams: Streams, store: Store) -> Generation:
+    """The generation that a key began before the hub was last started, from its events.
 
     Raises:
         Gone: ``generation_deleted``, or ``trimmed``.
@@ -90,7 +90,7 @@ async def told_again(kept: Keyed, streams: Streams, store: Store) -> Generation:
         stream = await streams.open(kept.stream)
     except (StreamNotFound, Gone):
         raise _deleted() from None
-    # Its end may have been written at the start, and is shown once it is committed.
+    # The start of the hub may have written its end, which is shown once it is committed.
     await store.synced(stream.name)
     own = [
         event
@@ -104,7 +104,7 @@ async def told_again(kept: Keyed, streams: Streams, store: Store) -> Generation:
 
 
 async def check_kept(generation: Generation, streams: Streams) -> None:
-    """Whether the stream of a generation that has ended still holds it.
+    """Check that the stream of a generation that has ended still holds it.
 
     Raises:
         Gone: ``generation_deleted``.
@@ -115,20 +115,20 @@ async def check_kept(generation: Generation, streams: Streams) -> None:
         raise _deleted() from None
     position = generation.position
     if position is None or position.offset < stream.head:
-        return  # what was there is not kept, so nothing can be said of it
+        return  # its records are not kept, so it cannot be checked
     async for event in stream.events(position.offset):
         if isinstance(event, Started):
             if event.generation == generation.id:
                 return
             break
-    raise _deleted()  # and another stream has its name
+    raise _deleted()  # another stream has the name now
 
 
 def _deleted() -> Gone:
-    said = "what this idempotency key began was deleted: take a new one to begin anew"
+    said = "the generation of this idempotency key was deleted: use a new key to start another"
     return Gone(said, code="generation_deleted")
 
 
-def _same(before: bytes, now: bytes) -> None:
+def _check_same(before: bytes, now: bytes) -> None:
     if before != now:
-        raise KeyReused("this idempotency key was used for another request: take a new one")
+        raise KeyReused("this idempotency key was used for another request: use a new key")

@@ -1,8 +1,8 @@
-"""Generations of earlier processes: found where they are told, and ended where none did.
+"""Generations of earlier processes: found in their streams, and ended where they have no end.
 
-A generation is known by its running task, and after that by what stands in its stream: the store
-knows where. So it can be looked at for as long as its stream holds its events, and whatever was
-running when a process died gets the end that it lacks when the next one starts.
+A generation that runs is known by its task. After that it is known by its events: the store knows
+where in the stream they are, so it can be found for as long as the stream keeps them. A generation
+that was running when a process died gets its end at the next start.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from hub.domain.errors import GenerationNotFound, Gone, InvalidName, NotFound
 from hub.domain.events import Delta, Event, Interrupted, Started, now
 from hub.domain.generation import Generation, cut_off
-from hub.stores import Ended, Store, Told, Unended
+from hub.stores import Ended, GenerationLocation, Store, Unended
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
 
@@ -26,16 +26,16 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
     """A generation that has ended, by its id.
 
     Raises:
-        GenerationNotFound: none is told of, or its stream is gone, or no longer holds its end.
+        GenerationNotFound: it is unknown, its stream is gone, or its end is no longer kept.
         StoreError: the store cannot be read.
     """
-    told = await store.told(name)
+    told = await store.locate(name)
     if told is not None and told.ended is None:
-        # It may have been ended when the hub started, which is not committed yet.
+        # The start of the hub may have ended it, which is not committed yet.
         await store.synced()
-        told = await store.told(name)
+        told = await store.locate(name)
     try:
-        found = None if told is None else await _told(streams, name, told)
+        found = None if told is None else await _read(streams, name, told)
     except (NotFound, Gone):
         found = None
     if found is None or not found.ended:
@@ -43,22 +43,20 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
     return found
 
 
-async def _told(streams: Streams, name: str, told: Told) -> Generation:
+async def _read(streams: Streams, name: str, told: GenerationLocation) -> Generation:
+    """A generation from its first and last event."""
     stream = await streams.open(told.stream)
-    offsets = [told.started] if told.ended is None else [told.started, told.ended]
-    events = [await _event(stream, offset) for offset in offsets]
+    events: list[Event] = []
+    for offset in (told.started, told.ended):
+        if offset is not None and offset >= stream.head:
+            records = (await stream.fetch(offset, 1)).records[:1]
+            events += [record.event for record in records if record.event is not None]
     own = [event for event in events if getattr(event, "generation", None) == name]
-    return Generation.told(name, stream.name, told.position, [e for e in own if e is not None])
-
-
-async def _event(stream: Stream, offset: int) -> Event | None:
-    """The event at an offset, if that is still held."""
-    records = (await stream.fetch(offset, 1)).records if offset >= stream.head else []
-    return records[0].event if records else None
+    return Generation.told(name, stream.name, told.position, own)
 
 
 async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> None:
-    """End what ran when the process before this one died."""
+    """End the generations that were running when the last process died."""
     for name, generation, started in left:
         end = None
         try:
@@ -74,7 +72,7 @@ async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> 
 
 
 async def _interrupted(stream: Stream, generation: str, started: int) -> Interrupted:
-    """The end of a generation that nobody goes on with, with what it has used by its events."""
+    """The end of an abandoned generation, with the tokens that its events account for."""
     asked, deltas = None, 0
     async for event in stream.events(started):
         if isinstance(event, Started) and event.generation == generation and event.usage:

@@ -1,23 +1,23 @@
-"""The spine: one upstream read once, into a generation, into a stream.
+"""The relay: reads one upstream once, into a generation, into a stream.
 
 ::
 
     bytes ──framing──▶ chunks ──dialect──▶ events ──generation──▶ stream
 
-The relay itself decides three things. Only what the provider says ends a reply well: a body
-that stops without it is `upstream_truncated`, however politely the socket was closed.
+The relay itself decides three things. Only the provider's word ends a reply well: a body that stops
+without it is `upstream_truncated`, however politely the socket was closed.
 
 Two clocks end a reply as `upstream_stalled`: ``stall_timeout`` seconds without a byte, and
-``content_timeout`` seconds in which nothing but signs of life came (comments, pings, progress).
+``content_timeout`` seconds in which only keep-alives came (comments, pings, progress).
 
-And a failure is tried again, here or with another upstream (see `hub.upstreams.fallback`), only
-while no content has come, so that no reader ever sees two beginnings. Many providers refuse under
-HTTP 200, behind a greeting, so neither the status nor the first chunk is a beginning. A refusal
-that another manner of asking avoids (see `hub.upstreams.field_negotiation`) is no attempt that
-counts.
+A failure is tried again, here or with another upstream (see `hub.upstreams.fallback`), only while
+no content has come, so that no reader ever sees two beginnings. Many providers refuse under HTTP
+200, after some first chunks, so neither the status nor the first chunk is the beginning. A refusal
+that other request fields avoid (see `hub.upstreams.field_negotiation`) does not count as an
+attempt.
 
-It is the one place that reads without `hub.pipeline`, whose steps frames, timeout and events
-say the same in one line: most reads of a live reply hold one chunk, and from such a read to
+This is the one place that reads without `hub.pipeline`, whose steps frames, timeout and events
+would say the same in one line: most reads of a live reply hold one chunk, and from such a read to
 its record plain loops take 26 µs where the chain of steps took 31.
 """
 
@@ -48,23 +48,23 @@ __all__ = ["relay"]
 log = logging.getLogger("hub.relay")
 
 TRAILERS: Final = 5.0
-"""Seconds to wait for what may follow a finished text: usage, an error, the terminator."""
+"""Seconds to wait for what may follow a complete text: usage, an error, the terminator."""
 
 
 async def relay(
     upstream: Upstream, prompt: Prompt, generation: Generation, stream: Appender
 ) -> Terminal:
-    """Read a reply into ``stream``, all but its terminal event, which is returned.
+    """Read a reply into ``stream``, except for its terminal event, which is returned.
 
     Raises:
-        UpstreamError: there is no whole reply; its code and message say why.
+        UpstreamError: there is no whole reply.
     """
     others = stand_ins(upstream, prompt)
     attempts = 0
     while True:
         try:
             return await _answer(upstream, prompt, generation, stream)
-        except _Unbegun as nothing:
+        except _NotBegun as nothing:
             error = nothing.error
             error.attempts = attempts = attempts + error.attempts
             found = next(others, None) if is_no_answer(error) else None
@@ -78,22 +78,22 @@ async def relay(
 async def _answer(
     upstream: Upstream, prompt: Prompt, generation: Generation, stream: Appender
 ) -> Terminal:
-    """Ask one upstream as often as it may be asked.
+    """Ask one upstream, as often as it may be asked.
 
     Raises:
         UpstreamError: the reply broke off.
-        _Unbegun: there was none.
+        _NotBegun: no content has come.
     """
-    manner = upstream.manner(prompt)
+    fields = upstream.negotiation(prompt)
     attempt = 1
     while True:
-        reading = _Reading(upstream, prompt, manner, generation, stream)
+        reading = _Reading(upstream, prompt, fields, generation, stream)
         try:
-            return await reading.end()
+            return await reading.run()
         except UpstreamError as error:
             if reading.begun:
                 raise
-            if reading.yields(error):
+            if reading.try_alternative(error):
                 stream.append(generation.apply(_retrying(generation, error, attempt)))
                 continue
             wait = error.retry_after
@@ -101,13 +101,13 @@ async def _answer(
                 wait = random.uniform(0.5, 1.0) * 2.0 ** (attempt - 1)  # noqa: S311 - jitter
             if not error.retryable or attempt > upstream.retries or wait > upstream.max_retry_wait:
                 error.attempts = attempt
-                raise _Unbegun(error) from None
+                raise _NotBegun(error) from None
             stream.append(generation.apply(_retrying(generation, error, attempt, wait)))
             await asyncio.sleep(wait)
             attempt += 1
 
 
-class _Unbegun(Exception):  # not an error: which it is, is decided by whoever catches it
+class _NotBegun(Exception):  # not an error: whoever catches it decides which error it is
     """No content has come from an upstream, and it is not asked again."""
 
     def __init__(self, error: UpstreamError) -> None:
@@ -123,11 +123,8 @@ def _retrying(
     *,
     other: Upstream | None = None,
 ) -> Other:
-    """What followers see of a failure after which somebody is asked once more.
-
-    ``other`` is the upstream that is asked instead.
-    """
-    told = {
+    """The event for a failure after which this upstream or an ``other`` is asked again."""
+    held = {
         "type": "retrying",
         "generation": generation.id,
         "attempt": attempt,
@@ -135,7 +132,7 @@ def _retrying(
         "code": error.code,
         "message": error.message,
     }
-    return Other(told if other is None else {**told, "upstream": other.name})
+    return Other(held if other is None else {**held, "upstream": other.name})
 
 
 class _Reading:
@@ -145,7 +142,7 @@ class _Reading:
         self,
         upstream: Upstream,
         prompt: Prompt,
-        manner: FieldNegotiation,
+        fields: FieldNegotiation,
         generation: Generation,
         stream: Appender,
     ) -> None:
@@ -153,7 +150,7 @@ class _Reading:
         """Content has come: from here on nothing is tried again."""
         self._upstream = upstream
         self._prompt = prompt
-        self._manner = manner
+        self._fields = fields
         self._dialect = upstream.dialect()
         self._generation = generation
         self._stream = stream
@@ -161,62 +158,54 @@ class _Reading:
         """The last read brought content."""
         self._terminal: Terminal | None = None
 
-    async def end(self) -> Terminal:
-        """Append what comes, up to the terminal event, which is returned.
+    async def run(self) -> Terminal:
+        """Append events up to the terminal one, which is returned.
 
         Raises:
             UpstreamError: the reply was cut off, or cannot be understood.
         """
         dialect, upstream = self._dialect, self._upstream
         try:
-            async with upstream.open(dialect, self._prompt, self._manner) as body:
+            async with upstream.open(dialect, self._prompt, self._fields) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
                 body.over = self._terminal is not None
                 if not body.over:
-                    # What broke off is whole all the same if the provider has said so.
+                    # A reply that broke off is whole if the provider has said so.
                     self._append(dialect.close(clean=broken is None and body.delimited))
         finally:
             self._generation.usage = dialect.usage
         if self._terminal is None:
-            raise broken or UpstreamError(
-                "the upstream's reply ended before it was complete",
-                code="upstream_truncated",
-                retryable=True,
-            )
+            raise broken or _truncated("the upstream's reply ended before it was complete")
         end = upstream.discreet(self._terminal)
         if isinstance(end, Failed) and end.code == REFUSES_KEY:
-            # As where it says so by its status (`hub.upstreams.http_client`).
+            # As `hub.upstreams.http_client` does for a status.
             log.warning('upstream "%s" refuses the key: %s', upstream.name, end.message)
         if not self.begun and isinstance(end, Failed):
             raise raised(end)
         if not self.begun and isinstance(dialect, Reasoning) and not dialect.reasoned:
-            raise UpstreamError(
-                "the upstream ended its reply without saying anything",
-                code="upstream_truncated",
-                retryable=True,
-            )
+            raise _truncated("the upstream ended its reply without any content")
         return end
 
-    def yields(self, error: UpstreamError) -> bool:
-        """Whether the same can be asked in another manner, after this refusal."""
-        return self._manner.yields(self._dialect, error)
+    def try_alternative(self, error: UpstreamError) -> bool:
+        """Whether the request can be sent with other fields after this refusal."""
+        return self._fields.try_alternative(self._dialect, error)
 
     async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
-        """Append what the body says, up to the terminal event; what broke it off, if it did."""
+        """Append events up to the terminal one; gives the error that broke the body off, if any."""
         time = asyncio.get_running_loop().time
         stall = self._upstream.stall_timeout
         due = time() + self._patience()
-        with closing(ReadDeadline()) as alarm:
-            alarm.set(min(stall, due - time()))
+        with closing(ReadDeadline()) as deadline:
+            deadline.set(min(stall, due - time()))
             while True:
                 try:
                     data = await body.read()
                 except UpstreamError as error:
                     return error
                 except asyncio.CancelledError:
-                    if not alarm.stop():
+                    if not deadline.stop():
                         raise
-                    return self._stalled(beating=time() >= due)
+                    return self._stalled(alive=time() >= due)
                 try:
                     came = self._take(framing.feed(data) if data else framing.flush())
                 except FramingError as error:
@@ -225,20 +214,20 @@ class _Reading:
                     return None
                 if came:
                     if self._stream.full:
-                        alarm.stop()
+                        deadline.stop()
                         await self._stream.space()
                     due = time() + self._patience()
-                alarm.set(min(stall, due - time()))
+                deadline.set(min(stall, due - time()))
 
     def _take(self, chunks: Iterable[Chunk]) -> bool:
-        """Append what the chunks say, up to the terminal event; whether that was any content.
+        """Append the events of chunks, up to the terminal one; gives whether there was content.
 
-        That the provider calls its text complete counts, too.
+        The provider's word that its text is complete counts as content.
         """
         ending, self._said = self._dialect.ending, False
         for chunk in chunks:
             self._append(self._dialect.events(chunk))
-            # Whoever ends the generation does not wait for this task to unwind.
+            # Whoever ends the generation does not wait until this task has unwound.
             self._generation.usage = self._dialect.usage
             if self._terminal is not None:
                 break
@@ -249,18 +238,18 @@ class _Reading:
             if isinstance(event, TERMINALS):
                 self._terminal = event
                 if isinstance(event, Finished):
-                    self._manner.taken()
+                    self._fields.accepted()
                 return
             if not self.begun and isinstance(event, Delta):
                 self.begun = True
-                self._manner.taken()
+                self._fields.accepted()
             self._said = True
             self._stream.append(self._generation.apply(event))
 
-    def _stalled(self, *, beating: bool) -> UpstreamError:
-        if beating:
+    def _stalled(self, *, alive: bool) -> UpstreamError:
+        if alive:
             seconds = self._upstream.content_timeout
-            said = f"nothing but signs of life came from the upstream for {seconds:g} s"
+            said = f"nothing but keep-alives came from the upstream for {seconds:g} s"
         else:
             said = f"nothing came from the upstream for {self._upstream.stall_timeout:g} s"
         return UpstreamError(said, code="upstream_stalled")
@@ -268,3 +257,7 @@ class _Reading:
     def _patience(self) -> float:
         """Seconds that the next content may take."""
         return TRAILERS if self._dialect.ending else self._upstream.content_timeout
+
+
+def _truncated(said: str) -> UpstreamError:
+    return UpstreamError(said, code="upstream_truncated", retryable=True)

@@ -1,15 +1,14 @@
-"""Generations at work: begun once, tied to no request, ended exactly once, found by id.
+"""Runs generations: each is begun once, tied to no request, and ended exactly once.
 
-A generation runs in a task of its own. A client that goes away does not touch it; `cancel`
-does, from wherever it is asked for. However the task ends, its end passes through one
-place, `_settle`, which appends the one terminal event:
+A generation runs in a task of its own. A client that goes away does not affect it; `cancel` does,
+from any client. However the task ends, `_settle` appends the one terminal event:
 
-    it returned a terminal      Finished (or the Failed that the provider told of)
+    it returned a terminal      Finished (or Failed, if the provider reported an error)
     it raised a HubError        Failed with that error's code
     it was cancelled            Cancelled if somebody asked for that, else Interrupted
 
-A stream that is closed or removed ends what writes in it (`hub.streams.stream.Stream.close`): then
-the terminal event is written first, and the task is only told to stop.
+A stream that is closed or removed ends the generation in it (`hub.streams.stream.Stream.close`):
+the terminal event is written first, and then the task is stopped.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -55,7 +55,7 @@ from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, beside_of, bulk_of, input_of
 from hub.domain.records import Position
 from hub.generations.followed import FollowedGeneration
-from hub.generations.idempotency import IdempotencyKeys, check_kept, told_again
+from hub.generations.idempotency import IdempotencyKeys, check_kept, generation_of_key
 from hub.generations.recovery import interrupt, recall
 from hub.generations.relay import relay
 from hub.stores import Ended, Keyed, Store, Unended
@@ -73,23 +73,23 @@ Messages = tuple[Mapping[str, Any], ...]
 log = logging.getLogger("hub.runs")
 
 MODEL_LENGTH: Final = 200
-"""Characters; it is kept as long as the generation is remembered."""
+"""Characters."""
 
 MESSAGE_BYTES: Final = 300
-"""What a message needs beside its text."""
+"""Memory that a message takes besides its text."""
 
 UNSHOWN_SECONDS: Final = 1.0
-"""How often whoever waits for an end asks whether it is written, and the store cannot keep it."""
+"""How often code that waits for an end checks whether the store has failed to write it."""
 
 CONVERSATIONS: Final = 100
-REMEMBERED: Final = 32 * 1024 * 1024
-"""So many conversations in so many bytes of memory: to read a long one again from its beginning
-takes tens of milliseconds, in which its upstream is not asked and no other token moves."""
+CONVERSATION_BYTES: Final = 32 * 1024 * 1024
+"""The conversations that are kept in memory, and the bytes that they may take: reading a long one
+again from its beginning blocks the loop for tens of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """Bounds on generations; ``seconds`` is the longest that one may run."""
+    """Limits of generations; none runs longer than ``seconds``."""
 
     generations: int = defaults.GENERATIONS
     seconds: float = defaults.GENERATION
@@ -98,21 +98,11 @@ class RunLimits:
 
 
 class _Run:
-    """A generation and the task that it runs in: what writes in its stream (`ActiveWriter`).
-
-    ``settle`` ends it.
-    """
+    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it."""
 
     __slots__ = (
-        "cancelled",
-        "generation",
-        "one_off",
-        "settle",
-        "size",
-        "started",
-        "stream",
-        "task",
-    )
+        "cancelled", "generation", "one_off", "settle", "size", "started", "stream", "task",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -138,19 +128,18 @@ class _Run:
         return self.generation.id
 
     def end(self) -> None:
-        """Its stream goes: write the last event there, while that can be done."""
+        """Write the last event now, because the stream is about to close."""
         if self.task is None:
-            self.stream.writer = None  # it has not begun, and finds that it cannot
-            return
-        if self.task.done():
+            self.stream.writer = None  # it has not begun, and notices that it cannot
+        elif self.task.done():
             self.settle(self, _ending(self, self.task))
-            return
-        self.task.cancel()
-        self.settle(self, Cancelled() if self.cancelled else Interrupted())
+        else:
+            self.task.cancel()
+            self.settle(self, Cancelled() if self.cancelled else Interrupted())
 
 
 class Runs:
-    """The generations that run, and the last that did."""
+    """The generations that run, and those that ended last."""
 
     def __init__(
         self,
@@ -173,21 +162,21 @@ class Runs:
         self._ended: OrderedDict[str, Generation] = OrderedDict()
         self._keys = IdempotencyKeys(store, limits.keys)
         self._pasts: WeakKeyDictionary[Stream, Conversation] = WeakKeyDictionary()
-        """Those that were asked in last, the oldest first."""
+        """The conversations that were used last, the oldest first."""
         self._mending: set[asyncio.Task[None]] = set()
         self._draining = False
 
     @property
     def active(self) -> int:
-        """How many run now."""
+        """The number of running generations."""
         return len(self._active)
 
     def running(self) -> dict[str, str]:
-        """The generation that runs in each stream, by the name of the stream."""
+        """The id of the running generation by the name of its stream."""
         return {run.stream.name: name for name, run in self._active.items()}
 
     def running_in(self, stream: str) -> Generation | None:
-        """The generation that runs in a stream, if one does."""
+        """The running generation of a stream, if there is one."""
         found = (run.generation for run in self._active.values() if run.stream.name == stream)
         return next(found, None)
 
@@ -195,7 +184,7 @@ class Runs:
         """A generation by its id.
 
         Raises:
-            GenerationNotFound: it never was, or its stream holds its end no more.
+            GenerationNotFound: it is unknown, or its end is no longer kept.
             StoreError: the store cannot be read.
         """
         run = self._active.get(generation)
@@ -206,17 +195,17 @@ class Runs:
         """Begin a generation, or find the one that was begun with the same key.
 
         Raises:
-            RequestError: neither or both of prompt and messages, or something else amiss.
-            TooLarge: the prompt is over its limit.
-            UpstreamNotFound: no such upstream.
+            RequestError: neither or both of prompt and messages are given, or one is not valid.
+            TooLarge: the prompt exceeds its limit.
+            UpstreamNotFound: there is no such upstream.
             NotFound: ``model_not_found``: the upstream has no such model.
-            KeyReused: the key was used for something else.
-            StreamBusy: a generation runs in that stream already.
+            KeyReused: the key was used for another request.
+            StreamBusy: another generation runs in that stream.
             StreamClosed: the stream takes no more records.
-            LimitExceeded: as many generations run as may.
+            LimitExceeded: too many generations run.
             Draining: the hub is shutting down.
-            StoreError: nothing can be kept just now.
-            Gone: what the key began is no longer kept, or was deleted.
+            StoreError: the store cannot write at the moment.
+            Gone: the generation of the key is no longer kept, or was deleted.
         """
         if ask.key is None:
             generation = await self._start(ask)
@@ -224,18 +213,18 @@ class Runs:
             generation = await self._keys.once(
                 ask.key, ask.fingerprint(), partial(self._start, ask), self._recall
             )
-        # Even if this fails: it has begun, and whoever asks again with the key is given it.
+        # Should this fail, the generation has begun all the same: the key finds it again.
         await self._store.synced(generation.stream)
         if ask.key is not None and generation.ended:
             await check_kept(generation, self._streams)
         return generation
 
     async def _recall(self, kept: Keyed) -> Generation:
-        """The generation that a key was used for before the hub was last started."""
+        """The generation that a key began before the hub was last started."""
         try:
             return await self.find(kept.generation)
         except GenerationNotFound:
-            return await told_again(kept, self._streams, self._store)
+            return await generation_of_key(kept, self._streams, self._store)
 
     async def _start(self, ask: GenerationRequest) -> Generation:
         self._check(ask)
@@ -256,9 +245,9 @@ class Runs:
         _reserve(stream, run)
         try:
             if stream.end > stream.tail:
-                await stream.committed()  # what was said is all that was written, shown or not
+                await stream.committed()  # the conversation includes what is not shown yet
             past = () if ask.prompt is None else await self._past(stream)
-            # The stream is held for this run: nothing that matters here changes in between.
+            # This run holds the stream, so the conversation has not changed in between.
             self._check_past(ask, past)
             self._admit()
             run.size = ask.memory() + _memory(past)
@@ -275,7 +264,7 @@ class Runs:
         return generation
 
     async def _past(self, stream: Stream) -> Messages:
-        """What was said in a stream, of which only what is new since the last time is read."""
+        """The messages of a stream; only the new ones are read."""
         past = self._pasts.pop(stream, None)
         if past is None or past.start != stream.head:
             past = Conversation(stream.head)
@@ -283,10 +272,10 @@ class Runs:
             past.read([record.body for record in records])
         past.end = stream.tail
         messages = past.messages()
-        if past.size <= REMEMBERED:
+        if past.size <= CONVERSATION_BYTES:
             self._pasts[stream] = past
         size = sum(one.size for one in self._pasts.values())
-        while size > REMEMBERED or len(self._pasts) > CONVERSATIONS:
+        while size > CONVERSATION_BYTES or len(self._pasts) > CONVERSATIONS:
             size -= self._pasts.pop(next(iter(self._pasts))).size
         return messages
 
@@ -304,7 +293,7 @@ class Runs:
         events = [*said, generation.apply(Started(extra=ask.beside))]
         fingerprint = b"" if ask.key is None else ask.fingerprint()
         beginning = Beginning(generation.id, events, ask.key, fingerprint)
-        # Nothing waits from here to the end: the run is there as soon as it is written.
+        # No wait after this one: the run is listed as soon as it is written.
         epoch, end = (await self._writer.begin(stream.name, beginning)).position
         generation.position = Position(epoch, end - len(events))
         run.started = end - 1
@@ -313,11 +302,11 @@ class Runs:
         run.task.add_done_callback(partial(self._over, run))
 
     def _check(self, ask: GenerationRequest) -> None:
-        """Whether this can be asked at all."""
+        """Check that the request is valid."""
         if (ask.prompt is None) == (ask.messages is None):
             raise RequestError('a generation needs either "prompt" or "messages"')
         if not (ask.prompt or ask.messages):
-            raise RequestError("an empty prompt asks for nothing: say something")
+            raise RequestError("the prompt is empty: say something")
         most = self._limits.prompt_bytes
         if ask.size() > most:
             raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
@@ -325,21 +314,21 @@ class Runs:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
 
     def _check_past(self, ask: GenerationRequest, past: Messages) -> None:
-        """Whether what was said before may go with a prompt."""
+        """Check that the prompt and the conversation before it are within the limit."""
         size, most = ask.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
         if past and size > most:
             raise TooLarge(
-                f"the prompt and the conversation that goes with it have {size} bytes, and may "
-                f"have {most} (limits.prompt_bytes): begin another conversation"
+                f"the prompt and its conversation have {size} bytes, more than {most}"
+                " (limits.prompt_bytes): begin another conversation"
             )
 
     def _admit(self) -> None:
-        """Whether one more may run just now."""
+        """Check that another generation may run now."""
         if self._draining:
             raise Draining("the hub is shutting down: try again in a moment")
         self._store.admit()
         if len(self._active) >= self._limits.generations:
-            raise LimitExceeded("as many generations run as may: try again later")
+            raise LimitExceeded("too many generations are running: try again later")
 
     async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
         try:
@@ -355,25 +344,25 @@ class Runs:
             )
 
     def _over(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
-        """The task has come to its end, by itself or because the run was ended."""
+        """The task has ended, by itself or because the run was ended."""
         ending = _ending(run, task)
         if not run.generation.ended:
             self._settle(run, ending)
 
     def _settle(self, run: _Run, ending: Terminal) -> None:
-        """Append the terminal event: the only place that does."""
+        """Append the terminal event; nothing else does."""
         generation, stream = run.generation, run.stream
         del self._active[generation.id]
         self._allowance.give(run.size)
         stream.writer = None
-        terminal = generation.apply(_writable(ending))
+        terminal = generation.apply(_encodable(ending))
         if stream.sealed:
-            # It was abandoned, and is loaded as the store has it, with the beginning but no end.
+            # The stream was abandoned, and is loaded again as the store has it, without this end.
             mending = asyncio.create_task(self._mend(generation.id))
             self._mending.add(mending)
             mending.add_done_callback(self._mending.discard)
         else:
-            # A reader who has seen the end does not come back to hear of another.
+            # Safe: a reader that has seen an end does not come back for another one.
             last = stream.append(terminal, safe=True)
             self._store.note(Ended(stream.name, generation.id, last.offset))
         if run.one_off:
@@ -384,9 +373,9 @@ class Runs:
             self._ended.popitem(last=False)
 
     async def _mend(self, generation: str) -> None:
-        """Write the end that an abandoned stream did not take, or leave that to the next start."""
+        """Write the end to an abandoned stream; if that fails, the next start of the hub does."""
         try:
-            told = await self._store.told(generation)
+            told = await self._store.locate(generation)
             if told is not None and told.ended is None:
                 left = [Unended(told.stream, generation, told.started)]
                 await interrupt(self._streams, self._store, left)
@@ -394,14 +383,14 @@ class Runs:
             log.error("generation %s has no end until the next start: %s", generation, error)
 
     def stop(self, generation: str) -> None:
-        """Have a generation end, without waiting for it; nothing if none runs by that name."""
+        """Stop a generation without waiting for its end; does nothing if it is not running."""
         run = self._active.get(generation)
         if run is not None and run.task is not None:
             run.cancelled = True
             run.task.cancel()
 
     async def cancel(self, generation: str) -> Generation:
-        """Stop a generation; one that has ended stays as it is.
+        """Stop a generation and wait for its end; one that has ended stays as it is.
 
         Raises:
             GenerationNotFound: there is none.
@@ -410,43 +399,44 @@ class Runs:
         return await self.wait(generation)
 
     async def leave(self, stream: Stream) -> None:
-        """Stop what runs in a stream."""
+        """Stop the generations of a stream and wait for their ends."""
         for run in [run for run in self._active.values() if run.stream is stream]:
             await self.cancel(run.id)
 
     async def wait(self, generation: str) -> Generation:
-        """Wait for a generation's end, and until it is kept and shown.
+        """Wait until a generation has ended and its end is stored and shown.
 
-        The caller's own end does not touch it.
+        Cancelling this does not affect the generation.
 
         Raises:
             GenerationNotFound: there is none.
-            StoreError: its end is not known to be kept.
+            StoreError: the store failed to write the end.
         """
         found = await self.find(generation)
         try:
             stream = None if found.ended else await self._streams.open(found.stream)
         except (NotFound, Gone):
-            stream = None  # and so it has ended
+            stream = None  # so it has ended
         if stream is None:
-            # Its end was written a moment ago, perhaps: readers see it once it is kept.
+            # Its end may have been written a moment ago, and is shown once it is stored.
             await self._store.synced()
             return found
         followed = FollowedGeneration(stream, found)
-        while not await followed.until(_has_ended, within=UNSHOWN_SECONDS):
+        ended = attrgetter("ended")
+        while not await followed.until(ended, within=UNSHOWN_SECONDS):
             if followed.over:
                 break
             if found.ended:
-                # Its end is written here and not shown: the store says why.
+                # Its end is not shown yet: this raises an error if the store has failed.
                 await self._store.synced()
         return found if found.ended else followed.seen
 
     async def interrupted(self, left: Iterable[Unended]) -> None:
-        """End what ran when the process before this one died."""
+        """End the generations that were running when the last process died."""
         await interrupt(self._streams, self._store, left)
 
     async def close(self, grace: float) -> None:
-        """Begin nothing more; give those that run ``grace`` seconds, then interrupt them."""
+        """Refuse new generations; interrupt those still running after ``grace`` seconds."""
         self._draining = True
         tasks = [run.task for run in self._active.values() if run.task is not None]
         if tasks:
@@ -459,31 +449,27 @@ class Runs:
 
 
 def _memory(past: Messages) -> int:
-    """Bytes of memory that messages take, with their calls of tools."""
+    """Bytes of memory that messages and their tool calls take."""
     texts = [message["content"] or "" for message in past]
     texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
-
-
-def _has_ended(generation: Generation) -> bool:
-    return generation.ended
 
 
 def _reserve(stream: Stream, run: _Run) -> None:
     stream.expect_events()
     if stream.writer is not None:
         raise StreamBusy(
-            f'a generation runs in "{stream.name}" already: cancel it or wait for its end'
+            f'a generation is already running in "{stream.name}": cancel it or wait for its end'
         )
     stream.writer = run
 
 
-def _writable(ending: Terminal) -> Terminal:
-    """The end, or another in the place of one that no stream can hold: there has to be one."""
+def _encodable(ending: Terminal) -> Terminal:
+    """The terminal event, or a failure in place of one that cannot be encoded."""
     try:
         encode(ending)
     except RequestError:
-        said = "the upstream's last word cannot be written as JSON"
+        said = "the upstream's last event cannot be written as JSON"
         return Failed(code="upstream_malformed", message=said)
     return ending
 

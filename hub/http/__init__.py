@@ -1,1 +1,1 @@
-"""HTTP on the side of the server: sockets, requests, streaming responses, errors."""
+"""The server side of HTTP: sockets, requests, streaming responses, errors."""

@@ -1,12 +1,12 @@
-"""Below all routes: whose connection is taken, how long it may idle, what garbage is told.
+"""Accept connections: limit their number and idle time, and respond to what is not HTTP.
 
-aiohttp's own server takes every connection, keeps an idle one for an hour, answers what is no
-HTTP in plain text and logs each with a stack trace, so whoever sends garbage fills the disk. Here
-there are only so many connections; one that has no whole head of a request in time is closed,
-however slowly it sends one; and garbage is told so in the hub's own shape, and not logged.
+aiohttp's own server accepts every connection, keeps idle ones for an hour, responds to garbage in
+plain text and logs it with a stack trace, so that senders of garbage can fill the disk. Here the
+number of connections is limited. A connection without a complete request head in time is closed,
+however slowly it sends one. Garbage gets a response in the hub's error format and is not logged.
 
-Whoever watches over the hub must be answered most of all when others have taken everything. So
-a few connections more may come, of which only those that ask a probe's question are let in.
+Monitoring needs a response most of all when others have taken every connection. So the acceptor
+accepts a few more connections, and serves those of them that send a probe's request.
 """
 
 from __future__ import annotations
@@ -27,43 +27,40 @@ from hub.http.request_ids import HEADER, made
 from hub.http.sockets import BACKLOG
 from hub.http.streaming import SERVER_NAME
 
-__all__ = [
-    "PROBES",
-    "Acceptor",
-]
+__all__ = ["PROBES", "Acceptor"]
 
 LINGER: Final = 0.05
-"""Seconds for which the rest of a body that nobody wants is read, so that its sender hears why.
-aiohttp unpacks it too, without a turn of the loop: a megabyte may hold seconds of that."""
+"""Seconds to read the rest of an unwanted body, so that its sender receives the response.
+aiohttp also decompresses it without yielding to the loop; a megabyte can take seconds."""
 
 RESERVE: Final = 32
-"""Connections beyond the limit that may be heard, and as many that may be answered."""
+"""How many connections beyond the limit may send a request head, and how many may be served."""
 
 HEARD_SECONDS: Final = 1.0
-"""How long a connection that is one too many may take to say what it wants; and how long one
-that came before the door closed is waited for."""
+"""How long a connection beyond the limit may take to send its request head, and how long `close`
+waits for connections that have sent nothing yet."""
 
 LOOK_SECONDS: Final = 0.02
-"""How often it is looked whether those that came have been heard."""
+"""How often `close` checks for such connections."""
 
 HEAD_BYTES: Final = 8190
-"""A longer head is no probe's."""
+"""No probe's request head is longer."""
 
-_GARBAGE: Final = RequestError("this is not HTTP as the hub understands it", code="bad_http")
+_GARBAGE: Final = RequestError("the request is not valid HTTP", code="bad_http")
 _TOO_LONG: Final = RequestError(
     "a line of the request's head has more than 8190 bytes", code="head_too_large"
 )
 _ENCODED: Final = UnsupportedType(
-    "Content-Encoding is gzip, deflate or none at all", code="unsupported_encoding"
+    "Content-Encoding must be gzip or deflate, or absent", code="unsupported_encoding"
 )
-_CUT: Final = RequestError("the body ends before its Content-Encoding does", code="bad_body")
-_FULL: Final = LimitExceeded("the hub has as many connections as it may: try again later")
+_CUT: Final = RequestError("the compressed body is incomplete", code="bad_body")
+_FULL: Final = LimitExceeded("the hub has too many connections: try again later")
 
 PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
 class Acceptor:
-    """Lets connections in to the application of a runner that is set up."""
+    """Accepts connections for the application of a runner that is set up."""
 
     def __init__(
         self, runner: web.AppRunner, *, sockets: int, idle_seconds: float, access_log: bool
@@ -79,40 +76,40 @@ class Acceptor:
         }
         self._listening: list[tuple[socket.socket, asyncio.Server]] = []
         self.inside = 0
-        """Connections at this moment."""
+        """The number of connections."""
         self.unheard: dict[_Connection, float] = {}
-        """Those that have sent nothing, and when they came."""
+        """Connections that have sent nothing yet, and when they were made."""
         self.gates: dict[_Gate, None] = {}
-        """Those beyond the limit that have not said what they want, the oldest first."""
+        """Connections beyond the limit that have not sent a request head, oldest first."""
         self.probing = 0
-        """Those beyond the limit that were let in."""
+        """The number of connections beyond the limit that are served."""
         self.draining = False
-        """Each connection is closed after the answer to its request."""
+        """Close each connection after the response to its current request."""
 
     async def open(self, sockets: Iterable[socket.socket]) -> None:
-        """Take connections from sockets that listen."""
+        """Accept connections from listening sockets."""
         loop = asyncio.get_running_loop()
         for listening in sockets:
-            server = await loop.create_server(self._meet, sock=listening, backlog=BACKLOG)
+            server = await loop.create_server(self._protocol, sock=listening, backlog=BACKLOG)
             self._listening.append((listening, server))
 
     async def close(self, *, heirs: bool = False) -> None:
-        """Take no more; those that are inside stay, and those that just came are heard.
+        """Accept no more connections; open ones stay, and new ones may still send a request.
 
-        What waits to be accepted is for the ``heirs``, if another process has the sockets too;
-        else it is taken first, as it would be reset.
+        Connections in the backlog would be reset and are accepted first. With ``heirs``, which are
+        other processes that listen on the same sockets, they are left to those.
         """
         arrived: list[socket.socket] = []
         for listening, server in self._listening:
             if not heirs:
-                arrived += _waiting(listening)
+                arrived += _accept_all(listening)
             server.close()
         self._listening.clear()
         loop = asyncio.get_running_loop()
         for connected in arrived:
             connected.setblocking(False)
-            await loop.connect_accepted_socket(self._meet, connected)
-        while any(  # noqa: ASYNC110 - each may be heard, or leave, or grow old
+            await loop.connect_accepted_socket(self._protocol, connected)
+        while any(  # noqa: ASYNC110 - each may send, disconnect or time out
             loop.time() - came < HEARD_SECONDS for came in self.unheard.values()
         ):
             await asyncio.sleep(LOOK_SECONDS)
@@ -120,17 +117,16 @@ class Acceptor:
             gate.refuse()
 
     def let_in(self, *, probe: bool = False) -> _Connection:
-        """A connection as the application serves it; one of a ``probe`` gets one answer."""
+        """A connection that the application serves, for one request only if it is a ``probe``."""
         return _Connection(
             self, self._server, probe=probe, loop=asyncio.get_running_loop(), **self._options
         )
 
-    def _meet(self) -> asyncio.BaseProtocol:
+    def _protocol(self) -> asyncio.BaseProtocol:
         return self.let_in() if self.inside < self._sockets else _Gate(self)
 
 
-def _waiting(listening: socket.socket) -> Iterator[socket.socket]:
-    """The connections that wait to be accepted."""
+def _accept_all(listening: socket.socket) -> Iterator[socket.socket]:
     with suppress(BlockingIOError, ConnectionError):
         for _ in range(BACKLOG):
             yield listening.accept()[0]
@@ -140,21 +136,23 @@ _WAITER: Final[Any] = web.RequestHandler.__dict__["_handler_waiter"]
 
 
 class _Connection(web.RequestHandler):
-    """One connection, as aiohttp serves it but for what is no HTTP."""
+    """One connection, served by aiohttp except for what is not HTTP."""
 
-    __slots__ = ("_door", "_probe")
+    __slots__ = ("_acceptor", "_probe")
 
-    def __init__(self, door: Acceptor, server: web.Server, *, probe: bool, **options: Any) -> None:
+    def __init__(
+        self, acceptor: Acceptor, server: web.Server, *, probe: bool, **options: Any
+    ) -> None:
         super().__init__(server, **options)
-        self._door = door
+        self._acceptor = acceptor
         self._probe = probe
 
     @property
     def _handler_waiter(self) -> asyncio.Future[None] | None:
-        """Whom aiohttp tells of the end of a handler while it shuts down; nobody who has given up.
+        """The future that aiohttp sets when a handler ends during shutdown, unless it is done.
 
-        It looks only whether there is somebody. Who gives up in the very turn of the loop in
-        which the handler ends was told nevertheless, which is an error in the log.
+        aiohttp only checks that there is a future. If its waiter gives up in the same turn of the
+        loop in which the handler ends, aiohttp would set a cancelled future and log an error.
         """
         waiter: asyncio.Future[None] | None = _WAITER.__get__(self)
         return None if waiter is None or waiter.done() else waiter
@@ -164,35 +162,35 @@ class _Connection(web.RequestHandler):
         _WAITER.__set__(self, waiter)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._door.inside += 1
-        self._door.probing += self._probe
-        self._door.unheard[self] = asyncio.get_running_loop().time()
+        self._acceptor.inside += 1
+        self._acceptor.probing += self._probe
+        self._acceptor.unheard[self] = asyncio.get_running_loop().time()
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._door.inside -= 1
-        self._door.probing -= self._probe
-        self._door.unheard.pop(self, None)
+        self._acceptor.inside -= 1
+        self._acceptor.probing -= self._probe
+        self._acceptor.unheard.pop(self, None)
         super().connection_lost(exc)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
-        """Log what went wrong here, which a body that is not what its head says is not."""
+        """Log errors of the hub, but not a client's body that does not match its head."""
         if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **kw)
 
     def data_received(self, data: bytes) -> None:
-        if self in self._door.unheard:
-            del self._door.unheard[self]
+        if self in self._acceptor.unheard:
+            del self._acceptor.unheard[self]
         super().data_received(data)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send what the handler answered; the last answer on this connection says so."""
-        if self._probe or self._door.draining:
+        """Send a handler's response; the last one on a connection says that it is the last."""
+        if self._probe or self._acceptor.draining:
             resp.force_close()
         if not resp.prepared:
-            # What is no request has no application that would say it.
+            # A response to garbage has not passed the application, which adds this header.
             resp.headers["Server"] = SERVER_NAME
         return await super().finish_response(request, resp, start_time)
 
@@ -203,11 +201,11 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no request; all else is a mistake of ours, which is logged."""
+        """The response to an invalid request; any other error is a bug in the hub and logged."""
         if not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size:
-            raise ConnectionResetError("an answer has begun, and there is no other after it")
+            raise ConnectionResetError("a response has already started")
         response = error_response(_refusal(exc))
         response.headers[HEADER] = made()
         response.force_close()
@@ -216,16 +214,16 @@ class _Connection(web.RequestHandler):
 
 def _refusal(error: HttpProcessingError) -> HubError:
     if isinstance(error, ContentEncodingError):
-        # Known to aiohttp and not installed, or else cut off.
+        # Either a decoder that is not installed, or compressed data that is cut off.
         return _ENCODED if "install" in error.message else _CUT
     return _TOO_LONG if isinstance(error, LineTooLong) else _GARBAGE
 
 
 class _Gate(asyncio.Protocol):
-    """One connection too many: it is heard, and refused unless it is a probe's."""
+    """A connection beyond the limit: it may send a request head, and only probes are served."""
 
-    def __init__(self, door: Acceptor) -> None:
-        self._door = door
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
         self._head = b""
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle
@@ -233,23 +231,23 @@ class _Gate(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._timer = asyncio.get_running_loop().call_later(HEARD_SECONDS, self.refuse)
-        self._door.gates[self] = None
-        if len(self._door.gates) > RESERVE:
-            # Who says nothing gives way: a probe comes with its question.
-            next(iter(self._door.gates)).refuse()
+        self._acceptor.gates[self] = None
+        if len(self._acceptor.gates) > RESERVE:
+            # Probes send their request at once, so the silent ones give way.
+            next(iter(self._acceptor.gates)).refuse()
 
     def data_received(self, data: bytes) -> None:
-        if self not in self._door.gates:
+        if self not in self._acceptor.gates:
             return
         self._head += data
         long = len(self._head) > HEAD_BYTES
         if b"\r\n\r\n" not in self._head and not long:
             return
-        if long or not _is_probe(self._head) or self._door.probing >= RESERVE:
+        if long or not _is_probe(self._head) or self._acceptor.probing >= RESERVE:
             self.refuse()
             return
         self._leave()
-        connection = self._door.let_in(probe=True)
+        connection = self._acceptor.let_in(probe=True)
         self._transport.set_protocol(connection)
         connection.connection_made(self._transport)
         connection.data_received(self._head)
@@ -259,7 +257,7 @@ class _Gate(asyncio.Protocol):
         self._leave()
 
     def refuse(self) -> None:
-        """Say that there are too many, and close."""
+        """Respond that there are too many connections, and close."""
         self._leave()
         body = error_body(_FULL.code, _FULL.message)
         head = {
@@ -275,11 +273,10 @@ class _Gate(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._timer.cancel()
-        self._door.gates.pop(self, None)
+        self._acceptor.gates.pop(self, None)
 
 
 def _is_probe(head: bytes) -> bool:
-    """Whether the head of a request is one of a probe."""
     method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     return method in (b"GET", b"HEAD") and path.decode("latin-1") in PROBES

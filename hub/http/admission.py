@@ -1,4 +1,4 @@
-"""What every request goes through before its handler sees it."""
+"""The checks that every request passes before its handler."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hub.http.origins import Origins
 __all__ = ["PRINCIPAL", "Admission"]
 
 PRINCIPAL: Final = web.RequestKey("principal", Principal)
-"""Where a request that was admitted keeps who makes it."""
+"""The key under which an admitted request has its principal."""
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
 
 
 class Admission:
-    """The name it is addressed to, the page it comes from, who makes it, and what it brings."""
+    """Checks a request's host, origin, principal and body."""
 
     def __init__(self, hosts: Hosts, origins: Origins, bodies: Bodies) -> None:
         self._hosts = hosts
@@ -30,24 +30,25 @@ class Admission:
         self._bodies = bodies
 
     async def expect(self, request: web.Request) -> None:
-        """Tell a client that waits with its body to send it, or not (RFC 9110 section 10.1.1).
+        """Tell a client that waits to send its body (RFC 9110 section 10.1.1).
 
         Raises:
-            RequestError: ``bad_expectation``; else as `admit`, for what the head tells.
+            RequestError: ``bad_expectation``.
+            HubError: as `admit` and `Bodies.admit`.
         """
         if request.version < HttpVersion11:
             return
         if request.headers["Expect"].strip().lower() != "100-continue":
-            raise RequestError("Expect can only be 100-continue", code="bad_expectation")
+            raise RequestError("Expect must be 100-continue", code="bad_expectation")
         self.admit(request)
         if request.method not in SAFE:
             self._bodies.admit(request)
             if request.can_read_body and not request.content.total_bytes:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                request.writer.output_size = 0  # that was no answer yet
+                request.writer.output_size = 0  # this is not the response yet
 
     def admit(self, request: web.Request) -> Principal:
-        """Let a request in by its head, or not; who makes it.
+        """Check the head of a request, and return its principal.
 
         Raises:
             HubError: see `Hosts.check` and `Origins.check`.
@@ -58,7 +59,7 @@ class Admission:
         return LOCAL
 
     async def take(self, request: web.Request) -> int:
-        """Take the body of an admitted request; what `over` is to be told, in bytes.
+        """Read the body of an admitted request; returns the bytes to give to `over`.
 
         Raises:
             HubError: see `Bodies.take`.
@@ -66,5 +67,5 @@ class Admission:
         return 0 if request.method in SAFE else await self._bodies.take(request)
 
     def over(self, taken: int) -> None:
-        """The request is answered."""
+        """Release what `take` took, once the request has its response."""
         self._bodies.give_back(taken)

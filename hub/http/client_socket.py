@@ -1,4 +1,4 @@
-"""The socket of a connection, as aiohttp shows it to us."""
+"""The socket of a connection, as aiohttp exposes it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ __all__ = ["ClientSocket", "close_by_reset", "give_up"]
 
 
 class ClientSocket(Protocol):
-    """What a connection needs of aiohttp's protocol object; all of it is public there."""
+    """The public part of aiohttp's protocol object that a connection needs."""
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        """The socket; ``None`` once it is lost."""
+        """The transport; ``None`` once the connection is lost."""
 
     @property
     def writing_paused(self) -> bool:
-        """The transport's buffer is over its high-water mark."""
+        """Whether the transport's buffer is over its high-water mark."""
 
 
 def close_by_reset(transport: asyncio.Transport) -> None:
-    """Have the socket closed by an RST, which unlike a FIN cannot be taken for an end."""
-    # To linger for zero seconds is to send an RST; Windows has shorts here.
+    """Make closing send an RST, which unlike a FIN cannot be mistaken for a complete response."""
+    # Lingering for zero seconds sends an RST. On Windows the fields are shorts.
     linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-    held = transport.get_extra_info("socket")
-    if held is not None:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connected = transport.get_extra_info("socket")
+    if connected is not None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 def give_up(transport: asyncio.Transport) -> None:
-    """Cut off a client that takes nothing, at once and with all that it was to take.
+    """Disconnect a client that reads nothing, and discard what is buffered for it.
 
-    After a FIN the kernel would go on offering it what it holds, for minutes.
+    After a FIN the kernel would keep retrying its own buffer for minutes.
     """
-    if (
-        transport.get_write_buffer_size()
-    ):  # else it has been closed, and its number may be another's
+    # With an empty buffer the socket may be closed, and its number used by another.
+    if transport.get_write_buffer_size():
         close_by_reset(transport)
     transport.abort()

@@ -1,11 +1,10 @@
-"""How an error shows at the edge: the one table from codes to HTTP statuses.
+"""How errors appear on the wire: the table from error codes to HTTP statuses.
 
-Codes are looked up as they are, then by the class that gives them their default, so a finer
-code needs a row only where its status differs. Every error body is
-``{"error":{"code","message"}}``.
+The status is looked up by code and then by class, so a finer code needs a row only if its status
+differs from its class's. Every error body is ``{"error":{"code","message"}}``.
 
-WebSocket close codes instruct (RFC 6455 section 7.4.2 leaves 4000-4999 to applications):
-after 4000-4499 the client comes back, with its positions; after 4500-4999 it does not.
+WebSocket close codes tell the client what to do (RFC 6455 section 7.4.2 leaves 4000-4999 to
+applications): after 4000-4499 it reconnects with its positions, after 4500-4999 it does not.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ _CODES: Final[Mapping[str, int]] = {
     "upstream_stalled": 504,
     "upstream_timeout": 504,
     "upstream_rate_limited": 429,
-    # Why a generation failed, told once more by somebody who has only the code.
+    # For generations that failed: their error is rebuilt from the code alone.
     "bad_request": 400,
     "unsupported_option": 400,
     "draining": 503,
@@ -98,7 +97,7 @@ _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (
 
 
 def status_of(error: HubError) -> int:
-    """The HTTP status of an error: of a provider's refusal, what it said itself."""
+    """The HTTP status of an error; for a provider's refusal, the provider's own status."""
     if (status := passed_on(error)) is not None:
         return status
     if error.code in _CODES:
@@ -107,42 +106,46 @@ def status_of(error: HubError) -> int:
 
 
 def error_body(code: str, message: str, **more: Any) -> bytes:
-    """The JSON of an error."""
     return orjson.dumps({"error": {"code": code, "message": printable(message)}, **more})
 
 
 def retry_headers(error: HubError) -> dict[str, str]:
-    """The headers that say when to come back, for what passes by itself, or not to.
+    """The headers that say whether and when to retry.
 
-    OpenAI's and Anthropic's clients obey ``x-should-retry``. They would ask again after every
-    5xx and 429: in vain where the hub's key is refused, and too often where the hub itself has
-    asked again before it gave up. The hub says another time to each, so that those who were
-    refused together do not come together.
+    OpenAI's and Anthropic's clients obey ``x-should-retry``. Otherwise they retry after every 5xx
+    and 429: in vain if the provider refuses the hub's key, and too often if the hub has already
+    retried. The hub's own ``Retry-After`` is random, so that clients refused together do not
+    return together.
     """
     if isinstance(error, Draining | LimitExceeded | Unavailable):
         return {"Retry-After": str(wait())}
     if not isinstance(error, UpstreamError):
         return {}
-    told = {}
+    headers = {}
     if error.retry_after is not None:
-        told["Retry-After"] = str(ceil(error.retry_after))
+        headers["Retry-After"] = str(ceil(error.retry_after))
     if error.code == REFUSES_KEY or error.attempts > 1:
-        told["x-should-retry"] = "false"
-    return told
+        headers["x-should-retry"] = "false"
+    return headers
 
 
 def error_response(error: HubError) -> web.Response:
-    """The HTTP response of an error."""
     headers = retry_headers(error)
     if error.code == "unsupported_encoding":
         headers["Accept-Encoding"] = "gzip, deflate"  # RFC 9110 section 12.5.3
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = challenge(error)
+    return _response(status_of(error), error.code, error.message, headers)
+
+
+def _response(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
     return web.Response(
-        status=status_of(error),
-        body=error_body(error.code, error.message),
+        status=status,
+        body=error_body(code, message),
         content_type="application/json",
-        headers=headers,
+        headers={**(headers or {}), "X-Content-Type-Options": "nosniff"},
     )
 
 
@@ -153,66 +156,55 @@ def challenge(error: Unauthorized) -> str:
 
 
 def answer_to(error: Exception, request: web.Request) -> web.Response:
-    """The response to whatever a handler raised; a mistake of ours says nothing more.
+    """The response to any exception of a handler; that to a bug in the hub has no details.
 
     Raises:
-        web.HTTPRedirection: as it came.
+        web.HTTPRedirection: ``error`` itself.
     """
     if isinstance(error, HubError):
         return error_response(error)
     if isinstance(error, web.HTTPRedirection):
         raise error
     if isinstance(error, web.HTTPException):
-        return _json(error.status, f"http_{error.status}", _explained(request, error), error)
+        kept = {name: error.headers[name] for name in ("Allow", "Upgrade") if name in error.headers}
+        return _response(error.status, f"http_{error.status}", _explain(request, error), kept)
     if isinstance(error, ConnectionError) and (
         request.transport is None or request.transport.is_closing()
     ):
-        # Nobody reads it, and nothing is wrong here. (nginx's status for the same.)
-        return _json(499, "client_left", "the client left before it was answered")
-    # %r, because a path may hold line breaks, which would look like another record.
+        # Not an error of the hub, and nobody reads this. nginx logs the same status.
+        return _response(499, "client_left", "the client disconnected before the response")
+    # %r, because a path may contain line breaks, which would look like another record.
     log.error("%s %r failed", request.method, request.path, exc_info=error)
-    return _json(500, "internal", "the hub itself failed: its log says more")
+    return _response(500, "internal", "the hub failed: see its log")
 
 
 @web.middleware
 def unmatched(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> Awaitable[web.StreamResponse]:
-    """Answer what no route takes. All else passes by, without a frame in every connection."""
-    if request.match_info.http_exception is None:
-        return handler(request)
-    return _refused(request, request.match_info.http_exception)
+    """Respond to requests that match no route.
+
+    It is not a coroutine, which would keep a stack frame for every open connection.
+    """
+    error = request.match_info.http_exception
+    return handler(request) if error is None else _respond(request, error)
 
 
-async def _refused(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+async def _respond(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     return answer_to(error, request)
 
 
-def _json(
-    status: int, code: str, message: str, error: web.HTTPException | None = None
-) -> web.Response:
-    kept = ("Allow", "Upgrade")
-    headers = {name: error.headers[name] for name in kept if error and name in error.headers}
-    headers["X-Content-Type-Options"] = "nosniff"
-    return web.Response(
-        status=status,
-        body=error_body(code, message),
-        content_type="application/json",
-        headers=headers,
-    )
-
-
-def _explained(request: web.Request, error: web.HTTPException) -> str:
+def _explain(request: web.Request, error: web.HTTPException) -> str:
     if error.status == 404:
         return f"nothing is at {request.path[:200]}"
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return f"{request.method} is not allowed here; allowed: {allowed}"
     if error.status == 413:
-        return "the request body is larger than this hub takes"
+        return "the request body is too large"
     if error.status == 426:
-        return "this address speaks WebSocket only: open it with ws:// or wss://"
+        return "this address is only for WebSockets: open it with ws:// or wss://"
     if error.status == 400 and error.text is not None:
-        # aiohttp's own, about the handshake of a WebSocket: it says what is wrong.
+        # aiohttp's error about a WebSocket handshake, which says what is wrong.
         return error.text[:200]
     return error.reason

@@ -1,9 +1,9 @@
-"""A file in ranges, as RFC 9110 section 14 has it, which aiohttp's `FileResponse` is not quite.
+"""Serve a file in ranges as RFC 9110 section 14 specifies, unlike aiohttp's `FileResponse`.
 
-That takes the length of a suffix of nothing for the whole file, an ``If-Range`` with an entity tag
-for none, any later date for the same, and refuses what should be ignored. Several ranges at once
-are answered with the whole file, as section 14.2 allows; and so is a `HEAD`, for which ranges have
-no meaning.
+That one takes an empty suffix for the whole file, ignores an ``If-Range`` with an entity tag,
+accepts any later date in it, and refuses ranges that should be ignored. A request for several
+ranges gets the whole file, as section 14.2 allows, and so does ``HEAD``, for which ranges have no
+meaning.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ PIECE: Final = 64 * 1024
 _RANGES: Final = re.compile(r"\s*bytes\s*=(.*)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _RANGE: Final = re.compile(r"([0-9]*)-([0-9]*)")
 MOST_DIGITS: Final = 18
-"""No file has so many bytes; Python converts no number of some thousands of digits."""
+"""No file is that long, and Python refuses to convert numbers of thousands of digits."""
 
 WHOLE: Final = slice(None, None, 1)
 
 
 class RangedFile(web.FileResponse):
-    """A file, or the one range of it that is asked for.
+    """A file, or the requested range of it.
 
-    A client that does not take `PIECE` bytes in ``patience`` seconds is cut off.
+    A client that does not read `PIECE` bytes within ``patience`` seconds is disconnected.
     """
 
     def __init__(
@@ -48,14 +48,15 @@ class RangedFile(web.FileResponse):
         self._patience = patience
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send it."""
-        return await super().prepare(
-            cast("web.BaseRequest", _Asked(request, self._found, self._patience))
-        )
+        asked = _Asked(request, self._found, self._patience)
+        return await super().prepare(cast("web.BaseRequest", asked))
 
 
 class _InPieces:
-    """What `FileResponse` needs of an event loop: one call for a whole file shows no progress."""
+    """The part of an event loop that `FileResponse` uses, sending a file in pieces.
+
+    One call for a whole file would not show progress.
+    """
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -63,24 +64,24 @@ class _InPieces:
     async def sendfile(
         self, transport: asyncio.Transport, file: IO[bytes], offset: int, count: int
     ) -> None:
-        """Send a part of a file, or cut off a client that takes nothing."""
+        """Send a part of a file, or disconnect a client that does not read."""
         loop = asyncio.get_running_loop()
         for start in range(offset, offset + count, PIECE):
-            late = loop.call_later(self._patience, _cut_off, transport)
+            timer = loop.call_later(self._patience, _disconnect, transport)
             try:
                 await loop.sendfile(transport, file, start, min(PIECE, offset + count - start))
             finally:
-                late.cancel()
+                timer.cancel()
 
 
-def _cut_off(transport: asyncio.Transport) -> None:
+def _disconnect(transport: asyncio.Transport) -> None:
     if not transport.is_closing():
         close_by_reset(transport)
         transport.abort()
 
 
 class _Asked:
-    """A request, but for what it says of ranges, and the pace at which it is answered."""
+    """A request with its ranges read correctly, whose response is sent in pieces."""
 
     if_range: Final = None
 
@@ -91,33 +92,30 @@ class _Asked:
 
     @property
     def http_range(self) -> slice:
-        """The one range that is asked for.
+        """The requested range, or `WHOLE`.
 
         Raises:
-            ValueError: none that can be given.
+            ValueError: the range is malformed or empty.
         """
-        given = self._request.headers.getall("Range", [])
-        if self._request.method != "GET" or len(given) != 1 or not _is_meant(*self._about()):
+        headers = self._request.headers
+        given = headers.getall("Range", [])
+        if self._request.method != "GET" or len(given) != 1:
             return WHOLE
         asked = _RANGES.fullmatch(given[0])
-        if asked is None:
-            return WHOLE  # in a unit that is not known here
-        ranges = [one.strip(" \t") for one in asked[1].split(",")]
-        ranges = [one for one in ranges if one]
-        found = [_one(each) for each in ranges]
-        if not found:
+        if asked is None or not _is_current(headers.get("If-Range"), self._found):
+            return WHOLE  # also for units other than bytes
+        texts = [text for one in asked[1].split(",") if (text := one.strip(" \t"))]
+        ranges = [_parse(text) for text in texts]
+        if not ranges:
             raise ValueError("there is no range")
-        return found[0] if len(found) == 1 else WHOLE
-
-    def _about(self) -> tuple[str | None, os.stat_result]:
-        return self._request.headers.get("If-Range"), self._found
+        return ranges[0] if len(ranges) == 1 else WHOLE
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._request, name)
 
 
-def _is_meant(condition: str | None, found: os.stat_result) -> bool:
-    """Whether the file is the one that a part of is held already (RFC 9110 section 13.1.5)."""
+def _is_current(condition: str | None, found: os.stat_result) -> bool:
+    """Whether an ``If-Range`` names the current file (RFC 9110 section 13.1.5)."""
     if condition is None:
         return True
     if condition.startswith(('"', "W/")):
@@ -126,28 +124,28 @@ def _is_meant(condition: str | None, found: os.stat_result) -> bool:
         given = parsedate_to_datetime(condition)
     except ValueError:
         return False
-    # As it stands in Last-Modified.
+    # Rounded as in Last-Modified.
     return given.astimezone(UTC) == datetime.fromtimestamp(math.ceil(found.st_mtime), UTC)
 
 
-def _one(text: str) -> slice:
-    """One range, its end not in it.
+def _parse(text: str) -> slice:
+    """Parse one range.
 
     Raises:
-        ValueError: it is none, or of nothing.
+        ValueError: it is malformed or empty.
     """
     form = _RANGE.fullmatch(text)
     if form is None or not (form[1] or form[2]):
-        raise ValueError("this is no range")
+        raise ValueError("not a range")
     first, last = (_number(digits) for digits in form.groups())
     if first is None:
         if not last:
-            raise ValueError("the last 0 bytes are none")
+            raise ValueError("the range is empty")
         return slice(-last, None, 1)
     if last is None:
         return slice(first, None, 1)
     if last < first:
-        raise ValueError("it ends before it begins")
+        raise ValueError("the range ends before it starts")
     return slice(first, last + 1, 1)
 
 

@@ -1,11 +1,11 @@
-"""By which names the hub may be called: the `Host` check (RFC 9110 section 7.2).
+"""Check the ``Host`` header against the hub's names (RFC 9110 section 7.2).
 
-A page can come from a name whose owner then lets it lead to 127.0.0.1 (DNS rebinding). For the
-browser that page and the hub are of one origin: it may read every answer, and its `Origin`
-equals `Host`. Only `Host` tells. So what arrives at a loopback address must be addressed to one
-too, or to a name that the configuration has. Elsewhere any name will do, unless the configuration
-has some; then these hold, and the address itself, which probes use. No browser reaches a Unix
-socket, nor leaves `Host` out.
+The owner of a name can first serve a page under it and then make it resolve to 127.0.0.1 (DNS
+rebinding). To the browser that page and the hub have the same origin: the page may read every
+response, and its ``Origin`` equals ``Host``. Only ``Host`` gives it away. So a request that arrives
+at a loopback address must name a loopback address, too, or a configured name. At any other address
+every name is accepted, unless names are configured; then only these are, and the address itself,
+which probes use. No browser can reach a Unix socket or omit ``Host``.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
 
 class Hosts:
-    """The names from the configuration; ``*`` is any."""
+    """The configured names; ``*`` allows any."""
 
     def __init__(self, named: Iterable[str] = ()) -> None:
         self._named = frozenset(_plain(name) for name in named)
 
     def check(self, request: web.Request) -> None:
-        """Let a request pass or not.
+        """Check a request.
 
         Raises:
-            Forbidden: it is addressed to a name that is not the hub's.
+            Forbidden: its ``Host`` does not name the hub.
         """
         host = request.headers.get("Host", "")
         here = _address(request)
@@ -45,8 +45,8 @@ class Hosts:
         if name and (name in self._named or name == here or _is_local(name)):
             return
         shown = (name or host)[:200]
-        said = f'this hub is not called "{shown}": if it should be, add that to server.hosts'
-        raise Forbidden(said, code="host_not_allowed")
+        message = f'"{shown}" is not a name of this hub: to allow it, add it to server.hosts'
+        raise Forbidden(message, code="host_not_allowed")
 
 
 def _plain(name: str) -> str:
@@ -54,12 +54,12 @@ def _plain(name: str) -> str:
 
 
 def _is_local(name: str) -> bool:
-    """Whether a name leads to this machine whatever a name server says (RFC 6761 section 6.3)."""
+    """Whether a name always means this machine, whatever DNS says (RFC 6761 section 6.3)."""
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
 
 
 def _address(request: web.Request) -> str:
-    """Where it has arrived; nothing for a Unix socket."""
+    """The address at which a request arrived; empty for a Unix socket."""
     place = None if request.transport is None else request.transport.get_extra_info("sockname")
     return str(place[0]) if isinstance(place, tuple) else ""
 
@@ -69,6 +69,6 @@ def _is_loopback(address: str) -> bool:
         parsed: IPv4Address | IPv6Address = ip_address(address)
     except ValueError:
         return False
-    # A socket for both kinds has ::ffff:127.0.0.1.
+    # A dual-stack socket has ::ffff:127.0.0.1.
     inner = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return (inner or parsed).is_loopback

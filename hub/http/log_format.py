@@ -1,4 +1,4 @@
-"""The lines of the log: when, how grave, from where, for which request, what."""
+"""The format of log lines: time, level, logger, request and message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 __all__ = ["REQUEST", "LogFormatter"]
 
 REQUEST: Final[ContextVar[str | None]] = ContextVar("streamhub_request", default=None)
-"""The name of the request that the present task works for, also a generation's that it began."""
+"""The id of the request that the current task, or the generation it started, works for."""
 
 
 class LogFormatter(logging.Formatter):

@@ -1,10 +1,10 @@
-"""Which web pages may speak to the hub: the `Origin` check (RFC 6454, RFC 6455 section 10.2).
+"""Check which web pages may use the hub, by ``Origin`` (RFC 6454, RFC 6455 section 10.2).
 
-CORS stops a foreign page from *reading* answers, but not from opening a WebSocket, nor from
-sending a simple POST. So whatever changes something or may have its price, and every WebSocket,
-checks Origin. A GET that a page causes by an image or a link comes without one, but says in
-`Sec-Fetch-Site` where it comes from (W3C Fetch Metadata; only browsers send it, and only to
-addresses that they trust). A request with neither does not come from a web page and passes.
+CORS prevents pages of other origins from *reading* responses, but not from opening a WebSocket or
+sending a simple POST. So every WebSocket and every request that changes something or may cost money
+is checked. A GET that a page causes with an image or a link has no ``Origin``, but browsers send
+``Sec-Fetch-Site`` with it (W3C Fetch Metadata, only to addresses that they trust). A request with
+neither does not come from a web page and is allowed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from hub.domain.errors import Forbidden
 __all__ = ["Origins"]
 
 UNSUSPECTED: Final = frozenset({"same-origin", "none"})
-"""What `Sec-Fetch-Site` says of the hub's own pages, and of what somebody typed."""
+"""``Sec-Fetch-Site`` for the hub's own pages, and for addresses that a person typed."""
 
 
 class Origins:
-    """The page's own origin, and those that the configuration names; ``*`` allows any."""
+    """The hub's own origin and the configured ones; ``*`` allows any."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._allowed = frozenset(origin.rstrip("/").lower() for origin in allowed)
 
     def check(self, request: web.Request) -> None:
-        """Let a request pass or not.
+        """Check a request.
 
         Raises:
             Forbidden: it comes from a page of another origin.
@@ -41,21 +41,21 @@ class Origins:
         if origin is None:
             if request.headers.get("Sec-Fetch-Site", "none") in UNSUSPECTED:
                 return
-            said = "pages of other origins may not cause this: they would have to use fetch()"
-            raise Forbidden(said, code="origin_not_allowed")
+            message = "pages of other origins may only send this request with fetch()"
+            raise Forbidden(message, code="origin_not_allowed")
         if origin.lower() in self._allowed:
             return
-        # A proxy in front may speak TLS, so the scheme of this request says nothing.
+        # A proxy in front may terminate TLS, so the scheme of this request means nothing.
         if _host(origin) == request.headers.get("Host", "").lower() != "":
             return
         raise Forbidden(
-            f"pages of {origin[:200]} may not use this hub: name it in server.origins",
+            f"pages of {origin[:200]} may not use this hub: to allow it, add it to server.origins",
             code="origin_not_allowed",
         )
 
 
 def _host(origin: str) -> str:
-    """The host and port of an origin; nothing for what is none, such as ``null``."""
+    """The host and port of an origin; empty if it is not one, such as ``null``."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,7 +1,7 @@
-"""`x-request-id`: the name of a request, in its response and in every line of the log about it.
+"""`x-request-id`: the id of a request, in its response and in every log line about it.
 
-A client, or a proxy in front, may bring one. What could break a header or a line of a log is no
-name, and is replaced.
+A client or a proxy in front may send one. An id that could break a header or a log line is
+replaced.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}", re.ASCII)
 
 
 def made() -> str:
-    """A new name."""
+    """A new id."""
     return f"req_{uuid4().hex}"
 
 
 def begin(request: web.Request) -> None:
-    """Name a request, once; from here on the log of its task names it, too."""
+    """Give a request its id, once; from now on the log lines of its task have it."""
     if _ID not in request:
-        brought = request.headers.get(HEADER, "")
-        request[_ID] = brought if _SANE.fullmatch(brought) else made()
+        received = request.headers.get(HEADER, "")
+        request[_ID] = received if _SANE.fullmatch(received) else made()
         REQUEST.set(request[_ID])
 
 
@@ -41,16 +41,19 @@ def begin(request: web.Request) -> None:
 def named(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> Awaitable[web.StreamResponse]:
-    """Name every request of an application, without a frame in every connection."""
+    """Give every request of an application its id.
+
+    It is not a coroutine, which would keep a stack frame for every open connection.
+    """
     begin(request)
     return handler(request)
 
 
 async def show(request: web.Request, response: web.StreamResponse) -> None:
-    """Name the request and the server in a response: for an app's ``on_response_prepare``.
+    """Add the request's id and the server's name to a response: for ``on_response_prepare``.
 
-    Those to requests of the hub only, not of an application around it.
+    Only for requests to the hub, not for those to an application around it.
     """
-    if (name := request.get(_ID)) is not None:
-        response.headers[HEADER] = name
+    if (request_id := request.get(_ID)) is not None:
+        response.headers[HEADER] = request_id
         response.headers["Server"] = SERVER_NAME

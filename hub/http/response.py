@@ -1,24 +1,17 @@
-"""A delivery: one streaming HTTP response, from its first byte to its end or its breaking off.
+"""Deliver one streaming HTTP response, from its first byte to its end.
 
-A client must be able to tell a complete response from one that broke off, whatever it
-reads: so the end of the body (the last HTTP chunk, RFC 9112 section 7.1.3) is written only
-when the source has ended. After an error the client gets the encoder's word for it and then
-a connection that closes in mid-body.
+A client must be able to tell a complete response from one that broke off. So the end of the body
+(the last HTTP chunk, RFC 9112 section 7.1.3) is written only when the source has ended. After an
+error the client gets the encoder's report of it, and then the connection closes in mid-body.
 
-This floor knows no web framework: `Request` and `Response` are what it uses of aiohttp's.
+This module is independent of web frameworks; `Request` and `Response` are what it uses of
+aiohttp's.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Iterator,
-)
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Protocol, TypeVar
 
@@ -28,13 +21,13 @@ from hub.http.client_socket import give_up
 __all__ = ["Request", "Response", "ResponseEncoder", "deliver"]
 
 LOOK_SECONDS: Final = 0.25
-"""How often a delivery that waits for its source looks whether the client is still there."""
+"""How often a delivery checks that the client is still connected and reading."""
 
 LINGER_SECONDS: Final = 5.0
-"""How long a client may take to read what was written before a response was broken off."""
+"""How long a client may take to read the rest of a response that broke off."""
 
 JOINED_BYTES: Final = 65536
-"""Items that are ready together go out in one write, up to about so many bytes."""
+"""Items that are ready together are joined into one write of about this many bytes."""
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -43,103 +36,102 @@ R_co = TypeVar("R_co", bound="Response", covariant=True)
 
 
 class Request(Protocol):
-    """A request whose connection can be seen, as `aiohttp.web.Request`."""
+    """A request with its connection, such as `aiohttp.web.Request`."""
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        """The connection; ``None`` once it is lost."""
+        """The transport; ``None`` once the connection is lost."""
 
 
 class Response(Protocol):
-    """A streaming response, as `aiohttp.web.StreamResponse`."""
+    """A streaming response, such as `aiohttp.web.StreamResponse`."""
 
     async def prepare(self, request: Any, /) -> object:
-        """Begin: status and headers."""
+        """Send the status and the headers."""
 
     async def write(self, data: bytes, /) -> None:
-        """More of the body; waits while the client is slow."""
+        """Send more of the body; waits while the client is slow."""
 
     async def write_eof(self) -> None:
-        """The end of the body."""
+        """Send the end of the body."""
 
 
 class ResponseEncoder(Protocol[T_contra, R_co]):
     """Turns items into one HTTP response."""
 
     def response(self) -> R_co:
-        """A response that has not begun, with its status and headers."""
+        """A response with its status and headers that has not started."""
 
     def encode(self, item: T_contra, /) -> bytes:
-        """The bytes of one item; empty when it does not show."""
+        """The bytes of one item; empty if it is not sent."""
 
     def error(self, error: HubError, /) -> bytes:
-        """What tells the client, after some items, that the rest will not come."""
+        """The bytes that tell a client in mid-response that the rest will not come."""
 
 
 class _ClientLeft(Exception):
-    """Nobody is there to be written to."""
+    """The client has disconnected."""
 
 
 async def deliver(
-    lots: AsyncIterable[Iterable[T]],
+    batches: AsyncIterable[Iterable[T]],
     request: Request,
     encoder: ResponseEncoder[T, R],
     patience: float,
 ) -> R:
-    """Write the items of all lots; gives the response, for a handler to return.
+    """Write the items of all batches, and return the response for a handler to return.
 
-    The response begins with the first bytes there are. It ends early, and quietly, when the
-    client leaves, or has read nothing for ``patience`` seconds while there was something to
-    read.
+    The response starts with the first bytes that there are. It ends early and without an error when
+    the client disconnects, or reads nothing for ``patience`` seconds while there is data.
 
     Raises:
-        Exception: the error of a source that nothing was written of (a proper status can
-            still be given), or a defect that is no `HubError`. Any other error is told to
-            the client and goes no further.
+        Exception: an error before anything was written, so that the caller can still choose the
+            status, or a bug that is not a `HubError`. The client is told of any other error, which
+            is not raised.
     """
     response = encoder.response()
     with suppress(_ClientLeft):
         async with _while_reading(request, patience):
-            await _write(lots, request, response, encoder)
+            await _write(batches, request, response, encoder)
     return response
 
 
 async def _write(
-    lots: AsyncIterable[Iterable[T]],
+    batches: AsyncIterable[Iterable[T]],
     request: Request,
     response: Response,
     encoder: ResponseEncoder[T, Response],
 ) -> None:
-    begun = False
+    started = False
     try:
-        async for lot in lots:
-            for piece in _joined(lot, encoder.encode):
-                if not begun:
+        async for batch in batches:
+            for piece in _joined(batch, encoder.encode):
+                if not started:
                     await _to_client(response.prepare(request))
-                    begun = True
+                    started = True
                 await _to_client(response.write(piece))
-        if not begun:
+        if not started:
             await _to_client(response.prepare(request))
         await _to_client(response.write_eof())
     except _ClientLeft:
         raise
     except Exception as error:
-        if not begun:
+        if not started:
             raise
         if isinstance(error, HubError):
             await _break_off(request, response, encoder.error(error))
         else:
-            told = HubError("the hub failed while it wrote this response")
-            await _break_off(request, response, encoder.error(told))
+            failed = HubError("the hub failed while it wrote this response")
+            await _break_off(request, response, encoder.error(failed))
             raise
 
 
-def _joined(lot: Iterable[T], encode: Callable[[T], bytes]) -> Iterator[bytes]:
-    """The items of a lot in as few pieces as may be; those before an error are not lost."""
+def _joined(batch: Iterable[T], encode: Callable[[T], bytes]) -> Iterator[bytes]:
+    """Encode a batch in as few pieces as possible; an error does not lose the items before it."""
     parts: list[bytes] = []
     size = 0
     try:
-        for item in lot:
+        for item in batch:
             part = encode(item)
             parts.append(part)
             size += len(part)
@@ -155,7 +147,7 @@ def _joined(lot: Iterable[T], encode: Callable[[T], bytes]) -> Iterator[bytes]:
 
 
 async def _to_client(step: Awaitable[object]) -> None:
-    # Only here does a ConnectionError mean this client: a source may raise its own.
+    # A ConnectionError from elsewhere may be the source's and not the client's.
     try:
         await step
     except ConnectionError:
@@ -164,18 +156,18 @@ async def _to_client(step: Awaitable[object]) -> None:
 
 @asynccontextmanager
 async def _while_reading(request: Request, patience: float) -> AsyncIterator[None]:
-    """Interrupts what runs inside with `_ClientLeft` when the client is gone or stuck.
+    """Interrupt the block with `_ClientLeft` when the client disconnects or stops reading.
 
-    A handler is not told that its client left unless it writes, and a source may be silent
-    for a minute; so somebody has to look. The interruption is that of a timeout that is set
-    off by hand. It may cut off a send, which is safe for a connection that is lost.
+    A handler only notices a disconnect when it writes, and a source may be silent for a minute, so
+    a timer checks. The interruption is a timeout that the timer triggers. It may cut off a send,
+    which is safe for a lost connection.
     """
     loop = asyncio.get_running_loop()
     connected = asyncio.timeout(None)
     timer: asyncio.TimerHandle | None = None
     unread, since = 0, loop.time()
 
-    def look() -> None:
+    def check() -> None:
         nonlocal timer, unread, since
         transport = request.transport
         if transport is None or transport.is_closing():
@@ -186,11 +178,11 @@ async def _while_reading(request: Request, patience: float) -> AsyncIterator[Non
             unread, since = waiting, loop.time()
         elif loop.time() - since >= patience:
             give_up(transport)
-        timer = loop.call_later(LOOK_SECONDS, look)
+        timer = loop.call_later(LOOK_SECONDS, check)
 
     try:
         async with connected:
-            look()
+            check()
             try:
                 yield
             finally:
@@ -203,10 +195,10 @@ async def _while_reading(request: Request, patience: float) -> AsyncIterator[Non
 
 
 async def _break_off(request: Request, response: Response, last: bytes) -> None:
-    """Tell the client and close the connection without the end of the body.
+    """Tell the client, and close the connection without the end of the body.
 
-    `close` sends what is written, which `abort` would throw away together with the reason;
-    a client that does not read it is aborted a little later.
+    `close` still sends what is buffered, including the reason, which `abort` would discard. A
+    client that does not read it is disconnected a little later.
     """
     transport = request.transport
     if transport is None:

@@ -1,17 +1,17 @@
-"""Response encoders: how a pipeline's items become one streaming HTTP response.
+"""Response encoders, which turn a pipeline's items into one streaming HTTP response.
 
 ================  ====================================  =====================================
-encoder           items are                             an error, before the breaking off
+encoder           items                                 an error, before the connection closes
 ================  ====================================  =====================================
 `JSONObjects`     JSON objects, one after another       the object that ``failed`` makes of it
-`TextLines`       lines of text                         nothing: it would be taken for text
+`TextLines`       lines of text                         nothing: it would look like text
 `ServerEvents`    server-sent events                    the event ``error``
 ================  ====================================  =====================================
 
-Where the format has a way to say nothing, the item ``None`` is a sign of life.
+If the format allows it, the item ``None`` is a heartbeat.
 
-For `hub.pipeline.Pipeline.respond`. Following a stream of the hub is another matter: there
-frames are shared by all subscribers, see `hub.frames.encoder`.
+They are for `hub.pipeline.Pipeline.respond`. Subscribers of the hub's streams share their frames
+instead, see `hub.frames.encoder`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 
 def endless(request: web.Request, headers: Mapping[str, str]) -> web.StreamResponse:
-    """A response that goes on: in chunks, or before HTTP/1.1 until the connection closes.
+    """A response without a length: in chunks, or before HTTP/1.1 until the connection closes.
 
-    The closing is seen to where the routes are added, for every response that was streamed.
+    Whoever adds the routes makes sure that the connection of a streamed response closes.
     """
     response = web.StreamResponse(headers=headers)
     if request.version >= HttpVersion11:
@@ -104,5 +104,5 @@ class ServerEvents:
         return ("\n".join(fields) + "\n\n").encode()
 
     def error(self, error: HubError) -> bytes:
-        told = escape_line_separators(orjson.dumps(_error_object(error)))
-        return self.encode(ServerEvent(told.decode(), "error"))
+        text = escape_line_separators(orjson.dumps(_error_object(error)))
+        return self.encode(ServerEvent(text.decode(), "error"))

@@ -1,4 +1,4 @@
-"""The sockets a hub listens on, set up so that slow readers stay visible."""
+"""Listening sockets, configured so that slow readers are noticed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import os
 import socket
 import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hub.domain.errors import ConfigError
 
 __all__ = ["BACKLOG", "listen", "listen_unix", "prepare"]
 
 BACKLOG: Final = 1024
-"""Connections that wait to be accepted, when many clients come back at once."""
+"""How many connections may wait to be accepted when many clients reconnect at once."""
 
 
 def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:
-    """Sockets on every address of ``host``; port 0 takes a free one.
+    """Listen on every address of ``host``; port 0 chooses a free port.
 
-    ``TCP_NODELAY`` so that a token is not held back for the next one. ``TCP_NOTSENT_LOWAT``
-    (bytes) because the kernel otherwise takes 3-4 MB for every reader who has stopped
-    reading, and a slow client would be noticed only after that.
+    ``TCP_NODELAY`` keeps a token from waiting for the next one. ``TCP_NOTSENT_LOWAT`` (bytes) is
+    set because the kernel would otherwise buffer 3-4 MB for a client that has stopped reading, and
+    the hub would notice only after that.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: it is not possible to listen on the address.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -34,17 +34,17 @@ def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:
             f'"{host}" is not an address of this machine: {error.strerror}', code="bad_host"
         ) from None
     except ValueError:  # such as a label of more than 63 characters
-        raise ConfigError(f'"{host}" is not the name of a host', code="bad_host") from None
+        raise ConfigError(f'"{host}" is not a valid host name', code="bad_host") from None
     sockets: list[socket.socket] = []
     absent: OSError | None = None
     try:
         for family, _, _, _, address in dict.fromkeys(found):
-            # With port 0 all addresses get the port that the first was given.
+            # With port 0, all addresses use the port chosen for the first.
             taken = sockets[0].getsockname()[1] if sockets else port
             try:
-                sockets.append(_bound(family, (address[0], taken, *address[2:]), notsent_lowat))
+                sockets.append(_listen(family, (address[0], taken, *address[2:]), notsent_lowat))
             except OSError as error:
-                # "localhost" is ::1 too, also where there is no IPv6.
+                # "localhost" resolves to ::1 even without IPv6.
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                     raise
                 absent = error
@@ -53,28 +53,26 @@ def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:
     except OSError as error:
         for opened in sockets:
             opened.close()
-        raise _explained(error, host, port) from None
+        raise _explain(error, host, port) from None
     return sockets
 
 
 def listen_unix(path: str) -> socket.socket:
-    """A socket at a path; one that a dead process left there is taken over.
+    """Listen at a path; replaces a socket that a dead process left there.
 
     Raises:
-        ConfigError: the path cannot be listened on.
+        ConfigError: it is not possible to listen at the path.
     """
     try:
         _clear(Path(path))
-        made = _bound_unix(path)
+        return _listen(socket.AF_UNIX, path, 0)
     except OSError as error:
-        # A path that is too long has no number, only words.
+        # The error for a path that is too long has no errno, only a text.
         raise ConfigError(f"cannot listen on {path}: {error.strerror or error}") from None
-    made.setblocking(False)
-    return made
 
 
 def prepare(made: socket.socket, notsent_lowat: int) -> None:
-    """Set up a socket that listens, or will, and with it the connections that it accepts."""
+    """Configure a listening socket, whose options its connections inherit."""
     if made.family != socket.AF_UNIX:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
@@ -83,10 +81,11 @@ def prepare(made: socket.socket, notsent_lowat: int) -> None:
     made.setblocking(False)
 
 
-def _bound(family: int, address: tuple[object, ...], notsent_lowat: int) -> socket.socket:
+def _listen(family: int, address: Any, notsent_lowat: int) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family != socket.AF_UNIX:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         prepare(made, notsent_lowat)
@@ -98,27 +97,16 @@ def _bound(family: int, address: tuple[object, ...], notsent_lowat: int) -> sock
     return made
 
 
-def _bound_unix(path: str) -> socket.socket:
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        made.bind(path)
-        made.listen(BACKLOG)
-    except OSError:
-        made.close()
-        raise
-    return made
-
-
-def _explained(error: OSError, host: str, port: int) -> ConfigError:
+def _explain(error: OSError, host: str, port: int) -> ConfigError:
     if error.errno == errno.EADDRINUSE:
         return ConfigError(
-            f"port {port} on {host} is in use: stop what listens there, or choose another "
-            "with --port",
+            f"port {port} on {host} is in use: stop the program that uses it, or choose another "
+            "port with --port",
             code="port_in_use",
         )
     if error.errno == errno.EACCES:
         return ConfigError(
-            f"port {port} may not be opened by this user: ports under 1024 need privileges",
+            f"this user may not open port {port}: ports below 1024 need privileges",
             code="port_not_allowed",
         )
     if error.errno == errno.EADDRNOTAVAIL:
@@ -127,10 +115,10 @@ def _explained(error: OSError, host: str, port: int) -> ConfigError:
 
 
 def _clear(path: Path) -> None:
-    """Remove a socket that nobody listens on; leave anything else alone."""
+    """Remove a socket on which nobody listens."""
     try:
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise ConfigError(f"{path} is there already and is not a socket")
+            raise ConfigError(f"{path} exists and is not a socket")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -139,4 +127,4 @@ def _clear(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink()
         else:
-            raise ConfigError(f"another process listens on {path}", code="port_in_use")
+            raise ConfigError(f"another process is listening on {path}", code="port_in_use")

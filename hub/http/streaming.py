@@ -1,4 +1,4 @@
-"""The headers that keep a streaming response streaming on its way to the client."""
+"""Headers that keep proxies and browsers from holding back a streaming response."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ from urllib.parse import quote
 __all__ = ["SERVER_NAME", "attachment", "streaming_headers"]
 
 SERVER_NAME: Final = "streamhub"
-"""The ``Server`` of every response. aiohttp would tell its version and Python's."""
+"""The ``Server`` of every response. aiohttp would reveal its version and Python's."""
 
 _NAMED: Final = frozenset({"text/plain", "text/event-stream", "application/x-ndjson"})
-"""Types that are sent with their charset, always UTF-8.
+"""Types that are sent with a charset, which is always UTF-8.
 
-Without it browsers take plain text for windows-1252 (WHATWG Encoding), and ``requests`` reads
-any text as Latin-1 and NDJSON as bytes. JSON itself has no such parameter (RFC 8259 section 11).
+Without it browsers read plain text as windows-1252 (WHATWG Encoding), and ``requests`` reads any
+text as Latin-1 and NDJSON as bytes. JSON has no such parameter (RFC 8259 section 11).
 """
 
 
 def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, str]:
-    """The headers of a response that is written as it comes, ``Content-Type`` included.
+    """The headers of a streaming response, including ``Content-Type``.
 
-    No cache may store it, no intermediary may transform it, which is how compressing
-    proxies learn not to hold it back (RFC 9111 section 5.2.2.6), nginx must not buffer it,
-    and no browser may guess another type for what a model wrote (WHATWG Fetch,
-    ``X-Content-Type-Options``).
+    Caches may not store it. Intermediaries may not transform it, which keeps compressing proxies
+    from holding it back (RFC 9111 section 5.2.2.6), and nginx may not buffer it. Browsers may not
+    guess another type for what a model wrote (WHATWG Fetch, ``X-Content-Type-Options``).
 
-    Without ``charset`` the type stands alone, as the Durable Streams Protocol wants it for its
+    ``charset=False`` omits the charset, as the Durable Streams Protocol requires for its
     server-sent events.
     """
     if charset and content_type in _NAMED:
@@ -40,10 +39,10 @@ def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, s
 
 
 def attachment(name: str) -> str:
-    """A ``Content-Disposition`` that has a browser save a file under this name.
+    """A ``Content-Disposition`` that makes a browser save a file under this name.
 
-    Clients that do not know ``filename*`` get the name in ASCII, with what they cannot show
-    replaced (RFC 6266 section 4.3, RFC 8187).
+    Clients without ``filename*`` get the name in ASCII, with other characters replaced (RFC 6266
+    section 4.3, RFC 8187).
     """
     plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in name)
     value = f'attachment; filename="{plain}"'

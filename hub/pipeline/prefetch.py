@@ -1,12 +1,11 @@
-"""Reading ahead: several sources, each read in a task of its own, a bounded number of items.
+"""Reads several sources ahead, each in a task of its own, up to a number of items.
 
-A pipeline's step that must wait for two things at once (an item or a timer, this source or
-that one) cannot do so by cancelling the read it waits for: the item that was on its way
-would be lost, and the source with it. So the reads go on in tasks, and only the wait for
-what they brought is given up.
+A step that waits for two things at once (an item or a timer, one source or another) cannot cancel
+the read that it waits for: the item on its way would be lost, and the source with it. So reads run
+in tasks, and only the wait for their items is given up.
 
-Each source is opened, read and closed in one task from first to last, as sources that hold
-a timeout or a task group across their items need it.
+Each source is opened, read and closed in one task, as sources need that hold a timeout or a task
+group across their items.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ __all__ = ["Batches", "Prefetch"]
 T = TypeVar("T")
 
 Batches = AsyncGenerator[Iterable[T], None]
-"""What a source or a step of a pipeline gives: the items of one read at a time."""
+"""The items of a source or of a pipeline's step, those of one read at a time."""
 
 
 class Prefetch(Generic[T]):
-    """The items of all sources as they come, at most ``ahead`` of them waiting to be taken."""
+    """The items of all sources as they come; at most ``ahead`` of them wait to be taken."""
 
     def __init__(self, sources: Iterable[Batches[T]], ahead: int) -> None:
         self._free = asyncio.Semaphore(ahead)
@@ -35,8 +34,8 @@ class Prefetch(Generic[T]):
         self._news = asyncio.Event()
         self._reads: set[asyncio.Task[None]] = set()
         self._ended: deque[asyncio.Task[None]] = deque()
-        for lots in sources:
-            read = asyncio.create_task(self._read(lots))
+        for source in sources:
+            read = asyncio.create_task(self._read(source))
             read.add_done_callback(self._note_end)
             self._reads.add(read)
 
@@ -52,13 +51,13 @@ class Prefetch(Generic[T]):
         await self.aclose()
 
     async def take(self, most: int, until: float | None = None) -> list[T] | None:
-        """The items that are here, at least one and at most ``most``, oldest first.
+        """The items that have come, oldest first: at least one and at most ``most``.
 
-        An empty list when every source has ended; ``None`` when it is ``until`` (a time of
-        the event loop's clock) and nothing has come. Cancelled, it loses no item.
+        Gives an empty list when every source has ended, and ``None`` when nothing has come until
+        ``until`` (a time of the event loop's clock). A cancel loses no item.
 
         Raises:
-            Exception: what a source raised, after all items that came before it.
+            Exception: the error of a source, after all items that came before it.
         """
         while not self._came:
             while self._ended:
@@ -80,20 +79,20 @@ class Prefetch(Generic[T]):
         """Stop the reads and wait until each has closed its source.
 
         Raises:
-            Exception: the first error that closing a source gave.
+            Exception: the first error from closing a source.
         """
         reads = [read for read in self._reads if not read.done()]
         for read in reads:
             read.cancel()
-        # Cancelled in turn, gather passes that on, yet still waits for all of them.
+        # If this is cancelled, gather cancels the reads again, and still waits for all of them.
         for outcome in await asyncio.gather(*reads, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
 
-    async def _read(self, lots: Batches[T]) -> None:
-        async with aclosing(lots):
-            async for lot in lots:
-                for item in lot:
+    async def _read(self, source: Batches[T]) -> None:
+        async with aclosing(source):
+            async for batch in source:
+                for item in batch:
                     await self._free.acquire()
                     self._came.append(item)
                     self._news.set()
@@ -102,5 +101,5 @@ class Prefetch(Generic[T]):
         self._reads.discard(read)
         self._ended.append(read)
         if not read.cancelled():
-            read.exception()  # seen: whoever leaves early is not told what he did not ask for
+            read.exception()  # retrieved: nobody may ask for it after leaving early
         self._news.set()

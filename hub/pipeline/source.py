@@ -1,4 +1,4 @@
-"""Where a pipeline's items come from: opened when the first is asked for, closed once."""
+"""The source of a pipeline: opened when the first item is asked for, closed once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Source(Generic[T]):
-    """An asynchronous iterable, or a function that gives one."""
+    """An asynchronous iterable, or a function that returns one."""
 
     def __init__(self, given: AsyncIterable[T] | Callable[[], AsyncIterable[T]]) -> None:
         self._given = given
@@ -24,11 +24,11 @@ class Source(Generic[T]):
 
     @property
     def delimited(self) -> bool:
-        """It has ended, and what carried it had marked that end."""
+        """Whether the source has ended, and its transport has marked that end."""
         return getattr(self._opened, "delimited", False) is True
 
-    async def lots(self) -> Batches[T]:
-        """The items, one a lot; at the end of this generator the source is closed."""
+    async def batches(self) -> Batches[T]:
+        """The items, one to a batch; at the end of this generator the source is closed."""
         given = self._given if isinstance(self._given, AsyncIterable) else self._given()
         self._opened = given
         items = aiter(given)
@@ -43,17 +43,17 @@ class Source(Generic[T]):
                     await _close(given)
 
     async def close(self) -> None:
-        """Close what was given, if it was never opened."""
+        """Close the source if it was never opened."""
         if self._opened is None and isinstance(self._given, AsyncIterable):
             self._opened = self._given
             await _close(self._given)
 
 
 class SourceLease:
-    """Who reads a source: one generator, from its first item until the source is left.
+    """Lets one generator read a source, from the first item until the source is left.
 
-    A claim knows its reader, and no reader knows a claim: in a circle, a pipeline that is
-    dropped half-read would be closed only when Python looks for circles.
+    A lease refers to its reader, and no reader refers to a lease. In a reference cycle, a pipeline
+    that is dropped half-read would be closed only when Python collects cycles.
     """
 
     def __init__(self, source: Source[Any]) -> None:
@@ -62,17 +62,17 @@ class SourceLease:
         self._left = False
 
     def take(self, reader: AsyncGenerator[Any, None]) -> None:
-        """From now on ``reader`` reads the source.
+        """Let ``reader`` read the source.
 
         Raises:
-            RuntimeError: somebody else does, or did.
+            RuntimeError: the source has or had another reader.
         """
         if self._left or self._reader is not None:
             raise RuntimeError("a pipeline's source is read once: make a new pipeline of it")
         self._reader = reader
 
     async def leave(self) -> None:
-        """Stop the reader, which closes the source, and let no other begin."""
+        """Stop the reader, which closes the source, and allow no other."""
         self._left = True
         if self._reader is not None:
             await self._reader.aclose()
@@ -96,12 +96,12 @@ async def file_bytes(path: str | Path, chunk_bytes: int) -> AsyncGenerator[bytes
         while piece := await asyncio.to_thread(file.read, chunk_bytes):
             yield piece
     finally:
-        # Shielded, or else a second cancel could keep a busy thread pool from closing it.
+        # Shielded: otherwise a second cancel could prevent the close while the threads are busy.
         await asyncio.shield(asyncio.to_thread(file.close))
 
 
 class _File:
-    """A file whose reads may be given up: the lock keeps `close` from overtaking one."""
+    """A file whose reads may be abandoned; the lock makes `close` wait for them."""
 
     def __init__(self, path: str | Path) -> None:
         self._path = path

@@ -1,8 +1,8 @@
-"""The steps of a pipeline: each takes lots of items and gives lots of others.
+"""The steps of a pipeline; each takes batches of items and gives batches of others.
 
-A lot is what one read of the source gave: an iterable that the reader runs through once,
-to its end, before it asks for the next. Steps that do not wait only wrap it, so each item
-is made when it is asked for, and an error comes after the items before it.
+A batch holds the items of one read of the source. It is an iterable that the reader runs through
+once, to its end, before it asks for the next. Steps that do not wait only wrap it, so each item is
+made when it is asked for, and an error comes after the items before it.
 
 Every step closes what it reads when it is closed, and so on up to the source.
 """
@@ -44,60 +44,60 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 
-async def changed(lots: Batches[T], change: Callable[[Iterable[T]], Iterable[U]]) -> Batches[U]:
-    """Each lot as ``change`` wraps it."""
-    async with aclosing(lots):
-        async for lot in lots:
-            yield change(lot)
+async def changed(batches: Batches[T], change: Callable[[Iterable[T]], Iterable[U]]) -> Batches[U]:
+    """Each batch, wrapped by ``change``."""
+    async with aclosing(batches):
+        async for batch in batches:
+            yield change(batch)
 
 
-def mapped(lot: Iterable[T], function: Callable[[T], U]) -> Iterator[U]:
-    """What a function that is not a coroutine function makes of each item."""
-    for item in lot:
+def mapped(batch: Iterable[T], function: Callable[[T], U]) -> Iterator[U]:
+    """The result of an ordinary function for each item."""
+    for item in batch:
         made = function(item)
         if isinstance(made, CoroutineType):
             made.close()
-            raise TypeError("map() awaits what is written as `async def`, not what it returns")
+            raise TypeError("map() awaits an `async def` function, not what another one returns")
         yield made
 
 
-async def awaited(lots: Batches[T], function: Callable[[T], Awaitable[U]]) -> Batches[U]:
-    """What a coroutine function makes of each item, one at a time."""
-    async with aclosing(lots):
-        async for lot in lots:
-            for item in lot:
+async def awaited(batches: Batches[T], function: Callable[[T], Awaitable[U]]) -> Batches[U]:
+    """The result of a coroutine function for each item, one at a time."""
+    async with aclosing(batches):
+        async for batch in batches:
+            for item in batch:
                 yield (await function(item),)
 
 
-async def framed(lots: Batches[bytes], framing: Framing) -> Batches[Chunk]:
+async def framed(batches: Batches[bytes], framing: Framing) -> Batches[Chunk]:
     """Bytes to chunks."""
-    async with aclosing(lots):
-        async for lot in lots:
-            yield chain.from_iterable(map(framing.feed, lot))
+    async with aclosing(batches):
+        async for batch in batches:
+            yield chain.from_iterable(map(framing.feed, batch))
     yield framing.flush()
 
 
 class Understanding(Protocol):
-    """The part of a dialect that says what chunks mean; see `hub.dialects.Dialect`."""
+    """The part of a dialect that turns chunks into events; see `hub.dialects.Dialect`."""
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
-        """What a chunk means."""
+        """The events of a chunk."""
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        """What the end of the chunks means."""
+        """The events at the end of the chunks."""
 
 
 async def understood(
-    lots: Batches[Chunk], dialect: Understanding, clean: Callable[[], bool]
+    batches: Batches[Chunk], dialect: Understanding, clean: Callable[[], bool]
 ) -> Batches[Event]:
     """Chunks to events, up to the terminal one; see `hub.pipeline.Pipeline.events`."""
     broken: UpstreamError | None = None
     over = False
 
-    def whole(lot: Iterable[Chunk]) -> Iterator[Chunk]:
+    def whole(batch: Iterable[Chunk]) -> Iterator[Chunk]:
         nonlocal broken
         try:
-            yield from lot
+            yield from batch
         except UpstreamError as error:
             broken = error
 
@@ -110,9 +110,9 @@ async def understood(
                 return
 
     try:
-        async with aclosing(lots):
-            async for lot in lots:
-                yield until_terminal(chain.from_iterable(map(dialect.events, whole(lot))))
+        async with aclosing(batches):
+            async for batch in batches:
+                yield until_terminal(chain.from_iterable(map(dialect.events, whole(batch))))
                 if over or broken:
                     break
     except UpstreamError as error:
@@ -125,33 +125,33 @@ async def understood(
         )
 
 
-async def taken(lots: Batches[T], most: int) -> Batches[T]:
+async def taken(batches: Batches[T], most: int) -> Batches[T]:
     """The first ``most`` items."""
     left = most
 
-    def counted(lot: Iterable[T]) -> Iterator[T]:
+    def counted(batch: Iterable[T]) -> Iterator[T]:
         nonlocal left
-        for item in islice(lot, left):
+        for item in islice(batch, left):
             left -= 1
             yield item
 
-    async with aclosing(lots):
-        while left > 0 and (lot := await anext(lots, None)) is not None:
-            yield counted(lot)
+    async with aclosing(batches):
+        while left > 0 and (batch := await anext(batches, None)) is not None:
+            yield counted(batch)
 
 
-async def batched(lots: Batches[T], most: int, within: float | None) -> Batches[list[T]]:
-    """Lists of items, none of which waits longer than ``within`` seconds."""
+async def batched(batches: Batches[T], most: int, within: float | None) -> Batches[list[T]]:
+    """Lists of items; none waits longer than ``within`` seconds."""
     loop = asyncio.get_running_loop()
     held: list[T] = []
     due: float | None = None
-    async with Prefetch([lots], most) as intake:
+    async with Prefetch([batches], most) as intake:
         while True:
             try:
                 came = await intake.take(most - len(held), due)
             except Exception:
                 if held:
-                    yield (held,)  # what came before an error is not lost with it
+                    yield (held,)  # the items before an error are not lost
                 raise
             if came and not held and within is not None:
                 due = loop.time() + within
@@ -163,13 +163,13 @@ async def batched(lots: Batches[T], most: int, within: float | None) -> Batches[
                 return
 
 
-async def spaced(lots: Batches[T], gap: float) -> Batches[T]:
+async def spaced(batches: Batches[T], gap: float) -> Batches[T]:
     """The items at least ``gap`` seconds apart."""
     loop = asyncio.get_running_loop()
     due = loop.time()
-    async with aclosing(lots):
-        async for lot in lots:
-            for item in lot:
+    async with aclosing(batches):
+        async for batch in batches:
+            for item in batch:
                 now = loop.time()
                 if now < due:
                     await asyncio.sleep(due - now)
@@ -177,36 +177,36 @@ async def spaced(lots: Batches[T], gap: float) -> Batches[T]:
                 yield (item,)
 
 
-async def watched(lots: Batches[T], patience: Callable[[], float]) -> Batches[T]:
-    """The items, with an end to the waiting for the next one."""
-    alarm = ReadDeadline()
-    async with aclosing(lots):
+async def watched(batches: Batches[T], patience: Callable[[], float]) -> Batches[T]:
+    """The items, with a time limit on the wait for each."""
+    deadline = ReadDeadline()
+    async with aclosing(batches):
         try:
             seconds = patience()
-            alarm.set(seconds)
-            async for lot in lots:
-                items = iter(lot)
-                for first in items:  # a lot that holds nothing does not end the wait
-                    alarm.stop()
+            deadline.set(seconds)
+            async for batch in batches:
+                items = iter(batch)
+                for first in items:  # an empty batch does not end the wait
+                    deadline.stop()
                     yield chain((first,), items)
                     seconds = patience()
-                    alarm.set(seconds)
+                    deadline.set(seconds)
         except asyncio.CancelledError:
-            if not alarm.stop():
+            if not deadline.stop():
                 raise
             message = f"nothing came from the upstream for {seconds:g} s"
             raise UpstreamError(message, code="upstream_stalled") from None
         finally:
-            alarm.stop()
-            alarm.close()
+            deadline.stop()
+            deadline.close()
 
 
 async def beaten(
-    lots: Batches[T], seconds: float, item: U, ahead: int, first: float
+    batches: Batches[T], seconds: float, item: U, ahead: int, first: float
 ) -> Batches[T | U]:
-    """The items, and ``item`` whenever nothing has come for ``seconds``, at first ``first``."""
+    """The items, and ``item`` whenever none has come for ``seconds``, the first time ``first``."""
     loop = asyncio.get_running_loop()
-    async with Prefetch([lots], ahead) as intake:
+    async with Prefetch([batches], ahead) as intake:
         until = loop.time() + first
         while (came := await intake.take(ahead, until)) != []:
             yield (item,) if came is None else came
@@ -220,8 +220,8 @@ async def merged(sources: Iterable[Batches[T]], ahead: int) -> Batches[T]:
             yield came
 
 
-async def read_as_text(lots: Batches[str | bytes | Event]) -> Batches[str]:
-    """What an item says: a string, bytes of UTF-8 cut anywhere, or the text of an event."""
+async def read_as_text(batches: Batches[str | bytes | Event]) -> Batches[str]:
+    """The text of items: strings, bytes of UTF-8 cut anywhere, or the text of events."""
     decoder = getincrementaldecoder("utf-8")()
 
     def text_of(item: str | bytes | Event) -> str:
@@ -242,7 +242,7 @@ async def read_as_text(lots: Batches[str | bytes | Event]) -> Batches[str]:
         except UnicodeDecodeError:
             raise FramingError("the upstream's text is not UTF-8") from None
 
-    async with aclosing(lots):
-        async for lot in lots:
-            yield map(text_of, lot)
+    async with aclosing(batches):
+        async for batch in batches:
+            yield map(text_of, batch)
     yield (decode(b"", final=True),)

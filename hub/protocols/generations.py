@@ -19,7 +19,7 @@ __all__ = ["GenerationAsked", "Generations"]
 
 
 class GenerationAsked(BaseModel):
-    """The body of a POST: one of ``prompt`` and ``messages``, the rest as wanted."""
+    """The body of a POST: one of ``prompt`` and ``messages``; everything else is optional."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,13 +34,10 @@ class GenerationAsked(BaseModel):
 
 
 class Generations:
-    """The generations of one hub, over HTTP."""
-
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
         one = "/v1/generations/{id:[^/]+}"
         return [
             web.post("/v1/generations", self._start),
@@ -49,33 +46,29 @@ class Generations:
         ]
 
     async def _start(self, request: web.Request) -> web.Response:
-        asked = await read_json(request, GenerationAsked)
-        fields = dict(asked)  # not `model_dump`, which copies all that the messages hold
+        body = await read_json(request, GenerationAsked)
+        fields = dict(body)  # unlike `model_dump`, this does not copy the messages
         # draft-ietf-httpapi-idempotency-key-header
-        given = named(request, "Idempotency-Key")
-        fields["key"] = asked.key if given is None else given
+        key = named(request, "Idempotency-Key")
+        if key is not None:
+            fields["key"] = key
         generation = await self._hub.generations.start(
             GenerationRequest(**fields), by=request[PRINCIPAL]
         )
-        # Under whatever prefix, also that of an application around the hub's.
+        # There may be a prefix, maybe of an application around the hub's.
         prefix = request.rel_url.raw_path.removesuffix("/v1/generations")
-        headers = {"Location": f"{prefix}/v1/stream/{quote(generation.stream)}"}
-        return _shown(generation, status=201, headers=headers)
+        location = f"{prefix}/v1/stream/{quote(generation.stream)}"
+        return _json(generation, status=201, Location=location)
 
     async def _show(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        return _shown(await self._hub.generations.find(name, by=request[PRINCIPAL]))
+        return _json(await self._hub.generations.find(name, by=request[PRINCIPAL]))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
-        return _shown(await self._hub.generations.cancel(name, by=request[PRINCIPAL]))
+        return _json(await self._hub.generations.cancel(name, by=request[PRINCIPAL]))
 
 
-def _shown(
-    generation: Generation, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
-    return web.json_response(
-        generation.to_json(),
-        status=status,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+def _json(generation: Generation, *, status: int = 200, **headers: str) -> web.Response:
+    headers["Cache-Control"] = "no-store"
+    return web.json_response(generation.to_json(), status=status, headers=headers)

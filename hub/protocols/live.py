@@ -1,22 +1,23 @@
-"""`GET /v1/live/{name}`: a stream as a plain HTTP response that goes on.
+"""`GET /v1/live/{name}`: a stream as a plain HTTP response that lasts as long as the stream.
 
-=========================  ========  ==========================================================
-``Accept`` or ``?format``  is        how it resumes
-=========================  ========  ==========================================================
-text/event-stream          sse       ``id:`` is the position, ``Last-Event-ID`` or ``?from``
-application/x-ndjson       ndjson    ``{"type":"position"}`` lines, ``?from``
-application/json           json      as ndjson
-text/plain                 text      not at all: it is for people; begin at ``?from=start``
-=========================  ========  ==========================================================
+==========================  =============================================================
+``Accept``, ``?format``     how to resume
+==========================  =============================================================
+text/event-stream, sse      ``Last-Event-ID`` or ``?from``, with the position in ``id:``
+application/x-ndjson,       ``?from``, with the position in a ``{"type":"position"}`` line
+ndjson
+application/json, json      as NDJSON
+text/plain, text            not at all: it is for people; begin at ``?from=start``
+==========================  =============================================================
 
-A stream whose records are not events is read at `/v1/stream`; one of text, also here as text.
+Streams that hold no events are read at `/v1/stream`; those of text also here, as text.
 
-With ``?wait=true`` a stream that is not there yet is waited for: the response begins at once,
-beats, and tells the stream from its start. If what begins cannot be told in this format, the
-response is cut, and whoever asks again is answered with the reason.
+With ``?wait=true`` a stream need not exist yet: the response begins at once, beats, and sends
+the stream once it begins. If its content does not fit the format, the response is cut, and a
+second request is told why.
 
-The response ends when the stream closes. What ends without having been told of the end
-(``closed``, or for text the last chunk of the body) was cut and may be resumed.
+The response ends when the stream closes. If it ends without ``closed`` (for text: without the last
+chunk of the body), it was cut and can be resumed.
 """
 
 from __future__ import annotations
@@ -35,30 +36,27 @@ from hub.frames.ndjson import LINES, OBJECTS
 from hub.frames.sse import EVENT_STREAM
 from hub.frames.text import TEXT
 from hub.http.admission import PRINCIPAL
-from hub.http.response_formats import endless
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub, parse_from
 from hub.protocols.response_connection import ResponseConnection
 from hub.streams.followed import FollowedStream
-from hub.streams.history import From, Place
+from hub.streams.history import Place
 
 __all__ = ["Live"]
 
 
 class _Format:
-    """One form of the response: its content type, and its encoder with and without chunks."""
+    """A format of the response, with the encoders that all its readers share."""
 
-    def __init__(self, content_type: str, encoder: Encoder, *, untold: bool = False) -> None:
+    def __init__(self, content_type: str, encoder: Encoder) -> None:
         self.content_type = content_type
-        self.untold = untold
-        """It has no words for a reset, or for how it ends."""
         self.plain = encoder
-        self.chunked: Encoder = Chunked(encoder)
+        self.chunked = Chunked(encoder)
 
 
 _SSE: Final = _Format("text/event-stream", EVENT_STREAM)
-_TEXT: Final = _Format("text/plain", TEXT, untold=True)
+_TEXT: Final = _Format("text/plain", TEXT)
 _FORMATS: Final[Mapping[str, _Format]] = {
     "sse": _SSE,
     "ndjson": _Format("application/x-ndjson", LINES),
@@ -68,20 +66,19 @@ _FORMATS: Final[Mapping[str, _Format]] = {
 
 
 class Live:
-    """The live endpoint of one hub."""
-
     def __init__(self, hub: Hub, *, pace: Pace) -> None:
         self._hub = hub
         self._pace = pace
 
     def routes(self) -> list[web.RouteDef]:
-        """The route, for an application's router."""
         return [web.get(r"/v1/live/{name:[\s\S]+}", self._handle, allow_head=False)]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        # One function, not several: every reader that stays keeps its frame.
+        # One function and not several, as its frame is kept for every reader.
         form = _format(request)
-        start = _start(request)
+        # An EventSource that reconnects repeats its URL, so the header goes first.
+        last = request.headers.get("Last-Event-ID")
+        start = parse_from(last or request.query.get("from", "start"))
         waits = _waits(request)
         name = request.match_info["name"]
         self._hub.admit()
@@ -97,18 +94,18 @@ class Live:
             if not (form is _TEXT and stream.settings.is_text):
                 stream.expect_events()
             place = stream.place(start)
-            if form.untold and place.reset is not None:
+            if form is _TEXT and place.reset is not None:
                 raise Gone(
-                    "the text from there on is no longer kept, and plain text cannot say so: "
-                    "read from=start, or another format"
+                    "the text at this position is no longer kept: "
+                    "read from=start, or in another format"
                 )
             if form is _SSE and start != "now" and stream.closed and place == Place(stream.tail):
-                # 204 is the one answer after which an EventSource does not come back.
+                # After any other response an EventSource would reconnect.
                 return web.Response(status=204)
             headers["Stream-Next-Offset"] = str(stream.position_at(place.offset))
-        response = endless(request, headers)
-        encoder = form.chunked if response.chunked else form.plain
-        reading = ResponseConnection(self._hub, request, response, encoder, self._pace)
+        reading = ResponseConnection(
+            self._hub, request, headers, form.plain, self._pace, chunked=form.chunked
+        )
         async with reading as connection:
             connection.write(connection.encoder.retry(lost()))
             if stream is None:
@@ -117,19 +114,18 @@ class Live:
                 connection.choose_encoder(stream)
                 connection.subscribe(stream, place)
             await reading.over
-            if not connection.complete or (form.untold and _cut_short(connection.through)):
-                # The body must not look whole: no last chunk, no clean end.
+            if not connection.complete or (form is _TEXT and _cut_short(connection.last_closed)):
+                # The body must not look complete: no last chunk, no clean end.
                 connection.abort()
-        return response
+        return reading.response
 
 
 def _format(request: web.Request) -> _Format:
-    asked = request.query.get("format")
-    if asked is not None:
-        form = _FORMATS.get(asked)
-        if form is None:
-            raise RequestError(f"format is one of {', '.join(_FORMATS)}", code="bad_format")
-        return form
+    name = request.query.get("format")
+    if name is not None:
+        if name not in _FORMATS:
+            raise RequestError(f"format must be one of {', '.join(_FORMATS)}", code="bad_format")
+        return _FORMATS[name]
     accepted = request.headers.get("Accept", "").lower()
     ranked = sorted(
         ((_quality(part), part.split(";")[0].strip()) for part in accepted.split(",")),
@@ -151,19 +147,14 @@ def _quality(part: str) -> float:
     return 1.0
 
 
-def _start(request: web.Request) -> From:
-    # A reconnecting EventSource repeats its URL, so what it has read last counts more.
-    asked = request.headers.get("Last-Event-ID") or request.query.get("from", "start")
-    return parse_from(asked)
-
-
 def _waits(request: web.Request) -> bool:
-    asked = request.query.get("wait", "false")
-    if asked not in ("true", "false"):
-        raise RequestError("wait is true or false", code="bad_wait")
-    return asked == "true"
+    wait = request.query.get("wait", "false")
+    if wait not in ("true", "false"):
+        raise RequestError("wait must be true or false", code="bad_wait")
+    return wait == "true"
 
 
 def _cut_short(stream: FollowedStream | None) -> bool:
+    """Whether a stream ends in a generation that did not finish."""
     last = None if stream is None else stream.last
     return last is not None and isinstance(last.event, Failed | Cancelled | Interrupted)

@@ -1,22 +1,23 @@
-"""A response that goes on: prepared, connected to the hub, and let go of at the end.
+"""A streaming response: send its head, connect it to the hub, disconnect it at the end.
 
-A response ends when its stream does (``over``), or before that, when what it is about has been
-said: then its encoder is an `Ending`.
+A response ends when its stream does (``over``), or earlier, when its encoder is an `Ending` that
+has been reached.
 """
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
 from aiohttp import web
 
 from hub.connections.connection import Connection, Pace
-from hub.domain.records import Position
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.chunked import Chunked
+from hub.frames.encoder import Batch, Encoder, WrappingEncoder
 from hub.http.admission import PRINCIPAL
+from hub.http.response_formats import endless
 from hub.hub import Hub
 
 __all__ = ["Ending", "ResponseConnection"]
@@ -25,85 +26,76 @@ ROTATE_SECONDS: Final = 1.0
 """How long a frame that is being written may take when its response is to end."""
 
 
-class Ending(ABC):
-    """An encoder that says when the last of its response is written, in a stream that may go on."""
+class Ending(WrappingEncoder):
+    """An encoder that knows when its response is complete, though the stream may go on.
 
-    def __init__(self, inner: Encoder) -> None:
-        self.merges = inner.merges
+    ``find_end`` is called for each batch that has been encoded; a true result ends the response.
+    """
+
+    def __init__(self, inner: Encoder, find_end: Callable[[Batch], object]) -> None:
+        super().__init__(inner)
+        self.end: object = None
         self.reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done with the last frame, which may still have to go out."""
-        self._inner = inner
-
-    @abstractmethod
-    def is_last(self, batch: Batch) -> bool:
-        """Whether what was written of a batch is the end."""
+        """Done when the last frame has been built; it may still have to be sent."""
+        self._find_end = find_end
 
     def events(self, batch: Batch) -> bytes:
-        frame = self._inner.events(batch)
-        if not self.reached.done() and self.is_last(batch):
-            self.reached.set_result(None)
+        frame = super().events(batch)
+        if not self.end:
+            self.end = self._find_end(batch)
+            if self.end:
+                self.reached.set_result(None)
         return frame
-
-    def reset(self, stream: str, position: Position, reason: str) -> bytes | None:
-        return self._inner.reset(stream, position, reason)
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        return self._inner.closed(stream, position)
-
-    def beat(self) -> bytes:
-        return self._inner.beat()
-
-    def retry(self, milliseconds: int) -> bytes:
-        return self._inner.retry(milliseconds)
 
 
 class ResponseConnection:
     """The connection of one streaming response, for an ``async with``.
 
-    On entering, the head of ``response`` is sent and the hub looks after the connection, which
-    belongs to the principal of the request; on leaving it is closed. ``encoder`` writes for this
-    response, in chunks if that is chunked. ``over`` is a future that is done when there is
-    nothing more to send, or nobody to send it to.
+    Entering sends the head of the `response` and connects it to the hub, for the principal of
+    the request; leaving disconnects it. A chunked response is written by ``chunked``, or else by
+    ``encoder`` in chunks.
 
-    A class and not a generator: whoever stays keeps no frame for it.
+    A class and not a generator, which would keep a frame for as long as the response lasts.
 
     Raises on entering:
-        Draining: the hub is leaving.
+        Draining: the hub is shutting down.
         ConnectionError: the client is gone.
     """
 
-    __slots__ = ("_connection", "_encoder", "_hub", "_pace", "_request", "_response", "over")
+    __slots__ = ("_connection", "_encoder", "_hub", "_pace", "_request", "over", "response")
 
     def __init__(
         self,
         hub: Hub,
         request: web.Request,
-        response: web.StreamResponse,
+        headers: Mapping[str, str],
         encoder: Encoder,
         pace: Pace,
+        *,
+        chunked: Encoder | None = None,
     ) -> None:
+        self.response = endless(request, headers)
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when there is nothing more to send, or nobody to send it to."""
         self._hub = hub
         self._request = request
-        self._response = response
-        self._encoder = encoder
+        self._encoder = (chunked or Chunked(encoder)) if self.response.chunked else encoder
         self._pace = pace
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Connection:
-        request, response = self._request, self._response
-        writer = await response.prepare(request)
+        writer = await self.response.prepare(self._request)
         if writer is None:
             raise RuntimeError("the response was sent before it was to begin")
-        # They are sent; kept, they would be a fifth of what an idle reader costs.
-        response.headers.clear()
+        # They have been sent, and would be a fifth of the memory of an idle reader.
+        self.response.headers.clear()
         connection = self._connection = Connection(
-            request.protocol,
+            self._request.protocol,
             writer.drain,
             self._encoder,
             self._pace,
             self._hub.counts,
             over=self.over,
-            by=request[PRINCIPAL],
+            by=self._request[PRINCIPAL],
         )
         self._hub.connect(connection)
         return connection
@@ -116,17 +108,17 @@ class ResponseConnection:
     ) -> None:
         await self._hub.disconnect(self._connection)
 
-    async def told(self, ending: Ending, *, within: float | None = None) -> bool:
-        """Wait for the end, ``within`` seconds at most, and until it is on its way.
+    async def wait_for_end(self, ending: Ending, *, within: float | None = None) -> bool:
+        """Wait until ``ending`` is reached and sent, ``within`` seconds at most.
 
-        Whether it was reached; if not, the time or the connection is over. Who does not take it
-        is given up like any other.
+        False if it is not reached in time, or the connection is lost before. A client that does
+        not read the end is cut off like any slow client.
         """
         await asyncio.wait(
             [self.over, ending.reached], timeout=within, return_when=asyncio.FIRST_COMPLETED
         )
         if ending.reached.done():
-            # The writer takes this only when the socket has drained, after all that came before.
+            # The writer takes this only when the socket has drained, after everything before it.
             self._connection.enqueue(b"")
             await self._connection.idle(within=2 * self._pace.slow_client_timeout)
         return ending.reached.done()
@@ -134,7 +126,7 @@ class ResponseConnection:
     async def rotate(self) -> None:
         """End a response that has lasted long enough, or whose connection is over.
 
-        Cut it if the connection ended before all was sent.
+        It is cut if the connection was lost before everything was sent.
         """
         if not self.over.done():
             self._connection.end()

@@ -1,10 +1,10 @@
-"""`GET /v1/streams`: which streams there are, a page at a time in the order of their names.
+"""`GET /v1/streams`: the streams of a hub in the order of their names, page by page.
 
-``?prefix=`` takes those whose names begin so, ``?after=`` those after a name, which is how to
-ask for the next page while ``more`` is true, and ``?limit=`` so many.
+``?prefix=`` selects names that begin with it, ``?after=`` names after one, which gives the next
+page while ``more`` is true, and ``?limit=`` is the size of a page.
 
-It is off unless ``server.list_streams`` says otherwise: there is no login, and a name that
-nobody can guess is what keeps a stream among those who know it.
+It is off unless ``server.list_streams`` is set: there is no login, and a stream is protected only
+by a name that nobody can guess.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LIMIT: Final = 100
 LARGEST: Final = 1000
 
 _PART: Final = re.compile(r"[A-Za-z0-9._~:@+/-]*")
-"""What a name may begin with."""
+"""The beginning of a name."""
 
 
 class Listing:
@@ -36,21 +36,20 @@ class Listing:
         self._allowed = allowed
 
     def routes(self) -> list[web.RouteDef]:
-        """The route, for an application's router."""
         return [web.get("/v1/streams", self._list, allow_head=False)]
 
     async def _list(self, request: web.Request) -> web.Response:
         if not self._allowed:
             raise Forbidden(
-                "this hub does not list its streams: server.list_streams turns that on",
+                "this hub does not list its streams: set server.list_streams to turn that on",
                 code="listing_off",
             )
         prefix, after = _part(request, "prefix"), _part(request, "after")
-        found, more = await self._hub.streams.listed(
+        streams, more = await self._hub.streams.listed(
             prefix, after, _limit(request), by=request[PRINCIPAL]
         )
         return web.json_response(
-            {"streams": [_shown(one) for one in found], "more": more},
+            {"streams": [_to_json(one) for one in streams], "more": more},
             headers={"Cache-Control": "no-store"},
         )
 
@@ -58,18 +57,18 @@ class Listing:
 def _part(request: web.Request, key: str) -> str:
     part = request.query.get(key, "")
     if _PART.fullmatch(part) is None:
-        raise RequestError(f"{key} is a stream's name, or the beginning of one", code="bad_name")
+        raise RequestError(f"{key} must be the beginning of a stream's name", code="bad_name")
     return part
 
 
 def _limit(request: web.Request) -> int:
-    asked = request.query.get("limit", str(LIMIT))
-    if not (asked.isascii() and asked.isdigit() and len(asked) < 5 and 0 < int(asked) <= LARGEST):
-        raise RequestError(f"limit is a number from 1 to {LARGEST}", code="bad_limit")
-    return int(asked)
+    limit = request.query.get("limit", str(LIMIT))
+    if not (limit.isascii() and limit.isdigit() and len(limit) < 5 and 0 < int(limit) <= LARGEST):
+        raise RequestError(f"limit must be a number from 1 to {LARGEST}", code="bad_limit")
+    return int(limit)
 
 
-def _shown(one: Shown) -> dict[str, Any]:
+def _to_json(one: Shown) -> dict[str, Any]:
     stream = one.stream
     return {
         "name": stream.name,

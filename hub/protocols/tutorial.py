@@ -14,14 +14,14 @@ route                                  answers
 ``/sse``                               five server-sent events, one a second
 =====================================  =====================================================
 
-The objects are ``{"state","data","text","message"}``: state 0 brings text, 1 ends a reply,
--1 says in ``message`` why it was broken off; after that the connection closes in mid-body.
-What fails before the first object is answered with an ordinary error.
+The objects are ``{"state","data","text","message"}``: state 0 has text, 1 ends a reply, -1 says
+in ``message`` why it failed, after which the connection is cut in mid-body. A failure before the
+first object is answered with an ordinary error.
 
-The two relays are **tied to their request**: a client that leaves ends the reading of the
-upstream. No generation is started for them, so nobody else can follow one and nobody could
-ever stop it; for replies that outlive a tab there is ``/v1/generations``. An upstream may be
-paid, so no page of another origin may have it asked, by an image or otherwise.
+The two relays are **tied to their request**: when the client leaves, the upstream is read no
+further. They start no generation that others could follow or would have to stop; for replies that
+outlive a tab there is ``/v1/generations``. Upstreams may cost money, so pages of other origins
+must not call them, not even with an image.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from hub.hub import Hub
 from hub.pipeline.pipeline import Pipeline
 from hub.upstreams.upstream import Upstream
 
-__all__ = ["Given", "MessagesAsked", "QueryAsked", "Tutorial", "relayed"]
+__all__ = ["MessagesAsked", "QueryAsked", "Settings", "Tutorial", "relayed"]
 
 SENTENCE: Final = (
     "大模型通常指的是那些规模庞大、参数数量极多的人工智能模型，它们在训练时使用了海量的数据，"
@@ -66,31 +66,31 @@ TIMES: Final = 5
 
 SAMPLE_NAME: Final = "large.txt"
 SAMPLE_LINES: Final = 131_072
-"""Lines of 64 bytes in the file that is made where none is configured: 8 MiB."""
+"""Lines of 64 bytes in the file that is created if none is configured: 8 MiB."""
 
 T = TypeVar("T")
 
 Object = Mapping[str, Any]
 
 
-class Given(Protocol):
-    """What the configuration says about these routes."""
+class Settings(Protocol):
+    """The configuration of these routes."""
 
     @property
     def llm(self) -> str | None:
-        """The upstream asked by ``messages``; ``None`` for the default one."""
+        """The upstream for ``messages``; ``None`` for the default one."""
 
     @property
     def faq(self) -> str | None:
-        """The upstream asked by ``query``; ``None`` for the default one."""
+        """The upstream for ``query``; ``None`` for the default one."""
 
     @property
     def file(self) -> str | None:
-        """The large file; ``None`` for one that is made when it is first asked for."""
+        """The large file; ``None`` for one that is created on the first request."""
 
     @property
     def pace(self) -> float:
-        """Seconds for each character; lines and events take ten times as long."""
+        """Seconds per character; lines and events take ten times as long."""
 
 
 class MessagesAsked(BaseModel):
@@ -108,13 +108,13 @@ class QueryAsked(BaseModel):
 class Tutorial:
     """The tutorial routes of one hub; `sample_file` is for the application's ``cleanup_ctx``.
 
-    Relays that have nothing to say beat every ``beat_seconds``, at first after ``grace_seconds``.
+    Relays without anything to send beat every ``beat_seconds``, first after ``grace_seconds``.
     """
 
     def __init__(
         self,
         hub: Hub,
-        given: Given,
+        settings: Settings,
         origins: Origins,
         *,
         beat_seconds: float = defaults.BEAT,
@@ -123,14 +123,13 @@ class Tutorial:
     ) -> None:
         self._hub = hub
         self._patience = patience
-        self._given = given
+        self._settings = settings
         self._origins = origins
         self._beat_seconds = beat_seconds
         self._grace_seconds = grace_seconds
         self._making: asyncio.Task[TemporaryDirectory[str]] | None = None
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
         both = {
             "/ret_json_data": self._hello,
             "/stream_json_data": self._characters,
@@ -146,7 +145,7 @@ class Tutorial:
         ]
 
     async def sample_file(self, _: web.Application) -> AsyncIterator[None]:
-        """Remove the large file, if one was made, when the application ends."""
+        """Remove the large file, if one was created, when the application ends."""
         yield
         if self._making is not None:
             folder = await self._making
@@ -168,7 +167,7 @@ class Tutorial:
             messages = (await read_json(request, MessagesAsked)).messages
         else:
             messages = ({"role": "user", "content": QUESTION},)
-        return await self._ask(request, self._given.llm, Prompt(messages))
+        return await self._relay(request, self._settings.llm, Prompt(messages))
 
     async def _ask_faq(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
@@ -176,18 +175,18 @@ class Tutorial:
         else:
             query = request.query.get("query") or QUERY
         prompt = Prompt(({"role": "user", "content": query},))
-        return await self._ask(request, self._given.faq, prompt)
+        return await self._relay(request, self._settings.faq, prompt)
 
-    async def _ask(
+    async def _relay(
         self, request: web.Request, name: str | None, prompt: Prompt
     ) -> web.StreamResponse:
-        # A GET like others, but an answer may have its price.
+        # It may be a GET, but it may cost money.
         self._origins.check(request)
         upstream = self._hub.generations.upstream(name, by=request[PRINCIPAL])
         reply = self._hub.pipeline(lambda: self._reply(upstream, prompt))
-        shown = reply.flat_map(_shown)
-        objects = shown.beat(self._beat_seconds, None, first=self._grace_seconds)
-        return await objects.respond(request, JSONObjects(_failure))
+        objects = reply.flat_map(_objects)
+        beating = objects.beat(self._beat_seconds, None, first=self._grace_seconds)
+        return await beating.respond(request, JSONObjects(_failure))
 
     async def _reply(self, upstream: Upstream, prompt: Prompt) -> AsyncGenerator[Event, None]:
         dialect = upstream.dialect()
@@ -199,42 +198,44 @@ class Tutorial:
                     yield upstream.discreet(event) if isinstance(event, Failed) else event
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
-        lines = self._hub.pipeline(lambda: _numbers(1)).map(_line)
+        lines = self._hub.pipeline(lambda: _each(range(1, TIMES + 1))).map(
+            lambda n: f"line {n} of {TIMES}"
+        )
         return await self._paced(lines, 10).respond(request, TextLines())
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         last = request.headers.get("Last-Event-ID", "")
         first = int(last) + 1 if last in {str(n) for n in range(1, TIMES + 1)} else 1
         if first > TIMES:
-            # An EventSource comes back after every end, except after this answer
-            # (WHATWG HTML section 9.2.3).
+            # After any other response an EventSource reconnects (WHATWG HTML section 9.2.3).
             return web.Response(status=204)
-        events = self._hub.pipeline(lambda: _numbers(first)).map(_server_event)
+        events = self._hub.pipeline(lambda: _each(range(first, TIMES + 1))).map(_server_event)
         return await self._paced(events, 10).respond(request, ServerEvents())
 
     async def _large_file(self, _: web.Request) -> web.StreamResponse:
-        file = Path(self._given.file) if self._given.file is not None else await self._sample()
-        found = await asyncio.to_thread(_found, file)
-        if found is None:
-            raise NotFound("the large file is not there: check `file` in [tutorial]")
+        name = self._settings.file
+        file = Path(name) if name is not None else await self._sample()
+        status = await asyncio.to_thread(_file_status, file)
+        if status is None:
+            raise NotFound("the large file does not exist: check `file` in [tutorial]")
         headers = {
             "Content-Disposition": attachment(file.name),
             "X-Content-Type-Options": "nosniff",
         }
-        if self._given.file is None:
-            # To be saved, not shown: what the machine takes ".txt" for does not matter.
+        if name is None:
+            # It is to be saved, so the type that this machine has for ".txt" does not matter.
             headers["Content-Type"] = "application/octet-stream"
-        return RangedFile(file, found, headers, patience=self._patience)
+        return RangedFile(file, status, headers, patience=self._patience)
 
     async def _sample(self) -> Path:
-        # A task of its own, so that a client that leaves does not stop it half-way.
+        # A task of its own, so that a client that leaves does not interrupt it.
         if self._making is None:
             self._making = asyncio.create_task(asyncio.to_thread(_make_sample))
         try:
             folder = await asyncio.shield(self._making)
         except OSError:
             self._making = None
-            raise NotFound("no large file can be made: name one, `file` in [tutorial]") from None
+            raise NotFound("the large file cannot be created: set `file` in [tutorial]") from None
         return Path(folder.name) / SAMPLE_NAME
 
     def _sentence(self) -> Pipeline[Object]:
@@ -242,26 +243,22 @@ class Tutorial:
         return self._paced(characters, 1)
 
     def _paced(self, items: Pipeline[T], times: float) -> Pipeline[T]:
-        pace = self._given.pace * times
+        pace = self._settings.pace * times
         return items.throttle(1 / pace) if pace > 0 else items
 
 
 def relayed(body: Pipeline[bytes]) -> Pipeline[Object]:
-    """The JSON objects in bytes that are cut anywhere, each with one field more."""
-    return body.frames(ConcatenatedJSON()).map(_parsed).map(_with_field)
+    """The JSON objects in bytes that are cut anywhere, each with one more field."""
+    return body.frames(ConcatenatedJSON()).map(_with_field)
 
 
-def _with_field(held: Object) -> Object:
-    return {**held, "tt": "ttttt"}
-
-
-def _parsed(chunk: Chunk) -> Object:
-    held = orjson.loads(chunk.data)
-    if not isinstance(held, dict):
+def _with_field(chunk: Chunk) -> Object:
+    value = orjson.loads(chunk.data)
+    if not isinstance(value, dict):
         raise UpstreamError(
-            "the upstream sent a JSON value that is no object", code="upstream_malformed"
+            "the upstream sent a JSON value that is not an object", code="upstream_malformed"
         )
-    return held
+    return {**value, "tt": "ttttt"}
 
 
 def _object(state: int, text: str = "", message: str = "") -> Object:
@@ -276,8 +273,8 @@ def _failure(error: HubError) -> Object:
     return _object(-1, message=error.message)
 
 
-def _shown(event: Event) -> Iterable[Object]:
-    """What a client of a relay sees of an event.
+def _objects(event: Event) -> Iterable[Object]:
+    """What a relay sends for an event.
 
     Raises:
         UpstreamError: the reply failed.
@@ -295,21 +292,12 @@ def _server_event(number: int) -> ServerEvent:
     return ServerEvent(f"event {number} of {TIMES}", "message", str(number))
 
 
-def _line(number: int) -> str:
-    return f"line {number} of {TIMES}"
+async def _each(items: Iterable[T]) -> AsyncGenerator[T, None]:
+    for item in items:
+        yield item
 
 
-async def _each(text: str) -> AsyncGenerator[str, None]:
-    for character in text:
-        yield character
-
-
-async def _numbers(first: int) -> AsyncGenerator[int, None]:
-    for number in range(first, TIMES + 1):
-        yield number
-
-
-def _found(file: Path) -> os.stat_result | None:
+def _file_status(file: Path) -> os.stat_result | None:
     return file.stat() if file.is_file() else None
 
 

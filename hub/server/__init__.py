@@ -1,1 +1,1 @@
-"""The hub as a process: its sockets, its signals, its end."""
+"""The hub as a process: its sockets, signals and shutdown."""

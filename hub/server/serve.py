@@ -1,16 +1,16 @@
-"""A hub as a process: which sockets it has, what it does on which signal, how it ends.
+"""Runs a hub as a process: its sockets, signals and shutdown.
 
 =========  ====================================================================================
-signal     what happens
+signal     effect
 =========  ====================================================================================
-SIGTERM,   The hub drains (see `hub.shutdown`): it goes on serving until its generations have
-SIGINT     ended or ``server.drain_seconds`` are over, sends its readers off, and leaves.
-a second   It leaves at once, killed by that signal: what runs is interrupted, and the store
+SIGTERM,   The hub drains (see `hub.shutdown`): it serves until its generations have ended or
+SIGINT     ``server.drain_seconds`` are over, ends its connections, and exits.
+a second   It exits at once, killed by that signal. Generations are interrupted and the store is
            closed, unless that takes long; what was acknowledged is safe either way.
-SIGHUP     Nothing: a terminal that closes is no reason to stop.
+SIGHUP     Nothing: the hub outlives its terminal.
 =========  ====================================================================================
 
-Sockets that another process holds (see `hub.server.systemd`) are taken instead of making some.
+Sockets that were passed to the process (see `hub.server.systemd`) are used instead of new ones.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from hub.app import FAREWELL, HUB, make_app
 from hub.config.schema import Config
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen, listen_unix
-from hub.server.systemd import inherited, tell
+from hub.server.systemd import inherited, notify
 
 __all__ = ["serve"]
 
 log = logging.getLogger("hub")
 
 LAST_SECONDS: Final = 2.0
-"""What is left of a request when everybody has been sent off."""
+"""How long requests may take after all connections have been told to end."""
 
 AT_ONCE_SECONDS: Final = 1.0
-"""How long the store may take to close when the hub is to leave at once."""
+"""How long closing the store may take when the hub must exit at once."""
 
 
 async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
-    """Run a hub until SIGTERM or SIGINT; ``announce`` is told the URL once it listens.
+    """Run a hub until SIGTERM or SIGINT; ``announce`` is called with the URL once it listens.
 
     Raises:
-        ConfigError: it cannot be run as configured.
+        ConfigError: the hub cannot run as configured.
         StoreError: the store cannot be used.
     """
     app = make_app(config)
@@ -62,18 +62,18 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     signals = _Signals()
     try:
         if await _unless(signals.stop, runner.setup()):
-            door = Acceptor(
+            acceptor = Acceptor(
                 runner,
                 sockets=config.limits.sockets,
                 idle_seconds=config.server.idle_seconds,
                 access_log=config.server.access_log,
             )
-            await door.open(sockets)
-            announce(_where(sockets[0], config.server.host))
-            tell(os.environ, "READY=1")
+            await acceptor.open(sockets)
+            announce(_address(sockets[0], config.server.host))
+            notify(os.environ, "READY=1")
             await signals.stop.wait()
-            tell(os.environ, "STOPPING=1")
-            await _unless(signals.at_once, _leave(door, app, heirs=bool(handed)))
+            notify(os.environ, "STOPPING=1")
+            await _unless(signals.at_once, _shut_down(acceptor, app, heirs=bool(handed)))
     finally:
         for listening in sockets:
             listening.close()
@@ -93,27 +93,27 @@ def _listen(config: Config) -> list[socket.socket]:
     return listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
 
 
-def _where(listening: socket.socket, host: str) -> str:
-    """Where a socket is reached: a URL, or a path after ``unix:``."""
+def _address(listening: socket.socket, host: str) -> str:
+    """The address of a socket: a URL, or ``unix:`` and a path."""
     name = listening.getsockname()
     if listening.family == socket.AF_UNIX:
         return f"unix:{name}"
     return f"http://{f'[{host}]' if ':' in host else host}:{name[1]}"
 
 
-async def _leave(door: Acceptor, app: web.Application, *, heirs: bool) -> None:
-    """Drain, and send everybody off."""
-    door.draining = True
+async def _shut_down(acceptor: Acceptor, app: web.Application, *, heirs: bool) -> None:
+    """Drain the hub and end all connections."""
+    acceptor.draining = True
     await app[FAREWELL].drain()
-    await door.close(heirs=heirs)
+    await acceptor.close(heirs=heirs)
     await app[FAREWELL].say()
 
 
 async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do some work to its end, unless the event comes before; whether it was done.
+    """Run ``work`` until it ends, or cancel it when the event is set; whether it ended.
 
     Raises:
-        Exception: as the work.
+        Exception: as ``work``.
     """
     working = asyncio.ensure_future(work)
     waiting = asyncio.ensure_future(event.wait())
@@ -130,7 +130,7 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool
 
 
 class _Signals:
-    """What a process is told by signals."""
+    """The signals of the process, as events."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -138,23 +138,21 @@ class _Signals:
         self._loop = asyncio.get_running_loop()
         self._last = signal.SIGTERM
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._heard, number)
-        self._loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: there is nothing to do")
+            self._loop.add_signal_handler(number, self._handle, number)
+        self._loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP is ignored")
 
     def forget(self) -> None:
-        """Leave every signal to others."""
+        """Remove all signal handlers."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.remove_signal_handler(number)
 
     def die(self) -> None:
-        """End the process as its last signal would, so that its parent sees which it was."""
+        """Kill the process with its last signal, so that its parent sees which it was."""
         os.kill(os.getpid(), self._last)
 
-    def _heard(self, number: signal.Signals) -> None:
+    def _handle(self, number: signal.Signals) -> None:
         if not self.stop.is_set():
-            log.info(
-                "%s: leaving when what runs has ended; once more to leave at once", number.name
-            )
+            log.info("%s: stopping after the running generations; again to stop now", number.name)
             self.stop.set()
             return
         self._last = number

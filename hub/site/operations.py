@@ -1,8 +1,9 @@
-"""`/livez`, `/readyz` and `/metrics`: what whoever runs the hub wants to know."""
+"""`/livez`, `/readyz` and `/metrics`, for operators."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -13,9 +14,7 @@ from hub.http.acceptor import PROBES
 from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
 
-__all__ = [
-    "Operations",
-]
+__all__ = ["Operations"]
 
 
 class Operations:
@@ -45,7 +44,7 @@ class Operations:
             return _not_ready(self._hub.trouble)
         rejections = self._hub.counts.rejections
         if rejections:
-            # It works; but something was not kept, and somebody should look why.
+            # The hub works, but data was lost, and the operator should find out why.
             return web.Response(text=f"ok\n{rejections} streams lost a change: see the log\n")
         return web.Response(text="ok\n")
 
@@ -61,17 +60,12 @@ def _not_ready(why: str) -> web.Response:
 
 
 class _Collector(Collector):
-    """Reads the hub's own counts when Prometheus asks, so that counting costs an addition."""
+    """Reads the hub's counters at each scrape, so that counting costs only an addition."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def collect(self) -> Iterator[Metric]:
-        """The metrics as they are now."""
-        yield from self._gauges()
-        yield from self._totals()
-
-    def _gauges(self) -> Iterator[Metric]:
         hub = self._hub
         subscriptions = sum(len(one.subscriptions) for one in hub.connections)
         behind = sum(one.busy for one in hub.connections)
@@ -80,28 +74,20 @@ class _Collector(Collector):
             ("connections_behind", "Connections that are catching up", behind),
             ("subscriptions", "Open subscriptions", subscriptions),
             ("streams", "Streams held", hub.streams.held),
-            ("stream_bytes", "Bytes of memory that the records held take", hub.streams.size),
-            ("generations_running", "Generations that run", hub.generations.active),
+            ("stream_bytes", "Bytes of memory of the records held", hub.streams.size),
+            ("generations_running", "Running generations", hub.generations.active),
         ):
             yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)
-
-    def _totals(self) -> Iterator[Metric]:
-        counts = self._hub.counts
-        for name, what, value in (
-            ("records", "Records appended", counts.records),
-            ("flushes", "Passes over the subscribers of a stream", counts.flushes),
-            ("deliveries", "Subscribers offered a frame by a pass", counts.deliveries),
-            ("catch_ups", "Frames built for one reader that lagged", counts.catch_ups),
-            ("resets", "Readers told that their position is gone", counts.resets),
-            ("evictions", "Connections cut because they made no progress", counts.evictions),
-            ("rejections", "Streams whose changes could not be kept", counts.rejections),
-            ("failures", "Tasks ended by a mistake of the hub, begun again", counts.failures),
-            ("refusals", "Connections refused because of a limit", counts.refusals),
-        ):
-            yield CounterMetricFamily(f"streamhub_{name}", what, value=value)
+        for total in fields(hub.counts):
+            if "description" in total.metadata:
+                yield CounterMetricFamily(
+                    f"streamhub_{total.name}",
+                    total.metadata["description"],
+                    value=getattr(hub.counts, total.name),
+                )
         ended = CounterMetricFamily(
             "streamhub_generations", "Generations that ended", labels=["state"]
         )
-        for state, count in counts.generations.items():
+        for state, count in hub.counts.generations.items():
             ended.add_metric([state], count)
         yield ended

@@ -1,31 +1,29 @@
 """`/`: the built page, and the scripts for other pages.
 
-The build writes ``built.json`` beside what it made, and only what that names is ever served.
-It is all held in memory, because it is small, compressed once; a checkout that is built again
-is noticed at the next request. What is in ``assets/`` is named by its content and is cached
-for ever; all else is asked for again and answered 304.
+The build writes a list of its files, ``built.json``, and only these are served. They are small, so
+they are compressed once and kept in memory; a new build is noticed at the next request. The names
+of files in ``assets/`` depend on their content, so browsers may cache them forever; all others are
+revalidated and answered with 304.
 
-The policy lets a page load nothing but the hub's own files and run nothing inline, so that
-what a model writes is shown and never run, even if it got past the sanitiser. Where nothing is
-built, ``/`` says what to run.
+The content security policy only lets a page load the hub's own files and run no inline scripts. So
+what a model writes is never run, even if it gets past the sanitiser. If nothing is built, ``/``
+says what to run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gzip
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from hub.http.errors import error_body
+from hub.http.memory_files import MemoryFile
 
 __all__ = ["Page"]
 
@@ -33,9 +31,9 @@ LISTING: Final = "built.json"
 
 PAGES: Final = {"": "index.html", "single.html": "single.html"}
 BESIDE: Final = ("favicon.svg", "theme.js")
-"""What the pages load at once, under a name that stays."""
+"""Files that the pages load first, under fixed names."""
 FOR_OTHERS: Final = ("client.js", "client-worker.js", "client.d.ts", "elements.js")
-"""What pages of other allowed origins load."""
+"""Files that pages of other allowed origins load."""
 
 TYPES: Final = {
     ".css": "text/css",
@@ -50,7 +48,7 @@ TYPES: Final = {
     ".woff2": "font/woff2",
 }
 UNPACKED: Final = frozenset({".ico", ".png", ".woff2"})
-"""Types that gzip makes no smaller."""
+"""Types that gzip does not make smaller."""
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -61,36 +59,22 @@ POLICY: Final = (
 UNUSED: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
 MISSING: Final = """\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Streamhub: the page is not built</title>
-<h1>The page is not built yet</h1>
-<p>The hub runs, and everything under <code>v1/</code> works. To build the page, run</p>
-<pre>make run</pre>
-<p>in the folder of the checkout, or, without make,</p>
-<pre>python -m web.build --get-node</pre>
-<p>and load this address again. It takes some seconds, and the network the first time.</p>
-</html>
+<!doctype html> <html lang="en"> <meta charset="utf-8"> <meta name="viewport"
+content="width=device-width, initial-scale=1"> <meta name="color-scheme" content="light dark">
+<title>Streamhub: the page is not built</title> <h1>The page is not built yet</h1> <p>The hub is
+running, and everything under <code>v1/</code> works. To build the page, run</p> <pre>make run</pre>
+<p>in the folder of the checkout, or, without make,</p> <pre>python -m web.build --get-node</pre>
+<p>and reload this address. The build takes a few seconds and, the first time, needs the
+network.</p> </html>
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    content_type: str
-    whole: bytes
-    packed: bytes | None
-    tag: str
-
-
 class Page:
-    """The page in a folder; ``frame_ancestors`` are those that may show it in a frame."""
+    """The page in a folder; ``frame_ancestors`` are the origins that may embed it in a frame."""
 
     def __init__(self, folder: Path, *, frame_ancestors: Iterable[str] = ()) -> None:
         self._folder = folder
-        self._built: tuple[object, Mapping[str, _File]] = (None, {})
+        self._built: tuple[object, Mapping[str, MemoryFile]] = (None, {})
         ancestors = " ".join(frame_ancestors) or "'none'"
         self._policy = POLICY.format(ancestors=ancestors)
 
@@ -100,12 +84,12 @@ class Page:
             *(web.get(f"/{path}", self._page) for path in PAGES),
             *(web.get(f"/{name}", self._file) for name in (*BESIDE, *FOR_OTHERS)),
             web.get("/{folder:assets|licenses}/{name}", self._file),
-            # Under a prefix: the page's addresses are relative to the slash.
+            # For a prefix without a slash: the page's URLs are relative to the slash.
             web.get("", self._to_slash),
         ]
 
     async def _to_slash(self, request: web.Request) -> web.StreamResponse:
-        # Relative, because a proxy in front may have taken off a prefix of its own.
+        # Relative, because a proxy in front may have stripped a prefix.
         last = quote(request.path.rpartition("/")[2])
         query = f"?{request.query_string}" if request.query_string else ""
         raise web.HTTPTemporaryRedirect(f"./{last}/{query}")
@@ -117,7 +101,7 @@ class Page:
             response = web.Response(status=503, text=MISSING, content_type="text/html")
             response.headers["Cache-Control"] = "no-store"
         else:
-            response = _answer(request, file)
+            response = file.response(request)
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = UNUSED
@@ -129,9 +113,9 @@ class Page:
         if name not in files:
             if files:
                 raise web.HTTPNotFound
-            body = error_body("page_not_built", "the page is not built: run make run")
+            body = error_body("page_not_built", "the page is not built: run `make run`")
             return web.Response(status=503, body=body, content_type="application/json")
-        response = _answer(request, files[name])
+        response = files[name].response(request)
         if name in FOR_OTHERS:
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             response.headers["Vary"] = "Accept-Encoding, Origin"
@@ -142,63 +126,24 @@ class Page:
         return self._safe(response)
 
     def _safe(self, response: web.Response) -> web.Response:
-        # On scripts too: a worker lives by the policy it was served with.
+        # On scripts, too: a worker's policy is the one that its script was served with.
         response.headers["Content-Security-Policy"] = self._policy
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    def _files(self) -> Mapping[str, _File]:
-        """What is built now."""
+    def _files(self) -> Mapping[str, MemoryFile]:
+        """The files of the current build."""
         listing = self._folder / LISTING
-        try:
+        with suppress(OSError):  # nothing is built, or the files are being replaced
             found = listing.stat()
-            when = (found.st_mtime_ns, found.st_ino)
-            if self._built[0] != when:
+            version = (found.st_mtime_ns, found.st_ino)
+            if self._built[0] != version:
                 names = json.loads(listing.read_bytes())["files"]
-                self._built = when, {name: _read(self._folder, name) for name in names}
-        except OSError:  # nothing is built, or it is being replaced just now
-            return self._built[1]
+                self._built = version, {name: _read(self._folder, name) for name in names}
         return self._built[1]
 
 
-def _read(folder: Path, name: str) -> _File:
-    whole = (folder / name).read_bytes()
+def _read(folder: Path, name: str) -> MemoryFile:
     suffix = PurePosixPath(name).suffix
-    kind = TYPES[suffix]
-    return _File(
-        content_type=kind if suffix in UNPACKED else f"{kind}; charset=utf-8",
-        whole=whole,
-        packed=None if suffix in UNPACKED else gzip.compress(whole, mtime=0),
-        tag=hashlib.sha256(whole).hexdigest()[:32],
-    )
-
-
-def _answer(request: web.Request, file: _File) -> web.Response:
-    """The file, as small as the client takes it, or 304."""
-    packed = file.packed if _takes_gzip(request) else None
-    response = web.Response(
-        body=file.whole if packed is None else packed,
-        headers={
-            "Content-Type": file.content_type,
-            "Cache-Control": "no-cache",
-            "Vary": "Accept-Encoding",
-        },
-    )
-    # Strong, so each encoding has its own (RFC 9110 section 8.8.3.3).
-    response.etag = tag = file.tag if packed is None else f"{file.tag}-gzip"
-    if packed is not None:
-        response.headers["Content-Encoding"] = "gzip"
-    if any(known.value in ("*", tag) for known in request.if_none_match or ()):
-        response.set_status(304)
-        response.body = None
-    return response
-
-
-def _takes_gzip(request: web.Request) -> bool:
-    """Whether the client named gzip and did not refuse it (RFC 9110 section 12.5.3)."""
-    for part in request.headers.get(hdrs.ACCEPT_ENCODING, "").lower().split(","):
-        coding, _, weight = part.partition(";")
-        if coding.strip() == "gzip":
-            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
-    return False
+    return MemoryFile.of(TYPES[suffix], (folder / name).read_bytes(), pack=suffix not in UNPACKED)

@@ -1,17 +1,16 @@
-"""Where streams survive a restart: the `Store` protocol, and those that it is made of.
+"""Where streams survive a restart: the `Store` protocol and the protocols it consists of.
 
-The hub serves readers from memory; a store is told of every change as it happens, in
-order, and hands a stream back when it is opened again. `note` never waits, so that a slow
-disk does not slow the fan-out; whoever must not run ahead of the disk uses `after` or
-awaits `synced`. Changes noted without a turn of the loop between them are kept together or
-not at all.
+The hub serves readers from memory. It notes every change with the store, in order, and loads
+a stream from the store when somebody opens it again. `note` never waits, so a slow disk does
+not slow the fan-out; code that must not run ahead of the disk uses `after` or awaits `synced`.
+Changes noted within one turn of the event loop are kept together or not at all.
 
-A store refuses no change when it is noted, and some can never be kept: a record at an
-offset that is taken, say, which is a mistake of the hub. Such a change is *rejected*, and
-with it all that is noted of its stream until the stream has left memory and is readmitted.
-Other streams are not touched.
+`note` accepts every change, but some can never be kept, such as a second record at the same
+offset, which is a bug in the hub. The store *rejects* such a change, and with it everything
+noted for its stream until the stream has been evicted from memory and readmitted. Other
+streams are not affected.
 
-This is how the streams of one process are kept. What may be written at all is judged before, by a
+A store keeps the streams of one process. Whether a write is allowed is decided before, by a
 `hub.stores.writer.Writer`.
 """
 
@@ -36,6 +35,8 @@ __all__ = [
     "Created",
     "Ended",
     "Expiry",
+    "GenerationIndex",
+    "GenerationLocation",
     "Hidden",
     "Keyed",
     "Keys",
@@ -48,159 +49,129 @@ __all__ = [
     "Saved",
     "Sequenced",
     "Store",
-    "Stories",
-    "Told",
     "Touched",
     "Trimmed",
     "Unended",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
-    """A stream began; ``epochs`` are pairs (epoch, first offset), those of a fork its source's
-    and its own.
-    """
+@frozen
+class Change:
+    """What happened to a stream."""
 
     stream: str
+
+
+@frozen
+class Created(Change):
+    """A stream began. ``epochs`` are pairs (epoch, first offset); a fork has its source's too."""
+
     settings: StreamSettings
     epochs: tuple[tuple[int, int], ...]
     head: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """A new life of the stream began at an offset."""
+@frozen
+class Raised(Change):
+    """A new epoch of the stream began at an offset."""
 
-    stream: str
     epoch: int
     offset: int
 
 
 @frozen
-class Appended:
+class Appended(Change):
     """A record was written at the tail."""
 
-    stream: str
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+@frozen
+class Accepted(Change):
     """An idempotent producer's append was written."""
 
-    stream: str
     stamp: Stamp
 
 
-@dataclass(frozen=True, slots=True)
-class Sequenced:
+@frozen
+class Sequenced(Change):
     """The last ``Stream-Seq`` of the stream's writers."""
 
-    stream: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Trimmed:
+@frozen
+class Trimmed(Change):
     """The records before ``head`` are gone."""
 
-    stream: str
     head: int
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
+@frozen
+class Touched(Change):
     """The stream was read or written; it expires at ``expires`` (seconds since 1970)."""
 
-    stream: str
     expires: float
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The stream takes no more records; ``stamp`` is of the producer that closed it."""
+@frozen
+class Closed(Change):
+    """The stream takes no more records; ``stamp`` is the producer's that closed it."""
 
-    stream: str
     stamp: Stamp | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+@frozen
+class Hidden(Change):
     """The stream was deleted, but forks still need its records."""
 
-    stream: str
 
+@frozen
+class Removed(Change):
+    """The stream is gone and its name is free. A fork names its ``source``."""
 
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """The stream is gone; its name may be used again. A fork names its ``source``."""
-
-    stream: str
     source: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
-    """A generation runs in the stream: if the process dies, it was interrupted.
+@frozen
+class Began(Change):
+    """A generation runs in the stream; if the process dies, it is interrupted.
 
-    Its story begins at ``position``; its `started` event is at the offset ``started``.
+    Its first event is at ``position``, its `hub.domain.events.Started` at offset ``started``.
     """
 
-    stream: str
     generation: str
     position: Position
     started: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The generation has its terminal event, at ``offset``; with none there is no more to tell
-    of it.
-    """
+@frozen
+class Ended(Change):
+    """A generation has its terminal event at ``offset``; ``None``: forget the generation."""
 
-    stream: str
     generation: str
     offset: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Keyed:
-    """An idempotency key has been used: for this generation, whose story begins at ``position``.
+@frozen
+class Keyed(Change):
+    """An idempotency key stands for this generation, whose first event is at ``position``.
 
-    ``fingerprint`` tells the same request from another one with the same key.
+    ``fingerprint`` distinguishes the same request from another one with the same key.
     """
 
     key: str
     fingerprint: bytes
     generation: str
-    stream: str
     position: Position
-
-
-Change = (
-    Created
-    | Raised
-    | Appended
-    | Accepted
-    | Sequenced
-    | Trimmed
-    | Touched
-    | Closed
-    | Hidden
-    | Removed
-    | Began
-    | Ended
-    | Keyed
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A stream as a store kept it.
 
-    ``epochs`` are pairs (epoch, first offset), rising. ``records`` are the newest of those
-    from ``head`` on; the older ones are read when they are asked for.
+    ``epochs`` are pairs (epoch, first offset), rising. ``records`` are the newest ones from
+    ``head`` on; older ones are read on demand.
     """
 
     settings: StreamSettings
@@ -211,6 +182,7 @@ class Saved:
     closed: bool = False
     closed_by: Stamp | None = None
     producers: Mapping[str, tuple[int, int]] = field(default_factory=lambda: NOTHING)
+    """The last epoch and number of each idempotent producer."""
     sequence: str | None = None
     expires: float | None = None
     hidden: bool = False
@@ -218,16 +190,16 @@ class Saved:
 
 
 class Unended(NamedTuple):
-    """A generation that lacks its terminal event, and the offset of its `started`."""
+    """A generation without a terminal event, and the offset of its `hub.domain.events.Started`."""
 
     stream: str
     generation: str
     started: int
 
 
-class Told(NamedTuple):
-    """Where the story of a generation stands: from ``position`` in a stream, `started` and, if
-    it has ended, the terminal event at these offsets.
+class GenerationLocation(NamedTuple):
+    """The events of a generation: from ``position`` in a stream, with the offsets of its
+    `hub.domain.events.Started` and, once it has ended, of its terminal event.
     """
 
     stream: str
@@ -238,7 +210,7 @@ class Told(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A stream in a list of streams; ``tail`` is the position after what it holds."""
+    """A stream in a list of streams."""
 
     name: str
     content_type: str
@@ -247,15 +219,16 @@ class Listed:
 
 
 class Past(Protocol):
-    """What whoever follows a stream needs: its records, and its lives."""
+    """What a follower of a stream needs: its records and the epochs of the store."""
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
-        """Records from ``offset`` on, about ``limit`` bytes; at least one if there is."""
+        """Records from ``offset`` on, about ``limit`` bytes; at least one if there is one."""
 
     def lived(self, epoch: int) -> bool:
-        """Whether this store was or is in that life.
+        """Whether this store has been in that epoch.
 
-        What a stream had when it ended is then here, and its next life begins behind it.
+        If so, all that a stream had at the end of that epoch is here, and its next epoch begins
+        behind it.
         """
 
 
@@ -267,29 +240,29 @@ class Keys(Protocol):
 
 
 class Listing(Protocol):
-    """Tells which streams there are."""
+    """Lists streams."""
 
     async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
-        """Streams kept, in the order of their names: so many of those that begin with ``prefix``
-        and lie after ``after``. Not the hidden ones, nor those that have expired by ``now``.
+        """Up to ``limit`` streams by name that begin with ``prefix`` and come after ``after``.
+
+        Without hidden ones and those that have expired at ``now`` (seconds since 1970).
         """
 
 
 class Expiry(Protocol):
-    """Tells which streams are to go."""
+    """Finds streams that are due for removal."""
 
     async def expired(self, now: float) -> list[str]:
-        """Streams, a bounded number, that have expired by ``now`` (seconds since 1970).
-
-        Also those that are hidden and have no forks any more.
+        """Streams, a bounded number, that have expired at ``now`` (seconds since 1970) or are
+        hidden and have no forks left.
         """
 
 
-class Stories(Protocol):
-    """Tells where a generation is told."""
+class GenerationIndex(Protocol):
+    """Finds the events of a generation."""
 
-    async def told(self, generation: str) -> Told | None:
-        """Where a generation is told, for as long as its stream holds its events."""
+    async def locate(self, generation: str) -> GenerationLocation | None:
+        """Where a generation's events are, for as long as its stream holds them."""
 
 
 class Rejections(Protocol):
@@ -297,92 +270,90 @@ class Rejections(Protocol):
 
     @property
     def rejected(self) -> Mapping[str, str]:
-        """Streams whose changes are dropped, because one of them can never be kept, and why."""
+        """Streams whose changes are dropped because one can never be kept, and the reason."""
 
     async def rejection(self) -> None:
-        """Wait until some stream is `rejected`."""
+        """Wait until a stream is `rejected`."""
 
     def readmit(self, stream: str) -> None:
-        """A rejected stream has left memory: from here on it is what `load` says."""
+        """Accept changes again: the rejected stream has been evicted from memory."""
 
 
-class Store(Past, Keys, Listing, Expiry, Stories, Rejections, Protocol):
-    """What a store can do: it takes changes, and hands streams back as these leave them.
-
-    What else it can do stands in protocols of its own: whoever needs one of them asks for that.
-    """
+class Store(Past, Keys, Listing, Expiry, GenerationIndex, Rejections, Protocol):
+    """Takes changes and returns streams as those changes left them."""
 
     @property
     def durable(self) -> bool:
-        """Whether it hands back what it was told."""
+        """Whether it returns what was noted."""
 
     @property
     def trouble(self) -> str | None:
-        """Why it cannot keep anything just now, in a sentence; ``None`` if it can."""
+        """Why nothing can be kept at the moment, in a sentence; ``None`` if it can."""
 
     async def start(self) -> list[Unended]:
-        """Make it ready; the generations that were running when it was left.
+        """Open the store; returns the generations that ran when it was last used.
 
         Raises:
-            StoreError: it cannot be used; the message says the way out.
+            StoreError: it cannot be used; the message says what to do.
         """
 
     async def load(self, stream: str) -> Saved | None:
-        """A stream as all changes leave it that were noted before this returns, or ``None``.
+        """A stream as left by all changes noted before this returns; ``None`` if there is none.
 
         Raises:
-            StoreError: it cannot be read, or has changed and nothing can be kept just now.
+            StoreError: it cannot be read, or has changed and nothing can be kept at the moment.
         """
 
     def pending(self, stream: str) -> bool:
-        """Whether changes are noted and not yet safe that `load` would have to wait for."""
+        """Whether `load` would have to wait for changes that are not safe yet."""
 
     @property
     def life(self) -> int:
-        """The epoch that a stream which is opened now has at least.
+        """The least epoch of a stream that is opened now.
 
-        Higher than any in which something may have been lost, here or in a copy of the store.
+        Higher than any epoch in which something may have been lost, here or in a copy of the
+        store.
         """
 
     def epoch(self) -> int:
         """The epoch of a stream that begins now: higher than any its name has had."""
 
     def last(self, stream: str) -> int:
-        """The highest epoch that a removed stream of this name can have had, or a bit more.
+        """An upper bound of the epochs of removed streams of this name; -1 if there were none.
 
-        -1 if there was none. True until the next ``await``; see `hub.domain.removed_names`.
+        Valid until the next ``await``; see `hub.domain.removed_names`.
         """
 
     def admit(self) -> None:
-        """Whether something may be written that is to be acknowledged.
+        """Check that a write can be made safe and acknowledged.
 
         Raises:
-            StoreError: nothing can be made safe just now.
+            StoreError: nothing can be made safe at the moment.
         """
 
     @property
     def full(self) -> bool:
-        """As many changes are held as may be."""
+        """Whether as many changes wait as may."""
 
     async def space(self) -> None:
-        """Wait until it is not full; for whoever can make a source wait."""
+        """Wait until the store is not full; for sources that can wait."""
 
     def note(self, change: Change) -> None:
-        """Take a change. Never waits; whoever writes much asks `admit` or awaits `space`."""
+        """Take a change without waiting. Writers of much data call `admit` or await `space`."""
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
         """Call ``done`` once everything noted so far is as safe as this store makes it.
 
-        It is never called if changes of ``stream`` among it are rejected.
+        It is never called if changes of ``stream`` among these are rejected.
         """
 
     async def synced(self, stream: str | None = None) -> None:
         """Wait until everything noted so far is as safe as this store makes it.
 
         Raises:
-            StoreError: it cannot be made safe in a reasonable time (``store_full``,
-                ``store_slow``), or changes of ``stream`` are rejected (``store_rejected``).
+            StoreError: that takes too long (``store_full``, ``store_slow``), or changes of
+                ``stream`` are rejected (``store_rejected``).
         """
 
     async def stop(self) -> None:
-        """Write out what is left and let go of everything."""
+        """Write what is left and release all resources."""

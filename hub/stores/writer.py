@@ -1,11 +1,11 @@
-"""Writing to streams by name: the one place where what a write depends on is judged.
+"""Writing to streams by name: the one place that decides whether a write is allowed.
 
-A method checks and writes in one step, whoever else writes: nothing comes in between. What it
-raises has changed nothing, and what it returns is the state right after it. That is not yet safe;
-whoever must not run ahead of the store waits for `hub.stores.Store.synced` as well.
+A method checks and writes in one step; nothing can come in between. If it raises, nothing has
+changed; otherwise it returns the state right after the write. The write is not yet safe: code
+that must not run ahead of the store also awaits `hub.stores.Store.synced`.
 
-A generation writes much and waits for nothing: it has an `Appender`, which writes for as long as
-the generation holds its stream.
+A generation writes often and waits for nothing. It has an `Appender`, which writes for as long
+as the generation holds its stream.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ __all__ = ["Appender", "Beginning", "Writer"]
 
 
 class Appender(Protocol):
-    """Where a generation writes."""
+    """Writes the events of a generation."""
 
     def append(self, event: Event, *, safe: bool = False) -> Record:
-        """Write an event at the end; ``safe`` shows it to readers only once it is committed.
+        """Append an event; ``safe`` shows it to readers only once it is committed.
 
         Raises:
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamClosed, StreamNotFound: the stream takes no more records.
         """
 
     @property
     def full(self) -> bool:
-        """The store holds as much as it may."""
+        """Whether the store holds as many changes as it may."""
 
     async def space(self) -> None:
-        """Wait until the store takes more; for whoever can make a source wait."""
+        """Wait until the store takes more; for sources that can wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """How a generation begins: what was said to it, and last its `Started`."""
+    """The first events of a generation: the messages it answers, then its `Started`."""
 
     generation: str
     events: Sequence[Event]
     key: str | None = None
     fingerprint: bytes = b""
-    """Of what the idempotency key stands for."""
+    """Of the request that the idempotency key stands for."""
 
 
 class Writer(Protocol):
-    """What can be done to streams. A name is that of a stream which is open to be written."""
+    """Operations on streams, each named by ``stream``."""
 
     async def load(self, stream: str) -> Outcome:
-        """Where a stream ends.
+        """The end of a stream.
 
         Raises:
-            InvalidName, StreamNotFound: there is none of that name.
+            InvalidName, StreamNotFound: there is no such stream.
             Gone: it was deleted, and is only kept for its forks.
             StoreError: it cannot be read.
         """
@@ -72,13 +72,13 @@ class Writer(Protocol):
         *,
         close: bool = False,
     ) -> Outcome:
-        """Begin a stream with its first records; the same one that is there is a duplicate.
+        """Begin a stream with its first records; a duplicate if the same stream exists.
 
         Raises:
             InvalidName, LimitExceeded: it cannot begin.
-            Conflict: ``stream_exists``: there is another of the name; ``stream_deleted``: it was
-                deleted, and its forks still hold the name.
-            StoreError: nothing can be kept just now.
+            Conflict: ``stream_exists``: a different stream has the name; ``stream_deleted``: it
+                was deleted, and its forks still hold the name.
+            StoreError: nothing can be kept at the moment.
         """
 
     async def write(
@@ -92,23 +92,23 @@ class Writer(Protocol):
         settings: StreamSettings | None = None,
         epoch: int | None = None,
     ) -> Outcome:
-        """Write records, what their producer has reached, and the close: all or nothing.
+        """Write records, their producer's stamp, and the close: all or nothing.
 
-        With ``settings`` a stream that is not there begins; with an ``epoch`` only the stream
-        of that epoch is meant, whose kind the records were made for.
+        With ``settings`` a missing stream begins. With an ``epoch`` only the stream of that epoch
+        is written to: the records were made for its content type.
 
         Raises:
-            StreamClosed: it takes no more, unless this is what closed it: then it is a duplicate.
-            StreamBusy: it would close a stream in which something is generated.
+            StreamClosed: the stream is closed. The write that closed it is a duplicate instead.
+            StreamBusy: it would close a stream in which a generation runs.
             ProducerFenced, ProducerGap, RequestError, Conflict: as
                 `hub.domain.producers.Producers.check`.
-            Conflict: ``stream_seq``: the sequence is not greater than the last; ``not_json``: it
-                holds no events.
+            Conflict: ``stream_seq``: the sequence is not greater than the last; ``not_json``: the
+                stream holds no events.
             HubError: as `load` or, with ``settings``, `create`.
         """
 
     async def begin(self, stream: str, beginning: Beginning) -> Outcome:
-        """Write how a generation begins, and note that it runs; its stream is held for it.
+        """Write the first events of a generation and note that it runs.
 
         Raises:
             StreamBusy: the stream is not held for this generation.
@@ -116,10 +116,10 @@ class Writer(Protocol):
         """
 
     def appender(self, stream: str, fence: str) -> Appender:
-        """Where the generation that is called ``fence`` writes, which holds the stream.
+        """The appender of the generation with the id ``fence``, which holds the stream.
 
         Raises:
-            StreamBusy: it does not, or no longer.
+            StreamBusy: the generation does not hold the stream.
         """
 
     async def fork(
@@ -133,21 +133,21 @@ class Writer(Protocol):
         bodies: Sequence[Body] = (),
         close: bool = False,
     ) -> Outcome:
-        """Begin a stream with another's records; the same fork that is there is a duplicate.
+        """Begin a stream with another's records; a duplicate if the same fork exists.
 
-        See `hub.streams.registry.Streams.fork` for what it takes over, and what it raises.
+        See `hub.streams.registry.Streams.fork` for what it takes over and raises.
         """
 
     async def delete(self, stream: str, *, epoch: int | None = None) -> Outcome:
-        """Remove a stream, or hide it while it has forks; only the one of an ``epoch`` if given.
+        """Remove a stream, or hide it while it has forks; with ``epoch`` only the stream of it.
 
         Raises:
-            HubError: as `load`; so also if it was removed meanwhile.
-            StoreError: nothing can be kept just now.
+            HubError: as `load`.
+            StoreError: nothing can be kept at the moment.
         """
 
     async def touch(self, stream: str) -> Outcome:
-        """Somebody reads or writes it: a stream with a sliding expiry lives on.
+        """Postpone the expiry of a stream with a ``ttl``, because it is read or written.
 
         Raises:
             HubError: as `load`.

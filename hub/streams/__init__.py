@@ -1,1 +1,1 @@
-"""Streams in memory: their records, their followers, and how they are found."""
+"""Streams in memory: their records, their followers, and the registry of streams."""

@@ -1,7 +1,7 @@
-"""A stream as those see it who follow it: its history, its tail, and the followers themselves.
+"""The part of a stream that can be followed: its history, its tail, and its followers.
 
-Whoever only reads is given this and no more. It moves by `reveal` alone, whoever wrote what is
-shown: in this process that is `hub.streams.stream.Stream`, the part that is written.
+Readers are given this part only. It changes only by `FollowedStream.reveal`, whoever writes the
+records: in this process that is `hub.streams.stream.Stream`, the part that is written.
 """
 
 from __future__ import annotations
@@ -29,41 +29,40 @@ class FollowedStream(History):
         store: Past,
         *,
         counts: Counters | None = None,
-        moment: SharedBudget | None = None,
+        cache_budget: SharedBudget | None = None,
         slice_size: int = defaults.SLICE,
     ) -> None:
-        super().__init__(name, saved, store, moment)
+        super().__init__(name, saved, store, cache_budget)
         self.lost = False
-        """It is not as it was shown: its readers cannot go on."""
+        """It is not as readers have seen it, so they cannot go on."""
         self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
-        """Catch-up frames that several readers share, for a moment."""
+        """Catch-up frames for several readers, dropped about once a second."""
         self._counts = counts if counts is not None else Counters()
         self.fanout = Fanout(self, self._counts, slice_size)
 
     @property
     def content_type(self) -> str:
-        """What its records are."""
         return self.settings.content_type
 
     def subscribe(self, follower: Follower) -> None:
-        """Serve a follower from its place on. One step: history and live have no seam."""
+        """Serve a follower from its place on; history and live have no seam."""
         self.fanout.add(follower)
 
     def unsubscribe(self, follower: Follower) -> None:
-        """Serve it no more; it may have been dropped already."""
+        """Serve a follower no longer; it may have been removed already."""
         self.fanout.remove(follower)
 
     def reveal(self, tail: int, *, closed: bool) -> None:
-        """Show readers what it has up to ``tail``, and whether that is the end of it."""
+        """Show readers the records up to ``tail``, and whether the stream ends there."""
         self.tail = tail
         self.closed = closed
         self._retain()
         self.fanout.mark()
 
     def _retain(self) -> None:
-        """Let go of what need not stay in memory; here all of it stays."""
+        """Drop what need not stay in memory; here all of it stays."""
 
     def lose(self) -> None:
-        """Cut off everybody who follows it: what they were shown is not so."""
+        """Cut off all followers, because what they have seen is lost."""
         self.lost = True
-        self.fanout.rouse()
+        self.fanout.queue_all()

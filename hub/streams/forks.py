@@ -1,7 +1,7 @@
 """Where a fork begins, and what it takes over (Durable Streams Protocol, section 4.2).
 
-Between its source's records and its own it ends what has no end: whoever answers in the source
-writes there and not in the fork, so an answer in whose middle a fork begins is interrupted in it.
+A generation in the source writes there and not in the fork. If a fork begins in the middle of an
+answer, that answer is interrupted in the fork, between the source's records and its own.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from hub.streams.stream import Stream
 __all__ = ["Beginning", "beginning", "inherited", "is_fork", "same"]
 
 LOOKED_BACK: Final = 1000
-"""Records among which the last event of a generation is looked for. What has only other records
-after it, and more of them, has long ended."""
+"""How many records before the fork are searched for generations without an end. An older one
+ended long ago."""
 
 READ: Final = 256
 READ_BYTES: Final = 32 * 1024
-"""Records read at a time on the way back, or so many bytes."""
+"""Records, or bytes, that are read at a time on the way back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """A fork has its source's records before ``offset``, and after them ``part`` of the next, or
-    the ``ends`` of what is answered there.
+    """A fork has its source's records before ``offset``, and then ``part`` of the next record or
+    the ``ends`` of unfinished generations.
     """
 
     offset: int
@@ -41,18 +41,16 @@ class Beginning:
 
 
 async def beginning(source: Stream, position: Position | None, further: int) -> Beginning:
-    """Where a fork begins: at a position or the tail, and ``further`` into what comes there.
+    """Where a fork begins: ``further`` after a position, or after the tail.
 
-    ``further`` counts records of JSON, and bytes of anything else, inside one record.
+    ``further`` counts records of a JSON stream, otherwise bytes within one record.
 
     Raises:
-        RequestError: ``bad_fork_offset``: the source does not reach so far, or no more.
+        RequestError: ``bad_fork_offset``: the source does not hold records up to there.
     """
     place = source.place("now" if position is None else position)
     if place.reset is not None:
-        raise RequestError(
-            f'"{source.name}" holds nothing at that position', code="bad_fork_offset"
-        )
+        raise RequestError(f'"{source.name}" has no such position', code="bad_fork_offset")
     if source.settings.is_json and place.offset + further <= source.tail:
         offset = place.offset + further
         return Beginning(offset, ends=await _ends(source, offset))
@@ -71,37 +69,39 @@ async def beginning(source: Stream, position: Position | None, further: int) -> 
 
 
 async def _ends(source: Stream, offset: int) -> tuple[Interrupted, ...]:
-    """The ends of the generations that have begun before an offset, and have no end there."""
-    seen = _Seen(source, offset)
-    async for record in _back(source, offset, source.ended if source.ended <= offset else 0):
-        seen.look(record.event)
-        if seen.enough:
+    """Terminal events for the generations that are unfinished at an offset."""
+    unfinished = _Unfinished(source, offset)
+    first = source.ended if source.ended <= offset else 0
+    async for record in _reversed(source, offset, first):
+        unfinished.read(record.event)
+        if unfinished.complete:
             break
-    return seen.ends()
+    return unfinished.ends()
 
 
-class _Seen:
-    """What is seen of generations on the way back from an offset."""
+class _Unfinished:
+    """Finds unfinished generations by reading back from an offset."""
 
     def __init__(self, source: Stream, offset: int) -> None:
         self._left = LOOKED_BACK
         self._own = False
-        """The last generation of the hub was met: there is one at a time."""
+        """A generation of the hub was found; there is only one at a time."""
         self._over: set[str] = set()
-        """Has its end, or has been met from its end to its start."""
+        """Generations that are finished, or read back to their start."""
         self._open: dict[str, tuple[int | None, int]] = {}
-        """About how many tokens were asked, and how many deltas have come."""
+        """The prompt tokens, if known, and the number of deltas of unfinished generations."""
         writer = source.writer
         if writer is not None and writer.started is not None and writer.started < offset:
             self._open[writer.id] = None, 0
 
     @property
-    def enough(self) -> bool:
+    def complete(self) -> bool:
+        """Whether earlier records can be skipped."""
         counting = any(name not in self._over and is_own(name) for name in self._open)
         return not counting and (self._own or self._left <= 0)
 
-    def look(self, event: Event | None) -> None:
-        """One record further back."""
+    def read(self, event: Event | None) -> None:
+        """Read the next record further back."""
         self._left -= 1
         name = getattr(event, "generation", "")
         if not name:
@@ -120,13 +120,12 @@ class _Seen:
     def ends(self) -> tuple[Interrupted, ...]:
         at = now()
         return tuple(
-            Interrupted(name, cut_off(None, *counted), at=at)
-            for name, counted in self._open.items()
+            Interrupted(name, cut_off(None, *counts), at=at) for name, counts in self._open.items()
         )
 
 
-async def _back(source: Stream, offset: int, first: int) -> AsyncIterator[Record]:
-    """The records before an offset and not before ``first``, the last one first."""
+async def _reversed(source: Stream, offset: int, first: int) -> AsyncIterator[Record]:
+    """The records between ``first`` and an offset, the last one first."""
     first = max(first, source.head)
     while offset > first:
         start = at = max(first, offset - READ)
@@ -134,7 +133,7 @@ async def _back(source: Stream, offset: int, first: int) -> AsyncIterator[Record
         while at < offset:
             batch = await source.fetch(at, READ_BYTES)
             if not batch.records:
-                return  # trimmed or removed meanwhile
+                return  # they were trimmed or removed meanwhile
             found += batch.records[: offset - at]
             at += len(batch.records)
         for record in reversed(found):
@@ -143,14 +142,14 @@ async def _back(source: Stream, offset: int, first: int) -> AsyncIterator[Record
 
 
 def inherited(settings: StreamSettings, source: StreamSettings) -> StreamSettings:
-    """A fork's own settings, and its source's where it has none.
+    """The settings of a fork, completed with its source's.
 
     Raises:
-        Conflict: ``content_type``: the source has another.
+        Conflict: ``content_type``: the source has another one.
     """
     if essence(settings.content_type or source.content_type) != essence(source.content_type):
         raise Conflict(
-            f"the source is {source.content_type}, and so is its fork", code="content_type"
+            f"a fork has the content type of its source: {source.content_type}", code="content_type"
         )
     if settings.ttl is None and settings.expires_at is None:
         settings = replace(settings, ttl=source.ttl, expires_at=source.expires_at)
@@ -158,7 +157,7 @@ def inherited(settings: StreamSettings, source: StreamSettings) -> StreamSetting
 
 
 def same(one: StreamSettings, other: StreamSettings) -> bool:
-    """Whether two streams are made alike, whatever they hold."""
+    """Whether two streams have the same type and expiry."""
     return (
         essence(one.content_type) == essence(other.content_type)
         and one.ttl == other.ttl
@@ -167,7 +166,7 @@ def same(one: StreamSettings, other: StreamSettings) -> bool:
 
 
 async def is_fork(stream: Stream, wanted: StreamSettings, first: Beginning | None) -> bool:
-    """Whether a stream is the fork that is wanted, beginning anywhere if ``first`` is none."""
+    """Whether a stream is the requested fork; without ``first`` it may begin anywhere."""
     fork = stream.settings.fork
     if fork is None or wanted.fork is None or fork.source != wanted.fork.source:
         return False
@@ -177,7 +176,7 @@ async def is_fork(stream: Stream, wanted: StreamSettings, first: Beginning | Non
         return True
     if fork.offset != first.offset:
         return False
-    # A part of a record is the first that a fork has of its own.
+    # A part of a record is the fork's own first record.
     own = (await stream.fetch(fork.offset, 1)).records if stream.tail > fork.offset else []
     return not first.part or [record.body for record in own[:1]] == [first.part]
 

@@ -1,11 +1,11 @@
-"""The past of a stream: its records, where each of its lives began, and what is kept.
+"""The past of a stream: its records, where each of its epochs began, and what is kept.
 
-Position = epoch + offset. Offsets never start again, so a tail only grows; the epoch tells
-which life of the stream wrote the record at an offset. When a process dies, records that a
-reader saw but the store had not yet taken are gone, and the next life writes others at
-those offsets. Recovery therefore raises the epoch and notes where it begins (`hub.domain.epochs`),
-and a reader whose position lies beyond that beginning is told to go back (`Reset`). Any
-other reader just goes on: up to there both lives are the same.
+A position is an epoch and an offset. Offsets never start again, so a tail only grows; the epoch
+says in which life of the stream the record at an offset was written. When a process dies, records
+that a reader saw but the store had not yet committed are lost, and the next epoch has others at
+those offsets. Recovery therefore raises the epoch and notes where it begins
+(`hub.domain.epochs`), and a reader whose position lies beyond that beginning is reset (`Reset`).
+Any other reader goes on: up to there both epochs are the same.
 
 ::
 
@@ -15,8 +15,8 @@ other reader just goes on: up to there both lives are the same.
     ──■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■■── next
       fetch reads here  read is enough here
 
-Records before the head are trimmed; a reader who asks for one is reset to the head. With a
-store that keeps nothing, warm and head are one. There is no silent hole.
+Records before the head are trimmed; a reader who asks for one is reset to the head. With a store
+that keeps nothing, warm equals head. There is never a silent hole.
 """
 
 from __future__ import annotations
@@ -41,40 +41,39 @@ __all__ = ["From", "History", "Place", "Reset"]
 From = Position | Literal["start", "now"]
 
 WALK: Final = 4096
-"""Records looked at for one batch; a batch is bounded in bytes, and this many are enough."""
+"""The most records of one batch, which is also bounded in bytes."""
 
 EVENTS_BYTES: Final = 256 * 1024
-"""How much is read at a time when all of a stream is."""
+"""Bytes that are read at a time when a whole stream is read."""
 
 READS: Final = 32
 READ_BYTES: Final = 64 * 1024
-"""So many reads of the store, of so many bytes or more, are remembered for a moment."""
+"""How many reads of the store are cached, and how many bytes each has at least."""
 
 LEAD: Final = 3
-"""Bytes of a UTF-8 character that can stand before the one that completes it."""
+"""Bytes of a UTF-8 character that can come before its last byte."""
 
 _GONE: Final = Record(-1, b"", None)
-"""Stands for a trimmed record until the list is shortened."""
+"""Replaces a dropped record until the list is shortened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reset:
-    """A reader cannot go on from where it was; ``reason`` is ``trimmed`` or ``unwritten``."""
+    """A reader cannot go on from its position; ``reason`` is ``trimmed`` or ``unwritten``."""
 
     position: Position
-    """Where it goes on. What it has from there on is void, and is to be forgotten.
+    """Where it goes on. The reader must forget what it has from there on.
 
     ``trimmed``: the head, which is beyond all that the reader has. Between the two is a gap.
 
-    ``unwritten``: a place up to which the reader has what there is, and between two of the
-    events that it was sent. Not simply where the lost records began: a reader that lagged was
-    sent many deltas as one (`hub.frames.coalesce`), and this place may lie inside of one. It would
-    forget all of it and be sent only the second half again. No store can say how it was sent
-    what, and that is not asked: no merged delta crosses a `hub.frames.coalesce.boundary`, so the
-    last boundary before the loss is a place that every reader has, over every transport, with the
-    very text that it was told there as the position (its epoch is that of the record before it, or
-    the reader's own, if that is earlier); or it is the first position of all. It may be before the
-    head: then a second reset, ``trimmed``, follows the first.
+    ``unwritten``: a place before the lost records that lies between two events which the reader
+    was sent. Not simply where the lost records began: a reader that lagged was sent many deltas
+    as one (`hub.frames.coalesce`), and that place may lie within one. The reader would forget the
+    whole delta and be sent only its second half again. But no merged delta crosses a
+    `hub.frames.coalesce.boundary`. So every reader has been at the last boundary before the loss,
+    over every transport, with this very position (its epoch is that of the record before it, or
+    the reader's own if that is earlier); or it is the first position of all. It may be before the
+    head: then a second reset, ``trimmed``, follows.
     """
 
     reason: Literal["trimmed", "unwritten"]
@@ -82,25 +81,25 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reader starts to read, and the reset it must be told of first, if any."""
+    """Where a reader begins, and the reset that it must be sent first, if any."""
 
     offset: int
     reset: Reset | None = None
 
 
 class History:
-    """What a stream was, as its readers see it."""
+    """The records of a stream, for its readers."""
 
     __slots__ = (
         "_lives",
+        "_old_reads",
         "_reads",
         "_records",
-        "_rested",
         "_skip",
         "_store",
+        "cache_budget",
         "closed",
         "head",
-        "moment",
         "name",
         "settings",
         "size",
@@ -109,13 +108,13 @@ class History:
     )
 
     def __init__(
-        self, name: str, saved: Saved, store: Past, moment: SharedBudget | None = None
+        self, name: str, saved: Saved, store: Past, cache_budget: SharedBudget | None = None
     ) -> None:
         self.name = name
-        self.moment = moment or SharedBudget()
+        self.cache_budget = cache_budget or SharedBudget()
         self.settings = saved.settings
         self.closed = saved.closed
-        """Nothing comes after the tail."""
+        """Whether the stream ends at the tail."""
         self.head = saved.head
         self.tail = max(saved.tail, saved.head)
         self.warm = self.tail - len(saved.records)
@@ -123,27 +122,27 @@ class History:
         self.size = sum(record.size for record in saved.records)
         """Bytes of memory that the records in it take."""
         self._reads: dict[int, asyncio.Future[list[Record]]] = {}
-        """What was read from the store, by its first offset: used since `rest`, and before."""
-        self._rested: dict[int, asyncio.Future[list[Record]]] = {}
+        """Reads of the store by their first offset, used since the last `age_reads`."""
+        self._old_reads: dict[int, asyncio.Future[list[Record]]] = {}
         self._lives = Epochs(saved.epochs)
         self._records = list(saved.records)
-        # Places of dropped records at the front of the list: dropping one costs O(1).
+        # The number of dropped records at the front of the list: dropping one costs O(1).
         self._skip = 0
         self._store = store
 
     @property
     def epoch(self) -> int:
-        """The present life."""
+        """The present epoch."""
         return self._lives.last[0]
 
     @property
     def life(self) -> Life:
-        """The present life: its epoch and its first offset."""
+        """The present epoch and its first offset."""
         return self._lives.last
 
     @property
     def position(self) -> Position:
-        """The position of the tail: the next record to be read."""
+        """The position of the tail."""
         return Position(self.epoch, self.tail)
 
     @property
@@ -155,14 +154,14 @@ class History:
 
     @property
     def near(self) -> int:
-        """The oldest offset from which on `between` has all that there is, as has `fetch`."""
+        """The oldest offset from which `between` gives the same as `fetch`."""
         far = self.settings.is_text and self.warm > self.head
         return self.warm + LEAD if far else self.warm
 
     # Places
 
     def place(self, start: From) -> Place:
-        """Where reading from a position, the ``"start"`` or ``"now"`` begins."""
+        """Where a reader begins that asks for a position, ``"start"`` or ``"now"``."""
         if start == "start":
             return Place(self.head)
         if start == "now":
@@ -177,7 +176,7 @@ class History:
         return Place(start.offset)
 
     def expect_events(self) -> None:
-        """Refuse a stream that cannot hold events.
+        """Check that the stream can hold events.
 
         Raises:
             Conflict: ``not_json``: its records are bytes.
@@ -190,7 +189,7 @@ class History:
             )
 
     def trimmed(self) -> Reset:
-        """What a reader is told whose place has been trimmed away."""
+        """The reset of a reader whose place has been trimmed."""
         return Reset(Position(self._lives.of(self.head - 1), self.head), "trimmed")
 
     def position_at(self, offset: int) -> Position:
@@ -200,9 +199,9 @@ class History:
     # Reading
 
     async def fetch(self, offset: int, limit: int) -> Batch:
-        """The records from ``offset`` until they have ``limit`` bytes, wherever they are.
+        """Records from ``offset`` on until they have ``limit`` bytes, from memory or the store.
 
-        At least one if there is one; never across the start of an epoch.
+        At least one if there is one; all of one epoch.
         """
         found = await self._from(offset, limit)
         end = self._lives.end(offset)
@@ -211,23 +210,23 @@ class History:
         return self._batch(offset, found, limit, await self._lead(offset))
 
     async def _from(self, offset: int, limit: int) -> list[Record]:
-        """Some of the records from ``offset`` on, of any lives, about ``limit`` bytes or more."""
+        """Records from ``offset`` on, of any epochs, about ``limit`` bytes or more."""
         if offset >= self.warm:
-            return self._slice(offset, offset + WALK)
-        held = self._remembered(offset)
-        if not held:
-            held = await self._read(offset, max(limit, READ_BYTES))
-        skipped = offset - held[0].offset if held else 0
-        # What was trimmed in the meantime begins later; what is not shown yet is not read either.
+            return self.newest(offset, offset + WALK)
+        found = self._cached(offset)
+        if not found:
+            found = await self._read(offset, max(limit, READ_BYTES))
+        skipped = offset - found[0].offset if found else 0
+        # The store may have trimmed more meanwhile, and may have records not shown yet.
         end = skipped + min(WALK, self.tail - offset)
-        return held[skipped:end] if skipped >= 0 else []
+        return found[skipped:end] if skipped >= 0 else []
 
-    def _remembered(self, offset: int) -> list[Record]:
-        """What was read a moment ago and has an offset: a read goes across lives, batches do not.
+    def _cached(self, offset: int) -> list[Record]:
+        """A recent read of the store that has an offset.
 
-        So the cost of reading is that of the records, however many lives wrote them.
+        A read spans epochs and a batch does not, so this bounds the cost of reading many epochs.
         """
-        for reads in (self._reads, self._rested):
+        for reads in (self._reads, self._old_reads):
             for start, reading in reads.items():
                 found = _result(reading)
                 if found and found[0].offset <= offset <= found[-1].offset:
@@ -237,35 +236,33 @@ class History:
         return []
 
     async def _read(self, offset: int, limit: int) -> list[Record]:
-        """From the store, once for all who read the same at about the same time."""
+        """Read from the store, once for all readers of the same records at about the same time."""
         reading = self._reads.get(offset)
         if reading is None:
             reading = asyncio.ensure_future(self._store.read(self.name, offset, limit))
             self._reads[offset] = reading
             reading.add_done_callback(partial(self._keep_if_room, offset))
-        # Whoever leaves meanwhile leaves the others their reading.
+        # A reader that is cancelled does not cancel the others.
         return await asyncio.shield(reading)
 
     def _keep_if_room(self, start: int, reading: asyncio.Future[list[Record]]) -> None:
-        """Whoever asks for the same in a moment is given it, if there is room for it."""
         if self._reads.get(start) is reading and not self._has_room(_result(reading)):
             del self._reads[start]
 
     def _has_room(self, found: list[Record]) -> bool:
         if not found or len(self._reads) > READS:
             return False
-        # What comes from the store is not decoded: it takes its body and a record.
-        return self.moment.admits(
-            RECORD_BYTES * len(found) + sum([len(record.body) for record in found])
-        )
+        # Records from the store are not decoded.
+        size = RECORD_BYTES * len(found) + sum([len(record.body) for record in found])
+        return self.cache_budget.admits(size)
 
-    def rest(self) -> None:
-        """Let go of what was read and is not used any more; called about once a second."""
-        if self._reads or self._rested:
-            self._rested, self._reads = self._reads, {}
+    def age_reads(self) -> None:
+        """Drop cached reads that were not used since the last call, about a second ago."""
+        if self._reads or self._old_reads:
+            self._old_reads, self._reads = self._reads, {}
 
     async def events(self, start: int = 0) -> AsyncIterator[Event]:
-        """The events from an offset, or the head if that is later, to the tail as it then is."""
+        """The events from an offset, or the head if that is later, to the tail at the time."""
         async for records in self.stretches(start):
             for record in records:
                 event = record.event
@@ -273,8 +270,8 @@ class History:
                     yield event
 
     async def stretches(self, start: int = 0) -> AsyncIterator[Sequence[Record]]:
-        """The records from an offset, or the head if that is later, to the tail as it then is:
-        as many at a time as are read at once.
+        """The records from an offset, or the head if that is later, to the tail at the time, in
+        batches.
         """
         offset = max(start, self.head)
         while offset < self.tail:
@@ -283,23 +280,21 @@ class History:
                 offset = records[-1].offset + 1
                 yield records
             elif offset >= self.head:
-                return  # removed while it was read
+                return  # the stream was removed meanwhile
             else:
                 offset = self.head
 
     def newest(self, start: int, end: int) -> list[Record]:
         """The records from ``start``, which is `warm` or later, up to ``end``."""
-        return self._slice(start, end)
+        shift = self._skip - self.warm
+        return self._records[start + shift : min(end, self.tail) + shift]
 
     def between(self, start: int, end: int) -> Batch:
-        """The newest records, from ``start`` up to ``end``, all of the present epoch.
-
-        ``start`` is `near` or later.
-        """
-        before = self._slice(max(self.warm, start - LEAD), start) if self.settings.is_text else []
+        """The records of the present epoch from ``start``, which is `near` or later, to ``end``."""
+        before = self.newest(max(self.warm, start - LEAD), start) if self.settings.is_text else []
         lead = b"".join([record.body for record in before])[-LEAD:]
         after = Position(self.epoch, end)
-        return Batch(self.name, self._slice(start, end), after, lead, end == self.tail)
+        return Batch(self.name, self.newest(start, end), after, lead, end == self.tail)
 
     def _batch(self, offset: int, found: Sequence[Record], limit: int, lead: bytes) -> Batch:
         size = 0
@@ -313,25 +308,25 @@ class History:
         return Batch(self.name, records, after, lead, after.offset == self.tail)
 
     async def _lead(self, offset: int) -> bytes:
-        """The last bytes before ``offset``, of text, where a character may have begun."""
-        held = b""
-        while self.settings.is_text and len(held) < LEAD and offset > self.head:
+        """The last bytes of a text before ``offset``, in which a character may begin."""
+        lead = b""
+        while self.settings.is_text and len(lead) < LEAD and offset > self.head:
             offset -= 1
             if offset >= self.warm:
-                found = self._slice(offset, offset + 1)
-            elif read := self._remembered(offset):
+                found = self.newest(offset, offset + 1)
+            elif read := self._cached(offset):
                 found = [read[offset - read[0].offset]]
             else:
                 found = await self._store.read(self.name, offset, 1)
             if not found:
                 break
-            held = found[0].body[-LEAD:] + held
-        return held[-LEAD:]
+            lead = found[0].body[-LEAD:] + lead
+        return lead[-LEAD:]
 
     # Keeping
 
     def trim(self, offset: int) -> None:
-        """Forget the records before ``offset``, in memory; the store is told by the caller."""
+        """Drop the records before ``offset``; the caller notes it with the store."""
         self.head = max(self.head, min(offset, self.tail))
         self.cool(self.head)
 
@@ -349,33 +344,26 @@ class History:
                 self._skip = 0
 
     def _fitting(self, max_bytes: int, max_records: int) -> int:
-        """The offset from which on the records fit; the newest always does."""
+        """The offset from which on the records fit; at least the newest one stays."""
         over = self.size - max_bytes
         offset = max(self.warm, self.tail - max_records)
-        freed = sum(record.size for record in self._slice(self.warm, offset))
+        freed = sum(record.size for record in self.newest(self.warm, offset))
         while freed < over and offset < self.tail - 1:
             freed += self._records[self._skip + offset - self.warm].size
             offset += 1
         return offset
 
-    def _slice(self, start: int, end: int) -> list[Record]:
-        shift = self._skip - self.warm
-        return self._records[start + shift : min(end, self.tail) + shift]
-
     def _unwritten_after(self, position: Position) -> int | None:
-        """Up to where a reader at ``position`` has what there is, if it saw what no longer is."""
-        if position > self.position or (position.offset and not self._lived(position.epoch)):
-            # Written by no life that we know of: nothing tells where its past left ours.
-            return 0
-        begins = self._lives.after(position.epoch)
-        return begins if begins is not None and position.offset > begins else None
-
-    def _lived(self, epoch: int) -> bool:
-        """Whether it is one of ours: records were written in it, or may have been and are lost."""
-        return epoch in self._lives or self._store.lived(epoch)
+        """Where the lost records begin that a reader at ``position`` saw, if there are any."""
+        epoch, offset = position
+        known = epoch in self._lives or self._store.lived(epoch)
+        if position > self.position or (offset and not known):
+            return 0  # where the records of an unknown epoch part from ours is unknown
+        begins = self._lives.after(epoch)
+        return begins if begins is not None and offset > begins else None
 
 
 def _result(reading: asyncio.Future[list[Record]]) -> list[Record]:
-    """What was read; nothing if that goes on, or failed."""
+    """The records of a read; none if it is not done, or failed."""
     done = reading.done() and not reading.cancelled() and reading.exception() is None
     return reading.result() if done else []

@@ -1,19 +1,17 @@
-"""The streams there are: opened by name, bounded in number and memory, forgotten in time.
+"""The registry of streams: opens them by name, bounds their number and memory, removes them.
 
-A stream is in memory while somebody uses it and for a while after. Where the store is
-durable it then leaves memory and stays in the store; a hundred thousand idle streams are
-rows in a file. Where the store keeps nothing, leaving memory is the end of it.
+A stream is in memory while it is used and for a while after. If the store is durable, it is then
+evicted from memory and stays in the store; a hundred thousand idle streams are rows in a file. If
+the store keeps nothing, eviction is the end of the stream.
 
-A fork shares its source's records up to where it forked. A source that is deleted while it
-has forks is hidden: nobody reaches it by its name, which stays taken, and it goes with the
-last of its forks.
+A fork shares its source's records up to where it forked. A source that is deleted while it has
+forks is hidden: it cannot be opened, its name stays taken, and it goes with the last of its forks.
 
-There is never more than one `Stream` of a name. A name is looked up in the store by one
-caller at a time (`_load`), which puts what it finds into the registry before anybody else
-looks; and what the store says of a name includes all that was noted of it. So whoever gets
-"there is none" from `_find` may begin one, and whoever gets a stream may write to it, as
-long as no `await` comes in between. A stream that was removed stays with those who hold it:
-it is `Stream.gone` and takes nothing.
+There is never more than one `Stream` of a name. A name is looked up in the store by one caller at
+a time (`_load`), which registers what it finds before anybody else looks; and what the store
+returns includes all changes noted so far. So a caller of `_find` may create a stream if there is
+none, or write to the one it gets, as long as no ``await`` comes in between. A stream that was
+removed stays with those who hold it: it is `Stream.gone` and takes no records.
 """
 
 from __future__ import annotations
@@ -47,10 +45,10 @@ __all__ = ["StreamLimits", "Streams", "check_name"]
 log = logging.getLogger("hub.streams")
 
 SHARED: Final = 64
-"""Records that a fork takes over in memory, where the store has all of them."""
+"""Records that a fork takes over in memory if the store has all of them."""
 
 EXPIRE_SECONDS: Final = 10.0
-"""How often the store is asked for streams that nobody opened and whose time has come."""
+"""How often the store is asked for expired streams."""
 
 
 class Streams:
@@ -75,21 +73,21 @@ class Streams:
         self._deliver = deliver
         self._clock = clock
         self.awaited = StreamWaiters()
-        self._moment = SharedBudget()
-        self._kept: dict[str, LoadedStream] = {}
-        # One that has left memory while somebody still held it: there are never two of a name.
+        self._cache_budget = SharedBudget()
+        self._loaded: dict[str, LoadedStream] = {}
+        # Also evicted ones that somebody still holds: there are never two of a name.
         self._held: WeakValueDictionary[str, Stream] = WeakValueDictionary()
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._now = 0.0
         self._asked_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._loaded)
 
     @property
     def size(self) -> int:
-        """Bytes of memory that all records take."""
-        return sum(kept.stream.size for kept in self._kept.values())
+        """Bytes of memory of all records."""
+        return sum(loaded.stream.size for loaded in self._loaded.values())
 
     # Opening
 
@@ -98,11 +96,11 @@ class Streams:
         return self._held.get(name)
 
     async def open(self, name: str) -> Stream:
-        """A stream that there is.
+        """An existing stream.
 
         Raises:
             InvalidName: no stream can have this name.
-            StreamNotFound: none has.
+            StreamNotFound: there is no such stream.
             Gone: it was deleted, and is only kept for its forks.
         """
         stream = await self._find(name)
@@ -115,12 +113,12 @@ class Streams:
     async def create(
         self, name: str, settings: StreamSettings | None = None
     ) -> tuple[Stream, bool]:
-        """The stream of a name and whether it was begun now, because there was none.
+        """The stream of a name, created if there is none, and whether it was.
 
         Raises:
             InvalidName: no stream can have this name.
             LimitExceeded: there are as many streams as there may be.
-            Conflict: it was deleted, and its name is taken as long as it has forks.
+            Conflict: it was deleted, and its forks still hold the name.
         """
         stream = await self._find(name)
         if stream is not None and not stream.hidden:
@@ -132,7 +130,7 @@ class Streams:
         return self.begin(name, settings), True
 
     def begin(self, name: str, settings: StreamSettings | None = None) -> Stream:
-        """The stream of a name that was made for it, so that no other can have it.
+        """Create a stream under a name that no other can have.
 
         Raises:
             LimitExceeded: there are as many streams as there may be.
@@ -141,17 +139,21 @@ class Streams:
         return self._begin(name, Saved(settings or StreamSettings(), ((self._store.epoch(), 0),)))
 
     async def flushed(self) -> None:
-        """Wait until all that is written by now has been offered to its followers.
+        """Wait until all records so far have been offered to their followers.
 
-        What the store cannot keep just now is left out.
+        Without those that the store cannot keep at the moment.
         """
-        if self._store.trouble is None:
-            # An end that was written is not shown before it is committed.
-            with suppress(StoreError):
-                await self._store.synced()
-        for stream, end in [(kept.stream, kept.stream.tail) for kept in self._kept.values()]:
+        await self._synced()  # closes are shown only once they are committed
+        streams = [loaded.stream for loaded in self._loaded.values()]
+        for stream, end in [(stream, stream.tail) for stream in streams]:
             while not stream.fanout.flushed(end):  # noqa: ASYNC110 - a pass goes by turns of the loop
                 await asyncio.sleep(0)
+
+    async def _synced(self) -> None:
+        """Wait for the store, if it can write."""
+        if self._store.trouble is None:
+            with suppress(StoreError):
+                await self._store.synced()
 
     async def fork(
         self,
@@ -162,17 +164,17 @@ class Streams:
         *,
         further: int = 0,
     ) -> tuple[Stream, bool]:
-        """The stream that begins with another's records, and whether it was begun now.
+        """The fork of a stream, created if there is none, and whether it was.
 
-        They are those before ``position`` (its tail if none), and some ``further`` ones (see
-        `hub.streams.forks.beginning`). What ``settings`` leaves open (an empty content type, no
-        expiry) is as in the source.
+        It begins with the source's records before ``position`` (its tail if ``None``), and some
+        ``further`` ones (see `hub.streams.forks.beginning`). What ``settings`` leaves open (an
+        empty content type, no expiry) is as in the source.
 
         Raises:
             InvalidName, StreamNotFound, LimitExceeded: as `create`, `open`.
-            Conflict: ``stream_exists``: the name is taken by a stream that is not this fork;
+            Conflict: ``stream_exists``: the name is taken by another stream;
                 ``stream_deleted``: the source or the name was deleted, and is kept for its
-                forks; ``content_type``: the source has another.
+                forks; ``content_type``: the source has another one.
             RequestError: ``bad_fork_offset``: the source has no such position.
         """
         check_name(name, self._limits.name_length)
@@ -187,12 +189,14 @@ class Streams:
         if taken is not None:
             asked = None if position is None else first
             if taken.hidden or not await is_fork(taken, whole, asked):
-                raise Conflict(f'there is a stream called "{name}" already', code="stream_exists")
+                raise Conflict(
+                    f'there is already a different stream "{name}"', code="stream_exists"
+                )
             return taken, False
         self._check_space()
         lives = above(origin.forked(first.offset, self._store.epoch()), self._store.last(name))
-        # Records are shared: a fork costs references. Where a store has them the newest will do, or
-        # a chain of forks of forks would cost the square of its length.
+        # Shared records cost a reference each. If the store has them, the newest are enough, or a
+        # chain of forks would cost the square of its length.
         warm = max(origin.warm, origin.head)
         if self._store.durable:
             warm = max(warm, first.offset - SHARED)
@@ -218,18 +222,15 @@ class Streams:
         return origin, await beginning(origin, position, further)
 
     async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
-        """So many streams in the order of their names, and whether there are more.
+        """Up to ``limit`` streams by name, and whether there are more.
 
-        Names begin with ``prefix`` and lie after ``after``.
+        Their names begin with ``prefix`` and come after ``after``.
         """
-        if self._store.trouble is None:
-            # Nobody is shown what was deleted before it was asked.
-            with suppress(StoreError):
-                await self._store.synced()
+        await self._synced()  # the list must not contain streams that are already deleted
         return await page(self._store, self._shown, prefix, after, limit, self._clock())
 
     def _shown(self) -> Iterator[tuple[str, Stream | None]]:
-        """Every name in memory, and what is shown under it."""
+        """The streams in memory by name; ``None`` for those that are not listed."""
         for name, stream in self._held.items():
             yield name, None if stream.hidden or self._expired(stream) else stream
 
@@ -237,8 +238,8 @@ class Streams:
         """Remove a stream, or hide it while it has forks.
 
         Raises:
-            StreamNotFound, Gone: somebody else has removed it in the meantime.
-            StoreError: nothing can be kept just now.
+            StreamNotFound, Gone: somebody else has removed it meanwhile.
+            StoreError: nothing can be kept at the moment.
         """
         self._store.admit()
         if not await self._remove(stream):
@@ -247,146 +248,132 @@ class Streams:
             raise StreamNotFound(f'"{stream.name}" was deleted already')
 
     def touch(self, stream: Stream) -> None:
-        """Somebody reads or writes it: a stream with a sliding expiry lives on."""
+        """Postpone the expiry of a stream with a ``ttl``, because it is read or written."""
         if stream.settings.ttl is not None and not stream.gone:
             stream.expires = self._clock() + stream.settings.ttl
             self._store.note(Touched(stream.name, stream.expires))
 
-    def _prolong(self, stream: Stream) -> None:
-        """A sliding expiry does not come while somebody follows or writes."""
+    def _touch_if_due(self, stream: Stream) -> None:
+        """Postpone the expiry of a stream that is followed or written to."""
         ttl, expires = stream.settings.ttl, stream.expires
         if ttl is not None and expires is not None and expires - self._clock() < ttl / 2:
             self.touch(stream)
 
-    # Letting go
+    # Removal and eviction
 
     async def sweep(self, now: float) -> None:
-        """Let go of streams whose time has come, and of what does not fit into memory.
+        """Remove streams that have expired, and evict what does not fit into memory.
 
-        ``now`` is the loop's clock; called about once a second. What fails for one stream is
-        logged, and the others are looked after.
+        Called about once a second with the loop's time. A failure of one stream is logged and
+        does not affect the others.
         """
         self._now = now
         self.evict_rejected()
-        for looked_at, (name, kept) in enumerate(list(self._kept.items()), start=1):
-            if looked_at % self._slice_size == 0:
+        for count, (name, loaded) in enumerate(list(self._loaded.items()), start=1):
+            if count % self._slice_size == 0:
                 await asyncio.sleep(0)
-            if self._kept.get(name) is not kept:
-                continue  # it has gone while another was being removed
-            with _one_stream(name):
-                await self._look_at(kept, now)
-        self._moment.over()
-        self._fit()
+            if self._loaded.get(name) is not loaded:
+                continue  # it was removed while another stream was swept
+            with _logging_errors(name):
+                await self.sweep_one(loaded, now)
+        self._cache_budget.reset()
+        await self._fit()
         if self._store.durable and now - self._asked_at > EXPIRE_SECONDS:
             self._asked_at = now
             for name in await self._store.expired(self._clock()):
-                with _one_stream(name):
-                    await self._let_go(name)
+                with _logging_errors(name):
+                    # Looking a stream up removes it if it has expired.
+                    stream = await self._find(name)
+                    if stream is not None and stream.hidden and not stream.forks:
+                        await self._remove(stream)
 
-    async def _look_at(self, kept: LoadedStream, now: float) -> None:
-        kept.look(now)
-        stream, unused = kept.stream, now - kept.since
+    async def sweep_one(self, loaded: LoadedStream, now: float) -> None:
+        """Remove or evict a stream if it is time."""
+        loaded.update(now)
+        stream, unused = loaded.stream, now - loaded.since
         if stream.in_use:
-            self._prolong(stream)
+            self._touch_if_due(stream)
         limit = self._limits.keep_closed if stream.closed else self._limits.keep_idle
         over = 0 < limit < unused
         orphaned = stream.hidden and not stream.forks
         if orphaned or (not stream.hidden and (over or self._expired(stream))):
             await self._remove(stream)
-        elif self._store.durable and unused > self._warm_for(stream):
-            self._unload(stream.name)
-
-    async def _let_go(self, name: str) -> None:
-        """Remove a stream that has expired, or is hidden and has lost its last fork."""
-        stream = await self._find(name)
-        if stream is not None and stream.hidden and not stream.forks:
-            await self._remove(stream)
+        elif self._store.durable:
+            limits = self._limits
+            if unused > (limits.keep_warm_closed if stream.closed else limits.keep_warm):
+                self._unload(stream.name)
 
     def evict_rejected(self) -> None:
-        """Let go of streams whose changes the store cannot keep: what they hold is not so.
+        """Evict streams whose changes the store cannot keep.
 
-        Their readers are cut off and come back for what there is.
+        Their readers are cut off and come back for what the store has.
         """
         for name, why in list(self._store.rejected.items()):
-            log.error("stream %s was written wrongly and is loaded again: %s", name, why)
+            log.error("stream %s cannot be stored and is loaded again: %s", name, why)
             stream = self._held.pop(name, None)
-            self._kept.pop(name, None)
+            self._loaded.pop(name, None)
             if stream is not None:
                 self.awaited.gone(stream)
                 stream.abandon()
                 self._counts.rejections += 1
             self._store.readmit(name)
 
-    def _warm_for(self, stream: Stream) -> float:
-        return self._limits.keep_warm_closed if stream.closed else self._limits.keep_warm
-
-    def _fit(self) -> None:
-        """Back under the total."""
+    async def _fit(self) -> None:
+        """Evict streams and records until the total is under its limit."""
         over = self.size - self._limits.total_bytes
+        for loaded in self._unused() if over > 0 else ():
+            over -= loaded.stream.size
+            if self._store.durable:
+                self._unload(loaded.stream.name)
+            elif not loaded.stream.forks:
+                await self._remove(loaded.stream)
+            if over <= 0:
+                break
         if over <= 0:
             return
-        for kept in self._unused():
-            over -= kept.stream.size
-            self._drop(kept.stream)
-            if over <= 0:
-                return
-        # All that is left is in use: everybody gives the same part of the past.
+        # All others are in use: each drops the same share of its records.
         share = self._limits.total_bytes / (self._limits.total_bytes + over)
-        for kept in self._kept.values():
-            kept.stream.shrink(int(kept.stream.size * share))
+        for loaded in self._loaded.values():
+            loaded.stream.shrink(int(loaded.stream.size * share))
 
     def _unused(self) -> list[LoadedStream]:
-        """Streams that can leave memory: closed ones first, then idle ones, the oldest before.
+        """Streams that can be evicted: closed ones first, then those idle for longest.
 
-        Where leaving memory is their end, only those that were idle for a while.
+        If eviction is their end, only those that were idle for a while.
         """
         found = [
-            kept
-            for kept in self._kept.values()
-            if not kept.stream.in_use
-            and (self._store.durable or kept.stream.closed or kept.since < self._now)
+            loaded
+            for loaded in self._loaded.values()
+            if not loaded.stream.in_use
+            and (self._store.durable or loaded.stream.closed or loaded.since < self._now)
         ]
-        return sorted(found, key=lambda kept: (not kept.stream.closed, kept.since))
-
-    def _drop(self, stream: Stream) -> None:
-        """Evict a stream from memory; where the store keeps nothing that is its end."""
-        if self._store.durable:
-            self._unload(stream.name)
-            return
-        while not stream.forks:
-            self._forget(stream)
-            source = stream.settings.fork and self._kept.get(stream.settings.fork.source)
-            if not source:
-                return
-            stream = source.stream
-            stream.forks -= 1
-            if not stream.hidden:
-                return
+        return sorted(found, key=lambda loaded: (not loaded.stream.closed, loaded.since))
 
     def _unload(self, name: str) -> None:
-        """Out of memory once the store has all of it, unless somebody came in the meantime."""
-        kept = self._kept[name]
-        found = kept.found
+        """Evict a stream from memory once all of it is committed, unless it is used meanwhile."""
+        loaded = self._loaded[name]
+        lookups = loaded.lookups
 
         def leave() -> None:
-            if self._kept.get(name) is kept and kept.found == found and not kept.stream.in_use:
-                del self._kept[name]
+            unused = loaded.lookups == lookups and not loaded.stream.in_use
+            if self._loaded.get(name) is loaded and unused:
+                del self._loaded[name]
 
         if not self._store.pending(name):
             leave()
-        # While nothing can be committed, nothing leaves.
+        # Nothing is evicted while nothing can be committed.
         elif self._store.trouble is None:
             self._store.after(leave, name)
 
     async def _remove(self, stream: Stream) -> bool:
-        """Remove a stream, and each hidden source that loses its last fork by that.
+        """Remove a stream, and each hidden source that thereby loses its last fork.
 
-        False if somebody else has removed it. A chain of forks may be thousands long, so this
-        is a loop; where it is cut off, `sweep` goes on with the source.
+        False if somebody else has removed it. A chain of forks may be thousands long, so this is
+        a loop; if it is interrupted, `sweep` continues with the source.
         """
         first = stream
         while True:
-            # Found while its fork is still counted: it may have to be read from the store.
+            # Before its fork is uncounted, because it may have to be loaded from the store.
             source = await self._source(stream)
             if stream.gone or (stream.hidden and stream.forks):
                 return stream is not first
@@ -407,11 +394,11 @@ class Streams:
     async def _source(self, stream: Stream) -> Stream | None:
         if stream.settings.fork is None:
             return None
-        kept = await self._load(stream.settings.fork.source)
-        return None if kept is None else kept.stream
+        loaded = await self._load(stream.settings.fork.source)
+        return None if loaded is None else loaded.stream
 
     def _forget(self, stream: Stream) -> None:
-        self._kept.pop(stream.name, None)
+        self._loaded.pop(stream.name, None)
         self._held.pop(stream.name, None)
         stream.close()
         stream.gone = True
@@ -421,42 +408,42 @@ class Streams:
     # Finding
 
     async def _find(self, name: str) -> Stream | None:
-        """The stream of a name, also a hidden one; none if it has expired.
+        """The stream of a name, also a hidden one; ``None`` if there is none or it has expired.
 
-        True until the next ``await`` of whoever asks.
+        Valid until the caller's next ``await``.
         """
         check_name(name, self._limits.name_length)
         while True:
-            kept = await self._load(name)
-            if kept is None:
+            loaded = await self._load(name)
+            if loaded is None:
                 return None
-            kept.found += 1
-            if kept.stream.hidden or not self._expired(kept.stream):
-                return kept.stream
-            await self._remove(kept.stream)
+            loaded.lookups += 1
+            if loaded.stream.hidden or not self._expired(loaded.stream):
+                return loaded.stream
+            await self._remove(loaded.stream)
 
     async def _load(self, name: str) -> LoadedStream | None:
-        """A stream in memory, taken there from the store if need be."""
+        """A stream in memory, loaded from the store if necessary."""
         if self._store.rejected:
             self.evict_rejected()
-        kept = self._in_memory(name)
-        if kept is not None:
-            return kept
+        loaded = self._in_memory(name)
+        if loaded is not None:
+            return loaded
         lock = self._locks.get(name)
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         async with lock:
-            # Who was here before may have found it.
-            kept = self._in_memory(name)
-            if kept is None and (saved := await self._store.load(name)) is not None:
-                kept = self._keep(name, saved)
-            return kept
+            # Another caller may have loaded it meanwhile.
+            loaded = self._in_memory(name)
+            if loaded is None and (saved := await self._store.load(name)) is not None:
+                loaded = self._register(name, saved)
+            return loaded
 
     def _in_memory(self, name: str) -> LoadedStream | None:
-        kept = self._kept.get(name)
-        if kept is None and (stream := self._held.get(name)) is not None:
-            kept = self._kept[name] = LoadedStream(stream)
-        return kept
+        loaded = self._loaded.get(name)
+        if loaded is None and (stream := self._held.get(name)) is not None:
+            loaded = self._loaded[name] = LoadedStream(stream)
+        return loaded
 
     def _expired(self, stream: Stream) -> bool:
         if stream.expires is None or (stream.settings.ttl and stream.in_use):
@@ -465,12 +452,12 @@ class Streams:
 
     def _check_space(self) -> None:
         self._store.admit()
-        if self._store.durable and len(self._kept) >= self._limits.streams:
-            # They only leave memory. Where that is their end, nobody's stream goes for another's.
-            for kept in self._unused()[: 1 + len(self._kept) // 10]:
-                self._drop(kept.stream)
-        if len(self._kept) >= self._limits.streams:
-            raise LimitExceeded("the hub holds as many streams as it may: try again later")
+        if self._store.durable and len(self._loaded) >= self._limits.streams:
+            # Only if they stay in the store: no stream is removed to make space for another.
+            for loaded in self._unused()[: 1 + len(self._loaded) // 10]:
+                self._unload(loaded.stream.name)
+        if len(self._loaded) >= self._limits.streams:
+            raise LimitExceeded("the hub has reached its limit of streams: try again later")
 
     def _begin(self, name: str, saved: Saved) -> Stream:
         self._store.note(Created(name, saved.settings, saved.epochs, saved.head))
@@ -478,33 +465,33 @@ class Streams:
         if expires is not None:
             saved = replace(saved, expires=expires)
             self._store.note(Touched(name, expires))
-        stream = self._keep(name, saved).stream
+        stream = self._register(name, saved).stream
         self.awaited.begun(stream)
         return stream
 
-    def _keep(self, name: str, saved: Saved) -> LoadedStream:
+    def _register(self, name: str, saved: Saved) -> LoadedStream:
         stream = Stream(
             name,
             saved,
             store=self._store,
             retention=self._retention,
             counts=self._counts,
-            moment=self._moment,
+            cache_budget=self._cache_budget,
             slice_size=self._slice_size,
             deliver=self._deliver,
             epoch=self._store.life,
         )
         self._held[name] = stream
-        kept = self._kept[name] = LoadedStream(stream)
-        return kept
+        loaded = self._loaded[name] = LoadedStream(stream)
+        return loaded
 
 
 @contextmanager
-def _one_stream(name: str) -> Iterator[None]:
-    """What goes wrong with one stream does not keep the others from being looked after."""
+def _logging_errors(name: str) -> Iterator[None]:
+    """Log the errors of one stream, so that the sweep continues with the others."""
     try:
         yield
     except StoreError as error:
-        log.error("stream %s was not looked after: %s", name, error)
+        log.error("stream %s was not swept: %s", name, error)
     except Exception:
-        log.exception("stream %s was not looked after", name)
+        log.exception("stream %s was not swept", name)

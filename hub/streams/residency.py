@@ -1,4 +1,4 @@
-"""A stream in memory, since when nothing has happened to it, and how long it may stay."""
+"""How long a stream stays in memory, and since when it is unused."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ __all__ = ["LoadedStream", "StreamLimits"]
 class StreamLimits:
     """Bounds on all streams together; times in seconds, sizes in bytes of memory.
 
-    ``streams`` and ``total_bytes`` are of those in memory. ``keep_closed`` and ``keep_idle``
-    say how long a stream lives on that nobody uses; 0 is for ever.
+    ``streams`` and ``total_bytes`` bound the streams in memory. An unused stream is removed after
+    ``keep_closed`` or ``keep_idle``; 0 means never.
     """
 
     streams: int = defaults.STREAMS
@@ -25,27 +25,26 @@ class StreamLimits:
     keep_closed: float = defaults.KEEP_FOREVER
     keep_idle: float = defaults.KEEP_FOREVER
     keep_warm: float = 60.0
-    """How long an unused stream stays in memory that the store has too."""
+    """How long an unused stream stays in memory if the store has it too."""
     keep_warm_closed: float = 15.0
-    """The same for one that has closed: a reply that was wanted once, and then seldom."""
+    """The same for a closed stream, which is seldom read again."""
 
 
 class LoadedStream:
-    """What the registry knows of a stream besides itself."""
+    """A stream in the registry, and when it was last used."""
 
-    __slots__ = ("found", "since", "stream", "tail")
+    __slots__ = ("lookups", "since", "stream", "tail")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.tail = stream.tail
-        self.since = math.inf  # until it is looked at for the first time
-        self.found = 0
-        """How often somebody has asked for it."""
+        self.since = math.inf  # until the first `update`
+        self.lookups = 0
 
-    def look(self, now: float) -> None:
-        """See whether it is used, and drop what several readers shared for a moment."""
+    def update(self, now: float) -> None:
+        """Note whether the stream is used, and drop what its readers shared."""
         if self.stream.tail != self.tail or self.stream.in_use or self.since > now:
             self.tail = self.stream.tail
             self.since = now
         self.stream.frames.clear()
-        self.stream.rest()
+        self.stream.age_reads()

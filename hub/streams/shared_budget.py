@@ -1,4 +1,4 @@
-"""What several readers of the past share for a moment, of all streams together."""
+"""A budget for records and frames that several readers share, of all streams together."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 __all__ = ["SharedBudget"]
 
 SHARED_BYTES: Final = 64 * 1024 * 1024
-"""The most that is kept because somebody else may want it, too, at about the same time."""
+"""The most that is kept because another reader may need it at about the same time."""
 
 
 class SharedBudget:
-    """So many bytes until the streams are next looked after, which lets go of all of them."""
+    """Bytes that may be cached until the next sweep of the streams, which drops all of them."""
 
     __slots__ = ("_most", "left")
 
@@ -20,12 +20,12 @@ class SharedBudget:
         self.left = most
 
     def admits(self, size: int) -> bool:
-        """Whether so much more may be kept; then it is counted."""
+        """Take ``size`` bytes from the budget; false if it has less."""
         if size > self.left:
             return False
         self.left -= size
         return True
 
-    def over(self) -> None:
-        """All was let go of."""
+    def reset(self) -> None:
+        """Begin anew: all that was cached has been dropped."""
         self.left = self._most

@@ -1,13 +1,12 @@
 """A stream: a named, ordered, append-only sequence of records that closes at most once.
 
-Reading is `hub.streams.history`, following is `hub.streams.followed`; this is the part that is
-written. Used from one event loop. Writing never waits: followers are served by a flush at the end
-of the loop's tick (see `hub.streams.fanout`), the store writes behind. What must be safe before it
-is answered is followed by `committed`. What a write depends on is judged in the same turn of the
-loop in which it is written.
+Reading is in `hub.streams.history`, following in `hub.streams.followed`; this is the part that is
+written. It is used from one event loop. Writing never waits: followers are served at the end of
+the loop's tick (see `hub.streams.fanout`), and the store writes behind. `Stream.committed` waits
+until a write is safe. A write is checked in the same iteration of the loop in which it is made.
 
-With ``deliver="committed"`` a record is shown only when the store has it: writers write at
-`end`, readers read to `tail`, and a commit moves the tail.
+With ``deliver="committed"`` a record is shown only when the store has committed it: writers
+append at `end`, readers read up to `tail`, and a commit moves the tail.
 """
 
 from __future__ import annotations
@@ -48,9 +47,7 @@ __all__ = ["JSON", "ActiveWriter", "Body", "Retention", "Stream"]
 @dataclass(frozen=True, slots=True)
 class Retention:
     """How much of its past a stream keeps: bytes of memory (see `Record.size`), records, and
-    producers.
-
-    ``warm_bytes`` of it stay in memory where a store has the rest.
+    producers. ``warm_bytes`` stay in memory if the store has the rest.
     """
 
     max_bytes: int = defaults.MAX_BYTES
@@ -60,7 +57,7 @@ class Retention:
 
 
 class ActiveWriter(Protocol):
-    """A generation that writes in a stream, or is about to."""
+    """A generation that holds a stream to write in it."""
 
     @property
     def id(self) -> str:
@@ -71,7 +68,7 @@ class ActiveWriter(Protocol):
         """The offset of its first event; ``None`` before that."""
 
     def end(self) -> None:
-        """Stop at once: when this returns, its last event is written, and it writes no more."""
+        """Write the terminal event now, and nothing after it."""
 
 
 class Stream(FollowedStream):
@@ -82,7 +79,7 @@ class Stream(FollowedStream):
     __slots__ = (
         "_cooling",
         "_deferred",
-        "_held",
+        "_deferred_shows",
         "_raised",
         "_retention",
         "closed_by",
@@ -106,41 +103,41 @@ class Stream(FollowedStream):
         store: Store | None = None,
         retention: Retention | None = None,
         counts: Counters | None = None,
-        moment: SharedBudget | None = None,
+        cache_budget: SharedBudget | None = None,
         slice_size: int = defaults.SLICE,
         deliver: Literal["at_once", "committed"] = defaults.DELIVER,
         epoch: int = 0,
     ) -> None:
-        """Take up a stream as it was kept, or make a new one, in a life of the store."""
+        """Load a stream as saved, or create one, in an ``epoch`` of the store."""
         saved = saved or Saved(StreamSettings(), ((epoch, 0),))
         super().__init__(
             name,
             saved,
             store or MemoryStore(),
             counts=counts,
-            moment=moment,
+            cache_budget=cache_budget,
             slice_size=slice_size,
         )
         self.end = self.tail
-        """The offset of the next record to be written."""
+        """The offset of the next record to write."""
         self.ended = 0
-        """An offset before which each generation that has begun has its end, as far as is known."""
+        """An offset at which no generation is unfinished, as far as is known."""
         self.sealed = saved.closed
-        """Nothing may be written any more."""
+        """Whether nothing more may be written."""
         self.writer: ActiveWriter | None = None
-        """The generation that writes here: one at a time."""
+        """The generation that writes here; only one at a time."""
         self.sequence = saved.sequence
         self.closed_by = saved.closed_by
         self.expires = saved.expires
         """When it expires, in seconds since 1970."""
         self.hidden = saved.hidden
-        """Deleted, and kept for its forks."""
+        """Deleted, but kept for its forks."""
         self.gone = False
-        """Removed: another may have its name, so nothing is noted of this one."""
+        """Removed: another stream may have its name, so nothing more is noted with the store."""
         self.forks = saved.forks
         self._deferred = deliver == "committed"
-        self._held = 0
-        """What was written and is shown once it is committed."""
+        self._deferred_shows = 0
+        """The number of writes that are shown once they are committed."""
         self._cooling = False
         self._retention = retention or Retention()
         self.producers = Producers(dict(saved.producers), most=self._retention.max_producers)
@@ -150,21 +147,21 @@ class Stream(FollowedStream):
 
     @property
     def in_use(self) -> bool:
-        """Somebody is subscribed, or a generation writes here."""
+        """Whether somebody is subscribed, or a generation writes here."""
         return self.writer is not None or len(self.fanout) > 0
 
     # Writing
 
     def append(self, event: Event, *, safe: bool = False) -> Record:
-        """Write an event at the end; ``safe`` shows it to readers only once it is committed.
+        """Append an event; ``safe`` shows it to readers only once it is committed.
 
         Raises:
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamClosed, StreamNotFound: the stream takes no more records.
         """
         return self._append(encode(event), lean(event), safe=safe)
 
     def append_body(self, body: bytes, event: Event | None, *, safe: bool = False) -> Record:
-        """Write a record that is already encoded; ``event`` is what its body decodes to."""
+        """Append an encoded record; ``event`` is what its body decodes to."""
         return self._append(body, None if event is None else UNREAD, safe=safe)
 
     def _append(self, body: bytes, event: Event | Unread | None, *, safe: bool) -> Record:
@@ -189,13 +186,13 @@ class Stream(FollowedStream):
         sequence: str | None = None,
         close: bool = False,
     ) -> Outcome:
-        """Write records, what their producer has reached, and the close: all or nothing.
+        """Write records, their producer's stamp, and the close: all or nothing.
 
-        What `judge` knows is not written again.
+        A duplicate is not written again.
 
         Raises:
-            StreamBusy: it would close a stream in which something is generated.
-            StoreError: nothing can be kept just now.
+            StreamBusy: it would close a stream in which a generation runs.
+            StoreError: nothing can be kept at the moment.
             HubError: as `judge`.
         """
         known = self.judge(stamp, sequence, only_close=close and not bodies)
@@ -223,12 +220,12 @@ class Stream(FollowedStream):
         *,
         only_close: bool = False,
     ) -> Outcome | None:
-        """What becomes of a write whose records do not matter; ``None`` if it is new.
+        """Check a write; returns the outcome of a duplicate, ``None`` for a new one.
 
-        ``only_close``: it has no records, and closes the stream.
+        ``only_close``: it closes the stream without writing records.
 
         Raises:
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamClosed, StreamNotFound: the stream takes no more records.
             ProducerFenced, ProducerGap, RequestError, Conflict: as
                 `hub.domain.producers.Producers.check`.
             Conflict: ``stream_seq``: the sequence is not greater than the last.
@@ -241,23 +238,23 @@ class Stream(FollowedStream):
         if stamp is not None and not self.producers.check(stamp):
             return self.outcome(stamp, duplicate=True)
         last = self.sequence
-        # Byte by byte (protocol section 5.2); it is kept for the whole stream.
+        # Byte by byte, for the whole stream (protocol section 5.2).
         if sequence is not None and last is not None and sequence.encode() <= last.encode():
             raise Conflict("Stream-Seq must be greater than the last", code="stream_seq")
         return None
 
     def outcome(self, stamp: Stamp | None = None, *, duplicate: bool = False) -> Outcome:
-        """What has become of a write just now."""
+        """The outcome of a write that was just made."""
         number = None if stamp is None else self.producers.last(stamp)
         end = Position(self.epoch, self.end)
         return Outcome(end, self.sealed, self.settings.content_type, duplicate, number)
 
     def begin(self, beginning: Beginning) -> Outcome:
-        """Write how the generation begins for which `writer` holds it, and note that it runs.
+        """Write the first events of the generation that holds the stream, and note that it runs.
 
         Raises:
-            StreamBusy: it is not held for this generation.
-            StreamClosed, StreamNotFound: nothing may be written any more.
+            StreamBusy: another generation, or none, holds the stream.
+            StreamClosed, StreamNotFound: the stream takes no more records.
             RequestError: an event cannot be written as JSON.
         """
         self._expect_open()
@@ -271,7 +268,7 @@ class Stream(FollowedStream):
         self._store.note(Began(self.name, generation, position, started))
         if beginning.key is not None:
             key, fingerprint = beginning.key, beginning.fingerprint
-            self._store.note(Keyed(key, fingerprint, generation, self.name, position))
+            self._store.note(Keyed(self.name, key, fingerprint, generation, position))
         return self.outcome()
 
     def _expect_open(self) -> None:
@@ -284,10 +281,11 @@ class Stream(FollowedStream):
             )
 
     def close(self, stamp: Stamp | None = None) -> None:
-        """Let nothing more be written. Closing again is nothing.
+        """Let nothing more be written; does nothing if the stream is closed.
 
-        What writes here is ended first, so that its last event comes before the end. Readers at
-        the tail are told once it is committed: they do not come back to hear that it was not.
+        A generation that writes here is ended first, so that its terminal event comes before the
+        close. Readers are told once the close is committed, because they would not come back to
+        learn that it was lost.
         """
         if self.writer is not None:
             self.writer.end()
@@ -298,8 +296,8 @@ class Stream(FollowedStream):
             self._show(safe=True)
 
     def abandon(self) -> None:
-        """Be gone, because the store cannot keep what is here: whoever reads it is cut off, and
-        what writes here is ended.
+        """Give the stream up, because the store cannot keep it: cut off its readers, and end the
+        generation that writes here.
         """
         self.gone = self.sealed = True
         if self.writer is not None:
@@ -308,38 +306,38 @@ class Stream(FollowedStream):
 
     @property
     def full(self) -> bool:
-        """The store holds as much as it may."""
+        """Whether the store holds as many changes as it may."""
         return self._store.full
 
     async def space(self) -> None:
-        """Wait until the store takes more; for whoever can make a source wait."""
+        """Wait until the store takes more; for sources that can wait."""
         await self._store.space()
 
     async def committed(self) -> None:
         """Wait until everything written so far is as safe as the store makes it.
 
         Raises:
-            StoreError: the store cannot say so.
+            StoreError: as `hub.stores.Store.synced`.
         """
         await self._store.synced(self.name)
 
     def _show(self, *, safe: bool) -> None:
-        """Let readers see what was written: now, or once it and all before it is committed."""
-        if safe or self._held or self._deferred:
-            self._held += 1
-            self._store.after(partial(self._show_held, self.end, closed=self.sealed), self.name)
+        """Show readers what was written: now, or once it and all before it is committed."""
+        if safe or self._deferred_shows or self._deferred:
+            self._deferred_shows += 1
+            self._store.after(partial(self._show_deferred, self.end, closed=self.sealed), self.name)
         else:
             self.reveal(self.end, closed=self.sealed)
 
-    def _show_held(self, end: int, *, closed: bool) -> None:
-        self._held -= 1
+    def _show_deferred(self, end: int, *, closed: bool) -> None:
+        self._deferred_shows -= 1
         self.reveal(end, closed=closed)
 
     # Keeping
 
     def shrink(self, size: int) -> None:
-        """Have about ``size`` bytes in memory; the newest record stays."""
-        self._give_up(self._fitting(size, self._retention.max_records))
+        """Keep about ``size`` bytes in memory; the newest record stays."""
+        self._release(self._fitting(size, self._retention.max_records))
 
     def _retain(self) -> None:
         kept = self._retention
@@ -349,21 +347,21 @@ class Stream(FollowedStream):
             if self.size > kept.warm_bytes * 2 and not self._cooling:
                 self.shrink(kept.warm_bytes)
         elif self.size > kept.max_bytes or self.tail - self.head > kept.max_records:
-            self._give_up(self._fitting(kept.max_bytes, kept.max_records))
+            self._release(self._fitting(kept.max_bytes, kept.max_records))
 
-    def _give_up(self, offset: int) -> None:
-        """Let go of records in memory: for good, unless the store has them."""
+    def _release(self, offset: int) -> None:
+        """Drop the records before ``offset`` from memory, and entirely if the store lacks them."""
         if self._store.durable:
             if offset > self.warm and not self._cooling:
                 self._cooling = True
-                self._store.after(partial(self._cooled, offset), self.name)
+                self._store.after(partial(self._cool_committed, offset), self.name)
         else:
             self._forget(offset)
 
-    def _cooled(self, offset: int) -> None:
+    def _cool_committed(self, offset: int) -> None:
         self._cooling = False
         self.cool(offset)
-        # More may have been written since than that made space for.
+        # More may have been written meanwhile than this made space for.
         self._retain()
 
     def _forget(self, offset: int) -> None:
@@ -374,7 +372,7 @@ class Stream(FollowedStream):
     # Forking
 
     def forked(self, offset: int, epoch: int) -> tuple[tuple[int, int], ...]:
-        """The lives of a fork at an offset: those of this stream up to there, and its own."""
+        """The epochs of a fork at an offset: those of this stream up to there, and its own."""
         mine = self._lives.until(offset)
         own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
         return tuple(mine + own)

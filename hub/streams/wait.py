@@ -1,4 +1,4 @@
-"""Waiting for a stream: until it has been written, or closed, or time is up."""
+"""Wait until something happens to a stream, or time is up."""
 
 from __future__ import annotations
 
@@ -13,26 +13,23 @@ __all__ = ["until"]
 
 
 class _Silence:
-    """The encoder of a follower that reads nothing."""
+    """Encodes nothing."""
 
     merges = False
 
     def events(self, batch: Batch) -> bytes:
-        del batch
         return b""
 
     def reset(self, stream: str, position: object, reason: str) -> None:
-        del stream, position, reason
+        pass
 
     def closed(self, stream: str, position: object) -> bytes:
-        del stream, position
         return b""
 
     def beat(self) -> bytes:
         return b""
 
     def retry(self, milliseconds: int) -> bytes:
-        del milliseconds
         return b""
 
 
@@ -40,7 +37,7 @@ _SILENCE: Final[Encoder] = _Silence()
 
 
 class _Listener:
-    """A follower that only asks, whenever something happens, whether it is what it waits for."""
+    """A follower that checks a condition whenever the stream changes."""
 
     encoder = _SILENCE
 
@@ -51,7 +48,6 @@ class _Listener:
         self._met = met
 
     def send_or_queue(self, frame: bytes, start: int, end: int) -> None:
-        del frame, start
         self.place = end
         self.queue_catch_up()
 
@@ -67,11 +63,11 @@ async def until(
     within: float | None = None,
     among: set[asyncio.Future[None]] | None = None,
 ) -> bool:
-    """Wait until ``met()`` is true, ``within`` seconds at most; whether it is.
+    """Wait until ``met()`` is true, ``within`` seconds at most; returns whether it is.
 
-    It is asked now, and whenever the stream has been written or closed. The wait also ends
-    if the stream is lost (see `hub.streams.stream.Stream.abandon`). Whoever wants to end waits
-    before that finds them, while they last, ``among`` others, and resolves them.
+    It is checked now, and whenever the stream is written or closed. The wait also ends if the
+    stream is lost (see `hub.streams.stream.Stream.abandon`). While it lasts, its future is
+    ``among`` the given ones; resolving it ends the wait early.
     """
     if met():
         return True

@@ -1,9 +1,9 @@
-"""Who waits for which stream to begin.
+"""Waiters for streams that do not exist yet.
 
-When it does, the first who wait are told in the same step, before anything is written; if
-they are very many, the others follow in slices with turns of the loop between them. They
-too read it from its start, so it makes no difference to what they get. If it goes again before
-it is their turn, they wait for the next of its name.
+When the stream begins, the first waiters are called in the same step, before anything is written.
+If there are very many, the others follow in slices with iterations of the loop between them; they
+also read the stream from its start, so they miss nothing. If the stream is removed before their
+turn, they wait for the next one of its name.
 """
 
 from __future__ import annotations
@@ -20,47 +20,52 @@ __all__ = ["StreamWaiters", "Waiter"]
 log = logging.getLogger("hub.streams")
 
 SLICE: Final = 250
-"""Waiters told without a turn of the loop."""
+"""Waiters called within one iteration of the loop."""
 
 
 class Waiter(Protocol):
-    """Somebody who waits for a stream that is not there yet."""
+    """Waits for a stream that does not exist yet."""
 
     def begun(self, stream: FollowedStream) -> None:
-        """It has just begun; never waits, never raises. Told once."""
+        """Called once when the stream has begun; never waits, never raises."""
 
 
 class StreamWaiters:
-    """The waiters, by the name of the stream."""
+    """The waiters of all streams, by name."""
 
     __slots__ = ("_beginning", "_waiters")
 
     def __init__(self) -> None:
         self._waiters: dict[str, dict[Waiter, None]] = {}
         self._beginning: dict[str, FollowedStream] = {}
-        """Streams that not all who wait have been told of."""
+        """Streams of which not all waiters have been told."""
 
     def __len__(self) -> int:
         return sum(map(len, self._waiters.values()))
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the streams that are waited for, or not all of whose waiters were called."""
+        return frozenset([*self._waiters, *self._beginning])
+
     def add(self, name: str, waiter: Waiter) -> None:
-        """Tell the waiter when a stream of this name begins."""
+        """Call the waiter when a stream of this name begins."""
         self._waiters.setdefault(name, {})[waiter] = None
 
     def remove(self, name: str, waiter: Waiter) -> None:
-        """It waits no longer."""
+        """Do not call the waiter."""
         waiters = self._waiters.get(name, {})
         waiters.pop(waiter, None)
         if not waiters:
             self._waiters.pop(name, None)
 
     def begun(self, stream: FollowedStream) -> None:
-        """A stream has begun: all who wait for it are told."""
+        """Call all waiters of a stream, because it has begun."""
         self._beginning[stream.name] = stream
         self._tell(stream)
 
     def gone(self, stream: FollowedStream) -> None:
-        """It was deleted: nobody is told of it any more."""
+        """Call no more waiters of a stream, because it was removed."""
         if self._beginning.get(stream.name) is stream:
             del self._beginning[stream.name]
 
@@ -73,7 +78,7 @@ class StreamWaiters:
             try:
                 waiter.begun(stream)
             except Exception:
-                log.exception("somebody who waited for stream %s was not told", stream.name)
+                log.exception("a waiter for stream %s failed", stream.name)
         if waiters:
             asyncio.get_running_loop().call_soon(self._tell, stream)
         else:

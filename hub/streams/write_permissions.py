@@ -1,10 +1,10 @@
-"""Who may write what: the hub alone speaks for itself and for its generations.
+"""What clients may write: only the hub speaks for itself and for its generations.
 
-A generation's events are its `started`, its deltas and its terminal event. Those that name none
-are nobody's and may be written by anyone: so is text that a program adds to a stream. Those that
-name one are the hub's, which sees to it that there is one terminal event and that nothing comes
-after it; with ``foreign_generations`` programs may run generations of their own, under ids that
-no hub gives (`hub.domain.generation.is_own`), and have to see to that themselves.
+The events of a generation are its `started`, its deltas and its terminal event. Anyone may write
+such events without a generation's id, such as text that a program adds to a stream. Those with an
+id are the hub's, which guarantees exactly one terminal event, always last. With
+``foreign_generations`` programs may run generations of their own, under ids that no hub assigns
+(`hub.domain.generation.is_own`), and must guarantee that themselves.
 """
 
 from __future__ import annotations
@@ -22,66 +22,68 @@ from hub.domain.stream_settings import StreamSettings
 __all__ = ["WritePermissions"]
 
 CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
-"""What the hub itself says between events: nobody else may seem to."""
+"""Types of what the hub itself sends between events, which nobody may imitate."""
 
-TOLD: Final = frozenset(name for kind, name in TYPE_OF.items() if kind is not Message)
-"""The types of what is told of a generation."""
+GENERATION_EVENTS: Final = frozenset(name for kind, name in TYPE_OF.items() if kind is not Message)
+"""The types of a generation's events."""
 
 
 class WritePermissions:
-    """What others than the hub may write, with generations of their own or without."""
+    """Checks what clients write."""
 
     def __init__(self, *, foreign_generations: bool) -> None:
         self._foreign = foreign_generations
 
     def check(self, settings: StreamSettings, bodies: Iterable[Body]) -> None:
-        """Refuse records that would speak for the hub, in a stream of such a kind.
+        """Refuse records that only the hub may write in a stream with these settings.
 
         Raises:
-            RequestError: ``bad_event``: it looks like what the hub says between events.
-            Conflict: ``generation_owned``: it is told of a generation of a hub.
-            Forbidden: ``foreign_generation``: it is told of one that nobody may run but a hub.
+            RequestError: ``bad_event``: it looks like what the hub sends between events.
+            Conflict: ``generation_owned``: it is an event of a hub's generation.
+            Forbidden: ``foreign_generation``: it is an event of another generation, and these
+                are not allowed.
         """
         if not settings.is_json:
             return
         for body, event in bodies:
-            said = event.object.get("type") if isinstance(event, Other) else None
-            if isinstance(said, str) and said in CONTROL:
-                raise RequestError(f'only the hub says "{said}" in a stream', code="bad_event")
-            named = _generation_in(body, event)
-            if not named:
+            kind = event.object.get("type") if isinstance(event, Other) else None
+            if isinstance(kind, str) and kind in CONTROL:
+                raise RequestError(f'only the hub writes the type "{kind}"', code="bad_event")
+            generation = _generation_of(body, event)
+            if not generation:
                 continue
-            if is_own(named):
+            if is_own(generation):
                 raise Conflict(
                     "only the hub writes the events of its generations", code="generation_owned"
                 )
             if not self._foreign:
                 raise Forbidden(
-                    "only the hub runs generations here: leave out the field "
-                    '"generation", or set streams.foreign_generations in the configuration',
+                    'this hub takes no events of other generations: leave out "generation", or '
+                    "set streams.foreign_generations in its configuration",
                     code="foreign_generation",
                 )
 
 
-def _generation_in(body: bytes, event: Event | None) -> str:
-    """The generation that a record is told of; an empty name if of none.
+def _generation_of(body: bytes, event: Event | None) -> str:
+    """The generation of a record; empty if it has none.
 
-    Also of what has the type of an event and is none, for a field of a wrong kind: it passes
-    through, and a reader may be less strict.
+    Also for an object with the type of an event that is not valid as one: it passes through, and
+    readers may be less strict.
     """
     if event is not None and not isinstance(event, Other):
         return getattr(event, "generation", "")
-    held = _object(body) if event is None else event.object
-    kind, named = held.get("type"), held.get("generation")
-    return named if isinstance(named, str) and isinstance(kind, str) and kind in TOLD else ""
+    found = _object(body) if event is None else event.object
+    kind, generation = found.get("type"), found.get("generation")
+    known = isinstance(kind, str) and kind in GENERATION_EVENTS
+    return generation if known and isinstance(generation, str) else ""
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
     if not body.lstrip().startswith(b"{"):
         return {}
     try:
-        # orjson refuses half a surrogate pair, which a browser takes.
-        held: Mapping[str, Any] = json.loads(body, parse_int=str)
+        # orjson refuses half a surrogate pair, which browsers accept.
+        found: Mapping[str, Any] = json.loads(body, parse_int=str)
     except ValueError:
         return {}
-    return held
+    return found

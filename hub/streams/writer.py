@@ -1,8 +1,8 @@
-"""The writer of streams that live in this process, over whatever store keeps them.
+"""The writer of streams that live in this process, over any store.
 
-A stream has one object here (`hub.streams.registry`), and the loop runs one thing at a time: so a
-check and its deed are one step as long as no ``await`` that suspends comes between them. Each
-method first finds its stream, which may take a while, and then does all the rest at once.
+A stream has one object here (`hub.streams.registry`), and the event loop runs one thing at a time.
+So a check and the write after it are one step, as long as no ``await`` between them suspends.
+Each method first finds its stream, which may take a while, and then does all the rest at once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ class LocalWriter:
         self._streams = streams
 
     async def load(self, stream: str) -> Outcome:
-        """Where a stream ends."""
         return (await self._streams.open(stream)).outcome()
 
     async def create(
@@ -40,7 +39,6 @@ class LocalWriter:
         *,
         close: bool = False,
     ) -> Outcome:
-        """Begin a stream with its first records, open or closed."""
         found, new = await self._streams.create(stream, settings)
         if new:
             return self._first(found, bodies, close=close)
@@ -59,7 +57,6 @@ class LocalWriter:
         settings: StreamSettings | None = None,
         epoch: int | None = None,
     ) -> Outcome:
-        """Write records, what their producer has reached, and the close: all or nothing."""
         if settings is None:
             found = await self._open(stream, epoch)
         else:
@@ -72,11 +69,10 @@ class LocalWriter:
         return outcome
 
     async def begin(self, stream: str, beginning: Beginning) -> Outcome:
-        """Write how a generation begins."""
         return (await self._streams.open(stream)).begin(beginning)
 
     def appender(self, stream: str, fence: str) -> Appender:
-        """Where a generation writes: its stream itself, which ends it before it takes no more."""
+        """The stream itself, which ends the generation before it closes."""
         found = self._streams.loaded(stream)
         if found is None or found.writer is None or found.writer.id != fence:
             raise StreamBusy(f'"{stream}" is not held for {fence}')
@@ -93,7 +89,6 @@ class LocalWriter:
         bodies: Sequence[Body] = (),
         close: bool = False,
     ) -> Outcome:
-        """Begin a stream with another's records, and those of its own."""
         found, new = await self._streams.fork(stream, source, position, settings, further=further)
         if new:
             return self._first(found, bodies, close=close)
@@ -102,26 +97,24 @@ class LocalWriter:
         return found.outcome(duplicate=True)
 
     async def delete(self, stream: str, *, epoch: int | None = None) -> Outcome:
-        """Remove a stream, or hide it while it has forks."""
         found = await self._open(stream, epoch)
         await self._streams.remove(found)
         return found.outcome()
 
     async def touch(self, stream: str) -> Outcome:
-        """Let a stream with a sliding expiry live on."""
         found = await self._streams.open(stream)
         self._streams.touch(found)
         return found.outcome()
 
     async def _open(self, name: str, epoch: int | None) -> Stream:
-        """A stream that there is; only the one of an epoch, if one is given."""
+        """An existing stream; with ``epoch`` only the one of that epoch."""
         found = await self._streams.open(name)
         if epoch is not None and found.epoch != epoch:
             raise StreamNotFound(f'"{name}" was deleted already')
         return found
 
     def _first(self, stream: Stream, bodies: Sequence[Body], *, close: bool) -> Outcome:
-        """Write what a stream begins with, in the turn of the loop in which it was begun."""
+        """Write the first records in the same iteration of the loop in which the stream began."""
         if not bodies and not close:
             return stream.outcome()
         outcome = stream.write(bodies, close=close)
@@ -130,4 +123,4 @@ class LocalWriter:
 
 
 def _exists(name: str) -> Conflict:
-    return Conflict(f'there is a stream called "{name}" that is not so', code="stream_exists")
+    return Conflict(f'there is already a different stream "{name}"', code="stream_exists")

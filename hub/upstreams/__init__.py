@@ -1,1 +1,1 @@
-"""The model servers: which there are, and how they are asked over HTTP."""
+"""The model servers: which ones there are, and how they are asked over HTTP."""

@@ -1,13 +1,13 @@
-"""Which upstream is asked next, where one has given no answer.
+"""Which upstream is asked next after one has given no answer.
 
-Only a failure of the upstream counts, one that another need not share: no connection, an
-overload, a 5xx, a 429 that no wait within bounds ends, a silence. A refusal of what was asked
-(a 400, 404 or 413) would be the other's as well. A 401 or 403 says that the key here is
-wrong: falling back would hide for good what somebody has to mend, while another is paid.
+Only failures count that another upstream need not share: no connection, an overload, a 5xx, a 429
+that lasts longer than the hub may wait, silence. A refusal of the request itself (400, 404, 413)
+would come from the other one, too. After a 401 or 403 the configured key is wrong: a fallback would
+hide that from the operator while the other upstream is paid.
 
-The other is asked for its own configured model, because names of models differ between
-providers; one without any is asked for the model that the client named. One whose dialect
-cannot take the prompt is passed over.
+The other upstream is asked for its own configured model, because names of models differ between
+providers; without one it is asked for the model that the client named. One whose dialect cannot
+take the prompt is skipped.
 """
 
 from __future__ import annotations
@@ -24,18 +24,11 @@ __all__ = ["is_no_answer", "stand_ins"]
 
 _NO_ANSWER: Final = frozenset(
     {
-        "upstream_dns",
-        "upstream_error",
-        "upstream_overloaded",
-        "upstream_rate_limited",
-        "upstream_refused",
-        "upstream_reset",
-        "upstream_stalled",
-        "upstream_timeout",
-        "upstream_truncated",
-        "upstream_unreachable",
+        "upstream_dns", "upstream_error", "upstream_overloaded", "upstream_rate_limited",
+        "upstream_refused", "upstream_reset", "upstream_stalled", "upstream_timeout",
+        "upstream_truncated", "upstream_unreachable",
     }
-)
+)  # fmt: skip
 
 
 def is_no_answer(error: UpstreamError) -> bool:
@@ -44,7 +37,7 @@ def is_no_answer(error: UpstreamError) -> bool:
 
 
 def stand_ins(upstream: Upstream, prompt: Prompt) -> Iterator[tuple[Upstream, Prompt]]:
-    """Those that may answer in an upstream's place, each with what it is asked."""
+    """The upstreams that may answer instead, each with the prompt for it."""
     for other in upstream.fallback:
         asked = replace(prompt, model=other.model or prompt.model)
         try:

@@ -1,11 +1,11 @@
-"""In what manner a server wants to be asked: which fields it refuses, and what it takes instead.
+"""Which request fields a server refuses, and what it takes instead.
 
-Of those that copy a provider's API many do not know each of its fields, and the provider gives
-new names to old ones: OpenAI's newer models refuse ``max_tokens``, older servers know nothing
-else. What a dialect can do without, or say by another name, is its own to say (`HasAlternatives`).
-A server that refuses such a field is asked once more, at once, in the other manner: no answer
-is different for it. What it then takes is remembered for this model, as long as the process
-lives; what it refuses both ways is not, so that nobody's bad request changes another's.
+Servers that copy a provider's API often do not know each of its fields, and providers rename
+fields: OpenAI's newer models refuse ``max_tokens``, older servers know nothing else. A dialect says
+which fields can be left out or renamed without a change of the answer (`HasAlternatives`). A server
+that refuses one of these is asked again at once, with the alternative. What it then accepts is
+remembered for the model as long as the process lives. What it refuses both ways is not remembered,
+so one bad request does not change the next.
 """
 
 from __future__ import annotations
@@ -22,80 +22,82 @@ from hub.domain.events import NOTHING
 __all__ = ["MODELS", "FieldNegotiation", "LearnedFields"]
 
 MODELS: Final = 100
-"""Models of one upstream of which a manner is remembered; the oldest goes first."""
+"""Models of one upstream that are remembered; the oldest is dropped first."""
 
-# A field that is known, and whose value is wrong ("max_tokens is too large"), is not renamed.
+# A known field with a wrong value ("max_tokens is too large") is not renamed.
 _UNKNOWN: Final = re.compile(
     r"(?i)unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected keyword"
     r"|not permitted|not allowed"
 )
 
-Swaps = Mapping[str, str | None]
+Alternatives = Mapping[str, str | None]
 
 
 class LearnedFields:
-    """What one upstream is known to refuse, for each model."""
+    """The fields that one upstream is known to refuse, for each model."""
 
     def __init__(self) -> None:
-        self._known: dict[str | None, Swaps] = {}
+        self._known: dict[str | None, Alternatives] = {}
 
-    def of(self, model: str | None) -> FieldNegotiation:
-        """How to ask for this model, to begin with."""
+    def negotiation(self, model: str | None) -> FieldNegotiation:
+        """The negotiation of one reply, which begins with what is known."""
         return FieldNegotiation(self, model, self._known.get(model, NOTHING))
 
-    def remember(self, model: str | None, swaps: Swaps) -> None:
+    def remember(self, model: str | None, alternatives: Alternatives) -> None:
         self._known.pop(model, None)
-        self._known[model] = swaps
+        self._known[model] = alternatives
         if len(self._known) > MODELS:
             del self._known[next(iter(self._known))]
 
 
 class FieldNegotiation:
-    """How an upstream is asked for one reply, in as many requests as it takes."""
+    """The fields with which an upstream is asked for one reply, in as many requests as needed."""
 
-    def __init__(self, manners: LearnedFields, model: str | None, swaps: Swaps) -> None:
-        self._manners = manners
+    def __init__(
+        self, learned: LearnedFields, model: str | None, alternatives: Alternatives
+    ) -> None:
+        self._learned = learned
         self._model = model
-        self._swaps = swaps
+        self._alternatives = alternatives
         self._sent: Collection[str] = ()
-        self._yielded: set[str | None] = set()
+        self._tried: set[str | None] = set()
 
     def body(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The body of a request, as it is to be sent."""
-        said = dict(body)
-        for field, other in self._swaps.items():
-            if field in said and other not in said:
-                held = said.pop(field)
+        sent = dict(body)
+        for field, other in self._alternatives.items():
+            if field in sent and other not in sent:
+                value = sent.pop(field)
                 if other is not None:
-                    said[other] = held
-        self._sent = said
-        return said
+                    sent[other] = value
+        self._sent = sent
+        return sent
 
-    def yields(self, dialect: Dialect, error: UpstreamError) -> bool:
-        """Whether to ask once more, as what was refused can be asked in another manner."""
+    def try_alternative(self, dialect: Dialect, error: UpstreamError) -> bool:
+        """Switch to an alternative of the refused field; false if there is none to try."""
         if error.code != "upstream_rejected" or not isinstance(dialect, HasAlternatives):
             return False
         for field, other in dialect.alternatives.items():
-            if field not in self._sent or other in self._sent or field in self._yielded:
+            if field not in self._sent or other in self._sent or field in self._tried:
                 continue
             if _refuses(error.message, field, renamed=other is not None):
-                self._yielded |= {field, other}
-                kept = {name: held for name, held in self._swaps.items() if name != other}
-                self._swaps = {**kept, field: other}
+                self._tried |= {field, other}
+                kept = {name: to for name, to in self._alternatives.items() if name != other}
+                self._alternatives = {**kept, field: other}
                 return True
         return False
 
-    def taken(self) -> None:
-        """The server has taken the request: the next one begins in this manner."""
-        if self._yielded:
-            self._manners.remember(self._model, self._swaps)
+    def accepted(self) -> None:
+        """The server has accepted the request: later ones begin with the same fields."""
+        if self._tried:
+            self._learned.remember(self._model, self._alternatives)
 
 
 def _refuses(words: str, field: str, *, renamed: bool) -> bool:
-    return bool(_naming(field).search(words) and (_UNKNOWN.search(words) or not renamed))
+    return bool(_named(field).search(words) and (_UNKNOWN.search(words) or not renamed))
 
 
 @cache
-def _naming(field: str) -> re.Pattern[str]:
-    """The field as it is written in sentences: "stream_options", "Stream options"."""
+def _named(field: str) -> re.Pattern[str]:
+    """Finds a field in a sentence: "stream_options", "Stream options"."""
     return re.compile(rf"(?i)(?<!\w){re.escape(field).replace('_', '[ _]?')}(?!\w)")

@@ -1,4 +1,4 @@
-"""The bytes of one reply, and everything that may go wrong with them on the way."""
+"""The bytes of one reply, and everything that may go wrong while they are read."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["Body", "ResponseBody"]
 class Body:
     """The bytes of one reply, each piece as one read brought it.
 
-    ``delimited`` is true if the transport marks the end by itself, by chunks or by a
-    length, so that a body which ended is known to be whole. A body that lasts until the
-    connection closes is not: a cut looks like an end.
+    ``delimited`` is true if the transport marks the end (by chunks or a length), so that a body
+    that has ended is known to be whole. In a body that lasts until the connection closes, a cut
+    looks like an end.
     """
 
     over = False
-    """Nothing that still comes matters: to be said by the reader, before it leaves."""
+    """Set by the reader before it leaves, if nothing that still comes matters."""
 
     def __init__(self, pieces: AsyncIterator[bytes], *, delimited: bool) -> None:
         self.delimited = delimited
@@ -34,11 +34,6 @@ class Body:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next piece.
-
-        Raises:
-            UpstreamError: the body broke off, or is not what its head says.
-        """
         if piece := await self.read():
             return piece
         raise StopAsyncIteration
@@ -47,7 +42,7 @@ class Body:
         """The next piece; empty at the end.
 
         Raises:
-            UpstreamError: as `__anext__`.
+            UpstreamError: the body broke off, or is not what its headers say.
         """
         async for piece in self._pieces:
             if piece:
@@ -56,16 +51,16 @@ class Body:
 
 
 class ResponseBody(Body):
-    """The body of an HTTP answer, watched until `leave`."""
+    """The body of an HTTP response, watched until `leave`."""
 
     def __init__(self, request: Request, response: aiohttp.ClientResponse) -> None:
-        marks = response.headers
-        chunked = "chunked" in marks.get("Transfer-Encoding", "").lower()
-        self.delimited = chunked or "Content-Length" in marks
+        headers = response.headers
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.delimited = chunked or "Content-Length" in headers
         self._request = request
         self._content = response.content
-        # Taken now, because a response lets go of its connection when that breaks. None if
-        # the answer was read to its end together with its head.
+        # Kept, because a response lets go of its connection when that breaks. None if the
+        # response was read to its end together with its headers.
         self._protocol = response.connection.protocol if response.connection else None
         self._closed = self._protocol.closed if self._protocol is not None else None
         if self._closed is not None:
@@ -78,35 +73,36 @@ class ResponseBody(Body):
         try:
             return await self._content.readany()
         except aiohttp.ClientError as error:
-            self._fault = self._broken(error)
-        if rest := self._rest():
+            self._fault = self._error(error)
+        if rest := self._unread():
             return rest
         raise self._fault
 
     def leave(self) -> None:
-        """Stop watching the connection, which may serve others after this."""
+        """Stop watching the connection, which may be used again."""
         if self._closed is not None and self._closed.remove_done_callback(self._wake):
-            # Or else the loop reports that nobody has heard how an idle connection ended.
-            self._closed.remove_done_callback(_taken)  # of a reply before on this connection
-            self._closed.add_done_callback(_taken)
+            # Without this the loop would report that nobody retrieved the error of an idle
+            # connection. An earlier reply on the connection may have added it.
+            self._closed.remove_done_callback(_retrieve)
+            self._closed.add_done_callback(_retrieve)
 
-    def _rest(self) -> bytes:
+    def _unread(self) -> bytes:
         """What arrived before the body broke off and was not read yet.
 
-        aiohttp lets the error overtake these bytes. They may hold the provider's
-        terminator, after which some servers do nothing but close.
+        aiohttp lets the error overtake these bytes. They may hold the provider's terminator, after
+        which some servers just close the connection.
         """
         self._content.set_exception(None)  # type: ignore[arg-type]  # it takes back the error
         return self._content.read_nowait()
 
     def _wake(self, closed: asyncio.Future[None]) -> None:
-        """Fail the reader that aiohttp forgets when it closes because of bad framing."""
+        """Fail the reader, which aiohttp forgets when it closes because of bad framing."""
         if not closed.cancelled():
-            closed.exception()  # taken, so that the loop does not report it
+            _retrieve(closed)
         if not self._content.is_eof() and self._content.exception() is None:
             self._content.set_exception(aiohttp.ClientPayloadError())
 
-    def _broken(self, error: aiohttp.ClientError) -> UpstreamError:
+    def _error(self, error: aiohttp.ClientError) -> UpstreamError:
         lost = self._protocol.exception() if self._protocol is not None else None
         if isinstance(error.__cause__, ContentEncodingError):
             said, code = "sent a body that cannot be decompressed", "upstream_malformed"
@@ -119,5 +115,5 @@ class ResponseBody(Body):
         return self._request.error(said, code, retryable=True)
 
 
-def _taken(closed: asyncio.Future[None]) -> None:
+def _retrieve(closed: asyncio.Future[None]) -> None:
     closed.exception()

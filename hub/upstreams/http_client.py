@@ -1,18 +1,18 @@
-"""The HTTP side of an upstream: one request out, the bytes of the answer as they are read.
+"""The HTTP side of an upstream: sends one request, and gives the bytes of the reply as they come.
 
-Two clocks run here: ``connect_timeout`` until there is a connection (name, TCP and TLS),
-and ``stall_timeout`` from the sending of the request until the head of the answer. Between
-the chunks of the body runs the caller's, because only it knows what a chunk is. Nothing
-limits a whole reply.
+Two clocks run here: ``connect_timeout`` until there is a connection (DNS, TCP and TLS), and
+``stall_timeout`` from the sending of the request until the response's headers. Between the chunks
+of the body the caller's clock runs, because only the caller knows what a chunk is. A whole reply
+has no time limit.
 
-Leaving the context closes the socket at once, whatever is still under way on it. Only a body
-that was read to its end leaves its connection for the next request, or one of which the
-caller says that it is `Body.over`: the provider's last word mostly comes a moment before the
-end of the body, and to break off there would make every request pay for a new connection.
+Leaving the context closes the socket at once, whatever is still under way on it. The connection is
+used again only if the body was read to its end, or if the caller has set `Body.over`: the
+provider's last word mostly comes a moment before the end of the body, and breaking off there would
+cost every request a new connection.
 
-Whatever goes wrong is an `UpstreamError` with a code of its own. Its words reach whoever
-follows the reply: they name the upstream as the configuration does, and hold neither its
-address nor a key. The log has the rest, at the debug level, and a warning where a key is refused.
+Whatever goes wrong is an `UpstreamError` with a code of its own. Everyone who follows the reply
+sees its message, which names the upstream as the configuration does, and has neither its address
+nor a key. The log has the details at debug level, and a warning where a key is refused.
 """
 
 from __future__ import annotations
@@ -40,47 +40,48 @@ __all__ = ["Dialer"]
 logger = logging.getLogger(__name__)
 
 READ_BUFFER: Final = 65_536
-"""Bytes of a reply that wait unread before the socket is left to wait instead; aiohttp
-takes up to twice as many."""
+"""Bytes of a reply that may wait unread before the socket is paused; aiohttp takes up to twice as
+many."""
 
 PIECE: Final = 65_536
-"""Bytes of a request that are sent at once; a longer one leaves turns to others."""
+"""Bytes of a request that are sent at once; a longer one lets others run in between."""
 
 IDLE: Final = 30.0
-"""Seconds that an unused connection is kept, for a chat's next prompt. That a server has closed
-it is seen; of a request that crosses this there is no answer, and the relay asks again."""
+"""Seconds that an unused connection is kept, for a chat's next prompt. A closed connection is
+noticed; if a request crosses the close, there is no answer, and the relay asks again."""
 
 ENDING: Final = 1.0
-"""Seconds that a body which is over has to end, so that its connection can be used again."""
+"""Seconds in which a body that is over must end, so that its connection can be used again."""
 
 REFUSAL_BYTES: Final = 65_536
 REFUSAL_SECONDS: Final = 5.0
 """How much of a refusal is read, and for how long."""
 
 CODINGS: Final = frozenset({"gzip", "deflate", "br", "zstd"})
-"""Content codings that aiohttp undoes, the last two where their packages are installed."""
+"""Content codings that aiohttp decodes, the last two where their packages are installed."""
 
 NO_CODINGS: Final = frozenset(
     {"", "identity", "none", "null", "plain", "text", "binary", "7bit", "8bit", "chunked"}
     | {"utf-8", "utf8", "unicode", "ascii", "us-ascii", "latin1", "iso-8859-1", "windows-1252"}
 )
-"""What servers write there that is no coding; other clients take such a body as it is, too."""
+"""Values of Content-Encoding that servers send and that mean no coding; other clients read such
+bodies, too."""
 
 HEADER_LINE: Final = 65_536
-"""Bytes that a line of an answer's head may have: gateways put whole traces and policies there."""
+"""Bytes of a header line of a response: gateways put whole traces and policies there."""
 
 
 class Dialer:
-    """The sockets to all upstreams: made at the first use, closed once for all."""
+    """The connections to all upstreams."""
 
     def __init__(self) -> None:
         self._client: aiohttp.ClientSession | None = None
         self._ending: dict[aiohttp.ClientResponse, asyncio.TimerHandle] = {}
-        """Those whose reply is over and whose body is not."""
+        """Responses whose reply is over and whose body is not."""
         self._closed = False
 
     async def close(self) -> None:
-        """Close every connection; later requests are refused with `Draining`."""
+        """Close every connection; later requests fail with `Draining`."""
         self._closed = True
         for response in [*self._ending]:
             self._give_up(response)
@@ -89,16 +90,16 @@ class Dialer:
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncIterator[Body]:
-        """Send the request and give the body of the answer.
+        """Send the request; gives the body of the response.
 
         Raises:
-            UpstreamError: there is no answer, or one that is not a reply.
+            UpstreamError: there is no response, or it is not a reply.
             Draining: the dialer is closed.
         """
-        response = await self._ask(request)
+        response = await self._send(request)
         body: ResponseBody | None = None
         try:
-            await _accept(request, response)
+            await _check(request, response)
             body = ResponseBody(request, response)
             yield body
         finally:
@@ -110,7 +111,7 @@ class Dialer:
                 _hang_up(response)
 
     def _let_end(self, response: aiohttp.ClientResponse) -> None:
-        """Keep the response until its body has ended, which gives its connection free."""
+        """Keep the response until its body ends, which frees its connection."""
         if response.connection is not None and not self._closed:
             later = asyncio.get_running_loop().call_later
             self._ending[response] = later(ENDING, self._give_up, response)
@@ -124,11 +125,10 @@ class Dialer:
         self._ended(response)
         _hang_up(response)
 
-    async def _ask(self, request: Request) -> aiohttp.ClientResponse:
-        client = self._dialled()
+    async def _send(self, request: Request) -> aiohttp.ClientResponse:
         content = request.content
         try:
-            return await client.post(
+            return await self._session().post(
                 request.url,
                 data=content if len(content) <= PIECE else BytesIO(content),  # sent in pieces
                 headers=request.headers,
@@ -136,26 +136,26 @@ class Dialer:
                 timeout=_clocks(request.connect_timeout, request.stall_timeout),
             )
         except (aiohttp.ClientError, TimeoutError, UnicodeError) as error:
-            # It may hold the whole address, and a key in its query.
+            # The error may contain the whole address, with a key in its query.
             logger.debug('upstream "%s": %s', request.name, request.masked(str(error).encode()))
-            # Not chained: an error of aiohttp may hold the request's headers.
+            # Not chained: an error of aiohttp may contain the request's headers.
             raise request.unanswered(error) from None
 
-    def _dialled(self) -> aiohttp.ClientSession:
-        """The client that all share.
+    def _session(self) -> aiohttp.ClientSession:
+        """The session of all requests.
 
-        No cookies, so that no reply reaches into another; no proxy or netrc from the
-        environment, so that only the configuration says where a key goes; no limit on
-        connections, because the limit on generations is one.
+        It keeps no cookies, so no reply affects another. It uses no proxy or netrc from the
+        environment, so only the configuration decides where a key is sent. It does not limit the
+        connections, because the number of generations is limited.
         """
         if self._closed:
-            raise Draining("the hub is shutting down: ask again when it is back")
+            raise Draining("the hub is shutting down: try again when it is back")
         if self._client is None:
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": "streamhub", "Accept-Encoding": "identity"},
-                response_class=_Answer,
+                response_class=_Response,
                 read_bufsize=READ_BUFFER,
                 max_line_size=HEADER_LINE,
                 max_field_size=HEADER_LINE,
@@ -163,48 +163,46 @@ class Dialer:
         return self._client
 
 
-class _Answer(aiohttp.ClientResponse):
-    """A response whose head is waited for from when the request begins to be sent."""
+class _Response(aiohttp.ClientResponse):
+    """A response with a time limit for its headers, from the sending of the request on."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        clocked = connection.protocol
+        protocol = connection.protocol
         try:
-            if clocked is not None:
-                clocked.start_timeout()
+            if protocol is not None:
+                protocol.start_timeout()
             return await super().start(connection)
         except BaseException:
             _abort(connection)
             raise
         finally:
-            if clocked is not None:
-                # How long the body may take is not known here.
-                clocked.read_timeout = None
-                clocked.start_timeout()
+            if protocol is not None:
+                # The time limit of the body is the caller's.
+                protocol.read_timeout = None
+                protocol.start_timeout()
 
 
 @cache
 def _clocks(connect: float, stall: float) -> aiohttp.ClientTimeout:
-    """The two clocks of an upstream."""
+    """Shared by the requests of an upstream."""
     return aiohttp.ClientTimeout(connect=connect, sock_read=stall)
 
 
 def _abort(connection: Connection) -> None:
-    """Close the socket now: to close it properly would first wait for unsent bytes, and over
-    TLS for the other side.
-    """
+    """Close the socket at once; a proper close waits for unsent bytes and the TLS shutdown."""
     if connection.transport is not None:
         connection.transport.abort()
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
-    """Close the socket now; a body that was read to its end has let go of it before."""
+    """Close the socket at once, unless the body was read to its end and has freed it."""
     if response.connection is not None:
         _abort(response.connection)
     response.close()
 
 
-async def _accept(request: Request, response: aiohttp.ClientResponse) -> None:
-    """Raise unless this is the beginning of a reply, of whatever type it says it is."""
+async def _check(request: Request, response: aiohttp.ClientResponse) -> None:
+    """Raise an error unless this is the beginning of a reply, whatever its content type."""
     status, headers = response.status, response.headers
     if 300 <= status < 400:
         raise request.error(
@@ -225,8 +223,8 @@ async def _accept(request: Request, response: aiohttp.ClientResponse) -> None:
         raise request.error(said, "upstream_unsupported")
     if response.content_type == "application/vnd.amazon.eventstream":
         raise request.error(
-            "answers as application/vnd.amazon.eventstream, a binary format that is not read"
-            " here: configure an OpenAI-compatible address of that provider",
+            "answers as application/vnd.amazon.eventstream, a binary format that the hub cannot"
+            " read: configure an OpenAI-compatible address of that provider",
             "upstream_unsupported",
         )
 
@@ -239,7 +237,7 @@ def _host(headers: Mapping[str, str]) -> str:
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> bytes:
-    """The body of an answer that is no reply, or the beginning of it."""
+    """The body of a refusal, or the beginning of it."""
     body = b""
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(REFUSAL_SECONDS):

@@ -1,8 +1,7 @@
-"""An HTTP answer that is not a success: what it says, and whether to try again.
+"""Turns an HTTP response that is not a success into an error: why, and whether to try again.
 
-The status gives the code, the body the words. Bodies come as JSON of every shape, as
-HTML of a proxy in between, as an event stream (``data: {"error": …}``, then ``[DONE]``),
-as plain text and as nothing at all.
+The status gives the code, the body the message. The body may be JSON of any shape, the HTML of a
+proxy, an event stream (``data: {"error": …}``, then ``[DONE]``), plain text or nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from hub.dialects.reply.error_reports import (
     ErrorReport,
     clean,
     code_of_status,
-    complaint_in,
+    find_error,
     short,
 )
 from hub.domain.errors import UpstreamError
@@ -50,43 +49,41 @@ def explain(
     *,
     now: datetime | None = None,
 ) -> UpstreamError:
-    """The error that a refused request becomes.
+    """The error for a refused request.
 
-    ``body`` is the answer's body or the beginning of it; 64 KiB are looked at. ``now``
-    (aware; the present if left out) is what a date in ``Retry-After`` is compared with.
+    ``body`` is the response's body or the beginning of it; 64 KiB are read. A date in
+    ``Retry-After`` is compared with ``now`` (aware; the present by default).
     """
-    found = _words(body[:READ]) or ErrorReport("")
+    body = body[:READ]
+    found = _report(body) or ErrorReport("")
     code = code_of_status(status)
-    spent = SPENT in found.words
+    advice = f", {_ADVICE[code]}" if code in _ADVICE else ""
+    sentence = f"the upstream answered {f'{status} {clean(reason)}'.strip()}{advice}"
+    wait = retry_after(headers, now or datetime.now(UTC))
+    if wait is None and (delay := _DELAY.search(body)) is not None:
+        wait = float(delay[1])
     return UpstreamError(
-        _sentence(status, reason, code, found.message),
+        # Not cleaned again: the advice would be taken for a key.
+        short(f"{sentence}: {found.message}" if found.message else sentence),
         code=code,
-        retryable=code in RETRYABLE and not spent,
-        retry_after=_wait(headers, body[:READ], now or datetime.now(UTC)),
-        # A 5xx without an error in it may be anybody's on the way: to the client it is a 502.
-        refusal=found.refusal(status if status < 500 or found.whole else None),
+        retryable=code in RETRYABLE and SPENT not in found.words,
+        retry_after=wait,
+        # A 5xx without an error in it may come from any proxy: its status is not passed on.
+        refusal=found.refusal(status if status < 500 or found.full_message else None),
     )
 
 
-def _wait(headers: Mapping[str, str], body: bytes, now: datetime) -> float | None:
-    """The seconds to wait that the answer asks for: by a header, or as Google does, in its body."""
-    asked = retry_after(headers, now)
-    if asked is None and (found := _DELAY.search(body)) is not None:
-        return float(found[1])
-    return asked
-
-
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds to wait that ``Retry-After`` asks for (RFC 9110, section 10.2.3).
+    """The seconds to wait by ``Retry-After`` (RFC 9110, section 10.2.3).
 
-    A number of seconds or an HTTP date in any of its three forms (section 5.6.7); a date
-    gone by is 0. ``None`` where there is no such header or it makes no sense.
+    The header has a number of seconds or an HTTP date in any of its three forms (section 5.6.7); a
+    past date gives 0. ``None`` if there is no valid header.
     """
-    said = next((v.strip() for k, v in headers.items() if k.lower() == "retry-after"), "")
-    if _SECONDS.fullmatch(said):
-        return float(said)
+    value = next((v.strip() for k, v in headers.items() if k.lower() == "retry-after"), "")
+    if _SECONDS.fullmatch(value):
+        return float(value)
     try:
-        date = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
@@ -94,22 +91,22 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return max(0.0, (date - now).total_seconds())
 
 
-def _sentence(status: int, reason: str, code: str, words: str) -> str:
-    named = f"{status} {clean(reason)}".strip()
-    advice = _ADVICE.get(code, "")
-    said = f"the upstream answered {named}" + (f", {advice}" if advice else "")
-    # Each part is clean by itself; our own advice would look like a key to `clean`.
-    return short(f"{said}: {words}" if words else said)
-
-
-def _words(body: bytes) -> ErrorReport | None:
-    """What the body says, ``None`` for one that says nothing."""
+def _report(body: bytes) -> ErrorReport | None:
+    """The error in a body, ``None`` if it says nothing."""
     start = body.lstrip()[:16].lower()
     if start.startswith(b"<"):
-        return _page(body)
+        title = _TITLE.search(body.decode("utf-8", "replace"))
+        named = f' "{clean(unescape(title[1]))}"' if title and title[1].strip() else ""
+        return ErrorReport(f"an HTML page{named}")
     if start.startswith((b"data:", b"event:", b"id:", b":")):
-        return _event_stream(body)
-    return _json(body) or _text(body)
+        # An error that is split over several lines is not found.
+        lines = (line.partition(b":") for line in re.split(rb"[\r\n]+", body))
+        values = (value.strip() for name, _, value in lines if name == b"data")
+        return next((found for value in values if (found := _json(value))), None)
+    if (found := _json(body)) is not None:
+        return found
+    words = clean(body.decode("utf-8", "replace"))
+    return ErrorReport(words) if words else None
 
 
 def _json(body: bytes) -> ErrorReport | None:
@@ -119,25 +116,7 @@ def _json(body: bytes) -> ErrorReport | None:
         return None
     if isinstance(held, str):
         return ErrorReport(clean(held))
-    found = complaint_in(held)
+    found = find_error(held)
     if found is None and isinstance(held, dict) and isinstance(held.get("message"), str):
         return ErrorReport(clean(held["message"]))
     return found
-
-
-def _event_stream(body: bytes) -> ErrorReport | None:
-    """The first complaint among the data lines; one that is cut over lines is not looked for."""
-    lines = (line.partition(b":") for line in re.split(rb"[\r\n]+", body))
-    said = (value.strip() for name, _, value in lines if name == b"data")
-    return next((found for value in said if (found := _json(value))), None)
-
-
-def _page(body: bytes) -> ErrorReport:
-    title = _TITLE.search(body.decode("utf-8", "replace"))
-    named = f' "{clean(unescape(title[1]))}"' if title and title[1].strip() else ""
-    return ErrorReport(f"an HTML page{named}")
-
-
-def _text(body: bytes) -> ErrorReport | None:
-    words = clean(body.decode("utf-8", "replace"))
-    return ErrorReport(words) if words else None

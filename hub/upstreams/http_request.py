@@ -1,4 +1,4 @@
-"""What is asked of an upstream, and in which words it is said that there was no answer."""
+"""A request to an upstream, and the errors for it, which never contain its secrets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A POST to the upstream called ``name``; the times are in seconds.
+    """A POST request to the upstream ``name``; the times are in seconds.
 
-    ``secrets`` are the values that no error may repeat.
+    ``secrets`` are values that no error may contain.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Request:
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     def error(self, said: str, code: str, *, retryable: bool = False) -> UpstreamError:
-        """What this upstream did, as an error."""
+        """An error whose message says what this upstream did."""
         words = self._masked(f'upstream "{self.name}" {said}')
         return UpstreamError(words, code=code, retryable=retryable)
 
     def refused(self, error: UpstreamError) -> UpstreamError:
-        """The same error, with the name of this upstream and without its secrets."""
+        """The error with the name of this upstream in it and without its secrets."""
         named = f'upstream "{self.name}" {error.message.removeprefix("the upstream ")}'
         refusal = error.refusal
         if refusal is not None:
@@ -49,17 +49,17 @@ class Request:
         )
 
     def _masked(self, words: str) -> str:
-        # Once more: JSON has other ways of writing what was looked for in the bytes.
+        # The bytes were masked before, but JSON can write the same text in other ways.
         return self.masked(words.encode()).decode()
 
     def masked(self, answer: bytes) -> bytes:
-        """An upstream's words without the secrets, which some servers repeat."""
+        """A response without the secrets, which some servers repeat."""
         for secret in self.secrets:
             answer = answer.replace(secret.encode(), b"...")
         return answer
 
     def unanswered(self, error: Exception) -> UpstreamError:
-        """What it means that there is not even the head of an answer."""
+        """The error for a request that got no response."""
         check = f"`url` in [upstreams.{self.name}]"
         match error:
             case aiohttp.ConnectionTimeoutError():
@@ -69,11 +69,11 @@ class Request:
                 said = f"did not begin to answer within {self.stall_timeout:g} s"
                 return self.error(said, "upstream_stalled")
             case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | UnicodeError():
-                # The last for a name that no host can have, such as one with two dots together.
+                # UnicodeError: a name that no host can have, such as one with two dots in a row.
                 said = f"was not found: its host name has no address; check {check}"
                 return self.error(said, "upstream_dns", retryable=True)
             case aiohttp.ClientConnectorCertificateError():
-                said = f"shows a certificate that is not trusted here; check it, and {check}"
+                said = f"has a certificate that is not trusted here: check it, and {check}"
                 return self.error(said, "upstream_tls")
             case aiohttp.ClientSSLError():
                 said = f"does not speak TLS as it should: check {check}; should it be http://?"

@@ -1,4 +1,4 @@
-"""The upstreams of a hub by their names, the default one, and what the name of a model means."""
+"""The upstreams of a hub by their names, its default one, and which of them has a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Upstreams"]
 
 
 class Upstreams(Mapping[str, Upstream]):
-    """The configured upstreams; ``default`` is the name of the one asked when none is named."""
+    """The configured upstreams; ``default`` is the name of the one for requests that name none."""
 
     def __init__(self, upstreams: Mapping[str, Upstream], default: str) -> None:
         self._upstreams = upstreams
@@ -30,7 +30,7 @@ class Upstreams(Mapping[str, Upstream]):
         """An upstream by its configured name; ``None`` for the default.
 
         Raises:
-            UpstreamNotFound: none is called so.
+            UpstreamNotFound: there is none.
         """
         found = self._upstreams.get(name or self.default)
         if found is None:
@@ -40,12 +40,11 @@ class Upstreams(Mapping[str, Upstream]):
         return found
 
     def resolve(self, model: str) -> tuple[str, str | None]:
-        """The upstream that a model's name means, and the model to ask it for.
+        """The upstream for a model's name, and the model to ask it for.
 
-        A name is that of an upstream, or ``UPSTREAM/model``, or the model an upstream is
-        configured with; an upstream that is configured without one, if it is the default, takes
-        any that it may have: a provider says itself which it has, the demo has no other than
-        its own.
+        The name may be that of an upstream, ``UPSTREAM/model``, or the configured model of an
+        upstream. A default upstream without a configured model takes any other name that it may
+        have: providers know themselves which models they have, the demo has only its own.
 
         Raises:
             NotFound: ``model_not_found``.

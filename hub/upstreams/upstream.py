@@ -1,4 +1,4 @@
-"""Upstreams: a prompt goes out, the bytes of a reply come back exactly as they are read.
+"""Upstreams: a prompt goes out, the bytes of a reply come back as they are read.
 
 ::
 
@@ -7,8 +7,8 @@
     async with upstream.open(dialect, prompt) as body:
         async for piece in body: ...
 
-What leaving the context does, which clocks run and what an error says stands in
-`hub.upstreams.http_client`. A local dialect makes its bytes itself and never comes near a socket.
+`hub.upstreams.http_client` says what leaving the context does, which clocks run and what errors
+contain. A local dialect makes its bytes itself and uses no socket.
 """
 
 from __future__ import annotations
@@ -39,22 +39,18 @@ from hub.upstreams.http_request import Request
 __all__ = ["Body", "Dialer", "Upstream"]
 
 SECRET: Final = 8
-"""Characters from which a header's value may be a secret; to mask a shorter one would
-mask ordinary words."""
+"""Characters from which a value may be a secret; masking shorter ones would mask ordinary words."""
 
 
 class Upstream:
-    """One configured LLM endpoint.
+    """One configured LLM endpoint; its arguments are the keys of an ``[upstreams.NAME]`` table.
 
-    The plain attributes are what a relay needs to know of it: how long it may be silent and how
-    long without content (seconds), how often and after what wait (seconds) to try again, and how
-    many bytes a chunk may have. ``options`` go to the dialect. ``headers`` win over all others,
-    and ``api_key_header`` over the one in which the dialect shows the key. ``query`` is added to
-    every URL.
+    ``options`` go to the dialect. ``headers`` replace all others of their names, ``api_key_header``
+    replaces the dialect's header for the key, and ``query`` is added to every URL.
 
     Raises:
-        ConfigError: the dialect does not take the options, or needs a ``url`` and there
-            is none that can be used.
+        ConfigError: the dialect refuses the options, or it needs a ``url`` and there is no usable
+            one.
     """
 
     def __init__(
@@ -85,8 +81,8 @@ class Upstream:
         self.max_retry_wait = max_retry_wait
         self.chunk_limit = chunk_limit
         self.fallback: tuple[Upstream, ...] = ()
-        """Who is asked in turn where this one gives no answer; their own are not."""
-        self._manners = LearnedFields()
+        """Upstreams to ask in turn if this one gives no answer, but not their own fallbacks."""
+        self._learned = LearnedFields()
         self._make_dialect = make_dialect
         self._dialer = dialer
         self._api_key = api_key
@@ -103,36 +99,34 @@ class Upstream:
         return f"Upstream({self.name!r})"
 
     def dialect(self) -> Dialect:
-        """A fresh dialect, for one reply."""
+        """A new dialect, for one reply."""
         return self._make_dialect(self._options)
 
-    def manner(self, prompt: Prompt) -> FieldNegotiation:
-        """How to ask for the reply to a prompt."""
-        return self._manners.of(self._own(prompt).model)
+    def negotiation(self, prompt: Prompt) -> FieldNegotiation:
+        """The negotiation of the request's fields, for one reply."""
+        return self._learned.negotiation(prompt.model or self.model)
 
     def open(
-        self, dialect: Dialect, prompt: Prompt, manner: FieldNegotiation | None = None
+        self, dialect: Dialect, prompt: Prompt, fields: FieldNegotiation | None = None
     ) -> AbstractAsyncContextManager[Body]:
-        """Ask, and give the bytes of the reply.
+        """Send the request; gives the bytes of the reply.
 
         Raises:
             RequestError: the dialect cannot put the prompt into a request.
             UpstreamError: on entering, there is no reply.
             Draining: on entering, the dialer is closed.
         """
-        asked = self._told(prompt)
-        # A local one has no address; to look for its power costs more than all else here.
+        asked = self._own_prompt(prompt)
+        # `isinstance` costs more than all else here, and only local dialects have no address.
         if not self._url and isinstance(dialect, Local):
-            return _performance(dialect.script(asked))
+            return _local_body(dialect.script(asked))
         call = dialect.call(asked)
-        body = (manner or self.manner(asked)).body(call.body)
+        body = (fields or self.negotiation(asked)).body(call.body)
         return self._dialer.open(self._request(call, body))
 
     def discreet(self, terminal: Terminal) -> Terminal:
-        """How a reply ended, without the secrets that some servers repeat when they complain."""
-        if not isinstance(terminal, Failed):
-            return terminal
-        return masked(terminal, self._masked)
+        """The end of a reply, without the secrets that some servers repeat in their errors."""
+        return masked(terminal, self._masked) if isinstance(terminal, Failed) else terminal
 
     def _masked(self, said: str) -> str:
         for secret in self._secrets:
@@ -140,52 +134,45 @@ class Upstream:
         return said
 
     def check(self, prompt: Prompt) -> None:
-        """See whether the prompt can be asked here.
+        """Check that this upstream can be asked the prompt.
 
         Raises:
             RequestError: the dialect cannot put it into a request.
         """
         dialect = self.dialect()
         if not isinstance(dialect, Local):
-            dialect.call(self._told(prompt))
+            dialect.call(self._own_prompt(prompt))
 
     def knows(self, model: str | None) -> bool:
-        """Whether it may have a model of this name: most only say so when they are asked."""
+        """Whether there may be a model of this name; most upstreams must be asked to know."""
         dialect = self.dialect()
         if model is None or not isinstance(dialect, Knowing):
             return True
         return model in (self.name, self.model, *dialect.models)
 
-    def _told(self, prompt: Prompt) -> Prompt:
-        """The prompt without what is for other upstreams."""
-        prompt, messages = self._own(prompt), own_messages(prompt.messages, self.name)
-        return prompt if messages is prompt.messages else replace(prompt, messages=tuple(messages))
-
-    def _own(self, prompt: Prompt) -> Prompt:
-        return prompt if prompt.model else replace(prompt, model=self.model)
-
-    def _target(self, path: str) -> str:
-        target = self._url.rstrip("/") + path if path else self._url
-        if not self._query:
-            return target
-        return f"{target}{'&' if '?' in target else '?'}{urlencode(self._query)}"
+    def _own_prompt(self, prompt: Prompt) -> Prompt:
+        """The prompt with a model, and without fields that belong to other upstreams."""
+        messages = own_messages(prompt.messages, self.name)
+        if prompt.model and messages is prompt.messages:
+            return prompt
+        return replace(prompt, model=prompt.model or self.model, messages=tuple(messages))
 
     def _request(self, call: Call, body: Mapping[str, Any]) -> Request:
         headers = CIMultiDict({"Content-Type": "application/json"})
         headers.update(call.headers)
         if self._api_key is not None:
-            shown = self._key_header or call.key
-            headers[shown.name] = shown.prefix + self._api_key
+            header = self._key_header or call.key
+            headers[header.name] = header.prefix + self._api_key
         headers.update(self._headers)
-        return Request(
-            self.name,
-            self._target(call.path),
-            headers,
-            _encoded(body),
-            self._connect_timeout,
-            self.stall_timeout,
-            self._secrets,
-        )
+        url = self._url.rstrip("/") + call.path if call.path else self._url
+        if self._query:
+            url += f"{'&' if '?' in url else '?'}{urlencode(self._query)}"
+        try:
+            content = orjson.dumps(body)
+        except TypeError as error:
+            raise RequestError(f"the prompt cannot be written as JSON: {error}") from None
+        timeouts = self._connect_timeout, self.stall_timeout
+        return Request(self.name, url, headers, content, *timeouts, self._secrets)
 
 
 def _key_header(name: str) -> KeyHeader:
@@ -200,19 +187,12 @@ def _address(name: str, url: str | None) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigError(f"{where} must begin with http:// or https:// and name a host")
     if parsed.user is not None or parsed.password is not None:
-        raise ConfigError(f"{where} must hold no user and no password: use api_key_env")
+        raise ConfigError(f"{where} must have no user and no password: use api_key_env")
     return url
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError as error:
-        raise RequestError(f"the prompt cannot be written as JSON: {error}") from None
-
-
 @asynccontextmanager
-async def _performance(script: Iterable[tuple[float, bytes]]) -> AsyncIterator[Body]:
+async def _local_body(script: Iterable[tuple[float, bytes]]) -> AsyncIterator[Body]:
     async with aclosing(_played(script)) as pieces:
         yield Body(pieces, delimited=False)
 

@@ -21,7 +21,7 @@ DOWN: Final = (r"net::ERR_", r"WebSocket connection to")
 """What a browser writes to its console while the hub cannot be reached."""
 NO_SHARING: Final = "delete window.SharedWorker"
 """The connection is the page's own, so that the page's clock is its clock."""
-WENT: Final = "The hub went away in the middle of this answer."
+WENT: Final = "The hub stopped in the middle of this answer."
 
 
 async def begun(

@@ -35,5 +35,5 @@ async def test_a_link_leads_to_its_place(ground: Ground) -> None:
     await expect(tab.locator("#command-subscribe")).to_be_in_viewport()
     await tab.get_by_role("link", name="Recipes", exact=True).click()
     await expect(tab.get_by_role("heading", name="Recipes", level=1)).to_be_visible()
-    await tab.get_by_role("link", name="What it speaks", exact=True).click()
-    await expect(tab.get_by_role("heading", name="What Streamhub speaks")).to_be_visible()
+    await tab.get_by_role("link", name="Interfaces", exact=True).click()
+    await expect(tab.get_by_role("heading", name="The interfaces of Streamhub")).to_be_visible()

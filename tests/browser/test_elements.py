@@ -98,7 +98,7 @@ async def elsewhere(
 async def test_a_stream_in_ten_lines(elsewhere: Elsewhere, axe: Axe, shot: Shot) -> None:
     page = await elsewhere.show_with('<hub-stream stream="one"></hub-stream>')
     stream = page.locator("hub-stream")
-    await expect(stream).to_contain_text("Waiting for the stream to begin")
+    await expect(stream).to_contain_text("Waiting for the stream to start")
     await elsewhere.ask("one", "tour")
     await expect(stream).to_contain_text("Say help to see what else I can do.")
     await expect(stream.get_by_role("heading", name="Hello from the demo")).to_be_visible()

@@ -16,7 +16,8 @@ from tests.support.loopback_hub import eventually
 
 NewGround = Callable[[str], Ground]
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "page.md")
 
 STRANGER = """\
 <!doctype html>
@@ -89,15 +90,14 @@ async def test_a_page_of_another_origin_can_do_neither(
     await expect(tab.frame_locator("iframe").locator("body")).not_to_contain_text("One fetch")
 
 
-def pages_in_the_readme() -> list[str]:
-    """Its blocks of HTML, as whole pages: as they stand, but without a missing favicon."""
-    blocks = re.findall(
-        r"^```html\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL
-    )
+def pages_in_the_documents() -> list[str]:
+    """Their blocks of HTML, as whole pages: as they stand, but without a missing favicon."""
+    text = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    blocks = re.findall(r"^```html\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return ['<link rel="icon" href="data:,">\n' + block for block in blocks]
 
 
-async def test_the_pages_in_the_readme_work_word_for_word(
+async def test_the_pages_in_the_documents_work_word_for_word(
     elsewhere: Callable[[str], str], start_hub_process: StartHubProcess, new_ground: NewGround
 ) -> None:
     origin = elsewhere("")
@@ -105,7 +105,7 @@ async def test_the_pages_in_the_readme_work_word_for_word(
     ground = new_ground(hub.url)
     ground.allow(origin)
     elements, client = [
-        page.replace("http://127.0.0.1:7000", hub.url) for page in pages_in_the_readme()
+        page.replace("http://127.0.0.1:7000", hub.url) for page in pages_in_the_documents()
     ]
     elsewhere(client)
     tab = await ground.tab(origin)

@@ -101,7 +101,7 @@ async def test_reasoning_tools_and_counts(ground: Ground, shot: Shot) -> None:
     tool = chat.page.get_by_role("region", name="Tool call get_weather")
     await expect(tool.locator("pre")).to_have_text(re.compile(r'"city": "Zürich",\n +"country"'))
     await chat.over()
-    await expect(chat.ending).to_contain_text("The model waits for what the tool says.")
+    await expect(chat.ending).to_contain_text("The model is waiting for the result of the tool.")
     await thoughts.locator("summary").click()
     await expect(thoughts).to_contain_text("the weather is what everybody asks about")
     stats = chat.replies.last.locator(".stats")

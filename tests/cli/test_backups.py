@@ -85,7 +85,7 @@ def test_a_backup_replaces_nothing_unless_it_is_told_to(
         there.write_bytes(b"something")
         said = command("streams", "backup", str(COPY))
         assert said.code == 1
-        assert said.err == f"error: {there.name} is there already: add --force (backup_exists)\n"
+        assert said.err == f"error: {there.name} exists already: add --force (backup_exists)\n"
         assert there.read_bytes() == b"something"
         assert files(here) == {"data", there.name}
         there.unlink()
@@ -180,7 +180,7 @@ def test_a_restore_puts_the_copy_in_place_and_keeps_what_was_there(
     kept = kept_before()
     assert (said.code, said.out) == (0, "")
     first, second = said.err.splitlines()
-    assert first == f"what was there is now {kept}"
+    assert first == f"the replaced store is now {kept}"
     assert second.startswith("restored 1 stream, ")
     assert second.endswith("iB, from copy.db")
     assert listed(command) == ["old"]

@@ -32,7 +32,7 @@ def test_a_hub_as_it_comes_is_well_and_nothing_is_made(command: Command, here: P
     assert said.code == 0
     assert all(line[:5] in ("ok   ", "warn ") for line in said.out.splitlines())
     assert "ok   sqlite       " in said.out
-    assert "is not there yet: the first hub makes it" in said.out
+    assert "does not exist yet: the first hub creates it" in said.out
     assert not (here / "data").exists()
 
 
@@ -77,7 +77,7 @@ def test_damage_is_found_and_the_way_out_is_told(where: str, command: Command, h
     lines = command("doctor").out.splitlines()
     (told,) = [line for line in lines if line.startswith("fail ")]
     assert "damaged" in told
-    assert "a copy from before" in told
+    assert "restore a backup" in told
     assert command("doctor", "--json").code == 1
 
 
@@ -97,7 +97,7 @@ def test_a_hub_that_runs_is_told_and_not_disturbed(
     command("publish", "doctored", "--url", url, given=b"one\n")
     found = findings(command, code=0)
     number = (folder / f"{DATABASE}.lock").read_text().strip()
-    assert found["hub"][0]["said"] == f"process {number} has the store"
+    assert found["hub"][0]["said"] == f"process {number} uses the store"
     assert found["integrity"][0]["state"] == "ok"
     assert command("publish", "doctored", "--url", url, given=b"two\n").code == 0
 

@@ -92,7 +92,7 @@ def test_list_comes_in_pages_that_miss_and_repeat_nothing(command: Command, here
     keep(*(change for name in held for change in stream(name)))
     said = command("streams", "list", "--json")
     assert names(said.out) == held[:100]
-    assert said.err == f"there are more: add --after {held[99]}\n"
+    assert said.err == f"there are more streams: add --after {held[99]}\n"
     rest = command("streams", "list", "--json", "--after", held[99], "--limit", "5000")
     assert names(rest.out) == held[100:]
     assert rest.err == ""
@@ -134,7 +134,7 @@ def test_a_stream_there_is_not_is_one_line(what: str, command: Command, here: Pa
     keep()
     said = command("streams", what, "none")
     assert (said.code, said.out) == (1, "")
-    assert said.err == f'error: no stream in {DATABASE} is called "none" (stream_not_found)\n'
+    assert said.err == f'error: there is no stream "none" in {DATABASE} (stream_not_found)\n'
 
 
 @pytest.mark.parametrize("what", [["list"], ["show", "a"], ["delete", "a", "--yes"], ["compact"]])
@@ -398,7 +398,7 @@ def test_delete_asks_somebody_or_nobody(command: Command, here: Path) -> None:
     said = command("streams", "delete", "a")
     assert (said.code, said.err) == (
         1,
-        "error: nobody is there to confirm it: add --yes (not_confirmed)\n",
+        "error: nobody can confirm it here: add --yes (not_confirmed)\n",
     )
     assert command("streams", "delete", "a", "--yes").code == 0
     assert names(command("streams", "list", "--json").out) == ["b"]
@@ -423,7 +423,7 @@ def test_delete_asks_on_a_terminal(
     os.close(follower)
     os.close(leader)
     assert running.returncode == len(left)
-    assert (out, err.startswith(b"Delete a, 3 records, for good?")) == (b"", True)
+    assert (out, err.startswith(b"Delete a, 3 records, permanently?")) == (b"", True)
     assert names(command("streams", "list", "--json").out) == left
 
 
@@ -435,7 +435,7 @@ def test_a_source_goes_with_the_last_of_its_forks(command: Command, here: Path) 
     )
     for name in ("a", "f"):
         said = command("streams", "delete", name, "--yes")
-        assert said.err == f"deleted {name}; its records stay for its forks\n"
+        assert said.err == f"deleted {name}; its forks keep its records\n"
     assert command("streams", "delete", "a", "--yes").err.endswith("(stream_deleted)\n")
     assert command("streams", "export", "g", "--raw").out.count("\n") == 2
     assert command("streams", "delete", "g", "--yes").code == 0
@@ -455,7 +455,7 @@ def test_compact_gives_the_space_back(command: Command, here: Path) -> None:
     assert command("streams", "delete", "a", "--yes").code == 0
     said = command("streams", "compact")
     assert (said.code, said.out) == (0, "")
-    assert "MiB won: " in said.err
+    assert "MiB freed: " in said.err
     assert DATABASE.stat().st_size < 200_000
     assert command("streams", "export", "b", "--raw").out == "1\n"
 
@@ -548,7 +548,7 @@ def test_an_import_that_does_not_fit_on_the_disk_changes_nothing(
         for arguments in (["--as", "b", "--replace"], []):
             said = command("streams", "import", "-", *arguments, given=exported)
             assert said.code == 1
-            assert said.err.endswith("is full: make space (store_full)\n")
+            assert said.err.endswith("is full: free some space (store_full)\n")
         assert names(command("streams", "list", "--json").out) == ["b"]
         assert command("streams", "export", "b", "--raw").out == "1\n"
         assert "fail disk" in command("doctor").out

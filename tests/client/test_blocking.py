@@ -57,5 +57,5 @@ def test_refusals_are_raised_where_the_call_was_made(url: str) -> None:
 
 
 def test_outside_its_context_it_says_so(url: str) -> None:
-    with pytest.raises(RuntimeError, match="inside its context"):
+    with pytest.raises(RuntimeError, match="enter the context"):
         SyncHub(url).models()

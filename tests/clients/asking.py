@@ -15,9 +15,10 @@ from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI
 from pydantic import SecretStr
 
+from tests.clients.framework_process import FRAMEWORKS, ask_framework
 from tests.clients.node import told
 
-__all__ = ["CLIENTS", "Heard", "Question", "ask"]
+__all__ = ["AGENTS", "CLIENTS", "OBJECTS", "Heard", "Question", "ask"]
 
 TOOL: Final[dict[str, Any]] = {
     "name": "get_weather",
@@ -38,18 +39,25 @@ class Heard:
     error: dict[str, Any] | None = None
 
 
+def _shown(error: openai.APIError) -> dict[str, Any]:
+    status = getattr(error, "status_code", None)
+    return {"kind": type(error).__name__, "code": error.code, "status": status}
+
+
 # Python
 
 
-async def _python(url: str, api: str, mode: str, body: dict[str, Any]) -> Heard:
+async def _python(
+    url: str, api: str, mode: str, body: dict[str, Any], *, strict: bool = False
+) -> Heard:
     heard = Heard()
-    async with AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as client:
+    async with AsyncOpenAI(
+        api_key="none", base_url=url, max_retries=0, _strict_response_validation=strict
+    ) as client:
         try:
             await _PYTHON[api, mode](client, body, heard)
-        except openai.APIStatusError as error:
-            heard.error = {"kind": type(error).__name__, "code": error.code}
         except openai.APIError as error:
-            heard.error = {"kind": type(error).__name__, "code": error.code}
+            heard.error = _shown(error)
     return heard
 
 
@@ -168,7 +176,7 @@ async def _langchain(url: str, api: str, mode: str, question: Question) -> Heard
             async for chunk in asked.astream(question.prompt):
                 whole = chunk if whole is None else whole + chunk
     except openai.APIError as error:
-        heard.error = {"kind": type(error).__name__, "code": error.code}
+        heard.error = _shown(error)
     except ValueError as error:  # what it makes of `response.failed`
         heard.error = {"kind": "ValueError", "code": None, "message": str(error)}
     if whole is not None:
@@ -195,13 +203,23 @@ def _take_ai_message(message: Any, heard: Heard) -> None:
 # All of them
 
 
-CLIENTS: Final = tuple(
-    f"{kind} {api} {mode}"
-    for kind in ("python", "langchain", "npm")
-    for api in ("chat", "responses")
-    for mode in ("stream", "whole", "helper")
-    if (kind, mode) != ("langchain", "helper")
+CLIENTS: Final = (
+    *(
+        f"{kind} {api} {mode}"
+        for kind in ("python", "strict-python", "langchain", "npm", "pydantic-ai")
+        for api in ("chat", "responses")
+        for mode in ("stream", "whole", "helper")
+        if mode != "helper" or kind.endswith(("python", "npm"))
+    ),
+    *(f"{kind} chat {mode}" for kind in ("litellm", "llama-index") for mode in ("stream", "whole")),
 )
+
+OBJECTS: Final = ("instructor chat stream", "instructor chat whole")
+"""Who make an object of every answer, with a `text` in it, for which they force a tool call."""
+
+
+AGENTS: Final = ("pydantic-ai chat whole", "pydantic-ai responses whole", "llama-index chat stream")
+"""Who can answer the calls of tools by themselves."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +229,10 @@ class Question:
     model: str
     prompt: str
     tools: bool = False
+    schema: bool = False
+    """Of `OBJECTS`: ask for JSON of a schema instead."""
+    run: bool = False
+    """Of `AGENTS`: answer the calls of the tool, and give the answer after them."""
 
     def body(self, api: str) -> dict[str, Any]:
         if api == "responses":
@@ -222,11 +244,30 @@ class Question:
 
 
 async def ask(client: str, url: str, *questions: Question) -> list[Heard]:
-    """What one of the `CLIENTS` makes of the answers, asking one after the other."""
+    """What one of `CLIENTS` or `OBJECTS` makes of the answers, asking one after the other."""
     kind, api, mode = client.split(" ")
     if kind == "npm":
         asks = [{"api": api, "mode": mode, "body": question.body(api)} for question in questions]
         return [Heard(**found) for found in await told("openai.mjs", {"url": url, "asks": asks})]
+    if kind in FRAMEWORKS:
+        framework_asks = [
+            {
+                "url": url,
+                "api": api,
+                "model": question.model,
+                "prompt": question.prompt,
+                "stream": mode == "stream",
+                "tool": TOOL if question.tools else None,
+                "schema": question.schema,
+                "run": question.run,
+                "retries": False,
+            }
+            for question in questions
+        ]
+        return [Heard(**found) for found in await ask_framework(kind, framework_asks)]
     if kind == "langchain":
         return [await _langchain(url, api, mode, question) for question in questions]
-    return [await _python(url, api, mode, question.body(api)) for question in questions]
+    strict = kind == "strict-python"
+    return [
+        await _python(url, api, mode, question.body(api), strict=strict) for question in questions
+    ]

@@ -1,9 +1,9 @@
 // What an official client with its own retries raises, for each question: a line of JSON with all.
 //
-//   node attempts.mjs '{"client": "openai-node", "asks": [{"url": "http://…/v1", "stream": true, "model": "m"}]}'
-import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
-import { generateText, streamText } from "ai"
+//   node attempts.mjs '{"client": "ai 6", "asks": [{"url": "http://…/v1", "stream": true, "model": "m"}]}'
 import OpenAI from "openai"
+
+import { load } from "./aisdk.mjs"
 
 const { client, asks } = JSON.parse(process.argv[2])
 
@@ -14,7 +14,8 @@ const ways = {
     const answer = await openai.chat.completions.create({ model, messages, stream })
     if (stream) for await (const _ of answer);
   },
-  async ai({ url, stream, model }) {
+  async ai({ url, stream, model }, version) {
+    const { createOpenAICompatible, generateText, streamText } = await load(version)
     const asked = { model: createOpenAICompatible({ name: "hub", baseURL: url })(model), prompt: "Hello" }
     if (!stream) return await generateText(asked)
     const errors = []
@@ -37,6 +38,7 @@ const shown = (error) => {
   }
 }
 
-const all = asks.map((ask) => ways[client](ask).then(() => ({ kind: null }), shown))
+const [way, version] = client.split(" ")
+const all = asks.map((ask) => ways[way](ask, version).then(() => ({ kind: null }), shown))
 console.log(JSON.stringify(await Promise.all(all)))
 process.exit(0)

@@ -7,12 +7,13 @@ from typing import Any, Final, NamedTuple
 
 import openai
 
+from tests.clients.framework_process import FRAMEWORKS, ask_framework
 from tests.clients.node import told
 from tests.support.openai_client import HELLO
 
 __all__ = ["CLIENTS", "Asked", "Caught", "caught"]
 
-CLIENTS: Final = ("openai-python", "openai-node", "ai")
+CLIENTS: Final = ("openai-python", "openai-node", "ai 5", "ai 6", "ai 7", *FRAMEWORKS)
 
 Caught = dict[str, Any]
 """``kind``, ``status``, ``code``, ``param``, ``type`` and ``message`` of what was raised."""
@@ -30,6 +31,11 @@ async def caught(client: str, asks: list[Asked]) -> list[Caught]:
     """What a client raises for each question; all are asked at once, because it waits long."""
     if client == "openai-python":
         return await asyncio.gather(*map(_python, asks))
+    if client in FRAMEWORKS:
+        more = {"api": "chat", "prompt": "Hello", "tool": None, "schema": False, "run": False}
+        asked = [{**ask._asdict(), **more, "retries": True} for ask in asks]
+        answers = await ask_framework(client, asked, together=True)
+        return [answer["error"] or {"kind": None} for answer in answers]
     given = {"client": client, "asks": [ask._asdict() for ask in asks]}
     (found,) = await told("attempts.mjs", given)
     held: list[Caught] = found

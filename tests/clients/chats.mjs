@@ -3,11 +3,11 @@
 // Each line of the input is a command with a number, each line of the output its reply.
 import { createInterface } from "node:readline"
 
-import { Chat } from "@ai-sdk/react"
 import { createDurableChatTransport } from "@durable-streams/aisdk-transport"
 import { durableStreamConnection } from "@durable-streams/tanstack-ai-transport"
 import { ChatClient } from "@tanstack/ai-client"
-import { DefaultChatTransport, lastAssistantMessageIsCompleteWithToolCalls } from "ai"
+
+import { load } from "./aisdk.mjs"
 
 const chats = new Map()
 const plain = (held) => JSON.parse(JSON.stringify(held))
@@ -18,21 +18,21 @@ const texts = (message) =>
     .join("")
 
 const transports = {
-  default: (options) => new DefaultChatTransport(options),
+  default: (options, { DefaultChatTransport }) => new DefaultChatTransport(options),
   durable: (options) => createDurableChatTransport(options),
 }
 
 // What a page would show, at every moment, and what it was told.
 class AISDKChat {
-  constructor({ transport = "default", id, messages, tools = {}, ...options }) {
+  constructor({ transport = "default", id, messages, tools = {}, ...options }, sdk) {
     this.seen = []
     this.errors = []
     this.finishes = []
-    this.held = new Chat({
+    this.held = new sdk.Chat({
       id,
       messages,
-      transport: transports[transport](options),
-      sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
+      transport: transports[transport](options, sdk),
+      sendAutomaticallyWhen: sdk.lastAssistantMessageIsCompleteWithToolCalls,
       onError: (error) => this.errors.push(error.message),
       onFinish: ({ finishReason, isAbort, isDisconnect, isError }) =>
         this.finishes.push({ finishReason, isAbort, isDisconnect, isError }),
@@ -112,8 +112,8 @@ const met = (state, { status, text, last, busy, errors }) =>
   (errors === undefined || state.errors.length >= errors)
 
 const commands = {
-  open: ({ name, kind = "aisdk", ...options }) => {
-    chats.set(name, kind === "aisdk" ? new AISDKChat(options) : new TanStackChat(options))
+  open: async ({ name, kind = "aisdk", version = 6, ...options }) => {
+    chats.set(name, kind === "aisdk" ? new AISDKChat(options, await load(version)) : new TanStackChat(options))
   },
   state: ({ name }) => chats.get(name).state,
   until: async ({ name, ...wanted }) => {

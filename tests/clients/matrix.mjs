@@ -1,14 +1,15 @@
 // Clients that ask every provider in turn: for each, in a line of JSON, what they were told.
 //
-//   node matrix.mjs '{"client": "ai", "url": "http://…", "models": ["…"], "prompt": "…"}'
-import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
+//   node matrix.mjs '{"client": "ai", "version": 6, "url": "http://…", "models": ["…"], "prompt": "…"}'
 import { stream } from "@durable-streams/client"
-import { streamText } from "ai"
 
-const { client, url, models, prompt } = JSON.parse(process.argv[2])
+import { load } from "./aisdk.mjs"
+
+const { client, version, url, models, prompt } = JSON.parse(process.argv[2])
 
 const clients = {
   async ai(model) {
+    const { createOpenAICompatible, streamText } = await load(version)
     const provider = createOpenAICompatible({ name: "hub", baseURL: `${url}/v1`, includeUsage: true })
     const result = streamText({ model: provider(model), prompt, maxRetries: 0 })
     let text = ""

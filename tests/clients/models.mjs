@@ -1,10 +1,10 @@
 // The AI SDK's `streamText` and `generateText` with a provider of `@ai-sdk/openai-compatible`.
 //
 // Says each piece it hears in a line of JSON, and in the last line how it ended.
-import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
-import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai"
+import { load } from "./aisdk.mjs"
 
-const { url, model, prompt, how, tools = {}, headers = {}, abortAfter } = JSON.parse(process.argv[2])
+const { version, url, model, prompt, how, tools = {}, headers = {}, abortAfter } = JSON.parse(process.argv[2])
+const { createOpenAICompatible, generateText, jsonSchema, stepCountIs, streamText, tool } = await load(version)
 const say = (held) => process.stdout.write(JSON.stringify(held) + "\n")
 const provider = createOpenAICompatible({ name: "hub", baseURL: url, headers, includeUsage: true })
 const abort = new AbortController()

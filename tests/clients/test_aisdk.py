@@ -1,7 +1,8 @@
 """The AI SDK's chat class, which ``useChat`` is made of, with each of its transports.
 
-``default`` is `DefaultChatTransport`; ``durable`` is that of
-``@durable-streams/aisdk-transport``. Both speak to the same routes, unchanged.
+``default`` is `DefaultChatTransport`, in each version of the AI SDK; ``durable`` is that of
+``@durable-streams/aisdk-transport``, which works with version 6. All speak to the same routes,
+unchanged.
 """
 
 from __future__ import annotations
@@ -28,16 +29,21 @@ from tests.support.scripted_upstream import (
 )
 
 TRANSPORTS = ["default", "durable"]
+CLIENTS = [("default", 5), ("default", 6), ("default", 7), ("durable", 6)]
+"""Each transport with the versions of the AI SDK that it works with."""
 CALL = {"index": 0, "id": "call_1", "function": {"name": "weather", "arguments": ""}}
 
 
 class World:
     """A hub before an upstream that follows a script, and the clients' process."""
 
-    def __init__(self, hub: Running, upstream: Scripted, clients: Chats, transport: str) -> None:
+    def __init__(
+        self, hub: Running, upstream: Scripted, clients: Chats, transport: str, version: int = 6
+    ) -> None:
         self.hub = hub
         self.upstream = upstream
         self.transport = transport
+        self.version = version
         self._clients = clients
         self._opened = 0
 
@@ -48,7 +54,8 @@ class World:
     async def open(self, chat: str = "chat", **options: Any) -> Chat:
         """A page that shows a chat; each has its own."""
         self._opened += 1
-        options = {"api": self.api, "transport": self.transport, **options}
+        held = {"api": self.api, "transport": self.transport, "version": self.version}
+        options = {**held, **options}
         return await self._clients.open(f"{chat} {self._opened}", id=chat, **options)
 
     async def events(self, chat: str = "chat") -> list[Any]:
@@ -66,12 +73,12 @@ class World:
         return self.upstream.requests[number].json["messages"]
 
 
-@pytest.fixture(params=TRANSPORTS)
+@pytest.fixture(params=CLIENTS, ids=lambda client: f"{client[0]}, ai {client[1]}")
 async def world(request: pytest.FixtureRequest, start_hub: StartHub) -> AsyncIterator[World]:
     async with Scripted() as upstream, chats() as clients:
         table = {"dialect": "openai-chat", "url": upstream.url, "model": "m", "retries": 0}
         hub = await start_hub(upstreams={"scripted": table}, default_upstream="scripted")
-        yield World(hub, upstream, clients, request.param)
+        yield World(hub, upstream, clients, *request.param)
 
 
 def grew(state: dict[str, Any], text: str) -> None:
@@ -269,7 +276,7 @@ async def test_arguments_that_are_no_json_are_an_error_of_that_call(world: World
     state = await chat.until(status="ready", text="Sorry.")
     (call,) = [p for p in state["messages"][1]["parts"] if p["type"] == "tool-weather"]
     assert call["state"] == "output-error"
-    assert call["rawInput"] == '{"city":'
+    assert call["input" if world.version == 7 else "rawInput"] == '{"city":'
     told = world.asked()[-1]
     assert told["role"] == "tool"
     assert "not JSON" in told["content"]

@@ -1,4 +1,4 @@
-"""npm ``ai`` with ``@ai-sdk/openai-compatible``: the hub as a provider of models."""
+"""npm ``ai``, each version, with ``@ai-sdk/openai-compatible``: the hub as a provider of models."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ from tests.support.scripted_upstream import (
     refusal,
 )
 
+VERSIONS = [5, 6, 7]
 WAYS = ["stream", "whole"]
 
 
 class World:
-    def __init__(self, hub: Running, upstream: Scripted) -> None:
+    def __init__(self, version: int, hub: Running, upstream: Scripted) -> None:
+        self.version = version
         self.hub = hub
         self.upstream = upstream
 
     def given(self, how: str, **more: Any) -> dict[str, Any]:
         url = str(self.hub.client.make_url("/v1"))
-        return {"url": url, "model": "scripted", "prompt": "Hello", "how": how, **more}
+        asked = {"url": url, "model": "scripted", "prompt": "Hello", "how": how, **more}
+        return {"version": self.version, **asked}
 
     async def ask(self, how: str, **more: Any) -> tuple[list[str], dict[str, Any]]:
         """The pieces that were heard, and the end."""
@@ -37,11 +40,11 @@ class World:
         return [line["piece"] for line in pieces], last
 
 
-@pytest.fixture
-async def world(start_hub: StartHub) -> AsyncIterator[World]:
+@pytest.fixture(params=VERSIONS)
+async def world(request: pytest.FixtureRequest, start_hub: StartHub) -> AsyncIterator[World]:
     async with Scripted() as upstream:
         table = {"dialect": "openai-chat", "url": upstream.url, "model": "m", "retries": 0}
-        yield World(await start_hub(upstreams={"scripted": table}), upstream)
+        yield World(request.param, await start_hub(upstreams={"scripted": table}), upstream)
 
 
 @pytest.mark.parametrize("how", WAYS)
@@ -118,7 +121,8 @@ async def test_who_leaves_cancels_only_if_it_said_so(world: World, headers: dict
 
 
 @pytest.mark.parametrize("how", WAYS)
-async def test_before_aimock(start_hub: StartHub, how: str) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_before_aimock(start_hub: StartHub, version: int, how: str) -> None:
     """An upstream that this project did not write."""
     text = "It was a dark and stormy night; the rain fell in torrents 🌧 except at intervals."
     with aimock(reply("story", text, per_second=2000)) as url:
@@ -126,7 +130,7 @@ async def test_before_aimock(start_hub: StartHub, how: str) -> None:
         hub = await start_hub(upstreams={"aimock": table})
         base = str(hub.client.make_url("/v1"))
         given = {"url": base, "model": "aimock", "prompt": "Tell me a story", "how": how}
-        *pieces, end = await told("models.mjs", given)
+        *pieces, end = await told("models.mjs", {"version": version, **given})
     assert end["text"] == text
     assert end["finishReason"] == "stop"
     if how == "stream":

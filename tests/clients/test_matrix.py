@@ -3,7 +3,8 @@
 aimock, which this project did not write, speaks the providers' formats; the servers of plain
 text and of JSON objects are a few lines here. Each client is used as its documents say, and asks
 all providers in one process. What it must be told is what the provider said: the text, that it
-is complete, and the tokens where the provider counts them. The table in the README is made here.
+is complete, and the tokens where the provider counts them. The table in `docs/interfaces.md` is
+made here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -31,8 +32,10 @@ from tests.conftest import StartHub
 from tests.support.aimock import aimock, reply
 from tests.support.patience import PATIENCE
 
-README: Final = Path(__file__).parents[2] / "README.md"
+DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "interfaces.md"
 PROMPT: Final = "Hello!"
+BY_TOOL: Final = "Say it by a tool."
+BY_SCHEMA: Final = "Say it as JSON."
 TEXT: Final = "Es war einmal 👨‍👩‍👧‍👦 — 从前, `<br>`\n\ndata: [DONE]\n\n."
 NATIVE: Final = [
     ("prompt_tokens", "completion_tokens"),
@@ -52,6 +55,10 @@ AIMOCK: Final = {
 PROVIDERS: Final = (*AIMOCK, "json", "text", "demo")
 USAGE: Final = 7, 5
 """Tokens of the question and of the answer, as aimock is told to count them."""
+FORMED: Final = tuple(AIMOCK)
+"""Whose answers take a form that is asked for."""
+TOOLLESS: Final = frozenset({"ollama"})
+"""Who calls a tool or not, whatever it is told."""
 UNCOUNTED: Final = frozenset({"ollama", "json", "text"})
 """Who says nothing of tokens here: aimock counts none in Ollama's format, and the others have no
 place for it. The hub then counts pieces, and says that it is an estimate."""
@@ -65,16 +72,20 @@ class Told(NamedTuple):
     usage: tuple[int, int] | None
 
 
-Cells = list[Told]
+Cells = Sequence[Told | None]
+"""Of each provider; ``None`` where the client asks for more than it can do."""
 
 
 @pytest.fixture(scope="module")
 def providers() -> Iterator[str]:
     # Two units a piece: an emoji is cut in two.
-    answer = reply(PROMPT, TEXT, size=3)
+    formed = json.dumps({"text": TEXT})
+    answers = [reply(PROMPT, TEXT, size=3), reply(BY_SCHEMA, formed), reply(BY_TOOL, "")]
+    answers[2]["response"] = {"toolCalls": [{"name": "Answer", "arguments": formed}]}
     names = [name for pair in NATIVE for name in pair]
-    answer["response"]["usage"] = dict(zip(names, USAGE * len(NATIVE), strict=True))
-    with aimock(answer) as url:
+    for answer in answers:
+        answer["response"]["usage"] = dict(zip(names, USAGE * len(NATIVE), strict=True))
+    with aimock(*answers) as url:
         yield url
 
 
@@ -172,6 +183,23 @@ def by_openai(client: str) -> Callable[[str], Awaitable[Cells]]:
     return asked
 
 
+async def by_instructor(url: str) -> Cells:
+    """An object that has the text, by a tool call; where none can be forced, by a JSON schema."""
+    questions = [
+        Question(name, BY_SCHEMA if name in TOOLLESS else BY_TOOL, schema=name in TOOLLESS)
+        for name in FORMED
+    ]
+    found = {}
+    answers = await ask("instructor chat whole", f"{url}/v1", *questions)
+    for question, heard in zip(questions, answers, strict=True):
+        assert heard.error is None
+        assert heard.usage is not None
+        assert heard.finish == ("stop" if question.schema else "tool_calls")
+        usage = heard.usage["prompt_tokens"], heard.usage["completion_tokens"]
+        found[question.model] = Told(heard.text, "stop", usage)
+    return [found.get(name) for name in PROVIDERS]
+
+
 async def by_websockets(url: str) -> Cells:
     found = []
     for name in PROVIDERS:
@@ -221,9 +249,10 @@ async def by_curl(url: str) -> Cells:
     return found
 
 
-def by_node(client: str) -> Callable[[str], Awaitable[Cells]]:
+def by_node(client: str, version: int | None = None) -> Callable[[str], Awaitable[Cells]]:
     async def asked(url: str) -> Cells:
-        given = {"client": client, "url": url, "models": PROVIDERS, "prompt": PROMPT}
+        asks = {"models": PROVIDERS, "prompt": PROMPT}
+        given = {"client": client, "version": version, "url": url, **asks}
         found = []
         for held in await told("matrix.mjs", given):
             first, second = held["usage"]
@@ -233,7 +262,7 @@ def by_node(client: str) -> Callable[[str], Awaitable[Cells]]:
     return asked
 
 
-def by_use_chat(transport: str) -> Callable[[str], Awaitable[Cells]]:
+def by_use_chat(transport: str, version: int = 6) -> Callable[[str], Awaitable[Cells]]:
     async def asked(url: str) -> Cells:
         found = []
         # What the transport of Durable Streams reads is the address of the answer alone.
@@ -243,7 +272,7 @@ def by_use_chat(transport: str) -> Callable[[str], Awaitable[Cells]]:
                 api = f"{url}/api/chat?upstream={name}"
                 chat = await clients.open(
                     name, id=f"{transport}/{name}".replace("/", "-"), api=api,
-                    transport=transport, **more,
+                    transport=transport, version=version, **more,
                 )  # fmt: skip
                 await chat.send(PROMPT)
                 state = await chat.until(status="ready", text=".")
@@ -301,19 +330,35 @@ CLIENTS: Final[dict[str, Callable[[str], Awaitable[Cells]]]] = {
     "hub.client without async": by_sync_hub,
     "Python openai, chat": by_openai("python chat stream"),
     "Python openai, Responses": by_openai("python responses stream"),
-    "langchain-openai": by_openai("langchain chat stream"),
+    "Python openai with strict validation, chat": by_openai("strict-python chat stream"),
+    "Python openai with strict validation, Responses": by_openai("strict-python responses stream"),
+    "langchain-openai, chat": by_openai("langchain chat stream"),
+    "langchain-openai, Responses": by_openai("langchain responses stream"),
+    "pydantic-ai, chat": by_openai("pydantic-ai chat stream"),
+    "pydantic-ai, Responses": by_openai("pydantic-ai responses stream"),
+    "llama-index-llms-openai-like": by_openai("llama-index chat stream"),
+    "litellm": by_openai("litellm chat stream"),
+    "instructor": by_instructor,
     "Python websockets": by_websockets,
     "curl -N": by_curl,
     "npm openai, chat": by_openai("npm chat stream"),
     "npm openai, Responses": by_openai("npm responses stream"),
-    "npm ai, @ai-sdk/openai-compatible": by_node("ai"),
-    "useChat": by_use_chat("default"),
+    "npm ai 5, @ai-sdk/openai-compatible": by_node("ai", 5),
+    "npm ai 6, @ai-sdk/openai-compatible": by_node("ai", 6),
+    "npm ai 7, @ai-sdk/openai-compatible": by_node("ai", 7),
+    "useChat of ai 5": by_use_chat("default", 5),
+    "useChat of ai 6": by_use_chat("default", 6),
+    "useChat of ai 7": by_use_chat("default", 7),
     "useChat, @durable-streams/aisdk-transport": by_use_chat("durable"),
     "TanStack AI, @durable-streams/tanstack-ai-transport": by_tanstack,
     "@durable-streams/client": by_node("durable"),
     "EventSource": in_a_page("EventSource"),
     "WebSocket in a page": in_a_page("WebSocket"),
 }
+
+
+def asked_by(client: str) -> tuple[str, ...]:
+    return FORMED if client == "instructor" else PROVIDERS
 
 
 async def of_the_demo(url: str) -> Told:
@@ -332,20 +377,28 @@ async def of_the_demo(url: str) -> Told:
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_every_provider_to(client: str, url: str) -> None:
     counted = {name: None if name in UNCOUNTED else USAGE for name in PROVIDERS}
-    wanted = {name: Told(TEXT, "stop", counted[name]) for name in PROVIDERS}
+    wanted: dict[str, Told | None] = {name: Told(TEXT, "stop", counted[name]) for name in PROVIDERS}
     wanted["demo"] = await of_the_demo(url)
+    for name in set(PROVIDERS) - set(asked_by(client)):
+        wanted[name] = None
     found = dict(zip(PROVIDERS, await CLIENTS[client](url), strict=True))
     for name in UNCOUNTED:
-        found[name] = found[name]._replace(usage=None)
+        if (told := found[name]) is not None:
+            found[name] = told._replace(usage=None)
     assert found == wanted
 
 
 def table() -> str:
-    """The matrix as the README shows it: ● text, end and tokens; ○ text and end."""
+    """The matrix as `docs/interfaces.md` shows it: ● text, end and tokens; ○ text and end."""
     lines = [f"| | {' | '.join(PROVIDERS)} |", f"|---|{':-:|' * len(PROVIDERS)}"]
-    cells = " | ".join("○" if name in UNCOUNTED else "●" for name in PROVIDERS)
-    return "\n".join([*lines, *(f"| {client} | {cells} |" for client in CLIENTS)])
+    for client in CLIENTS:
+        asked = asked_by(client)
+        cells = [
+            ("○" if name in UNCOUNTED else "●") if name in asked else "–" for name in PROVIDERS
+        ]
+        lines.append(f"| {client} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def test_the_readme_shows_this_table() -> None:
-    assert table() in README.read_text("utf-8")
+def test_the_documents_show_this_table() -> None:
+    assert table() in DOCUMENT.read_text("utf-8")

@@ -83,7 +83,7 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown key that is like none": (
         "[tutorial]\nzzz = 1",
-        ["2: tutorial.zzz: unknown key; there are here: llm, faq, file, pace"],
+        ["2: tutorial.zzz: unknown key; the keys of this table are llm, faq, file, pace"],
     ),
     "a fallback that is not there": (
         "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b']",
@@ -91,16 +91,16 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a fallback on itself": (
         "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['a']",
-        ["4: upstreams.a.fallback: an upstream cannot stand in for itself"],
+        ["4: upstreams.a.fallback: an upstream cannot be its own fallback"],
     ),
     "a fallback twice": (
         "default_upstream = 'a'\n[upstreams.a]\ndialect = 'demo'\nfallback = ['b', 'b']\n"
         "[upstreams.b]\ndialect = 'demo'\nfallback = ['a']",
-        ['4: upstreams.a.fallback: "b" stands there twice'],
+        ['4: upstreams.a.fallback: "b" is listed twice'],
     ),
     "an api_key_header that cannot be": (
         "[upstreams.demo]\ndialect = 'demo'\napi_key_header = 'a b'",
-        ["3: upstreams.demo.api_key_header: has a name that no HTTP header can have"],
+        ["3: upstreams.demo.api_key_header: has a name that is not a valid HTTP header name"],
     ),
     "unknown key of an upstream": (
         f'[upstreams.demo]\ndialect = "demo"\napi_key = "{SECRET}"',
@@ -139,21 +139,21 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "origins": (
         "[server]\norigins = [\n 'https://a.example',\n 'ftp://a',\n 'https://a.example/', '*'\n]",
         [
-            f'{line}: server.origins[{at}]: must be one origin, such as "https://chat.example.org"'
+            f'{line}: server.origins[{at}]: must be an origin, such as "https://chat.example.org"'
             for line, at in ((4, 1), (5, 2))
         ],
     ),
     "frame ancestors": (
         "[server]\nframe_ancestors = ['self', 'https://*.example', '*', 'https://a; script-src *']",
         [
-            f'2: server.frame_ancestors[{at}]: must be "self" or one origin, '
+            f'2: server.frame_ancestors[{at}]: must be "self" or an origin, '
             'such as "https://www.example.org"'
             for at in (2, 3)
         ],
     ),
     "a host over two lines": (
         '[server]\nhost = "a\\nb"',
-        ["2: server.host: must be one line of text, not empty"],
+        ["2: server.host: must be one line of text and not empty"],
     ),
     "a store there is not": (
         "[store]\nurl = 'redis://u:sk-verysecret@h'",
@@ -176,20 +176,20 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "both places for a key": (
         "[upstreams.demo]\ndialect = 'demo'\napi_key_env = 'A'\napi_key_file = 'b'",
-        ["4: upstreams.demo.api_key_file: give this or api_key_env, not both"],
+        ["4: upstreams.demo.api_key_file: set either this or api_key_env, not both"],
     ),
     "the key itself": (
         f"[upstreams.demo]\ndialect = 'demo'\napi_key_env = '{SECRET}'",
         [
             "3: upstreams.demo.api_key_env: must be the name of an environment variable in "
-            "capitals, never the key itself"
+            "capitals, not the key itself"
         ],
     ),
     "headers": (
         "[upstreams.demo]\ndialect = 'demo'\nheaders = {'a b' = ''}\n"
         "[upstreams.b]\ndialect = 'demo'\n[upstreams.b.headers]\nx = \"a\\r\\nb\"",
         [
-            "3: upstreams.demo.headers: has a name that no HTTP header can have",
+            "3: upstreams.demo.headers: has a name that is not a valid HTTP header name",
             "6: upstreams.b.headers: has a value with a line break or control character",
         ],
     ),
@@ -244,9 +244,9 @@ URLS = {
     "http://a:99999": "must be an http:// or https:// URL",
     "http://[::1": "must be an http:// or https:// URL",
     "http://a/b c": "must be an http:// or https:// URL",
-    f"http://user:{SECRET}@a/": "must hold no user or password: use api_key_env",
-    f"http://a/?key={SECRET}": "must end before any ? or #: use api_key_env or query",
-    f"http://a/#{SECRET}": "must end before any ? or #: use api_key_env or query",
+    f"http://user:{SECRET}@a/": "must not contain a user or password: use api_key_env",
+    f"http://a/?key={SECRET}": "must not contain ? or #: use query or api_key_env",
+    f"http://a/#{SECRET}": "must not contain ? or #: use query or api_key_env",
 }
 
 
@@ -333,7 +333,7 @@ def test_an_api_key_is_read_from_its_file(file: Path, caplog: pytest.LogCaptureF
     assert not caplog.records
     file.chmod(0o644)
     assert upstream(api_key_file=str(file)).api_key({}) == SECRET
-    assert f"everybody on this machine can read the API key in {file}" in caplog.text
+    assert f"every user of this machine can read the API key in {file}" in caplog.text
     assert SECRET not in caplog.text
 
 
@@ -374,9 +374,11 @@ def test_a_mistake_in_code_shows_no_values_either() -> None:
     assert SECRET not in str(caught.value)
 
 
-def test_what_the_readme_says_is_a_configuration(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    blocks = re.findall(r"^```toml\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+def test_what_the_documents_say_is_a_configuration(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md")]
+    text = "\n".join(page.read_text("utf-8") for page in pages)
+    blocks = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert len(blocks) > 1
     for block in blocks:
         file = tmp_path / "config.toml"

@@ -69,7 +69,7 @@ def test_mistakes_in_the_environment_name_the_variable(file: Path) -> None:
         "config.toml:4: fanout.slice: must be at least 1",
         "STREAMHUB_LIMITS: streams: must be at least 1",
         "STREAMHUB_SERVER__PORT: must be a whole number",
-        "STREAMHUB_UPSTREAMS__DEMO__URL: must end before any ? or #: use api_key_env or query",
+        "STREAMHUB_UPSTREAMS__DEMO__URL: must not contain ? or #: use query or api_key_env",
     ]
 
 

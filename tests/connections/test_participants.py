@@ -161,8 +161,7 @@ async def test_a_slow_one_has_one_place_and_misses_nothing(here: Participants) -
             quick.read()
     last = quick.enter("end")
     await turn(3)
-    assert slow.connection._outbox is not None
-    assert slow.connection._outbox.qsize() <= 1, "a place, once"
+    assert slow.connection.outbox_size <= 1, "a place, once"
     waiting = slow.desk.buffer.get_write_buffer_size()
     assert waiting <= HIGH + 1
     slow.unclog()
@@ -216,7 +215,7 @@ async def test_whoever_unsubscribes_or_is_at_the_end_of_the_stream_has_left(
     await turn()
     assert not one.connection.parts
     assert len(here) == 0
-    assert not here._gatherings, "of a stream in which nobody takes part nothing is kept"
+    assert not here.streams, "of a stream in which nobody takes part nothing is kept"
 
 
 async def test_subscribers_who_take_no_part_are_told_nothing(here: Participants) -> None:
@@ -247,7 +246,7 @@ async def test_and_so_many_of_all_its_streams(here: Participants) -> None:
             one.enter(1, str(number), f"s{stream}")
     with pytest.raises(LimitExceeded, match=f"at most {ALL} participants of all its streams"):
         one.enter(1, "more", "another")
-    assert "another" not in here._gatherings
+    assert "another" not in here.streams
     one.connection.end()
     for left in list(one.connection.parts):
         one.connection.unsubscribe(left)

@@ -179,7 +179,7 @@ async def test_waits_count_as_subscriptions_and_end_with_the_connection(
     async with asyncio.timeout(PATIENCE):
         while waiting(running):  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
-    assert not running.hub._streams.awaited._waiters
+    assert not running.hub._streams.awaited.names
 
 
 async def test_a_response_that_waits_ends_with_its_client(running: Running) -> None:

@@ -16,6 +16,7 @@ from tests.support.transcripts import read, text_of
 HI = ({"role": "user", "content": "Hi"},)
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": SCHEMA}}
+OTHER = {"type": "function", "function": {"name": "g", "description": "d", "parameters": SCHEMA}}
 
 
 def body_for(*messages: dict[str, Any], **options: Any) -> dict[str, Any]:
@@ -89,6 +90,8 @@ def test_tools_and_formats() -> None:
     assert body["tool_choice"] == "REQUIRED"
     assert body_for(tools=[TOOL], tool_choice="none")["tool_choice"] == "NONE"
     assert "tool_choice" not in body_for(tools=[TOOL], tool_choice="auto")
+    alone = {"type": "function", "function": {"name": "f"}}
+    assert body_for(tools=[TOOL], tool_choice=alone)["tool_choice"] == "REQUIRED"
     strict = {"type": "function", "function": {"name": "f", "strict": True}}
     assert body_for(tools=[strict])["strict_tools"] is True
     wanted = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
@@ -112,7 +115,8 @@ def test_thinking_is_on_or_off(effort: str, kind: str) -> None:
         {"logprobs": True},
         {"logit_bias": {"1": 2}},
         {"tools": [TOOL], "parallel_tool_calls": False},
-        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [TOOL, OTHER], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tools": [OTHER], "tool_choice": {"type": "function", "function": {"name": "f"}}},
         {"nonsense": 1},
     ],
     ids=lambda asked: list(asked)[-1],

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.dialects.reply.error_reports import complaint_in
+from hub.dialects.reply.error_reports import find_error
 from hub.domain.errors import UpstreamError
 from hub.domain.events import Event
 from hub.framing import Chunk
@@ -123,7 +123,7 @@ def test_strange_bytes(reader: str, pieces: list[bytes]) -> None:
 @settings(max_examples=300)
 @given(value=NEARLY)
 def test_strange_complaints(value: Any) -> None:
-    found = complaint_in(value)
+    found = find_error(value)
     assert found is None or shown(found.failure(None))["code"].startswith("upstream_")
 
 

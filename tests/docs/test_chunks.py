@@ -40,8 +40,8 @@ def told(given: Iterable[Event]) -> dict[str, list[dict[str, Any]]]:
     chunks: dict[str, list[dict[str, Any]]] = {name: [] for name in KINDS}
     for offset, event in enumerate(given):
         record = Record(offset, encode(event), event)
-        chunks["UIChunk"] += ui.told(record)
-        chunks["ConversationChunk"] += agui.told(record)
+        chunks["UIChunk"] += ui.add(record)
+        chunks["ConversationChunk"] += agui.add(record)
         chunks["ResponseEvent"] += response.tell(event)
     return chunks
 

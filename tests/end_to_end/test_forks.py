@@ -158,5 +158,5 @@ async def test_a_position_of_a_later_past_is_refused(hub: Running) -> None:
     await talk(hub, "chat", "a")
     stream = await hub.hub.streams.open("chat")
     beyond = stream.position._replace(offset=5)
-    with pytest.raises(RequestError, match="nothing at that position"):
+    with pytest.raises(RequestError, match="has no such position"):
         await hub.hub.streams.fork("f", "chat", beyond)

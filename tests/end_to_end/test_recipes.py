@@ -106,7 +106,7 @@ def table(upstream: str) -> dict[str, str]:
 def test_the_recipes_are_read() -> None:
     assert len(CLIENTS) >= 15
     assert {recipe.language for recipe in RECIPES} == {"python", "js", "html", "console", "toml"}
-    assert {recipe.name for recipe in PROVIDERS} == {*SAID, "One that stands in for another"}
+    assert {recipe.name for recipe in PROVIDERS} == {*SAID, "A fallback for another upstream"}
     assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
     assert all(HUB_AT in recipe.text for recipe in CLIENTS)
 

@@ -368,7 +368,7 @@ async def test_what_can_never_be_written_costs_its_stream_alone(tmp_path: Path) 
     assert shown == ["good"]
     assert set(store.rejected) == {"bad", "child"}
     store.note(Appended("bad", Record(1, b"3", None)))
-    with pytest.raises(StoreError, match="cannot be kept"):
+    with pytest.raises(StoreError, match="was lost"):
         await store.synced("bad")
     store.readmit("bad")
     store.readmit("child")

@@ -258,20 +258,18 @@ async def test_a_prompt_counts_until_its_reply_has_ended(start_hub: StartHub) ->
 
 async def test_what_readers_share_for_a_moment_is_bounded_for_all_streams_together() -> None:
     """Each stream might keep 256 frames of 64 KB, and 64 reads."""
-    moment = SharedBudget(600_000)
+    budget = SharedBudget(600_000)
     records = [Record(at, b"x" * 1000, None) for at in range(400)]
-    streams = [
-        Stream(name, Saved(BYTES, ((0, 0),), tail=400), store=FakeStore(records), moment=moment)
-        for name in "ab"
-    ]
+    saved = Saved(BYTES, ((0, 0),), tail=400)
+    streams = [Stream(name, saved, store=FakeStore(records), cache_budget=budget) for name in "ab"]
     for stream in streams:
         for offset in range(0, 400, 10):
             assert (await stream.fetch(offset, 10_000)).records
     shared = [reading.result() for stream in streams for reading in stream._reads.values()]
     assert 300_000 < sum(record.size for read in shared for record in read) <= 600_000
     for stream in streams:
-        LoadedStream(stream).look(0.0)
-    moment.over()
+        LoadedStream(stream).update(0.0)
+    budget.reset()
     await streams[1].fetch(0, 10_000)
     assert len(streams[1]._reads) == 1
 

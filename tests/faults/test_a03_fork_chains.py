@@ -178,9 +178,9 @@ async def test_hidden_sources_that_a_kill_left_behind_are_found(tmp_path: Path) 
 
 
 BACKGROUND: Final = (
-    "looking after connections",
-    "looking after streams",
-    "evicting rejected streams",
+    "the sweep of connections",
+    "the sweep of streams",
+    "the eviction of rejected streams",
 )
 
 
@@ -282,14 +282,14 @@ async def test_a_stream_that_cannot_be_looked_after_leaves_the_others(
     running = await start_hub(streams={"keep_idle_seconds": 0.1})
     for name in ("a", "b", "c"):
         await running.hub.streams.create(name)
-    look_at = Streams._look_at
+    look_at = Streams.sweep_one
 
     async def fails(streams: Streams, kept: Any, now: float) -> None:
         if kept.stream.name == "b":
             raise RuntimeError("a mistake")
         await look_at(streams, kept, now)
 
-    monkeypatch.setattr(Streams, "_look_at", fails)
+    monkeypatch.setattr(Streams, "sweep_one", fails)
     async with asyncio.timeout(PATIENCE):
         while running.hub.streams.held > 1:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)

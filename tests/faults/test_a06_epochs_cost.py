@@ -58,7 +58,7 @@ class Rows:
     def __init__(self) -> None:
         self.count = 0
         self.reads = 0
-        self._walk = Reader._walk
+        self._walk = Reader.read_parts
 
     def walk(self, reader: Reader, *asked: Any) -> list[Record]:
         found = self._walk(reader, *asked)
@@ -74,7 +74,7 @@ def rows() -> Iterator[Rows]:
     def walk(*asked: Any) -> list[Record]:
         return rows.walk(*asked)
 
-    with patch.object(Reader, "_walk", walk):
+    with patch.object(Reader, "read_parts", walk):
         yield rows
 
 

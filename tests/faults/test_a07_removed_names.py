@@ -172,7 +172,7 @@ async def test_names_that_are_remembered_are_bounded_and_none_is_mistaken(
     assert [fork.place(position).reset for position in positions] == [None] * 5
     if isinstance(harness.store, SQLiteStore):
         await harness.store.synced()
-        database = apsw.Connection(str(harness.store._path), flags=apsw.SQLITE_OPEN_READONLY)
+        database = apsw.Connection(str(harness.store.path), flags=apsw.SQLITE_OPEN_READONLY)
         assert database.execute("SELECT count(*) FROM removed").get == 3
         database.close()
 

@@ -37,8 +37,10 @@ def defaults(made: Callable[..., Any]) -> dict[str, Any]:
     return {each.name: each.default for each in parameters if each.default is not each.empty}
 
 
-def test_every_limit_of_a_hub_is_that_of_the_configuration() -> None:
-    assert HubLimits() == app._limits(CONFIG)
+def test_every_limit_of_a_hub_by_hand_is_that_of_the_configuration() -> None:
+    by_hand = Hub(MemoryStore(), {}, "demo")
+    configured = app.make_app(Config.model_validate({"store": {"url": "memory:"}}))[HUB]
+    assert by_hand.limits == configured.limits == HubLimits()
 
 
 def test_connections_are_paced_as_the_configuration_says() -> None:

@@ -25,7 +25,7 @@ async def test_one_that_starts_waits_for_the_other_to_leave(tmp_path: Path) -> N
     ):
         await old.start()
         new.launch()
-        waits = await new.says(r"waiting 300 s at most for process (\d+) to leave (\S+)")
+        waits = await new.says(r"waiting up to 300 s for process (\d+) to leave (\S+)")
         assert int(waits[1]) == old.process.pid
         # One that waits can be stopped.
         new.signal(signal.SIGINT)
@@ -124,6 +124,6 @@ async def test_what_cannot_be_listened_on_is_refused_in_one_line(tmp_path: Path)
         async with Process(tmp_path, listening=[deaf]) as hub:
             hub.launch()
             assert await hub.ended() == 1
-            assert hub.said.startswith("error: the file 3 that was handed over")
-            assert hub.said.endswith("does not listen for streams (bad_socket)\n")
+            assert hub.said.startswith("error: the file 3 that was passed to the hub")
+            assert hub.said.endswith("is not a listening stream socket (bad_socket)\n")
             assert hub.said.count("\n") == 1

@@ -52,7 +52,7 @@ async def test_nor_are_they_content_for_ever(begun: bool) -> None:
     fake_upstream = FakeUpstream(
         steps, dialect=OpenAIChat, retries=0, stall_timeout=60.0, content_timeout=0.3
     )
-    with pytest.raises(UpstreamError, match=r"signs of life .* 0\.3 s") as stalled:
+    with pytest.raises(UpstreamError, match=r"keep-alives .* 0\.3 s") as stalled:
         await read(fake_upstream)
     assert stalled.value.code == "upstream_stalled"
 

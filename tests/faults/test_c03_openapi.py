@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 from hub.docs import files
 from hub.docs.requests import EXAMPLES
 from tests.conftest import Running, StartHub
-from tests.support import pip
 from tests.support.documented_answers import OVER_HTTP, validator
+from tests.support.pip import TOOLS
 from web.node import find_node, install
 
 HERE: Final = Path(__file__).parents[1]
@@ -123,10 +123,10 @@ def test_every_example_of_a_parameter_is_one() -> None:
 async def test_a_python_client_is_generated_and_works(
     hub: Running, document: str, tmp_path: Path
 ) -> None:
-    await asyncio.to_thread(pip.install)
+    await asyncio.to_thread(TOOLS.install)
     where = tmp_path / "generated"
     said = await ran(
-        *pip.command("openapi_python_client"),
+        *TOOLS.command("-m", "openapi_python_client"),
         *("generate", "--path", document, "--meta", "none", "--output-path", str(where)),
     )
     # Only files of the page are of types that it does not know.
@@ -135,10 +135,10 @@ async def test_a_python_client_is_generated_and_works(
     operations = [method for methods in OVER_HTTP["paths"].values() for method in methods]
     made = [file for file in (where / "api").rglob("*.py") if file.stem != "__init__"]
     assert len(made) == len(operations)
-    await ran(*pip.command("compileall"), "-q", str(where))
+    await ran(*TOOLS.command("-m", "compileall", "-q"), str(where))
     url = str(hub.client.make_url("")).rstrip("/")
-    script = pip.TOOLS / "generated.py"
-    told = json.loads(await ran(*pip.command("runpy")[:1], str(script), str(tmp_path), url))
+    script = HERE / "tools" / "generated.py"
+    told = json.loads(await ran(*TOOLS.command(str(script), str(tmp_path), url)))
     assert told["text"].startswith("## One River")
     assert {**told, "text": ""} == {
         "stream": "made/here",
@@ -156,7 +156,7 @@ async def test_typescript_types_are_generated_and_compile(document: str, tmp_pat
     node = find_node().node
     types = str(tmp_path / "generated.ts")
     await ran(*node, str(packages / "openapi-typescript/bin/cli.js"), document, "-o", types)
-    shutil.copy(pip.TOOLS / "generated.ts", tmp_path / "use.ts")
+    shutil.copy(HERE / "tools" / "generated.ts", tmp_path / "use.ts")
     compiler = str(packages / "typescript/bin/tsc")
     strict = ("--strict", "--noEmit", "--module", "nodenext", "--exactOptionalPropertyTypes")
     await ran(*node, compiler, *strict, str(tmp_path / "use.ts"))
@@ -166,10 +166,10 @@ async def test_typescript_types_are_generated_and_compile(document: str, tmp_pat
 async def test_schemathesis_finds_no_error_and_no_valid_request_refused(
     hub: Running, document: str
 ) -> None:
-    await asyncio.to_thread(pip.install)
+    await asyncio.to_thread(TOOLS.install)
     await ran(
-        *pip.command("schemathesis.cli"),
-        *("--config-file", str(pip.TOOLS / "schemathesis.toml")),
+        *TOOLS.command("-m", "schemathesis.cli"),
+        *("--config-file", str(HERE / "tools" / "schemathesis.toml")),
         *("run", document, "--url", str(hub.client.make_url("")).rstrip("/")),
         *("--phases", "examples,coverage,fuzzing", "--max-examples", "20"),
         *("--max-time", str(SECONDS), "--generation-deterministic", "--continue-on-failure"),

@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from hub import dialects
-from hub.dialects.request.request_options import options_asked
+from hub.dialects.request.request_options import requested_options
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 from hub.protocols.conversation import messages as ui_messages
@@ -191,9 +191,9 @@ def test_what_is_no_file_is_a_mistake_of_the_request(part: Any) -> None:
 )
 def test_files_of_use_chat_and_of_tanstack(part: dict[str, Any], there: Any) -> None:
     asked = {"id": "m", "role": "user", "parts": [{"type": "text", "text": "Read"}, part]}
-    (message,) = ui_messages.asked([asked])
+    (message,) = ui_messages.chat_messages([asked])
     assert message["content"] == [{"type": "text", "text": "Read"}, there]
-    (said,) = ui_messages.said((asked,))
+    (said,) = ui_messages.new_messages((asked,))
     assert said.extra["files"] == 1
 
 
@@ -284,7 +284,7 @@ def test_only_the_allowed_tools_are_offered() -> None:
     ],
 )
 def test_what_changes_nothing_is_left_out(options: dict[str, Any]) -> None:
-    asked = options_asked(options, "any", ("tools", "tool_choice"))
+    asked = requested_options(options, "any", ("tools", "tool_choice"))
     assert not {"seed", "truncation", "max_tool_calls", "parallel_tool_calls"} & set(asked)
 
 

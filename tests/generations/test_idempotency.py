@@ -19,7 +19,7 @@ class Kept(MemoryStore):
 
     async def keyed(self, key: str) -> Keyed | None:
         await asyncio.sleep(0)
-        return Keyed("old", b"print", "gen_old", "s", Position(0, 0)) if key == "old" else None
+        return Keyed("s", "old", b"print", "gen_old", Position(0, 0)) if key == "old" else None
 
 
 class Begun:

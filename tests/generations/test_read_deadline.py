@@ -1,4 +1,4 @@
-"""The alarm keeps to the rules of `asyncio.timeout`, on both kinds of loop, with one timer."""
+"""The deadline keeps to the rules of `asyncio.timeout`, on both kinds of loop, with one timer."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ async def test_no_more_conversations_are_remembered_than_may_be(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.generations.runs.CONVERSATIONS", 2)
-    monkeypatch.setattr("hub.generations.runs.REMEMBERED", 2000)
+    monkeypatch.setattr("hub.generations.runs.CONVERSATION_BYTES", 2000)
     desk = keep(Runner(FakeUpstream([said("Hello"), END])))
     for name in ("a", "b", "c", "c", "c"):
         generation = await desk.ask("Hi", stream=name)
@@ -275,7 +275,7 @@ async def test_a_stream_that_is_closed_under_it_ends_it_first(keep: Keep) -> Non
 async def test_one_generation_at_a_time_for_each_stream(keep: Keep) -> None:
     desk = keep(Runner(hangs()))
     first = await desk.ask(stream="chat")
-    with pytest.raises(StreamBusy, match='runs in "chat" already'):
+    with pytest.raises(StreamBusy, match='already running in "chat"'):
         await desk.ask(stream="chat")
     stream = await desk.stream("chat")
     assert sum(isinstance(event, Message) for event in await events_of(stream)) == 1

@@ -183,7 +183,7 @@ async def test_an_error_of_the_web_framework_is_told_in_the_same_shape(raising: 
         assert response.status == 413
         assert (await response.json())["error"] == {
             "code": "http_413",
-            "message": "the request body is larger than this hub takes",
+            "message": "the request body is too large",
         }
 
 

@@ -86,8 +86,8 @@ def test_a_port_in_use_is_named_with_the_way_out() -> None:
         error = refused("127.0.0.1", port)
     assert error.code == "port_in_use"
     assert error.message == (
-        f"port {port} on 127.0.0.1 is in use: stop what listens there, or choose another "
-        "with --port"
+        f"port {port} on 127.0.0.1 is in use: stop the program that uses it, or choose another "
+        "port with --port"
     )
 
 
@@ -161,7 +161,7 @@ def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None
         error = refused_unix(path)
         assert (error.code, error.message) == (
             "port_in_use",
-            f"another process listens on {path}",
+            f"another process is listening on {path}",
         )
         client.connect(str(path))
 
@@ -169,7 +169,7 @@ def test_a_socket_that_somebody_listens_on_is_left_alone(tmp_path: Path) -> None
 def test_a_file_is_never_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
-    assert refused_unix(path).message == f"{path} is there already and is not a socket"
+    assert refused_unix(path).message == f"{path} exists and is not a socket"
     assert path.read_text() == "precious"
 
 

@@ -68,7 +68,7 @@ async def test_only_an_ended_source_can_be_delimited() -> None:
     given.delimited = True
     source = Source(given)
     assert not source.delimited
-    assert [item async for lot in source.lots() for item in lot] == [1]
+    assert [item async for lot in source.batches() for item in lot] == [1]
     assert source.delimited
 
 

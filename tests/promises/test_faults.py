@@ -281,7 +281,7 @@ async def test_a_full_disk_loses_nothing_and_work_goes_on_when_there_is_room(
         assert "full" in refusal["message"]
         async with server.client.get("/readyz") as reply:
             assert reply.status == 503
-            assert "full: make space" in await reply.text()
+            assert "full: free some space" in await reply.text()
         told = await server.append("other", "text")
         assert told["code"] == "store_full"
         assert (await server.texts("s"))[: len(acked)] == acked, "reading goes on"
@@ -325,7 +325,7 @@ async def test_a_damaged_file_is_refused_with_the_way_out(server: Server, where:
     whole[at : at + 4096] = b"\xa5" * 4096
     server.database.write_bytes(whole)
     said = server.refused()
-    assert "move it away" in said
+    assert "move the file away" in said
     assert said.rstrip().endswith("(store_corrupt)")
     assert "Traceback" not in said
     server.database.rename(f"{server.database}.damaged")

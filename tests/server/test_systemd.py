@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub.domain.errors import ConfigError
-from hub.server.systemd import inherited, tell
+from hub.server.systemd import inherited, notify
 
 HERE = str(os.getpid())
 
@@ -40,10 +40,10 @@ def test_the_supervisor_is_told(tmp_path: Path, *, abstract: bool) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as there:
         name = f"{tmp_path}/notify"
         there.bind(f"\0{name}" if abstract else name)
-        tell({"NOTIFY_SOCKET": f"@{name}" if abstract else name}, "READY=1", "STATUS=here")
+        notify({"NOTIFY_SOCKET": f"@{name}" if abstract else name}, "READY=1", "STATUS=here")
         assert there.recv(100) == b"READY=1\nSTATUS=here"
 
 
 def test_nobody_who_listens_is_no_reason_to_fail(tmp_path: Path) -> None:
     for environ in ({}, {"NOTIFY_SOCKET": f"{tmp_path}/none"}, {"NOTIFY_SOCKET": "vsock:2:1"}):
-        tell(dict(environ), "READY=1")
+        notify(dict(environ), "READY=1")

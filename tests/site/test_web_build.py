@@ -350,8 +350,8 @@ def hook_of(
 # What is said of it
 
 
-def test_the_readme_names_every_property_of_the_elements() -> None:
+def test_the_page_s_document_names_every_property_of_the_elements() -> None:
     sources = [path.read_text("utf-8") for path in (WEB / "src").rglob("*.*")]
     used = {name for text in sources for name in re.findall(r"var\((--hub-[a-z-]+)", text)}
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert used == set(re.findall(r"(--hub-[a-z-]+):", readme))
+    document = (ROOT / "docs" / "page.md").read_text("utf-8")
+    assert used == set(re.findall(r"(--hub-[a-z-]+):", document))

@@ -31,6 +31,7 @@ from hub.stores import (
     Closed,
     Created,
     Ended,
+    GenerationLocation,
     Hidden,
     Keyed,
     Raised,
@@ -38,7 +39,6 @@ from hub.stores import (
     Saved,
     Sequenced,
     Store,
-    Told,
     Touched,
     Trimmed,
     Unended,
@@ -52,6 +52,7 @@ from hub.stores.sqlite.writer import KEYS, SWEPT, Writer
 from hub.streams.history import Place
 from hub.streams.stream import Stream
 from tests.faults.full_disk import FullDisk
+from tests.support.fake_stores import reading_connections
 from tests.support.patience import PATIENCE
 
 BYTES = StreamSettings("application/octet-stream")
@@ -492,31 +493,31 @@ async def test_what_was_running_is_told_at_the_start(kept: Opened, how: str) -> 
     await kept.keep(created("s"), created("t"), began("s", "g1"), began("t", "g2", 5))
     await kept.keep(Ended("s", "g1", 9))
     assert await kept.leave(how) == [Unended("t", "g2", 6)]
-    assert await kept.store.told("g1") == Told("s", Position(3, 0), 1, 9)
-    assert await kept.store.told("g2") == Told("t", Position(3, 5), 6, None)
+    assert await kept.store.locate("g1") == GenerationLocation("s", Position(3, 0), 1, 9)
+    assert await kept.store.locate("g2") == GenerationLocation("t", Position(3, 5), 6, None)
     await kept.keep(Ended("t", "g2", None))
     assert await kept.leave(how) == []
-    assert await kept.store.told("g2") is None
+    assert await kept.store.locate("g2") is None
 
 
 async def test_a_generation_is_told_of_while_its_stream_holds_its_end(kept: Opened) -> None:
     await kept.keep(created("s"), began("s", "g1"), Ended("s", "g1", 9), began("s", "g2", 10))
     await kept.keep(Trimmed("s", 9))
-    assert await kept.store.told("g1") is not None
+    assert await kept.store.locate("g1") is not None
     await kept.keep(Trimmed("s", 10))
-    assert await kept.store.told("g1") is None
+    assert await kept.store.locate("g1") is None
     await kept.keep(Trimmed("s", 20))
-    assert await kept.store.told("g2") is not None, "it is running"
+    assert await kept.store.locate("g2") is not None, "it is running"
     await kept.keep(Removed("s"))
-    assert await kept.store.told("g2") is None
+    assert await kept.store.locate("g2") is None
 
 
 async def test_what_a_fork_needs_is_told_of_for_the_forks_sake(kept: Opened) -> None:
     fork = Created("f", StreamSettings(fork=Fork("s", 10)), ((0, 0),))
     await kept.keep(created("s"), began("s", "g"), Ended("s", "g", 9), fork, Trimmed("s", 12))
-    assert await kept.store.told("g") is not None
+    assert await kept.store.locate("g") is not None
     await kept.keep(Removed("f"), Trimmed("s", 13))
-    assert await kept.store.told("g") is None
+    assert await kept.store.locate("g") is None
 
 
 async def test_what_ran_in_a_removed_stream_does_not_run(kept: Opened) -> None:
@@ -526,7 +527,7 @@ async def test_what_ran_in_a_removed_stream_does_not_run(kept: Opened) -> None:
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_a_key_is_remembered(kept: Opened, how: str) -> None:
-    used = Keyed("k", b"\x00print", "gen_1", "s", Position(3, 7))
+    used = Keyed("s", "k", b"\x00print", "gen_1", Position(3, 7))
     await kept.keep(used)
     await kept.leave(how)
     assert await kept.store.keyed("k") == used
@@ -679,7 +680,7 @@ async def test_sqlite_keeps_the_newest_keys(sqlite: Opened) -> None:
     for start in range(0, KEYS + 10, 1000):
         await sqlite.keep(
             *(
-                Keyed(f"k{n}", b"", "g", "s", Position(0, 0))
+                Keyed("s", f"k{n}", b"", "g", Position(0, 0))
                 for n in range(start, min(start + 1000, KEYS + 10))
             )
         )
@@ -752,7 +753,7 @@ async def test_sqlite_refuses_a_damaged_file(tmp_path: Path, where: str) -> None
     at = 0 if where == "header" else len(whole) // 2 // 4096 * 4096
     whole[at : at + 4096] = b"\xa5" * 4096
     path.write_bytes(whole)
-    with pytest.raises(StoreError, match="move it away") as refused:
+    with pytest.raises(StoreError, match="move the file away") as refused:
         await SQLiteStore(path).start()
     assert refused.value.code == "store_corrupt"
     assert path.read_bytes() == bytes(whole), "what is damaged is left as it is"
@@ -826,10 +827,10 @@ async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
     monkeypatch.setattr(sqlite_store, "RETRY_SECONDS", 0.05)
     full = FullDisk(monkeypatch)
     sqlite.note(*appended("s", b"0"))
-    with pytest.raises(StoreError, match="not known to be kept"):
+    with pytest.raises(StoreError, match="the write is not confirmed"):
         await sqlite.store.synced()
     assert sqlite.store.trouble is not None
-    with pytest.raises(StoreError, match="nothing can be kept just now"):
+    with pytest.raises(StoreError, match="nothing can be stored at the moment"):
         sqlite.store.admit()
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 60.0)
     full.make_space()
@@ -854,7 +855,9 @@ async def test_sqlite_left_with_something_unwritten_begins_a_later_life(
     assert await sqlite.bodies("s") == []
 
 
-async def test_sqlite_opens_no_stream_that_nobody_asks_for(tmp_path: Path) -> None:
+async def test_sqlite_opens_no_stream_that_nobody_asks_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Idle streams are rows: the start does not look at them (their number is in `bench`)."""
     path = tmp_path / "hub.db"
     store = SQLiteStore(path)
@@ -865,16 +868,15 @@ async def test_sqlite_opens_no_stream_that_nobody_asks_for(tmp_path: Path) -> No
     ledger.write([created(f"s{number}") for number in range(5000)])
     asked: list[str] = []
     database.close()
+    opened = reading_connections(monkeypatch)
     again = SQLiteStore(path)
     await again.start()
-    reader = again._reader
-    assert reader is not None
 
     def trace(_: object, statement: str, __: object) -> bool:
         asked.append(statement)
         return True
 
-    reader._database.exec_trace = trace
+    opened[-1].exec_trace = trace
     assert await again.expired(10.0**12) == []
     assert asked == [asked[0]]
     assert (await again.load("s4999")) is not None

@@ -327,7 +327,7 @@ async def test_a_generation_that_began_is_found_by_the_next_process(
     keyed = await driver.store.keyed("k")
     assert keyed is not None
     assert (keyed.generation, keyed.fingerprint, keyed.position.offset) == (run.id, b"f", 0)
-    told = await driver.store.told(run.id)
+    told = await driver.store.locate(run.id)
     assert told is not None
     assert (told.position.offset, told.started, told.ended) == (0, 1, None)
 

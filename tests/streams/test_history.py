@@ -276,7 +276,7 @@ async def test_what_was_read_is_let_go_of_once_it_is_not_used() -> None:
     of = history(warm=10, store=fake_store, settings=StreamSettings())
     for rests, reads in [(0, [0]), (1, [0]), (1, [0]), (2, [0, 3])]:
         for _ in range(rests):
-            of.rest()
+            of.age_reads()
         assert len((await of.fetch(3 if fake_store.reads else 0, LIMIT)).records) in (7, 10)
         assert fake_store.reads == reads
 

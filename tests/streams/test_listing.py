@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from hub.stores.sqlite import SQLiteStore
 from hub.streams.listing import page
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
+from tests.support.fake_stores import reading_connections
 from tests.support.strategies import quick
 
 Obj = dict[str, Any]
@@ -188,8 +188,11 @@ async def test_after_a_restart_the_tail_is_where_a_reader_is_sent(
     assert (await ask(second))["streams"] == told
 
 
-async def test_of_very_many_only_a_page_is_read(tmp_path: Path) -> None:
+async def test_of_very_many_only_a_page_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By the plan that SQLite makes: the names come from their index, in their order."""
+    opened = reading_connections(monkeypatch)
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
     for number in range(3000):
@@ -204,9 +207,7 @@ async def test_of_very_many_only_a_page_is_read(tmp_path: Path) -> None:
         steps += 1
         return False
 
-    assert store._reader is not None
-    database: apsw.Connection = store._reader._database
-    database.set_progress_handler(step, 1000)
+    opened[0].set_progress_handler(step, 1000)
     assert len(await store.listed("", "s02900", 5, 0.0)) == 5
     assert len(await store.listed("s0299", "", 100, 0.0)) == 10
     assert len(await store.listed("s0299", "s02995", 100, 0.0)) == 4

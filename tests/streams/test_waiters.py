@@ -47,7 +47,7 @@ async def test_very_many_are_told_in_slices_between_which_others_have_their_turn
     assert all(waiter.told == [stream] for waiter in waiters[:-1])
     assert not leaving.told
     assert late.told == [stream]
-    assert not awaited._waiters
+    assert not awaited.names
 
 
 async def test_whoever_is_told_later_is_not_told_of_what_has_gone_by_then() -> None:
@@ -64,8 +64,7 @@ async def test_whoever_is_told_later_is_not_told_of_what_has_gone_by_then() -> N
     await turn()
     assert all(waiter.told == [old] for waiter in waiters[:SLICE])
     assert all(waiter.told == [new] for waiter in waiters[SLICE:])
-    assert not awaited._waiters
-    assert not awaited._beginning
+    assert not awaited.names
 
 
 async def test_the_next_of_its_name_is_told_in_the_place_of_what_has_gone() -> None:
@@ -80,4 +79,4 @@ async def test_the_next_of_its_name_is_told_in_the_place_of_what_has_gone() -> N
     for _ in range(4):
         await turn()
     assert all(waiter.told == [new] for waiter in waiters[SLICE:])
-    assert not awaited._beginning
+    assert not awaited.names

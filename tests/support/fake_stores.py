@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+import pytest
 
 from hub.domain.errors import StoreError
 from hub.domain.records import Record
 from hub.stores import Appended, Change, Trimmed
 from hub.stores.memory import MemoryStore
+from hub.stores.sqlite.database import open_read_only
 
-__all__ = ["FakeStore", "Notebook"]
+__all__ = ["FakeStore", "Notebook", "reading_connections"]
+
+
+def reading_connections(monkeypatch: pytest.MonkeyPatch) -> list[apsw.Connection]:
+    """The connections that SQLite stores open for reading from now on."""
+    opened: list[apsw.Connection] = []
+
+    def open_it(path: Path) -> apsw.Connection:
+        opened.append(open_read_only(path))
+        return opened[-1]
+
+    monkeypatch.setattr("hub.stores.sqlite.reader.open_read_only", open_it)
+    return opened
 
 
 class Notebook(MemoryStore):

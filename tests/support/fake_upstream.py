@@ -72,7 +72,7 @@ class FakeUpstream(Upstream):
         self._delimited = delimited
 
     def open(
-        self, dialect: Dialect, prompt: Prompt, manner: FieldNegotiation | None = None
+        self, dialect: Dialect, prompt: Prompt, fields: FieldNegotiation | None = None
     ) -> AbstractAsyncContextManager[Body]:
         self.prompts.append(prompt)
         steps = self._scripts.pop(0) if len(self._scripts) > 1 else list(self._scripts[0])

@@ -22,8 +22,8 @@ HELLO: Final = ({"role": "user", "content": "hello"},)
 DEEP: Final = '{"a":' * 300 + "1" + "}" * 300
 """Deeper than JSON can be written here, but not than it can be read."""
 BOMB: Final = b"[" * 3000
-NAME: Final = "a stream name is letters, digits and . _ ~ : @ + -"
-POSITION: Final = "a position is copied from a reply of the hub"
+NAME: Final = "a stream name consists of letters, digits and . _ ~ : @ + -"
+POSITION: Final = "a position must be copied from a response of the hub"
 
 
 class Case(NamedTuple):
@@ -86,7 +86,7 @@ STARTUP: Final = {
     "an API key in place of its name": Case(
         Startup(ONE + f'dialect = "demo"\napi_key_env = "{KEY}"'),
         "config_invalid",
-        "never the key itself",
+        "not the key itself",
     ),
     "unknown dialect": Case(
         Startup(ONE + 'dialect = "opnai"'),
@@ -104,7 +104,7 @@ REQUESTS: Final = {
     "body that is no object": post([], "bad_request", "must be a JSON object", 400),
     "JSON bomb in a body": post(BOMB, "bad_json", "depth limit", 400),
     "deep JSON in a body": post(f'{{"messages":[{DEEP}]}}'.encode(), "bad_json", "deeply", 400),
-    "body too large": post({"prompt": "x" * 5000}, "http_413", "larger than this hub takes", 413),
+    "body too large": post({"prompt": "x" * 5000}, "http_413", "larger than the limit", 413),
     "prompt too large": post({"prompt": "x" * 3000}, "too_large", "at most 2048 bytes", 413),
     "body of another type": post(
         b'{"prompt":"hi"}',
@@ -146,7 +146,7 @@ REQUESTS: Final = {
     "busy stream": post(
         {"prompt": "hi", "stream": "busy"},
         "stream_busy",
-        'a generation runs in "busy" already',
+        'a generation is already running in "busy"',
         409,
         before=((ASK, BUSY, {}),),
     ),

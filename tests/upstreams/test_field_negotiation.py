@@ -1,4 +1,4 @@
-"""A field that a server refuses, and no answer is different for, is asked for in another manner."""
+"""A refused field that changes no answer is left out, or sent under its other name."""
 
 from __future__ import annotations
 
@@ -100,23 +100,23 @@ def told(status: int, said: Any) -> UpstreamError:
     return explain(status, "Bad Request", {}, json.dumps(said).encode())
 
 
-def sent(manner: FieldNegotiation, **body: Any) -> dict[str, Any]:
-    return dict(manner.body(body))
+def sent(fields: FieldNegotiation, **body: Any) -> dict[str, Any]:
+    return dict(fields.body(body))
 
 
 @pytest.mark.parametrize(("status", "said", "field"), REFUSALS)
 def test_a_refused_field_is_left_out_or_said_by_its_other_name(
     status: int, said: Any, field: str
 ) -> None:
-    manner = LearnedFields().of("m")
-    assert sent(manner, **BOTH) == BOTH
-    assert manner.yields(OpenAIChat(), told(status, said))
+    fields = LearnedFields().negotiation("m")
+    assert sent(fields, **BOTH) == BOTH
+    assert fields.try_alternative(OpenAIChat(), told(status, said))
     if field == "stream_options":
-        assert sent(manner, **BOTH) == {"max_tokens": 5}
+        assert sent(fields, **BOTH) == {"max_tokens": 5}
     else:
         expected = {**BOTH, "max_completion_tokens": 5}
         del expected["max_tokens"]
-        assert sent(manner, **BOTH) == expected
+        assert sent(fields, **BOTH) == expected
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_a_refused_field_is_left_out_or_said_by_its_other_name(
     ],
 )
 def test_an_older_server_is_told_the_limit_by_its_old_name(said: str) -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, max_completion_tokens=5)
-    assert manner.yields(OpenAIChat(), told(400, {"error": {"message": said}}))
-    assert sent(manner, max_completion_tokens=5) == {"max_tokens": 5}
+    fields = LearnedFields().negotiation("m")
+    sent(fields, max_completion_tokens=5)
+    assert fields.try_alternative(OpenAIChat(), told(400, {"error": {"message": said}}))
+    assert sent(fields, max_completion_tokens=5) == {"max_tokens": 5}
 
 
 @pytest.mark.parametrize(
@@ -148,44 +148,48 @@ def test_an_older_server_is_told_the_limit_by_its_old_name(said: str) -> None:
     ],
 )
 def test_a_wrong_value_or_another_field_is_refused_for_good(said: str) -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, **BOTH)
-    assert not manner.yields(OpenAIChat(), told(400, {"error": {"message": said}}))
+    fields = LearnedFields().negotiation("m")
+    sent(fields, **BOTH)
+    assert not fields.try_alternative(OpenAIChat(), told(400, {"error": {"message": said}}))
 
 
 def test_a_limit_that_was_said_both_ways_is_the_clients_own() -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, max_tokens=5, max_completion_tokens=6)
+    fields = LearnedFields().negotiation("m")
+    sent(fields, max_tokens=5, max_completion_tokens=6)
     said = "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
-    assert not manner.yields(OpenAIChat(), told(400, {"error": {"message": said}}))
+    assert not fields.try_alternative(OpenAIChat(), told(400, {"error": {"message": said}}))
 
 
 def test_what_was_not_sent_cannot_be_refused() -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, model="m")
+    fields = LearnedFields().negotiation("m")
+    sent(fields, model="m")
     for _, said, _ in REFUSALS:
-        assert not manner.yields(OpenAIChat(), told(400, said))
+        assert not fields.try_alternative(OpenAIChat(), told(400, said))
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
 def test_only_a_refusal_of_the_request_counts(status: int) -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, **BOTH)
-    assert not manner.yields(OpenAIChat(), told(status, REFUSALS[0][1]))
+    fields = LearnedFields().negotiation("m")
+    sent(fields, **BOTH)
+    assert not fields.try_alternative(OpenAIChat(), told(status, REFUSALS[0][1]))
 
 
 def test_a_dialect_without_the_power_yields_nothing() -> None:
-    manner = LearnedFields().of("m")
-    sent(manner, **BOTH)
-    assert not manner.yields(Demo(), told(400, REFUSALS[0][1]))
+    fields = LearnedFields().negotiation("m")
+    sent(fields, **BOTH)
+    assert not fields.try_alternative(Demo(), told(400, REFUSALS[0][1]))
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    manners = LearnedFields()
+    learned = LearnedFields()
     for number in range(MODELS + 1):
-        manners.remember(str(number), {"stream_options": None})
-    assert sent(manners.of("0"), **BOTH) == BOTH
-    assert sent(manners.of("1"), **BOTH) == sent(manners.of(str(MODELS)), **BOTH) != BOTH
+        learned.remember(str(number), {"stream_options": None})
+    assert sent(learned.negotiation("0"), **BOTH) == BOTH
+    assert (
+        sent(learned.negotiation("1"), **BOTH)
+        == sent(learned.negotiation(str(MODELS)), **BOTH)
+        != BOTH
+    )
 
 
 # The whole way, over sockets

@@ -1,12 +1,12 @@
-// Before the first paint: the theme that was chosen, so that nothing flashes. It is a file of
-// its own and no module because modules run after the paint, and inline scripts not at all
-// under the page's Content-Security-Policy. src/app/theme.ts writes what is read here.
+// Sets the chosen theme before the first paint, so that nothing flashes. It is a file of its own and
+// not a module, because modules run after the first paint, and the page's Content-Security-Policy
+// forbids inline scripts. src/app/theme.ts stores the theme.
 (() => {
   try {
     const scope = new URL(".", location.href).pathname;
     const theme = JSON.parse(localStorage.getItem(`streamhub:${scope}:theme`) ?? "null");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch {
-    // No storage, or something else in it: the system's theme it is.
+    // No storage, or an invalid value: keep the system's theme.
   }
 })();

@@ -1,4 +1,4 @@
-"""Anthropic's Messages API: how a request is written, and a reply read."""
+"""Anthropic's Messages API: writing requests and reading replies."""
 
 from __future__ import annotations
 

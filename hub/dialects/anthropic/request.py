@@ -1,20 +1,20 @@
 """A prompt as the body of a request to Anthropic's Messages API.
 
-Where the two shapes part:
+Where the two shapes differ:
 
-- system messages stand apart, wherever in the conversation they came; what is left must
-  take turns, so neighbours of one role are one message, and the results of tools are said
-  by the user;
-- empty text is refused there, so it is left out here;
-- ``max_tokens`` must be there;
-- an answer in JSON needs a schema (``output_config.format``); without one it is refused;
-- ``reasoning_effort`` is ``output_config.effort`` with adaptive thinking for the models
-  that have it, and for others a budget of tokens, which grows ``max_tokens`` or, where the
-  client set that, takes half of it. A model with a budget must think before it calls a
-  tool, and is to be shown that together with the results: where the conversation has lost it,
-  no budget is sent until the model has answered;
-- what the model has thought goes back where it stood, if it is signed
-(`hub.domain.provider_fields`).
+- system messages have a field of their own, wherever in the conversation they came. The other
+  messages must take turns, so neighbours of one role are joined, and the results of tools are the
+  user's;
+- empty text is refused, so it is left out;
+- ``max_tokens`` is required;
+- an answer in JSON needs a schema (``output_config.format``);
+- ``reasoning_effort`` is ``output_config.effort`` with adaptive thinking for models that have it.
+For
+  others it is a budget of tokens, which is added to ``max_tokens`` or, where the client set that,
+  takes half of it. A model with a budget must think before it calls a tool, and must be shown those
+  thoughts with the results: where the conversation has lost them, no budget is sent until the model
+  has answered;
+- signed thoughts go back where they came from (`hub.domain.provider_fields`).
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from __future__ import annotations
 import re
 from base64 import b64decode
 from collections.abc import Iterable, Mapping
-from itertools import groupby
 from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     PDF,
-    AskedCall,
-    AskedMessage,
+    ChatMessage,
     ChatRequest,
+    ChatToolCall,
     File,
     Part,
     Picture,
     Tool,
     no_option,
+    turns,
 )
 from hub.domain.errors import RequestError
 from hub.domain.executed_tools import arguments_of
@@ -46,30 +46,15 @@ __all__ = ["NATIVE", "request_body"]
 
 DIALECT: Final = "anthropic"
 NATIVE: Final = (
-    "cache_control",
-    "container",
-    "context_management",
-    "inference_geo",
-    "mcp_servers",
-    "thinking",
+    "cache_control", "container", "context_management", "inference_geo", "mcp_servers", "thinking",
     "top_k",
-)
-"""Options of Anthropic's own that OpenAI does not have; they are passed on as they are."""
+)  # fmt: skip
+"""Options that only Anthropic has; they are passed on unchanged."""
 
 _TAKES: Final = (
-    *NATIVE,
-    "max_completion_tokens",
-    "max_tokens",
-    "parallel_tool_calls",
-    "reasoning_effort",
-    "response_format",
-    "stop",
-    "temperature",
-    "tool_choice",
-    "tools",
-    "top_p",
-    "user",
-)
+    *NATIVE, "max_completion_tokens", "max_tokens", "parallel_tool_calls", "reasoning_effort",
+    "response_format", "stop", "temperature", "tool_choice", "tools", "top_p", "user",
+)  # fmt: skip
 _EFFORTS: Final[Mapping[str, str]] = {
     "minimal": "low",
     "low": "low",
@@ -86,99 +71,82 @@ _BUDGETS: Final[Mapping[str, int]] = {
     "xhigh": 24_576,
     "max": 32_000,
 }
-# Anthropic takes no smaller budget.
 LEAST: Final = 1_024
+"""The smallest budget that Anthropic accepts."""
 
 _CHOICES: Final[Mapping[str, str]] = {"auto": "auto", "required": "any", "none": "none"}
 _VERSION: Final = re.compile(r"claude-[a-z]+-([0-9]{1,2})(?:[-.]([0-9]{1,2})(?![0-9]))?(?![0-9])")
 # The types of Anthropic's own tools end with a date.
-_RUN: Final = re.compile(r"_20[0-9]{6}\Z")
+_OWN_TOOL: Final = re.compile(r"_20[0-9]{6}\Z")
 _NOT_IN_IDS: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> dict[str, Any]:
     """The body; ``max_tokens`` is for a prompt that sets none.
 
-    ``thinking`` is ``adaptive`` or ``budget``, or ``None`` to go by the model's name.
+    ``thinking`` is ``adaptive`` or ``budget``, or ``None`` to decide by the model's name.
 
     Raises:
-        RequestError: the prompt asks for what Anthropic does not have, or makes no sense.
+        RequestError: Anthropic cannot do what the prompt asks for.
     """
-    asked = ChatRequest(DIALECT, prompt, _TAKES, files=True)
+    request = ChatRequest(DIALECT, prompt, _TAKES, files=True)
+    spoken = turns(request.messages, "assistant", _blocks)
     body: dict[str, Any] = {
-        "messages": _messages(asked.messages),
-        "max_tokens": asked.max_tokens or max_tokens,
+        "messages": [{"role": role, "content": content} for role, content in spoken],
+        "max_tokens": request.max_tokens or max_tokens,
         "stream": True,
     }
-    if asked.model is not None:
-        body["model"] = asked.model
-    if asked.system.strip():
-        body["system"] = asked.system
-    body.update(asked.copied({name: name for name in ("temperature", "top_p", *NATIVE)}))
-    _check_temperature(body.get("temperature"))
-    if asked.stop:
-        body["stop_sequences"] = asked.stop
-    if (user := asked.options.get("user")) is not None:
+    if request.model is not None:
+        body["model"] = request.model
+    if request.system.strip():
+        body["system"] = request.system
+    body.update(request.copied(("temperature", "top_p", *NATIVE)))
+    temperature = body.get("temperature")
+    if isinstance(temperature, int | float) and temperature > 1:
+        raise no_option("temperature", DIALECT, "it must be from 0 to 1")
+    if request.stop:
+        body["stop_sequences"] = request.stop
+    if (user := request.options.get("user")) is not None:
         body["metadata"] = {"user_id": user}
-    if tools := _tools(asked):
+    if tools := _tools(request):
         body["tools"] = tools
-        if (choice := _tool_choice(asked)) is not None:
+        if (choice := _tool_choice(request)) is not None:
             body["tool_choice"] = choice
-    if (schema := _schema(asked)) is not None:
-        body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    _think(asked, body, thinking)
+    if (output := request.output) is not None:
+        if output.schema is None:
+            raise no_option("response_format", DIALECT, "JSON needs a schema: use json_schema")
+        body["output_config"] = {"format": {"type": "json_schema", "schema": output.schema}}
+    _add_thinking(request, body, thinking)
     return body
 
 
-def _messages(messages: Iterable[AskedMessage]) -> list[dict[str, Any]]:
-    spoken = (message for message in messages if message.role != "system")
-    made: list[dict[str, Any]] = []
-    for role, turn in groupby(spoken, key=_speaker):
-        content = [block for message in turn for block in _blocks(message)]
-        if not content:
-            continue
-        if made and made[-1]["role"] == role:  # what stood in between had nothing in it
-            made[-1]["content"] += content
-        else:
-            made.append({"role": role, "content": content})
-    return made
-
-
-def _speaker(message: AskedMessage) -> str:
-    return "assistant" if message.role == "assistant" else "user"
-
-
-def _blocks(message: AskedMessage) -> list[dict[str, Any]]:
+def _blocks(message: ChatMessage) -> list[dict[str, Any]]:
     content = [_block(part) for part in message.parts if not isinstance(part, str) or part.strip()]
     if message.role == "tool":
-        result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message.answers)}
+        result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message.call_id)}
         if content:
             result["content"] = content
         return [result]
     if not message.owned:
-        return [*content, *map(_called, message.calls)]
+        return [*content, *map(_tool_use, message.calls)]
     found: list[dict[str, Any]] = []
     for part in woven(message.text, len(message.calls), message.owned):
         if isinstance(part, str):
             found += [_block(part)] if part.strip() else []
         elif isinstance(part, int):
-            found.append(_called(message.calls[part]))
+            found.append(_tool_use(message.calls[part]))
         else:
-            found += _own(part)
+            found += _own_blocks(part)
     return found
 
 
-def _called(call: AskedCall) -> dict[str, Any]:
-    return {
-        "type": "tool_use",
-        "id": _id(call.id),
-        "name": call.name,
-        "input": dict(call.arguments),
-    }
+def _tool_use(call: ChatToolCall) -> dict[str, Any]:
+    held = {"id": _id(call.id), "name": call.name, "input": dict(call.arguments)}
+    return {"type": "tool_use", **held}
 
 
-def _own(held: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The block that a field was made from, if that was one of Anthropic's."""
+def _own_blocks(held: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The blocks that a field was made from, if they were Anthropic's."""
     kind, text, signature = held.get("type"), held.get("text", ""), held.get("signature")
     if held.get("format") != ANTHROPIC:
         return []
@@ -198,13 +166,13 @@ def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, File):
-        titled = {"title": part.name} if part.name else {}
-        return {"type": "document", "source": _document(part), **titled}
+        title = {"title": part.name} if part.name else {}
+        return {"type": "document", "source": _document(part), **title}
     return {"type": "image", "source": _source(part)}
 
 
 def _document(file: File) -> dict[str, str]:
-    """A PDF or a text, as they are read there; a file by its id needs a beta header."""
+    """A PDF or a text; an id needs a beta header."""
     if file.id:
         return {"type": "file", "file_id": file.id}
     if file.url and file.media_type in (PDF, ""):
@@ -217,8 +185,8 @@ def _document(file: File) -> dict[str, str]:
         except ValueError:
             raise RequestError("the data of a file must be base64") from None
         return {"type": "text", "media_type": "text/plain", "data": text}
-    told = f"files of type {file.media_type[:60]} are not taken there: PDF and text are"
-    raise no_option("a part of type file", DIALECT, told)
+    why = f"it takes PDF and text, not {file.media_type[:60]}"
+    raise no_option("a part of type file", DIALECT, why)
 
 
 def _source(picture: Picture) -> dict[str, str]:
@@ -228,15 +196,15 @@ def _source(picture: Picture) -> dict[str, str]:
 
 
 def _id(given: str) -> str:
-    """An id as Anthropic takes it: those of other providers may hold more than it allows."""
+    """An id as Anthropic accepts it; other providers allow more characters."""
     return _NOT_IN_IDS.sub("_", given)
 
 
-def _tools(asked: ChatRequest) -> list[Any]:
-    """The tools; those that Anthropic runs itself stand in its own form, and are passed on."""
+def _tools(request: ChatRequest) -> list[Any]:
+    """The tools; those that Anthropic runs itself are passed on unchanged."""
     return [
-        tool if _RUN.search(str(as_object(tool).get("type"))) else _tool(asked.tool(tool))
-        for tool in asked.held_tools
+        tool if _OWN_TOOL.search(str(as_object(tool).get("type"))) else _tool(request.tool(tool))
+        for tool in request.raw_tools
     ]
 
 
@@ -244,76 +212,63 @@ def _tool(tool: Tool) -> dict[str, Any]:
     made: dict[str, Any] = {"name": tool.name}
     if tool.description:
         made["description"] = tool.description
-    # Its type must be said there, and for a tool without arguments often is not.
+    # The type is required, and often missing for a tool without arguments.
     made["input_schema"] = {"type": "object", **(tool.parameters or {"properties": {}})}
     if tool.strict:
         made["strict"] = True
     return made
 
 
-def _tool_choice(asked: ChatRequest) -> dict[str, Any] | None:
-    """Which tools to call, and whether one at a time, which Anthropic has in one place."""
-    choice, made = asked.tool_choice, dict[str, Any]()
+def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:
+    """Which tools to call, and whether one at a time."""
+    choice, made = request.tool_choice, dict[str, Any]()
     if isinstance(choice, str):
         made = {"type": _CHOICES[choice]}
     elif choice is not None:
         made = {"type": "tool", "name": choice.name}
-    if asked.options.get("parallel_tool_calls") is False and choice != "none":
+    if request.options.get("parallel_tool_calls") is False and choice != "none":
         made = {"type": "auto", **made, "disable_parallel_tool_use": True}
     return made or None
 
 
-def _schema(asked: ChatRequest) -> Mapping[str, Any] | None:
-    if asked.output is None:
-        return None
-    if asked.output.schema is None:
-        raise no_option("response_format", DIALECT, "JSON needs a schema there: say json_schema")
-    return asked.output.schema
-
-
-def _check_temperature(temperature: Any) -> None:
-    if isinstance(temperature, int | float) and temperature > 1:
-        raise no_option("temperature", DIALECT, "it must be from 0 to 1 there")
-
-
-def _think(asked: ChatRequest, body: dict[str, Any], thinking: str | None) -> None:
+def _add_thinking(request: ChatRequest, body: dict[str, Any], thinking: str | None) -> None:
     """Put the effort of reasoning into the body."""
-    effort = asked.options.get("reasoning_effort")
+    effort = request.options.get("reasoning_effort")
     if effort is None:
         return
     if "thinking" in body:
-        raise no_option("reasoning_effort", DIALECT, "it goes with thinking: say one of the two")
+        raise no_option("reasoning_effort", DIALECT, "it excludes thinking: give one of the two")
     if effort == "none":
         body["thinking"] = {"type": "disabled"}
     elif not isinstance(effort, str) or effort not in _EFFORTS:
         words = ", ".join(["none", *_EFFORTS])
         raise no_option("reasoning_effort", DIALECT, f"it must be one of {words}")
-    elif (thinking or _thinks(asked.model)) == "adaptive":
+    elif (thinking or _thinking_of(request.model)) == "adaptive":
         body["thinking"] = {"type": "adaptive"}
         body.setdefault("output_config", {})["effort"] = _EFFORTS[effort]
-    elif not _forgot(asked.messages):
-        body["thinking"] = {"type": "enabled", "budget_tokens": _budget(asked, body, effort)}
+    elif not _has_lost_thoughts(request.messages):
+        body["thinking"] = {"type": "enabled", "budget_tokens": _budget(request, body, effort)}
 
 
-def _forgot(messages: Iterable[AskedMessage]) -> bool:
-    """Whether the last that the model said was a call, and nobody knows what it thought before."""
+def _has_lost_thoughts(messages: Iterable[ChatMessage]) -> bool:
+    """Whether the model's last message was a call, and the thoughts before it are not known."""
     said = [message for message in messages if message.role == "assistant"]
-    return bool(said and said[-1].calls) and not any(map(_own, said[-1].owned))
+    return bool(said and said[-1].calls) and not any(map(_own_blocks, said[-1].owned))
 
 
-def _thinks(model: str | None) -> str:
-    """How a model is told to think: adaptively from Claude 4.6 on, else by a budget."""
+def _thinking_of(model: str | None) -> str:
+    """How a model is asked to think: adaptively from Claude 4.6 on, before that by a budget."""
     found = _VERSION.search(model or "")
     version = (int(found[1]), int(found[2] or 0)) if found else (0, 0)
     return "adaptive" if version >= (4, 6) else "budget"
 
 
-def _budget(asked: ChatRequest, body: dict[str, Any], effort: str) -> int:
+def _budget(request: ChatRequest, body: dict[str, Any], effort: str) -> int:
     budget = _BUDGETS[effort]
-    if asked.max_tokens is None:
+    if request.max_tokens is None:
         body["max_tokens"] += budget
         return budget
-    if asked.max_tokens < 2 * LEAST:
+    if request.max_tokens < 2 * LEAST:
         why = f"thinking takes at least {LEAST} tokens: raise max_tokens to {2 * LEAST}"
         raise no_option("reasoning_effort", DIALECT, why)
-    return min(budget, asked.max_tokens // 2)
+    return min(budget, request.max_tokens // 2)

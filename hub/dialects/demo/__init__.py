@@ -1,4 +1,4 @@
-"""The built-in upstream: what it answers, and how it brings that."""
+"""The built-in upstream: what it answers, and how it sends and reads that."""
 
 from __future__ import annotations
 

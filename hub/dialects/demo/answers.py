@@ -1,7 +1,7 @@
-"""What the built-in demo answers: the texts, and which prompt gets which.
+"""The answers of the built-in demo, and which prompt gets which.
 
-The same prompt always gets the same answer. Together they hold what a reply can be made
-of: headings, lists, a table, code, several scripts, and emoji of one and of many code
+The same prompt always gets the same answer. Together the answers hold everything that a reply can
+be made of: headings, lists, a table, code, several scripts, and emoji of one and of many code
 points, which a cut in the wrong place would break.
 """
 
@@ -19,7 +19,7 @@ Ending = Literal["stop", "tool", "fail", "cut", "stall"]
 class Answer(NamedTuple):
     """``reasoning``, then ``text``, then one tool call (``name``, ``arguments``) if any.
 
-    Of an answer that ends in ``fail``, ``cut`` or ``stall`` only the first half is said.
+    Of an answer that ends in ``fail``, ``cut`` or ``stall`` only the first half is sent.
     """
 
     text: str
@@ -170,15 +170,15 @@ _SET_PIECES: Final = {
 BROKEN: Final[tuple[Ending, ...]] = ("fail", "cut", "stall")
 
 _HAN: Final = re.compile("[\u3400-\u9fff]")
-# Roughly what models' tokens are: a word or a part of one with the space before it, one
-# character of the scripts that do not space words, one code point of an emoji.
+# Roughly the tokens of models: a word or a part of one with the space before it, one character of
+# scripts without spaces, one code point of an emoji.
 _TOKEN: Final = re.compile(r" ?[0-9A-Za-z\u00c0-\u024f\u1e00-\u1eff]{1,8}|\n+| +|.", re.DOTALL)
 
 LONG_PARTS: Final = 58
 
 
 def answer_to(said: str, *, by_tool: bool = False) -> Answer:
-    """The answer to the last message, which a tool may have given."""
+    """The answer to the last message; ``by_tool`` if that is a tool's result."""
     if by_tool:
         return Answer(TOLD.format(said=_quoted(said)))
     first, _, rest = said.strip().partition(" ")
@@ -197,12 +197,12 @@ def answer_to(said: str, *, by_tool: bool = False) -> Answer:
 
 
 def tokens(text: str) -> list[str]:
-    """The text in the pieces it is typed in."""
+    """The tokens of a text."""
     return _TOKEN.findall(text)
 
 
 def _quoted(said: str) -> str:
-    """At most 200 characters of it, as the inside of a Markdown quotation."""
+    """At most 200 characters, as the inside of a Markdown quotation."""
     short = said if len(said) <= 200 else f"{said[:199]}…"
     return "\n> ".join(short.splitlines() or ["(nothing)"])
 

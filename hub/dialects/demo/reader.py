@@ -1,12 +1,12 @@
-"""The built-in upstream: no network, no key, an answer for everybody at once.
+"""The built-in upstream, which needs no network and no key.
 
-It types what `hub.dialects.demo.answers` has for the prompt, at a pace, in a wire format of its own
-so that its bytes take the same way as any other upstream's. NDJSON, a key a line::
+It types the answers of `hub.dialects.demo.answers` at a given pace. It has a wire format of its
+own, so its bytes are processed like those of any other upstream: NDJSON, with one key a line::
 
     {"reasoning":"…"}   {"text":"…"}   {"tool":{"index":0,"id":"…","name":"…","arguments":"…"}}
     {"error":"…"}       {"end":"stop","usage":{"prompt_tokens":3,"completion_tokens":250, …}}
 
-Options: ``pace`` (40): tokens a second, from 100,000 on without any pause.
+Options: ``pace`` (40): tokens a second; from 100,000 on there are no pauses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 
 from hub.dialects import Call
 from hub.dialects.demo.answers import BROKEN, Answer, answer_to, tokens
-from hub.dialects.reply.error_reports import complaint_in
+from hub.dialects.reply.error_reports import find_error
 from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, ToolCall, Usage
 from hub.domain.json_values import as_count, as_object, malformed, parse
@@ -28,20 +28,20 @@ from hub.framing import NDJSON, Chunk, Framing
 
 __all__ = ["Demo"]
 
-# From this pace on there are no pauses: tests and benchmarks.
 UNPACED: Final = 100_000
-# Timers are not finer than this; tokens that come faster are read together.
+"""The pace from which there are no pauses, for tests and benchmarks."""
 FINEST: Final = 0.001
-# Without pauses, how many tokens one read brings.
+"""Seconds of the shortest pause; faster tokens are sent together."""
 TOGETHER: Final = 32
-# Longer than any stall timeout.
+"""Tokens that are sent together without pauses."""
 DAY: Final = 86_400.0
+"""Seconds, longer than any stall timeout."""
 
 _REASONS: Final[Mapping[str, Reason]] = {"stop": "stop", "length": "length", "tool": "tool"}
 
 
 class Demo:
-    """Makes and reads one reply of the demo."""
+    """Writes and reads one reply of the demo."""
 
     ending = False
     models = ("demo",)
@@ -57,14 +57,17 @@ class Demo:
     def script(self, prompt: Prompt) -> Iterator[tuple[float, bytes]]:
         last = prompt.messages[-1] if prompt.messages else NOTHING
         answer = answer_to(whole(prompt.text), by_tool=last.get("role") == "tool")
-        said, ending = _said(answer, prompt.options)
-        yield from _typed(said, self._pace)
+        lines, ending = _lines(answer, prompt.options)
+        together = TOGETHER if self._pace >= UNPACED else max(1, int(self._pace * FINEST))
+        pause = 0.0 if self._pace >= UNPACED else together / self._pace
+        for start in range(0, len(lines), together):
+            yield pause, b"".join(map(_line, lines[start : start + together]))
         if ending == "stall":
             yield DAY, b"\n"
         elif ending == "fail":
             yield 0.0, _line({"error": "the demo fails half-way, as it was asked to"})
         elif ending != "cut":
-            yield 0.0, _line({"end": ending, "usage": _counted(prompt, said)})
+            yield 0.0, _line({"end": ending, "usage": _token_counts(prompt, lines)})
 
     def framing(self, limit: int) -> Framing:
         return NDJSON(limit)
@@ -79,10 +82,10 @@ class Demo:
             return (Delta(reasoning=text),)
         if tool := held.get("tool"):
             return (Delta(tool=ToolCall(**tool)),)
-        complaint = complaint_in(held)
-        if complaint is not None:
+        report = find_error(held)
+        if report is not None:
             self._over = True
-            return (complaint.failure(None),)
+            return (report.failure(None),)
         reason = _REASONS.get(str(held.get("end")))
         if reason is None:
             raise malformed("a line that the demo does not write")
@@ -94,39 +97,31 @@ class Demo:
         return ()
 
 
-def _said(answer: Answer, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
-    """What is typed of the answer, a line for each token, and how it ends."""
-    said: list[dict[str, Any]] = [{"reasoning": token} for token in tokens(answer.reasoning)]
-    said += [{"text": token} for token in tokens(answer.text)]
+def _lines(answer: Answer, options: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
+    """The lines of an answer, one for each token, and how it ends."""
+    lines: list[dict[str, Any]] = [{"reasoning": token} for token in tokens(answer.reasoning)]
+    lines += [{"text": token} for token in tokens(answer.text)]
     if answer.tool is not None:
         name, arguments = answer.tool
-        said.append({"tool": {"index": 0, "id": "call_demo", "name": name}})
-        said += [{"tool": {"index": 0, "arguments": token}} for token in tokens(arguments)]
+        lines.append({"tool": {"index": 0, "id": "call_demo", "name": name}})
+        lines += [{"tool": {"index": 0, "arguments": token}} for token in tokens(arguments)]
     if answer.ending in BROKEN:
-        return said[: len(said) // 2], answer.ending
+        return lines[: len(lines) // 2], answer.ending
     most = options.get("max_completion_tokens") or options.get("max_tokens")
-    if isinstance(most, int) and 0 < most < len(said):
-        return said[:most], "length"
-    return said, answer.ending
-
-
-def _typed(said: list[dict[str, Any]], pace: float) -> Iterator[tuple[float, bytes]]:
-    """The lines with the pauses between them."""
-    together = TOGETHER if pace >= UNPACED else max(1, int(pace * FINEST))
-    pause = 0.0 if pace >= UNPACED else together / pace
-    for start in range(0, len(said), together):
-        yield pause, b"".join(map(_line, said[start : start + together]))
+    if isinstance(most, int) and 0 < most < len(lines):
+        return lines[:most], "length"
+    return lines, answer.ending
 
 
 def _line(held: Mapping[str, Any]) -> bytes:
     return orjson.dumps(held, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _counted(prompt: Prompt, said: list[dict[str, Any]]) -> dict[str, int]:
+def _token_counts(prompt: Prompt, lines: list[dict[str, Any]]) -> dict[str, int]:
     return {
         "prompt_tokens": sum(len(tokens(Prompt((held,)).text)) for held in prompt.messages),
-        "completion_tokens": len(said),
-        "reasoning_tokens": sum("reasoning" in held for held in said),
+        "completion_tokens": len(lines),
+        "reasoning_tokens": sum("reasoning" in line for line in lines),
     }
 
 

@@ -1,4 +1,4 @@
-"""Gemini's ``streamGenerateContent``: how a request is written, and a reply read."""
+"""Gemini's ``streamGenerateContent``: writing requests and reading replies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Gemini's sources as annotations: what it searched, and what it recited.
+"""Gemini's sources as annotations: the pages that it found, and the texts that it recited.
 
-Places in its text are counted in bytes of UTF-8, here in characters.
+Gemini counts places in its text in bytes of UTF-8; annotations count characters.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from hub.domain.annotations import citation
-from hub.domain.json_values import as_count, as_object
+from hub.domain.json_values import as_count, as_list, as_object
 
 __all__ = ["Grounding", "logprobs"]
 
 MOST: Final = 4 * 1024 * 1024
-"""Characters of text in which places can be told."""
+"""Characters of text in which places can be found."""
 
 
 class Grounding:
-    """The sources of one answer; each is told once."""
+    """The sources of one answer; each is given once."""
 
-    __slots__ = ("_length", "_pieces", "_told")
+    __slots__ = ("_given", "_length", "_pieces")
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._length = 0
-        self._told: set[tuple[Any, ...]] = set()
+        self._given: set[tuple[Any, ...]] = set()
 
     def add(self, text: str) -> None:
-        """A piece of the answer's text."""
+        """Add a piece of the answer's text."""
         self._length += len(text)
         if self._length <= MOST:
             self._pieces.append(text)
 
     def citations(self, candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """What a candidate says of its sources that was not said before."""
+        """The sources of a candidate that have not been given."""
         return [one for one in self._all(candidate) if self._is_new(one)]
 
     def _all(self, candidate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -56,16 +56,15 @@ class Grounding:
             if number not in used:
                 yield citation(**source)
         for held in _list(recited.get("citationSources") or recited.get("citations")):
-            licence = held.get("license") or None
-            told = {"title": held.get("title"), "license": licence}
-            yield citation(held.get("uri"), **_place(held, text), **told)
+            fields = {"title": held.get("title"), "license": held.get("license") or None}
+            yield citation(held.get("uri"), **_place(held, text), **fields)
 
     def _is_new(self, one: Mapping[str, Any]) -> bool:
         held = one[one["type"]]
         key = tuple(held.get(name) for name in ("url", "filename", "start_index", "end_index"))
-        if key in self._told:
+        if key in self._given:
             return False
-        self._told.add(key)
+        self._given.add(key)
         return True
 
 
@@ -87,18 +86,10 @@ def _token(held: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _source(chunk: Mapping[str, Any]) -> dict[str, Any]:
-    held: Mapping[str, Any] = next(
-        (
-            as_object(chunk.get(name))
-            for name in ("web", "retrievedContext", "maps")
-            if name in chunk
-        ),
-        {},
-    )
+    kinds = (name for name in ("web", "retrievedContext", "maps") if name in chunk)
+    held = as_object(chunk.get(next(kinds, "")))
     title = held.get("title")
-    if held.get("uri"):
-        return {"url": held.get("uri"), "title": title}
-    return {"filename": title}
+    return {"url": held["uri"], "title": title} if held.get("uri") else {"filename": title}
 
 
 def _place(held: Mapping[str, Any], text: bytes) -> dict[str, int]:
@@ -106,12 +97,9 @@ def _place(held: Mapping[str, Any], text: bytes) -> dict[str, int]:
     if end is None or end > len(text):
         return {}
     start = as_count(held.get("startIndex")) or 0
-    return {"start": _characters(text[:start]), "end": _characters(text[:end])}
-
-
-def _characters(text: bytes) -> int:
-    return len(text.decode("utf-8", "ignore"))
+    places = {"start": start, "end": end}
+    return {name: len(text[:place].decode("utf-8", "ignore")) for name, place in places.items()}
 
 
 def _list(held: Any) -> list[Mapping[str, Any]]:
-    return [one for one in held if isinstance(one, dict)] if isinstance(held, list) else []
+    return [one for one in as_list(held) if isinstance(one, dict)]

@@ -1,4 +1,4 @@
-"""Arguments that come as single values, each with its place: as JSON text, while they come.
+"""Streamed arguments that come as single values with their places, written as JSON text.
 
 Gemini can stream the arguments of a function call like this (``partialArgs``)::
 
@@ -6,10 +6,9 @@ Gemini can stream the arguments of a function call like this (``partialArgs``)::
     {"jsonPath": "$.recipe.steps[0]", "stringValue": "water"}
     {"jsonPath": "$.recipe.serves", "numberValue": 2}
 
-The values come in the order of the text that the model writes, so each only adds to the
-end of that text: ``{"recipe":{"steps":["Boil ``, then ``water``, then ``"],"serves":2``,
-and at the end ``}}``. What would have to go back to an object or a list that was left is
-an error.
+The values come in the order in which the model writes them, so each adds to the end of the text:
+``{"recipe":{"steps":["Boil ``, then ``water``, then ``"],"serves":2``, and at the end ``}}``. A
+value inside an object or a list that was already closed is an error.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from hub.domain.surrogates import Surrogates
 __all__ = ["PartialArguments"]
 
 Step = str | int
-"""A key of an object, or a place in a list."""
+"""A key of an object, or an index of a list."""
 
-# Levels that arguments may have, well under what readers of JSON take.
 DEPTH: Final = 100
+"""Levels that arguments may have, well below the limits of JSON parsers."""
 
 _STEP: Final = re.compile(
     r"""\.([^.\[\]]+) | \[([0-9]{1,6})\] | \["((?:[^"\\]|\\.)*)"\] | \['((?:[^'\\]|\\.)*)'\]""",
@@ -39,7 +38,7 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 @dataclass(slots=True)
 class _Container:
-    """An object or a list that is not closed yet; ``step`` is its place in the one around."""
+    """An object or a list that is not closed yet; ``step`` is its place in the one around it."""
 
     step: Step
     is_list: bool
@@ -51,30 +50,30 @@ class _Container:
         return "]" if self.is_list else "}"
 
     def begin(self, step: Step) -> str:
-        """What stands before the next value, the one at this step."""
+        """The text before the value at this step."""
         if isinstance(step, int) is not self.is_list:
             raise malformed("arguments with a key in a list or a number in an object")
         comma = "," if self.size else ""
         if isinstance(step, int):
             if step != self.size:
-                raise malformed("arguments with the places of a list out of order")
+                raise malformed("arguments with the values of a list out of order")
             self.size += 1
             return comma
         if step in self.keys:
-            raise malformed("arguments that go back to what they had left")
+            raise malformed("arguments with a value in a part that was closed")
         self.keys.add(step)
         self.size += 1
         return f"{comma}{as_text(step)}:"
 
 
 class PartialArguments:
-    """The arguments of one call; its pieces of text, joined, are a JSON object."""
+    """The arguments of one call; the texts that it gives, joined, are a JSON object."""
 
     __slots__ = ("_characters", "_containers", "_string")
 
     def __init__(self) -> None:
         self._containers: list[_Container] = []
-        # The place of the string that has no closing quote yet.
+        # The place of the string without a closing quote.
         self._string: tuple[Step, ...] | None = None
         self._characters = Surrogates()
 
@@ -82,7 +81,7 @@ class PartialArguments:
         """The text that one entry of ``partialArgs`` adds.
 
         Raises:
-            UpstreamError: ``upstream_malformed``: it cannot be added to what there is.
+            UpstreamError: ``upstream_malformed``: it cannot be added.
         """
         if not isinstance(held, dict):
             raise malformed("partial arguments that are not objects")
@@ -90,13 +89,13 @@ class PartialArguments:
         text = held.get("stringValue")
         if not isinstance(text, str):
             value = _value(held)
-            return self._to(path) + value if value else ""
-        before = "" if path == self._string else self._to(path) + '"'
+            return self._move_to(path) + value if value else ""
+        before = "" if path == self._string else self._move_to(path) + '"'
         self._string = path
         return before + _characters(self._characters.join(text))
 
     def end(self) -> str:
-        """What closes everything that is open."""
+        """The text that closes everything open."""
         if not self._containers:
             return "{}"
         text = self._close_string()
@@ -104,8 +103,8 @@ class PartialArguments:
         self._containers.clear()
         return text
 
-    def _to(self, path: tuple[Step, ...]) -> str:
-        """Everything before the value at this place: ends, beginnings, its key."""
+    def _move_to(self, path: tuple[Step, ...]) -> str:
+        """All text before the value at this place: ends, beginnings, its key."""
         containers = self._containers
         text = self._close_string()
         if not containers:
@@ -133,7 +132,7 @@ class PartialArguments:
 
 
 def _path(held: Any) -> tuple[Step, ...]:
-    """The steps of a JSON path of names and numbers (RFC 9535, section 2.3.1 and 2.3.3)."""
+    """The steps of a JSON path of names and indexes (RFC 9535, sections 2.3.1 and 2.3.3)."""
     if not isinstance(held, str) or held[:1] != "$":
         raise malformed("partial arguments without a JSON path")
     steps: list[Step] = []
@@ -149,12 +148,12 @@ def _path(held: Any) -> tuple[Step, ...]:
             steps.append(name or _ESCAPED.sub(r"\1", next((q for q in quoted if q), "")))
         at = found.end()
     if not steps:
-        raise malformed("partial arguments for no place")
+        raise malformed("partial arguments with an empty JSON path")
     return tuple(steps)
 
 
 def _value(held: Mapping[str, Any]) -> str:
-    """A value that is not a string as JSON, empty if there is none."""
+    """A value other than a string, as JSON; empty if there is none."""
     for name in ("numberValue", "boolValue"):
         if isinstance(value := held.get(name), bool | int | float):
             return as_text(value)
@@ -162,5 +161,5 @@ def _value(held: Mapping[str, Any]) -> str:
 
 
 def _characters(text: str) -> str:
-    """Text as it stands between the quotes of a JSON string."""
+    """The text as it is written between the quotes of a JSON string."""
     return as_text(text)[1:-1]

@@ -1,40 +1,41 @@
 """A prompt as the path and the body of a request to Gemini's ``streamGenerateContent``.
 
-Where the two shapes part:
+Where the two shapes differ:
 
-- the model stands in the path;
-- system messages stand apart; the others are ``user`` and ``model``, and neighbours are
-  one, for the results of calls that were made together must come together;
-- the result of a call goes by the function's name, not by an id;
-- the newest models refuse a call of their own whose signature is missing. One that came
-  with the call (``extra_content.google.thought_signature``, as in Google's own
-  OpenAI-compatible API) is sent, else what Google gives for calls that have none. Those of
-  other parts go back, too (`hub.domain.provider_fields`);
-- schemas go as JSON schemas, of which the older fields know only a part;
-- ``reasoning_effort`` is a level for models from Gemini 3 on and a budget of tokens before.
+- the model is part of the path;
+- system messages have a field of their own; the others are ``user`` and ``model``, and neighbours
+  are joined, because the results of calls that were made together must come together;
+- the result of a call refers to the function's name, not to an id;
+- the newest models refuse a call of their own without its signature. One that came with the call
+  (``extra_content.google.thought_signature``, as in Google's own OpenAI-compatible API) is sent,
+  and for others the placeholder that Google documents. Signatures of other parts go back, too
+  (`hub.domain.provider_fields`);
+- schemas are sent as JSON schemas; the older fields support only a part of these;
+- ``reasoning_effort`` is a level for models from Gemini 3 on, and a budget of tokens for older
+ones.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from hub.dialects.request.chat_request import (
     AUDIO,
-    AskedMessage,
+    ChatMessage,
     ChatRequest,
     File,
     Part,
     Picture,
     Tool,
     no_option,
+    turns,
 )
 from hub.domain.errors import RequestError
-from hub.domain.json_values import as_object
+from hub.domain.json_values import as_list, as_object, as_string
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, woven
 
@@ -42,7 +43,7 @@ __all__ = ["NATIVE", "request_body", "request_path"]
 
 DIALECT: Final = "gemini"
 NATIVE: Final = ("cachedContent", "safetySettings", "thinkingConfig", "top_k")
-"""Options of Gemini's own that OpenAI does not have; they are passed on as they are."""
+"""Options that only Gemini has; they are passed on unchanged."""
 
 _GENERATION: Final[Mapping[str, str]] = {
     "temperature": "temperature",
@@ -55,24 +56,13 @@ _GENERATION: Final[Mapping[str, str]] = {
     "frequency_penalty": "frequencyPenalty",
     "thinkingConfig": "thinkingConfig",
 }
-_BESIDES: Final[Mapping[str, str]] = {
-    "cachedContent": "cachedContent",
-    "safetySettings": "safetySettings",
-}
+_TOP: Final = ("cachedContent", "safetySettings")
 _TAKES: Final = (
-    *_GENERATION,
-    *_BESIDES,
-    "max_completion_tokens",
-    "modalities",
-    "max_tokens",
-    "reasoning_effort",
-    "response_format",
-    "stop",
-    "tool_choice",
-    "tools",
-)
+    *_GENERATION, *_TOP, "max_completion_tokens", "modalities", "max_tokens", "reasoning_effort",
+    "response_format", "stop", "tool_choice", "tools",
+)  # fmt: skip
 _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
-# As Google's own OpenAI-compatible API translates them.
+# Budgets and levels are those of Google's own OpenAI-compatible API.
 _BUDGETS: Final[Mapping[str, int]] = {
     "none": 0,
     "minimal": 1_024,
@@ -88,6 +78,7 @@ _LEVELS: Final[Mapping[str, str]] = {
     "high": "high",
     "xhigh": "high",
 }
+# Tools that Google runs itself.
 _RUN: Final = frozenset(
     {
         "codeExecution", "code_execution", "googleSearch", "google_search", "googleMaps",
@@ -96,9 +87,9 @@ _RUN: Final = frozenset(
 )  # fmt: skip
 _MODEL: Final = re.compile(r"[\w@-][\w.@-]*(?:/[\w@-][\w.@-]*)*", re.ASCII)
 _BEFORE_3: Final = re.compile(r"gemini-(?:[12](?![0-9])|pro(?:-vision)?$)")
-# What Google's documentation gives for calls that are not the model's own.
+# The documented signature for calls that the model has not made.
 UNSIGNED: Final = "skip_thought_signature_validator"
-# Where a picture lies elsewhere, its kind has to be told by its name.
+# The media type of a picture elsewhere is guessed from its name.
 _MEDIA: Final[Mapping[str, str]] = {
     "gif": "image/gif",
     "heic": "image/heic",
@@ -114,7 +105,7 @@ def request_path(model: str | None) -> str:
     """The path for a model, a bare name or one such as ``tunedModels/mine``.
 
     Raises:
-        RequestError: there is none, or it cannot stand in a path.
+        RequestError: there is no model, or its name cannot stand in a path.
     """
     if model is None:
         raise RequestError("Gemini needs a model: name one, or set `model` of the upstream")
@@ -125,88 +116,70 @@ def request_path(model: str | None) -> str:
 
 
 def request_body(prompt: Prompt, *, thoughts: bool) -> dict[str, Any]:
-    """The body; ``thoughts`` is whether to ask for thoughts when no effort is asked for.
+    """The body; with ``thoughts``, thoughts are asked for even if no effort is.
 
     Raises:
-        RequestError: the prompt asks for what Gemini does not have, or makes no sense.
+        RequestError: Gemini cannot do what the prompt asks for.
     """
-    asked = ChatRequest(DIALECT, prompt, _TAKES, files=True)
-    signature = None if _old(asked.model) else UNSIGNED
-    body: dict[str, Any] = {"contents": _contents(asked.messages, signature)}
-    if asked.system.strip():
-        body["systemInstruction"] = {"parts": [{"text": asked.system}]}
-    body.update(asked.copied(_BESIDES))
-    if tools := _tools(asked):
+    request = ChatRequest(DIALECT, prompt, _TAKES, files=True)
+    unsigned = None if _is_old(request.model) else UNSIGNED
+    spoken = turns(request.messages, "model", lambda message: _parts(message, unsigned))
+    body: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in spoken]}
+    if request.system.strip():
+        body["systemInstruction"] = {"parts": [{"text": request.system}]}
+    body.update(request.copied(_TOP))
+    if tools := _tools(request):
         body["tools"] = tools
-        if (mode := _tool_mode(asked)) is not None:
+        if (mode := _tool_mode(request)) is not None:
             body["toolConfig"] = {"functionCallingConfig": mode}
-    if generation := _generation(asked, thoughts):
+    if generation := _generation(request, thoughts):
         body["generationConfig"] = generation
     return body
 
 
-def _contents(messages: Iterable[AskedMessage], signature: str | None) -> list[dict[str, Any]]:
-    spoken = (message for message in messages if message.role != "system")
-    made: list[dict[str, Any]] = []
-    for role, turn in groupby(spoken, key=_speaker):
-        parts = [part for message in turn for part in _parts(message, signature)]
-        if not parts:
-            continue
-        if made and made[-1]["role"] == role:  # what stood in between had nothing in it
-            made[-1]["parts"] += parts
-        else:
-            made.append({"role": role, "parts": parts})
-    return made
-
-
-def _speaker(message: AskedMessage) -> str:
-    return "model" if message.role == "assistant" else "user"
-
-
-def _parts(message: AskedMessage, signature: str | None) -> list[dict[str, Any]]:
+def _parts(message: ChatMessage, unsigned: str | None) -> list[dict[str, Any]]:
+    """The parts of a message; ``unsigned`` is the signature of calls that have none."""
     if message.role == "tool":
-        return [
-            _response(message),
-            *[_part(part) for part in message.parts if not isinstance(part, str)],
-        ]
+        beside = [_part(part) for part in message.parts if not isinstance(part, str)]
+        return [_response(message), *beside]
     if not message.owned:
-        calls = (_called(message, place, signature) for place in range(len(message.calls)))
+        calls = (_call(message, place, unsigned) for place in range(len(message.calls)))
         return [*(_part(part) for part in message.parts if part), *calls]
     found: list[dict[str, Any]] = []
     for part in woven(message.text, len(message.calls), message.owned):
         if isinstance(part, str):
             found.append({"text": part})
         elif isinstance(part, int):
-            found.append(_called(message, part, signature))
+            found.append(_call(message, part, unsigned))
         else:
             _add_own(part, found)
     return found
 
 
-def _called(message: AskedMessage, place: int, signature: str | None) -> dict[str, Any]:
+def _call(message: ChatMessage, place: int, unsigned: str | None) -> dict[str, Any]:
     call = message.calls[place]
     made: dict[str, Any] = {"functionCall": {"name": call.name, "args": dict(call.arguments)}}
+    extra = as_object(as_object(message.raw.get("tool_calls", ())[place]).get("extra_content"))
+    signature = as_string(as_object(extra.get("google")).get("thought_signature"))
     # Of calls that were made together only the first is signed.
-    if signed := _signature(message, place) or (None if place else signature):
+    if signed := signature or (None if place else unsigned):
         made["thoughtSignature"] = signed
     return made
 
 
 def _add_own(held: Mapping[str, Any], parts: list[dict[str, Any]]) -> None:
-    """Put a signature back at the part that it came with."""
+    """Put a field of Gemini's own back where it came from."""
     if held.get("format") != GEMINI:
         return
     if held.get("type") == "reasoning.text":
         thought = {"text": held.get("text"), "thought": True}
         parts.append({**thought, "thoughtSignature": held.get("signature")})
-        return
-    if "name" in held:
-        item = held.get("item")
-        parts += [part for part in item if isinstance(part, dict)] if isinstance(item, list) else []
-        return
-    if not (parts and "text" in parts[-1] and "thoughtSignature" not in parts[-1]):
-        parts.append({"text": ""})
-    parts[-1]["thoughtSignature"] = held.get("data")
+    elif "name" in held:
+        parts += [part for part in as_list(held.get("item")) if isinstance(part, dict)]
+    else:
+        if not (parts and "text" in parts[-1] and "thoughtSignature" not in parts[-1]):
+            parts.append({"text": ""})
+        parts[-1]["thoughtSignature"] = held.get("data")
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -221,53 +194,43 @@ def _file(file: File) -> dict[str, Any]:
         raise no_option("a file_id", DIALECT, "send the file's data, or its URL as file_url")
     if file.base64:
         return {"inlineData": {"mimeType": media_type, "data": file.base64}}
-    told = {"mimeType": media_type} if media_type else {}
-    return {"fileData": {**told, "fileUri": file.url}}
+    return _file_data(file.url, media_type)
 
 
 def _picture(picture: Picture) -> dict[str, Any]:
     if picture.media_type:
         return {"inlineData": {"mimeType": picture.media_type, "data": picture.base64}}
     path = picture.url.partition("?")[0].partition("#")[0]
-    media = _MEDIA.get(path.rpartition(".")[2].lower())
-    file = {"fileUri": picture.url}
-    return {"fileData": {"mimeType": media, **file} if media else file}
+    return _file_data(picture.url, _MEDIA.get(path.rpartition(".")[2].lower()))
 
 
-def _response(message: AskedMessage) -> dict[str, Any]:
+def _file_data(url: str, media_type: str | None) -> dict[str, Any]:
+    return {"fileData": {**({"mimeType": media_type} if media_type else {}), "fileUri": url}}
+
+
+def _response(message: ChatMessage) -> dict[str, Any]:
+    """The result of a function, which must be an object."""
     if not message.name:
         raise RequestError(
             "the result of a tool must answer a call in the conversation, or name its function"
         )
-    return {"functionResponse": {"name": message.name, "response": _output(message.text)}}
-
-
-def _output(text: str) -> Any:
-    """What a function returned, which must be an object."""
     try:
-        held = orjson.loads(text)
+        output = orjson.loads(message.text)
     except orjson.JSONDecodeError:
-        held = None
-    return held if isinstance(held, dict) else {"output": text}
+        output = None
+    output = output if isinstance(output, dict) else {"output": message.text}
+    return {"functionResponse": {"name": message.name, "response": output}}
 
 
-def _signature(message: AskedMessage, place: int) -> str | None:
-    """The signature that came with a call, if the client kept it."""
-    held = as_object(message.held.get("tool_calls", ())[place])
-    google = as_object(as_object(held.get("extra_content")).get("google"))
-    signature = google.get("thought_signature")
-    return signature if isinstance(signature, str) and signature else None
-
-
-def _tools(asked: ChatRequest) -> list[Any]:
-    """The tools; those that Google runs itself stand in its own form, and are passed on."""
-    held = asked.held_tools
+def _tools(request: ChatRequest) -> list[Any]:
+    """The tools; those that Google runs itself are passed on unchanged."""
+    held = request.raw_tools
     run = [tool for tool in held if _RUN & as_object(tool).keys()]
-    declared = [_declared(asked.tool(tool)) for tool in held if tool not in run]
+    declared = [_declaration(request.tool(tool)) for tool in held if tool not in run]
     return [*([{"functionDeclarations": declared}] if declared else []), *run]
 
 
-def _declared(tool: Tool) -> dict[str, Any]:
+def _declaration(tool: Tool) -> dict[str, Any]:
     made: dict[str, Any] = {"name": tool.name}
     if tool.description:
         made["description"] = tool.description
@@ -276,55 +239,48 @@ def _declared(tool: Tool) -> dict[str, Any]:
     return made
 
 
-def _tool_mode(asked: ChatRequest) -> dict[str, Any] | None:
-    choice = asked.tool_choice
-    if choice is None:
-        return None
-    if isinstance(choice, str):
-        return {"mode": _MODES[choice]}
-    return {"mode": "ANY", "allowedFunctionNames": [choice.name]}
+def _tool_mode(request: ChatRequest) -> dict[str, Any] | None:
+    choice = request.tool_choice
+    if isinstance(choice, Tool):
+        return {"mode": "ANY", "allowedFunctionNames": [choice.name]}
+    return None if choice is None else {"mode": _MODES[choice]}
 
 
-def _generation(asked: ChatRequest, thoughts: bool) -> dict[str, Any]:
-    made = asked.copied(_GENERATION)
-    if asked.max_tokens is not None:
-        made["maxOutputTokens"] = asked.max_tokens
-    if isinstance(modalities := asked.options.get("modalities"), list):
+def _generation(request: ChatRequest, thoughts: bool) -> dict[str, Any]:
+    made = request.copied(_GENERATION)
+    if request.max_tokens is not None:
+        made["maxOutputTokens"] = request.max_tokens
+    if isinstance(modalities := request.options.get("modalities"), list):
         made["responseModalities"] = [str(one).upper() for one in modalities]
-    if asked.stop:
-        made["stopSequences"] = asked.stop
-    if asked.output is not None:
+    if request.stop:
+        made["stopSequences"] = request.stop
+    if request.output is not None:
         made["responseMimeType"] = "application/json"
-        if asked.output.schema is not None:
-            made["responseJsonSchema"] = asked.output.schema
-    if (thinking := _thinking(asked, thoughts)) is not None:
+        if request.output.schema is not None:
+            made["responseJsonSchema"] = request.output.schema
+    if (thinking := _thinking(request, thoughts)) is not None:
         made["thinkingConfig"] = thinking
     return made
 
 
-def _thinking(asked: ChatRequest, thoughts: bool) -> dict[str, Any] | None:
-    effort = asked.options.get("reasoning_effort")
+def _thinking(request: ChatRequest, thoughts: bool) -> dict[str, Any] | None:
+    effort = request.options.get("reasoning_effort")
     if effort is None:
-        wanted = thoughts and "thinkingConfig" not in asked.options
+        wanted = thoughts and "thinkingConfig" not in request.options
         return {"includeThoughts": True} if wanted else None
-    if "thinkingConfig" in asked.options:
-        why = "it goes with thinkingConfig: say one of the two"
+    if "thinkingConfig" in request.options:
+        why = "it excludes thinkingConfig: give one of the two"
         raise no_option("reasoning_effort", DIALECT, why)
-    if _old(asked.model):
-        budget = _BUDGETS.get(effort) if isinstance(effort, str) else None
-        if budget is None:
-            raise _no_effort(_BUDGETS)
-        return {"thinkingBudget": budget, "includeThoughts": budget > 0}
-    level = _LEVELS.get(effort) if isinstance(effort, str) else None
-    if level is None:
-        raise _no_effort(_LEVELS)
-    return {"thinkingLevel": level, "includeThoughts": True}
+    efforts: Mapping[str, int | str] = _BUDGETS if _is_old(request.model) else _LEVELS
+    chosen = efforts.get(effort) if isinstance(effort, str) else None
+    if chosen is None:
+        why = f"this model takes one of {', '.join(efforts)}"
+        raise no_option("reasoning_effort", DIALECT, why)
+    if efforts is _LEVELS:
+        return {"thinkingLevel": chosen, "includeThoughts": True}
+    return {"thinkingBudget": chosen, "includeThoughts": chosen != 0}
 
 
-def _no_effort(words: Iterable[str]) -> RequestError:
-    return no_option("reasoning_effort", DIALECT, f"for this model say one of {', '.join(words)}")
-
-
-def _old(model: str | None) -> bool:
-    """Whether a model is older than Gemini 3; a name that does not say is of the newest."""
+def _is_old(model: str | None) -> bool:
+    """Whether a model is older than Gemini 3; other names count as the newest."""
     return bool(_BEFORE_3.search(model or ""))

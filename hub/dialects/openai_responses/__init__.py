@@ -1,4 +1,4 @@
-"""OpenAI's Responses: how a request is written, and a reply read."""
+"""OpenAI's Responses: writing requests and reading replies."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """A prompt as the request of OpenAI's Responses: messages become items.
 
-Leading system messages become the ``instructions`` of what follows, tool calls and their
-results items of their own. ``store`` is false unless it is asked for, so that nothing stays
-with the provider, and models that reason are asked for what they thought in the form in which it
-can be given back (`hub.domain.provider_fields`). What stands in the form of this API already (its
-built-in tools, ``reasoning``, ``text``, ``include`` …) goes through as it is.
+Leading system messages become the ``instructions``; tool calls and their results become items of
+their own. ``store`` is false unless it is asked for, so that nothing is kept by the provider, and
+reasoning models are asked for their thoughts in the encrypted form in which these can be given back
+(`hub.domain.provider_fields`). Whatever already has the form of this API (its built-in tools,
+``reasoning``, ``text``, ``include`` …) is passed on unchanged.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     AUDIO,
-    AskedCall,
-    AskedMessage,
+    ChatMessage,
     ChatRequest,
-    File,
+    ChatToolCall,
     Part,
     Picture,
     Tool,
@@ -31,21 +30,21 @@ from hub.domain.provider_fields import RESPONSES, woven
 
 __all__ = ["responses_body"]
 
-# The options that the request has under the same name.
+# Options that have the same name in the request.
 _SAME: Final = (
     "temperature", "top_p", "user", "metadata", "parallel_tool_calls", "service_tier",
     "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "top_logprobs",
     "reasoning", "include", "truncation", "max_tool_calls", "previous_response_id",
     "conversation", "instructions", "text", "store", "max_output_tokens",
 )  # fmt: skip
-_FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 _TRANSLATED: Final = (
     "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
     "reasoning_effort", "verbosity", "logprobs",
 )  # fmt: skip
+_AUDIO_FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 
-PROBABLE: Final = "message.output_text.logprobs"
-SEALED: Final = "reasoning.encrypted_content"
+LOGPROBS: Final = "message.output_text.logprobs"
+ENCRYPTED: Final = "reasoning.encrypted_content"
 _REASONING: Final = re.compile(r"(?:openai/)?(?:o[1-9]|codex|gpt-(?:[5-9]|oss)(?!.*chat))")
 
 
@@ -53,75 +52,76 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
     """The body of the request.
 
     Raises:
-        RequestError: the API cannot take what the prompt asks for.
+        RequestError: the API cannot do what the prompt asks for.
     """
-    asked = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED), files=True)
-    body: dict[str, Any] = {"store": False, **asked.copied(_SAME)}
-    if asked.model is not None:
-        body["model"] = asked.model
-    leading = list(takewhile(lambda message: message.role == "system", asked.messages))
-    if 0 < len(leading) < len(asked.messages) and "instructions" not in body:
+    request = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED), files=True)
+    body: dict[str, Any] = {"store": False, **request.copied(_SAME)}
+    if request.model is not None:
+        body["model"] = request.model
+    leading = list(takewhile(lambda message: message.role == "system", request.messages))
+    if 0 < len(leading) < len(request.messages) and "instructions" not in body:
         body["instructions"] = "\n\n".join(message.text for message in leading)
     else:
         leading = []
-    messages = asked.messages[len(leading) :]
+    messages = request.messages[len(leading) :]
     custom = {call.id for message in messages for call in message.calls if call.text is not None}
     body["input"] = [item for message in messages for item in _items(message, custom)]
-    if (most := asked.max_tokens) is not None:
+    if (most := request.max_tokens) is not None:
         body["max_output_tokens"] = most
-    if tools := asked.options.get("tools"):
-        body["tools"] = _tools(asked, tools)
-    if (choice := asked.options.get("tool_choice")) is not None:
-        body["tool_choice"] = _tool_choice(asked, choice)
-    if effort := asked.options.get("reasoning_effort"):
+    if tools := request.options.get("tools"):
+        if not isinstance(tools, list):
+            raise RequestError("tools must be a list")
+        body["tools"] = [_tool(request, tool) for tool in tools]
+    if (choice := request.options.get("tool_choice")) is not None:
+        body["tool_choice"] = _tool_choice(request, choice)
+    if effort := request.options.get("reasoning_effort"):
         body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
-    if asked.options.get("logprobs"):
-        body["include"] = [*(body.get("include") or ()), PROBABLE]
+    if request.options.get("logprobs"):
+        body["include"] = [*(body.get("include") or ()), LOGPROBS]
     if not body["store"] and _reasons(body):
-        # Nobody else keeps it, and models that do not reason refuse the question.
-        body["include"] = list(dict.fromkeys([*(body.get("include") or ()), SEALED]))
-    if text := _text(asked):
+        # Models that do not reason refuse this.
+        body["include"] = list(dict.fromkeys([*(body.get("include") or ()), ENCRYPTED]))
+    if text := _text(request):
         body["text"] = {**as_object(body.get("text")), **text}
     body["stream"] = True
     return body
 
 
 def _reasons(body: Mapping[str, Any]) -> bool:
-    """Whether the model reasons, by what is asked of it, or by its name."""
-    asked = as_object(body.get("reasoning"))
-    if "effort" in asked:
-        return bool(asked["effort"] != "none")
-    return bool(asked) or _REASONING.match(str(body.get("model"))) is not None
+    """Whether the model reasons, by the request or by its name."""
+    reasoning = as_object(body.get("reasoning"))
+    if "effort" in reasoning:
+        return bool(reasoning["effort"] != "none")
+    return bool(reasoning) or _REASONING.match(str(body.get("model"))) is not None
 
 
-def _items(message: AskedMessage, custom: Collection[str]) -> list[dict[str, Any]]:
-    """A message as the items that it is here; ``custom`` are the calls of custom tools."""
+def _items(message: ChatMessage, custom: Collection[str]) -> list[dict[str, Any]]:
+    """The items of a message; ``custom`` are the ids of the calls of custom tools."""
+    mixed = bool(message.pictures or message.files)
     if message.role == "tool":
-        output = _content(message) if message.pictures or message.files else message.text
-        kind = "custom_tool_call" if message.answers in custom else "function_call"
-        return [{"type": f"{kind}_output", "call_id": message.answers, "output": output}]
+        output = [_part(part) for part in message.parts] if mixed else message.text
+        kind = "custom_tool_call" if message.call_id in custom else "function_call"
+        return [{"type": f"{kind}_output", "call_id": message.call_id, "output": output}]
     if message.owned:
         parts = woven(message.text, len(message.calls), message.owned)
-        return [item for part in parts for item in _woven(message, part)]
-    found: list[dict[str, Any]] = []
-    if message.parts or not message.calls:
-        role = message.held.get("role")
-        plain = message.role == "assistant" or not (message.pictures or message.files)
-        content = message.text if plain else _content(message)
-        found.append({"type": "message", "role": role, "content": content})
-    return [*found, *map(_call, message.calls)]
+        return [item for part in parts for item in _own_items(message, part)]
+    calls = [_call(call) for call in message.calls]
+    if calls and not message.parts:
+        return calls
+    plain = message.role == "assistant" or not mixed
+    content = message.text if plain else [_part(part) for part in message.parts]
+    return [{"type": "message", "role": message.raw.get("role"), "content": content}, *calls]
 
 
-def _call(call: AskedCall) -> dict[str, Any]:
+def _call(call: ChatToolCall) -> dict[str, Any]:
+    made: dict[str, Any] = {"call_id": call.id, "name": call.name}
     if call.text is not None:
-        named = {"call_id": call.id, "name": call.name}
-        return {"type": "custom_tool_call", **named, "input": call.text}
-    said = {"call_id": call.id, "name": call.name, "arguments": call.arguments_text}
-    return {"type": "function_call", **said}
+        return {"type": "custom_tool_call", **made, "input": call.text}
+    return {"type": "function_call", **made, "arguments": call.arguments_text}
 
 
-def _woven(message: AskedMessage, part: str | int | Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The items of a part of an answer that was given by this API."""
+def _own_items(message: ChatMessage, part: str | int | Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The items of one part of an answer that this API has given."""
     if isinstance(part, str):
         return [{"type": "message", "role": "assistant", "content": part}]
     if isinstance(part, int):
@@ -132,15 +132,10 @@ def _woven(message: AskedMessage, part: str | int | Mapping[str, Any]) -> list[d
         return [item]
     if part.get("type") != "reasoning.encrypted":
         return []
-    texts = part.get("summary")
-    summary = [{"type": "summary_text", "text": text} for text in texts or ()]
-    named = {"id": part["id"]} if part.get("id") else {}
-    sealed = {"summary": summary, "encrypted_content": part.get("data")}
-    return [{"type": "reasoning", **named, **sealed}]
-
-
-def _content(message: AskedMessage) -> list[dict[str, Any]]:
-    return [_part(part) for part in message.parts]
+    summary = [{"type": "summary_text", "text": text} for text in part.get("summary") or ()]
+    key = {"id": part["id"]} if part.get("id") else {}
+    encrypted = {"summary": summary, "encrypted_content": part.get("data")}
+    return [{"type": "reasoning", **key, **encrypted}]
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -148,76 +143,64 @@ def _part(part: Part) -> dict[str, Any]:
         return {"type": "input_text", "text": part}
     if isinstance(part, Picture):
         return {"type": "input_image", "image_url": part.url, "detail": part.detail or "auto"}
-    form = _FORMATS.get(part.media_type)
+    form = _AUDIO_FORMATS.get(part.media_type)
     if form is not None and part.base64:
         return {"type": "input_audio", "input_audio": {"data": part.base64, "format": form}}
-    return {"type": "input_file", **_file(part)}
+    if part.id:
+        return {"type": "input_file", "file_id": part.id}
+    if part.url:
+        return {"type": "input_file", "file_url": part.url}
+    # Data without a name is refused.
+    name = part.name or "file"
+    return {"type": "input_file", "filename": name, "file_data": part.data_url}
 
 
-def _file(file: File) -> dict[str, str]:
-    if file.id:
-        return {"file_id": file.id}
-    if file.url:
-        return {"file_url": file.url}
-    # It is refused there without a name.
-    return {"filename": file.name or "file", "file_data": file.data_url}
-
-
-def _tools(asked: ChatRequest, held: Any) -> list[Any]:
-    """The tools; what is no function, or stands in the form of this API, is passed on."""
-    if not isinstance(held, list):
-        raise RequestError("tools must be a list")
-    return [_tool(asked, tool) for tool in held]
-
-
-def _tool(asked: ChatRequest, held: Any) -> Any:
+def _tool(request: ChatRequest, held: Any) -> Any:
+    """A tool; one that already has the form of this API is passed on."""
     if "function" in as_object(held):
-        return _function(asked.tool(held))
+        tool = request.tool(held)
+        made: dict[str, Any] = {"type": "function", "name": tool.name}
+        if tool.description is not None:
+            made["description"] = tool.description
+        made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+        # Unlike in chat completions, functions are strict unless this says otherwise.
+        made["strict"] = bool(tool.strict)
+        return made
     custom = _custom(held)
     return {"type": "custom", **custom} if custom else held
 
 
 def _custom(held: Any) -> Mapping[str, Any]:
-    """What a custom tool of chat completions is; nothing for any other."""
+    """The custom tool of chat completions that a tool is; empty for any other."""
     return as_object(as_object(held).get("custom"))
 
 
-def _function(tool: Tool) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": "function", "name": tool.name}
-    if tool.description is not None:
-        made["description"] = tool.description
-    made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
-    # Unlike with chat completions, a function is strict here unless this is said.
-    made["strict"] = bool(tool.strict)
-    return made
-
-
-def _tool_choice(asked: ChatRequest, held: Any) -> Any:
+def _tool_choice(request: ChatRequest, held: Any) -> Any:
     if isinstance(held, dict) and isinstance(custom := held.get("custom"), dict):
         return {"type": "custom", **custom}
     if isinstance(held, dict) and not {"function", "allowed_tools"} & set(held):
         return held
-    if asked.allowed is not None:
-        custom = {_custom(tool).get("name") for tool in asked.held_tools}
+    if request.allowed is not None:
+        custom = {_custom(tool).get("name") for tool in request.raw_tools}
         named = [
             {"type": "custom" if name in custom else "function", "name": name}
-            for name in asked.allowed
+            for name in request.allowed
         ]
-        return {"type": "allowed_tools", "mode": asked.tool_choice or "auto", "tools": named}
-    choice = asked.tool_choice
+        return {"type": "allowed_tools", "mode": request.tool_choice or "auto", "tools": named}
+    choice = request.tool_choice
     return {"type": "function", "name": choice.name} if isinstance(choice, Tool) else choice
 
 
-def _text(asked: ChatRequest) -> dict[str, Any]:
-    found = asked.copied(("verbosity",))
-    output = asked.output
+def _text(request: ChatRequest) -> dict[str, Any]:
+    found = request.copied(("verbosity",))
+    output = request.output
     if output is None:
         return found
     if output.schema is None:
         return {**found, "format": {"type": "json_object"}}
-    said: dict[str, Any] = {"name": output.name, "schema": output.schema}
+    made: dict[str, Any] = {"type": "json_schema", "name": output.name, "schema": output.schema}
     if output.strict is not None:
-        said["strict"] = output.strict
+        made["strict"] = output.strict
     if output.description is not None:
-        said["description"] = output.description
-    return {**found, "format": {"type": "json_schema", **said}}
+        made["description"] = output.description
+    return {**found, "format": made}

@@ -1,4 +1,4 @@
-"""The arguments of a tool call as they come: JSON text in pieces, whose value has an end."""
+"""The arguments of a tool call in pieces of JSON text, and where their value ends."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 __all__ = ["Arguments"]
 
 _MARK: Final = re.compile(r'[{}\[\]"]|\\(?:.|\Z)', re.DOTALL)
-# What stands for no arguments, as somebody writes it, and the beginnings of these.
+# What servers send for "no arguments", and the beginnings of that.
 _NOTHING: Final = frozenset({"{}", "[]", '""', "null"})
 _BEGINNINGS: Final = _NOTHING | {"", "{", "[", '"'}
 
 
 class Arguments:
-    """One JSON value in pieces; text that is none, or ``free`` to be any, never has an end."""
+    """One JSON value in pieces; text that is not JSON, or is ``free`` to be any, has no end."""
 
     __slots__ = ("_depth", "_escaped", "_pieces", "_quoted", "begun", "whole")
 
@@ -27,16 +27,16 @@ class Arguments:
         self.begun = False
         """More than white space has come."""
         self.whole = False
-        """The last byte of the value has come."""
+        """The last character of the value has come."""
 
     @staticmethod
     def begins(text: str) -> bool:
-        """Whether a value whose end can be seen begins here."""
+        """Whether the text begins a value whose end can be recognized."""
         return text.lstrip()[:1] in ("{", "[", '"')
 
     @staticmethod
     def may_be_nothing(text: str) -> bool:
-        """Whether this stands for no arguments, or may become that."""
+        """Whether the text means "no arguments", or may become that."""
         return len(text) < 100 and "".join(text.split()) in _BEGINNINGS
 
     @property
@@ -48,11 +48,11 @@ class Arguments:
 
     @property
     def placeholder(self) -> bool:
-        """Whether what has come stands for no arguments."""
+        """Whether the value means "no arguments"."""
         return "".join(self.text.split()) in _NOTHING
 
     def add(self, text: str) -> str:
-        """Take a piece; what follows the end of the value is given back."""
+        """Add a piece; gives what follows the end of the value."""
         if self.whole:
             return text
         at = 0
@@ -64,7 +64,7 @@ class Arguments:
                 self.whole = True
                 return ""
             if not self.begins(found):
-                self._depth = -1  # none whose end can be seen
+                self._depth = -1
             elif found[0] == '"':
                 self._quoted, at = True, at + 1
         end = self._end(text, at) if self.begun and self._depth >= 0 else 0
@@ -73,7 +73,7 @@ class Arguments:
         return text[end:] if end else ""
 
     def _end(self, text: str, at: int) -> int:
-        """Where the value ends; 0 if that has not come."""
+        """Where the value ends; 0 if it goes on."""
         if self._escaped and at < len(text):
             at += 1
             self._escaped = False
@@ -90,7 +90,7 @@ class Arguments:
         return 0
 
     def same(self, other: Arguments) -> bool:
-        """Whether both are the same value, however it is written."""
+        """Whether both are the same value, however they are written."""
         if not (self.whole and other.whole):
             return False
         if self.text.strip() == other.text.strip():
@@ -108,5 +108,5 @@ class Arguments:
 
 
 def _read(text: str) -> object:
-    # Numbers as they are written: 1 is neither 1.0 nor true.
+    # Numbers are compared as they are written: 1 is neither 1.0 nor true.
     return json.loads(text, parse_float=lambda n: ("float", n), parse_int=lambda n: ("int", n))

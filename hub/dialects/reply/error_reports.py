@@ -1,6 +1,6 @@
-"""What an upstream says went wrong, found in whatever shape it says it.
+"""Finds the error that an upstream reports, in whatever shape it reports it.
 
-Seen in real answers, under every HTTP status and in the middle of streams::
+These shapes occur in real replies, under every HTTP status and in the middle of streams::
 
     {"error": {"message": "…", "type": "…", "code": "…" | 429}}     OpenAI, Anthropic, Gemini
     {"error": "…"}                                                  Ollama, llama.cpp
@@ -12,8 +12,8 @@ Seen in real answers, under every HTTP status and in the middle of streams::
     {"base_resp": {"status_code": 1004, "status_msg": "…"}}         MiniMax
     [{"error": {…}}]                                                Gemini's OpenAI endpoint
 
-The words are the upstream's: they are cut, cleaned and stripped of keys before anybody
-sees them.
+The words are the upstream's. Before anybody sees them they are shortened, cleaned and stripped of
+keys.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from typing import Any, Final, NamedTuple
 
 from hub.domain.errors import Refusal, UpstreamError
 from hub.domain.events import NOTHING, Failed, Usage
-from hub.domain.json_values import as_text, parse
+from hub.domain.json_values import as_list, as_object, as_text, parse
 from hub.domain.surrogates import whole
 
-__all__ = ["ErrorReport", "announced", "clean", "code_of_status", "complaint_in", "short"]
+__all__ = ["ErrorReport", "clean", "code_of_status", "error_in_body", "find_error", "short"]
 
 LENGTH: Final = 300
 PASSED_ON: Final = 2_000
-"""Characters of a provider's own words that its clients are told."""
-# Words longer than this are not looked at: nothing of them would be shown.
+"""Characters of a provider's own message that are passed on to clients."""
+# Longer texts are cut before they are cleaned: nothing behind this would be shown.
 READ: Final = 65_536
 
-# A key is masked as a whole when it has a known beginning or stands where keys stand.
+# A key is masked where it has a known beginning, or follows the name of a key.
 _KEYS: Final = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/*=-]{4,}"), r"\1 …"),
     (re.compile(r"\b(sk|pk|rk|gsk|xai|hf|pplx|nvapi|r8|csk|fw)([-_])[\w*.…-]{6,}"), r"\1\2…"),
@@ -47,8 +47,8 @@ _KEYS: Final = (
         r"\1\2…",
     ),
 )
-# Control characters, and those that turn the direction of the text around them.
-_UNSEEMLY: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# Control characters, and those that change the direction of the text around them.
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _GOOD: Final = re.compile(r"(?i)2\d\d|0+|ok|success|true|running|in_progress|completed")
 
@@ -61,6 +61,7 @@ _STATUSES: Final[Mapping[int, str]] = {
     529: "upstream_overloaded",
 }
 
+# The status that an error reported under HTTP 200 would have had.
 _LIKELY: Final[Mapping[str, int]] = {
     "upstream_rejected": 400,
     "upstream_unauthorized": 401,
@@ -69,7 +70,7 @@ _LIKELY: Final[Mapping[str, int]] = {
     "upstream_overloaded": 503,
 }
 
-# Looked for, in this order, in the ``code``, ``type`` and ``status`` that go with a message.
+# Searched for, in this order, in the ``code``, ``type`` and ``status`` beside a message.
 _WORDS: Final[tuple[tuple[str, str], ...]] = (
     ("rate_limit", "upstream_rate_limited"),
     ("ratelimit", "upstream_rate_limited"),
@@ -92,20 +93,20 @@ _WORDS: Final[tuple[tuple[str, str], ...]] = (
 
 
 class ErrorReport(NamedTuple):
-    """What went wrong: ``message`` in the upstream's words, cleaned; ``code`` in the hub's.
+    """An error: ``message`` in the upstream's words, cleaned; ``code`` in the hub's.
 
-    ``words`` are the upstream's own codes, in lower case. ``whole`` and ``said`` are what
-    `hub.domain.errors.Refusal` holds: the message at length, and the codes by their names.
+    ``words`` are the upstream's own codes, in lower case. ``full_message`` and ``fields`` are what
+    `hub.domain.errors.Refusal` holds: the longer message, and the codes under their names.
     """
 
     message: str
     code: str = "upstream_error"
     words: tuple[str, ...] = ()
-    whole: str = ""
-    said: Mapping[str, str | int | None] = NOTHING
+    full_message: str = ""
+    fields: Mapping[str, str | int | None] = NOTHING
 
     def failure(self, usage: Usage | None) -> Failed:
-        """The end of a generation whose upstream complains under HTTP 200."""
+        """The end of a generation whose upstream reports an error under HTTP 200."""
         said = f": {self.message}" if self.message else " and does not say which"
         return Failed(
             code=self.code,
@@ -116,52 +117,46 @@ class ErrorReport(NamedTuple):
 
     def refusal(self, status: int | None) -> Refusal:
         """What the provider said, under this status."""
-        return Refusal(status, self.whole or self.message, self.said)
+        return Refusal(status, self.full_message or self.message, self.fields)
 
 
 def code_of_status(status: int) -> str:
     """The hub's code for an HTTP status that is not a success."""
-    if status >= 500:
-        return _STATUSES.get(status, "upstream_error")
-    return _STATUSES.get(status, "upstream_rejected")
+    return _STATUSES.get(status, "upstream_error" if status >= 500 else "upstream_rejected")
 
 
-def complaint_in(held: object) -> ErrorReport | None:
-    """The complaint in a parsed JSON value, ``None`` if it holds none.
+def find_error(held: object) -> ErrorReport | None:
+    """The error in a parsed JSON value, ``None`` if it holds none.
 
-    An ``error`` that is null, false or empty is none: some servers send one with every
-    chunk.
+    An ``error`` that is null, false or empty is none: some servers send one with every chunk.
     """
-    if isinstance(held, list):
-        held = held[0] if held else None
+    held = _first(held)
     if not isinstance(held, dict):
         return None
     message = held.get("message") or held.get("msg") or held.get("error_msg")
     for said in (held.get("error"), held.get("detail"), held.get("errors")):
         if said:
             # ``"error": true`` and ``"error": 1`` only point at the message.
-            return _complaint(message if isinstance(said, int) and message else said, held)
-    if held.get("object") == "error" or (isinstance(message, str) and message and _coded(held)):
-        return _complaint(message, held)
-    base = held.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):
-        return _complaint(base.get("status_msg"), base)
-    return None
+            return _report(message if isinstance(said, int) and message else said, held)
+    if held.get("object") == "error" or (isinstance(message, str) and message and _failed(held)):
+        return _report(message, held)
+    base = as_object(held.get("base_resp"))
+    return _report(base.get("status_msg"), base) if base.get("status_code") else None
 
 
-def announced(body: bytes) -> ErrorReport:
-    """The complaint in a body that is known to be one, whatever it holds."""
+def error_in_body(body: bytes) -> ErrorReport:
+    """The error in a body that is known to report one, whatever its form."""
     try:
         held = parse(body)
     except UpstreamError:
         held = None
-    found = complaint_in(held) or complaint_in({"error": held})
+    found = find_error(held) or find_error({"error": held})
     return found or ErrorReport(clean(body.decode("utf-8", "replace")))
 
 
 def clean(text: str, most: int = LENGTH) -> str:
-    """A stranger's words, fit to be shown and logged: one line, no keys, 300 characters."""
-    text = _UNSEEMLY.sub("", " ".join(whole(text[:READ]).split()))
+    """A foreign text, fit to be shown and logged: one line, no keys, 300 characters."""
+    text = _CONTROL.sub("", " ".join(whole(text[:READ]).split()))
     for key, mask in _KEYS:
         text = key.sub(mask, text)
     return short(text, most)
@@ -172,17 +167,21 @@ def short(text: str, most: int = LENGTH) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def _complaint(said: object, around: Mapping[str, Any]) -> ErrorReport:
-    words = tuple(_codes(said)) + tuple(_codes(around))
+def _first(held: object) -> object:
+    """The first item of a list; anything else as it is."""
+    return next(iter(held), None) if isinstance(held, list) else held
+
+
+def _report(said: object, around: Mapping[str, Any]) -> ErrorReport:
+    said = _first(said)
+    words = (*_codes(said), *_codes(around))
     message = clean(_message(said), PASSED_ON)
-    return ErrorReport(short(message), _code(words), words, message, _named(said, around))
+    fields = _fields(said if isinstance(said, dict) else around)
+    return ErrorReport(short(message), _code(words), words, message, fields)
 
 
-def _named(said: object, around: Mapping[str, Any]) -> dict[str, str | int | None]:
-    """What is said of the code, the type and the param, by those names."""
-    if isinstance(said, list):
-        said = said[0] if said else None
-    held = said if isinstance(said, dict) else around
+def _fields(held: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """The ``code``, ``type`` and ``param`` that are given, null ones too."""
     found: dict[str, str | int | None] = {}
     for name in ("code", "type", "param"):
         value = held.get(name)
@@ -196,7 +195,7 @@ def _named(said: object, around: Mapping[str, Any]) -> dict[str, str | int | Non
 
 
 def _status(words: tuple[str, ...], code: str) -> int | None:
-    """The HTTP status that a complaint under 200 would have had, if its words tell."""
+    """The HTTP status that an error reported under 200 stands for, if its codes tell."""
     for word in words:
         if word.isdecimal() and word.isascii() and 400 <= int(word[:9]) <= 599:
             return int(word)
@@ -204,57 +203,47 @@ def _status(words: tuple[str, ...], code: str) -> int | None:
 
 
 def _message(said: object) -> str:
-    """The sentence for people in whatever holds it."""
-    if isinstance(said, list):
-        said = said[0] if said else ""
+    """The sentence for people."""
     if isinstance(said, str):
         return said
     if isinstance(said, dict):
         for name in ("message", "msg", "detail", "error", "type", "code"):
             if isinstance(inner := said.get(name), str) and inner:
-                return _place(said) + inner + _raw(said)
-        if isinstance(inner := said.get("error"), dict) and isinstance(inner.get("message"), str):
-            return str(inner["message"])
+                return _location(said) + inner + _raw(said)
+        if isinstance(inner := as_object(said.get("error")).get("message"), str):
+            return inner
     return "" if said is None or said is True else as_text(said)
 
 
-def _place(said: Mapping[str, Any]) -> str:
-    """The field that is wrong, which FastAPI says beside the words: ``["body", "stop", 0]``."""
-    place = said.get("loc")
-    inside = place[1:] if isinstance(place, list) else []
-    parts = [str(part) for part in inside if isinstance(part, str | int)]
+def _location(said: Mapping[str, Any]) -> str:
+    """The field that is wrong, which FastAPI gives as ``["body", "stop", 0]``."""
+    parts = [str(part) for part in as_list(said.get("loc"))[1:] if isinstance(part, str | int)]
     return f"{'.'.join(parts)}: " if parts else ""
 
 
 def _raw(said: Mapping[str, Any]) -> str:
-    """What OpenRouter adds: the words of the provider behind it, which are the reason."""
-    around = said.get("metadata")
-    raw = around.get("raw") if isinstance(around, dict) else None
+    """The message of the provider behind OpenRouter, which gives the reason."""
+    raw = as_object(said.get("metadata")).get("raw")
     return f": {raw}" if isinstance(raw, str) and raw else ""
 
 
 def _codes(said: object) -> Iterator[str]:
-    if isinstance(said, list):
-        said = said[0] if said else None
-    if not isinstance(said, dict):
-        return
+    held = as_object(said)
     for name in (
         "code", "type", "status", "status_code", "error_code", "error_type",
         "http_status_code", "statusCode",
     ):  # fmt: skip
-        value = said.get(name)
+        value = held.get(name)
         if isinstance(value, str) and value:
             yield whole(value[:100]).lower()
         elif type(value) is int and value:
             yield str(value)
 
 
-def _coded(held: Mapping[str, Any]) -> bool:
-    """Whether there is a code, and not one that says that all is well."""
-    codes = [
-        held.get(name) for name in ("code", "status", "status_code", "error_code", "statusCode")
-    ]
-    return any(code and not _GOOD.fullmatch(str(code)) for code in codes)
+def _failed(held: Mapping[str, Any]) -> bool:
+    """Whether there is a code that does not mean success."""
+    names = ("code", "status", "status_code", "error_code", "statusCode")
+    return any(held.get(name) and not _GOOD.fullmatch(str(held[name])) for name in names)
 
 
 def _code(words: tuple[str, ...]) -> str:

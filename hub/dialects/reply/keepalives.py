@@ -1,8 +1,8 @@
-"""Frames that say nothing: what keeps a connection alive inside ``data:``, where chunks stand.
+"""Keep-alives that stand in ``data:``, where chunks do, and carry nothing.
 
-``data: null``, ``data: {}``, ``data: []``, ``data: : keepalive`` and ``data: ping`` are sent by
-gateways that put their heartbeats into the frames of whatever they pass on. They are skipped;
-what looks like an answer and cannot be read is not.
+Gateways put their heartbeats into the frames of whatever they pass on: ``data: null``, ``data:
+{}``, ``data: []``, ``data: : keepalive`` and ``data: ping``. These are skipped; a chunk that looks
+like content and cannot be read is not.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _BEAT: Final = re.compile(rb"(?i)[\s\[(<\"':;#*-]*(?:keep[-_ ]?alive|heart-?beat
 
 
 def is_padding(body: bytes) -> bool:
-    """Whether a chunk's data, without white space around it, says nothing at all."""
+    """Whether a chunk carries nothing; its data must have no white space around it."""
     if body[:1] == b"{" and body != b"{}":
-        return False  # nearly all
+        return False  # nearly every chunk
     return (
         body in _EMPTY
         or body[:1] == b":"

@@ -1,12 +1,13 @@
 """Reasoning written into the text itself: ``<think>…</think>`` before the answer.
 
-The tag counts only where models put it, at the very start (white space may precede it):
-further on it is something that the answer talks about, and an answer that mentions the
-tag must not disappear into the reasoning. Right after its end it counts once more, because
-Bedrock's OpenAI endpoint wraps each streamed piece of reasoning in a pair of its own.
+The tag counts only where models put it: at the very start, or after white space. Further on the
+answer may be talking about the tag, and must not disappear into the reasoning. Directly after a
+closing tag it counts once more: Bedrock's OpenAI endpoint wraps each streamed piece of reasoning in
+a pair of its own.
 
-Some templates end the prompt with the opening tag, so that only the closing one comes: all
-before it is reasoning.
+With some templates the prompt ends with the opening tag, so only the closing one comes: everything
+before it is reasoning. The option ``think`` of a dialect is true for the first kind and
+``"closing"`` for the second.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ __all__ = ["CLOSING", "Thinking"]
 CLOSING: Final = "closing"
 """The value of the option ``think`` for servers whose prompt has the opening tag."""
 
-# What the tag is called: by most models; by Gemini's and by Bedrock's OpenAI endpoint.
+# Most models; Gemini's and Bedrock's OpenAI endpoints.
 TAGS: Final = {
     "<think>": "</think>",
     "<thought>": "</thought>",
     "<reasoning>": "</reasoning>",
 }
-# White space in front of the tag is held back until the tag is seen; this much at most.
+# Characters of white space that are held back while the tag may still come.
 LEADING: Final = 256
 
 
@@ -37,9 +38,9 @@ class _Stage(Enum):
 
 
 class Thinking:
-    """Splits the text of one reply; the same for any cutting of it into pieces.
+    """Splits the text of one reply, whatever the pieces it comes in.
 
-    ``opened`` if the tag stands in the prompt. It may still come once more.
+    ``opened`` means that the opening tag stands in the prompt; it may still be repeated.
     """
 
     __slots__ = ("_close", "_held", "_open", "_opened", "_stage")
@@ -50,29 +51,29 @@ class Thinking:
         self._held = self._open = self._close = ""
 
     def split(self, piece: str) -> tuple[str, str]:
-        """The reasoning and the text that can be given out after this piece."""
+        """Add a piece; gives the reasoning and the text that are certain now."""
         if self._stage is _Stage.AFTER:
             return "", piece
         self._held += piece
         reasoning = ""
         while self._opens():
-            reasoning += self._thought()
+            reasoning += self._take_reasoning()
             if self._stage is _Stage.INSIDE:
                 return reasoning, ""
         return reasoning, self._answer()
 
     def rest(self) -> tuple[str, str]:
-        """The reasoning and the text that were held back, at the end of the reply."""
+        """The reasoning and the text still held back, at the end of the reply."""
         left, self._held = self._held, ""
         before = self._stage is _Stage.BEFORE and self._opened and bool(left.strip())
         return (left, "") if before or self._stage is _Stage.INSIDE else ("", left)
 
     def _answer(self) -> str:
-        """What is held of the answer, once it is known to be that."""
+        """The held text, once it is certain to be the answer."""
         return self.rest()[1] if self._stage is _Stage.AFTER else ""
 
     def _opens(self) -> bool:
-        """Whether what is held is reasoning; false too while that cannot be known."""
+        """Whether the held text is reasoning; false too while that is not certain."""
         if self._stage is _Stage.INSIDE:
             return True
         first = self._stage is _Stage.BEFORE
@@ -90,19 +91,14 @@ class Thinking:
             self._stage = _Stage.AFTER
         return False
 
-    def _thought(self) -> str:
-        """The reasoning up to the closing tag, or all but what may be the beginning of one."""
+    def _take_reasoning(self) -> str:
+        """The reasoning up to the closing tag, or up to what may be the beginning of that tag."""
         reasoning, tag, after = self._held.partition(self._close)
         if tag:
             self._stage, self._held = _Stage.BETWEEN, after
             return reasoning
-        kept = _beginning_of_tag(reasoning, self._close)
-        given = reasoning[: len(reasoning) - kept]
-        self._held = reasoning[len(given) :]
-        return given
-
-
-def _beginning_of_tag(text: str, tag: str) -> int:
-    """How many characters at the end of the text may be the first of the closing tag."""
-    longest = min(len(text), len(tag) - 1)
-    return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)
+        longest = min(len(reasoning), len(self._close) - 1)
+        lengths = (n for n in range(longest, 0, -1) if reasoning.endswith(self._close[:n]))
+        end = len(reasoning) - next(lengths, 0)
+        self._held = reasoning[end:]
+        return reasoning[:end]

@@ -1,9 +1,9 @@
-"""Counts of tokens that leave something out, made whole by what is said beside them.
+"""Token counts that leave something out, completed from the other counts of the same reply.
 
-``completion_tokens`` holds the reasoning and ``prompt_tokens`` what came from the cache: so
-OpenAI has it, and so is `hub.domain.events.Usage`. Others count the reasoning (xAI) or the cache
-(Anthropic, and who copies its fields) beside these. That shows where a part is greater than
-the whole, or a total greater than the sum.
+In OpenAI's counts, and so in `hub.domain.events.Usage`, ``completion_tokens`` includes the
+reasoning and ``prompt_tokens`` what came from the cache. xAI counts the reasoning separately, and
+Anthropic and its imitators the cache. It shows where a part is greater than the whole, or where the
+total is greater than the sum.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Final
 from hub.domain.events import Usage
 from hub.domain.json_values import EXACT, as_object
 
-__all__ = ["balanced", "counted", "told_details"]
+__all__ = ["balanced", "counted", "details_of"]
 
 MOST: Final = 30
 """Details of one usage."""
 
-# Counts that `Usage` has by a name of its own.
+# Counts that have a field of their own in `Usage`.
 _ELSEWHERE: Final = frozenset({"cached_tokens", "reasoning_tokens", "text_tokens"})
-# Names that say by themselves what is counted.
+# Names that need no prefix.
 _PLAIN: Final = frozenset(
     {"cache_write_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}
 )
@@ -30,14 +30,14 @@ _PLAIN: Final = frozenset(
 def balanced(
     usage: Usage, *, total: int | None = None, written: int = 0, other: int = 0
 ) -> Usage | None:
-    """The usage with what its two main counts leave out; ``None`` if nothing was counted.
+    """The usage with its two main counts completed; ``None`` if nothing was counted.
 
-    ``total`` is what the server says of all tokens, ``written`` what it wrote to its cache, and
-    ``other`` are tokens of the total that are of neither count.
+    ``total`` is the server's count of all tokens, ``written`` the tokens written to its cache, and
+    ``other`` those of the total that belong to neither main count.
     """
     prompt, completion = usage.prompt_tokens, usage.completion_tokens
     if not (prompt or completion):
-        return None  # only noughts are a server that does not count
+        return None  # a server that sends only zeros does not count
     reasoning, cached = usage.reasoning_tokens or 0, usage.cached_tokens or 0
     missing = 0
     if total is not None and prompt is not None and completion is not None:
@@ -51,16 +51,15 @@ def balanced(
         missing = max(0, missing - beside)
         prompt += beside
     if completion is not None:
-        # Where the total does not tell, a part that is more than the whole does.
+        # Where the total says nothing, a part greater than the whole does.
         completion += missing or (reasoning if reasoning > completion else 0)
     return replace(usage, prompt_tokens=prompt, completion_tokens=completion)
 
 
 def counted(*places: tuple[str, Any]) -> dict[str, float] | None:
-    """What a provider counts besides, by names such as ``output_audio_tokens``.
+    """A provider's further counts, by names such as ``output_audio_tokens``; ``None`` if none.
 
-    Each place is an object of counts and what stands before their names here; a count of
-    nothing says nothing. ``None`` if there is none.
+    Each place is an object of counts and the prefix of their names here. Zeros are left out.
     """
     found: dict[str, float] = {}
     for prefix, held in places:
@@ -72,8 +71,8 @@ def counted(*places: tuple[str, Any]) -> dict[str, float] | None:
     return found or None
 
 
-def told_details(usage: Usage | None, prefix: str, *, keep: bool = False) -> dict[str, float]:
-    """The details whose names begin so, without that beginning unless it is to be kept."""
+def details_of(usage: Usage | None, prefix: str, *, keep: bool = False) -> dict[str, float]:
+    """The details whose names begin with a prefix, without it unless it is to be kept."""
     held = (usage.details if usage else None) or {}
     cut = 0 if keep else len(prefix)
     found = {name[cut:]: count for name, count in held.items() if name.startswith(prefix)}

@@ -1,23 +1,23 @@
-"""Tool calls, put together from what servers send of them.
+"""Assembles tool calls from the pieces that servers send.
 
-By the OpenAI format each piece carries the ``index`` of its call, and only the first one
-the ``id`` and the ``name``. Seen besides: no index at all; the name repeated with every
-piece, or empty; a new random id with every piece; index 0, one id or none for every one of
-several calls; arguments in the first piece, or everything in one; arguments as an object; ``{}``
-before the real arguments; the whole arguments once more at the end; a call of which nothing is
-filled in. Calls are numbered here by their first appearance, whatever the server counts from.
+In OpenAI's format each piece carries the ``index`` of its call, and only the first one the ``id``
+and the ``name``. Servers also send: no index; the name with every piece, or an empty one; a new
+random id with every piece; index 0 for each of several calls, with one id or none; arguments in the
+first piece, or all of them in one; arguments as an object; ``{}`` before the real arguments; the
+whole arguments again at the end; calls with nothing filled in. Here calls are numbered in the order
+in which they appear, whatever the server counts from.
 
-What tells two calls apart where nothing else does is that the arguments of one are a JSON value,
-which has an end (`hub.dialects.reply.call_arguments`). Behind it:
+Where nothing else tells two calls apart, the arguments do: they are a JSON value, which has an end
+(`hub.dialects.reply.call_arguments`). What follows that end is one of these:
 
-- the same value is a repetition, and adds nothing;
-- ``{}`` was a placeholder: the next value replaces it;
-- another value is another call. It has the id that came with it, unless that is taken.
+- the same value: a repetition, which adds nothing;
+- any value after ``{}``: the ``{}`` was a placeholder, which this value replaces;
+- another value: another call. It gets the id that came with it, unless that is taken.
 
-Until the value behind the end is whole, nobody knows which of these it is, so it is held back.
-So is ``{}``, and what comes of later calls until the arguments before them are known, so that
-the calls come one after another. Nothing is invented: a call without a name is never given out,
-and makes the reply fail (`ToolCalls.ended`). One without arguments ends as ``{}``.
+Until the second value is whole, it is not known which of these it is, so it is held back. So are
+``{}``, and all of later calls until the arguments of the earlier ones are known, so that calls are
+given one after another. A call without arguments ends as ``{}``. A call without a name is never
+given, and makes the reply fail (`ToolCalls.ended`).
 """
 
 from __future__ import annotations
@@ -28,22 +28,21 @@ from typing import Any, Final
 
 from hub.dialects.reply.call_arguments import Arguments
 from hub.domain.events import NOTHING, Delta, Failed, Finished, ToolCall
-from hub.domain.json_values import as_object, as_text, malformed
+from hub.domain.json_values import as_object, as_string, as_text, malformed
 from hub.domain.surrogates import Surrogates, whole
 
 __all__ = ["ToolCalls"]
 
-# A reply that asks for more calls than this is not one.
 MOST: Final = 1_000
+"""Calls in one reply."""
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """One call; ``number`` is ``None`` until it is known to be one, and by which name.
+    """One call; ``number`` is ``None`` until it has a name and is known to be no repetition.
 
-    ``twin`` is the call that this one may be the repetition of. ``given`` says whether any
-    arguments have been given out, ``held`` are those that have not, and ``extra`` is what else
-    has not. ``ids`` are all that named it; it goes by the first.
+    ``twin`` is the call that this one may repeat. ``given`` is true once arguments have been given
+    out; ``held`` are those that have not been, and ``extra`` further fields that have not been.
     """
 
     slot: int | None
@@ -62,13 +61,17 @@ class _Call:
 
     @property
     def empty(self) -> bool:
-        """Whether it has no arguments yet, or only what stands for none."""
+        """Whether it has no arguments yet, or only a placeholder."""
         return not self.given and not self.settled
 
     @property
     def replaceable(self) -> bool:
-        """Whether its value is whole, and only a placeholder."""
-        return self.value.whole and self.value.placeholder and not (self.given or self.settled)
+        """Whether its value is whole and only a placeholder."""
+        return self.value.whole and self.value.placeholder and self.empty
+
+    def is_not_called(self, name: str) -> bool:
+        """Whether it has another name than this one; an empty name may be any."""
+        return bool(name and self.name and name != self.name)
 
 
 class ToolCalls:
@@ -79,7 +82,7 @@ class ToolCalls:
     def __init__(self) -> None:
         self._calls: list[_Call] = []
         self._numbered: list[_Call] = []
-        # The first numbered call without arguments; what comes of later ones waits.
+        # The first numbered call without arguments; pieces of later ones wait.
         self._front = 0
         self._waiting: list[ToolCall] = []
 
@@ -87,7 +90,7 @@ class ToolCalls:
         return bool(self._calls)
 
     def ended(self, end: Finished) -> Finished | Failed:
-        """The end of the reply, or what is wrong with it; to be asked after `end`."""
+        """The end of the reply, or a failure if a call has no name. Call `end` before this."""
         if all(call.name for call in self._calls):
             return end
         fault = malformed("a tool call without a name")
@@ -99,17 +102,15 @@ class ToolCalls:
         Raises:
             UpstreamError: it is not a list of pieces of tool calls.
         """
-        found: list[ToolCall] = []
         entries = _entries(held)
-        for place, entry in enumerate(entries):
-            piece = _Piece.of(entry)
-            call = self._find(piece, place if len(entries) > 1 else None)
-            if call is None:
-                if not piece.filled:
-                    continue  # a form that was not filled in
-                call = self._begin(piece, place if len(entries) > 1 else None)
-            self._take(call, piece, found)
-        return _deltas(found)
+        for number, entry in enumerate(entries):
+            piece, place = _Piece.of(entry), number if len(entries) > 1 else None
+            call = self._find(piece, place)
+            if call is None and piece.filled:
+                call = self._begin(piece, place)
+            if call is not None:
+                self._take(call, piece)
+        return self._released()
 
     def add(
         self,
@@ -117,86 +118,77 @@ class ToolCalls:
         *,
         key: str = "",
         name: str = "",
-        said: str = "",
+        arguments: str = "",
         custom: bool = False,
         extra: Mapping[str, Any] = NOTHING,
     ) -> list[Delta]:
-        """What is said of the call in a slot, which the dialect knows it by.
+        """Add to the call in a slot, a number of the dialect's own.
 
         Raises:
             UpstreamError: there are too many calls.
         """
-        found: list[ToolCall] = []
-        piece = _Piece(slot, key, name, said, custom, extra)
-        call = self._newest(slot=slot) or self._begin(piece)
-        self._take(call, piece, found)
-        return _deltas(found)
+        piece = _Piece(slot, key, name, arguments, custom, extra)
+        self._take(self._newest(slot=slot) or self._begin(piece), piece)
+        return self._released()
 
     def settle(self, slot: int) -> list[Delta]:
-        """No more comes of the call in a slot: without arguments, it has none."""
-        found: list[ToolCall] = []
+        """Nothing more comes of the call in a slot; without arguments so far, it has none."""
         call = self._newest(slot=slot)
         if call is not None and not call.value.begun:
-            self._take(call, _Piece(slot, said="" if call.custom else "{}"), found)
+            self._take(call, _Piece(slot, arguments="" if call.custom else "{}"))
         if call is not None and call.twin is None and call.number is not None:
-            self._close(call, found, complete=True)
-            self._release(found)
-        return _deltas(found)
+            self._close(call, complete=True)
+        return self._released()
 
-    def whole(self, slot: int, said: str) -> list[Delta]:
-        """The arguments of the call in a slot, told as a whole: what they add to the pieces."""
-        found: list[ToolCall] = []
+    def whole(self, slot: int, arguments: str) -> list[Delta]:
+        """The whole arguments of the call in a slot: what its pieces lacked."""
         if (call := self._newest(slot=slot)) is not None:
-            self._complete(call, said, found)
-        return _deltas(found)
+            self._complete(call, arguments)
+        return self._released()
 
     def wholes(self, held: Any) -> list[Delta]:
-        """What a list of whole calls adds to those that came in pieces.
+        """A list of whole calls: what the pieces lacked.
 
         Raises:
             UpstreamError: as `pieces`.
         """
-        found: list[ToolCall] = []
         known = [call for call in self._calls if call.twin is None]
         for place, entry in enumerate(_entries(held)):
             piece = _Piece.of(entry)
             call = _same(known, piece, place)
-            if call is None:
-                if piece.filled:
-                    piece.slot = None
-                    self._take(self._begin(piece), piece, found)
-                continue
-            known.remove(call)
-            self._name(call, piece, found)
-            self._complete(call, piece.said, found)
-        return _deltas(found)
+            if call is not None:
+                known.remove(call)
+                self._name(call, piece)
+                self._complete(call, piece.arguments)
+            elif piece.filled:
+                piece.slot = None
+                self._take(self._begin(piece), piece)
+        return self._released()
 
     def end(self, *, complete: bool) -> list[Delta]:
         """What was held back, at the end of the reply; ``complete`` if nothing was cut off."""
-        found: list[ToolCall] = []
         for call in [*self._calls]:
             if call.twin is None:
                 continue
             if complete or call.name or call.value.whole:
-                self._decide(call, call.twin, found)
+                self._decide(call, call.twin)
             else:
-                self._calls.remove(call)  # cut off before it said what it is
+                self._calls.remove(call)  # cut off before it is known what it is
         for call in self._numbered:
-            self._put(call, call.halves.rest(), found)
-            self._close(call, found, complete=complete)
+            self._put(call, call.halves.rest())
+            self._close(call, complete=complete)
         self._front = len(self._numbered)
-        self._release(found)
-        return _deltas(found)
+        return self._released()
 
     def _find(self, piece: _Piece, place: int | None) -> _Call | None:
-        """The call that a piece is about, ``None`` if it begins one.
+        """The call that a piece belongs to, ``None`` if it begins a new one.
 
-        ``place`` is where it stands among several; ``None`` if it is alone.
+        ``place`` is its place in a list of several, ``None`` if it is alone.
         """
         slot, key, name = piece.slot, piece.key, piece.name
         keyed = self._newest(key=key) if key else None
         if slot is None:
-            return keyed if keyed is not None else self._unnumbered(piece, place)
+            return keyed or self._find_unnumbered(piece, place)
         call = self._newest(slot=slot)
         if call is None:
             if keyed is not None and keyed.slot is None:
@@ -204,25 +196,21 @@ class ToolCalls:
                 return keyed
             return None
         if key and call.key not in ("", key):
-            # Another id alone may come from a server that makes one up for every piece.
-            return keyed if keyed is not None else None if name else call
-        return None if self._renamed(call, name) else call
+            # A new id alone may come from a server that invents one for every piece.
+            return keyed or (None if name else call)
+        return None if call.is_not_called(name) else call
 
-    def _unnumbered(self, piece: _Piece, place: int | None) -> _Call | None:
-        """The call of a piece that has neither an index nor an id that is known."""
+    def _find_unnumbered(self, piece: _Piece, place: int | None) -> _Call | None:
+        """The call of a piece that has neither an index nor a known id."""
         last = self._calls[-1] if self._calls else None
         if last is None or (piece.key and piece.name):
             return None
         if place is not None and not piece.key:
             call = next((call for call in reversed(self._calls) if call.place == place), None)
             if call is not None:
-                return None if self._renamed(call, piece.name) else call
+                return None if call.is_not_called(piece.name) else call
             return None if piece.name or place else last
         return None if piece.name and piece.name != last.name else last
-
-    def _renamed(self, call: _Call, name: str) -> bool:
-        """Whether a piece with this name cannot be of that call."""
-        return bool(name and call.name and name != call.name)
 
     def _newest(self, *, slot: int | None = None, key: str = "") -> _Call | None:
         for call in reversed(self._calls):
@@ -242,32 +230,29 @@ class ToolCalls:
         self._calls.append(call)
         return call
 
-    def _take(self, call: _Call, piece: _Piece, found: list[ToolCall]) -> None:
-        text = call.halves.join(piece.said)
+    def _take(self, call: _Call, piece: _Piece) -> None:
+        text = call.halves.join(piece.arguments)
         while True:
             if call.value.whole and text.strip():
-                if call.replaceable and not self._renamed(call, piece.name):
+                if call.replaceable and not call.is_not_called(piece.name):
                     call.value, call.held = Arguments(), ""
                 elif not Arguments.begins(text):
-                    return  # what some servers leave behind the end
+                    return  # garbage that some servers append
                 else:
                     again = self._begin(_Piece(call.slot), call.place)
                     again.twin = call
                     call = again
-            self._name(call, piece, found)
-            rest = self._argue(call, text, found)
+            self._name(call, piece)
+            text = self._argue(call, text)
             if call.twin is not None and call.value.whole:
-                call = self._decide(call, call.twin, found)
-            if not rest:
-                break
-            text = rest
-        self._release(found)
+                call = self._decide(call, call.twin)
+            if not text:
+                return
 
-    def _name(self, call: _Call, piece: _Piece, found: list[ToolCall]) -> None:
-        """Take the id and the name, of which only what is new is given on."""
+    def _name(self, call: _Call, piece: _Piece) -> None:
+        """Take the id and the name, and give out what is new of them."""
         key = "" if call.key else piece.key
-        name = "" if call.name else piece.name
-        call.key, call.name = call.key or key, call.name or name
+        call.key, call.name = call.key or key, call.name or piece.name
         if piece.extra:
             call.extra = {**call.extra, **piece.extra}
         if call.twin is not None or not call.name:
@@ -275,23 +260,23 @@ class ToolCalls:
         if call.number is None:
             call.number = len(self._numbered)
             self._numbered.append(call)
-            found.append(ToolCall(call.number, call.key or None, call.name, custom=call.custom))
-            text, call.held = call.held, ""
-            self._put(call, text, found)
+            begun = ToolCall(call.number, call.key or None, call.name, custom=call.custom)
+            self._waiting.append(begun)
+            self._put(call, "")
         elif key:
-            found.append(ToolCall(call.number, key))
+            self._waiting.append(ToolCall(call.number, key))
         if call.extra:
-            found.append(ToolCall(call.number, extra_content=call.extra))
+            self._waiting.append(ToolCall(call.number, extra_content=call.extra))
             call.extra = NOTHING
 
-    def _argue(self, call: _Call, text: str, found: list[ToolCall]) -> str:
-        """Take arguments up to the end of their value; what follows that."""
+    def _argue(self, call: _Call, text: str) -> str:
+        """Take arguments up to the end of their value; gives what follows it."""
         rest = call.value.add(text)
-        self._put(call, text[: len(text) - len(rest)], found)
+        self._put(call, text[: len(text) - len(rest)])
         return rest if rest.strip() else ""
 
-    def _put(self, call: _Call, text: str, found: list[ToolCall]) -> None:
-        """Give out arguments, unless they may still have to be taken back."""
+    def _put(self, call: _Call, text: str) -> None:
+        """Give out arguments, unless they may have to be taken back."""
         call.held += text
         if not call.held or call.number is None or call.twin is not None:
             return
@@ -299,12 +284,11 @@ class ToolCalls:
             return
         call.given = True
         text, call.held = call.held, ""
-        found.append(ToolCall(call.number, arguments=text))
+        self._waiting.append(ToolCall(call.number, arguments=text))
 
-    def _decide(self, call: _Call, twin: _Call, found: list[ToolCall]) -> _Call:
-        """Say what the value behind the end of another is; the call that goes on from there."""
-        renamed = bool(call.name) and call.name != twin.name
-        if not renamed and (
+    def _decide(self, call: _Call, twin: _Call) -> _Call:
+        """Decide whether a call repeats its twin; gives the call that goes on from here."""
+        if call.name in ("", twin.name) and (
             call.value.same(twin.value)
             or (not call.value.whole and call.value.begins_as(twin.value))
         ):
@@ -313,63 +297,59 @@ class ToolCalls:
         call.twin = None
         if call.key == twin.key:
             call.key = ""
-        self._name(call, _Piece(call.slot), found)
+        self._name(call, _Piece(call.slot))
         return call
 
-    def _complete(self, call: _Call, said: str, found: list[ToolCall]) -> None:
-        """Add what the pieces of a call lacked of all of it."""
-        text = whole(said)
+    def _complete(self, call: _Call, arguments: str) -> None:
+        """Add what the pieces of a call lacked of its whole arguments."""
+        text = whole(arguments)
         if call.replaceable or not call.value.begun:
             if not text.strip():
                 return
             call.value, call.held = Arguments(free=call.custom), ""
             call.halves = Surrogates()
-            self._argue(call, text, found)
+            self._argue(call, text)
             if call.twin is not None and call.value.whole:
-                self._decide(call, call.twin, found)
+                self._decide(call, call.twin)
         elif not call.value.whole:
             before = call.value.text
             if text.startswith(before) and len(text) > len(before):
                 call.halves = Surrogates()
-                self._argue(call, text[len(before) :], found)
-        self._release(found)
+                self._argue(call, text[len(before) :])
 
-    def _close(self, call: _Call, found: list[ToolCall], *, complete: bool) -> None:
-        """Nothing more comes of a call: give what was held back of it."""
-        if call.given or call.settled or call.number is None:
+    def _close(self, call: _Call, *, complete: bool) -> None:
+        """Nothing more comes of a call: give out what was held back of it."""
+        if not call.empty or call.number is None:
             return
         call.settled = True
         if call.custom:
             return
-        text = call.held
+        text, call.held = call.held, ""
         if complete and (call.value.placeholder or not call.value.begun):
             text = "{}"
-        call.held = ""
         if text:
-            found.append(ToolCall(call.number, arguments=text))
+            self._waiting.append(ToolCall(call.number, arguments=text))
 
-    def _release(self, found: list[ToolCall]) -> None:
-        """Leave in ``found`` what may be given out now, in the order of the calls."""
+    def _released(self) -> list[Delta]:
+        """The pieces that may be given out now, in the order of their calls."""
         calls = self._numbered
         while self._front < len(calls) and not calls[self._front].empty:
             self._front += 1
-        if not self._waiting and all(piece.index <= self._front for piece in found):
-            return
-        waiting = self._waiting + found
-        # Of one call after another, as each waits for those before it.
-        ready = [piece for piece in waiting if piece.index <= self._front]
-        found[:] = sorted(ready, key=lambda piece: piece.index)
-        self._waiting = [piece for piece in waiting if piece.index > self._front]
+        # A call waits for those before it, so each comes after them.
+        ready = [piece for piece in self._waiting if piece.index <= self._front]
+        self._waiting = [piece for piece in self._waiting if piece.index > self._front]
+        ready.sort(key=lambda piece: piece.index)
+        return [Delta(tool=piece) for piece in _joined(ready)]
 
 
 @dataclass(slots=True)
 class _Piece:
-    """What one entry of a ``tool_calls`` list says."""
+    """One entry of a ``tool_calls`` list."""
 
     slot: int | None
     key: str = ""
     name: str = ""
-    said: str = ""
+    arguments: str = ""
     custom: bool = False
     extra: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
@@ -379,20 +359,20 @@ class _Piece:
             raise malformed("a tool call that is not an object")
         # A custom tool has an ``input``, which is any text.
         function, custom = as_object(held.get("function")), as_object(held.get("custom"))
-        told = function or custom
+        called = function or custom
         index = held.get("index")
         return cls(
             index if type(index) is int else None,
-            _text(held.get("id")),
-            _text(told.get("name")),
-            _arguments(told.get("arguments", told.get("input"))),
+            as_string(held.get("id")),
+            as_string(called.get("name")),
+            _arguments(called.get("arguments", called.get("input"))),
             bool(custom) and not function,
             as_object(held.get("extra_content")),
         )
 
     @property
     def filled(self) -> bool:
-        return bool(self.key or self.name or self.said)
+        return bool(self.key or self.name or self.arguments)
 
 
 def _entries(held: Any) -> list[Any]:
@@ -402,31 +382,27 @@ def _entries(held: Any) -> list[Any]:
 
 
 def _same(calls: list[_Call], piece: _Piece, place: int) -> _Call | None:
-    """The call that a whole one is, by its id, by what it says, or by its place."""
-    told = Arguments()
-    told.add(piece.said)
-    named = [call for call in calls if not piece.name or call.name in ("", piece.name)]
+    """The call that a whole one is: by its id, its arguments, its index or its place."""
+    value = Arguments()
+    value.add(piece.arguments)
     tests = (
         lambda call: piece.key and call.key == piece.key,
-        lambda call: told.begun and call.value.same(told),
+        lambda call: value.begun and call.value.same(value),
         lambda call: call.slot is not None and call.slot == piece.slot,
         lambda call: call.number == place,
     )
-    free = [call for call in named if not (piece.key and call.key not in ("", piece.key))]
-    for test in tests:
-        if found := next((call for call in free if test(call)), None):
-            return found
-    return None
+    candidates = [
+        call
+        for call in calls
+        if not call.is_not_called(piece.name) and (not piece.key or call.key in ("", piece.key))
+    ]
+    return next((call for test in tests for call in candidates if test(call)), None)
 
 
-def _deltas(found: list[ToolCall]) -> list[Delta]:
-    return [Delta(tool=piece) for piece in _joined(found)]
-
-
-def _joined(found: list[ToolCall]) -> Iterator[ToolCall]:
-    """The pieces, those of one call that stand side by side as one."""
+def _joined(pieces: list[ToolCall]) -> Iterator[ToolCall]:
+    """The pieces, neighbours of one call as one."""
     last: ToolCall | None = None
-    for piece in found:
+    for piece in pieces:
         if last is not None and last.index == piece.index:
             last = ToolCall(
                 last.index,
@@ -442,10 +418,6 @@ def _joined(found: list[ToolCall]) -> Iterator[ToolCall]:
         last = piece
     if last is not None:
         yield last
-
-
-def _text(value: Any) -> str:
-    return whole(value) if isinstance(value, str) else ""
 
 
 def _arguments(value: Any) -> str:

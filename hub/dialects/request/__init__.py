@@ -1,1 +1,1 @@
-"""What the dialects share to write a request: the prompt and the options, checked."""
+"""What the dialects share to write a request: a prompt and its options, checked."""

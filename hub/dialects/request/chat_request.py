@@ -1,14 +1,14 @@
-"""What a prompt asks for, read once for all dialects that must put it in other words.
+"""A prompt, read and checked once for all dialects that translate it.
 
-A `Prompt` has OpenAI's chat shape, loosely held: content that is text or a list of parts,
-arguments that are JSON in a string, a picture that is a URL. Here the nouns in it get a
-form of their own, checked, from which a dialect writes its provider's body::
+A `Prompt` has the shape of OpenAI's chat requests, loosely: content is text or a list of parts,
+arguments are JSON in a string, a picture is a URL. Here its messages, calls and tools become
+checked objects, from which a dialect writes its provider's body::
 
-    asked = Requested("cohere", prompt, takes=("temperature", "tools"))
-    for message in asked.messages:
+    request = ChatRequest("cohere", prompt, takes=("temperature", "tools"))
+    for message in request.messages:
         message.role, message.parts, message.calls
 
-Which options there are to translate, and which are refused, is in
+Which options are passed on and which are refused is decided in
 `hub.dialects.request.request_options`.
 """
 
@@ -24,40 +24,44 @@ from urllib.parse import unquote_to_bytes
 
 import orjson
 
-from hub.dialects.request.request_options import no_option, options_asked
+from hub.dialects.request.request_options import no_option, requested_options
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
-from hub.domain.json_values import as_object, as_text
+from hub.domain.json_values import as_list, as_object, as_string, as_text
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import owned
 
 __all__ = [
     "AUDIO",
     "PDF",
-    "AskedCall",
-    "AskedMessage",
+    "ChatMessage",
     "ChatRequest",
+    "ChatToolCall",
     "File",
     "Output",
     "Part",
     "Picture",
     "Tool",
     "no_option",
+    "turns",
 ]
 
 _DATA_URL: Final = re.compile(r"data:([^;,]*)((?:;[^;,]*)*),", re.IGNORECASE)
 _SPACE: Final = re.compile(r"\s+")
 PDF: Final = "application/pdf"
 AUDIO: Final[Mapping[str, str]] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
-"""The media types of OpenAI's names for sounds."""
+"""The media types of OpenAI's names of audio formats."""
+_ROLES: Final = ("system", "user", "assistant", "tool")
+# The dialects of providers that have custom tools, which take any text.
+_CUSTOM: Final = frozenset({"openai-responses"})
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture that goes with a message: where it is, or what it is.
+    """A picture in a message.
 
-    ``base64`` and ``media_type`` are of a ``data:`` URL; else both are empty. ``detail`` is
-    OpenAI's word for how closely to look (``low``, ``high``, ``auto``), empty for none.
+    ``media_type`` and ``base64`` are those of a ``data:`` URL, and empty for any other. ``detail``
+    is OpenAI's word for how closely to look (``low``, ``high``, ``auto``), or empty.
     """
 
     url: str
@@ -68,10 +72,9 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A document or a sound that goes with a message: what it is, where it is, or its id.
+    """A document or a sound in a message: its data, its URL or its id at the provider.
 
-    One of ``base64``, ``url`` and ``id`` says so, the others are empty. The id is one that the
-    provider gave. ``media_type`` is empty where nobody said it; ``name`` is the file's own.
+    One of ``base64``, ``url`` and ``id`` is set. ``media_type`` is empty where it is not known.
     """
 
     media_type: str = ""
@@ -91,10 +94,10 @@ Part = str | Picture | File
 
 
 @dataclass(frozen=True, slots=True)
-class AskedCall:
-    """A tool call of the conversation so far, its arguments as an object.
+class ChatToolCall:
+    """A tool call in the conversation so far.
 
-    Of a custom tool, they are ``text`` instead; else that is ``None``.
+    A custom tool has ``text`` instead of ``arguments``; that of any other tool is ``None``.
     """
 
     id: str
@@ -109,22 +112,22 @@ class AskedCall:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedMessage:
-    """One message: ``role`` is ``system``, ``user``, ``assistant`` or ``tool``.
+class ChatMessage:
+    """One message; its ``role`` is ``system``, ``user``, ``assistant`` or ``tool``.
 
-    ``developer`` is another name of ``system``. ``calls`` are an assistant's; ``answers``
-    is the id of the call that a tool's message is the result of, ``name`` the tool's, taken
-    from that call where the message does not say it. ``owned`` are fields of an assistant's that
-    its provider is to see again (`hub.domain.provider_fields`). ``held`` is the message as it came.
+    ``developer`` is read as ``system``. ``calls`` are those of an assistant. A tool's message has
+    the ``call_id`` that it is the result of, and the tool's ``name``, taken from that call where
+    the message does not give it. ``owned`` are an assistant's fields that its provider is to see
+    again (`hub.domain.provider_fields`), and ``raw`` is the message as it came.
     """
 
     role: str
     parts: tuple[Part, ...]
-    calls: tuple[AskedCall, ...] = ()
-    answers: str = ""
+    calls: tuple[ChatToolCall, ...] = ()
+    call_id: str = ""
     name: str = ""
     owned: tuple[Mapping[str, Any], ...] = ()
-    held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    raw: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
     @property
     def text(self) -> str:
@@ -138,7 +141,7 @@ class AskedMessage:
 
     @property
     def files(self) -> tuple[File, ...]:
-        """All files in it that are no pictures."""
+        """All files in it that are not pictures."""
         return tuple(part for part in self.parts if isinstance(part, File))
 
 
@@ -154,7 +157,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """That the answer is to be JSON, by a schema if there is one."""
+    """The answer is to be JSON, with this schema if there is one."""
 
     schema: Mapping[str, Any] | None = None
     name: str = "answer"
@@ -165,13 +168,13 @@ class Output:
 class ChatRequest:
     """A prompt, read for one dialect.
 
-    ``options`` are those that ask for something. ``takes`` names the ones that the dialect
-    puts into its request, ``model`` and the messages apart. Messages may have files if it says
-    so; which, is for the dialect to see.
+    ``takes`` names the options that the dialect puts into its request, besides ``model``;
+    ``options`` are those of them that were given. ``files`` says whether messages may have files;
+    the dialect checks which.
 
     Raises:
-        RequestError: ``unsupported_option``, an option that is not among them; or the
-            prompt has not the shape that it must have.
+        RequestError: the prompt does not have the right shape, or an option is not among those
+            taken (``unsupported_option``).
     """
 
     def __init__(
@@ -179,14 +182,14 @@ class ChatRequest:
     ) -> None:
         self.dialect = dialect
         self.model = prompt.model
-        self.options = options_asked(prompt.options, dialect, frozenset(takes))
+        self.options = requested_options(prompt.options, dialect, frozenset(takes))
         self.messages = _messages(dialect, prompt.messages)
         if not files and any(message.files for message in self.messages):
             raise no_option("a part of type file", dialect, "a message has text and pictures only")
 
     @property
     def system(self) -> str:
-        """The text of all system messages, for providers that keep it apart."""
+        """The text of all system messages, for providers that have a field for it."""
         texts = [message.text for message in self.messages if message.role == "system"]
         return "\n\n".join(text for text in texts if text)
 
@@ -201,7 +204,7 @@ class ChatRequest:
 
     @property
     def max_tokens(self) -> int | None:
-        """The most tokens that the answer may have, by whichever of its two names."""
+        """The most tokens that the answer may have, under either of its names."""
         held = self.options.get("max_completion_tokens", self.options.get("max_tokens"))
         if held is not None and (type(held) is not int or held < 1):
             raise RequestError("max_tokens must be a whole number above 0")
@@ -209,12 +212,12 @@ class ChatRequest:
 
     @property
     def tools(self) -> list[Tool]:
-        """The functions that the model may call, where it may call no other tools."""
-        return [self.tool(held) for held in self.held_tools]
+        """The functions that the model may call, for providers without other tools."""
+        return [self.tool(held) for held in self.raw_tools]
 
     @property
-    def held_tools(self) -> list[Any]:
-        """The tools as they stand in the request: those that are allowed, where that is said."""
+    def raw_tools(self) -> list[Any]:
+        """The tools as they came, without those that ``allowed_tools`` leaves out."""
         held = self.options.get("tools", [])
         if not isinstance(held, list):
             raise RequestError("tools must be a list")
@@ -223,12 +226,12 @@ class ChatRequest:
 
     @property
     def allowed(self) -> list[str] | None:
-        """The names of the tools that alone may be called; ``None`` where all may.
+        """The names of the only tools that may be called; ``None`` if all may.
 
-        Chat completions have them in ``allowed_tools``, responses beside the ``type``.
+        Chat completions put them in ``allowed_tools``, responses beside the ``type``.
 
         Raises:
-            RequestError: they are not told as OpenAI has it, or one is no function.
+            RequestError: they do not have OpenAI's form, or one is not a function.
         """
         held = as_object(self.options.get("tool_choice"))
         if held.get("type") != "allowed_tools":
@@ -243,7 +246,7 @@ class ChatRequest:
 
     @property
     def tool_choice(self) -> str | Tool | None:
-        """``auto``, ``none``, ``required``, or the one tool to call; ``None`` if not said."""
+        """``auto``, ``none``, ``required``, or the one tool to call; ``None`` if not given."""
         held = self.options.get("tool_choice")
         if self.allowed is not None:
             choice = as_object(held)
@@ -252,9 +255,10 @@ class ChatRequest:
             return held
         name = as_object(as_object(held).get("function")).get("name")
         if not isinstance(name, str) or as_object(held).get("type") != "function":
-            raise no_option("tool_choice", self.dialect, "say auto, none, required or a function")
-        # A tool that the provider runs itself is no function, and has no such name.
-        found = [tool for tool in self.held_tools if _function_of(tool).get("name") == name]
+            why = "it must be auto, none, required or a function"
+            raise no_option("tool_choice", self.dialect, why)
+        # Tools that the provider runs itself are not functions.
+        found = [tool for tool in self.raw_tools if _function_of(tool).get("name") == name]
         return self.tool(found[0]) if found else Tool(name)
 
     @property
@@ -268,15 +272,16 @@ class ChatRequest:
             schema = held.get("schema")  # of several servers that imitate OpenAI
             return Output(schema if isinstance(schema, dict) else None)
         if kind != "json_schema":
-            raise no_option("response_format", self.dialect, "say json_object or json_schema")
-        said = as_object(held.get("json_schema"))
-        schema = said.get("schema")
+            why = "its type must be json_object or json_schema"
+            raise no_option("response_format", self.dialect, why)
+        given = as_object(held.get("json_schema"))
+        schema = given.get("schema")
         if schema is not None and not isinstance(schema, dict):
             raise RequestError("the schema in response_format must be an object")
-        name, strict, description = said.get("name"), said.get("strict"), said.get("description")
+        strict, description = given.get("strict"), given.get("description")
         return Output(
             schema,
-            name if isinstance(name, str) and name else "answer",
+            as_string(given.get("name")) or "answer",
             strict if isinstance(strict, bool) else None,
             description if isinstance(description, str) else None,
         )
@@ -287,11 +292,11 @@ class ChatRequest:
         return {there: self.options[ours] for ours, there in pairs.items() if ours in self.options}
 
     def tool(self, held: Any) -> Tool:
-        """One of the tools, as it stands in the request."""
+        """One of the tools of the request, which must be a function."""
         if as_object(held).get("type", "function") != "function":
             raise no_option("tools", self.dialect, "a tool must be a function")
         function = _function_of(held)
-        name, said = function.get("name"), function.get("description")
+        name, description = function.get("name"), function.get("description")
         schema, strict = function.get("parameters"), function.get("strict")
         if not isinstance(name, str) or not name:
             raise RequestError("a tool must have a function with a name")
@@ -299,26 +304,47 @@ class ChatRequest:
             raise RequestError("the parameters of a tool must be a JSON schema, an object")
         return Tool(
             name,
-            said if isinstance(said, str) else None,
+            description if isinstance(description, str) else None,
             schema,
             strict if isinstance(strict, bool) else None,
         )
 
 
+def turns(
+    messages: Iterable[ChatMessage],
+    assistant: str,
+    write: Callable[[ChatMessage], list[dict[str, Any]]],
+) -> list[tuple[str, list[dict[str, Any]]]]:
+    """The messages as ``user`` and ``assistant`` (by its name here) taking turns.
+
+    ``write`` gives the parts of a message. System messages and empty ones are left out, and
+    neighbours of one role are joined.
+    """
+    made: list[tuple[str, list[dict[str, Any]]]] = []
+    for message in messages:
+        role = assistant if message.role == "assistant" else "user"
+        parts = [] if message.role == "system" else write(message)
+        if parts and made and made[-1][0] == role:
+            made[-1][1].extend(parts)
+        elif parts:
+            made.append((role, parts))
+    return made
+
+
 def _tool_name(held: Any) -> Any:
-    """The name of a tool: chat completions have it under the ``type``, responses beside it."""
+    """The name of a tool: chat completions put it under the ``type``, responses beside it."""
     tool = as_object(held)
     return as_object(tool.get("function") or tool.get("custom") or tool).get("name")
 
 
 def _function_of(held: Any) -> Mapping[str, Any]:
-    """The function that a tool is; an empty one for any other tool."""
+    """The function that a tool is; empty for any other tool."""
     return as_object(as_object(held).get("function"))
 
 
-def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:
+def _messages(dialect: str, held: Iterable[Any]) -> tuple[ChatMessage, ...]:
     called: dict[str, str] = {}
-    messages: list[AskedMessage] = []
+    messages: list[ChatMessage] = []
     for each in held:
         message = _message(dialect, each, called)
         called.update({call.id: call.name for call in message.calls})
@@ -326,10 +352,10 @@ def _messages(dialect: str, held: Iterable[Any]) -> tuple[AskedMessage, ...]:
     return tuple(messages)
 
 
-def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage:
+def _message(dialect: str, held: Any, called: Mapping[str, str]) -> ChatMessage:
     if not isinstance(held, dict | Mapping):
         raise RequestError("each message must be an object")
-    role, name = held.get("role"), held.get("name")
+    role, name = held.get("role"), as_string(held.get("name"))
     if role == "developer":
         role = "system"
     if role not in _ROLES:
@@ -338,31 +364,22 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> AskedMessage
         )
     parts = _parts(dialect, held.get("content"))
     if role == "assistant":
-        refusal = held.get("refusal")
-        if isinstance(refusal, str) and refusal:
+        if refusal := as_string(held.get("refusal")):
             parts = (*parts, refusal)
-        calls, own = _calls(held.get("tool_calls")), tuple(owned(held))
+        calls = _calls(held.get("tool_calls"))
         if dialect not in _CUSTOM and any(call.text is not None for call in calls):
             raise no_option("a custom tool call", dialect, "a call must be of a function")
-        return AskedMessage(role, parts, calls, owned=own, held=held)
+        return ChatMessage(role, parts, calls, owned=tuple(owned(held)), raw=held)
     if role != "tool":
-        return AskedMessage(role, parts, name=name if isinstance(name, str) else "", held=held)
-    answers = held.get("tool_call_id")
-    if not isinstance(answers, str) or not answers:
+        return ChatMessage(role, parts, name=name, raw=held)
+    call_id = held.get("tool_call_id")
+    if not isinstance(call_id, str) or not call_id:
         raise RequestError("a message of a tool must have the tool_call_id that it answers")
-    named = name if isinstance(name, str) and name else called.get(answers, "")
-    return AskedMessage(role, parts, answers=answers, name=named, held=held)
-
-
-# Who knows tools that take any text.
-_CUSTOM: Final = frozenset({"openai-responses"})
-_ROLES: Final = ("system", "user", "assistant", "tool")
+    return ChatMessage(role, parts, call_id=call_id, name=name or called.get(call_id, ""), raw=held)
 
 
 def _parts(dialect: str, content: Any) -> tuple[Part, ...]:
-    if content is None:
-        return ()
-    if isinstance(content, str):
+    if content is None or isinstance(content, str):
         return (content,) if content else ()
     if not isinstance(content, list):
         raise RequestError("the content of a message must be text or a list of parts")
@@ -390,52 +407,54 @@ def _text(part: Mapping[str, Any]) -> Part:
 def _picture(part: Mapping[str, Any]) -> Part:
     held = part.get("image_url")
     url = held if isinstance(held, str) else as_object(held).get("url")
-    detail = as_object(held).get("detail", part.get("detail"))
-    detail = detail if isinstance(detail, str) else ""
+    detail = as_string(as_object(held).get("detail", part.get("detail")))
     if not isinstance(url, str) or not url:
         raise RequestError("a part of type image_url must have a url")
     if url[:5].lower() != "data:":
-        if not url[:8].lower().startswith(("http://", "https://")):
+        if not _is_http(url):
             raise RequestError("the url of a picture must begin with http://, https:// or data:")
         return Picture(url, detail=detail)
     head = _DATA_URL.match(url)
     if head is None:
         raise RequestError("a picture's data: URL must have a media type and a comma")
-    return Picture(url, *_inside(url, head), detail)
+    return Picture(url, *_decode_data_url(url, head), detail)
 
 
-def _inside(url: str, head: re.Match[str]) -> tuple[str, str]:
-    """The media type of a ``data:`` URL, and what it holds in base64."""
-    inside = url[head.end() :]
+def _is_http(url: str) -> bool:
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def _decode_data_url(url: str, head: re.Match[str]) -> tuple[str, str]:
+    """The media type of a ``data:`` URL, and its data in base64."""
+    data = url[head.end() :]
     if head[2].lower().endswith(";base64"):
-        base64 = _SPACE.sub("", inside)
+        base64 = _SPACE.sub("", data)
     else:
-        base64 = b64encode(unquote_to_bytes(inside)).decode()
+        base64 = b64encode(unquote_to_bytes(data)).decode()
     return head[1].lower() or "text/plain", base64
 
 
 def _file(part: Mapping[str, Any]) -> Part:
-    """Chat completions have it in a ``file``, responses beside the ``type``."""
+    """A file: chat completions have it in a ``file``, responses beside the ``type``."""
     held = as_object(part["file"]) if "file" in part else part
-    name = held.get("filename")
-    name = name if isinstance(name, str) else ""
-    data, url, key = (held.get(field) for field in ("file_data", "file_url", "file_id"))
-    if isinstance(data, str) and data:
+    name, data, url, key = (
+        as_string(held.get(field)) for field in ("filename", "file_data", "file_url", "file_id")
+    )
+    if data:
         head = _DATA_URL.match(data)
         if head is None:
-            return _with_type(File(mimetypes.guess_type(name)[0] or PDF, data, name=name))
-        media_type, base64 = _inside(data, head)
-        return _with_type(File(media_type, base64, name=name))
-    if isinstance(url, str) and url[:8].lower().startswith(("http://", "https://")):
+            return _file_or_picture(File(mimetypes.guess_type(name)[0] or PDF, data, name=name))
+        return _file_or_picture(File(*_decode_data_url(data, head), name=name))
+    if _is_http(url):
         path = url.partition("?")[0].partition("#")[0]
-        return _with_type(File(mimetypes.guess_type(path)[0] or "", url=url, name=name))
-    if isinstance(key, str) and key:
+        return _file_or_picture(File(mimetypes.guess_type(path)[0] or "", url=url, name=name))
+    if key:
         return File(id=key, name=name)
     raise RequestError("a file must have file_data, a file_url that is http(s), or a file_id")
 
 
-def _with_type(file: File) -> Part:
-    """A file; a picture, if it is one."""
+def _file_or_picture(file: File) -> Part:
+    """The file, as a picture if it is one."""
     if not file.media_type.startswith("image/"):
         return file
     return Picture(file.url or file.data_url, file.media_type if file.base64 else "", file.base64)
@@ -443,49 +462,41 @@ def _with_type(file: File) -> Part:
 
 def _audio(part: Mapping[str, Any]) -> Part:
     held = as_object(part.get("input_audio"))
-    data, form = held.get("data"), held.get("format")
-    if not isinstance(data, str) or not data or not isinstance(form, str) or not form:
+    data, form = as_string(held.get("data")), as_string(held.get("format"))
+    if not data or not form:
         raise RequestError("a part of type input_audio must have data and a format")
     return File(AUDIO.get(form, f"audio/{form}"), _SPACE.sub("", data))
 
 
 _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
-    "text": _text,
-    "input_text": _text,
-    "output_text": _text,
-    "refusal": _text,
-    "image_url": _picture,
-    "input_image": _picture,
-    "file": _file,
-    "input_file": _file,
+    **dict.fromkeys(("text", "input_text", "output_text", "refusal"), _text),
+    **dict.fromkeys(("image_url", "input_image"), _picture),
+    **dict.fromkeys(("file", "input_file"), _file),
     "input_audio": _audio,
 }
 
 
-def _calls(held: Any) -> tuple[AskedCall, ...]:
-    if not held:
-        return ()
-    if not isinstance(held, list):
+def _calls(held: Any) -> tuple[ChatToolCall, ...]:
+    if held and not isinstance(held, list):
         raise RequestError("the tool calls of a message must be a list")
-    return tuple(_call(call, place) for place, call in enumerate(held))
+    return tuple(_call(as_object(call), place) for place, call in enumerate(as_list(held)))
 
 
-def _call(held: Any, place: int) -> AskedCall:
-    custom = as_object(as_object(held).get("custom"))
-    if as_object(held).get("type") == "custom" or custom:
-        key, name, text = as_object(held).get("id"), custom.get("name"), custom.get("input")
+def _call(held: Mapping[str, Any], place: int) -> ChatToolCall:
+    key = as_string(held.get("id")) or f"call_{place}"
+    custom, function = as_object(held.get("custom")), as_object(held.get("function"))
+    if held.get("type") == "custom" or custom:
+        name, text = custom.get("name"), custom.get("input")
         if not isinstance(name, str) or not name or not isinstance(text, str):
             raise RequestError("a custom tool call must have a name and an input")
-        return AskedCall(key if isinstance(key, str) and key else f"call_{place}", name, {}, text)
-    function = as_object(as_object(held).get("function"))
-    key, name = as_object(held).get("id"), function.get("name")
+        return ChatToolCall(key, name, {}, text)
+    name, arguments = function.get("name"), function.get("arguments") or "{}"
     if not isinstance(name, str) or not name:
         raise RequestError("a tool call must have a function with a name")
-    arguments = function.get("arguments") or "{}"
     try:
-        said = orjson.loads(arguments) if isinstance(arguments, str) else arguments
+        arguments = orjson.loads(arguments) if isinstance(arguments, str) else arguments
     except orjson.JSONDecodeError:
-        said = None
-    if not isinstance(said, dict):
+        arguments = None
+    if not isinstance(arguments, dict):
         raise RequestError("the arguments of a tool call must be a JSON object")
-    return AskedCall(key if isinstance(key, str) and key else f"call_{place}", name, said)
+    return ChatToolCall(key, name, arguments)

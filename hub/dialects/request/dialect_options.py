@@ -14,7 +14,7 @@ MOST: Final = 1e9
 
 
 class Options:
-    """Typed access to options; every name and value that cannot be is a `ConfigError`."""
+    """Typed access to options; a wrong name or value is a `ConfigError`."""
 
     __slots__ = ("_dialect", "_held")
 
@@ -22,24 +22,26 @@ class Options:
         """Take the options of a dialect that knows these names.
 
         Raises:
-            ConfigError: there is one that it does not know.
+            ConfigError: it does not know one of them.
         """
         self._dialect = dialect
         self._held = held
         names = tuple(known)
+        takes = f"it takes {', '.join(sorted(names))}" if names else "it takes none"
         for name in held:
             if name not in names:
-                raise self._unknown(name, names)
+                said = f'has no option "{name}"{_nearest(name, names)}; {takes}'
+                raise ConfigError(f'dialect "{dialect}" {said}')
 
     def flag(self, name: str, default: bool) -> bool:
-        """Yes or no."""
+        """True or false."""
         value = self._held.get(name, default)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
 
     def flag_or(self, name: str, word: str) -> bool | str:
-        """Yes, no (if left out) or this one word."""
+        """True, false (the default) or this one word."""
         value = self._held.get(name, False)
         if value != word and not isinstance(value, bool):
             raise self._wrong(name, f'true or false, or "{word}"')
@@ -66,18 +68,12 @@ class Options:
         return str(value)
 
     def number(self, name: str, default: float) -> float:
-        """A number above 0, and not so large that sums with it go wrong."""
+        """A number above 0 and up to `MOST`."""
         value = self._held.get(name, default)
-        # ``bool`` is an ``int`` in Python; TOML has ``nan``, which no comparison lets through.
+        # ``bool`` is an ``int`` in Python; TOML has ``nan``, which fails every comparison.
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= MOST:
             raise self._wrong(name, f"a number above 0, and {MOST:,.0f} at most")
         return float(value)
-
-    def _unknown(self, name: str, names: tuple[str, ...]) -> ConfigError:
-        takes = f"it takes {', '.join(sorted(names))}" if names else "it takes none"
-        return ConfigError(
-            f'dialect "{self._dialect}" has no option "{name}"{_nearest(name, names)}; {takes}'
-        )
 
     def _wrong(self, name: str, wanted: str) -> ConfigError:
         return ConfigError(f'option "{name}" of dialect "{self._dialect}" must be {wanted}')

@@ -1,195 +1,168 @@
-"""What the chat interfaces of other people's pages speak: the AI SDK's, and TanStack AI's."""
+"""Routes for chat interfaces: the AI SDK's, TanStack AI's and AG-UI's."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from hub.docs.json_schema import TEXT, array, ref
 from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
     NAME,
-    OFFSET,
-    TEXT,
-    Answer,
     Operation,
+    Response,
     events_of,
+    group,
     path,
     query,
-    ref,
 )
-from hub.docs.routes.durable import READ
-from hub.docs.routes.openai import LEAVES, NAMES, ONCE, REFUSED
+from hub.docs.routes.durable import CURSOR, NOTHING_CAME, READ, READING
+from hub.docs.routes.openai import IDEMPOTENCY_KEY, NAMES, ON_DISCONNECT, REFUSED
 
-__all__ = ["GROUPS", "OPERATIONS"]
+__all__ = ["GROUP"]
 
-GROUPS: Final = {
-    "Chat interfaces": "For the AI SDK's `useChat` and for TanStack AI, with their own transports "
-    "or with those of Durable Streams. A chat is the stream that its id names.",
-}
-
-ID: Final = path("id", "The chat's id, which is the name of its stream.", **NAME)
-ASKED: Final = (
-    query("upstream", "Which upstream to ask, where the body does not say."),
-    query("model", "Which model."),
-    ONCE,
-    LEAVES,
+_ID: Final = path("id", "The chat's id, which is the name of its stream.", **NAME)
+_CHOICES: Final = (
+    query("upstream", "The upstream to use if the body names none."),
+    query("model", "The model to use."),
+    IDEMPOTENCY_KEY,
+    ON_DISCONNECT,
 )
-ADDRESS: Final = {**NAMES, "Location": "Where the answer is a Durable Stream."}
-CHUNKS: Final = {
-    **ADDRESS,
-    "x-vercel-ai-ui-message-stream": "`v1`.",
-}
-WRONG: Final = (*REFUSED, "bad_name", "stream_busy", "stream_closed", "not_json")
-READING: Final = (
-    query("offset", "`-1` for the start, `now`, or an offset that was told before.", **OFFSET),
-    query("live", "How to wait for more.", enum=["long-poll", "sse"]),
-    query("cursor", "What `Stream-Cursor` told."),
+_ADDRESS: Final = {**NAMES, "Location": "The address of the reply as a Durable Stream."}
+_CHUNKS: Final = {**_ADDRESS, "x-vercel-ai-ui-message-stream": "`v1`."}
+_ERRORS: Final = f"{REFUSED} bad_name stream_busy stream_closed not_json unsupported_part"
+_READ_ERRORS: Final = (
+    "bad_position bad_live bad_name stream_not_found generation_not_found not_json gone "
+    "position_trimmed position_unwritten limit_exceeded draining"
 )
 
 
-def _view(chunk: str) -> tuple[Answer, ...]:
-    told = {**READ, "Stream-Cursor": "To be given back with the next long poll."}
+def _view(chunk: str) -> tuple[Response, ...]:
     return (
-        Answer(
+        Response(
             200,
-            "The chunks, as one array; with `live=sse`, events `data`, which hold such an array, "
-            "and `control`.",
-            {JSON: {"type": "array", "items": ref(chunk)}, EVENT_STREAM: TEXT},
-            told,
+            "The chunks as one array; with `live=sse`, `data` events with such arrays and "
+            "`control` events.",
+            {JSON: array(ref(chunk)), EVENT_STREAM: TEXT},
+            {**READ, **CURSOR},
         ),
-        Answer(204, "Nothing came in time.", {}, {**READ, "Stream-Cursor": "As above."}),
+        NOTHING_CAME,
     )
 
 
-RUN: Final = Answer(
+_RUN: Final = Response(
     200,
-    "To AG-UI's own client: the run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.",
+    "For AG-UI's own client: the run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.",
     {EVENT_STREAM: events_of("ConversationChunk")},
     NAMES,
 )
-UNREADABLE: Final = (
-    "bad_position",
-    "bad_live",
-    "bad_name",
-    "stream_not_found",
-    "generation_not_found",
-    "not_json",
-    "gone",
-    "position_trimmed",
-    "position_unwritten",
-    "limit_exceeded",
-    "draining",
-)
 
-OPERATIONS: Final = (
+GROUP: Final = group(
+    "Chat interfaces",
+    "For the AI SDK's `useChat`, TanStack AI and AG-UI, with their own transports or those of "
+    "Durable Streams. A chat is the stream that its id names.",
     Operation(
         "POST",
         "/api/chat",
-        "Chat interfaces",
-        "Say something to `useChat`'s chat, or ask for an answer again",
-        "The AI SDK's UI message stream, version 1. `model`, `upstream` and `options` are as for "
-        "`/v1/generations`. A message that is sent twice has one effect. "
-        "`Accept: application/json` asks for the address of the answer alone.",
-        parameters=ASKED,
-        body={JSON: ref("ChatRequest")},
-        answers=(
-            Answer(200, "The answer.", {EVENT_STREAM: events_of("UIChunk")}, CHUNKS),
-            Answer(201, "Where the answer is to be read.", {JSON: ref("ChatAddress")}, ADDRESS),
+        "Send a message from `useChat`, or regenerate a reply",
+        "Speaks the AI SDK's UI message stream, version 1. `model`, `upstream` and `options` "
+        "are as for `/v1/generations`. A message that is sent twice has one effect. With "
+        "`Accept: application/json` the response is only the address of the reply.",
+        _CHOICES,
+        {JSON: ref("ChatRequest")},
+        (
+            Response(200, "The reply.", {EVENT_STREAM: events_of("UIChunk")}, _CHUNKS),
+            Response(201, "The address of the reply.", {JSON: ref("ChatAddress")}, _ADDRESS),
         ),
-        errors=(*WRONG, "unsupported_part"),
-        wrong="text",
+        _ERRORS,
+        "text",
     ),
     Operation(
         "GET",
         "/api/chat/{id}/stream",
-        "Chat interfaces",
-        "Take up the answer that is being given",
-        "`Accept: application/json` asks for its address alone.",
-        parameters=(ID,),
-        answers=(
-            Answer(
+        "Resume the running reply",
+        "With `Accept: application/json` the response is only the address of the reply.",
+        (_ID,),
+        responses=(
+            Response(
                 200,
-                "The answer, from its start, or its address.",
+                "The reply from its start, or its address.",
                 {EVENT_STREAM: events_of("UIChunk"), JSON: ref("ChatAddress")},
-                CHUNKS,
+                _CHUNKS,
             ),
-            Answer(204, "None is being given."),
+            Response(204, "No reply is running."),
         ),
-        errors=("gone", "position_trimmed", "limit_exceeded", "draining"),
-        wrong="text",
+        errors="gone position_trimmed limit_exceeded draining",
+        error_format="text",
     ),
     Operation(
         "POST",
         "/api/chat/{id}/stop",
-        "Chat interfaces",
-        "Stop the answer that is being given",
-        "For everybody. `useChat`'s own `stop()` only stops reading.",
-        parameters=(ID,),
-        answers=(
-            Answer(200, "How it ended.", {JSON: ref("Generation")}),
-            Answer(204, "None was being given."),
+        "Stop the running reply",
+        "Stops it for everybody. `useChat`'s own `stop()` only stops reading.",
+        (_ID,),
+        responses=(
+            Response(200, "The final state of the generation.", {JSON: ref("Generation")}),
+            Response(204, "No reply was running."),
         ),
-        errors=("generation_not_found",),
-        wrong="text",
+        errors="generation_not_found",
+        error_format="text",
     ),
     Operation(
         "GET",
         "/api/chat/{id}/stream/{generation}",
-        "Chat interfaces",
-        "Read an answer as a Durable Stream",
-        "For `@durable-streams/aisdk-transport`: UI message chunks in JSON, closed at its end.",
-        parameters=(
-            ID,
+        "Read a reply as a Durable Stream",
+        "For `@durable-streams/aisdk-transport`: UI message chunks in JSON. The stream closes "
+        "at the end of the reply.",
+        (
+            _ID,
             path("generation", "The generation's id."),
             *READING,
             query(
                 "whole",
-                "Whether to begin with the message that it goes on with.",
+                "Whether to start with the message that the reply continues.",
                 enum=["true", "false"],
                 default="false",
             ),
         ),
-        answers=_view("UIChunk"),
-        errors=UNREADABLE,
-        wrong="text",
+        responses=_view("UIChunk"),
+        errors=_READ_ERRORS,
+        error_format="text",
     ),
     Operation(
         "POST",
         "/api/chat/{id}",
-        "Chat interfaces",
-        "Say something in TanStack AI's conversation",
-        "It is answered as soon as the answer begins, which comes to all who read. A message that "
-        "has been answered and comes again is answered again.",
-        parameters=(ID, *ASKED),
-        body={JSON: ref("ConversationRequest")},
-        answers=(Answer(202, "It is being answered.", {}, NAMES), RUN),
-        errors=(*WRONG, "unsupported_part"),
-        wrong="sentence",
+        "Send a message from TanStack AI",
+        "Returns as soon as the reply starts; everybody who reads the conversation receives "
+        "the reply. A message that already has a reply and is sent again is answered again.",
+        (_ID, *_CHOICES),
+        {JSON: ref("ConversationRequest")},
+        (Response(202, "The reply has started.", {}, NAMES), _RUN),
+        _ERRORS,
+        "sentence",
     ),
     Operation(
         "POST",
         "/api/agent",
-        "Chat interfaces",
-        "Ask as AG-UI's own client does",
-        "For `HttpAgent` of `@ag-ui/client`: the conversation is the stream that `threadId` names. "
-        "`forwardedProps` may hold `model`, `upstream` and `options`. `Accept: text/event-stream` "
-        "has `/api/chat/{id}` take and answer the same.",
-        parameters=ASKED,
-        body={JSON: ref("RunRequest")},
-        answers=(RUN,),
-        errors=(*WRONG, "unsupported_part"),
-        wrong="sentence",
+        "Send a message from AG-UI's own client",
+        "For `HttpAgent` of `@ag-ui/client`: `threadId` names the conversation's stream. "
+        "`forwardedProps` may contain `model`, `upstream` and `options`. With "
+        "`Accept: text/event-stream`, `/api/chat/{id}` takes and returns the same.",
+        _CHOICES,
+        {JSON: ref("RunRequest")},
+        (_RUN,),
+        _ERRORS,
+        "sentence",
     ),
     Operation(
         "GET",
         "/api/chat/{id}",
-        "Chat interfaces",
         "Read TanStack AI's conversation as a Durable Stream",
-        "For `@durable-streams/tanstack-ai-transport`: AG-UI events in JSON, open for ever. A "
-        "conversation that has not begun is empty.",
-        parameters=(ID, *READING),
-        answers=_view("ConversationChunk"),
-        errors=UNREADABLE,
-        wrong="sentence",
+        "For `@durable-streams/tanstack-ai-transport`: AG-UI events in JSON. The stream never "
+        "closes. A conversation that has not started is empty.",
+        (_ID, *READING),
+        responses=_view("ConversationChunk"),
+        errors=_READ_ERRORS,
+        error_format="sentence",
     ),
 )

@@ -1,236 +1,193 @@
-"""The Durable Streams Protocol."""
+"""Routes of the Durable Streams Protocol."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
+from hub.docs.json_schema import ANY, TEXT, Schema
 from hub.docs.operations import (
     BYTES,
     EVENT_STREAM,
     JSON,
     OFFSET,
-    TEXT,
-    Answer,
     Operation,
-    Schema,
+    Response,
+    group,
     header,
     query,
 )
 from hub.docs.requests import STREAM_EXAMPLES
 from hub.docs.routes.streams import STREAM
 
-__all__ = ["GROUPS", "OPERATIONS"]
+__all__ = ["CURSOR", "GROUP", "NOTHING_CAME", "READ", "READING"]
 
-GROUPS: Final = {
-    "Durable Streams": "The Durable Streams Protocol on the same streams: of JSON, which are "
-    "conversations, and of anything else, which are bytes. Its document says more than this one.",
-}
-
-PATH: Final = "/v1/stream/{name}"
-ANYTHING: Final = {JSON: {}, "text/plain": TEXT, "application/octet-stream": BYTES}
-WRITTEN: Final[Mapping[str, Schema]] = {
+_PATH: Final = "/v1/stream/{name}"
+_BODY: Final[Mapping[str, Schema]] = {
     JSON: {
         # Not also an array: generated clients could not tell that from a file.
         "type": "object",
-        "description": "Of a JSON stream: a record, which is an `Event` or any other JSON. An "
-        "array is as many records as it has members.",
-        "examples": STREAM_EXAMPLES[JSON],
+        "description": "For a JSON stream: a record, which is an `Event` or any other JSON. Each "
+        "member of an array becomes a record.",
+        "examples": STREAM_EXAMPLES,
     },
     "application/octet-stream": {
         "type": "string",
         "format": "binary",
-        "description": "Of any other stream: bytes, under its own content type, whatever that is.",
+        "description": "For any other stream: bytes, under the stream's own content type.",
     },
 }
 
-NEXT: Final = {
-    "Stream-Next-Offset": "The offset after what is there.",
-    "Stream-Closed": "`true` if nothing comes after it.",
+_NEXT: Final = {
+    "Stream-Next-Offset": "The offset after the last record.",
+    "Stream-Closed": "`true` if the stream is closed and nothing follows.",
 }
-READ: Final = {**NEXT, "Stream-Up-To-Date": "`true` if this was all there is."}
-REACHED: Final = {
-    "Producer-Epoch": "The producer's epoch.",
-    "Producer-Seq": "The last append of the producer that was accepted.",
-}
-CLOSED: Final = header("Stream-Closed", "`true` closes the stream with this.")
-NUMBER: Final = {"pattern": "^(0|[1-9][0-9]{0,14})$"}
-KEPT: Final = ("limit_exceeded", "draining", "store_failed", "store_full")
+READ: Final = {**_NEXT, "Stream-Up-To-Date": "`true` if the response reaches the end."}
+CURSOR: Final = {"Stream-Cursor": "Send it back as `cursor` with the next long poll."}
+READING: Final = (
+    query("offset", "`-1` for the start, `now`, or an offset from an earlier response.", **OFFSET),
+    query("live", "How to wait for more records.", enum=["long-poll", "sse"]),
+    query("cursor", "The last `Stream-Cursor`; it keeps caches from mixing up responses."),
+)
+NOTHING_CAME: Final = Response(204, "No new record came in time.", {}, {**READ, **CURSOR})
 
-OPERATIONS: Final = (
+_APPENDED: Final = {
+    **_NEXT,
+    "Producer-Epoch": "The producer's epoch.",
+    "Producer-Seq": "The producer's last append that was accepted.",
+}
+_CLOSED: Final = header("Stream-Closed", "`true` closes the stream after this request's records.")
+_TTL: Final = "Seconds without use after which the stream expires."
+_NUMBER: Final = {"pattern": "^(0|[1-9][0-9]{0,14})$"}
+_WRITE_ERRORS: Final = "limit_exceeded draining store_failed store_full"
+
+GROUP: Final = group(
+    "Durable Streams",
+    "The Durable Streams Protocol on the same streams: JSON streams, which are conversations, and "
+    "byte streams of any other content type. The protocol's own document has the details.",
     Operation(
         "PUT",
-        PATH,
-        "Durable Streams",
-        "Make a stream, or fork one",
-        "Empty, or with what the body holds, whose `Content-Type` is the stream's. A fork begins "
-        "with another stream's records up to an offset, which are shared, not copied. Asking again "
-        "for the same changes nothing.",
-        parameters=(
+        _PATH,
+        "Create or fork a stream",
+        "The body, if any, is the first record, and its `Content-Type` is the stream's. A fork "
+        "starts with the records of another stream up to an offset; they are shared, not "
+        "copied. Repeating the request changes nothing.",
+        (
             STREAM,
-            header("Stream-TTL", "Seconds after which it expires unless it is used.", **NUMBER),
+            header("Stream-TTL", _TTL, **_NUMBER),
             header(
                 "Stream-Expires-At",
-                "When it expires, as RFC 3339.",
+                "When the stream expires, in RFC 3339.",
                 pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}T.+$",
             ),
-            CLOSED,
-            header("Stream-Forked-From", "The path of the stream that it is forked from."),
+            _CLOSED,
+            header("Stream-Forked-From", "The path of the stream to fork."),
             header(
                 "Stream-Fork-Offset",
-                "The offset before which the fork takes what is there.",
+                "The fork has the source's records before this offset.",
                 pattern="^[0-9]{16}_[0-9]{16}$",
             ),
-            header("Stream-Fork-Sub-Offset", "How many messages or bytes further.", **NUMBER),
+            header(
+                "Stream-Fork-Sub-Offset",
+                "How many messages or bytes after the offset to fork.",
+                **_NUMBER,
+            ),
         ),
-        body=WRITTEN,
-        answers=(
-            Answer(201, "It is made.", {}, {**NEXT, "Location": "Its address."}),
-            Answer(200, "It was there, and is so.", {}, NEXT),
+        _BODY,
+        (
+            Response(201, "Created.", {}, {**_NEXT, "Location": "The stream's address."}),
+            Response(200, "The stream already exists with these settings.", {}, _NEXT),
         ),
-        errors=(
-            "bad_json",
-            "bad_name",
-            "bad_header",
-            "bad_content_type",
-            "bad_expiry",
-            "bad_fork_offset",
-            "bad_position",
-            "stream_not_found",
-            "stream_exists",
-            "stream_deleted",
-            "content_type",
-            "generation_owned",
-            "foreign_generation",
-            "gone",
-            "too_large",
-            *KEPT,
-        ),
+        "bad_json bad_name bad_header bad_content_type bad_expiry bad_fork_offset bad_position "
+        "stream_not_found stream_exists stream_deleted content_type generation_owned "
+        f"foreign_generation gone too_large {_WRITE_ERRORS}",
     ),
     Operation(
         "POST",
-        PATH,
-        "Durable Streams",
+        _PATH,
         "Append, close, or both",
-        "The members of a JSON array are records of their own. With a producer's three headers an "
-        "append that is repeated has one effect.",
-        parameters=(
+        "Each member of a JSON array becomes a record. With the three producer headers a "
+        "repeated append has one effect.",
+        (
             STREAM,
-            CLOSED,
-            header("Stream-Seq", "Refused unless greater than the last, byte by byte."),
+            _CLOSED,
+            header("Stream-Seq", "Must be greater than the last one, compared byte by byte."),
             header("Producer-Id", "Who appends.", minLength=1, maxLength=255),
-            header("Producer-Epoch", "Its life: a greater one fences those before.", **NUMBER),
-            header("Producer-Seq", "The number of this append, from 0.", **NUMBER),
+            header(
+                "Producer-Epoch",
+                "The producer's epoch; a greater one fences off all earlier ones.",
+                **_NUMBER,
+            ),
+            header("Producer-Seq", "The number of this append, from 0.", **_NUMBER),
         ),
-        body=WRITTEN,
-        answers=(
-            Answer(204, "It is kept, or was before.", {}, {**NEXT, **REACHED}),
-            Answer(200, "It is kept, as a producer's next append.", {}, {**NEXT, **REACHED}),
+        _BODY,
+        (
+            Response(204, "Appended, now or by an earlier attempt.", {}, _APPENDED),
+            Response(200, "Appended, as the producer's next append.", {}, _APPENDED),
         ),
-        errors=(
-            "bad_json",
-            "bad_event",
-            "bad_header",
-            "bad_content_type",
-            "bad_producer",
-            "empty_body",
-            "producer_epoch",
-            "producer_fenced",
-            "stream_not_found",
-            "stream_closed",
-            "stream_deleted",
-            "stream_seq",
-            "content_type",
-            "generation_owned",
-            "foreign_generation",
-            "producer_gap",
-            "too_many_producers",
-            "too_large",
-            *KEPT,
-        ),
-        beside={
-            **NEXT,
-            **REACHED,
+        "bad_json bad_event bad_header bad_content_type bad_producer empty_body producer_epoch "
+        "producer_fenced stream_not_found stream_closed stream_deleted stream_seq content_type "
+        "generation_owned foreign_generation producer_gap too_many_producers too_large "
+        f"{_WRITE_ERRORS}",
+        error_headers={
+            **_APPENDED,
             "Producer-Expected-Seq": "The append that is missing.",
-            "Producer-Received-Seq": "The one that came instead.",
+            "Producer-Received-Seq": "The append that arrived instead.",
         },
     ),
     Operation(
         "GET",
-        PATH,
-        "Durable Streams",
+        _PATH,
         "Read",
-        "What there is from an offset on; as soon as there is something (`live=long-poll`); or "
-        "as it comes (`live=sse`).",
-        parameters=(
-            STREAM,
-            query(
-                "offset", "`-1` for the start, `now`, or an offset that was told before.", **OFFSET
-            ),
-            query("live", "How to wait for more.", enum=["long-poll", "sse"]),
-            query("cursor", "What `Stream-Cursor` told, so that caches in between stay apart."),
-            header("If-None-Match", "An `ETag` of before."),
-        ),
-        answers=(
-            Answer(
+        "Returns what follows an offset: at once, as soon as there is something "
+        "(`live=long-poll`), or continuously (`live=sse`).",
+        (STREAM, *READING, header("If-None-Match", "The `ETag` of an earlier response.")),
+        responses=(
+            Response(
                 200,
-                "The records: of JSON one array, else bytes as they are. With `live=sse`, events "
-                "`data` and `control`.",
-                {**ANYTHING, EVENT_STREAM: TEXT},
+                "The records: one array for JSON, otherwise the bytes. With `live=sse`, "
+                "`data` and `control` events.",
+                {
+                    JSON: ANY,
+                    "text/plain": TEXT,
+                    "application/octet-stream": BYTES,
+                    EVENT_STREAM: TEXT,
+                },
                 {
                     **READ,
-                    "ETag": "Of what is told here, where it cannot change.",
-                    "Stream-Cursor": "To be given back with the next long poll.",
-                    "Stream-SSE-Data-Encoding": "`base64` where the content is no text.",
+                    "ETag": "Identifies this response if it can no longer change.",
+                    **CURSOR,
+                    "Stream-SSE-Data-Encoding": "`base64` if the content is not text.",
                 },
             ),
-            Answer(
-                204,
-                "Nothing came in time.",
-                {},
-                {**READ, "Stream-Cursor": "To be given back with the next long poll."},
-            ),
-            Answer(304, "As it was told before.", {}, READ),
+            NOTHING_CAME,
+            Response(304, "Not modified.", {}, READ),
         ),
-        errors=(
-            "bad_position",
-            "bad_live",
-            "stream_not_found",
-            "position_trimmed",
-            "position_unwritten",
-            "stream_deleted",
-            "limit_exceeded",
-            "draining",
-        ),
+        errors="bad_position bad_live stream_not_found position_trimmed position_unwritten "
+        "stream_deleted limit_exceeded draining",
     ),
     Operation(
         "HEAD",
-        PATH,
-        "Durable Streams",
-        "Look at a stream",
+        _PATH,
+        "Get a stream's settings",
         parameters=(STREAM,),
-        answers=(
-            Answer(
+        responses=(
+            Response(
                 200,
-                "What it is and where it ends.",
+                "The stream's settings and where it ends.",
                 {},
-                {
-                    **NEXT,
-                    "Stream-TTL": "Seconds after which it expires unless it is used.",
-                    "Stream-Expires-At": "When it expires.",
-                },
+                {**_NEXT, "Stream-TTL": _TTL, "Stream-Expires-At": "When it expires."},
             ),
         ),
-        errors=("stream_not_found", "gone"),
+        errors="stream_not_found gone",
     ),
     Operation(
         "DELETE",
-        PATH,
-        "Durable Streams",
+        _PATH,
         "Delete a stream",
-        "For good; what is generated in it is cancelled.",
-        parameters=(STREAM,),
-        answers=(Answer(204, "It is gone."),),
-        errors=("stream_not_found", "stream_deleted", "store_failed"),
+        "This cannot be undone. Running generations in the stream are cancelled.",
+        (STREAM,),
+        responses=(Response(204, "The stream is deleted."),),
+        errors="stream_not_found stream_deleted store_failed",
     ),
 )

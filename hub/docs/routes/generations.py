@@ -1,84 +1,64 @@
-"""Generations: started, looked at, cancelled."""
+"""Routes that start, show and cancel generations."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.operations import JSON, KEY, Answer, Operation, header, path, ref
+from hub.docs.json_schema import ref
+from hub.docs.operations import JSON, KEY, Operation, Response, group, header, path
 
-__all__ = ["GROUPS", "OPERATIONS"]
+__all__ = ["GROUP"]
 
-GROUPS: Final = {
-    "Generations": "A generation is one run of an upstream for one prompt. It goes on whether "
-    "anybody follows it or not, and ends in exactly one event.",
-}
+_ID: Final = path("id", "The generation's id.")
 
-ID: Final = path("id", "The generation's id.")
-
-OPERATIONS: Final = (
+GROUP: Final = group(
+    "Generations",
+    "A generation is one run of an upstream for one prompt. It runs whether or not anybody follows "
+    "it, and ends with exactly one event.",
     Operation(
         "POST",
         "/v1/generations",
-        "Generations",
         "Start a generation",
-        "With `prompt` the user's message is appended to the stream, and the conversation in it "
-        "is sent; with `messages` exactly those are. Without `stream` the reply gets a stream of "
-        "its own, closed at its end.",
-        parameters=(
+        "With `prompt`, the hub appends the user's message to the stream and sends the "
+        "stream's conversation to the upstream; with `messages`, it sends exactly those. "
+        "Without `stream`, the reply gets a stream of its own, which closes at its end.",
+        (
             header(
                 "Idempotency-Key",
-                "Makes asking again harmless: the same key is the same generation. It goes over "
-                "`key` in the body.",
+                "Makes retries safe: requests with the same key share one generation. It "
+                "overrides `key` in the body.",
                 **KEY,
             ),
         ),
-        body={JSON: ref("GenerationRequest")},
-        answers=(
-            Answer(
+        {JSON: ref("GenerationRequest")},
+        (
+            Response(
                 201,
-                "It has begun, or had begun before with the same key.",
+                "The generation started, now or earlier with the same key.",
                 {JSON: ref("Generation")},
                 {"Location": "The stream of the reply."},
             ),
         ),
-        errors=(
-            "bad_request",
-            "bad_json",
-            "bad_key",
-            "bad_name",
-            "unsupported_option",
-            "upstream_not_found",
-            "stream_busy",
-            "stream_closed",
-            "not_json",
-            "trimmed",
-            "generation_deleted",
-            "too_large",
-            "unsupported_type",
-            "key_reused",
-            "limit_exceeded",
-            "draining",
-            "store_failed",
-            "store_full",
-        ),
+        "bad_request bad_json bad_key bad_name unsupported_option upstream_not_found "
+        "stream_busy stream_closed not_json trimmed generation_deleted too_large "
+        "unsupported_type key_reused limit_exceeded draining store_failed store_full",
     ),
     Operation(
         "GET",
         "/v1/generations/{id}",
-        "Generations",
-        "Look at a generation",
-        parameters=(ID,),
-        answers=(Answer(200, "How it is now, or how it ended.", {JSON: ref("Generation")}),),
-        errors=("generation_not_found",),
+        "Get a generation",
+        parameters=(_ID,),
+        responses=(Response(200, "Its current or final state.", {JSON: ref("Generation")}),),
+        errors="generation_not_found",
     ),
     Operation(
         "DELETE",
         "/v1/generations/{id}",
-        "Generations",
         "Cancel a generation",
-        "The upstream's connection is closed within 100 ms. One that has ended stays as it is.",
-        parameters=(ID,),
-        answers=(Answer(200, "How it ended.", {JSON: ref("Generation")}),),
-        errors=("generation_not_found",),
+        "The connection to the upstream closes within 100 ms. A generation that has ended does "
+        "not change.",
+        (_ID,),
+        responses=(Response(200, "Its final state.", {JSON: ref("Generation")}),),
+        errors="generation_not_found",
     ),
 )

@@ -1,194 +1,182 @@
-"""What OpenAI's clients speak."""
+"""Routes for OpenAI's clients."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from hub.docs.codes import FAILURES
+from hub.docs.json_schema import ref
 from hub.docs.operations import (
     EVENT_STREAM,
     JSON,
     KEY,
     NAME,
-    Answer,
     Operation,
     Parameter,
+    Response,
     events_of,
+    group,
     header,
     path,
     query,
-    ref,
 )
 
-__all__ = ["GROUPS", "OPERATIONS"]
-
-GROUPS: Final = {
-    "OpenAI": "The interface of OpenAI, for its clients and all that speak as they do. An answer "
-    "is a stream like any other, named in a header, which others can follow.",
-}
+__all__ = ["GROUP", "IDEMPOTENCY_KEY", "NAMES", "ON_DISCONNECT", "REFUSED"]
 
 NAMES: Final = {
-    "Streamhub-Stream": "The stream of the answer.",
+    "Streamhub-Stream": "The name of the reply's stream.",
     "Streamhub-Generation": "The id of the generation.",
 }
-
-LEAVES: Final = header(
+ON_DISCONNECT: Final = header(
     "X-On-Disconnect",
-    "Whether a client that goes away ends the answer; `server.on_disconnect` says what holds for "
-    "who says nothing.",
+    "Whether the generation continues or is cancelled when the client disconnects. "
+    "`server.on_disconnect` sets the default.",
     enum=["continue", "cancel"],
 )
-INTO: Final = header(
-    "Streamhub-Stream", "The stream to put the answer into; else one of its own.", **NAME
-)
-ONCE: Final = header("Idempotency-Key", "Makes asking again harmless.", **KEY)
-ID: Final = path("id", "The response's id.")
+IDEMPOTENCY_KEY: Final = header("Idempotency-Key", "Makes retries safe.", **KEY)
 
 REFUSED: Final = (
-    *FAILURES,
-    "bad_json",
-    "bad_key",
-    "model_not_found",
-    "gone",
-    "trimmed",
-    "too_large",
-    "unsupported_type",
-    "key_reused",
-    "limit_exceeded",
-    "draining",
-    "store_failed",
-    "store_full",
+    f"{' '.join(FAILURES)} bad_json bad_key model_not_found gone trimmed too_large "
+    "unsupported_type key_reused limit_exceeded draining store_failed store_full"
 )
-_NOT_FOUND: Final = ("response_not_found", "gone")
 
 
 def _response(
     method: str,
-    place: str,
+    suffix: str,
     title: str,
-    says: str,
-    answer: Answer,
+    description: str,
+    response: Response,
     *parameters: Parameter,
-    errors: tuple[str, ...] = _NOT_FOUND,
+    errors: str = "response_not_found gone",
 ) -> Operation:
     return Operation(
         method,
-        f"/v1/responses/{{id}}{place}",
-        "OpenAI",
+        f"/v1/responses/{{id}}{suffix}",
         title,
-        says,
-        parameters=(ID, *parameters),
-        answers=(answer,),
+        description,
+        (path("id", "The response's id."), *parameters),
+        responses=(response,),
         errors=errors,
-        wrong="openai",
+        error_format="openai",
     )
 
 
-OPERATIONS: Final = (
+GROUP: Final = group(
+    "OpenAI",
+    "OpenAI's interface, for its clients and compatible ones. Every reply is an ordinary stream, "
+    "named in a header, that others can follow.",
     Operation(
         "POST",
         "/v1/chat/completions",
-        "OpenAI",
-        "Ask for a chat completion",
-        "`model` names an upstream, or `UPSTREAM/model`, or the model that an upstream is "
-        "configured with. Fields that are not the hub's own go to the upstream, translated into "
-        "its provider's words; what it cannot take is refused by name.",
-        parameters=(ONCE, LEAVES, INTO),
-        body={JSON: ref("CompletionRequest")},
-        answers=(
-            Answer(
+        "Create a chat completion",
+        "`model` is the name of an upstream, `UPSTREAM/model`, or the model that an upstream "
+        "is configured with. The hub translates the fields it does not use itself for the "
+        "upstream's provider, and refuses by name what that provider cannot take.",
+        (
+            IDEMPOTENCY_KEY,
+            ON_DISCONNECT,
+            header(
+                "Streamhub-Stream",
+                "The stream to append the reply to; by default a new one.",
+                **NAME,
+            ),
+        ),
+        {JSON: ref("CompletionRequest")},
+        (
+            Response(
                 200,
-                "The answer, whole; with `stream` as server-sent events, each a "
-                "`CompletionChunk`, then `data: [DONE]`. An answer that breaks off ends in an "
-                "error, and never in `[DONE]`.",
+                "The whole reply; with `stream`, server-sent events, each with a "
+                "`CompletionChunk`, then `data: [DONE]`. A reply that breaks off ends with an "
+                "error and never with `[DONE]`.",
                 {JSON: ref("Completion"), EVENT_STREAM: events_of("CompletionChunk")},
                 NAMES,
             ),
         ),
-        errors=REFUSED,
-        wrong="openai",
+        REFUSED,
+        "openai",
     ),
     Operation(
         "POST",
         "/v1/responses",
-        "OpenAI",
-        "Begin a response",
-        "With `background` it is answered at once, and can be asked for by its id; with `stream` "
-        "its events are told as they come. `previous_response_id` goes on from one before. What "
-        "has no counterpart here (built-in tools, stored prompts) is refused by name.",
-        parameters=(ONCE, LEAVES),
-        body={JSON: ref("ResponseRequest")},
-        answers=(
-            Answer(
+        "Create a response",
+        "With `background` the hub returns at once, and the response can be retrieved by its "
+        "id; with `stream` it sends events as they happen. `previous_response_id` continues "
+        "an earlier response. Built-in tools, stored prompts and other features without an "
+        "equivalent here are refused by name.",
+        (IDEMPOTENCY_KEY, ON_DISCONNECT),
+        {JSON: ref("ResponseRequest")},
+        (
+            Response(
                 200,
                 "The response, or its numbered events.",
                 {JSON: ref("OpenAIResponse"), EVENT_STREAM: events_of("ResponseEvent")},
                 NAMES,
             ),
         ),
-        errors=(*REFUSED, "response_not_found", "conflict"),
-        wrong="openai",
+        f"{REFUSED} response_not_found conflict",
+        "openai",
     ),
     _response(
         "GET",
         "",
-        "Look at a response, or follow it",
+        "Get a response, or follow it",
         "",
-        Answer(
+        Response(
             200,
-            "As it is now; with `stream=true` its events, from the one after `starting_after`.",
+            "Its current state; with `stream=true` its events after `starting_after`.",
             {JSON: ref("OpenAIResponse"), EVENT_STREAM: events_of("ResponseEvent")},
             NAMES,
         ),
-        query("stream", "Whether to be told its events.", enum=["true", "false"], default="false"),
+        query("stream", "Whether to send events.", enum=["true", "false"], default="false"),
         query(
-            "starting_after", "The number of the last event that was seen.", pattern="^[0-9]{1,15}$"
+            "starting_after",
+            "The sequence number of the last event that was received.",
+            pattern="^[0-9]{1,15}$",
         ),
-        errors=("bad_request", *_NOT_FOUND),
+        errors="bad_request response_not_found gone",
     ),
     _response(
         "GET",
         "/input_items",
-        "List what a response was asked",
-        "Its own input; what was said before it stands with the responses before it.",
-        Answer(200, "A page of items.", {JSON: ref("InputItems")}, NAMES),
-        query("after", "The id of the item to go on after."),
+        "List the input of a response",
+        "Only its own input; that of earlier responses is listed under those.",
+        Response(200, "A page of items.", {JSON: ref("InputItems")}, NAMES),
+        query("after", "Start after the item with this id."),
         query(
-            "limit", "The most items of a page.", type="integer", minimum=1, maximum=100, default=20
+            "limit", "The most items to return.", type="integer", minimum=1, maximum=100, default=20
         ),
-        query("order", "By age.", enum=["asc", "desc"], default="desc"),
-        errors=("bad_request", *_NOT_FOUND),
+        query("order", "The order, by age.", enum=["asc", "desc"], default="desc"),
+        errors="bad_request response_not_found gone",
     ),
     _response(
         "POST",
         "/cancel",
         "Cancel a response",
-        "One that has ended stays as it is.",
-        Answer(200, "As it is then.", {JSON: ref("OpenAIResponse")}, NAMES),
+        "A response that has ended does not change.",
+        Response(200, "Its final state.", {JSON: ref("OpenAIResponse")}, NAMES),
     ),
     _response(
         "DELETE",
         "",
-        "Forget a response",
-        "Its stream, too.",
-        Answer(200, "It is gone.", {JSON: ref("Deleted")}),
+        "Delete a response",
+        "This deletes its stream, too.",
+        Response(200, "The response is deleted.", {JSON: ref("Deleted")}),
     ),
     Operation(
         "GET",
         "/v1/models",
-        "OpenAI",
         "List the models",
-        answers=(Answer(200, "The upstreams, the default one first.", {JSON: ref("Models")}),),
-        wrong="openai",
+        responses=(Response(200, "The upstreams, the default first.", {JSON: ref("Models")}),),
+        error_format="openai",
     ),
     Operation(
         "GET",
         "/v1/models/{id}",
-        "OpenAI",
-        "Look at a model",
-        parameters=(path("id", "A model's name, which may hold slashes."),),
-        answers=(Answer(200, "There is one.", {JSON: ref("Model")}),),
-        errors=("model_not_found",),
-        wrong="openai",
+        "Get a model",
+        parameters=(path("id", "The model's name. It may contain slashes."),),
+        responses=(Response(200, "The model.", {JSON: ref("Model")}),),
+        errors="model_not_found",
+        error_format="openai",
     ),
 )

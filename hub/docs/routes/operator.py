@@ -1,86 +1,73 @@
-"""For whoever runs the hub, the page, and these documents."""
+"""Routes for operators, of the page, and of these documents."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from hub.docs.operations import JSON, TEXT, Answer, Operation, path, ref
+from hub.docs.json_schema import ANY, TEXT, ref
+from hub.docs.operations import JSON, Operation, Response, group, path
 
-__all__ = ["GROUPS", "OPERATIONS"]
+__all__ = ["GROUPS"]
 
-GROUPS: Final = {
-    "Operations": "For whoever runs the hub.",
-    "Documents": "What you are reading.",
-    "Page": "The page of this hub, and scripts for other pages.",
-}
-
-HTML: Final = {"text/html": TEXT}
-SCRIPT: Final = "text/javascript"
-AS_BEFORE: Final = Answer(304, "As it was asked for before.")
-NO_FILE: Final = Answer(404, "There is none: `http_404`.", {JSON: ref("Error")})
-NOT_BUILT: Final = Answer(503, "The page is not built: `page_not_built`.", {JSON: ref("Error")})
+_HTML: Final = {"text/html": TEXT}
+_PLAIN: Final = {"text/plain": TEXT}
+_UNCHANGED: Final = Response(304, "Not modified.")
+_NO_FILE: Final = Response(404, "No such file: `http_404`.", {JSON: ref("Error")})
+_NOT_BUILT: Final = Response(503, "The page is not built: `page_not_built`.", {JSON: ref("Error")})
+_PAGE_NOT_BUILT: Final = Response(503, "The page is not built; says what to run.", _HTML)
+_UNREADY: Final = Response(503, "Why it is not ready: it is draining, or its disk is full.", _PLAIN)
 
 
-def _file(name: str, title: str, kind: str) -> Operation:
-    shown = Answer(200, title, {kind: TEXT})
-    return Operation(
-        "GET",
-        name,
-        "Page",
-        title,
-        answers=(shown, AS_BEFORE, NOT_BUILT),
-    )
+def _file(name: str, title: str, kind: str, *others: Response) -> Operation:
+    shown = Response(200, title, {kind: ANY if kind == JSON else TEXT})
+    return Operation("GET", name, title, responses=(shown, _UNCHANGED, *others))
 
 
-def _probe(name: str, title: str, says: str, *, more: tuple[Answer, ...] = ()) -> Operation:
-    ok = Answer(200, says, {"text/plain": TEXT})
-    return Operation("GET", name, "Operations", title, answers=(ok, *more))
+def _script(name: str, title: str, kind: str = "text/javascript") -> Operation:
+    return _file(name, title, kind, _NOT_BUILT)
 
 
-def _document(name: str, title: str, kind: str) -> Operation:
-    shown = Answer(200, title, {kind: {} if kind == JSON else TEXT})
-    return Operation("GET", name, "Documents", title, answers=(shown, AS_BEFORE))
+def _probe(name: str, title: str, description: str, *others: Response) -> Operation:
+    return Operation("GET", name, title, responses=(Response(200, description, _PLAIN), *others))
 
 
-_PAGE_MISSING: Final = Answer(503, "The page is not built: what to run.", HTML)
-_PAGES: Final = {"/": "The page", "/single.html": "One conversation alone, to be embedded"}
-
-OPERATIONS: Final = (
-    _probe("/livez", "Whether it lives", "It does."),
-    _probe(
-        "/readyz",
-        "Whether it is ready",
-        "It is.",
-        more=(Answer(503, "Why it is not: it leaves, or its disk is full.", {"text/plain": TEXT}),),
+GROUPS: Final = (
+    group(
+        "Operations",
+        "For whoever operates the hub.",
+        _probe("/livez", "Check whether the hub is alive", "It is alive."),
+        _probe("/readyz", "Check whether the hub is ready", "It is ready.", _UNREADY),
+        _probe("/metrics", "Get metrics for Prometheus", "The metrics."),
     ),
-    _probe("/metrics", "Its counts, for Prometheus", "The metrics."),
-    _document("/docs", "This page", "text/html"),
-    _document("/docs/recipes", "A recipe for each client and each provider", "text/html"),
-    _document("/docs/openapi.json", "The routes over HTTP, as OpenAPI 3.1", JSON),
-    _document("/docs/asyncapi.json", "The WebSocket, as AsyncAPI 3", JSON),
-    _document("/docs/docs.css", "How these pages look", "text/css"),
-    *(
+    group(
+        "Documents",
+        "What you are reading.",
+        _file("/docs", "This page", "text/html"),
+        _file("/docs/recipes", "Recipes for each client and provider", "text/html"),
+        _file("/docs/openapi.json", "The HTTP routes, as OpenAPI 3.1", JSON),
+        _file("/docs/asyncapi.json", "The WebSocket, as AsyncAPI 3", JSON),
+        _file("/docs/docs.css", "The style sheet of these pages", "text/css"),
+    ),
+    group(
+        "Page",
+        "The hub's page, and scripts for other pages.",
+        _file("/", "The page", "text/html", _PAGE_NOT_BUILT),
+        _file("/single.html", "A single conversation, to embed", "text/html", _PAGE_NOT_BUILT),
+        _script("/favicon.svg", "The page's icon", "image/svg+xml"),
+        _script("/theme.js", "The script that sets light or dark before the page is drawn"),
+        _script("/client.js", "The hub's client for browsers"),
+        _script("/client-worker.js", "The worker that tabs share"),
+        _script("/client.d.ts", "The types of the client", "application/typescript"),
+        _script("/elements.js", "The custom elements"),
         Operation(
             "GET",
-            name,
-            "Page",
-            title,
-            answers=(Answer(200, title, HTML), AS_BEFORE, _PAGE_MISSING),
-        )
-        for name, title in _PAGES.items()
-    ),
-    _file("/favicon.svg", "The page's picture", "image/svg+xml"),
-    _file("/theme.js", "Light or dark, before anything is shown", SCRIPT),
-    _file("/client.js", "The hub's client for browsers", SCRIPT),
-    _file("/client-worker.js", "The worker that tabs share", SCRIPT),
-    _file("/client.d.ts", "The types of the client", "application/typescript"),
-    _file("/elements.js", "The custom elements", SCRIPT),
-    Operation(
-        "GET",
-        "/{folder}/{name}",
-        "Page",
-        "What the page is made of",
-        parameters=(path("folder", "`assets` or `licenses`."), path("name", "The file's name.")),
-        answers=(Answer(200, "The file.", {"*/*": {}}), AS_BEFORE, NO_FILE, NOT_BUILT),
+            "/{folder}/{name}",
+            "The page's assets and licenses",
+            parameters=(
+                path("folder", "`assets` or `licenses`."),
+                path("name", "The file's name."),
+            ),
+            responses=(Response(200, "The file.", {"*/*": ANY}), _UNCHANGED, _NO_FILE, _NOT_BUILT),
+        ),
     ),
 )

@@ -1,127 +1,116 @@
-"""Following streams, and which there are."""
+"""Routes that follow streams, list them, and open the WebSocket."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from hub.docs.json_schema import ANY, TEXT, ref
 from hub.docs.operations import (
     EVENT_STREAM,
     FROM,
     JSON,
     NAME,
-    TEXT,
-    Answer,
     Operation,
+    Response,
+    group,
     header,
     path,
     query,
-    ref,
 )
 from hub.domain.stream_names import NAME_PATTERN
 
-__all__ = ["GROUPS", "OPERATIONS", "STREAM"]
+__all__ = ["GROUP", "STREAM"]
 
-STREAM: Final = path("name", "The stream's name, which may hold slashes.", **NAME)
+STREAM: Final = path("name", "The stream's name. It may contain slashes.", **NAME)
 
-BEGUN: Final = f"^({NAME_PATTERN}/?)?$"
+_NAME_PREFIX: Final = f"^({NAME_PATTERN}/?)?$"
 
-GROUPS: Final = {
-    "Streams": "A stream is a named sequence of records to which is only ever appended. A "
-    "position says where to go on in it; whoever asks for one that is no longer there is told so.",
-}
-
-OPERATIONS: Final = (
+GROUP: Final = group(
+    "Streams",
+    "A stream is a named, append-only sequence of records. A position marks a place in a stream "
+    "from which to resume; the hub reports it when the records at that position are gone.",
     Operation(
         "GET",
         "/v1/live/{name}",
-        "Streams",
         "Follow a stream",
-        "Its records from a position on, then each as it comes, until the stream closes. What "
-        "ends without having said so (`closed`, or for text the last chunk of the body) was cut, "
-        "and may be resumed. A native `EventSource` resumes by itself.",
-        parameters=(
+        "Sends the records from a position on, then each new record as it arrives, until the "
+        "stream closes. A response that ends without `closed` (for text: without the last "
+        "chunk of the body) was cut off and can be resumed. A native `EventSource` resumes by "
+        "itself.",
+        (
             STREAM,
             query(
                 "format",
-                "How it is written; `Accept` says it too.",
+                "The format of the response; `Accept` can choose it too.",
                 enum=["sse", "ndjson", "json", "text"],
                 default="sse",
             ),
             query("from", "`start`, `now` or a position.", default="start", **FROM),
             query(
                 "wait",
-                "Whether to wait for a stream that is not there yet.",
+                "Whether to wait for a stream that does not exist yet.",
                 enum=["true", "false"],
                 default="false",
             ),
             header(
-                "Last-Event-ID", "What an `EventSource` tells: a position, over `from`.", **FROM
+                "Last-Event-ID",
+                "The position that an `EventSource` sends; it overrides `from`.",
+                **FROM,
             ),
         ),
-        answers=(
-            Answer(
+        responses=(
+            Response(
                 200,
-                "The records. A server-sent event has the position after it as its `id`; in "
-                'ndjson and json, lines `{"type":"position"}` tell it, and `reset` and `closed` '
-                "say what happened. Text is what the model answers, and nothing else.",
-                {
-                    EVENT_STREAM: TEXT,
-                    "application/x-ndjson": TEXT,
-                    JSON: {},
-                    "text/plain": TEXT,
-                },
-                {"Stream-Next-Offset": "The position where it begins."},
+                "The records. The `id` of a server-sent event is the position after it; in "
+                'ndjson and json, lines `{"type":"position"}` give the position, and `reset` '
+                "and `closed` have lines of their own. The text format contains only what the "
+                "model replied.",
+                {EVENT_STREAM: TEXT, "application/x-ndjson": TEXT, JSON: ANY, "text/plain": TEXT},
+                {"Stream-Next-Offset": "The position at which the response starts."},
             ),
-            Answer(204, "The stream is closed and was read to its end: an `EventSource` stops."),
+            Response(
+                204, "The stream is closed and was read to its end. An `EventSource` stops here."
+            ),
         ),
-        errors=(
-            "bad_format",
-            "bad_position",
-            "bad_wait",
-            "bad_name",
-            "stream_not_found",
-            "not_json",
-            "gone",
-            "limit_exceeded",
-            "draining",
-        ),
+        errors="bad_format bad_position bad_wait bad_name stream_not_found not_json gone "
+        "limit_exceeded draining",
     ),
     Operation(
         "GET",
         "/v1/streams",
-        "Streams",
-        "List the streams",
-        "A page at a time, in the order of their names. It is off unless `server.list_streams` "
-        "turns it on: a name that nobody can guess keeps a stream among those who know it.",
-        parameters=(
-            query("prefix", "What their names begin with.", pattern=BEGUN),
+        "List streams",
+        "Returns one page at a time, in the order of the names. `server.list_streams` enables "
+        "it; it is off by default, so that a name that nobody can guess keeps a stream private "
+        "to those who know it.",
+        (
+            query("prefix", "Only list names that start with this.", pattern=_NAME_PREFIX),
             query(
                 "after",
-                "The name after which to begin: the last of the page before.",
-                pattern=BEGUN,
+                "Start after this name, the last one of the page before.",
+                pattern=_NAME_PREFIX,
             ),
-            query("limit", "How many at most.", pattern="^([1-9][0-9]{0,2}|1000)$", default="100"),
+            query(
+                "limit",
+                "The most streams to return.",
+                pattern="^([1-9][0-9]{0,2}|1000)$",
+                default="100",
+            ),
         ),
-        answers=(Answer(200, "The page; `more` if another follows.", {JSON: ref("Streams")}),),
-        errors=("bad_name", "bad_limit", "listing_off"),
+        responses=(
+            Response(200, "A page; `more` is true if another follows.", {JSON: ref("Streams")}),
+        ),
+        errors="bad_name bad_limit listing_off",
     ),
     Operation(
         "GET",
         "/v1/ws",
-        "Streams",
         "Open a WebSocket",
-        "The subprotocol is `hub.v1`; what is said over it stands in the AsyncAPI document.",
-        parameters=(
-            header("Sec-WebSocket-Protocol", "`hub.v1` among others, or none at all."),
-            header("Origin", "One that the hub allows, or none."),
+        "The subprotocol is `hub.v1`. The AsyncAPI document describes its messages.",
+        (
+            header("Sec-WebSocket-Protocol", "A list that includes `hub.v1`, or absent."),
+            header("Origin", "An allowed origin, or absent."),
         ),
-        answers=(Answer(101, "It is open."),),
-        errors=(
-            "bad_request",
-            "bad_subprotocol",
-            "origin_not_allowed",
-            "limit_exceeded",
-            "draining",
-        ),
+        responses=(Response(101, "The WebSocket is open."),),
+        errors="bad_request bad_subprotocol origin_not_allowed limit_exceeded draining",
     ),
 )

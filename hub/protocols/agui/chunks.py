@@ -1,36 +1,35 @@
-"""A conversation in the events of AG-UI, as TanStack AI reads them: everybody's messages.
+"""A conversation as AG-UI events, in the dialect that TanStack AI reads: everybody's messages.
 
 ::
 
     Message       TEXT_MESSAGE_START {messageId, role}, …_CONTENT, …_END
-                  TOOL_CALL_RESULT for what a tool gave
+                  TOOL_CALL_RESULT for the result of a tool
     Started       RUN_STARTED, TEXT_MESSAGE_START {role: assistant}
     Delta         TEXT_MESSAGE_CONTENT {delta}
                   REASONING_MESSAGE_START, …_CONTENT, …_END
                   TOOL_CALL_START, …_ARGS {delta}
-    Finished      TOOL_CALL_END for each call, and CUSTOM tool-input-available, which has a
-                  client carry it out; TEXT_MESSAGE_END, RUN_FINISHED
+    Finished      TOOL_CALL_END for each call, and CUSTOM tool-input-available, upon which a
+                  client runs the tool; TEXT_MESSAGE_END, RUN_FINISHED
     Failed, Cancelled, Interrupted     TEXT_MESSAGE_END, RUN_ERROR {message, code}
 
-A message without an id is named after where it stands. A reply is named after its generation,
-or is the message that it goes on with. A conversation has no end: that a stream closes is for
-the protocol to say.
+A message without an id is named after its offset. A reply is named after its generation, or
+after the message that it continues. A conversation has no end: the protocol says when its
+stream closes.
 
 (Sources: AG-UI's "Events", TanStack AI's ``processor.ts``.)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from hub.domain.events import (
     TERMINALS,
     Cancelled,
     Delta,
-    Event,
     Failed,
     Finished,
-    Interrupted,
     Message,
     Started,
     Terminal,
@@ -39,6 +38,7 @@ from hub.domain.events import (
 )
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
+from hub.protocols.conversation.view import INTERRUPTED
 
 __all__ = ["AGUIChunks", "AGUIRun"]
 
@@ -47,38 +47,71 @@ Chunk = dict[str, Any]
 _FINISH: Final = {
     "stop": "stop",
     "length": "length",
-    # "tool_calls" would tell a client that this run goes on, with tools of the server's.
+    # "tool_calls" would mean that this run continues, with tools of the server.
     "tool": "stop",
     "filter": "content_filter",
 }
 
 
+@dataclass(slots=True)
 class _Run:
     """A generation that has begun and not ended."""
 
-    __slots__ = ("calls", "message", "reasoning", "thoughts")
+    message: str
+    calls: Calls
+    thoughts: int = 0
+    """Sections of reasoning that have ended."""
+    reasoning: bool = False
+    """A section of reasoning is open."""
 
-    def __init__(self, generation: str, message: str) -> None:
-        self.message = message
-        self.calls = Calls(generation)
-        self.thoughts = 0
-        """How many stretches of reasoning it has had."""
+    def add(self, delta: Delta) -> list[Chunk]:
+        text: list[Chunk] = []
+        if delta.text:
+            content = {"messageId": self.message, "delta": delta.text}
+            text = [*self.end_reasoning(), {"type": "TEXT_MESSAGE_CONTENT", **content}]
+        return [*self._reason(delta.reasoning), *text, *self._call(delta.tool)]
+
+    def _reason(self, text: str) -> list[Chunk]:
+        if not text:
+            return []
+        thought = f"{self.message}_{self.thoughts}"
+        begin: list[Chunk] = []
+        if not self.reasoning:
+            self.reasoning = True
+            begin = [
+                {"type": "REASONING_START", "messageId": thought},
+                {"type": "REASONING_MESSAGE_START", "messageId": thought, "role": "reasoning"},
+            ]
+        return [*begin, {"type": "REASONING_MESSAGE_CONTENT", "messageId": thought, "delta": text}]
+
+    def end_reasoning(self) -> list[Chunk]:
+        """The end of the open section of reasoning, if there is one."""
+        if not self.reasoning:
+            return []
+        thought = f"{self.message}_{self.thoughts}"
         self.reasoning = False
-        """One of them goes on."""
+        self.thoughts += 1
+        return [
+            {"type": "REASONING_MESSAGE_END", "messageId": thought},
+            {"type": "REASONING_END", "messageId": thought},
+        ]
 
-    def copy(self) -> _Run:
-        made = _Run("", self.message)
-        made.calls = self.calls.copy()
-        made.thoughts, made.reasoning = self.thoughts, self.reasoning
-        return made
-
-    @property
-    def thought(self) -> str:
-        return f"{self.message}_{self.thoughts}"
+    def _call(self, piece: ToolCall | None) -> list[Chunk]:
+        new = None if piece is None else self.calls.add(piece)
+        if new is None:
+            return []
+        chunks = self.end_reasoning()
+        call = {"toolCallId": new.call.id}
+        if new.begins:
+            named = {"toolCallName": new.call.name, "parentMessageId": self.message}
+            chunks.append({"type": "TOOL_CALL_START", **call, **named})
+        if new.text:
+            chunks.append({"type": "TOOL_CALL_ARGS", **call, "delta": new.text})
+        return chunks
 
 
 class AGUIChunks:
-    """What has been told of a conversation, and what its next record adds to that."""
+    """The translation of a whole conversation."""
 
     over = False
 
@@ -89,185 +122,115 @@ class AGUIChunks:
         self._runs: dict[str, _Run] = {}
 
     def copy(self) -> Self:
-        """Another that has told the same."""
-        made = type(self)(self._thread)
-        made._runs = {name: run.copy() for name, run in self._runs.items()}
-        return made
+        new = type(self)(self._thread)
+        new._runs = {name: replace(run, calls=run.calls.copy()) for name, run in self._runs.items()}
+        return new
 
-    def told(self, record: Record) -> list[Chunk]:
-        """The chunks of the next record."""
+    def add(self, record: Record) -> list[Chunk]:
         event = record.event
         if isinstance(event, Message):
             return _message(event, f"message_{record.offset}")
         if isinstance(event, Started):
-            return self._started(event)
-        run = self._runs.get(getattr(event, "generation", ""))
-        return [] if run is None or event is None else self._run(run, event)
+            return self._start(event)
+        if not isinstance(event, (Delta, *TERMINALS)) or event.generation not in self._runs:
+            return []
+        run = self._runs[event.generation]
+        if isinstance(event, Delta):
+            return run.add(event)
+        del self._runs[event.generation]
+        calls = run.calls.told() if isinstance(event, Finished) else []
+        return [
+            *run.end_reasoning(),
+            *(chunk for call in calls for chunk in _call_end(call)),
+            {"type": "TEXT_MESSAGE_END", "messageId": run.message},
+            {**self._ids(event.generation), **_end(event)},
+        ]
 
-    def _started(self, event: Started) -> list[Chunk]:
+    def _start(self, event: Started) -> list[Chunk]:
         if event.generation in self._runs:
             return []
         name = str(event.extra.get("message", event.generation))
-        self._runs[event.generation] = _Run(event.generation, name)
+        self._runs[event.generation] = _Run(name, Calls(event.generation))
         return [
-            {"type": "RUN_STARTED", **self._named(event.generation)},
+            {"type": "RUN_STARTED", **self._ids(event.generation)},
             {"type": "TEXT_MESSAGE_START", "messageId": name, "role": "assistant"},
         ]
 
-    def _named(self, generation: str) -> Chunk:
+    def _ids(self, generation: str) -> Chunk:
         return {"threadId": self._thread, "runId": generation}
-
-    def _run(self, run: _Run, event: Event) -> list[Chunk]:
-        match event:
-            case Delta():
-                return [
-                    *_reasoned(run, event.reasoning),
-                    *_said(run, event.text),
-                    *_called(run, event.tool),
-                ]
-            case Finished() | Failed() | Cancelled() | Interrupted():
-                del self._runs[event.generation]
-                return [
-                    *_reasoned_all(run),
-                    *(chunk for call in _whole(run, event) for chunk in _ready(call)),
-                    {"type": "TEXT_MESSAGE_END", "messageId": run.message},
-                    {**self._named(event.generation), **_ending(event)},
-                ]
-        return []
 
 
 class AGUIRun:
-    """One generation as the run that a client of AG-UI asked for: only it, and by its name.
+    """The translation of one generation alone, under the run id that an AG-UI client gave it.
 
-    AG-UI has a list of what was used, where TanStack AI has one object.
+    AG-UI has a list for the usage, TanStack AI one object.
     """
 
     def __init__(self, thread: str, generation: str, run: str) -> None:
         self.over = False
-        self._asked = (thread, generation, run)
+        self._ids = (thread, generation, run)
         self._chunks = AGUIChunks(thread)
 
     def copy(self) -> Self:
-        """Another that has told the same."""
-        made = type(self)(*self._asked)
-        made.over, made._chunks = self.over, self._chunks.copy()
-        return made
+        new = type(self)(*self._ids)
+        new.over, new._chunks = self.over, self._chunks.copy()
+        return new
 
-    def told(self, record: Record) -> list[Chunk]:
-        """The chunks of the next record."""
+    def add(self, record: Record) -> list[Chunk]:
         event = record.event
-        _, generation, run = self._asked
+        _, generation, run = self._ids
         if getattr(event, "generation", None) != generation:
             return []
         self.over = isinstance(event, TERMINALS)
-        chunks = self._chunks.told(record)
+        chunks = self._chunks.add(record)
         for chunk in chunks:
             if "runId" in chunk:
                 chunk["runId"] = run
             if "usage" in chunk and isinstance(event, Finished) and event.usage is not None:
-                chunk["usage"] = [_entry(event.usage)]
+                chunk["usage"] = [_usage_entry(event.usage)]
         return chunks
 
 
-def _message(event: Message, otherwise: str) -> list[Chunk]:
+def _message(event: Message, default_id: str) -> list[Chunk]:
     call = event.extra.get("tool_call_id")
-    name = str(event.extra.get("id") or otherwise)
+    message = {"messageId": str(event.extra.get("id") or default_id)}
     if event.role == "tool" and call:
-        result = _call("TOOL_CALL_RESULT", str(call))
-        return [{**result, "messageId": name, "content": event.text, "role": "tool"}]
-    content = {"type": "TEXT_MESSAGE_CONTENT", "messageId": name, "delta": event.text}
+        result = {"toolCallId": str(call), **message, "content": event.text, "role": "tool"}
+        return [{"type": "TOOL_CALL_RESULT", **result}]
+    content = {"type": "TEXT_MESSAGE_CONTENT", **message, "delta": event.text}
     return [
-        {"type": "TEXT_MESSAGE_START", "messageId": name, "role": event.role},
+        {"type": "TEXT_MESSAGE_START", **message, "role": event.role},
         *([content] if event.text else []),
-        {"type": "TEXT_MESSAGE_END", "messageId": name},
+        {"type": "TEXT_MESSAGE_END", **message},
     ]
 
 
-def _said(run: _Run, text: str) -> list[Chunk]:
-    if not text:
-        return []
-    content = {"type": "TEXT_MESSAGE_CONTENT", "messageId": run.message, "delta": text}
-    return [*_reasoned_all(run), content]
-
-
-def _reasoned(run: _Run, text: str) -> list[Chunk]:
-    if not text:
-        return []
-    begun: list[Chunk] = []
-    if not run.reasoning:
-        run.reasoning = True
-        begun = [
-            {"type": "REASONING_START", "messageId": run.thought},
-            {"type": "REASONING_MESSAGE_START", "messageId": run.thought, "role": "reasoning"},
-        ]
-    content = {"type": "REASONING_MESSAGE_CONTENT", "messageId": run.thought, "delta": text}
-    return [*begun, content]
-
-
-def _reasoned_all(run: _Run) -> list[Chunk]:
-    """The end of the reasoning that goes on, if any does."""
-    if not run.reasoning:
-        return []
-    thought, run.reasoning = run.thought, False
-    run.thoughts += 1
-    return [
-        {"type": "REASONING_MESSAGE_END", "messageId": thought},
-        {"type": "REASONING_END", "messageId": thought},
-    ]
-
-
-def _called(run: _Run, piece: ToolCall | None) -> list[Chunk]:
-    new = None if piece is None else run.calls.add(piece)
-    if new is None:
-        return []
-    chunks = _reasoned_all(run)
-    call = new.call
-    if new.begins:
-        begun = {"toolCallName": call.name, "parentMessageId": run.message}
-        chunks.append({**_call("TOOL_CALL_START", call.id), **begun})
-    if new.text:
-        chunks.append({**_call("TOOL_CALL_ARGS", call.id), "delta": new.text})
-    return chunks
-
-
-def _whole(run: _Run, event: Terminal) -> list[Call]:
-    """The calls that are whole: those of an answer that is."""
-    return run.calls.told() if isinstance(event, Finished) else []
-
-
-def _ready(call: Call) -> list[Chunk]:
-    """The end of a call, and the word that has a client carry it out."""
-    ended = {**_call("TOOL_CALL_END", call.id), "toolCallName": call.name}
+def _call_end(call: Call) -> list[Chunk]:
+    """The end of a call, and the event upon which a client runs it."""
+    end = {"type": "TOOL_CALL_END", "toolCallId": call.id, "toolCallName": call.name}
     try:
-        held = call.input()
+        arguments = call.input()
     except ValueError:
-        return [ended]
-    value = {"toolCallId": call.id, "toolName": call.name, "input": held}
+        return [end]
+    value = {"toolCallId": call.id, "toolName": call.name, "input": arguments}
     return [
-        {**ended, "input": held},
+        {**end, "input": arguments},
         {"type": "CUSTOM", "name": "tool-input-available", "value": value},
     ]
 
 
-def _call(kind: str, call: str) -> Chunk:
-    return {"type": kind, "toolCallId": call}
-
-
-def _ending(event: Terminal) -> Chunk:
+def _end(event: Terminal) -> Chunk:
     if isinstance(event, Finished):
         usage = {} if event.usage is None else {"usage": _usage(event.usage)}
         return {"type": "RUN_FINISHED", "finishReason": _FINISH[event.reason], **usage}
     if isinstance(event, Failed):
-        return _error(event.message or event.code, event.code)
-    if isinstance(event, Cancelled):
-        # TanStack AI's own code, by which a page knows that nothing went wrong.
-        return _error("stopped", "aborted")
-    return _error("the hub went away before the end of this answer: ask again", "interrupted")
-
-
-def _error(message: str, code: str) -> Chunk:
-    told = {"message": message, "code": code}
-    return {"type": "RUN_ERROR", **told, "error": told}
+        error = {"message": event.message or event.code, "code": event.code}
+    elif isinstance(event, Cancelled):
+        # TanStack AI's own code, by which a page knows that this is not a failure.
+        error = {"message": "stopped", "code": "aborted"}
+    else:
+        error = {"message": INTERRUPTED, "code": "interrupted"}
+    return {"type": "RUN_ERROR", **error, "error": error}
 
 
 def _usage(usage: Usage) -> Chunk:
@@ -279,8 +242,8 @@ def _usage(usage: Usage) -> Chunk:
     }
 
 
-def _entry(usage: Usage) -> Chunk:
-    """What was used, as AG-UI lists it."""
+def _usage_entry(usage: Usage) -> Chunk:
+    """The usage as an entry of AG-UI's list."""
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
     entry: Chunk = {
         "inputTokens": prompt,

@@ -1,25 +1,26 @@
 """`/api/chat/{id}`: a conversation for TanStack AI, through ``durableStreamConnection``.
 
-And for AG-UI's own client, ``HttpAgent``, which reads the answer in the response to its question.
+It also serves AG-UI's own client, ``HttpAgent``, which reads the answer in the response to its
+question.
 
 ===========================  =================================================================
-``POST /api/chat/{id}``      say something: ``{messages, data}``; 202 once it is being answered
+``POST /api/chat/{id}``      say something: ``{messages, data}``; 202 once the answer has begun
 ``POST /api/agent``          the same for ``HttpAgent``, in the conversation ``threadId``: with a
-                             ``runId`` and ``Accept: text/event-stream`` the answer is the run's
-                             events, from RUN_STARTED to RUN_FINISHED or RUN_ERROR. So it is at
-                             ``/api/chat/{id}``
-``GET  /api/chat/{id}``      the conversation as a JSON Durable Stream of AG-UI events: what
-                             everybody says and what is answered, open for ever
+                             ``runId`` and ``Accept: text/event-stream`` the response is the
+                             events of the run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.
+                             ``/api/chat/{id}`` accepts this too
+``GET  /api/chat/{id}``      the conversation as a JSON Durable Stream of AG-UI events: all
+                             messages and replies, open for ever
 ===========================  =================================================================
 
-So ``durableStreamConnection({ sendUrl: "/api/chat/ID" })`` is all there is to configure. The
-conversation is the stream that the id names; one that has not begun is empty. The answer
-comes to all who read, the asker too. ``model``, ``upstream`` and ``options`` stand in the body
+So ``durableStreamConnection({ sendUrl: "/api/chat/ID" })`` is all the configuration there is. The
+conversation is the stream of that id; if there is none yet, it is empty. The answer reaches
+everyone who reads it, including who asked. ``model``, ``upstream`` and ``options`` are in the body
 or in ``data``, the first two also in the query.
 
-A message that is being answered and comes again changes nothing. One that has been answered
-and comes again is answered again (TanStack AI's ``reload``), and not repeated; that answer
-takes the place of the former in what a model is told later (`hub.domain.conversation`).
+A message that is sent again while it is being answered changes nothing. One that is sent again
+later is answered again (TanStack AI's ``reload``) and not repeated. That answer replaces the
+former one in what a model is shown later (`hub.domain.conversation`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from hub.protocols.agui import messages as agui_messages
 from hub.protocols.agui.chunks import AGUIChunks, AGUIRun
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
-from hub.protocols.conversation.one_request import Replies, names
+from hub.protocols.conversation.one_request import Replies, generation_headers, resolve
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
 from hub.streams.followed import FollowedStream
@@ -51,8 +52,8 @@ from hub.streams.followed import FollowedStream
 __all__ = ["ConversationAsked", "RunAsked", "TanStack"]
 
 
-class _Wanted(BaseModel):
-    """Who is to answer, and how."""
+class _Choice(BaseModel):
+    """Which model is to answer, and its options."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -61,11 +62,11 @@ class _Wanted(BaseModel):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-class ConversationAsked(_Wanted):
+class ConversationAsked(_Choice):
     """The body of a POST."""
 
     messages: tuple[dict[str, Any], ...] = Field(min_length=1)
-    data: _Wanted | None = None
+    data: _Choice | None = None
 
 
 class RunAsked(BaseModel):
@@ -77,19 +78,16 @@ class RunAsked(BaseModel):
     runId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
     messages: tuple[dict[str, Any], ...] = Field(min_length=1)
     tools: tuple[dict[str, Any], ...] = ()
-    forwardedProps: _Wanted | None = None  # noqa: N815 - AG-UI's name
+    forwardedProps: _Choice | None = None  # noqa: N815 - AG-UI's name
 
 
 class TanStack:
-    """TanStack AI's conversations of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies, *, pace: ViewPace) -> None:
         self._hub = hub
         self._replies = replies
         self._pace = pace
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
         return [
             web.post("/api/chat/{id:[^/]+}", self._say),
             web.post("/api/agent", self._run),
@@ -97,100 +95,82 @@ class TanStack:
         ]
 
     async def _say(self, request: web.Request) -> web.StreamResponse:
-        if _is_run(request):
-            return await self._run(request)
+        if "text/event-stream" in request.headers.get("Accept", "").lower():
+            return await self._run(request)  # AG-UI's client, which reads only the response
         body = await read_json(request, ConversationAsked)
         name, by = request.match_info["id"], request[PRINCIPAL]
-        said = ui_messages.said(body.messages)
+        last = ui_messages.new_messages(body.messages)
         known = await self._known(name, by)
-        # Without an id nobody can say that it is the same.
-        new = tuple(m for m in said if _identity(m) not in known or not _identity(m))
+        new = _unknown(last, known)
         running = self._hub.generations.running_in(name, by=by)
-        if running is not None and said and not new and known[-1] == _identity(said[-1]):
-            return _taken(running)
-        ask = self._ask(request, name, body, new)
+        if running is not None and last and not new and known[-1] == _identity(last[-1]):
+            return _accepted(running)
+        messages = ui_messages.chat_messages(body.messages)
+        beside = ui_messages.reply_fields(body.messages, again=not new)
+        choices = [body, body.data or _Choice()]
+        ask = self._generation_request(request, name, new, messages, beside, choices)
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
-            return _taken(generation)
+            return _accepted(generation)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
-        """The answer to a client of AG-UI, as the events of its run."""
+        """Answer AG-UI's client with the events of its run."""
         body = await read_json(request, RunAsked)
         name = request.match_info.get("id", body.threadId)
         known = await self._known(name, request[PRINCIPAL])
-        said = agui_messages.said(body.messages)
-        new = tuple(m for m in said if _identity(m) not in known or not _identity(m))
-        wanted = body.forwardedProps or _Wanted()
-        given = {"tools": agui_messages.tools(body.tools)} if body.tools else {}
-        ask = self._ask_of(
-            request,
-            name,
-            new,
-            messages=agui_messages.asked(body.messages),
-            wanted=(wanted,),
-            options={**given, **wanted.options},
-            beside=ui_messages.beside(body.messages, again=not new),
-        )
+        new = _unknown(agui_messages.new_messages(body.messages), known)
+        messages = agui_messages.chat_messages(body.messages)
+        beside = ui_messages.reply_fields(body.messages, again=not new)
+        tools = {"tools": agui_messages.chat_tools(body.tools)} if body.tools else {}
+        choices = [body.forwardedProps or _Choice(), _Choice(options=tools)]
+        ask = self._generation_request(request, name, new, messages, beside, choices)
         run = body.runId
         async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
             await self._replies.first_word(generation, stream)
             start = generation.position
             begin = stream.head if start is None else start.offset
             viewed = Viewed(stream, begin, lambda: AGUIRun(name, generation.id, run))
-            headers = names(generation)
-            # RUN_ERROR says what is wrong, and is an end; a body that is cut would say less.
+            # RUN_ERROR says what is wrong and is an end; a body that is cut would say less.
             return await view_reading.follow(
-                request, self._hub, viewed, self._pace.pace, headers, done=b""
+                request,
+                self._hub,
+                viewed,
+                self._pace.pace,
+                generation_headers(generation),
+                done=b"",
             )
 
     async def _known(self, name: str, by: Principal) -> list[str]:
-        """What has been said in a conversation, oldest first."""
+        """The identities of the messages in a conversation, oldest first."""
         try:
             stream = await self._hub.streams.open(name, by=by)
         except StreamNotFound:
             return []
         stream.expect_events()
-        messages = [event async for event in stream.events() if isinstance(event, Message)]
-        return [_identity(message) for message in messages]
+        return [_identity(event) async for event in stream.events() if isinstance(event, Message)]
 
-    def _ask(
-        self, request: web.Request, name: str, body: ConversationAsked, new: tuple[Message, ...]
-    ) -> GenerationRequest:
-        more = body.data or _Wanted()
-        return self._ask_of(
-            request,
-            name,
-            new,
-            messages=ui_messages.asked(body.messages),
-            wanted=(body, more),
-            options={**more.options, **body.options},
-            beside=ui_messages.beside(body.messages, again=not new),
-        )
-
-    def _ask_of(
+    def _generation_request(
         self,
         request: web.Request,
         name: str,
         new: tuple[Message, ...],
-        *,
         messages: tuple[dict[str, Any], ...],
-        wanted: tuple[_Wanted, ...],
-        options: dict[str, Any],
         beside: dict[str, Any],
+        choices: list[_Choice],
     ) -> GenerationRequest:
-        """What is asked; the first of ``wanted`` that names an upstream or a model does so."""
-        upstreams = (*(one.upstream for one in wanted), request.query.get("upstream"))
-        models = (*(one.model for one in wanted), request.query.get("model"))
-        upstream, model = next(filter(None, upstreams), None), next(filter(None, models), None)
-        if model is not None and upstream is None:
-            upstream, model = self._hub.upstreams.resolve(model)
-        given = named(request, "Idempotency-Key")
+        """A request for a generation; the first of ``choices`` takes precedence."""
+        pairs = [(choice.upstream, choice.model) for choice in choices]
+        upstream, model = resolve(self._hub, request, *pairs)
+        options: dict[str, Any] = {}
+        for choice in reversed(choices):
+            options |= choice.options
+        key = named(request, "Idempotency-Key")
         return GenerationRequest(
             messages=messages,
             stream=name,
             upstream=upstream,
             model=model,
-            key=_key(name, new) if given is None else given,
+            key=_key(name, new) if key is None else key,
             options=options,
             said=new,
             beside=beside,
@@ -207,25 +187,25 @@ class TanStack:
         )
 
 
-def _is_run(request: web.Request) -> bool:
-    """Whether it is AG-UI's own client that asks, which reads nothing but the answer."""
-    return "text/event-stream" in request.headers.get("Accept", "").lower()
-
-
-def _taken(generation: Generation) -> web.Response:
-    headers = {"Cache-Control": "no-store", **names(generation)}
+def _accepted(generation: Generation) -> web.Response:
+    headers = {"Cache-Control": "no-store", **generation_headers(generation)}
     return web.Response(status=202, headers=headers)
 
 
 def _identity(message: Message) -> str:
-    """What tells a message from another: its own id, or the call whose result it is."""
+    """The id of a message, or of the call whose result it is."""
     return str(message.extra.get("id") or message.extra.get("tool_call_id") or "")
 
 
+def _unknown(messages: tuple[Message, ...], known: list[str]) -> tuple[Message, ...]:
+    """The messages that are not in the conversation; one without an identity never is."""
+    return tuple(m for m in messages if _identity(m) not in known or not _identity(m))
+
+
 def _key(name: str, new: tuple[Message, ...]) -> str | None:
-    """What makes one of two requests that come at once; none without an id to tell it by."""
+    """A key under which two equal requests are one; ``None`` if a message has no identity."""
     identities = [_identity(message) for message in new]
     if not all(identities) or not identities:
         return None
-    said = [[message.role, message.text] for message in new]
-    return f"agui-{hashlib.sha256(orjson.dumps([name, identities, said])).hexdigest()}"
+    texts = [[message.role, message.text] for message in new]
+    return f"agui-{hashlib.sha256(orjson.dumps([name, identities, texts])).hexdigest()}"

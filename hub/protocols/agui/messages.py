@@ -1,8 +1,8 @@
-"""The messages of AG-UI's own clients, in the shape that models are asked in.
+"""The messages of AG-UI's own clients, to messages of the OpenAI chat API.
 
-They stand apart where chat libraries have parts: a call in its assistant's ``toolCalls``, its
-result in a message of the ``tool``. Reasoning and activities are not repeated to a model, nor are
-calls that nobody has answered, which providers refuse. (Source: AG-UI's ``RunAgentInput``.)
+Calls and results are not parts here: a call is in its assistant's ``toolCalls``, a result in a
+message with the role ``tool``. Models are not shown reasoning and activities, nor calls without
+a result, which providers refuse. (Source: AG-UI's ``RunAgentInput``.)
 """
 
 from __future__ import annotations
@@ -15,73 +15,68 @@ from hub.domain.events import Message, now
 from hub.domain.json_values import as_object
 from hub.protocols.conversation import messages as ui_messages
 
-__all__ = ["asked", "said", "tools"]
+__all__ = ["chat_messages", "chat_tools", "new_messages"]
 
 Object = Mapping[str, Any]
 
-_UNTOLD: Final = ("reasoning", "activity")
+_SKIPPED: Final = ("reasoning", "activity")
+"""Roles that models are not shown."""
 
 
-def asked(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
-    """The messages in the OpenAI chat shape.
+def chat_messages(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
+    """The messages as the OpenAI chat API has them.
 
     Raises:
-        RequestError: one is none, or holds a file that no model takes.
+        RequestError: one is malformed, or has a file that no model accepts.
     """
-    held = tuple(messages)
-    answered = {_call_id(message) for message in held if message.get("role") == "tool"}
-    return tuple(one for message in held for one in _asked(message, answered))
+    messages = tuple(messages)
+    answered = {_call_id(message) for message in messages if message.get("role") == "tool"}
+    return tuple(one for message in messages for one in _chat_messages(message, answered))
 
 
-def said(messages: tuple[Object, ...]) -> tuple[Message, ...]:
-    """What the messages after the last of the assistant's add to the conversation."""
-    after = next(
-        (place for place in range(len(messages), 0, -1) if _is_answer(messages[place - 1])), 0
-    )
-    return tuple(one for message in messages[after:] for one in _said(message))
+def new_messages(messages: tuple[Object, ...]) -> tuple[Message, ...]:
+    """What the messages after the assistant's last one add to the conversation."""
+    replies = [at for at, message in enumerate(messages) if message.get("role") == "assistant"]
+    new = messages[replies[-1] + 1 :] if replies else messages
+    return tuple(one for message in new for one in _events(message))
 
 
-def tools(held: Iterable[Object]) -> list[dict[str, Any]]:
-    """The tools of a client, as chat completions have them."""
+def chat_tools(tools: Iterable[Object]) -> list[dict[str, Any]]:
+    """The tools of a client as the OpenAI chat API has them."""
     names = ("name", "description", "parameters")
     return [
         {"type": "function", "function": {name: tool[name] for name in names if tool.get(name)}}
-        for tool in held
+        for tool in tools
     ]
 
 
-def _is_answer(message: Object) -> bool:
-    return message.get("role") == "assistant"
-
-
-def _asked(message: Object, answered: set[str]) -> Iterator[dict[str, Any]]:
+def _chat_messages(message: Object, answered: set[str]) -> Iterator[dict[str, Any]]:
     role = message.get("role")
     if role == "tool":
         yield {"role": "tool", "tool_call_id": _call_id(message), "content": _result(message)}
     elif role == "assistant":
-        held = message.get("toolCalls")
-        told = map(as_object, held) if isinstance(held, list) else ()
-        calls = [call for call in told if str(call.get("id")) in answered]
+        calls = message.get("toolCalls")
+        objects = map(as_object, calls) if isinstance(calls, list) else ()
+        shown = [_chat_call(call) for call in objects if str(call.get("id")) in answered]
         content = _text(message)
-        if content or calls:
-            made = {"tool_calls": [_call(call) for call in calls]} if calls else {}
-            yield {"role": "assistant", "content": content or None, **made}
-    elif role not in _UNTOLD:
-        yield from ui_messages.asked([_plain(message)])
+        if content or shown:
+            tool_calls = {"tool_calls": shown} if shown else {}
+            yield {"role": "assistant", "content": content or None, **tool_calls}
+    elif role not in _SKIPPED:
+        yield from ui_messages.chat_messages([_with_parts(message)])
 
 
-def _said(message: Object) -> Iterator[Message]:
+def _events(message: Object) -> tuple[Message, ...]:
     role = message.get("role")
     if role == "tool":
         named = {"id": message["id"]} if message.get("id") else {}
         extra = {"tool_call_id": _call_id(message), **named}
-        yield Message("tool", _result(message), at=now(), extra=extra)
-    elif role not in _UNTOLD:
-        yield from ui_messages.said((_plain(message),))
+        return (Message("tool", _result(message), at=now(), extra=extra),)
+    return () if role in _SKIPPED else ui_messages.new_messages((_with_parts(message),))
 
 
-def _plain(message: Object) -> Object:
-    """A message of a person or of the system, as chat libraries have it."""
+def _with_parts(message: Object) -> Object:
+    """A message of a person or the system as chat libraries have it."""
     role, content = message.get("role"), message.get("content")
     parts = [_part(as_object(part)) for part in content] if isinstance(content, list) else content
     return {**message, "role": "system" if role == "developer" else role, "content": parts}
@@ -90,23 +85,22 @@ def _plain(message: Object) -> Object:
 def _part(part: Object) -> Object:
     if part.get("type") != "binary":
         return part
-    data, url = part.get("data"), part.get("url")
-    held = f"data:{part.get('mimeType')};base64,{data}" if isinstance(data, str) else url
-    told = {"mediaType": part.get("mimeType"), "filename": part.get("filename")}
-    return {"type": "file", "url": held, **told}
+    data, media_type = part.get("data"), part.get("mimeType")
+    url = f"data:{media_type};base64,{data}" if isinstance(data, str) else part.get("url")
+    return {"type": "file", "url": url, "mediaType": media_type, "filename": part.get("filename")}
 
 
-def _call(call: Object) -> dict[str, Any]:
+def _chat_call(call: Object) -> dict[str, Any]:
     function = as_object(call.get("function"))
-    told = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
-    return {"id": call.get("id"), "type": "function", "function": told}
+    named = {"name": function.get("name"), "arguments": function.get("arguments") or "{}"}
+    return {"id": call.get("id"), "type": "function", "function": named}
 
 
 def _call_id(message: Object) -> str:
-    found = message.get("toolCallId")
-    if not isinstance(found, str) or not found:
-        raise RequestError("a message of a tool must have the toolCallId that it answers")
-    return found
+    call_id = message.get("toolCallId")
+    if not isinstance(call_id, str) or not call_id:
+        raise RequestError("a message with the role tool must have a toolCallId")
+    return call_id
 
 
 def _result(message: Object) -> str:

@@ -1,4 +1,4 @@
-"""A generation in the chunks of the AI SDK's UI message stream, version 1.
+"""A generation as chunks of the AI SDK's UI message stream, version 1.
 
 ::
 
@@ -10,19 +10,19 @@
     Cancelled     abort
     Failed, Interrupted     error
 
-What the model must see again (`hub.domain.provider_fields`) stands in the ``providerMetadata`` of
-the reasoning or the call that it belongs to, and comes back with the message.
+What the model must be shown again (`hub.domain.provider_fields`) is in the ``providerMetadata`` of
+the reasoning or the call that it belongs to, and the client sends it back with the message.
 
-A tool that the provider has run is a call that is ``providerExecuted``, with its output.
-What is cited is a source (``source-url``, ``source-document``) of the message, told once.
+A tool that the provider ran is a ``providerExecuted`` call, with its output. A citation is a
+source (``source-url``, ``source-document``) of the message, given once.
 
-A part ends where another begins. ``messageId`` is the generation's id, or that of the message
-which the reply goes on with (after the results of tools). It is the same whenever the
-generation is told, so a client that resumes begins its message anew and doubles nothing.
+A part ends where another begins. ``messageId`` is the id of the generation, or of the message
+that the reply continues (after the results of tools). It is the same every time, so a client
+that resumes begins its message again and duplicates nothing.
 
-Because it begins the message anew, it must then be told the whole of it, also what earlier
-generations gave: `UIChunks` for a ``message`` tells those too, each as a step, and the results
-of tools between them (``tool-output-available``, ``tool-output-error``).
+Such a client needs the whole message, including what earlier generations contributed: `UIChunks`
+for a ``message`` gives those too, each as a step, with the results of tools between them
+(``tool-output-available``, ``tool-output-error``).
 
 (Sources: the AI SDK's ``ui-message-chunks.ts`` and ``process-ui-message-stream.ts``.)
 """
@@ -55,6 +55,7 @@ from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
 from hub.protocols.conversation.messages import PROVIDER
+from hub.protocols.conversation.view import INTERRUPTED
 
 __all__ = ["UIChunks", "ui_usage"]
 
@@ -67,11 +68,9 @@ _FINISH: Final = {
     "filter": "content-filter",
 }
 
-INTERRUPTED: Final = "the hub went away before the end of this answer: ask again"
-
 
 class UIChunks:
-    """What has been told of one generation, and what its next record adds to that."""
+    """The translation of one generation, or of the ``message`` that it is the end of."""
 
     __slots__ = (
         "_begun", "_calls", "_last", "_message", "_now", "_open", "_parts", "_sources", "over",
@@ -81,132 +80,114 @@ class UIChunks:
         self._last = generation
         self._message = message
         self._now: str | None = None
-        """The generation that is being told."""
+        """The generation that is being translated."""
         self._begun = False
         self._open: str | None = None
-        """The kind of the part that goes on: text or reasoning."""
+        """The kind of the open part: text or reasoning."""
         self._parts = 0
         self._sources: Mapping[str, int] = NOTHING
-        """What was cited, by its name; the same for all copies until there is more."""
+        """The number of each source, by its name. Copies share it; it is never changed."""
         self._calls = Calls(generation)
         self.over = False
-        """Its end has been told."""
 
     def copy(self) -> Self:
-        """Another that has told the same."""
-        made = type(self)(self._last, self._message)
-        made._now, made._begun, made.over = self._now, self._begun, self.over
-        made._sources = self._sources
-        made._open, made._parts, made._calls = self._open, self._parts, self._calls.copy()
-        return made
+        new = type(self)(self._last, self._message)
+        new._now, new._begun, new.over = self._now, self._begun, self.over
+        new._sources = self._sources
+        new._open, new._parts, new._calls = self._open, self._parts, self._calls.copy()
+        return new
 
-    def told(self, record: Record) -> list[Chunk]:
-        """The chunks of a record; none if it is not part of this."""
+    def add(self, record: Record) -> list[Chunk]:
         event = record.event
         if self.over or event is None:
             return []
         if isinstance(event, Started):
-            return self._started(event)
+            return self._start(event)
         if isinstance(event, Message):
-            return self._result(event)
+            return self._tool_result(event)
         if self._now is None or getattr(event, "generation", None) != self._now:
             return []
-        return self._told(event) if self._now == self._last else self._earlier(event)
+        if isinstance(event, Delta):
+            return [
+                *self._add_text("reasoning", event.reasoning),
+                *self._add_text("text", event.text),
+                *self._add_call(event.tool),
+                *(self._extra(event.extra) if event.extra else ()),
+            ]
+        if isinstance(event, Finished):
+            return self._finish(event)
+        return self._break_off(event) if self._now == self._last else []
 
-    def _started(self, event: Started) -> list[Chunk]:
+    def _start(self, event: Started) -> list[Chunk]:
         name = event.extra.get("message", event.generation)
         if event.generation != self._last and (
             self._message is None or self._message not in (name, event.generation)
         ):
             return []
         self._now, self._calls = event.generation, Calls(event.generation)
-        begins: list[Chunk] = [] if self._begun else [{"type": "start", "messageId": name}]
+        begin: list[Chunk] = [] if self._begun else [{"type": "start", "messageId": name}]
         self._begun = True
-        return [*begins, {"type": "start-step"}]
+        return [*begin, {"type": "start-step"}]
 
-    def _result(self, event: Message) -> list[Chunk]:
-        """What a tool gave, if its call has been told."""
+    def _tool_result(self, event: Message) -> list[Chunk]:
+        """The result of a tool, if its call is in an earlier step."""
         call = event.extra.get("tool_call_id")
-        if call not in [told.id for told in self._calls.told()] or self._now == self._last:
+        if call not in [known.id for known in self._calls.told()] or self._now == self._last:
             return []
         if event.extra.get("failed"):
             return [{"type": "tool-output-error", "toolCallId": call, "errorText": event.text}]
         output = orjson.loads(event.text) if event.extra.get("json") else event.text
         return [{"type": "tool-output-available", "toolCallId": call, "output": output}]
 
-    def _earlier(self, event: Event) -> list[Chunk]:
-        """A step of the message that was told before this generation began."""
-        if isinstance(event, Delta):
-            return self._told(event)
-        if isinstance(event, Finished):
-            inputs = map(_input, self._calls.told())
-            return [*self._ended(), *inputs, {"type": "finish-step"}]
-        return []
+    def _finish(self, event: Finished) -> list[Chunk]:
+        """The end of a step, and of the message if no generation follows."""
+        chunks: list[Chunk] = [
+            *self._end_part(),
+            *map(_input, self._calls.told()),
+            {"type": "finish-step"},
+        ]
+        if self._now == self._last:
+            self.over = True
+            usage = {} if event.usage is None else {"usage": ui_usage(event.usage)}
+            reason = _FINISH[event.reason]
+            chunks.append({"type": "finish", "finishReason": reason, "messageMetadata": usage})
+        return chunks
 
-    def _told(self, event: Event) -> list[Chunk]:
+    def _break_off(self, event: Event) -> list[Chunk]:
         match event:
-            case Delta():
-                return [
-                    *self._said("reasoning", event.reasoning),
-                    *self._said("text", event.text),
-                    *self._called(event.tool),
-                    *(self._beside(event.extra) if event.extra else ()),
-                ]
-            case Finished():
-                self.over = True
-                return [
-                    *self._ended(),
-                    *map(_input, self._calls.told()),
-                    {"type": "finish-step"},
-                    {
-                        "type": "finish",
-                        "finishReason": _FINISH[event.reason],
-                        "messageMetadata": _metadata(event),
-                    },
-                ]
             case Cancelled():
-                self.over = True
-                return [*self._ended(), {"type": "abort", "reason": "stopped"}]
+                chunks: list[Chunk] = [*self._end_part(), {"type": "abort", "reason": "stopped"}]
             case Failed():
-                return self._failed(event.message or event.code)
+                chunks = [{"type": "error", "errorText": event.message or event.code}]
             case Interrupted():
-                return self._failed(INTERRUPTED)
-        return []
-
-    def _failed(self, text: str) -> list[Chunk]:
+                chunks = [{"type": "error", "errorText": INTERRUPTED}]
+            case _:
+                return []
         self.over = True
-        return [{"type": "error", "errorText": text}]
+        return chunks
 
-    # Text and reasoning
-
-    def _said(self, kind: str, text: str) -> list[Chunk]:
+    def _add_text(self, kind: str, text: str) -> list[Chunk]:
         if not text:
             return []
-        begun: list[Chunk] = []
-        if self._open != kind:
-            begun = [*self._ended(), {"type": f"{kind}-start", "id": str(self._parts)}]
-            self._open = kind
-        return [*begun, {"type": f"{kind}-delta", "id": str(self._parts), "delta": text}]
+        begin = self._begin_part(kind)
+        return [*begin, {"type": f"{kind}-delta", "id": str(self._parts), "delta": text}]
 
-    def _beside(self, extra: Mapping[str, Any]) -> list[Chunk]:
-        """What the model must see again: it goes with the reasoning, which may have no text."""
-        found: list[Chunk] = [
-            chunk for held in extra.get(ANNOTATIONS) or () for chunk in self._source(held)
-        ]
-        for held in extra.get(MEDIA) or ():
-            found += _media(held)
-        for held in extra.get(EXECUTED) or ():
-            found += [*self._ended(), *_executed(held, self._now or "")]
-        if held := extra.get(DETAILS):
-            if self._open != "reasoning":
-                found += [*self._ended(), {"type": "reasoning-start", "id": str(self._parts)}]
-                self._open = "reasoning"
-            found += self._ended({DETAILS: held})
-        return found
+    def _extra(self, extra: Mapping[str, Any]) -> list[Chunk]:
+        chunks: list[Chunk] = []
+        for annotation in extra.get(ANNOTATIONS) or ():
+            chunks += self._source(annotation)
+        for media in extra.get(MEDIA) or ():
+            chunks += _media(media)
+        for executed in extra.get(EXECUTED) or ():
+            chunks += [*self._end_part(), *_executed(executed, self._now or "")]
+        if details := extra.get(DETAILS):
+            # They belong to the reasoning, which may have no text.
+            chunks += [*self._begin_part("reasoning"), *self._end_part({DETAILS: details})]
+        return chunks
 
-    def _source(self, held: Mapping[str, Any]) -> list[Chunk]:
-        """What is cited, once: here a source belongs to the message, not to words of it."""
-        about = as_object(held.get(str(held.get("type"))))
+    def _source(self, annotation: Mapping[str, Any]) -> list[Chunk]:
+        """A citation, once: here a source belongs to the message and not to words of it."""
+        about = as_object(annotation.get(str(annotation.get("type"))))
         url, title = about.get("url"), about.get("title") or about.get("filename")
         name = str(url or title or about.get("file_id") or "")
         if not name or name in self._sources:
@@ -221,22 +202,27 @@ class UIChunks:
         kind = {"mediaType": "text/plain", "title": name}
         return [{"type": "source-document", **source, **kind, "filename": name}]
 
-    def _ended(self, beside: Mapping[str, Any] = NOTHING) -> list[Chunk]:
-        """The end of the part that goes on, if there is one."""
+    def _begin_part(self, kind: str) -> list[Chunk]:
+        """The start of a part, unless one of its kind is open."""
+        if self._open == kind:
+            return []
+        end, self._open = self._end_part(), kind
+        return [*end, {"type": f"{kind}-start", "id": str(self._parts)}]
+
+    def _end_part(self, metadata: Mapping[str, Any] = NOTHING) -> list[Chunk]:
+        """The end of the open part, if there is one."""
         if self._open is None:
             return []
-        ended: Chunk = {"type": f"{self._open}-end", "id": str(self._parts), **_provider(beside)}
+        end: Chunk = {"type": f"{self._open}-end", "id": str(self._parts), **_provider(metadata)}
         self._open = None
         self._parts += 1
-        return [ended]
+        return [end]
 
-    # Tool calls
-
-    def _called(self, piece: ToolCall | None) -> list[Chunk]:
+    def _add_call(self, piece: ToolCall | None) -> list[Chunk]:
         new = None if piece is None else self._calls.add(piece)
         if new is None:
             return []
-        chunks = self._ended()
+        chunks = self._end_part()
         call = {"toolCallId": new.call.id}
         if new.begins:
             chunks.append({"type": "tool-input-start", **call, "toolName": new.call.name})
@@ -246,50 +232,38 @@ class UIChunks:
 
 
 def _input(call: Call) -> Chunk:
-    named = {"toolCallId": call.id, "toolName": call.name}
-    beside = _provider(call.beside)
+    chunk: Chunk = {"toolCallId": call.id, "toolName": call.name, **_provider(call.beside)}
     try:
-        return {"type": "tool-input-available", **named, "input": call.input(), **beside}
+        return {"type": "tool-input-available", **chunk, "input": call.input()}
     except ValueError:
-        error = "the model wrote arguments that are not JSON"
-        return {
-            "type": "tool-input-error",
-            **named,
-            "input": call.arguments,
-            "errorText": error,
-            **beside,
-        }
+        error = {"errorText": "the arguments that the model wrote are not JSON"}
+        return {"type": "tool-input-error", **chunk, "input": call.arguments, **error}
 
 
-def _media(held: Mapping[str, Any]) -> list[Chunk]:
-    """A file, or for what comes in pieces and as previews, data that is not kept."""
-    if held.get("piece") or held.get("preview"):
-        return [{"type": "data-media", "data": dict(held), "transient": True}]
-    return [{"type": "file", "url": data_url(held), "mediaType": str(held.get("media_type"))}]
+def _media(media: Mapping[str, Any]) -> list[Chunk]:
+    """A file; pieces of one and previews are data that clients do not keep."""
+    if media.get("piece") or media.get("preview"):
+        return [{"type": "data-media", "data": dict(media), "transient": True}]
+    return [{"type": "file", "url": data_url(media), "mediaType": str(media.get("media_type"))}]
 
 
-def _executed(held: Mapping[str, Any], generation: str) -> list[Chunk]:
-    """A tool that the provider has run; what is not shown of it goes back as metadata."""
-    made_up = f"run_{generation.removeprefix('gen_')[:24]}{held.get('index')}"
-    call: Chunk = {"toolCallId": str(held.get("id") or made_up)}
-    named = {"toolName": str(held.get("name")), "providerExecuted": True, "dynamic": True}
-    beside = {name: value for name, value in held.items() if name not in ("arguments", "output")}
-    asked: Chunk = {"type": "tool-input-available", **call, **named, "input": arguments_of(held)}
-    chunks = [{**asked, **_provider({EXECUTED: [beside]})}]
-    ran: Chunk = {**call, "providerExecuted": True, "dynamic": True}
-    if held.get("error"):
-        text = orjson.dumps(held.get("output")).decode()
-        return [*chunks, {"type": "tool-output-error", **ran, "errorText": text}]
-    return [*chunks, {"type": "tool-output-available", **ran, "output": held.get("output")}]
+def _executed(tool: Mapping[str, Any], generation: str) -> list[Chunk]:
+    """The call and the result of a tool that the provider ran; other fields are metadata."""
+    default_id = f"run_{generation.removeprefix('gen_')[:24]}{tool.get('index')}"
+    call: Chunk = {"toolCallId": str(tool.get("id") or default_id)}
+    call |= {"providerExecuted": True, "dynamic": True}
+    fields = {name: value for name, value in tool.items() if name not in ("arguments", "output")}
+    begin: Chunk = {"type": "tool-input-available", **call, "toolName": str(tool.get("name"))}
+    begin |= {"input": arguments_of(tool), **_provider({EXECUTED: [fields]})}
+    if tool.get("error"):
+        text = orjson.dumps(tool.get("output")).decode()
+        return [begin, {"type": "tool-output-error", **call, "errorText": text}]
+    return [begin, {"type": "tool-output-available", **call, "output": tool.get("output")}]
 
 
-def _provider(held: Mapping[str, Any]) -> dict[str, Any]:
-    """What clients keep with a part and give back with it, in the hub's own corner."""
-    return {"providerMetadata": {PROVIDER: dict(held)}} if held else {}
-
-
-def _metadata(event: Finished) -> dict[str, Any]:
-    return {} if event.usage is None else {"usage": ui_usage(event.usage)}
+def _provider(fields: Mapping[str, Any]) -> Chunk:
+    """Fields that clients keep with a part and send back, under the hub's own name."""
+    return {"providerMetadata": {PROVIDER: dict(fields)}} if fields else {}
 
 
 def ui_usage(usage: Usage) -> dict[str, Any]:

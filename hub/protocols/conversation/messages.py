@@ -1,11 +1,11 @@
-"""The messages of chat libraries, which are made of parts, in the shape that models are asked in.
+"""Messages with parts, as chat libraries keep them, to messages of the OpenAI chat API.
 
-Two libraries keep a conversation as messages with ``parts``: the AI SDK (``UIMessage``) and
-TanStack AI. They differ in names, hardly in meaning, so one reading serves both::
+Two libraries have such messages: the AI SDK (``UIMessage``) and TanStack AI. They differ in names,
+hardly in meaning, so one parser reads both::
 
     what              AI SDK                                    TanStack AI
     text              {type: text, text}                        {type: text, content}
-    a picture or file {type: file, mediaType, url, filename}    {type: image | audio | document,
+    an image or file  {type: file, mediaType, url, filename}    {type: image | audio | document,
                                                                  source: {type, value, mimeType}}
     a tool call       {type: tool-NAME | dynamic-tool,          {type: tool-call, id, name,
                        toolCallId, input, state, output}         arguments, output}
@@ -13,15 +13,16 @@ TanStack AI. They differ in names, hardly in meaning, so one reading serves both
                                                                  content}
     a new step        {type: step-start}                        text or a call after a result
 
-Reasoning, sources and what an application adds of its own (``data-…``) are not repeated to a
-model, nor are calls that nobody has answered, which providers refuse. But what the model must see
-again comes in the metadata of the parts (`hub.protocols.aisdk.chunks`), and is given back.
+Models are not shown reasoning, sources and an application's own parts (``data-…``) again, nor
+calls without a result, which providers refuse. What a model must be shown again is in the
+metadata of the parts (`hub.protocols.aisdk.chunks`), and is sent back to it.
 (Sources: the AI SDK's ``convertToModelMessages``, TanStack AI's ``types.ts``.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -30,20 +31,21 @@ import orjson
 from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
+from hub.domain.json_values import as_object
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed
 
-__all__ = ["PROVIDER", "asked", "beside", "name_of", "said"]
+__all__ = ["PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
 
 Object = Mapping[str, Any]
 
 ROLES: Final = ("system", "user", "assistant")
 
 PROVIDER: Final = "streamhub"
-"""The corner of the AI SDK's ``providerMetadata`` in which the hub's fields stand."""
+"""The key of the hub's fields in the AI SDK's ``providerMetadata``."""
 
 _WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
 _SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)
-"""How the types of files begin that some models take."""
+"""Prefixes of the media types that some model accepts."""
 
 _TYPES: Final[Mapping[str, str]] = {
     "image": "image/*",
@@ -51,36 +53,30 @@ _TYPES: Final[Mapping[str, str]] = {
     "video": "video/*",
     "document": "application/pdf",
 }
-"""What a part of TanStack AI holds that does not say its type."""
+"""The media types of TanStack AI's parts that do not say theirs."""
 
 DENIED: Final = "the call was not allowed"
 
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call that has been answered."""
-
     id: str
     name: str
     arguments: str
     result: str | None = None
-    beside: Object = field(default_factory=lambda: NOTHING)
-    told: str | None = None
-    """What is to be known of the result: ``json`` if it is no text, or ``failed``."""
+    extra: Object = field(default_factory=lambda: NOTHING)
+    mark: str | None = None
+    """A field that describes the result: ``json`` if it is not text, or ``failed``."""
 
     def answer(self, result: object, *, failed: bool = False) -> None:
-        """Its result: text as it is, anything else as JSON."""
-        self.told = "failed" if failed else None if isinstance(result, str) else "json"
+        """Set the result, which becomes JSON if it is not text."""
+        self.mark = "failed" if failed else None if isinstance(result, str) else "json"
         self.result = result if isinstance(result, str) else orjson.dumps(result).decode()
-
-    def asked(self) -> dict[str, Any]:
-        function = {"name": self.name, "arguments": self.arguments}
-        return {"id": self.id, "type": "function", "function": function, **self.beside}
 
 
 @dataclass(slots=True)
 class _Step:
-    """What an assistant said before it waited for the results of its calls."""
+    """The part of an assistant's message up to the results of its calls."""
 
     texts: list[str] = field(default_factory=list)
     fields: dict[str, list[Any]] = field(default_factory=dict)
@@ -93,143 +89,143 @@ class _Step:
         return [call for call in self.calls.values() if call.result is not None]
 
     def ends_before(self, kind: object) -> bool:
-        """Whether a part is of another step: what a model says knowing a result."""
+        """Whether a part begins another step, as it follows a result."""
         if kind == "tool-call":
             return self.answered
         return kind == "text" and bool(self.results)
 
-    def asked(self) -> Iterator[dict[str, Any]]:
+    def chat_messages(self) -> Iterator[dict[str, Any]]:
         text, results = "".join(self.texts), self.results
         if text or results:
-            calls = {"tool_calls": [call.asked() for call in results]} if results else {}
+            message: dict[str, Any] = {"role": "assistant", "content": text or None}
+            if results:
+                message["tool_calls"] = [
+                    {
+                        "id": call.id,
+                        "type": "function",
+                        "function": {"name": call.name, "arguments": call.arguments},
+                        **call.extra,
+                    }
+                    for call in results
+                ]
             left = [number for number, call in enumerate(self.calls.values()) if call in results]
-            fields = {name: placed(held, left) for name, held in self.fields.items()}
-            yield {"role": "assistant", "content": text or None, **calls, **fields}
+            yield message | {name: placed(values, left) for name, values in self.fields.items()}
         for call in results:
             yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
 
 
-def asked(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
-    """The messages in the OpenAI chat shape.
+def chat_messages(messages: Iterable[Object]) -> tuple[dict[str, Any], ...]:
+    """The messages as the OpenAI chat API has them.
 
     Raises:
-        RequestError: one is none, or holds a file that is no picture.
+        RequestError: one is malformed, or has a file that no model accepts.
     """
-    return tuple(one for message in messages for one in _asked(message))
+    return tuple(one for message in messages for one in _chat_messages(message))
 
 
-def said(messages: tuple[Object, ...]) -> tuple[Message, ...]:
-    """What the last message adds to the conversation: a person's words, or tools' results."""
-    last = messages[-1]
-    if last.get("role") != "assistant":
-        text = "".join(_texts(last))
-        return tuple(_message(last, text)) if text or _parts(last) else ()
-    steps = _steps(last)
-    results = steps[-1].results if steps else []
-    named = {"message": name} if (name := name_of(last)) else {}
-    return tuple(_result(call, named) for call in results)
-
-
-def _result(call: _Call, named: Mapping[str, str]) -> Message:
-    told = {call.told: True} if call.told else {}
-    extra = {"tool_call_id": call.id, "name": call.name, **told, **named}
-    return Message("tool", call.result or "", at=now(), extra=extra)
-
-
-def name_of(message: Object) -> str | None:
-    """The id that the client gave a message."""
-    found = message.get("id")
-    return found if isinstance(found, str) and found else None
-
-
-def _reply_name(messages: tuple[Object, ...]) -> str | None:
-    """The id of the message that the reply goes on with; ``None`` if it begins one."""
-    return name_of(messages[-1]) if messages[-1].get("role") == "assistant" else None
-
-
-def beside(messages: tuple[Object, ...], *, again: bool) -> dict[str, Any]:
-    """What the beginning of the reply says beside its own; ``again`` for one that replaces."""
-    if goes_on := _reply_name(messages):
-        return {"message": goes_on}
-    asked = name_of(messages[-1])
-    return {AFTER: asked} if again and asked else {}
-
-
-def _message(message: Object, text: str) -> Iterator[Message]:
-    role = _role(message)
-    extra: dict[str, Any] = {"id": name} if (name := name_of(message)) else {}
-    held = [file["type"] for part in _parts(message) if (file := _file(part))]
-    # Not the files: a record is sent to everybody, and is bounded.
-    if pictures := held.count("image_url"):
-        extra["pictures"] = pictures
-    if files := len(held) - pictures:
-        extra["files"] = files
-    yield Message(role, text, at=now(), extra=extra)
-
-
-# Reading
-
-
-def _asked(message: Object) -> Iterator[dict[str, Any]]:
+def _chat_messages(message: Object) -> Iterator[dict[str, Any]]:
     role = _role(message)
     if role == "assistant":
         for step in _steps(message):
-            yield from step.asked()
-    elif role == "system":
-        yield {"role": "system", "content": "".join(_texts(message))}
+            yield from step.chat_messages()
     else:
-        yield {"role": "user", "content": _content(message)}
+        content = _text(message) if role == "system" else _content(message)
+        yield {"role": role, "content": content}
+
+
+def new_messages(messages: tuple[Object, ...]) -> tuple[Message, ...]:
+    """What the last message adds to the conversation: a person's message, or results of tools."""
+    last = messages[-1]
+    name = message_id(last)
+    if last.get("role") == "assistant":
+        named = {"message": name} if name else {}
+        return tuple(_result(call, named) for call in _steps(last)[-1].results)
+    text = _text(last)
+    if not text and not _parts(last):
+        return ()
+    extra: dict[str, Any] = {"id": name} if name else {}
+    kinds = [file["type"] for part in _parts(last) if (file := _file(part))]
+    # Not the files themselves: records are sent to everybody, and are bounded.
+    if pictures := kinds.count("image_url"):
+        extra["pictures"] = pictures
+    if files := len(kinds) - pictures:
+        extra["files"] = files
+    return (Message(_role(last), text, at=now(), extra=extra),)
+
+
+def _result(call: _Call, named: Mapping[str, str]) -> Message:
+    marks = {call.mark: True} if call.mark else {}
+    extra = {"tool_call_id": call.id, "name": call.name, **marks, **named}
+    return Message("tool", call.result or "", at=now(), extra=extra)
+
+
+def message_id(message: Object) -> str | None:
+    """The id that the client gave a message."""
+    value = message.get("id")
+    return value if isinstance(value, str) and value else None
+
+
+def reply_fields(messages: tuple[Object, ...], *, again: bool) -> dict[str, Any]:
+    """Fields of the `started` event that say what the reply continues, or (``again``) replaces."""
+    name = message_id(messages[-1])
+    if not name:
+        return {}
+    if messages[-1].get("role") == "assistant":
+        return {"message": name}
+    return {AFTER: name} if again else {}
+
+
+# Parsing
 
 
 def _role(message: Object) -> Any:
     role = message.get("role")
     if role not in ROLES:
-        raise RequestError(f"the role of a message is one of {', '.join(ROLES)}")
+        raise RequestError(f"the role of a message must be one of {', '.join(ROLES)}")
     return role
 
 
 def _parts(message: Object) -> list[Object]:
-    """The parts of a message; one whose content is a string is one of text."""
-    held = message.get("parts")
-    if held is None:
-        held = message.get("content")
-    if isinstance(held, str):
-        return [{"type": "text", "text": held}]
-    if held is not None and not isinstance(held, list):
-        raise RequestError("the parts of a message are a list")
-    parts = held or []
-    if not all(isinstance(part, dict) for part in parts):
-        raise RequestError("a part of a message is an object")
-    return parts
+    """The parts of a message; content that is a string counts as one part."""
+    parts = message.get("parts")
+    if parts is None:
+        parts = message.get("content")
+    if isinstance(parts, str):
+        return [{"type": "text", "text": parts}]
+    if parts is not None and not isinstance(parts, list):
+        raise RequestError("the parts of a message must be a list")
+    if not all(isinstance(part, dict) for part in parts or ()):
+        raise RequestError("a part of a message must be an object")
+    return parts or []
 
 
-def _text(part: Object) -> str:
-    found = part.get("text", part.get("content"))
-    return found if isinstance(found, str) else ""
+def _part_text(part: Object) -> str:
+    text = part.get("text", part.get("content"))
+    return text if isinstance(text, str) else ""
 
 
-def _texts(message: Object) -> list[str]:
-    return [_text(part) for part in _parts(message) if part.get("type") == "text"]
+def _text(message: Object) -> str:
+    return "".join(_part_text(part) for part in _parts(message) if part.get("type") == "text")
 
 
 def _content(message: Object) -> str | list[dict[str, Any]]:
-    """What a person said: a string, unless there is more than text in it."""
+    """The content of a person's message: a string, unless there is more than text in it."""
     content: list[dict[str, Any]] = []
     for part in _parts(message):
         if part.get("type") == "text":
-            content.append({"type": "text", "text": _text(part)})
-        elif (held := _file(part)) is not None:
-            content.append(held)
+            content.append({"type": "text", "text": _part_text(part)})
+        elif (file := _file(part)) is not None:
+            content.append(file)
     if all(part["type"] == "text" for part in content):
         return "".join(part["text"] for part in content)
     return content
 
 
 def _file(part: Object) -> dict[str, Any] | None:
-    """A file as chat completions have it; ``None`` for what is none.
+    """A file as a part of a chat completion's message; ``None`` if the part is not a file.
 
     Raises:
-        RequestError: ``unsupported_part``: no model takes files of its type.
+        RequestError: ``unsupported_part``: it is malformed, or no model accepts its type.
     """
     kind = part.get("type")
     if kind == "file":
@@ -243,25 +239,24 @@ def _file(part: Object) -> dict[str, Any] | None:
     else:
         return None
     if not isinstance(media_type, str) or not media_type.startswith(_SENT):
-        said = str(media_type)[:100]
         raise RequestError(
-            f"a file of type {said} cannot be sent: pictures, PDF, text, MP3 and WAV can",
+            f"a file of type {str(media_type)[:100]} cannot be sent: "
+            "send an image, PDF, text, MP3 or WAV",
             code="unsupported_part",
         )
     if not isinstance(url, str):
-        raise RequestError("a file has a URL", code="unsupported_part")
+        raise RequestError("a file must have a URL", code="unsupported_part")
     if media_type.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": url}}
-    inside = url[:5].lower() == "data:"
+    inline = url[:5].lower() == "data:"
     if media_type.startswith("audio/"):
-        if not inside:
-            raise RequestError("a sound has a data: URL", code="unsupported_part")
-        form = "wav" if media_type in _WAV else "mp3"
-        sound = {"data": url.partition(",")[2], "format": form}
-        return {"type": "input_audio", "input_audio": sound}
+        if not inline:
+            raise RequestError("audio must have a data: URL", code="unsupported_part")
+        audio = {"data": url.partition(",")[2], "format": "wav" if media_type in _WAV else "mp3"}
+        return {"type": "input_audio", "input_audio": audio}
     name = part.get("filename")
     named = {"filename": name} if isinstance(name, str) and name else {}
-    return {"type": "file", "file": {**named, "file_data" if inside else "file_url": url}}
+    return {"type": "file", "file": {**named, "file_data" if inline else "file_url": url}}
 
 
 def _steps(message: Object) -> list[_Step]:
@@ -271,10 +266,11 @@ def _steps(message: Object) -> list[_Step]:
         if kind == "step-start" or steps[-1].ends_before(kind):
             steps.append(_Step())
         step = steps[-1]
-        if isinstance(held := _given_back(part, "providerMetadata").get(DETAILS), list):
-            step.fields.setdefault(DETAILS, []).extend(one for one in held if type(one) is dict)
+        details = _objects(_metadata(part, "providerMetadata").get(DETAILS))
+        if details:
+            step.fields.setdefault(DETAILS, []).extend(details)
         if kind == "text":
-            step.texts.append(_text(part))
+            step.texts.append(_part_text(part))
         elif kind == "tool-result":
             _answer(steps, part)
         elif part.get("providerExecuted") is True:
@@ -284,34 +280,29 @@ def _steps(message: Object) -> list[_Step]:
     return steps
 
 
-def _given_back(part: Object, name: str) -> Object:
-    """What the hub has told of a part, beside what is in it (`hub.protocols.aisdk.chunks`)."""
-    held = part.get(name)
-    ours = held.get(PROVIDER) if isinstance(held, dict) else None
-    return ours if isinstance(ours, dict) else NOTHING
+def _metadata(part: Object, name: str) -> Object:
+    """The fields that the hub gave the client with a part (`hub.protocols.aisdk.chunks`)."""
+    return as_object(as_object(part.get(name)).get(PROVIDER))
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if type(one) is dict] if isinstance(value, list) else []
 
 
 def _executed(part: Object) -> list[dict[str, Any]]:
-    """What its provider must see again of a tool that it has run."""
-    held = _given_back(part, "callProviderMetadata").get(EXECUTED)
+    """What a provider must be shown again of a tool that it ran."""
     output = part.get("output")
     if part.get("state") == "output-error":
-        output = _value(part.get("errorText"))
+        output = part.get("errorText")
+        with suppress(orjson.JSONDecodeError):
+            output = orjson.loads(output) if isinstance(output, str) else output
     shown = {"arguments": _json(part.get("input")), "output": output}
-    return [
-        {**one, **shown} for one in (held if isinstance(held, list) else ()) if type(one) is dict
-    ]
-
-
-def _value(text: object) -> object:
-    try:
-        return orjson.loads(text) if isinstance(text, str) else text
-    except orjson.JSONDecodeError:
-        return text
+    tools = _objects(_metadata(part, "callProviderMetadata").get(EXECUTED))
+    return [{**tool, **shown} for tool in tools]
 
 
 def _answer(steps: list[_Step], part: Object) -> None:
-    """A result in a part of its own, for a call of this step or an earlier one."""
+    """Read a result in a part of its own, for a call of this step or an earlier one."""
     for step in reversed(steps):
         call = step.calls.get(str(part.get("toolCallId")))
         if call is not None:
@@ -331,10 +322,11 @@ def _call(part: Object) -> _Call | None:
     if not kind.startswith("tool-") and kind != "dynamic-tool":
         return None
     name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
-    given = part.get("input", part.get("rawInput"))
-    call = _Call(str(part.get("toolCallId")), str(name), _json(given))
-    beside = _given_back(part, "callProviderMetadata").get(EXTRA)
-    call.beside = {EXTRA: beside} if isinstance(beside, dict) else NOTHING
+    arguments = _json(part.get("input", part.get("rawInput")))
+    call = _Call(str(part.get("toolCallId")), str(name), arguments)
+    extra = _metadata(part, "callProviderMetadata").get(EXTRA)
+    if isinstance(extra, dict):
+        call.extra = {EXTRA: extra}
     state = part.get("state")
     if state == "output-available":
         call.answer(part.get("output"))
@@ -348,7 +340,7 @@ def _call(part: Object) -> _Call | None:
 def _json(arguments: object) -> str:
     """A call's arguments as JSON text, which they may be already.
 
-    Those that are not JSON are left out: its result says so, and few providers would take them.
+    Text that is not JSON is dropped: the result says so, and few providers would accept it.
     """
     if isinstance(arguments, str):
         try:

@@ -1,14 +1,15 @@
-"""The headers and query of the Durable Streams Protocol, read strictly.
+"""The headers and query of the Durable Streams Protocol, parsed strictly.
 
-What the protocol writes as a number is decimal digits and nothing else: Python's own `int`
-would also take signs, spaces, underscores and the digits of other scripts.
+Numbers are decimal digits only: `int` would also accept signs, spaces, underscores and the
+digits of other scripts.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -20,26 +21,27 @@ from hub.domain.stream_settings import StreamSettings
 from hub.streams.history import From
 
 __all__ = [
-    "ForkAsked",
+    "ForkRequest",
     "address",
     "closes",
     "content_type",
-    "fork_asked",
+    "fork",
     "known_interval",
     "named",
-    "offset",
+    "reading",
     "settings",
     "stamp",
 ]
 
 LARGEST: Final = 2**53 - 1
-"""The largest whole number that is the same everywhere (protocol section 5.2.1)."""
+"""The largest whole number that every client represents exactly (protocol section 5.2.1)."""
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 PRODUCER_LENGTH: Final = 255
 PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""What only a proxy adds to a request."""
+"""Headers that only proxies add to a request."""
 
+_OFFSETS: Final[Mapping[str, From]] = {"-1": "start", "now": "now"}
 _PROTO: Final = re.compile(r'proto="?([a-z]+)', re.IGNORECASE)
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _TIME: Final = re.compile(
@@ -48,20 +50,19 @@ _TIME: Final = re.compile(
 _TYPE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?:;.*)?")
 
 
-class ForkAsked:
-    """What a PUT says about the stream it forks from."""
+class ForkRequest(NamedTuple):
+    """Where a PUT forks from: ``further`` messages after a position, or else the tail."""
 
-    def __init__(self, source: str, position: Position | None, further: int) -> None:
-        self.source = source
-        self.position = position
-        self.further = further
+    source: str
+    position: Position | None
+    further: int
 
 
 def named(request: web.Request, name: str) -> str | None:
-    """A header's value.
+    """The value of a header.
 
     Raises:
-        RequestError: it is given twice, or is no text.
+        RequestError: it is given twice, or is not text.
     """
     values = request.headers.getall(name, [])
     if len(values) > 1:
@@ -76,26 +77,26 @@ def named(request: web.Request, name: str) -> str | None:
 
 
 def closes(request: web.Request) -> bool:
-    """Whether the request closes the stream; any value but ``true`` is as none."""
+    """Whether the request closes the stream; any value except ``true`` is ignored."""
     return (named(request, "Stream-Closed") or "").lower() == "true"
 
 
 def content_type(request: web.Request) -> str | None:
-    """The content type as the client wrote it; not what aiohttp makes of a missing one.
+    """The content type as the client wrote it; aiohttp would give a default if it is missing.
 
     Raises:
-        RequestError: it is not one (RFC 9110 section 8.3.1).
+        RequestError: it is malformed (RFC 9110 section 8.3.1).
     """
-    found = named(request, "Content-Type")
-    if not found:
+    value = named(request, "Content-Type")
+    if not value:
         return None
-    if _TYPE.fullmatch(found.strip()) is None:
+    if _TYPE.fullmatch(value.strip()) is None:
         raise RequestError("Content-Type must be type/subtype", code="bad_content_type")
-    return found.strip()
+    return value.strip()
 
 
 def settings(request: web.Request, default_type: str) -> StreamSettings:
-    """What a PUT makes a stream as.
+    """The settings of the stream that a PUT creates.
 
     Raises:
         RequestError: ``bad_expiry``: the expiry is malformed, or there are two.
@@ -110,28 +111,29 @@ def settings(request: web.Request, default_type: str) -> StreamSettings:
 
 
 def address(request: web.Request) -> str:
-    """The address of what is asked for, as the client knows it.
+    """The URL of the request, as the client knows it.
 
-    The protocol wants it whole (section 5.1), so it must have the scheme that the client used,
-    which only a proxy may know. One that does not say it is answered with a path (RFC 9110
-    section 10.2.2). Whoever lies here has the lie for an answer, and nobody else sees it.
+    The protocol wants an absolute URL (section 5.1), so it needs the scheme that the client
+    used. If there is a proxy that does not tell it, the result is a path (RFC 9110 section
+    10.2.2). A client that lies about it only gets its own lie back.
     """
     path = request.rel_url.raw_path
-    said = [
+    forwarded = [
         *_PROTO.findall(request.headers.get("Forwarded", "")),
         request.headers.get("X-Forwarded-Proto", ""),
     ]
-    scheme = next((one for one in (s.split(",")[0].strip().lower() for s in said) if one), None)
+    schemes = (value.split(",")[0].strip().lower() for value in forwarded)
+    scheme = next(filter(None, schemes), None)
     if scheme is None and not any(name in request.headers for name in PROXIED):
         scheme = request.scheme
     return f"{scheme}://{request.host}{path}" if scheme in ("http", "https") else path
 
 
 def stamp(request: web.Request) -> Stamp | None:
-    """The append's place among those of its producer, if it names one.
+    """The producer of an append and the append's number, if the request has them.
 
     Raises:
-        RequestError: ``bad_producer``: not all three headers, or one is malformed.
+        RequestError: ``bad_producer``: not all three headers are given, or one is malformed.
     """
     names = ("Producer-Id", "Producer-Epoch", "Producer-Seq")
     producer, epoch, number = (named(request, name) for name in names)
@@ -140,8 +142,9 @@ def stamp(request: web.Request) -> Stamp | None:
     if not producer or epoch is None or number is None:
         raise RequestError(f"give all of {', '.join(names)}, or none", code="bad_producer")
     if len(producer) > PRODUCER_LENGTH:
-        said = f"Producer-Id has at most {PRODUCER_LENGTH} characters"
-        raise RequestError(said, code="bad_producer")
+        raise RequestError(
+            f"Producer-Id must have at most {PRODUCER_LENGTH} characters", code="bad_producer"
+        )
     return Stamp(
         producer,
         _number(epoch, _DIGITS, "Producer-Epoch", "bad_producer"),
@@ -149,59 +152,67 @@ def stamp(request: web.Request) -> Stamp | None:
     )
 
 
-def fork_asked(request: web.Request, streams: str) -> ForkAsked | None:
-    """The fork that a PUT asks for; ``streams`` is the path that all streams lie under.
+def fork(request: web.Request) -> ForkRequest | None:
+    """The fork that a PUT asks for.
 
     Raises:
         RequestError: ``bad_fork_offset``: malformed, or without a source.
-        StreamNotFound: the source is no stream of this hub.
+        StreamNotFound: the source is not a stream of this hub.
     """
     source = named(request, "Stream-Forked-From")
     at = named(request, "Stream-Fork-Offset")
     further = named(request, "Stream-Fork-Sub-Offset")
     if source is None:
         if at is not None or further is not None:
-            raise RequestError("a fork's offset needs Stream-Forked-From", code="bad_fork_offset")
+            raise RequestError(
+                "a fork's offset also needs Stream-Forked-From", code="bad_fork_offset"
+            )
         return None
     more = _number(further or "0", _NUMBER, "Stream-Fork-Sub-Offset", "bad_fork_offset")
     if further == "" or (more and at is None):
         raise RequestError(
-            "Stream-Fork-Sub-Offset goes on from Stream-Fork-Offset: give both",
+            "Stream-Fork-Sub-Offset counts from Stream-Fork-Offset: give both",
             code="bad_fork_offset",
         )
-    if not source.startswith(streams):
-        raise StreamNotFound(f"Stream-Forked-From must be the path of a stream, under {streams}")
+    # All streams lie under this path, also if the hub is part of another application.
+    before, route, _ = request.rel_url.raw_path.partition("/v1/stream/")
+    root = before + route
+    if not source.startswith(root):
+        raise StreamNotFound(f"Stream-Forked-From must be the path of a stream, under {root}")
     position = None if at is None else Position.parse(at)
-    return ForkAsked(unquote(source.removeprefix(streams)), position, more)
+    return ForkRequest(unquote(source.removeprefix(root)), position, more)
 
 
-def offset(request: web.Request) -> From | None:
-    """Where the client wants to read from; ``None`` if it does not say.
+def reading(request: web.Request) -> tuple[From | None, str | None]:
+    """The ``offset`` and ``live`` of a GET; ``None`` for what is not given.
 
     Raises:
-        PositionError: it is no offset.
+        RequestError, PositionError: one of them is malformed, or ``live`` is without an offset.
     """
-    given = request.query.getall("offset", [])
-    if not given:
-        return None
-    if len(given) > 1:
+    offsets, live = request.query.getall("offset", []), request.query.get("live")
+    if len(offsets) > 1:
         raise RequestError("offset is given more than once", code="bad_position")
-    if given[0] == "-1":
-        return "start"
-    return "now" if given[0] == "now" else Position.parse(given[0])
+    start: From | None = None
+    if offsets:
+        start = _OFFSETS.get(offsets[0]) or Position.parse(offsets[0])
+    if live is not None and start is None:
+        raise RequestError("live also needs an offset", code="bad_position")
+    if live not in (None, "long-poll", "sse"):
+        raise RequestError("live must be long-poll or sse", code="bad_live")
+    return start, live
 
 
 def known_interval(request: web.Request) -> int | None:
-    """The interval that the client had from its last answer; what makes no sense is ignored."""
-    said = request.query.get("cursor", "")
-    return int(said) if _DIGITS.fullmatch(said) else None
+    """The interval that the client knows from its last response; nonsense is ignored."""
+    cursor = request.query.get("cursor", "")
+    return int(cursor) if _DIGITS.fullmatch(cursor) else None
 
 
 def _number(text: str, form: re.Pattern[str], name: str, code: str) -> int:
-    found = int(text) if form.fullmatch(text) else LARGEST + 1
-    if found > LARGEST:
+    number = int(text) if form.fullmatch(text) else LARGEST + 1
+    if number > LARGEST:
         raise RequestError(f"{name} must be a whole number in decimal digits", code=code)
-    return found
+    return number
 
 
 def _check_time(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The answers of the Durable Streams Protocol: what they hold and what their headers tell."""
+"""Responses of the Durable Streams Protocol: their bodies and headers."""
 
 from __future__ import annotations
 
@@ -8,33 +8,22 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from hub.domain.errors import Gone, HubError, ProducerFenced, ProducerGap, StreamClosed
-from hub.domain.outcome import Outcome
-from hub.domain.producers import Stamp
 from hub.domain.records import Position
+from hub.domain.stream_settings import StreamSettings
 from hub.http.errors import error_response
-from hub.protocols.durable.sse import unfinished
+from hub.protocols.durable.headers import known_interval
+from hub.protocols.durable.sse import interval, unfinished
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
-__all__ = [
-    "GUARDED",
-    "Part",
-    "catch_up",
-    "guarded",
-    "kept",
-    "part",
-    "refusal",
-    "shown",
-    "told",
-    "written",
-]
+__all__ = ["SANDBOXED", "Part", "check_kept", "end_headers", "polled", "read_part", "sandboxed"]
 
-ANSWER_BYTES: Final = 1024 * 1024
-"""The most that one answer holds, unless a single record is larger."""
+PART_BYTES: Final = 1024 * 1024
+"""The most that one response holds, unless a single record is larger."""
 
-GUARDED: Final[Mapping[str, str]] = {
-    # What a stream holds was written by others. Opened as a page it runs nothing, and only
-    # pages that CORS lets in can read it.
+SANDBOXED: Final[Mapping[str, str]] = {
+    # The content of a stream was written by others. Opened as a page, it can run nothing, and
+    # only pages that CORS allows can read it.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "sandbox; default-src 'none'",
 }
@@ -44,9 +33,9 @@ Headers = dict[str, str]
 
 
 class Part(NamedTuple):
-    """Records that go out in one answer, and where they end.
+    """Records that are sent in one response.
 
-    ``latest``: they reach the tail; ``closed``: and nothing comes after it.
+    ``latest``: they reach the tail; ``closed``: and nothing follows it.
     """
 
     start: Position
@@ -55,37 +44,48 @@ class Part(NamedTuple):
     latest: bool
     closed: bool
 
+    @property
+    def headers(self) -> Headers:
+        """Where it ends, and whether anything follows."""
+        return end_headers(self.end, latest=self.latest, closed=self.closed)
 
-def kept(place: Place) -> Place:
-    """A place that can be read from.
+    def response(self, settings: StreamSettings, headers: Mapping[str, str]) -> web.Response:
+        """A response with the bytes as they are, or for JSON as one array."""
+        body = b"[%s]" % b",".join(self.bodies) if settings.is_json else b"".join(self.bodies)
+        shown = {"Content-Type": settings.content_type, **self.headers, **headers}
+        return web.Response(body=body, headers=shown)
+
+
+def check_kept(place: Place) -> Place:
+    """The place, if it can be read from.
 
     Raises:
         Gone: ``position_trimmed``, ``position_unwritten``.
     """
     reset = place.reset
-    if reset is not None:
-        if reset.reason == "trimmed":
-            said = f"what was at that offset is no longer kept: go on from {reset.position}"
-        else:
-            said = (
-                "what was at that offset was never written here: forget what came from "
-                f"{reset.position} on and go on from there, or read all of it again"
-            )
-        raise Gone(said, code=f"position_{reset.reason}")
-    return place
+    if reset is None:
+        return place
+    if reset.reason == "trimmed":
+        message = f"the records at this offset are no longer kept: read on from {reset.position}"
+    else:
+        message = (
+            "the records at this offset were lost in a crash: discard what you have from "
+            f"{reset.position} on and read on from there, or read everything again"
+        )
+    raise Gone(message, code=f"position_{reset.reason}")
 
 
-async def part(stream: FollowedStream, offset: int) -> Part:
-    """What one answer holds of a stream from an offset on.
+async def read_part(stream: FollowedStream, offset: int) -> Part:
+    """What one response holds of a stream from an offset on.
 
-    Of text it holds whole characters, as server-sent events must: otherwise a reader who goes
-    on from one to the other would get a part of a character twice, or never. The bytes that
-    begin one and do not complete it come with the rest of it, or with the end of the stream.
+    Of a text stream it holds whole characters, as server-sent events must: otherwise a reader
+    that switches between the two would get part of a character twice, or never. An incomplete
+    character at the end is sent with the rest of it, or at the end of the stream.
     """
     start = end = stream.position_at(offset)
-    batch = await stream.fetch(offset, ANSWER_BYTES)
+    batch = await stream.fetch(offset, PART_BYTES)
     bodies = [unfinished(batch.lead)] if stream.settings.is_text else []
-    left = ANSWER_BYTES
+    left = PART_BYTES
     while batch.records:
         bodies += [record.body for record in batch.records]
         left -= sum(len(record.body) for record in batch.records)
@@ -99,77 +99,58 @@ async def part(stream: FollowedStream, offset: int) -> Part:
     closed = latest and stream.closed
     if stream.settings.is_text:
         text = b"".join(bodies)
-        held = 0 if closed else len(unfinished(text))
-        bodies = [text[: len(text) - held]]
+        bodies = [text if closed else text[: len(text) - len(unfinished(text))]]
     return Part(start, [body for body in bodies if body], end, latest, closed)
 
 
-def catch_up(stream: FollowedStream, held: Part, headers: Mapping[str, str]) -> web.Response:
-    """A part as the answer to a GET: bytes as they are, JSON as one array."""
-    body = b"".join(held.bodies)
-    if stream.settings.is_json:
-        body = b"[%s]" % b",".join(held.bodies)
-    shown = {"Content-Type": stream.content_type, **told(held), **headers}
-    return web.Response(body=body, headers=shown)
-
-
-def told(part: Part) -> Headers:
-    """Where a part ends, and whether anything comes after it."""
-    headers = {"Stream-Next-Offset": str(part.end)}
-    if part.latest:
+def end_headers(position: Position, *, latest: bool = False, closed: bool) -> Headers:
+    """Where a stream or a part of it ends, and whether for good."""
+    headers = {"Stream-Next-Offset": str(position)}
+    if latest:
         headers["Stream-Up-To-Date"] = "true"
-    if part.closed:
+    if closed:
         headers["Stream-Closed"] = "true"
     return headers
 
 
-def shown(stream: FollowedStream) -> Headers:
-    """Where a stream ends for its readers, and whether for good."""
-    headers = {"Stream-Next-Offset": str(stream.position)}
-    if stream.closed:
-        headers["Stream-Closed"] = "true"
-    return headers
+def polled(
+    request: web.Request, part: Part, settings: StreamSettings, *, empty: bool
+) -> web.Response:
+    """The response to a long poll: a part, or 204 if it is ``empty``."""
+    headers = {"Cache-Control": "no-store"}
+    if not part.closed:
+        headers["Stream-Cursor"] = str(interval(known_interval(request)))
+    if not empty:
+        return part.response(settings, headers)
+    return web.Response(status=204, headers={**headers, **part.headers})
 
 
-def written(outcome: Outcome, stamp: Stamp | None = None) -> Headers:
-    """Where a write has left its stream, and what has been accepted of its producer."""
-    headers = {"Stream-Next-Offset": str(outcome.position)}
-    if outcome.closed:
-        headers["Stream-Closed"] = "true"
-    if stamp is not None:
-        headers["Producer-Epoch"] = str(stamp.epoch)
-        headers["Producer-Seq"] = str(outcome.number)
-    return headers
-
-
-def refusal(error: HubError, headers: Mapping[str, str]) -> web.Response:
-    """An error that tells more than its body."""
-    response = error_response(error)
-    response.headers.update(headers)
-    return response
-
-
-def guarded(handler: Handler) -> Handler:
-    """Errors with the headers that the protocol gives them, and all answers guarded."""
+def sandboxed(handler: Handler) -> Handler:
+    """Give errors the headers that the protocol wants, and all responses those of `SANDBOXED`."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             response = await handler(request)
-        except ProducerFenced as error:
-            response = refusal(error, {"Producer-Epoch": str(error.epoch)})
-        except ProducerGap as error:
-            numbers = {
-                "Producer-Expected-Seq": str(error.expected),
-                "Producer-Received-Seq": str(error.received),
-            }
-            response = refusal(error, numbers)
-        except StreamClosed as error:
-            ended = {} if error.position is None else {"Stream-Next-Offset": error.position}
-            response = refusal(error, {**ended, "Stream-Closed": "true"})
         except HubError as error:
             response = error_response(error)
+            response.headers.update(_error_headers(error))
         if not response.prepared:
-            response.headers.update(GUARDED)
+            response.headers.update(SANDBOXED)
         return response
 
     return handle
+
+
+def _error_headers(error: HubError) -> Headers:
+    match error:
+        case ProducerFenced():
+            return {"Producer-Epoch": str(error.epoch)}
+        case ProducerGap():
+            return {
+                "Producer-Expected-Seq": str(error.expected),
+                "Producer-Received-Seq": str(error.received),
+            }
+        case StreamClosed():
+            end = {} if error.position is None else {"Stream-Next-Offset": error.position}
+            return {**end, "Stream-Closed": "true"}
+    return {}

@@ -1,18 +1,18 @@
 """Records as server-sent events of the Durable Streams Protocol (its sections 5.8 and 10.1).
 
-A batch is one ``data`` event and the ``control`` event that tells the next offset. Encoders
-hold nothing of a reader, so that all readers of one kind share their frames.
+A batch is one ``data`` event, followed by a ``control`` event with the next offset. The encoders
+hold nothing about a reader, so all readers of one kind share their frames.
 
 What ``data`` lines can carry decides the rest:
 
-- JSON goes out as one array on one line; records hold no line ends, and what readers may take
-  for one is escaped.
-- Text must be whole characters. The bytes at the end of a batch that only begin one are held
-  back, and come with the next batch (`hub.frames.encoder.Batch.lead`). Lines are what the format
-  divides text by, so a CR or CRLF arrives as LF.
-- Anything else is base64, and the response says so.
+- JSON is sent as one array on one line. Records contain no line ends, and other characters that
+  some readers take for line ends are escaped.
+- Text must be whole characters. A character that is incomplete at the end of a batch is held
+  back and sent with the next one (`hub.frames.encoder.Batch.lead`). The format splits text at
+  line ends, so CR and CRLF arrive as LF.
+- Anything else is base64, and a header of the response says so.
 
-The protocol's own clients want no space after ``data:`` and drop one if there is one, so a
+The protocol's own clients expect no space after ``data:`` and drop one if there is one, so a
 line that begins with a space gets another.
 """
 
@@ -32,38 +32,43 @@ from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.frames.encoder import Batch
 from hub.frames.line_separators import escape_line_separators
-from hub.frames.sse import retry_field
+from hub.frames.sse import SSEEncoder
 
 __all__ = [
     "BINARY",
     "JSON_ARRAYS",
     "TEXT_LINES",
+    "ControlEvents",
     "DurableEvents",
+    "data_writer",
     "interval",
     "unfinished",
-    "written",
 ]
 
 INTERVAL_SECONDS: Final = 20
-_BEGAN: Final = datetime(2024, 10, 9, tzinfo=UTC).timestamp()
+_FIRST_INTERVAL: Final = datetime(2024, 10, 9, tzinfo=UTC).timestamp()
 _JITTER: Final = (1, 3600 // INTERVAL_SECONDS)
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
-Written = Callable[[Batch], bytes]
-"""The text of a batch's ``data`` event, with LF alone between its lines."""
+DataWriter = Callable[[Batch], bytes]
+"""Makes the text of a batch's ``data`` event, with LF as its only line end."""
 
 
 def interval(known: int | None = None, *, now: float | None = None) -> int:
-    """The number of the present 20 seconds since 2024-10-09, to tell caches apart by.
+    """The number of the current 20 seconds since 2024-10-09, as a key for caches.
 
-    Later than the one a client says it knows: it would be answered from a cache for ever.
+    Greater than the one that the client knows, if any: otherwise a cache would answer it for ever.
     """
-    passed = time.time() if now is None else now
-    number = int(passed - _BEGAN) // INTERVAL_SECONDS
+    seconds = time.time() if now is None else now
+    number = int(seconds - _FIRST_INTERVAL) // INTERVAL_SECONDS
     if known is None or known < number:
         return number
     return known + random.randint(*_JITTER)  # noqa: S311 - jitter
+
+
+def _bytes(batch: Batch) -> bytes:
+    return b"".join([record.body for record in batch.records])
 
 
 def _json(batch: Batch) -> bytes:
@@ -71,62 +76,63 @@ def _json(batch: Batch) -> bytes:
 
 
 def _text(batch: Batch) -> bytes:
-    body = b"".join([record.body for record in batch.records])
+    body = _bytes(batch)
     if batch.lead.endswith(b"\r") and body.startswith(b"\n"):
-        body = body[1:]  # the CR was a line end already
-    begun = unfinished(batch.lead)
-    whole = begun + body
-    held = len(unfinished(whole))
-    shown = whole[: len(whole) - held].decode("utf-8", "replace").encode()
-    return _LINE_END.sub(b"\n", shown)
+        body = body[1:]  # the CR before it was sent as a line end
+    text = unfinished(batch.lead) + body
+    complete = text[: len(text) - len(unfinished(text))]
+    return _LINE_END.sub(b"\n", complete.decode("utf-8", "replace").encode())
 
 
 def _base64(batch: Batch) -> bytes:
-    return b64encode(b"".join([record.body for record in batch.records]))
+    return b64encode(_bytes(batch))
 
 
-class DurableEvents:
-    """The encoder of one kind of content.
+class ControlEvents(SSEEncoder):
+    """Text as a ``data`` event, with a ``control`` event after it.
 
-    ``known`` is of a client whose last interval was not over yet (see `interval`); it needs an
-    encoder of its own.
+    ``known`` is the interval that the client knows (see `interval`), if it is not over yet. Such
+    a client needs an encoder of its own.
     """
 
-    merges = False
-
-    def __init__(self, write: Written, *, known: int | None = None) -> None:
-        self.write = write
+    def __init__(self, *, known: int | None = None) -> None:
         self._earliest = 0 if known is None else interval(known)
 
-    def events(self, batch: Batch) -> bytes:
-        told: dict[str, object] = {
+    def frame(self, text: bytes, batch: Batch) -> bytes:
+        control: dict[str, object] = {
             "streamNextOffset": str(batch.position),
             "streamCursor": str(max(interval(), self._earliest)),
         }
         if batch.latest:
-            told["upToDate"] = True
-        text = self.write(batch) if batch.records else b""
-        return (_event("data", text) if text else b"") + _event("control", orjson.dumps(told))
+            control["upToDate"] = True
+        return _data_event(text) + _control_event(control)
 
-    def reset(self, stream: str, position: Position, reason: str) -> None:
-        """Nothing in the format can say this; asked again, the reader is told 410."""
-        del stream, position, reason
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream
-        told = {"streamNextOffset": str(position), "streamClosed": True, "upToDate": True}
-        return _event("control", orjson.dumps(told))
-
-    def beat(self) -> bytes:
-        return b": beat\n\n"
-
-    def retry(self, milliseconds: int) -> bytes:
-        return retry_field(milliseconds)
+    def closed(self, stream: str, position: Position, *, text: bytes = b"") -> bytes:
+        control: dict[str, object] = {"streamNextOffset": str(position)}
+        control |= {"streamClosed": True, "upToDate": True}
+        return _data_event(text) + _control_event(control)
 
 
-def _event(name: str, text: bytes) -> bytes:
+class DurableEvents(ControlEvents):
+    """The encoder of one kind of content."""
+
+    def __init__(self, write: DataWriter, *, known: int | None = None) -> None:
+        super().__init__(known=known)
+        self.write = write
+
+    def events(self, batch: Batch) -> bytes:
+        return self.frame(self.write(batch) if batch.records else b"", batch)
+
+
+def _data_event(text: bytes) -> bytes:
+    if not text:
+        return b""
     lines = [b"data:%s%s\n" % (b" " * line.startswith(b" "), line) for line in text.split(b"\n")]
-    return b"event: %s\n%s\n" % (name.encode(), b"".join(lines))
+    return b"event: data\n%s\n" % b"".join(lines)
+
+
+def _control_event(fields: dict[str, object]) -> bytes:
+    return b"event: control\ndata:%s\n\n" % orjson.dumps(fields)
 
 
 def unfinished(text: bytes) -> bytes:
@@ -141,8 +147,8 @@ def unfinished(text: bytes) -> bytes:
     return b""
 
 
-def written(settings: StreamSettings) -> Written:
-    """How a stream's records are written."""
+def data_writer(settings: StreamSettings) -> DataWriter:
+    """How a stream's records become text."""
     return _json if settings.is_json else _text if settings.is_text else _base64
 
 

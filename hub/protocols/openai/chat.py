@@ -1,12 +1,12 @@
 """OpenAI's chat completions: `POST /v1/chat/completions`.
 
-A completion is a generation like any other, in a stream of its own, named in the header
-``Streamhub-Stream``; whoever knows the name can follow it elsewhere. A request with that header
-has it in the stream of that name, which others may follow, or wait for, from before it begins;
-the answer alone stands there, and the stream stays open. What the client is told
-of it is made in `hub.protocols.openai.chat_chunks`, and what happens when it leaves in
-`hub.protocols.conversation.one_request`. What ``model`` means stands in
-`hub.upstreams.registry`.
+A completion is a generation in a stream of its own, which the response's header
+``Streamhub-Stream`` names; who knows the name can follow it elsewhere. A request with that
+header has its answer written to the stream of that name, which others may follow, or wait for,
+before it begins. That stream gets the answer alone, and stays open.
+
+`hub.protocols.openai.chat_chunks` makes the response, `hub.protocols.conversation.one_request`
+handles clients that leave, and `hub.upstreams.registry` says what ``model`` means.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hub.domain.errors import RequestError
 from hub.domain.generation_request import GenerationRequest
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.conversation.one_request import Replies, beginning, names, said
+from hub.protocols.conversation.one_request import Replies, beginning, deltas_of, generation_headers
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import Chunks, completion
 
@@ -32,7 +32,7 @@ class _StreamOptions(BaseModel):
 
 
 class CompletionAsked(BaseModel):
-    """The body of a POST; fields that are not the hub's own go on to the upstream."""
+    """The body of a POST; other fields are passed on to the upstream."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -44,36 +44,33 @@ class CompletionAsked(BaseModel):
 
 
 class OpenAI:
-    """The chat completions of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
 
     def routes(self) -> list[web.RouteDef]:
-        """The route, for an application's router."""
         return [web.post("/v1/chat/completions", self._complete)]
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        asked = await read_json(request, CompletionAsked)
-        if asked.n not in (None, 1):
-            raise RequestError("n: an answer has one choice here; ask again for another", param="n")
-        upstream, model = self._hub.upstreams.resolve(asked.model)
+        body = await read_json(request, CompletionAsked)
+        if body.n not in (None, 1):
+            raise RequestError("n: an answer has one choice: ask again for another", param="n")
+        upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
-            messages=asked.messages,
+            messages=body.messages,
             stream=request.headers.get("Streamhub-Stream"),
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
-            options=asked.model_extra or {},
+            options=body.model_extra or {},
         )
         async with self._replies.begun(request, ask) as (generation, stream):
-            if asked.stream:
+            if body.stream:
                 await self._replies.first_word(generation, stream)
-                usage = bool(asked.stream_options and asked.stream_options.include_usage)
+                usage = bool(body.stream_options and body.stream_options.include_usage)
                 chunks = Chunks(generation, include_usage=usage)
                 return await self._replies.streamed(request, generation, stream, chunks)
             end = await self._replies.whole(request, generation)
             beginning(generation, stream)
-            shown = completion(generation, end, await said(generation, stream))
-        return web.json_response(shown, headers=names(generation))
+            shown = completion(generation, end, await deltas_of(generation, stream))
+        return web.json_response(shown, headers=generation_headers(generation))

@@ -1,6 +1,6 @@
-"""The answer to a request that failed, in OpenAI's shape: the hub's own, put into those words.
+"""Responses to requests that failed, in OpenAI's format.
 
-What OpenAI's clients call and a hub does not have is answered by name, with what to use.
+For routes of OpenAI that a hub does not have, the error says what to use instead.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from hub.protocols.openai.errors import error_object
 
 __all__ = ["lacking", "openai_answer_to"]
 
-_ANSWERS: Final = "a hub answers at /v1/chat/completions and /v1/responses"
+_ROUTES: Final = "a hub has /v1/chat/completions and /v1/responses"
 LACKING: Final[Mapping[str, str]] = {
-    "/v1/completions": f"{_ANSWERS}, prompts of one text as a message of the user",
-    "/v1/embeddings": f"{_ANSWERS}: ask the provider itself for embeddings",
-    "/v1/conversations": f"{_ANSWERS}: go on with previous_response_id",
-    "/v1/responses/compact": f"{_ANSWERS}, and compacts nothing",
-    "/v1/responses/input_tokens": f"{_ANSWERS}: a response says its tokens in usage",
-    "/v1/chat/completions/": f"{_ANSWERS}: what is to be asked for later is a response",
+    "/v1/completions": f"{_ROUTES}: send the prompt as a message of the user",
+    "/v1/embeddings": f"{_ROUTES}: ask the provider itself for embeddings",
+    "/v1/conversations": f"{_ROUTES}: use previous_response_id",
+    "/v1/responses/compact": f"{_ROUTES}, and does not compact responses",
+    "/v1/responses/input_tokens": f"{_ROUTES}: the usage of a response has its tokens",
+    "/v1/chat/completions/": f"{_ROUTES}: use a response to ask for it later",
     **{
-        f"/v1/{name}": f"{_ANSWERS}: ask the provider itself for {name}"
+        f"/v1/{name}": f"{_ROUTES}: ask the provider itself for {name}"
         for name in (
             "assistants", "audio", "batches", "containers", "evals", "files", "fine_tuning",
             "images", "moderations", "realtime", "rerank", "threads", "uploads", "vector_stores",
@@ -34,52 +34,45 @@ LACKING: Final[Mapping[str, str]] = {
         )
     },
 }  # fmt: skip
-"""What to use instead, by how the path begins."""
+"""What to use instead, by the beginning of the path."""
 
-ROOTLESS: Final = ("/chat/completions", "/responses", "/models", "/completions", "/v1/v1/")
-"""Where clients call whose base URL is wrong."""
-
+WRONG_BASE: Final = ("/chat/completions", "/responses", "/models", "/completions", "/v1/v1/")
+"""Paths of clients whose base URL is wrong."""
 
 OURS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/models")
-"""Routes whose clients expect OpenAI's shape also where the method is wrong."""
+"""Routes whose clients expect OpenAI's format even if the method is wrong."""
 
 
 def openai_answer_to(error: Exception, request: web.Request) -> web.Response:
-    """As `hub.http.errors.answer_to`, for the routes that OpenAI's clients call.
-
-    Raises:
-        web.HTTPRedirection: as it came.
-    """
-    answer = answer_to(error, request)
+    """As `hub.http.errors.answer_to`, for the routes that OpenAI's clients call."""
+    response = answer_to(error, request)
     if not isinstance(error, HubError):
-        told = orjson.loads(answer.text or "")["error"]
-        error = HubError(**told)
-    answer.body = orjson.dumps(error_object(error, answer.status))
-    return answer
+        error = HubError(**orjson.loads(response.text or "")["error"])
+    response.body = orjson.dumps(error_object(error, response.status))
+    return response
 
 
 @web.middleware
 def lacking(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> Awaitable[web.StreamResponse]:
-    """Answer what OpenAI's clients call and no hub has. All else passes by, without a frame."""
+    """Answer requests for routes that OpenAI has and a hub does not.
+
+    It is not a coroutine, so a response that lasts keeps no frame of it.
+    """
     error = request.match_info.http_exception
     if error is None:
         return handler(request)
     path = request.path
-    if path.startswith(ROOTLESS):
-        return _absent(path, "the base URL of a hub ends with /v1")
-    instead = next((says for begins, says in LACKING.items() if path.startswith(begins)), None)
+    instead = next((text for start, text in LACKING.items() if path.startswith(start)), None)
+    if path.startswith(WRONG_BASE):
+        instead = "the base URL of a hub ends with /v1"
     if instead is not None:
-        return _absent(path, instead)
-    return _refused(request, error) if path.startswith(OURS) else handler(request)
+        return _error(request, NotFound(f"nothing is at {path[:200]}: {instead}"))
+    return _error(request, error) if path.startswith(OURS) else handler(request)
 
 
-async def _refused(request: web.Request, error: web.HTTPException) -> web.Response:
-    return openai_answer_to(error, request)
-
-
-async def _absent(path: str, instead: str) -> web.Response:
-    told = error_object(NotFound(f"nothing is at {path[:200]}: {instead}"), 404)
-    headers = {"X-Content-Type-Options": "nosniff"}
-    return web.json_response(told, status=404, headers=headers)
+async def _error(request: web.Request, error: Exception) -> web.Response:
+    response = openai_answer_to(error, request)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,8 +1,8 @@
-"""Errors as clients of OpenAI expect them: ``{"error":{"message","type","param","code"}}``.
+"""Errors as OpenAI's clients expect them: ``{"error":{"message","type","param","code"}}``.
 
-What a provider said goes on as it said it: its message, code, type and param. The codes of all
-else are the hub's own, and the type says whose fault it is, in OpenAI's words where there
-is one, so that a program which knows no code still knows whether to ask again.
+A provider's error keeps the provider's message, code, type and param. Other errors have the
+hub's codes. Their type is one of OpenAI's where there is one, so that a program that does not
+know the code still knows whether to ask again.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from typing import Any
 from hub.domain.errors import HubError, UpstreamError
 from hub.domain.failures import passed_on
 
-__all__ = [
-    "error_object",
-]
+__all__ = ["error_object"]
 
 
 def error_object(error: HubError, status: int = 502) -> dict[str, Any]:
-    """The body of an error with this HTTP status; in mid-stream it is the upstream's."""
-    told: dict[str, Any] = {
+    """The body of an error with this HTTP status. In mid-stream, errors are the upstream's."""
+    shown: dict[str, Any] = {
         "message": error.message,
         "type": _type(error.code, status),
         "param": error.param,
         "code": error.code,
     }
     if passed_on(error) is not None and isinstance(error, UpstreamError) and error.refusal:
-        told["message"] = error.refusal.message or error.message
-        told |= error.refusal.said
-    return {"error": told}
+        shown["message"] = error.refusal.message or error.message
+        shown |= error.refusal.said
+    return {"error": shown}
 
 
 def _type(code: str, status: int) -> str:

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: the upstreams by their names, as OpenAI lists its models."""
+"""`GET /v1/models`: the names of the upstreams, in the format of OpenAI's list of models."""
 
 from __future__ import annotations
 
@@ -12,20 +12,13 @@ __all__ = ["Models"]
 
 
 class Models:
-    """The models of one hub."""
-
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
-        return [
-            web.get("/v1/models", self._list),
-            web.get(r"/v1/models/{id:[\s\S]+}", self._one),
-        ]
+        return [web.get("/v1/models", self._list), web.get(r"/v1/models/{id:[\s\S]+}", self._one)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        del request
         upstreams = self._hub.upstreams
         names = sorted(upstreams, key=lambda name: (name != upstreams.default, name))
         return web.json_response({"object": "list", "data": [_model(name) for name in names]})

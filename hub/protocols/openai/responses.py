@@ -1,22 +1,22 @@
-"""OpenAI's Responses: `POST /v1/responses`, and what can be done with one by its id.
+"""OpenAI's Responses: `POST /v1/responses`, and the routes of a response by its id.
 
 =========================================  ===================================================
 ``POST /v1/responses``                     begin one; ``stream``, ``background``
-``GET /v1/responses/{id}``                 as it is now; ``?stream=true&starting_after=N``
-                                           tells its events again from the one after number N
-``GET /v1/responses/{id}/input_items``     what it was asked, as a list of items
-``POST /v1/responses/{id}/cancel``         stop it; one that has ended stays as it is
-``DELETE /v1/responses/{id}``              forget it, stream and all
+``GET /v1/responses/{id}``                 its present state; ``?stream=true&starting_after=N``
+                                           sends its events again, after number N
+``GET /v1/responses/{id}/input_items``     its input, as a list of items
+``POST /v1/responses/{id}/cancel``         stop it; no effect if it has ended
+``DELETE /v1/responses/{id}``              delete it with its stream
 =========================================  ===================================================
 
-A response is a generation in a stream of its own, and all that is known of it stands there:
-what was asked, beside the event with which it begins, and what was said. So it outlives a
-restart of the hub as long as its stream is kept. With ``store`` false what was asked is not
-kept, and there is no response to come back to.
+A response is a generation in a stream of its own. The stream holds all there is to know about
+it, the request in the event with which it begins. So it survives a restart of the hub as long as
+its stream is kept. With ``store`` false the request is not kept, and the response cannot be
+retrieved.
 
-``previous_response_id`` goes on from a response: its input and its answer, and those of the
-ones before it, are said again before the new input. An ``item_reference`` is an item of an
-earlier response, which its id tells: some clients repeat a conversation in these.
+``previous_response_id`` continues a response: its input and output, and those of the responses
+before it, are sent to the model before the new input. An ``item_reference`` stands for an item of
+an earlier response, which is part of its id; some clients repeat a conversation this way.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ from hub.domain.errors import (
 from hub.domain.events import TERMINALS, Delta, Event, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.json_values import as_object
 from hub.domain.principal import Principal
 from hub.domain.provider_fields import LISTS
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
-from hub.protocols.conversation.one_request import Replies, beginning, names
+from hub.protocols.conversation.one_request import Replies, beginning, generation_headers
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import message_of
 from hub.protocols.openai.responses_input import input_items, input_page
@@ -57,17 +58,17 @@ from hub.streams.followed import FollowedStream
 __all__ = ["OpenAIResponses"]
 
 KEPT: Final = "response"
-"""The field of `Started` that says that a generation is a response, and of what."""
+"""The field of `Started` that holds the request of a response."""
 
 _ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9]+")
-"""The id of an item, and the id of its response in it (`hub.protocols.openai.responses_state`)."""
+"""The id of an item, with that of its response (`hub.protocols.openai.responses_state`)."""
 
 LONGEST: Final = 1000
-"""Responses that may stand before one."""
+"""Responses in a row, at most."""
 
 
-class _Found(NamedTuple):
-    """A response that was begun earlier."""
+class _Stored(NamedTuple):
+    """A response that was begun by an earlier request."""
 
     generation: Generation
     stream: FollowedStream
@@ -75,25 +76,22 @@ class _Found(NamedTuple):
     input: list[Any]
     events: list[Event]
 
-    def told(self) -> ResponseBuilder:
+    def builder(self) -> ResponseBuilder:
         return ResponseBuilder(self.generation.id, self.asked)
 
-    def now(self) -> dict[str, Any]:
-        told = self.told()
+    def response(self) -> dict[str, Any]:
+        builder = self.builder()
         for event in self.events:
-            told.tell(event)
-        return told.response()
+            builder.tell(event)
+        return builder.response()
 
 
 class OpenAIResponses:
-    """The responses of one hub."""
-
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application's router."""
         one = "/v1/responses/{id}"
         return [
             web.post("/v1/responses", self._begin),
@@ -105,105 +103,101 @@ class OpenAIResponses:
 
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         by = request[PRINCIPAL]
-        asked = await read_json(request, ResponseAsked)
-        asked.check()
+        body = await read_json(request, ResponseAsked)
+        body.check()
         if "Streamhub-Stream" in request.headers:
-            raise RequestError("Streamhub-Stream: a response has the stream that its id names")
-        if isinstance(asked.input, list):
-            resolved = [await self._item(item, by) for item in asked.input]
-            asked = asked.model_copy(update={"input": resolved})
-        shown, given = asked.shown(), asked.messages()
-        before = [message async for message in self._before(asked.previous_response_id, by)]
-        first = [{"role": "system", "content": asked.instructions}] if asked.instructions else []
-        upstream, model = self._hub.upstreams.resolve(asked.model)
+            raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
+        if isinstance(body.input, list):
+            resolved = [await self._item(item, by) for item in body.input]
+            body = body.model_copy(update={"input": resolved})
+        repeated, given = body.repeated(), body.messages()
+        before = [message async for message in self._before(body.previous_response_id, by)]
+        first = [{"role": "system", "content": body.instructions}] if body.instructions else []
+        upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
             messages=(*first, *before, *given),
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
-            options=asked.options(),
-            beside={KEPT: {"asked": shown, "input": given}} if asked.kept else {},
+            options=body.options(),
+            beside={KEPT: {"asked": repeated, "input": given}} if body.kept else {},
         )
-        background = bool(asked.background)
+        background = bool(body.background)
         async with self._replies.begun(request, ask, outlives=background) as (generation, stream):
-            told = ResponseBuilder(generation.id, shown)
-            if asked.stream:
+            builder = ResponseBuilder(generation.id, repeated)
+            if body.stream:
                 if not background:
                     await self._replies.first_word(generation, stream)
-                events = ResponseEvents(told)
+                events = ResponseEvents(builder)
                 return await self._replies.streamed(request, generation, stream, events)
             if not background:
                 await self._replies.whole(request, generation)
                 beginning(generation, stream)
             async for event in stream.events():
-                told.tell(event)
-        return _shown(told.response(), generation)
+                builder.tell(event)
+        return _json(builder.response(), generation)
 
     async def _item(self, given: Any, by: Principal) -> Any:
         """An item of the input, looked up if only its id was given."""
         if not isinstance(given, dict) or given.get("type") != "item_reference":
             return given
         name = str(given.get("id"))
-        known = _ITEM.fullmatch(name)
-        if known is not None:
+        match = _ITEM.fullmatch(name)
+        if match is not None:
             with suppress(NotFound):
-                found = await self._find(f"resp_{known[1]}", by)
-                for item in found.now()["output"]:
+                stored = await self._find(f"resp_{match[1]}", by)
+                for item in stored.response()["output"]:
                     if item["id"] == name:
                         return item
-        raise NotFound(
-            f'no item of a response is called "{name[:100]}", or it was not stored',
-            code="response_not_found",
-        )
+        raise _not_found("item of a response", name)
 
     async def _before(self, last: str | None, by: Principal) -> AsyncIterator[Mapping[str, Any]]:
-        """What was said up to a response and in it, oldest first."""
-        found: list[_Found] = []
+        """The messages up to and including a response, oldest first."""
+        chain: list[_Stored] = []
         while last is not None:
-            if len(found) == LONGEST:
+            if len(chain) == LONGEST:
                 raise RequestError(f"previous_response_id: more than {LONGEST} responses in a row")
-            found.append(await self._find(last, by))
-            previous = found[-1].asked.get("previous_response_id")
+            chain.append(await self._find(last, by))
+            previous = chain[-1].asked.get("previous_response_id")
             last = previous if isinstance(previous, str) else None
-        for one in reversed(found):
-            if not any(isinstance(event, TERMINALS) for event in one.events):
-                raise Conflict("previous_response_id: that response is not complete yet")
-            for message in one.input:
+        for stored in reversed(chain):
+            if not any(isinstance(event, TERMINALS) for event in stored.events):
+                raise Conflict("previous_response_id: that response has not ended: wait for it")
+            for message in stored.input:
                 yield message
-            deltas = [event for event in one.events if isinstance(event, Delta)]
-            yield _repeated(message_of(one.generation.id, deltas))
+            deltas = [event for event in stored.events if isinstance(event, Delta)]
+            yield _for_upstream(message_of(stored.generation.id, deltas))
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
-        streamed = _flag(request, "stream")
-        after = _number(request, "starting_after", streamed=streamed)
-        found = await self._find(request.match_info["id"], request[PRINCIPAL])
+        streamed, after = _streaming(request)
+        stored = await self._find(request.match_info["id"], request[PRINCIPAL])
         if not streamed:
-            return _shown(found.now(), found.generation)
-        events = ResponseEvents(found.told(), after)
+            return _json(stored.response(), stored.generation)
+        events = ResponseEvents(stored.builder(), after)
         self._hub.admit()
-        return await self._replies.streamed(request, found.generation, found.stream, events)
+        return await self._replies.streamed(request, stored.generation, stored.stream, events)
 
     async def _input(self, request: web.Request) -> web.Response:
-        found = await self._find(request.match_info["id"], request[PRINCIPAL])
-        wanted = {name: request.query.get(name) for name in ("after", "limit", "order")}
-        page = input_page(input_items(found.generation.id, found.input), **wanted)
-        return _shown(page, found.generation)
+        stored = await self._find(request.match_info["id"], request[PRINCIPAL])
+        query = {name: request.query.get(name) for name in ("after", "limit", "order")}
+        page = input_page(input_items(stored.generation.id, stored.input), **query)
+        return _json(page, stored.generation)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        found = await self._find(name, by)
-        with suppress(GenerationNotFound):  # it ended before the hub was last started
-            await self._hub.generations.cancel(found.generation.id, by=by)
-        found = await self._find(name, by)
-        return _shown(found.now(), found.generation)
+        stored = await self._find(name, by)
+        with suppress(GenerationNotFound):  # it ended before the hub was restarted
+            await self._hub.generations.cancel(stored.generation.id, by=by)
+        stored = await self._find(name, by)
+        return _json(stored.response(), stored.generation)
 
     async def _delete(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        found = await self._find(name, by)
-        await self._hub.streams.delete(found.stream.name, by=by)
+        stored = await self._find(name, by)
+        await self._hub.streams.delete(stored.stream.name, by=by)
         return web.json_response({"id": name, "object": "response", "deleted": True})
 
-    async def _find(self, name: str, by: Principal) -> _Found:
+    async def _find(self, name: str, by: Principal) -> _Stored:
         """A response by its id.
 
         Raises:
@@ -214,7 +208,7 @@ class OpenAIResponses:
         try:
             stream = await self._hub.streams.open(generation_id, by=by)
         except (StreamNotFound, InvalidName):
-            raise _not_found(name) from None
+            raise _not_found("response", name) from None
         stream.expect_events()
         if stream.head > 0:
             raise Gone("the beginning of this response is no longer kept: ask again")
@@ -224,54 +218,43 @@ class OpenAIResponses:
             if getattr(event, "generation", None) == generation_id
         ]
         kept = events[0].extra.get(KEPT) if events and isinstance(events[0], Started) else None
-        asked, given = (
-            (kept.get("asked"), kept.get("input")) if isinstance(kept, dict) else ("", "")
-        )
-        if (
-            not name.startswith("resp_")
-            or not isinstance(asked, dict)
-            or not isinstance(given, list)
-        ):
-            raise _not_found(name)
+        asked, given = as_object(kept).get("asked"), as_object(kept).get("input")
+        if not (name.startswith("resp_") and isinstance(asked, dict) and isinstance(given, list)):
+            raise _not_found("response", name)
         try:
             generation = await self._hub.generations.find(generation_id, by=by)
         except GenerationNotFound:
             start = stream.position_at(0)
             generation = Generation.told(generation_id, stream.name, start, events)
-        return _Found(generation, stream, asked, given, events)
+        return _Stored(generation, stream, asked, given, events)
 
 
-def _not_found(name: str) -> NotFound:
+def _not_found(what: str, name: str) -> NotFound:
     return NotFound(
-        f'no response is called "{name[:100]}", or it was not stored', code="response_not_found"
+        f'no {what} is called "{name[:100]}", or it was not stored', code="response_not_found"
     )
 
 
-def _repeated(message: dict[str, Any]) -> dict[str, Any]:
-    """An answer as it is said again to an upstream: of its reasoning, what it must see again."""
-    content = message["content"] or message["refusal"]
-    told = {"role": "assistant", "content": content}
-    return told | {name: message[name] for name in ("tool_calls", *LISTS) if name in message}
+def _for_upstream(message: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it is sent to an upstream again: only with the reasoning it must see."""
+    shown = {"role": "assistant", "content": message["content"] or message["refusal"]}
+    return shown | {name: message[name] for name in ("tool_calls", *LISTS) if name in message}
 
 
-def _shown(response: dict[str, Any], generation: Generation) -> web.Response:
-    headers = {"Cache-Control": "no-store", **names(generation)}
-    return web.json_response(response, headers=headers)
+def _json(body: dict[str, Any], generation: Generation) -> web.Response:
+    headers = {"Cache-Control": "no-store", **generation_headers(generation)}
+    return web.json_response(body, headers=headers)
 
 
-def _flag(request: web.Request, name: str) -> bool:
-    asked = request.query.get(name, "false").lower()
-    if asked not in ("true", "false"):
-        raise RequestError(f"{name} is true or false")
-    return asked == "true"
-
-
-def _number(request: web.Request, name: str, *, streamed: bool) -> int:
-    asked = request.query.get(name)
-    if asked is None:
-        return -1
-    if not streamed:
-        raise RequestError(f"{name} goes with stream=true")
-    if not asked.isascii() or not asked.isdecimal() or len(asked) > 15:
-        raise RequestError(f"{name} is the sequence_number of an event")
-    return int(asked)
+def _streaming(request: web.Request) -> tuple[bool, int]:
+    """Whether to stream the events, and the number of the last one that the client has."""
+    stream = request.query.get("stream", "false").lower()
+    if stream not in ("true", "false"):
+        raise RequestError("stream must be true or false")
+    after = request.query.get("starting_after", "-1")
+    if "starting_after" in request.query:
+        if stream == "false":
+            raise RequestError("starting_after needs stream=true")
+        if not after.isascii() or not after.isdecimal() or len(after) > 15:
+            raise RequestError("starting_after must be the sequence_number of an event")
+    return stream == "true", int(after)

@@ -1,9 +1,8 @@
-"""What a response was asked, as OpenAI lists it: messages as items again, page by page.
+"""The input of a response as OpenAI lists it: items function from messages, page by page.
 
-The items are those of this response alone; what was said before it stands with the ones that
-``previous_response_id`` names. Their ids are the hub's: they follow from the response and the
-place of the item, so that a page can be asked for after one of them.
-(Source: OpenAI API reference, "List input items".)
+The items are those of this response alone, not of the ones before it. Their ids are the hub's:
+they are derived from the response and the place of the item, so that a page can begin after one
+of them. (Source: OpenAI API reference, "List input items".)
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any, Final
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
 from hub.domain.provider_fields import LISTS, seal
+from hub.protocols.openai.responses_state import ID_PREFIXES
 
 __all__ = ["input_items", "input_page"]
 
@@ -22,22 +22,14 @@ Item = dict[str, Any]
 MOST: Final = 100
 USUAL: Final = 20
 
-_PREFIX: Final = {
-    "message": "msg",
-    "reasoning": "rs",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "function_call_output": "fco",
-}
-
 
 def input_items(generation: str, messages: Iterable[Mapping[str, Any]]) -> list[Item]:
-    """The items that these messages were, oldest first."""
-    found = [item for message in messages for item in _items(message)]
+    """The messages as items, oldest first."""
+    items = [item for message in messages for item in _items(message)]
     name = f"{generation.removeprefix('gen_')}in"
     return [
-        {"id": f"{_PREFIX[item['type']]}_{name}{place}", "status": "completed", **item}
-        for place, item in enumerate(found)
+        {"id": f"{ID_PREFIXES[item['type']]}_{name}{place}", "status": "completed", **item}
+        for place, item in enumerate(items)
     ]
 
 
@@ -47,18 +39,22 @@ def input_page(
     """One page of them, the newest first unless ``order`` is ``asc``.
 
     Raises:
-        RequestError: there is no item ``after``, or no such page.
+        RequestError: a parameter is malformed, or no item has the id ``after``.
     """
     if order not in (None, "asc", "desc"):
-        raise RequestError("order is asc or desc")
-    size = _size(limit)
+        raise RequestError("order must be asc or desc")
+    size = USUAL
+    if limit is not None:
+        size = int(limit) if limit.isascii() and limit.isdecimal() and len(limit) <= 3 else 0
+        if not 1 <= size <= MOST:
+            raise RequestError(f"limit must be a number from 1 to {MOST}")
     ordered = list(items) if order == "asc" else list(reversed(items))
     begin = 0
     if after is not None:
-        places = [place for place, item in enumerate(ordered) if item["id"] == after]
-        if not places:
-            raise RequestError("after is the id of an item in this list")
-        begin = places[0] + 1
+        ids = [item["id"] for item in ordered]
+        if after not in ids:
+            raise RequestError("after must be the id of an item in this list")
+        begin = ids.index(after) + 1
     shown = ordered[begin : begin + size]
     return {
         "object": "list",
@@ -69,40 +65,23 @@ def input_page(
     }
 
 
-def _size(limit: str | None) -> int:
-    if limit is None:
-        return USUAL
-    if not (limit.isascii() and limit.isdecimal() and len(limit) <= 3 and 1 <= int(limit) <= MOST):
-        raise RequestError(f"limit is a number from 1 to {MOST}")
-    return int(limit)
-
-
 def _items(message: Mapping[str, Any]) -> Iterator[Item]:
     role, content = message.get("role"), message.get("content")
     if role == "tool":
-        key = message.get("tool_call_id")
-        yield {"type": "function_call_output", "call_id": key, "output": _output(content)}
+        output = content if isinstance(content, str) else _parts("user", content)
+        call_id = message.get("tool_call_id")
+        yield {"type": "function_call_output", "call_id": call_id, "output": output}
         return
     if fields := {name: message[name] for name in LISTS if name in message}:
         yield {"type": "reasoning", "summary": [], "encrypted_content": seal(fields)}
     if content is not None:
         yield {"type": "message", "role": role, "content": _parts(role, content)}
-    for call in message.get("tool_calls") or ():
-        if custom := as_object(as_object(call).get("custom")):
-            told = {"name": custom.get("name"), "input": custom.get("input")}
-            yield {"type": "custom_tool_call", "call_id": as_object(call).get("id"), **told}
-            continue
-        function = as_object(as_object(call).get("function"))
-        yield {
-            "type": "function_call",
-            "call_id": as_object(call).get("id"),
-            "name": function.get("name"),
-            "arguments": function.get("arguments"),
-        }
-
-
-def _output(content: Any) -> Any:
-    return content if isinstance(content, str) else _parts("user", content)
+    for call in map(as_object, message.get("tool_calls") or ()):
+        custom = as_object(call.get("custom"))
+        kind, name = ("custom_tool_call", "input") if custom else ("function_call", "arguments")
+        function = custom or as_object(call.get("function"))
+        item = {"type": kind, "call_id": call.get("id"), "name": function.get("name")}
+        yield {**item, name: function.get(name)}
 
 
 def _parts(role: Any, content: Any) -> list[Item]:
@@ -116,12 +95,9 @@ def _part(role: Any, part: Mapping[str, Any]) -> Item:
     if part["type"] == "input_audio":
         return {"type": "input_audio", "input_audio": part["input_audio"]}
     if part["type"] == "image_url":
-        return {"type": "input_image", "detail": "auto", "image_url": "", **_image(part)}
+        image = as_object(part["image_url"])
+        detail = image.get("detail", "auto")
+        return {"type": "input_image", "detail": detail, "image_url": image["url"]}
     if role == "assistant":
         return {"type": "output_text", "text": part["text"], "annotations": [], "logprobs": []}
     return {"type": "input_text", "text": part["text"]}
-
-
-def _image(part: Mapping[str, Any]) -> dict[str, Any]:
-    image = as_object(part["image_url"])
-    return {"image_url": image["url"], **({"detail": image["detail"]} if "detail" in image else {})}

@@ -1,13 +1,12 @@
-"""What `POST /v1/responses` asks for, in the words that every dialect is translated from.
+"""The body of `POST /v1/responses`, to messages and options of the OpenAI chat API.
 
-OpenAI's Responses know items where chat completions know messages, and other names for the
-same options. Items become messages: a function call one of the assistant's, its output one of
-the tool's. Of reasoning that a client hands back, what the hub has sealed goes to the provider
-that it came from (`hub.domain.provider_fields`); all other is left out, since no provider takes
-another's. What has no counterpart here (built-in tools, stored prompts …) is refused by name, and
-what asks for nothing (null, an empty list, the default) is taken for absent. So is
-``max_tool_calls``, which counts calls of built-in tools. (Source: OpenAI API reference,
-"Responses".)
+Responses have items where chat completions have messages, and other names for the same options.
+A function call becomes a message of the assistant, its output one of the tool. Reasoning that a
+client sends back goes to the provider that it came from if the hub has sealed it
+(`hub.domain.provider_fields`); other reasoning is left out, as no provider accepts another's.
+Options without a counterpart (built-in tools, stored prompts …) are refused by name. Those that
+ask for nothing (null, an empty list, the default) are ignored, and so is ``max_tool_calls``,
+which counts calls of built-in tools. (Source: OpenAI API reference, "Responses".)
 """
 
 from __future__ import annotations
@@ -26,16 +25,16 @@ __all__ = ["ResponseAsked"]
 
 Message = dict[str, Any]
 
-# Fields that go on under the same name, and those that only this side needs.
+# Options that have the same name in both APIs.
 _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention",
 )  # fmt: skip
-_IGNORED: Final = frozenset({"stream_options"})  # it says only how a stream is padded
-# The id of an item that shows what a provider has run; what goes back of it is sealed.
-_SHOWN: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
+_IGNORED: Final = frozenset({"stream_options"})  # they only say how a stream is padded
+# The id of an item for a tool that a provider ran. Clients need not send it back: it is sealed.
+_EXECUTED_ITEM: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
 SEALED: Final = "reasoning.encrypted_content"
-PROBABLE: Final = "message.output_text.logprobs"
+LOGPROBS: Final = "message.output_text.logprobs"
 _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 _ROLES: Final = ("user", "assistant", "system", "developer")
 
@@ -75,29 +74,29 @@ class ResponseAsked(BaseModel):
 
     @property
     def kept(self) -> bool:
-        """Whether the response can be asked for again."""
+        """Whether the response can be retrieved later."""
         return self.store is not False
 
     def check(self) -> None:
-        """Refuse what cannot be done here.
+        """Refuse options that the hub does not have.
 
         Raises:
             RequestError: ``unsupported_option``, with its name.
         """
-        for name, held in (self.model_extra or {}).items():
-            if held is not None and name not in _IGNORED:
+        for name, value in (self.model_extra or {}).items():
+            if value is not None and name not in _IGNORED:
                 raise _refused(name)
         for name in self.reasoning or {}:
             if name not in ("effort", "summary", "generate_summary"):
                 raise _refused(f"reasoning.{name}")
         if self.background and not self.kept:
-            raise RequestError("background: a response that is not stored cannot be asked for")
+            raise RequestError("background also needs store: true")
 
     def messages(self) -> list[Message]:
         """The input as messages.
 
         Raises:
-            RequestError: it is neither text nor items, or an item is none that there is here.
+            RequestError: it is neither text nor items, or an item has an unknown type.
         """
         if isinstance(self.input, str):
             return [{"role": "user", "content": self.input}]
@@ -106,41 +105,40 @@ class ResponseAsked(BaseModel):
         return _messages(self.input)
 
     def options(self) -> dict[str, Any]:
-        """The options, by the names that chat completions have for them.
+        """The options, by their names in the OpenAI chat API.
 
         Raises:
-            RequestError: a tool or a format is none that there is here.
+            RequestError: a tool or a format has an unknown type.
         """
-        found = {name: held for name in _SAME if (held := getattr(self, name)) is not None}
-        # Not OpenAI's here, but what chat completions take on the same upstream.
-        found |= {name: held for name in ("seed", "stop") if (held := getattr(self, name))}
+        options = {name: value for name in _SAME if (value := getattr(self, name)) is not None}
+        # OpenAI's Responses lack these two, but chat completions of the same upstreams have them.
+        options |= {name: value for name in ("seed", "stop") if (value := getattr(self, name))}
         if self.truncation == "auto":
-            found["truncation"] = "auto"
+            options["truncation"] = "auto"
         if self.max_output_tokens is not None:
-            found["max_tokens"] = self.max_output_tokens
+            options["max_tokens"] = self.max_output_tokens
         if self.tools:
-            found["tools"] = [_tool(tool) for tool in self.tools]
+            options["tools"] = [_tool(tool) for tool in self.tools]
             if self.parallel_tool_calls is False:
-                found["parallel_tool_calls"] = False
-        if self.tool_choice is not None and self.tools:
-            found["tool_choice"] = _tool_choice(self.tool_choice)
+                options["parallel_tool_calls"] = False
+            if self.tool_choice is not None:
+                options["tool_choice"] = _tool_choice(self.tool_choice)
         if self.service_tier not in (None, "auto", "default"):
-            found["service_tier"] = self.service_tier
+            options["service_tier"] = self.service_tier
         if self.top_logprobs:
-            found |= {"logprobs": True, "top_logprobs": self.top_logprobs}
-        # What can be given back always stands there.
-        included = [name for name in self.include or () if name != SEALED]
-        if PROBABLE in included:
-            included.remove(PROBABLE)
-            found["logprobs"] = True
-        if included:
-            found["include"] = included
+            options |= {"logprobs": True, "top_logprobs": self.top_logprobs}
+        include = self.include or []
+        if LOGPROBS in include:
+            options["logprobs"] = True
+        # Sealed reasoning is always included.
+        if other := [name for name in include if name not in (SEALED, LOGPROBS)]:
+            options["include"] = other
         if effort := (self.reasoning or {}).get("effort"):
-            found["reasoning_effort"] = effort
-        return {**found, **_text(self.text or {})}
+            options["reasoning_effort"] = effort
+        return {**options, **_text(self.text or {})}
 
-    def shown(self) -> dict[str, Any]:
-        """What a response repeats of what was asked."""
+    def repeated(self) -> dict[str, Any]:
+        """The fields of the request that a response repeats."""
         reasoning = self.reasoning or {}
         return {
             "background": bool(self.background),
@@ -149,10 +147,7 @@ class ResponseAsked(BaseModel):
             "metadata": self.metadata or {},
             "parallel_tool_calls": self.parallel_tool_calls is not False,
             "previous_response_id": self.previous_response_id,
-            "reasoning": {
-                "effort": reasoning.get("effort"),
-                "summary": reasoning.get("summary"),
-            },
+            "reasoning": {"effort": reasoning.get("effort"), "summary": reasoning.get("summary")},
             "store": self.kept,
             "temperature": self.temperature,
             "text": self.text or {"format": {"type": "text"}},
@@ -167,7 +162,7 @@ class ResponseAsked(BaseModel):
 
 def _refused(name: str) -> RequestError:
     return RequestError(
-        f"{name[:100]}: this hub cannot do that for a response: leave it out",
+        f"{name[:100]}: this hub does not support it in a response: leave it out",
         code="unsupported_option",
     )
 
@@ -176,39 +171,35 @@ def _refused(name: str) -> RequestError:
 
 
 def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
-    found: list[Message] = []
+    messages: list[Message] = []
     fields: dict[str, list[Any]] = {}
-    """What the next of the assistant's words or calls go back with, or the last."""
-    beside: dict[Any, Any] = {}
-    """The same of calls, by their ids."""
+    """Unsealed fields of the assistant's next message or, if there is none, of its last one."""
+    extras: dict[Any, Any] = {}
+    """Unsealed fields of calls, by their ids."""
     for item in items:
         kind = item.get("type", "message")
         if kind == "reasoning":
             sealed = unseal(item.get("encrypted_content"))
-            beside |= {str(held.get("id")): held.get(EXTRA) for held in sealed.pop(EXTRA, ())}
-            for name, held in sealed.items():
-                fields.setdefault(name, []).extend(held)
+            extras |= {str(one.get("id")): one.get(EXTRA) for one in sealed.pop(EXTRA, ())}
+            for name, values in sealed.items():
+                fields.setdefault(name, []).extend(values)
         elif kind == "message":
-            _add_message(found, _message(item), fields)
+            _add_message(messages, _message(item), fields)
         elif kind in ("function_call", "custom_tool_call"):
-            _add_call(found, item)
-            _add_fields(found[-1], fields)
+            _add_call(messages, item)
+            _add_fields(messages, fields)
         elif kind in ("function_call_output", "custom_tool_call_output"):
-            _add_fields(found[-1] if found else {}, fields)
-            found.append(
-                {
-                    "role": "tool",
-                    "tool_call_id": _text_in(item, "call_id", kind),
-                    "content": _content(item.get("output"), "function_call_output"),
-                }
-            )
-        elif not _SHOWN.fullmatch(str(item.get("id"))):
+            _add_fields(messages, fields)
+            call_id = _required(item, "call_id", kind)
+            output = _content(item.get("output"), "function_call_output")
+            messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
+        elif not _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
             raise _refused(f"input: an item of type {kind}")
-    _add_fields(found[-1] if found else {}, fields)
-    for call in [call for message in found for call in message.get("tool_calls", ())]:
-        if isinstance(extra := beside.get(call["id"]), dict):
+    _add_fields(messages, fields)
+    for call in [call for message in messages for call in message.get("tool_calls", ())]:
+        if isinstance(extra := extras.get(call["id"]), dict):
             call[EXTRA] = extra
-    return found
+    return messages
 
 
 def _message(item: Mapping[str, Any]) -> Message:
@@ -221,57 +212,58 @@ def _message(item: Mapping[str, Any]) -> Message:
     return {"role": role, "content": content}
 
 
-def _add_message(found: list[Message], message: Message, fields: dict[str, list[Any]]) -> None:
-    """Words between what is given back are those of one answer."""
-    last = found[-1] if found else {}
-    both = [each.get("content") or "" for each in (last, message)]
+def _add_message(messages: list[Message], message: Message, fields: dict[str, list[Any]]) -> None:
+    """Add a message, or join it to the last one if sealed reasoning shows that they are one."""
+    last = messages[-1] if messages else {}
+    contents = [each.get("content") or "" for each in (last, message)]
     if (
         message["role"] == last.get("role") == "assistant"
-        and any(name in held for held in (fields, last) for name in LISTS)
-        and all(isinstance(text, str) for text in both)
+        and any(name in each for each in (fields, last) for name in LISTS)
+        and all(isinstance(text, str) for text in contents)
     ):
-        last["content"] = "".join(both)
+        last["content"] = "".join(contents)
     else:
         if message["role"] != "assistant":
-            _add_fields(last, fields)
-        found.append(message)
-    _add_fields(found[-1], fields)
+            _add_fields(messages, fields)
+        messages.append(message)
+    _add_fields(messages, fields)
 
 
-def _add_fields(message: Message, fields: dict[str, list[Any]]) -> None:
-    if message.get("role") != "assistant":
-        return
-    for name, held in fields.items():
-        message.setdefault(name, []).extend(held)
-    fields.clear()
+def _add_fields(messages: list[Message], fields: dict[str, list[Any]]) -> None:
+    """Move the fields into the last message, if it is the assistant's."""
+    if messages and messages[-1]["role"] == "assistant":
+        for name, values in fields.items():
+            messages[-1].setdefault(name, []).extend(values)
+        fields.clear()
 
 
-def _add_call(found: list[Message], item: Mapping[str, Any]) -> None:
-    """Calls in a row, and what was said before them, are one message."""
-    if not (found and found[-1]["role"] == "assistant"):
-        found.append({"role": "assistant", "content": None})
-    custom = item.get("type") == "custom_tool_call"
-    kind = "custom" if custom else "function"
-    told = {"name": _text_in(item, "name", f"{kind}_call")}
-    told |= {"input": item.get("input") or ""} if custom else {}
-    told |= {} if custom else {"arguments": item.get("arguments") or "{}"}
-    call = {"id": _text_in(item, "call_id", f"{kind}_call"), "type": kind, kind: told}
-    found[-1].setdefault("tool_calls", []).append(call)
+def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
+    """Add a call. Calls in a row, and the text before them, are one message."""
+    if not (messages and messages[-1]["role"] == "assistant"):
+        messages.append({"role": "assistant", "content": None})
+    if item.get("type") == "custom_tool_call":
+        kind, arguments = "custom", {"input": item.get("input") or ""}
+    else:
+        kind, arguments = "function", {"arguments": item.get("arguments") or "{}"}
+    named = {"name": _required(item, "name", f"{kind}_call")}
+    call_id = _required(item, "call_id", f"{kind}_call")
+    call = {"id": call_id, "type": kind, kind: named | arguments}
+    messages[-1].setdefault("tool_calls", []).append(call)
 
 
-def _text_in(item: Mapping[str, Any], name: str, kind: str) -> str:
-    held = item.get(name)
-    if not isinstance(held, str) or not held:
+def _required(item: Mapping[str, Any], name: str, kind: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str) or not value:
         raise RequestError(f"an item of type {kind} must have a {name}")
-    return held
+    return value
 
 
-def _content(held: Any, kind: str) -> str | list[dict[str, Any]]:
-    if isinstance(held, str):
-        return held
-    if not isinstance(held, list):
+def _content(value: Any, kind: str) -> str | list[dict[str, Any]]:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
         raise RequestError(f"the content of a {kind} must be text or a list of parts")
-    parts = [_part(as_object(part)) for part in held]
+    parts = [_part(as_object(part)) for part in value]
     if len(parts) == 1 and parts[0]["type"] == "text":
         return str(parts[0]["text"])
     return parts
@@ -302,7 +294,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     if tool.get("type") == "custom":
-        return {"type": "custom", "custom": {n: held for n, held in tool.items() if n != "type"}}
+        return {"type": "custom", "custom": {n: value for n, value in tool.items() if n != "type"}}
     if tool.get("type") != "function":
         raise _refused(f"tools: one of type {tool.get('type')}")
     names = ("name", "description", "parameters", "strict")
@@ -310,38 +302,36 @@ def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def _tool_choice(held: str | Mapping[str, Any]) -> str | dict[str, Any]:
-    if isinstance(held, str):
-        return held
-    if held.get("type") == "allowed_tools":
-        named = held.get("tools")
-        if not isinstance(named, list):
+def _tool_choice(choice: str | Mapping[str, Any]) -> str | dict[str, Any]:
+    if isinstance(choice, str):
+        return choice
+    kind = choice.get("type")
+    if kind == "allowed_tools":
+        allowed = choice.get("tools")
+        if not isinstance(allowed, list):
             raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
-        tools = [_tool_choice(as_object(tool)) for tool in named]
-        allowed = {"mode": held.get("mode", "auto"), "tools": tools}
-        return {"type": "allowed_tools", "allowed_tools": allowed}
-    if held.get("type") == "custom":
-        return {"type": "custom", "custom": {"name": held.get("name")}}
-    if held.get("type") != "function":
-        raise _refused(f"tool_choice: one of type {held.get('type')}")
-    return {"type": "function", "function": {"name": held.get("name")}}
+        tools = [_tool_choice(as_object(tool)) for tool in allowed]
+        return {"type": kind, kind: {"mode": choice.get("mode", "auto"), "tools": tools}}
+    if kind not in ("custom", "function"):
+        raise _refused(f"tool_choice: one of type {kind}")
+    return {"type": kind, kind: {"name": choice.get("name")}}
 
 
 def _text(text: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, held in text.items():
-        if name == "verbosity" and held is not None:
-            found["verbosity"] = held
+    options: dict[str, Any] = {}
+    for name, value in text.items():
+        if name == "verbosity" and value is not None:
+            options["verbosity"] = value
         elif name not in ("format", "verbosity"):
             raise _refused(f"text.{name}")
     form = as_object(text.get("format"))
     kind = form.get("type", "text")
     if kind == "json_object":
-        found["response_format"] = {"type": "json_object"}
+        options["response_format"] = {"type": "json_object"}
     elif kind == "json_schema":
         names = ("name", "description", "schema", "strict")
         schema = {name: form[name] for name in names if form.get(name) is not None}
-        found["response_format"] = {"type": "json_schema", "json_schema": schema}
+        options["response_format"] = {"type": "json_schema", "json_schema": schema}
     elif kind != "text":
         raise _refused(f"text.format: one of type {kind}")
-    return found
+    return options

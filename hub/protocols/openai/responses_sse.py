@@ -1,4 +1,4 @@
-"""A response as the server-sent events that a client of OpenAI follows it by."""
+"""A response as the server-sent events with which OpenAI's clients follow it."""
 
 from __future__ import annotations
 
@@ -6,38 +6,33 @@ from typing import Any, Final
 
 import orjson
 
-from hub.domain.records import Position, Record
+from hub.domain.records import Record
 from hub.frames.encoder import Batch
 from hub.frames.line_separators import escape_line_separators
+from hub.protocols.openai.chat_chunks import OpenAIEvents
 from hub.protocols.openai.responses_state import ResponseBuilder
 
 __all__ = ["ResponseEvents"]
 
 _LAST: Final = frozenset(
-    {
-        "response.completed",
-        "response.incomplete",
-        "response.failed",
-        "response.cancelled",
-        "error",
-    }
+    {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "error"}
 )
 
 
-class ResponseEvents:
+class ResponseEvents(OpenAIEvents):
     """The encoder of one reader, who has seen the events up to the number ``after``.
 
-    The last events always come: a number that is too high (what it was the number of was lost
-    with a hub that died) must not leave the reader without an end.
+    The last events are always sent: a number that is too high (its event was lost with a hub
+    that crashed) must not leave the reader without an end.
     """
 
-    merges = False  # the numbers count what was never merged
+    merges = False  # the events are numbered as if no record were merged
 
-    def __init__(self, told: ResponseBuilder, after: int = -1) -> None:
-        self._told = told
+    def __init__(self, builder: ResponseBuilder, after: int = -1) -> None:
+        self._builder = builder
         self._after = after
-        # Frames are made again for a reader who could not be written to at once; what is told
-        # of a record depends on all before it, so it is told once. Batches only go forward.
+        # If a frame could not be written, its records come again, but the builder may be told
+        # each record only once. Batches only move forward.
         self._frames: dict[int, bytes] = {}
 
     def events(self, batch: Batch) -> bytes:
@@ -47,31 +42,15 @@ class ResponseEvents:
             self._frames = {at: frame for at, frame in self._frames.items() if at >= first}
         return b"".join([self._frame(record) for record in records])
 
-    def reset(self, stream: str, position: Position, reason: str) -> None:
-        """Nothing in the format can say this."""
-        del stream, position, reason
-
-    def closed(self, stream: str, position: Position) -> bytes:
-        del stream, position
-        return b""
-
-    def beat(self) -> bytes:
-        return b": beat\n\n"
-
-    def retry(self, milliseconds: int) -> bytes:
-        """Nothing: openai-python takes the field for an event without data, and fails."""
-        del milliseconds
-        return b""
-
     def _frame(self, record: Record) -> bytes:
         frame = self._frames.get(record.offset)
         if frame is None:
-            told = [] if record.event is None else self._told.tell(record.event)
-            shown = escape_line_separators(b"".join(map(self._shown, told)))
-            frame = self._frames[record.offset] = shown
+            events = [] if record.event is None else self._builder.tell(record.event)
+            frame = escape_line_separators(b"".join(map(self._encoded, events)))
+            self._frames[record.offset] = frame
         return frame
 
-    def _shown(self, event: dict[str, Any]) -> bytes:
+    def _encoded(self, event: dict[str, Any]) -> bytes:
         kind = event["type"]
         if event["sequence_number"] <= self._after and kind not in _LAST:
             return b""

@@ -1,20 +1,20 @@
-"""A generation told as one of OpenAI's responses: events that are numbered, and their sum.
+"""A generation as one of OpenAI's responses: numbered events, and the response they add up to.
 
-A response is a list of items: reasoning, messages, function calls. An item begins when the
-generation says something of another kind than before, and ends when it goes on to another;
-calls end together, at the end, because providers go back and forth between them.
+A response is a list of items: reasoning, messages, function calls. An item begins when the kind
+of output changes, and ends when it changes again. Calls end together, at the end, because
+providers alternate between them.
 
-What the model must see again is the ``encrypted_content`` of the reasoning before it, or of a
-reasoning without words, as a call has no place for it: clients give it back as it is.
+What the model must be shown again is the ``encrypted_content`` of the reasoning before it, or of
+reasoning without text, as a call has no field for it. Clients send it back unchanged.
 
-Everything follows from the generation's events: told twice, from live events or from a
-stream read again after a restart, it is the same, to the ids and the numbers. So a client
-that lost its connection says the number that it has seen last, and nothing is doubled.
+Everything is derived from the generation's events. It is the same every time, live or from a
+stream that is read again after a restart, including the ids and the numbers. So a client that
+lost its connection gives the last number it has seen, and nothing is duplicated.
 
-A response that was broken off ends in ``response.failed`` and in an ``error`` besides, which is
-what makes clients raise. One that somebody cancelled ends in an ``error`` and then in
-``response.cancelled``: strict clients know no such event and must have raised before it.
-(Source: OpenAI API reference, "Responses", "Streaming events".)
+A failed response ends in ``response.failed`` and then an ``error``, at which clients raise. A
+cancelled one ends in an ``error`` and then ``response.cancelled``: strict clients do not know that
+event, and must have raised before it. (Source: OpenAI API reference, "Responses", "Streaming
+events".)
 """
 
 from __future__ import annotations
@@ -23,16 +23,15 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hub.dialects.reply.token_counts import told_details
+from hub.dialects.reply.token_counts import details_of
 from hub.domain.annotations import ANNOTATIONS, LOGPROBS, flat
 from hub.domain.events import (
     NOTHING,
+    TERMINALS,
     Cancelled,
     Delta,
     Event,
-    Failed,
     Finished,
-    Interrupted,
     Started,
     Terminal,
     ToolCall,
@@ -46,7 +45,7 @@ from hub.domain.tool_call_ids import CallIds
 from hub.protocols.openai.chat_chunks import seconds_since_1970
 from hub.protocols.openai.errors import error_object
 
-__all__ = ["ResponseBuilder", "response_id"]
+__all__ = ["ID_PREFIXES", "ResponseBuilder", "response_id"]
 
 _WHY_INCOMPLETE: Final = {"length": "max_output_tokens", "filter": "content_filter"}
 _CODES: Final = frozenset(
@@ -59,16 +58,17 @@ _CODES: Final = frozenset(
         "empty_image_file", "failed_to_download_image", "image_file_not_found",
     }
 )  # fmt: skip
-"""All codes that the error of a response may have. Strict clients refuse every other."""
-_PREFIX: Final = {
+"""All codes that the error of a response may have. Strict clients reject others."""
+ID_PREFIXES: Final = {
     "message": "msg",
     "reasoning": "rs",
     "function_call": "fc",
     "custom_tool_call": "ctc",
+    "function_call_output": "fco",
 }
-# How the events of a call are called, of a function and of a custom tool.
+# The names of a call's events: of a function, and of a custom tool.
 _ARGUMENTS: Final = ("function_call_arguments", "custom_tool_call_input")
-# The kinds of parts: their item, their list in it, and how the events are called.
+# The kinds of parts.
 _TEXT: Final = "output_text"
 _REFUSAL: Final = "refusal"
 _SUMMARY: Final = "summary_text"
@@ -83,7 +83,7 @@ def response_id(generation: str) -> str:
 class _Part:
     kind: str
     start: int = 0
-    """Characters of the answer's text before it."""
+    """How many characters of the answer's text come before it."""
     pieces: list[str] = field(default_factory=list)
     annotations: list[dict[str, Any]] = field(default_factory=list)
     logprobs: list[Any] = field(default_factory=list)
@@ -91,8 +91,8 @@ class _Part:
     def to_json(self) -> dict[str, Any]:
         text = "".join(self.pieces)
         if self.kind == _TEXT:
-            beside = {"annotations": [*self.annotations], "logprobs": [*self.logprobs]}
-            return {"type": _TEXT, **beside, "text": text}
+            lists = {"annotations": [*self.annotations], "logprobs": [*self.logprobs]}
+            return {"type": _TEXT, **lists, "text": text}
         return {"type": self.kind, "refusal" if self.kind == _REFUSAL else "text": text}
 
 
@@ -107,10 +107,10 @@ class _Item:
     name: str = ""
     arguments: list[str] = field(default_factory=list)
     custom: bool = False
-    held: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    """All that an item of the provider's own is."""
+    whole: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    """The whole JSON of an item that the provider made."""
     fields: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
-    """What the model must see again (`hub.domain.provider_fields`)."""
+    """What the model must be shown again (`hub.domain.provider_fields`)."""
 
     def to_json(self) -> dict[str, Any]:
         shown: dict[str, Any] = {"id": self.id, "type": self.kind, "status": self.status}
@@ -120,17 +120,17 @@ class _Item:
         if self.kind == "reasoning":
             sealed = {"encrypted_content": seal(self.fields)} if self.fields else {}
             return {**shown, "summary": parts, **sealed}
-        if self.held:
-            return dict(self.held)
+        if self.whole:
+            return dict(self.whole)
         arguments = "".join(self.arguments)
-        called = {"call_id": self.call_id, "name": self.name}
-        return {**shown, **called, "input" if self.custom else "arguments": arguments}
+        call = {"call_id": self.call_id, "name": self.name}
+        return {**shown, **call, "input" if self.custom else "arguments": arguments}
 
 
 class ResponseBuilder:
-    """One response, as far as its generation's events have been told.
+    """One response, built from its generation's events.
 
-    ``asked`` is what it repeats of what was asked.
+    ``asked`` holds the fields of the request that it repeats.
     """
 
     def __init__(self, generation: str, asked: Mapping[str, Any]) -> None:
@@ -142,7 +142,8 @@ class ResponseBuilder:
         self._deltas = 0
         self._length = 0
         self._items: list[_Item] = []
-        self._speaking: _Item | None = None
+        self._open: _Item | None = None
+        """The message or reasoning that is being written."""
         self._called: dict[int, _Item] = {}
         self._created = 0
         self._model = ""
@@ -150,11 +151,10 @@ class ResponseBuilder:
 
     @property
     def ended(self) -> bool:
-        """Whether its last event has been told."""
         return self._end is not None
 
     def tell(self, event: Event) -> list[dict[str, Any]]:
-        """What an event of any generation adds; the next of its own, in their order."""
+        """The response's events for the next event of the stream; none if it is another's."""
         if getattr(event, "generation", None) != self._generation or self._end is not None:
             return []
         if isinstance(event, Delta):
@@ -163,14 +163,12 @@ class ResponseBuilder:
             self._created = seconds_since_1970(event.at)
             self._model = event.model or event.upstream
             return [self._whole("response.created"), self._whole("response.in_progress")]
-        if isinstance(event, Finished | Failed | Cancelled | Interrupted):
-            return list(self._ending(event))
-        return []
+        return list(self._finish(event)) if isinstance(event, TERMINALS) else []
 
     def response(self) -> dict[str, Any]:
-        """The response as it is now."""
+        """The response in its present state."""
         end = self._end
-        usage = None if end is None else _with_details(_usage(end.usage), end.usage)
+        usage = None if end is None else _usage(end.usage)
         tier = "" if end is None else end.extra.get("service_tier")
         return {
             "id": response_id(self._generation),
@@ -186,100 +184,96 @@ class ResponseBuilder:
             "usage": usage,
         }
 
-    # What is said
+    # Output
 
     def _delta(self, event: Delta) -> Iterator[dict[str, Any]]:
         self._deltas += 1
         if event.reasoning:
-            yield from self._say("reasoning", _SUMMARY, event.reasoning)
+            yield from self._write("reasoning", _SUMMARY, event.reasoning)
         if event.text:
             kind = _REFUSAL if event.extra.get("refusal") is True else _TEXT
-            yield from self._say("message", kind, event.text, event.extra.get(LOGPROBS) or ())
+            yield from self._write("message", kind, event.text, event.extra.get(LOGPROBS) or ())
         if event.tool is not None:
             yield from self._call(event.tool)
-        for held in event.extra.get(ANNOTATIONS) or ():
-            yield from self._annotate(held)
-        for held in whole_ones(event.extra):
-            if "data" in held:
-                made = {"type": "image_generation_call", "status": "completed"}
-                yield from self._show("ig", {**made, "result": held["data"]})
-        for held in event.extra.get(EXECUTED) or ():
-            yield from self._executed(held)
+        for annotation in event.extra.get(ANNOTATIONS) or ():
+            yield from self._annotate(annotation)
+        for media in whole_ones(event.extra):
+            if "data" in media:
+                image = {"type": "image_generation_call", "status": "completed"}
+                yield from self._whole_item("ig", {**image, "result": media["data"]})
+        for tool in event.extra.get(EXECUTED) or ():
+            yield from self._whole_item(item_prefix(tool), response_item(tool))
         if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
-            yield from self._sealed(fields)
+            yield from self._seal(fields)
 
-    def _executed(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """What the provider has run: an item for people to see; what goes back is sealed."""
-        yield from self._show(item_prefix(held), response_item(held))
-
-    def _show(self, prefix: str, shown: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """An item that is whole."""
-        yield from self._hush("completed")
-        name = f"{prefix}_{self._hex}{len(self._items)}"
-        held = {**shown, "id": name}
-        item = _Item(str(shown["type"]), name, len(self._items), "completed", held=held)
+    def _whole_item(self, prefix: str, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An item that begins and ends at once."""
+        yield from self._end_item("completed")
+        place = len(self._items)
+        whole = {**fields, "id": f"{prefix}_{self._hex}{place}"}
+        item = _Item(str(fields["type"]), whole["id"], place, "completed", whole=whole)
         self._items.append(item)
-        yield self._of_item("response.output_item.added", item, item=item.to_json())
-        yield self._of_item("response.output_item.done", item, item=item.to_json())
+        yield self._item_event("added", item)
+        yield self._item_event("done", item)
 
-    def _sealed(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        item = yield from self._speaker("reasoning")
+    def _seal(self, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        item = yield from self._writing("reasoning")
         item.fields = fields
-        yield from self._hush("completed")
+        yield from self._end_item("completed")
 
-    def _speaker(self, kind: str) -> Generator[dict[str, Any], None, _Item]:
-        """The item that is being said, begun if it is of another kind."""
-        item = self._speaking
+    def _writing(self, kind: str) -> Generator[dict[str, Any], None, _Item]:
+        """The open item, begun if another kind was open."""
+        item = self._open
         if item is None or item.kind != kind:
-            yield from self._hush("completed")
-            item = self._speaking = self._begin(kind)
-            yield self._of_item("response.output_item.added", item, item=item.to_json())
+            yield from self._end_item("completed")
+            item = self._open = self._begin(kind)
+            yield self._item_event("added", item)
         return item
 
-    def _annotate(self, held: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """An annotation of the last text: it may come when that has been told."""
+    def _annotate(self, annotation: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """An annotation of the last text, which may have ended."""
         for item in reversed(self._items):
             if item.kind == "message" and item.parts and item.parts[-1].kind == _TEXT:
-                part = item.parts[-1]
-                part.annotations.append(flat(held, part.start))
-                name = "response.output_text.annotation.added"
-                told = {"annotation": part.annotations[-1]}
-                number = len(part.annotations) - 1
-                yield self._of_part(name, item, annotation_index=number, **told)
+                annotations, start = item.parts[-1].annotations, item.parts[-1].start
+                annotations.append(flat(annotation, start))
+                yield self._of_part(
+                    "response.output_text.annotation.added",
+                    item,
+                    annotation_index=len(annotations) - 1,
+                    annotation=annotations[-1],
+                )
                 return
 
-    def _say(
-        self, kind: str, part_kind: str, text: str, probable: Sequence[Any] = ()
+    def _write(
+        self, kind: str, part_kind: str, text: str, logprobs: Sequence[Any] = ()
     ) -> Iterator[dict[str, Any]]:
-        item = yield from self._speaker(kind)
+        item = yield from self._writing(kind)
         if not item.parts or item.parts[-1].kind != part_kind:
             yield from self._end_part(item)
             item.parts.append(_Part(part_kind, self._length))
             added = f"{_part_event(part_kind)}.added"
             yield self._of_part(added, item, part=item.parts[-1].to_json())
         item.parts[-1].pieces.append(text)
-        logprobs: dict[str, Any] = {}
+        fields: dict[str, Any] = {"delta": text}
         if part_kind == _TEXT:
             self._length += len(text)
-            item.parts[-1].logprobs += probable
-            logprobs = {"logprobs": list(probable)}
-        yield self._of_part(f"{_text_event(part_kind)}.delta", item, delta=text, **logprobs)
+            item.parts[-1].logprobs += logprobs
+            fields["logprobs"] = list(logprobs)
+        yield self._of_part(f"{_text_event(part_kind)}.delta", item, **fields)
 
     def _call(self, tool: ToolCall) -> Iterator[dict[str, Any]]:
         key = self._calls.of(tool, self._deltas)
         item = self._called.get(tool.index)
         if item is None:
-            yield from self._hush("completed")
+            yield from self._end_item("completed")
             kind = "custom_tool_call" if tool.custom else "function_call"
             item = self._called[tool.index] = self._begin(kind)
             item.custom = tool.custom
             item.call_id, item.name = key or "", tool.name or ""
-            yield self._of_item("response.output_item.added", item, item=item.to_json())
+            yield self._item_event("added", item)
         item.name = tool.name or item.name
         if tool.extra_content:
-            yield from self._sealed(
-                {EXTRA: [{"id": item.call_id, EXTRA: dict(tool.extra_content)}]}
-            )
+            yield from self._seal({EXTRA: [{"id": item.call_id, EXTRA: dict(tool.extra_content)}]})
         if tool.arguments:
             item.arguments.append(tool.arguments)
             name = f"response.{_ARGUMENTS[item.custom]}.delta"
@@ -287,42 +281,42 @@ class ResponseBuilder:
 
     def _begin(self, kind: str) -> _Item:
         place = len(self._items)
-        self._items.append(_Item(kind, f"{_PREFIX[kind]}_{self._hex}{place}", place))
+        self._items.append(_Item(kind, f"{ID_PREFIXES[kind]}_{self._hex}{place}", place))
         return self._items[-1]
 
-    def _hush(self, status: str) -> Iterator[dict[str, Any]]:
-        """End the item that was being said."""
-        item, self._speaking = self._speaking, None
+    def _end_item(self, status: str) -> Iterator[dict[str, Any]]:
+        """End the open item, if there is one."""
+        item, self._open = self._open, None
         if item is not None:
             yield from self._end_part(item)
             item.status = status
-            yield self._of_item("response.output_item.done", item, item=item.to_json())
+            yield self._item_event("done", item)
 
     def _end_part(self, item: _Item) -> Iterator[dict[str, Any]]:
         if not item.parts:
             return
         part = item.parts[-1].to_json()
         kind = item.parts[-1].kind
-        told = {name: part[name] for name in ("text", "refusal", "logprobs") if name in part}
-        yield self._of_part(f"{_text_event(kind)}.done", item, **told)
+        fields = {name: part[name] for name in ("text", "refusal", "logprobs") if name in part}
+        yield self._of_part(f"{_text_event(kind)}.done", item, **fields)
         yield self._of_part(f"{_part_event(kind)}.done", item, part=part)
 
     # The end
 
-    def _ending(self, end: Terminal) -> Iterator[dict[str, Any]]:
+    def _finish(self, end: Terminal) -> Iterator[dict[str, Any]]:
         self._model = str(end.extra.get("model") or end.extra.get("upstream") or self._model)
+        status = _status(end)
         if isinstance(end, Finished):
-            status = _status(end)
-            yield from self._hush(status)
+            yield from self._end_item(status)
             for call in self._called.values():
                 call.status = status
                 arguments = "".join(call.arguments)
-                name = f"response.{_ARGUMENTS[call.custom]}.done"
-                whole = {"name": call.name, "arguments": arguments}
+                fields = {"name": call.name, "arguments": arguments}
                 if call.custom:
-                    whole = {"input": arguments}
-                yield self._of_item(name, call, item_id=call.id, **whole)
-                yield self._of_item("response.output_item.done", call, item=call.to_json())
+                    fields = {"input": arguments}
+                name = f"response.{_ARGUMENTS[call.custom]}.done"
+                yield self._of_item(name, call, item_id=call.id, **fields)
+                yield self._item_event("done", call)
             self._end = end
             yield self._whole(f"response.{status}")
             return
@@ -330,18 +324,17 @@ class ResponseBuilder:
             if item.status == "in_progress":
                 item.status = "incomplete"
         self._end = end
-        told = error_object(broken_off(end))
-        flat = {name: told["error"][name] for name in ("code", "message", "param")}
+        shown = error_object(broken_off(end))
+        error = {name: shown["error"][name] for name in ("code", "message", "param")} | shown
         if isinstance(end, Cancelled):
-            yield self._event("error", **flat, **told)
-            yield self._whole("response.cancelled")
-        else:
-            yield self._whole("response.failed")
-            yield self._event("error", **flat, **told)
+            yield self._event("error", **error)
+        yield self._whole(f"response.{status}")
+        if not isinstance(end, Cancelled):
+            yield self._event("error", **error)
 
     # Events
 
-    def _event(self, kind: str, **fields: Any) -> dict[str, Any]:
+    def _event(self, kind: str, /, **fields: Any) -> dict[str, Any]:
         event = {"type": kind, "sequence_number": self._number, **fields}
         self._number += 1
         return event
@@ -349,13 +342,16 @@ class ResponseBuilder:
     def _whole(self, kind: str) -> dict[str, Any]:
         return self._event(kind, response=self.response())
 
-    def _of_item(self, kind: str, told: _Item, /, **fields: Any) -> dict[str, Any]:
-        return self._event(kind, output_index=told.place, **fields)
+    def _of_item(self, kind: str, item: _Item, /, **fields: Any) -> dict[str, Any]:
+        return self._event(kind, output_index=item.place, **fields)
 
-    def _of_part(self, kind: str, item: _Item, **fields: Any) -> dict[str, Any]:
+    def _item_event(self, what: str, item: _Item) -> dict[str, Any]:
+        return self._of_item(f"response.output_item.{what}", item, item=item.to_json())
+
+    def _of_part(self, kind: str, item: _Item, /, **fields: Any) -> dict[str, Any]:
         number = "summary_index" if item.kind == "reasoning" else "content_index"
-        where = {"item_id": item.id, number: len(item.parts) - 1}
-        return self._of_item(kind, item, **where, **fields)
+        place = {"item_id": item.id, number: len(item.parts) - 1}
+        return self._of_item(kind, item, **place, **fields)
 
 
 def _text_event(kind: str) -> str:
@@ -364,13 +360,6 @@ def _text_event(kind: str) -> str:
 
 def _part_event(kind: str) -> str:
     return f"response.{'reasoning_summary' if kind == _SUMMARY else 'content'}_part"
-
-
-def _with_details(shown: dict[str, Any], usage: Usage | None) -> dict[str, Any]:
-    """What else was counted, beside what always is."""
-    shown["input_tokens_details"] |= told_details(usage, "input_")
-    shown["output_tokens_details"] |= told_details(usage, "output_")
-    return shown
 
 
 def _status(end: Terminal | None) -> str:
@@ -382,17 +371,13 @@ def _status(end: Terminal | None) -> str:
 
 
 def _error(end: Terminal | None) -> dict[str, Any] | None:
-    """Why it failed. A code that OpenAI does not have is told as the ``type``."""
+    """Why the response failed. A code that OpenAI does not have becomes the ``type``."""
     if end is None or isinstance(end, Finished | Cancelled):
         return None
-    told = error_object(broken_off(end))["error"]
-    code = str(told["code"] or told["type"])
-    return {
-        "code": code if code in _CODES else "server_error",
-        "message": told["message"],
-        "param": told["param"],
-        "type": code,
-    }
+    error = error_object(broken_off(end))["error"]
+    code = str(error["code"] or error["type"])
+    known = code if code in _CODES else "server_error"
+    return {"code": known, "message": error["message"], "param": error["param"], "type": code}
 
 
 def _incomplete(end: Terminal | None) -> dict[str, str] | None:
@@ -401,16 +386,20 @@ def _incomplete(end: Terminal | None) -> dict[str, str] | None:
 
 
 def _usage(usage: Usage | None) -> dict[str, Any]:
-    asked = (usage and usage.prompt_tokens) or 0
-    answered = (usage and usage.completion_tokens) or 0
+    prompt = (usage and usage.prompt_tokens) or 0
+    completion = (usage and usage.completion_tokens) or 0
     return {
-        "input_tokens": asked,
+        "input_tokens": prompt,
         "input_tokens_details": {
             "cached_tokens": (usage and usage.cached_tokens) or 0,
-            # Counted among the others: see `hub.dialects.reply.token_counts`.
+            # The input tokens include them: see `hub.dialects.reply.token_counts`.
             "cache_write_tokens": 0,
+            **details_of(usage, "input_"),
         },
-        "output_tokens": answered,
-        "output_tokens_details": {"reasoning_tokens": (usage and usage.reasoning_tokens) or 0},
-        "total_tokens": asked + answered,
+        "output_tokens": completion,
+        "output_tokens_details": {
+            "reasoning_tokens": (usage and usage.reasoning_tokens) or 0,
+            **details_of(usage, "output_"),
+        },
+        "total_tokens": prompt + completion,
     }

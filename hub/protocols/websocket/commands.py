@@ -1,8 +1,8 @@
-"""What a client may ask for over the WebSocket: `hub.v1` JSON to typed commands."""
+"""The commands of the WebSocket protocol `hub.v1`: JSON to typed objects."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import orjson
 from pydantic import (
@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from hub.domain.errors import CommandError, RequestError, TooLarge
 from hub.domain.json_text import member, members
-from hub.protocols.durable import json_messages as messages
+from hub.protocols.durable import json_messages
 
 __all__ = [
     "Append",
@@ -32,7 +32,7 @@ __all__ = [
     "Presence",
     "Subscribe",
     "Unsubscribe",
-    "encoded",
+    "encoded_state",
     "parse",
 ]
 
@@ -58,7 +58,7 @@ def _object(written: str) -> str:
 
 
 AsWritten = Annotated[str, WithJsonSchema({})]
-"""A JSON value in the text that the client wrote it in: what others read is what it sent."""
+"""A JSON value as the client wrote it, which others read unchanged."""
 
 ObjectAsWritten = Annotated[
     str, AfterValidator(_object), WithJsonSchema({"type": "object", "additionalProperties": True})
@@ -82,7 +82,7 @@ class Subscribe(_Command):
     stream: str
     start: Annotated[str, Field(alias="from")] = "now"
     wait: bool = False
-    """A stream that is not there yet is followed once it begins."""
+    """Follow a stream that does not exist yet once it begins."""
 
 
 class Unsubscribe(_Command):
@@ -109,7 +109,7 @@ class Generate(_Command):
 
 
 class Fork(_Command):
-    """Begin ``stream`` with what ``source`` holds before ``position``, its tail if none."""
+    """Begin ``stream`` with the records of ``source`` before ``position``, by default its tail."""
 
     type: Literal["fork"]
     stream: str
@@ -123,7 +123,7 @@ class Cancel(_Command):
 
 
 class Presence(_Command):
-    """Take part in a stream as ``member``, a label of the client's own; ``None`` leaves."""
+    """Take part in a stream as ``member``, a label that the client chooses; state null leaves."""
 
     type: Literal["presence"]
     stream: str
@@ -136,7 +136,7 @@ class Ping(_Command):
 
 
 _AS_WRITTEN: Final = {"append": "event", "presence": "state"}
-"""The fields that others will read, by the commands that bring them."""
+"""The fields that others will read, by their commands."""
 
 Command = Auth | Subscribe | Unsubscribe | Append | Fork | Generate | Cancel | Presence | Ping
 
@@ -147,41 +147,43 @@ def parse(text: str | bytes) -> Command:
     """The command in a client's frame.
 
     Raises:
-        CommandError: it is not one; `reply_to` of the error is its ``id`` if it had one.
+        CommandError: it is malformed; the error's `reply_to` is its ``id``, if it has one.
     """
     try:
-        held = _read(text)
+        fields = _read(text)
     except ValueError:
-        raise CommandError("a frame must hold one JSON object", code="bad_json") from None
-    if not isinstance(held, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise CommandError("a frame must hold one JSON object", code="bad_json")
-    if not isinstance(held.get("type"), str):
-        raise CommandError('a command needs a "type"', reply_to=_id(held))
+    name = fields.get("id")
+    reply_to = name if type(name) in (str, int) else None
+    if not isinstance(fields.get("type"), str):
+        raise CommandError('a command needs a "type"', reply_to=reply_to)
     try:
-        return _COMMANDS.validate_python(held)
+        return _COMMANDS.validate_python(fields)
     except ValidationError as invalid:
-        raise CommandError(_complaint(held, invalid), reply_to=_id(held)) from None
+        raise CommandError(_explained(fields["type"], invalid), reply_to=reply_to) from None
 
 
 def _read(text: str | bytes) -> Any:
-    """A frame's JSON, of which what others will read stays as it was written.
+    """The JSON of a frame. The field that others will read stays as it was written.
 
     Raises:
-        ValueError: it is not JSON, or not as strict as what the hub itself reads must be.
+        ValueError: it is not JSON, or too lax for the fields that the hub itself reads.
     """
     try:
-        held = orjson.loads(text)
+        fields = orjson.loads(text)
     except orjson.JSONDecodeError:
-        held = None  # what others will read may be more than orjson takes
+        fields = None  # the field that others read may be JSON that orjson refuses
     else:
-        if not isinstance(held, dict) or (kept := _kept(held.get("type"))) not in held:
-            return held
+        if not isinstance(fields, dict) or (kept := _kept(fields.get("type"))) not in fields:
+            return fields
         if kept is not None and isinstance(text, str) and (value := member(text, kept)):
-            held[kept] = value
-            return held
+            fields[kept] = value
+            return fields
     written = members(text if isinstance(text, str) else text.decode())
     kept = _kept(orjson.loads(written.get("type", "null")))
-    if held is None and kept not in written:
+    if fields is None and kept not in written:
         raise ValueError("this is not JSON")
     return {name: value if name == kept else orjson.loads(value) for name, value in written.items()}
 
@@ -190,37 +192,28 @@ def _kept(kind: Any) -> str | None:
     return _AS_WRITTEN.get(kind) if isinstance(kind, str) else None
 
 
-def encoded(state: str, limit: int) -> bytes:
-    """What a participant says of itself, as JSON.
+def encoded_state(state: str, limit: int) -> bytes:
+    """The state of a participant as JSON on one line.
 
     Raises:
         TooLarge: it has more than ``limit`` bytes.
         CommandError: it is nested too deeply.
     """
     try:
-        found = messages.one(state, "a state")
+        line = json_messages.one(state, "a state")
     except RequestError as error:
         raise CommandError(error.message) from None
-    if len(found) > limit:
-        raise TooLarge(f"the state of a participant has at most {limit} bytes, as JSON")
-    return found
+    if len(line) > limit:
+        raise TooLarge(f"the state of a participant must have at most {limit} bytes, as JSON")
+    return line
 
 
-def _id(held: dict[str, Any]) -> Id:
-    found = held.get("id")
-    return found if type(found) in (str, int) else None
-
-
-def _complaint(held: dict[str, Any], invalid: ValidationError) -> str:
-    """One sentence about the first thing that is wrong."""
+def _explained(kind: str, invalid: ValidationError) -> str:
+    """One sentence about the first error."""
     first = invalid.errors(include_url=False, include_input=False)[0]
     if first["type"] == "union_tag_invalid":
-        return f"unknown command {held['type'][:64]!r}; there are: {_known()}"
-    # What lies deeper is pydantic's way through the types, not the client's words.
-    where = str(first["loc"][1])[:64]
-    return f'"{where}" of "{held["type"]}": {first["msg"].lower()}'
-
-
-def _known() -> str:
-    kinds = (Auth, Subscribe, Unsubscribe, Append, Fork, Generate, Cancel, Presence, Ping)
-    return ", ".join(kind.__name__.lower() for kind in kinds)
+        known = ", ".join(command.__name__.lower() for command in get_args(Command))
+        return f"unknown command {kind[:64]!r}; there are: {known}"
+    # The second step of the location is a field; those after it are pydantic's.
+    field = str(first["loc"][1])[:64]
+    return f'"{field}" of "{kind}": {first["msg"].lower()}'

@@ -1,7 +1,7 @@
 """`GET /v1/ws`: the WebSocket, subprotocol ``hub.v1`` (described in `hub/docs/`).
 
-The handler reads commands, one after another, and answers each; what streams have to say is
-written by the fan-out, past this file. Frames are written raw, so the connection is opened
+The handler reads commands one after another and replies to each. The events of streams do not
+pass through here: the fan-out writes them. It writes raw frames, so the connection is opened
 without compression. Origin is checked before the upgrade: CORS does not protect WebSockets
 (RFC 6455 section 10.2).
 """
@@ -47,18 +47,17 @@ from hub.protocols.websocket.commands import (
     Subscribe,
     Unsubscribe,
 )
-from hub.streams.history import From
 
 __all__ = ["WebSockets"]
 
 PROTOCOL: Final = "hub.v1"
 
 CLOSE_SECONDS: Final = 1.0
-"""How long a client may take to answer a close frame: without an answer it is as closed."""
+"""How long a client may take to answer a close frame before its socket is closed."""
 
 
 class WebSockets:
-    """The WebSocket endpoint of one hub; ``frame_bytes`` bounds what a client may send."""
+    """The WebSocket endpoint of one hub; ``frame_bytes`` is the most that a client may send."""
 
     def __init__(self, hub: Hub, *, pace: Pace, frame_bytes: int, origins: Origins) -> None:
         self._hub = hub
@@ -68,7 +67,6 @@ class WebSockets:
         self._open: dict[web.WebSocketResponse, _Client] = {}
 
     def routes(self) -> list[web.RouteDef]:
-        """The route, for an application's router."""
         return [web.get("/v1/ws", self._handle, allow_head=False)]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
@@ -78,20 +76,20 @@ class WebSockets:
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
             compress=False,
-            # Pongs wait their turn like every answer, or a client that only pings and never
+            # Pongs wait in line like every reply. Otherwise a client that only pings and never
             # reads would fill its buffer without bound.
             autoping=False,
-            # Nor may a frame of a stream follow the close frame that answers the client's.
+            # No frame of a stream may follow the close frame that answers the client's.
             autoclose=False,
             timeout=CLOSE_SECONDS,
-            # A frame somewhat too large is answered with an error; far beyond, aiohttp closes.
+            # A frame that is a bit too large gets an error; far beyond, aiohttp closes.
             max_msg_size=self._frame_bytes * 4,
         )
         try:
             writer = await socket.prepare(request)
-        except ValueError:  # aiohttp chokes on a header that is no text
-            raise RequestError("the handshake of a WebSocket is malformed") from None
-        # They are sent; kept, they would be a sixth of what an idle connection costs.
+        except ValueError:  # aiohttp fails at a header that is not text
+            raise RequestError("the handshake of the WebSocket is malformed") from None
+        # They have been sent, and would be a sixth of the memory of an idle connection.
         socket.headers.clear()
         connection = Connection(
             request.protocol,
@@ -107,7 +105,7 @@ class WebSockets:
         try:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
-                    break  # what was sent broke the rules of WebSocket: aiohttp has closed
+                    break  # the client violated the protocol: aiohttp has closed
                 if message.type is WSMsgType.PING:
                     await connection.send(pong_frame(message.data))
                 elif message.type is not WSMsgType.PONG:
@@ -121,23 +119,23 @@ class WebSockets:
 
     @property
     def connections(self) -> set[Connection]:
-        """Those of the open WebSockets."""
         return {client.connection for client in self._open.values()}
 
     async def close(self, within: float) -> None:
-        """Tell every client that the hub goes away and when to come back; then close.
+        """Tell every client that the hub shuts down and when to reconnect; then close.
 
-        It has so many seconds to be answered what it asked, and to read what it has not.
+        A client has ``within`` seconds for the reply to its command, and to read the rest.
         """
         clients = list(self._open.items())
         waits = moments(len(clients))
-        closing = zip(clients, waits, strict=True)
-        await asyncio.gather(*(_close(*opened, wait, within) for opened, wait in closing))
+        await asyncio.gather(
+            *(_close(*client, wait, within) for client, wait in zip(clients, waits, strict=True))
+        )
 
 
 async def _close(socket: web.WebSocketResponse, client: _Client, wait: int, within: float) -> None:
     connection = client.connection
-    await client.answered(within)
+    await client.replied(within)
     connection.enqueue(WEBSOCKET.retry(wait))
     if await connection.idle(within=within):
         connection.end()  # nothing may be written after the close frame
@@ -147,72 +145,75 @@ async def _close(socket: web.WebSocketResponse, client: _Client, wait: int, with
 
 
 def _check(request: web.Request) -> None:
-    """Refuse what could not be spoken with, before aiohttp does it in words of its own."""
+    """Refuse other protocols, before aiohttp does so with its own messages."""
     if request.headers.get("Upgrade", "").lower() != "websocket":
         raise web.HTTPUpgradeRequired(headers={"Upgrade": "websocket"})
     offered = request.headers.get("Sec-WebSocket-Protocol")
     if offered is not None and PROTOCOL not in [name.strip() for name in offered.split(",")]:
-        raise RequestError(f"this hub speaks the subprotocol {PROTOCOL}", code="bad_subprotocol")
+        raise RequestError(
+            f"this hub only speaks the subprotocol {PROTOCOL}", code="bad_subprotocol"
+        )
 
 
 class _Client:
-    """One client: its commands, one after another, and the answer to each."""
+    """One client: its commands, one after another, and the reply to each."""
 
-    __slots__ = ("_answering", "_frame_bytes", "_hub", "_watcher", "connection")
+    __slots__ = ("_busy", "_frame_bytes", "_hub", "_waiter", "connection")
 
     def __init__(self, hub: Hub, connection: Connection, frame_bytes: int) -> None:
         self.connection = connection
         self._hub = hub
         self._frame_bytes = frame_bytes
-        self._answering = False
-        self._watcher: asyncio.Future[None] | None = None
+        self._busy = False
+        self._waiter: asyncio.Future[None] | None = None
 
     async def receive(self, kind: WSMsgType, text: Any) -> None:
-        """Answer one frame, whatever it holds."""
-        self._answering = True
+        """Reply to one frame, whatever it holds."""
+        self._busy = True
         try:
-            await self._receive(kind, text)
-        finally:
-            self._answering = False
-            if self._watcher is not None and not self._watcher.done():
-                self._watcher.set_result(None)
-
-    async def answered(self, within: float) -> None:
-        """Wait until the command under way is answered, so many seconds at most."""
-        if self._answering:
-            self._watcher = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._watcher], timeout=within)
-
-    async def _receive(self, kind: WSMsgType, text: Any) -> None:
-        try:
-            sent = self._check(kind, text)
-            with self._hub.allowance.taken(parsed_size(sent)):
-                await self._answer(sent)
+            frame = self._check(kind, text)
+            with self._hub.allowance.taken(parsed_size(frame)):
+                await self._reply(frame)
         except HubError as error:
-            await self._refuse(error, getattr(error, "reply_to", None))
+            await self._send_error(error, getattr(error, "reply_to", None))
+        finally:
+            self._busy = False
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
+
+    async def replied(self, within: float) -> None:
+        """Wait for the reply to the current command, ``within`` seconds at most."""
+        if self._busy:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._waiter], timeout=within)
 
     def _check(self, kind: WSMsgType, text: Any) -> bytes:
         if kind is not WSMsgType.TEXT:
-            raise CommandError("commands are text frames, not binary ones", code="bad_frame")
-        if len(text) > self._frame_bytes or len(sent := text.encode()) > self._frame_bytes:
-            said = f"a frame has at most {self._frame_bytes} bytes (limits.frame_bytes)"
-            raise TooLarge(said, code="frame_too_large")
-        found: bytes = sent
-        return found
+            raise CommandError("commands must be text frames, not binary ones", code="bad_frame")
+        if len(text) <= self._frame_bytes:
+            frame: bytes = text.encode()
+            if len(frame) <= self._frame_bytes:
+                return frame
+        raise TooLarge(
+            f"a frame must have at most {self._frame_bytes} bytes (limits.frame_bytes)",
+            code="frame_too_large",
+        )
 
-    async def _answer(self, sent: bytes) -> None:
-        command = commands.parse(sent)
+    async def _reply(self, frame: bytes) -> None:
+        command = commands.parse(frame)
         try:
-            await self._obey(command)
+            await self._execute(command)
         except HubError as error:
-            await self._refuse(error, command.id)
+            await self._send_error(error, command.id)
 
-    async def _obey(self, command: Command) -> None:
+    async def _execute(self, command: Command) -> None:
         match command:
             case Subscribe():
                 await self._subscribe(command)
             case Unsubscribe():
-                await self._unsubscribe(command)
+                if not self.connection.unsubscribe(command.stream):
+                    raise _not_subscribed()
+                await self._ok(command, stream=command.stream)
             case Append():
                 await self._append(command)
             case Fork():
@@ -230,7 +231,7 @@ class _Client:
                 await self._ok(command)
             case _:
                 raise CommandError(
-                    f'this hub does not know "{command.type}" yet', code="not_supported"
+                    f'this hub does not support "{command.type}" yet', code="not_supported"
                 )
 
     async def _subscribe(self, command: Subscribe) -> None:
@@ -241,59 +242,52 @@ class _Client:
         except StreamNotFound:
             if not command.wait:
                 raise
-            await self._wait(command, start)
+            await self._ok(command, stream=command.stream, position=None, tail=None)
+            # The stream may have begun while the reply had to wait.
+            await self._hub.streams.expect(
+                self.connection, command.stream, start, by=self.connection.by
+            )
             return
         stream.expect_events()
         place = stream.place(start)
-        # The answer comes before the first events; the place waits for nobody.
+        # The reply comes before the first events, and the place does not move meanwhile.
         position, tail = str(stream.position_at(place.offset)), str(stream.position)
         await self._ok(command, stream=stream.name, position=position, tail=tail)
         self.connection.subscribe(stream, place)
-
-    async def _wait(self, command: Subscribe, start: From) -> None:
-        await self._ok(command, stream=command.stream, position=None, tail=None)
-        # It may have begun while the answer had to wait.
-        await self._hub.streams.expect(
-            self.connection, command.stream, start, by=self.connection.by
-        )
 
     async def _presence(self, command: Presence) -> None:
         streams, by, member = self._hub.streams, self.connection.by, None
         label = command.member or ""
         if not self.connection.follows(command.stream):
-            raise _not_followed()
+            raise _not_subscribed()
         if command.state == "null":
             streams.leave(self.connection, command.stream, label, by=by)
         else:
-            state = commands.encoded(command.state, streams.state_bytes)
+            state = commands.encoded_state(command.state, streams.state_bytes)
             member = streams.enter(self.connection, command.stream, label, state, by=by)
         await self._ok(command, stream=command.stream, member=member)
-
-    async def _unsubscribe(self, command: Unsubscribe) -> None:
-        if not self.connection.unsubscribe(command.stream):
-            raise _not_followed()
-        await self._ok(command, stream=command.stream)
 
     async def _append(self, command: Append) -> None:
         body = json_messages.one(command.event, "the event")
         outcome = await self._hub.streams.append_to(
             command.stream, decode(body), body, by=self.connection.by
         )
-        await self._written(command, command.stream, outcome)
+        await self._committed(command, outcome)
 
     async def _fork(self, command: Fork) -> None:
         at = None if command.position is None else Position.parse(command.position)
         outcome = await self._hub.streams.fork(
             command.stream, command.source, at, by=self.connection.by
         )
-        await self._written(command, command.stream, outcome)
+        await self._committed(command, outcome)
 
-    async def _written(self, command: Command, stream: str, outcome: Outcome) -> None:
-        await self._hub.streams.committed(stream)
-        await self._ok(command, stream=stream, position=str(outcome.position))
+    async def _committed(self, command: Append | Fork, outcome: Outcome) -> None:
+        """Reply to a write once it is committed."""
+        await self._hub.streams.committed(command.stream)
+        await self._ok(command, stream=command.stream, position=str(outcome.position))
 
     async def _generate(self, command: Generate) -> None:
-        # Not `model_dump`, which copies all that the messages hold.
+        # Unlike `model_dump`, this does not copy the messages.
         fields = {name: value for name, value in command if name not in ("id", "type")}
         generation = await self._hub.generations.start(
             GenerationRequest(**fields), by=self.connection.by
@@ -307,16 +301,13 @@ class _Client:
 
     async def _ok(self, command: Command, **fields: Any) -> None:
         named = {} if command.id is None else {"id": command.id}
-        await self.connection.send(_frame("ok", **named, **fields))
+        message = {"type": "ok", **named, **fields}
+        await self.connection.send(text_frame(orjson.dumps(message)))
 
-    async def _refuse(self, error: HubError, reply_to: str | int | None) -> None:
+    async def _send_error(self, error: HubError, reply_to: str | int | None) -> None:
         named = {} if reply_to is None else {"id": reply_to}
         await self.connection.send(error_frame(error, **named))
 
 
-def _not_followed() -> Conflict:
+def _not_subscribed() -> Conflict:
     return Conflict("this connection does not follow that stream", code="not_subscribed")
-
-
-def _frame(kind: str, **fields: Any) -> bytes:
-    return text_frame(orjson.dumps({"type": kind, **fields}))

@@ -1,4 +1,4 @@
-"""The store in one SQLite file: `store` and its two halves, `writer` and `reader`."""
+"""The store in one SQLite file: `store`, with its threads' parts `writer` and `reader`."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""Copies of the whole file: taken while a hub runs on it, and put in its place while none does.
+"""Backups of the whole file: taken while a hub runs, restored while none does.
 
-A copy is taken page by page within one read transaction, so that it is of one commit however
-much is written meanwhile: WAL lets the writer go on, only its log grows until the copy is done.
-What is copied goes to disk bit by bit, or else the hub's next commit would wait until all of
-it has. A copy is one file that needs nothing beside it, whole or not there.
+The file is copied page by page within one read transaction, so a copy is from one commit however
+much is written meanwhile. WAL lets the writer go on; only its log grows until the copy is done.
+The copy is synced to disk in steps, or else the hub's next commit would have to wait for all of
+it. A copy is a single file, complete or absent.
 
-Nothing in a copy says that it is one. Whatever file a hub is started on, it begins a life of
-its own (see `hub.stores.sqlite.epochs`): readers who saw what is not in the copy are told.
+Nothing in a copy marks it as one. A hub begins a new epoch on whatever file it is started (see
+`hub.stores.sqlite.epochs`), so readers who have seen what the copy lacks are reset.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Final, NamedTuple
 import apsw
 
 from hub.domain.errors import StoreError
+from hub.stores.sqlite.database import BUSY_MS, open_read_only
 from hub.stores.sqlite.errors import explained, explaining
 from hub.stores.sqlite.health import damage
 from hub.stores.sqlite.lock import FileLock
@@ -31,19 +32,17 @@ from hub.stores.sqlite.schema import version_of
 __all__ = ["Copied", "back_up", "restore"]
 
 STEP_BYTES: Final = 4 * 1024 * 1024
-"""What is copied before it is made to reach the disk."""
-
-BUSY_MS: Final = 5000
+"""Bytes copied between two syncs to disk."""
 
 BESIDE: Final = ("-wal", "-shm", "-journal")
-"""Endings of the files in which SQLite has what is not yet in its file, or is to be undone."""
+"""Suffixes of SQLite's files beside the database: its logs and their index."""
 
 Watch = Callable[[int, int], None]
-"""Is told how many bytes have been copied, and of how many."""
+"""Called with the bytes copied so far and the total."""
 
 
 class Copied(NamedTuple):
-    """A copy that is in its place: its bytes, its streams, and where what was there is now."""
+    """A finished copy: its bytes, the number of its streams, and where the replaced file is now."""
 
     size: int
     streams: int
@@ -54,57 +53,56 @@ def back_up(path: Path, target: Path, watch: Watch, *, replace: bool = False) ->
     """Copy the database at ``path`` to ``target``; a hub may run on it.
 
     Raises:
-        StoreError: there is none (``store_missing``), it is damaged or another program's, or
-            ``target`` is there already (``backup_exists``) and not to be replaced, or cannot
-            be written.
+        StoreError: there is no database (``store_missing``), it is damaged or another program's,
+            ``target`` exists (``backup_exists``) and ``replace`` is not set, or it cannot be
+            written.
     """
     if not path.exists():
-        raise StoreError(f"{path} is not there: there is nothing to copy", code="store_missing")
-    if target.resolve() in _files(path.resolve()):
+        raise StoreError(f"{path} does not exist: there is nothing to copy", code="store_missing")
+    if target.resolve() in _with(path.resolve(), "", *BESIDE, ".lock"):
         raise StoreError(f"{target} is the store itself: name another file", code="backup_exists")
     if not replace:
         _expect_nothing(target)
     with _writing(target), _part(target) as part:
         with explaining(path):
-            source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+            source = open_read_only(path)
         with closing(source):
-            source.set_busy_timeout(BUSY_MS)
             streams = _copy(source, path, part, watch)
         size = part.stat().st_size
         if replace:
             _replace(part, target)
         else:
-            _appear(part, target)
+            _publish(part, target)
     return Copied(size, streams)
 
 
 def restore(path: Path, backup: Path, watch: Watch) -> Copied:
-    """Put a copy in the place of the database at ``path``, which is kept under another name.
+    """Replace the database at ``path`` with a copy; the replaced file is kept under another name.
 
-    The copy stays as it is. It may be any that SQLite can read: also one made by ``cp`` while
+    The copy is not changed. It may be any file that SQLite can read, also one made by ``cp`` while
     no hub ran, with the files beside it.
 
     Raises:
         StoreError: a hub runs on ``path`` (``store_locked``); there is no copy
-            (``backup_missing``); it is damaged (``backup_damaged``), or not this program's or
-            an earlier one's; or the folder cannot be written. ``path`` is then as it was.
+            (``backup_missing``); it is damaged (``backup_damaged``), another program's or from a
+            newer streamhub; or the folder cannot be written. ``path`` is then unchanged.
     """
     if not backup.exists():
-        raise StoreError(f"{backup} is not there", code="backup_missing")
+        raise StoreError(f"{backup} does not exist", code="backup_missing")
     if path.exists() and path.samefile(backup):
-        raise StoreError(f"{backup} is the store itself: name a copy", code="backup_missing")
+        raise StoreError(f"{backup} is the store itself: name a backup", code="backup_missing")
     lock = FileLock(path)
     lock.take()
     try:
         with _writing(path), _part(path) as part:
             with closing(_opened(backup)) as source:
                 streams = _copy(source, backup, part, watch)
-            _rise(part, _settled(path))
+            _raise_epoch(part, _checkpoint(path))
             size = part.stat().st_size
             kept = _keep(path)
             _replace(part, path)
     finally:
-        lock.let_go()
+        lock.release()
     return Copied(size, streams, kept)
 
 
@@ -112,15 +110,15 @@ def restore(path: Path, backup: Path, watch: Watch) -> Copied:
 
 
 def _copy(source: apsw.Connection, path: Path, part: Path, watch: Watch) -> int:
-    """Copy a streamhub's database into an empty file, soundly; how many streams it has."""
+    """Copy a streamhub's database into an empty file and check it; returns its stream count."""
     try:
         _expect_ours(source, path)
         with closing(apsw.Connection(str(part))) as copy:
-            # It counts for nothing until it is whole.
+            # The copy is worth nothing until it is complete.
             copy.pragma("journal_mode", "off")
             copy.pragma("synchronous", "off")
             _copy_pages(source, copy, part, watch)
-            # A reader of a file in WAL mode leaves files beside it.
+            # Readers of a file in WAL mode leave files beside it.
             copy.pragma("journal_mode", "delete")
             streams = int(copy.execute("SELECT count(*) FROM streams WHERE NOT hidden").get)
     except (apsw.CorruptError, apsw.NotADBError) as error:
@@ -146,12 +144,10 @@ def _copy_pages(source: apsw.Connection, copy: apsw.Connection, part: Path, watc
 
 
 def _opened(backup: Path) -> apsw.Connection:
-    """A copy, to be read; where nothing lies beside it, nothing is put there."""
+    """A copy, opened without leaving files beside it, unless there are some already."""
     with explaining(backup):
-        if any(_with(backup, ending).exists() for ending in BESIDE):
-            found = apsw.Connection(str(backup), flags=apsw.SQLITE_OPEN_READONLY)
-            found.set_busy_timeout(BUSY_MS)
-            return found
+        if any(file.exists() for file in _with(backup, *BESIDE)):
+            return open_read_only(backup)
         name = f"{backup.absolute().as_uri()}?immutable=1"
         return apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
@@ -159,49 +155,47 @@ def _opened(backup: Path) -> apsw.Connection:
 def _expect_ours(database: apsw.Connection, path: Path) -> None:
     tables = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'hub'")
     if not version_of(database, str(path)) or tables.get is None:
-        raise StoreError(f"{path} is no streamhub's store", code="store_foreign")
+        raise StoreError(f"{path} is not a streamhub store", code="store_foreign")
 
 
 def _damaged(path: Path, wrong: str) -> StoreError:
-    return StoreError(
-        f"{path} is damaged, and no copy of it is made: {wrong}", code="backup_damaged"
-    )
+    return StoreError(f"{path} is damaged and was not copied: {wrong}", code="backup_damaged")
 
 
-# The file that is there
+# The file to be replaced
 
 
-def _settled(path: Path) -> int:
-    """Have all of the present file in one; the highest epoch it has given.
+def _checkpoint(path: Path) -> int:
+    """Move the WAL into the present file; returns the highest epoch that it has assigned.
 
-    One that cannot be read, which may be why it is replaced, is kept as it is.
+    A file that cannot be read, which may be why it is replaced, is left as it is.
     """
     if not path.exists():
         return 0
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
             database.set_busy_timeout(BUSY_MS)
-            life = database.execute("SELECT value FROM hub WHERE key = 'life'").get
+            epoch = database.execute("SELECT value FROM hub WHERE key = 'life'").get
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except apsw.Error:
         return 0
-    return int(life or 0)
+    return int(epoch or 0)
 
 
-def _rise(part: Path, life: int) -> None:
-    """Have the next life begin above another file's; it would hardly be below."""
+def _raise_epoch(part: Path, epoch: int) -> None:
+    """Have the next epoch of a copy begin above ``epoch``; it hardly ever would not."""
     with closing(apsw.Connection(str(part))) as copy:
         copy.pragma("synchronous", "full")
-        copy.execute("UPDATE hub SET value = max(value, ?) WHERE key = 'life'", (life,))
+        copy.execute("UPDATE hub SET value = max(value, ?) WHERE key = 'life'", (epoch,))
 
 
 def _keep(path: Path) -> Path | None:
-    """Give the present file, and what belongs to it, a second name."""
+    """Give the present file, and those beside it, a second name."""
     when = datetime.fromtimestamp(time.time(), UTC)
-    kept = _with(path, f".before-restore-{when:%Y%m%dT%H%M%S.%fZ}")
-    for ending in ("", *BESIDE):
-        if (file := _with(path, ending)).exists():
-            os.link(file, _with(kept, ending))
+    (kept,) = _with(path, f".before-restore-{when:%Y%m%dT%H%M%S.%fZ}")
+    for file, link in zip(_with(path, "", *BESIDE), _with(kept, "", *BESIDE), strict=True):
+        if file.exists():
+            os.link(file, link)
     return kept if kept.exists() else None
 
 
@@ -218,39 +212,39 @@ def _writing(target: Path) -> Iterator[None]:
 
 @contextmanager
 def _part(target: Path) -> Iterator[Path]:
-    """An empty file beside ``target``, which is its owner's alone; gone afterwards."""
+    """An empty file beside ``target``, private to its owner and removed afterwards."""
     opened, name = tempfile.mkstemp(".part", f"{target.name}.", target.parent)
     os.close(opened)
     part = Path(name)
     try:
         yield part
     finally:
-        for ending in ("", *BESIDE):
-            _with(part, ending).unlink(missing_ok=True)
+        for file in _with(part, "", *BESIDE):
+            file.unlink(missing_ok=True)
 
 
 def _expect_nothing(target: Path) -> None:
-    for file in (target, *(_with(target, ending) for ending in BESIDE)):
+    for file in _with(target, "", *BESIDE):
         if file.exists():
-            raise StoreError(f"{file} is there already: add --force", code="backup_exists")
+            raise StoreError(f"{file} exists already: add --force", code="backup_exists")
 
 
-def _appear(part: Path, target: Path) -> None:
-    """Put a file where none is."""
+def _publish(part: Path, target: Path) -> None:
+    """Rename a file to a name that is free."""
     _expect_nothing(target)
     try:
         os.link(part, target)
     except FileExistsError:
         _expect_nothing(target)
-    except OSError:  # some file systems have no second names
+    except OSError:  # some file systems have no hard links
         part.replace(target)
     _sync(target.parent)
 
 
 def _replace(part: Path, target: Path) -> None:
-    """Put a file in the place of another; SQLite would take what lies beside that for its own."""
-    for ending in BESIDE:
-        _with(target, ending).unlink(missing_ok=True)
+    """Replace a file, without the files beside it, which SQLite would take for the new one's."""
+    for file in _with(target, *BESIDE):
+        file.unlink(missing_ok=True)
     part.replace(target)
     _sync(target.parent)
 
@@ -263,9 +257,5 @@ def _sync(path: Path) -> None:
         os.close(opened)
 
 
-def _files(path: Path) -> tuple[Path, ...]:
-    return tuple(_with(path, ending) for ending in ("", *BESIDE, ".lock"))
-
-
-def _with(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+def _with(path: Path, *suffixes: str) -> list[Path]:
+    return [path.with_name(path.name + suffix) for suffix in suffixes]

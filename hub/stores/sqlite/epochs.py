@@ -1,19 +1,19 @@
-"""The lives of the file: at each start it begins one, whose number nobody else ever has.
+"""The epochs of the file: each start of a store on it begins one that no other start ever has.
 
-The number is the epoch of whatever is written from then on. It has to be new at every start,
-also after a proper stop. A file that is opened now may be a copy that was taken after such a
-stop, put back by ``cp``, from a backup or by rolling back the disk, and readers may have seen
-what another hub wrote after that stop. Nothing in the file or beside it can tell: what rolls
-back a disk rolls back everything on it. A new number costs those who have seen nothing else
-nothing at all: it begins at the tail, and they are there or before it (see `hub.streams.history`).
+The epoch must be new at every start, also after a proper stop. A file that is opened now may be
+a copy taken after such a stop and put back by ``cp``, from a backup or by rolling back the disk,
+and readers may have seen what another hub wrote after that stop. Nothing in the file or beside
+it can tell, because rolling back a disk rolls back everything on it. A new epoch costs readers
+who have seen nothing else nothing: it begins at the tail, and they are there or before it (see
+`hub.streams.history`).
 
-To be new in spite of that, a number is not counted but taken from the clock, in microseconds,
-with some chance added: two hubs may begin with copies of one file at the same moment, or on
-machines whose clocks stand still. It is above all that this file has had, whatever the clock.
+An epoch is not counted. It is the clock in microseconds plus a random number, because two hubs
+may start on copies of one file at the same moment, or on machines whose clocks stand still. It
+is above all epochs that this file has had, whatever the clock says.
 
-The file remembers its lives. A position whose epoch is neither its stream's nor one of these
-is another timeline's: nothing tells where that left this one. They are the rows of ``epochs``
-for stream 0, which no stream is.
+The file remembers its epochs, as rows of ``epochs`` for stream 0, which no stream is. A position
+whose epoch is neither its stream's nor one of these comes from another copy of the file; where
+the two parted is unknown.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ import apsw
 __all__ = ["LEAP", "REMEMBERED", "begin_life", "new_epoch"]
 
 CHANCE: Final = 1024 * 1024
-"""How many numbers one is chosen from: about a second of the clock."""
+"""The range of the random number: about a second of the clock."""
 
 LEAP: Final = 1024 * 1024
-"""More epochs than the store can have given without having committed it when it crashed."""
+"""More epochs than a store can have assigned without committing them before a crash."""
 
 REMEMBERED: Final = 10_000
-"""Lives that are remembered; whoever comes back from an older one reads from the head again."""
+"""Epochs that are remembered; a reader from an older one reads from the head again."""
 
 
 def begin_life(database: apsw.Connection) -> tuple[int, frozenset[int]]:
-    """A new life of the file, and all the lives it has had that are remembered.
+    """Begin a new epoch of the file; returns it, and all epochs that the file remembers.
 
-    Streams that begin in it need an epoch above it, or else a name that is used again could
-    have an epoch that the file remembers.
+    Streams that begin after this need an epoch above it. Otherwise a name that is used again
+    could have an epoch that the file remembers.
 
     Raises:
         apsw.Error: the file cannot be written.
@@ -58,7 +58,7 @@ def begin_life(database: apsw.Connection) -> tuple[int, frozenset[int]]:
 
 
 def new_epoch(database: apsw.Connection, *, above: int = 0) -> int:
-    """An epoch that nothing has had: not this file, nor any copy of it; also above ``above``.
+    """An epoch above ``above`` that neither this file nor a copy of it has had.
 
     Raises:
         apsw.Error: the file cannot be written.

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean for whoever runs the hub."""
+"""SQLite's errors, explained to the operator."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ __all__ = ["explained", "explaining"]
 
 
 def explained(error: apsw.Error, path: Path) -> StoreError:
-    """The error as one of ours, which says the way out."""
+    """The error as a `StoreError` that says what to do."""
     if isinstance(error, apsw.FullError):
-        return StoreError(f"the disk that holds {path} is full: make space", code="store_full")
+        return StoreError(f"the disk that holds {path} is full: free some space", code="store_full")
     if isinstance(error, apsw.CorruptError | apsw.NotADBError):
         return StoreError(
-            f"{path} is damaged: move it away (the hub then begins with an empty one) or put a "
-            "copy from before in its place with `streamhub streams restore`; `streamhub doctor` "
-            "looks at it",
+            f"{path} is damaged: restore a backup with `streamhub streams restore`, or move the "
+            "file away, and the hub begins with an empty one; `streamhub doctor` checks it",
             code="store_corrupt",
         )
     if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
-        return StoreError(f"{path} cannot be used: check its permissions and its folder's")
+        return StoreError(f"cannot use {path}: check its permissions and those of its folder")
     return StoreError(f"SQLite could not use {path}: {error}")
 
 
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
-    """Whatever SQLite cannot do inside is raised as `explained`."""
+    """Raise SQLite's errors as `explained` ones."""
     try:
         yield
     except apsw.Error as error:

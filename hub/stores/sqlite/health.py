@@ -1,28 +1,27 @@
-"""The health of the file and of the SQLite that reads it.
+"""Checks of the file and of the SQLite that reads it.
 
-The bug that `wal_is_safe` is about: two connections that write or checkpoint at the same
-moment could, very rarely, lose committed pages or damage the file in WAL mode. SQLite had it
-from 3.7.0 to 3.51.2; 3.51.3 and all later releases have the fix, and so have 3.50.7 and later
-of 3.50, and 3.44.6 and later of 3.44 (https://sqlite.org/wal.html#walresetbug).
+`wal_is_safe` is about SQLite's WAL-reset bug: in WAL mode, two connections that write or
+checkpoint at the same moment could, very rarely, lose committed pages or damage the file. SQLite
+had it from 3.7.0 to 3.51.2. It is fixed in 3.51.3 and later, in 3.50 from 3.50.7 on, and in 3.44
+from 3.44.6 on (https://sqlite.org/wal.html#walresetbug).
 """
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import apsw
 
 from hub.domain.errors import StoreError
+from hub.stores.sqlite.database import heed_interrupts, open_read_only
 from hub.stores.sqlite.errors import explaining
 
 __all__ = ["damage", "sqlite_version", "wal_is_safe"]
 
-STEPS: Final = 100_000
-"""SQLite's instructions between two chances for Ctrl-C: about a millisecond."""
-
 _FIXED: Final = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""The first release of each line with the fix; the first one's goes on to all later lines."""
+"""The first fixed release of each branch; all releases after the first entry are fixed."""
 
 
 def sqlite_version() -> str:
@@ -40,25 +39,19 @@ def wal_is_safe(version: str) -> bool:
 
 
 def damage(path: Path) -> str | None:
-    """What SQLite's ``quick_check`` finds wrong in the file, first thing first; ``None`` if sound.
+    """The first error that SQLite's ``quick_check`` finds in the file; ``None`` if it finds none.
 
-    It reads all of the file; a hub may run on it.
+    It reads the whole file; a hub may run on it.
 
     Raises:
-        StoreError: it cannot be read, for another reason than damage.
+        StoreError: the file cannot be read for another reason than damage.
     """
     try:
-        with explaining(path):
-            database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-            try:
-                database.set_busy_timeout(5000)
-                # Python looks for Ctrl-C only between its own steps.
-                database.set_progress_handler(lambda: False, STEPS)
-                found = str(database.execute("PRAGMA quick_check(1)").get)
-            finally:
-                database.close()
+        with explaining(path), closing(open_read_only(path)) as database:
+            heed_interrupts(database)
+            found = str(database.execute("PRAGMA quick_check(1)").get)
     except StoreError as error:
         if error.code != "store_corrupt":
             raise
-        return "it is no SQLite database, or its first pages are damaged"
+        return "it is not an SQLite database, or its first pages are damaged"
     return None if found == "ok" else found.splitlines()[-1]

@@ -1,8 +1,8 @@
-"""One process at a time has the file, by a lock beside it.
+"""The lock file beside the database: one process at a time may use it.
 
-SQLite alone would let a second process write in between, which the first one's memory does
-not know of. The lock is ``flock``'s: it goes with the process, however that ends, and the
-number in the lock file is only for people.
+SQLite alone would let a second process write, which the first one's memory would not know of.
+The lock is ``flock``'s, so it ends with the process, however that ends. The process id in the
+lock file is only for people.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["FileLock", "holder"]
 log = logging.getLogger("hub.store")
 
 LOOK_SECONDS: Final = 0.05
-"""How often it is looked whether a process that had the lock has gone."""
+"""Between two attempts to take a lock that another process has."""
 
 
 class FileLock:
@@ -32,20 +32,20 @@ class FileLock:
         self._held: int | None = None
 
     def take(self) -> None:
-        """Have it from now on.
+        """Take the lock.
 
         Raises:
-            StoreError: another process has it (``store_locked``), or there can be none here.
+            StoreError: another process has it (``store_locked``), or it cannot be created.
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._held = os.open(_beside(self._path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            has_it = _written_in(self._held)
-            self.let_go()
+            process = _process_in(self._held)
+            self.release()
             raise StoreError(
-                f"{self._path} is in use by another streamhub (process {has_it}): "
+                f"{self._path} is in use by another streamhub (process {process}): "
                 "stop that one, or name another file in store.url",
                 code="store_locked",
             ) from None
@@ -55,14 +55,14 @@ class FileLock:
         os.pwrite(self._held, f"{os.getpid()}\n".encode(), 0)
 
     async def wait(self, seconds: float) -> None:
-        """Have it from now on, once the process that has it has gone, so many seconds at most.
+        """Take the lock, waiting up to ``seconds`` for another process to release it.
 
         Raises:
             StoreError: as `take`.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        told = False
+        logged = False
         while True:
             try:
                 self.take()
@@ -71,33 +71,32 @@ class FileLock:
                     raise
             else:
                 return
-            if not told:
-                told = True
-                has_it = holder(self._path) or "unknown"
+            if not logged:
+                logged = True
+                process = holder(self._path) or "unknown"
                 log.info(
-                    "waiting %g s at most for process %s to leave %s", seconds, has_it, self._path
+                    "waiting up to %g s for process %s to leave %s", seconds, process, self._path
                 )
             await asyncio.sleep(min(LOOK_SECONDS, max(0.0, end - loop.time())))
 
-    def let_go(self) -> None:
-        """Have it no more."""
+    def release(self) -> None:
         if self._held is not None:
             os.close(self._held)
             self._held = None
 
 
 def holder(path: Path) -> str | None:
-    """The number of the process that has the database at ``path`` now; ``None`` if none has."""
+    """The id of the process that uses the database at ``path``; ``None`` if none does."""
     try:
-        looked = os.open(_beside(path), os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(_beside(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(looked, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _written_in(looked)
+        return _process_in(lock)
     finally:
-        os.close(looked)
+        os.close(lock)
     return None
 
 
@@ -105,6 +104,6 @@ def _beside(path: Path) -> str:
     return f"{path}.lock"
 
 
-def _written_in(lock: int | None) -> str:
+def _process_in(lock: int | None) -> str:
     written = b"" if lock is None else os.pread(lock, 32, 0)
     return written.decode("ascii", "replace").strip() or "unknown"

@@ -1,51 +1,57 @@
-"""What the command line may change in the file while no hub runs on it.
+"""What the command line can change in the file while no hub runs on it.
 
-Under the same lock as a hub. Each change is one transaction, however large: it is made
-whole, with ``synchronous=FULL``, or not at all.
+It takes the same lock as a hub. Each change is one transaction, however large, with
+``synchronous=FULL``.
 
-What was restored begins a new life at its tail, above every epoch there was, because the
-stream it was taken from may have gone on: a reader who has seen more of that one is told to
-go back instead of being sent something else from the same offset. What replaces another
-stream begins its new life at its beginning: to whoever read the other, all of it is new. So it
-is with a name that was removed, for all lives that the other may have had, too.
+A restored stream begins a new epoch at its tail, above every epoch so far, because the stream
+that was exported may have gone on: a reader who has seen more of that one is reset instead of
+being sent other records from the same offset. If the name belonged to another stream before,
+the restored one begins its epochs above those of the other, so all of it is new to its readers.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
-
-import apsw
-import orjson
+from typing import Self
 
 from hub.domain.epochs import above
-from hub.domain.errors import Conflict, Gone, RequestError, StoreError, StreamNotFound
-from hub.domain.records import Record
-from hub.stores import Saved
+from hub.domain.errors import Conflict, Gone, RequestError, StreamNotFound
+from hub.domain.producers import Stamp
+from hub.domain.records import Position, Record
+from hub.stores import (
+    Accepted,
+    Appended,
+    Began,
+    Change,
+    Closed,
+    Created,
+    Ended,
+    Hidden,
+    Removed,
+    Saved,
+    Sequenced,
+    Touched,
+)
+from hub.stores.sqlite.database import heed_interrupts, open_read_write
 from hub.stores.sqlite.epochs import new_epoch
 from hub.stores.sqlite.errors import explaining
 from hub.stores.sqlite.lock import FileLock
-from hub.stores.sqlite.removed_names import remember_removal, removals
+from hub.stores.sqlite.removed_names import removals
 from hub.stores.sqlite.schema import migrate
-from hub.stores.sqlite.writer import FOREVER, Writer
+from hub.stores.sqlite.writer import Writer
 
 __all__ = ["Maintenance"]
 
-STEPS: Final = 100_000
-"""SQLite's instructions between two chances for Ctrl-C: about a millisecond."""
-
 
 class Maintenance:
-    """The right to change the database at ``path``, for as long as the ``with`` lasts.
+    """The right to change the database at ``path``, within a ``with`` statement.
 
     Raises:
-        StoreError: a hub runs on it (``store_locked``), or it cannot be used.
+        StoreError: on creation: a hub runs on it (``store_locked``), or it cannot be used; by
+            each method: it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,234 +60,162 @@ class Maintenance:
         self._lock.take()
         try:
             with explaining(path):
-                self._database = self._open()
+                self._database = open_read_write(path)
+                heed_interrupts(self._database)
+                migrate(self._database, str(path))
         except BaseException:
-            self._lock.let_go()
+            self._lock.release()
             raise
-        self._ledger = Writer(self._database)
+        self._writer = Writer(self._database)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with explaining(self._path):
             self._database.close()
-        self._lock.let_go()
+        self._lock.release()
 
     @property
     def size(self) -> int:
-        """Bytes of the file and what waits beside it to be written into it."""
+        """Bytes of the file and of the WAL beside it."""
         files = (self._path, Path(f"{self._path}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
     def delete(self, name: str) -> bool:
-        """Remove a stream; false if forks still need its records, and it is only hidden.
+        """Remove a stream; false if it is only hidden because forks need its records.
 
         Raises:
-            StreamNotFound: none has this name.
+            StreamNotFound: there is no such stream.
             Gone: it was deleted before, and goes with the last of its forks.
-            StoreError: it cannot be written.
         """
-        with self._changing():
+        with self._transaction():
             return self._delete(name)
 
     def restore(
         self,
         name: str,
-        kept: Saved,
+        saved: Saved,
         records: Iterable[Record],
         more: Iterable[bytes] = (),
-        told: Iterable[tuple[str, int, int]] = (),
+        generations: Iterable[tuple[str, int, int]] = (),
         *,
         replace: bool = False,
     ) -> None:
-        """Write a stream as it was: ``kept`` without its records, and those from head to tail.
+        """Write a stream: ``saved`` without its records, and those from head to tail.
 
-        ``more`` are bodies that follow in its new life, ``told`` generations with the offsets of
-        their first and last event; they are asked for last.
+        ``more`` are bodies of records that follow in its new epoch. ``generations`` are ids with
+        the offsets of the first and the last event; they are read last.
 
         Raises:
-            Conflict: the name is taken, and either nothing is to be replaced or it has forks.
-            RequestError: the records are not those from head to tail, or it has expired.
-            StoreError: it cannot be written.
+            Conflict: the name is taken, and ``replace`` is not set or the stream has forks.
+            RequestError: the records are not those from head to tail, or the stream has expired.
         """
-        expires = _expires(kept)
-        with self._changing():
-            self._make_way(name, replace=replace)
-            epoch = new_epoch(
-                self._database, above=max((life for life, _ in kept.epochs), default=0)
+        expires = saved.settings.expires(now := time.time())
+        if expires is not None and expires < now:
+            raise RequestError(
+                f"the stream expired at {saved.settings.expires_at} and would be deleted at once",
+                code="stream_expired",
             )
-            lives = above((*kept.epochs, (epoch, kept.tail)), removals(self._database).last(name))
-            number = self._insert(name, kept, expires)
-            self._many("epochs (stream, epoch, first)", ((number, *life) for life in lives))
-            self._many(
-                "producers (stream, producer, epoch, number)",
-                ((number, producer, *last) for producer, last in kept.producers.items()),
+        with self._transaction():
+            self._free(name, replace=replace)
+            epoch = new_epoch(self._database, above=max((e for e, _ in saved.epochs), default=0))
+            epochs = above(
+                (*saved.epochs, (epoch, saved.tail)), removals(self._database).last(name)
             )
-            for rows in (
-                ((record.offset, record.body) for record in _checked(records, kept)),
-                enumerate(more, start=kept.tail),
-            ):
-                self._many("records (stream, offset, body)", ((number, *row) for row in rows))
-            self._many(
-                "generations (id, stream, epoch, first, started, ended)",
-                ((id_, number, _life(lives, at), at, at, end) for id_, at, end in told),
-            )
+            self._writer.apply([Created(name, saved.settings, epochs, saved.head)])
+            self._writer.apply(_state(name, saved, expires))
+            for record in _checked(records, saved):
+                self._writer.apply([Appended(name, record)])
+            for offset, body in enumerate(more, start=saved.tail):
+                self._writer.apply([Appended(name, Record(offset, body, None))])
+            for id_, start, end in generations:
+                written_in = max((e for e, first in epochs if first <= start), default=0)
+                begins = Position(written_in, start)
+                self._writer.apply([Began(name, id_, begins, start), Ended(name, id_, end)])
 
     def sweep(self) -> Iterator[None]:
-        """Delete the records that nobody can read any more, a few in each step.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
+        """Delete records that nobody can read any more, some in each step."""
         with explaining(self._path):
-            while self._ledger.sweep():
+            while self._writer.sweep():
                 yield
 
     def compact(self) -> None:
-        """Give space that is free inside the file back to the disk.
-
-        Raises:
-            StoreError: it cannot be written; the file is as it was.
-        """
+        """Return free space inside the file to the disk; on an error the file is unchanged."""
         with explaining(self._path):
             self._database.execute("VACUUM")
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _open(self) -> apsw.Connection:
-        try:
-            # SQLite would make it readable for others; its other files are like this one.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise StoreError(f"cannot use {self._path}: {error.strerror}") from None
-        database = apsw.Connection(str(self._path))
-        database.set_busy_timeout(5000)
-        # Python looks for Ctrl-C only between its own steps.
-        database.set_progress_handler(lambda: False, STEPS)
-        database.pragma("journal_mode", "wal")
-        database.pragma("synchronous", "full")
-        migrate(database, str(self._path))
-        return database
-
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with explaining(self._path):
-            self._run("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._run("COMMIT")
-            except BaseException:
-                if (
-                    self._database.in_transaction
-                ):  # when the disk is full SQLite has gone back itself
-                    self._run("ROLLBACK")
-                raise
+    def _transaction(self) -> Iterator[None]:
+        with explaining(self._path), self._writer.transaction():
+            yield
 
     def _delete(self, name: str) -> bool:
-        """As `hub.streams.registry.Streams.delete`: a hidden source goes with the last of its
-        forks.
-        """
-        kin = self._kin(name)
-        if kin is None:
-            raise StreamNotFound(f'no stream in {self._path} is called "{name}"')
-        number, source, forks, hidden = kin
+        """As `hub.streams.registry.Streams.remove`: a hidden source goes with its last fork."""
+        found = self._find(name)
+        if found is None:
+            raise StreamNotFound(f'there is no stream "{name}" in {self._path}')
+        source, forks, hidden, closed = found
         if hidden:
             raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
         if forks:
-            self._run("UPDATE streams SET hidden = 1, closed = 1 WHERE id = ?", number)
+            changes = [Hidden(name)] if closed else [Hidden(name), Closed(name)]
+            self._writer.apply(changes)
             return False
-        self._remove(number)
-        while source is not None and (kin := self._kin(source)):
-            name, (number, source, forks, hidden) = source, kin
+        self._writer.apply([Removed(name)])
+        while source is not None and (found := self._find(source)):
+            name, (source, forks, hidden, _) = source, found
             if forks or not hidden:
                 break
-            self._remove(number)
+            self._writer.apply([Removed(name)])
         return True
 
-    def _kin(self, name: str) -> tuple[int, str | None, int, bool] | None:
-        """The number of a stream, its source, how many forked from it, and whether it is hidden."""
-        return self._database.execute(
-            "SELECT s.id, f.name, (SELECT count(*) FROM streams WHERE source = s.id), s.hidden"
+    def _find(self, name: str) -> tuple[str | None, int, int, int] | None:
+        """A stream's source, the number of its forks, and whether it is hidden and closed."""
+        found: tuple[str | None, int, int, int] | None = self._database.execute(
+            "SELECT f.name, (SELECT count(*) FROM streams WHERE source = s.id), s.hidden, s.closed"
             " FROM streams s LEFT JOIN streams f ON f.id = s.source WHERE s.name = ?",
             (name,),
         ).fetchone()
+        return found
 
-    def _make_way(self, name: str, *, replace: bool) -> None:
-        """Have no stream of the name."""
-        kin = self._kin(name)
-        if kin is None:
+    def _free(self, name: str, *, replace: bool) -> None:
+        """Delete the stream of a name, if there is one."""
+        found = self._find(name)
+        if found is None:
             return
         if not replace:
-            raise Conflict(f'there is a stream called "{name}" already', code="stream_exists")
-        if kin[2]:
+            raise Conflict(f'there is already a stream "{name}"', code="stream_exists")
+        if found[1]:
             raise Conflict(f'"{name}" has forks, which need its records', code="stream_forked")
         self._delete(name)
 
-    def _remove(self, number: int) -> None:
-        for table in ("epochs", "producers", "generations"):
-            self._run(f"DELETE FROM {table} WHERE stream = ?", number)  # noqa: S608 - ours
-        name = self._database.execute(
-            "DELETE FROM streams WHERE id = ? RETURNING name", (number,)
-        ).get
-        remember_removal(self._database, str(name))
-        self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", number, FOREVER)
 
-    def _insert(self, name: str, kept: Saved, expires: float | None) -> int:
-        settings = kept.settings
-        by = None if kept.closed_by is None else orjson.dumps(list(kept.closed_by)).decode()
-        self._run(
-            "INSERT INTO streams (name, content_type, ttl, expires_at, expires, head, closed,"
-            " closed_by, sequence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *(name, settings.content_type, settings.ttl, settings.expires_at, expires, kept.head),
-            *(int(kept.closed), by, kept.sequence),
-        )
-        return self._database.last_insert_rowid()
-
-    def _many(self, columns: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        places = ", ".join("?" * (columns.count(",") + 1))
-        self._database.executemany(f"INSERT INTO {columns} VALUES ({places})", rows)  # noqa: S608 - ours
-
-    def _run(self, statement: str, *values: Any) -> None:
-        self._database.execute(statement, values)
+def _state(name: str, saved: Saved, expires: float | None) -> Iterator[Change]:
+    for producer, (epoch, number) in saved.producers.items():
+        yield Accepted(name, Stamp(producer, epoch, number))
+    if saved.closed:
+        yield Closed(name, saved.closed_by)
+    if saved.sequence is not None:
+        yield Sequenced(name, saved.sequence)
+    if expires is not None:
+        yield Touched(name, expires)
 
 
-def _life(lives: Iterable[tuple[int, int]], offset: int) -> int:
-    """The epoch in which a record was written."""
-    return max((epoch for epoch, first in lives if first <= offset), default=0)
-
-
-def _expires(kept: Saved) -> float | None:
-    if kept.settings.ttl is not None:
-        return time.time() + kept.settings.ttl
-    if kept.settings.expires_at is None:
-        return None
-    expires = datetime.fromisoformat(kept.settings.expires_at).timestamp()
-    if expires <= time.time():
-        raise RequestError(
-            f"the stream has expired, at {kept.settings.expires_at}: it would be deleted at once",
-            code="stream_expired",
-        )
-    return expires
-
-
-def _checked(records: Iterable[Record], kept: Saved) -> Iterator[Record]:
-    due = kept.head
+def _checked(records: Iterable[Record], saved: Saved) -> Iterator[Record]:
+    due = saved.head
     for record in records:
-        if record.offset != due or due >= kept.tail:
+        if record.offset != due or due >= saved.tail:
             raise RequestError(
-                f"record {record.offset} stands where {due} should: each comes once, in order, "
-                f"from {kept.head} to {kept.tail - 1}",
+                f"found record {record.offset} instead of {due}: the records must be those from "
+                f"{saved.head} to {saved.tail - 1}, each once and in order",
                 code="export_malformed",
             )
         yield record
         due += 1
-    if due != kept.tail:
+    if due != saved.tail:
         raise RequestError(
-            f"it ends before record {due}: there should be {kept.tail - kept.head}",
+            f"it ends before record {due}: there should be {saved.tail - saved.head} records",
             code="export_truncated",
         )

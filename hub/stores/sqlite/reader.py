@@ -1,132 +1,141 @@
-"""Rows as streams and records: the reading half of the SQLite store, in a thread of its own."""
+"""Reads streams and records from the file; the SQLite store gives it a thread of its own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import apsw
 import orjson
 
 from hub.domain.producers import Stamp
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores import Keyed, Listed, Saved, Told
+from hub.stores import GenerationLocation, Keyed, Listed, Saved
+from hub.stores.sqlite.database import FOREVER, open_read_only
 
-__all__ = ["Reader"]
+__all__ = ["STREAMS", "Reader", "Row"]
 
 WARM_BYTES: Final = 16 * 1024
-"""The newest records of a stream that come with it when it is opened, about so many bytes:
-what is opened only to be written should not pay for its past."""
+"""About how many bytes of the newest records are loaded with a stream. A stream that is opened
+only for writing should not pay for its past."""
 
 ROWS: Final = 4096
-"""Rows read at most at a time."""
+"""The most rows of one read."""
 
 DUE: Final = 1000
-"""Streams to be removed that are told of at a time."""
+"""The most expired streams of one query."""
+
+STREAMS: Final = """
+SELECT s.id, s.content_type, s.ttl, s.expires_at, f.name, s.fork_offset, s.head,
+    (SELECT max(offset) + 1 FROM records WHERE stream = s.id),
+    s.closed, s.closed_by, s.sequence, s.expires, s.hidden,
+    (SELECT count(*) FROM streams WHERE source = s.id), s.name
+FROM streams s LEFT JOIN streams f ON f.id = s.source
+"""
+"""Rows for `Reader._fields`."""
 
 Row = tuple[Any, ...]
 
 
 class Reader:
-    """Reads what is committed."""
+    """Reads what is committed.
+
+    Raises:
+        apsw.Error: on creation and by each method: the file cannot be read.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._database = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-        self._database.set_busy_timeout(5000)
+        self._database = open_read_only(path)
 
     def close(self) -> None:
-        """Close the connection."""
         self._database.close()
 
     def load(self, name: str) -> Saved | None:
         """A stream with its newest records."""
-        # One transaction, so that all of it is of one commit.
-        self._database.execute("BEGIN")
-        try:
-            row = self._one(
-                "SELECT s.id, s.content_type, s.ttl, s.expires_at, f.name, s.fork_offset, s.head,"
-                " s.closed, s.closed_by, s.sequence, s.expires, s.hidden,"
-                " (SELECT count(*) FROM streams WHERE source = s.id)"
-                " FROM streams s LEFT JOIN streams f ON f.id = s.source WHERE s.name = ?",
-                name,
-            )
-            return None if row is None else self._saved(row)
-        finally:
-            self._database.execute("COMMIT")
-
-    def _saved(self, row: Row) -> Saved:
-        stream, content_type, ttl, expires_at, source, fork_offset, head, closed, by, *rest = row
-        fork = None if source is None else Fork(source, fork_offset)
-        settings = StreamSettings(content_type, ttl, expires_at, fork)
-        newest = self._one("SELECT max(offset) FROM records WHERE stream = ?", stream)
-        tail = fork_offset if newest is None or newest[0] is None else newest[0] + 1
-        sequence, expires, hidden, forks = rest
-        return Saved(
-            settings,
-            tuple(
-                self._database.execute(
-                    "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", (stream,)
-                )
-            ),
-            head=head,
-            tail=max(tail, head),
-            records=self._warm(stream, max(head, fork_offset), settings),
-            closed=bool(closed),
-            closed_by=None if by is None else Stamp(*orjson.loads(by)),
-            producers={
-                producer: (epoch, number)
-                for producer, epoch, number in self._database.execute(
-                    "SELECT producer, epoch, number FROM producers WHERE stream = ?", (stream,)
-                )
-            },
-            sequence=sequence,
-            expires=expires,
-            hidden=bool(hidden),
-            forks=forks,
-        )
-
-    def read(self, name: str, offset: int, limit: int) -> list[Record] | None:
-        """Records from ``offset``; a fork's from its source, as far as they are the source's.
-
-        ``None`` if there is no such stream.
-        """
-        self._database.execute("BEGIN")
-        try:
-            row = self._one(
-                "SELECT id, source, fork_offset, content_type FROM streams WHERE name = ?", name
-            )
+        with self._transaction():
+            row = self._one(f"{STREAMS} WHERE s.name = ?", name)
             if row is None:
                 return None
-            stream, source, first, content_type = row
-            # From the stream down to the source that has the offset; then the records back up.
-            end = 2**62
-            parts = [(stream, end)]
-            while source is not None and offset < first:
-                # A fork of a fork may begin before the latter's own records.
-                end = min(end, first)
-                stream, source, first = self._one_of(source)
-                parts.append((stream, end))
-            return self._walk(parts, offset, limit, StreamSettings(content_type))
-        finally:
-            self._database.execute("COMMIT")
+            fields = self._fields(row)
+            start = max(fields["head"], row[5])
+            return Saved(**fields, records=self._newest(row[0], start, fields["settings"]))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Everything that is read within the ``with`` statement is from one commit."""
+        with self._database:
+            yield
+
+    def _fields(self, row: Row) -> dict[str, Any]:
+        """The fields of `Saved`, without its records, from a row of `STREAMS`."""
+        number, content_type, ttl, expires_at, source, fork_offset, head, tail, *rest = row
+        closed, closed_by, sequence, expires, hidden, forks, _ = rest
+        fork = None if source is None else Fork(source, fork_offset)
+        return {
+            "settings": StreamSettings(content_type, ttl, expires_at, fork),
+            "epochs": tuple(
+                self._rows(
+                    "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", number
+                )
+            ),
+            "head": head,
+            "tail": max(head, fork_offset if tail is None else tail),
+            "closed": bool(closed),
+            "closed_by": None if closed_by is None else Stamp(*orjson.loads(closed_by)),
+            "producers": {
+                producer: (epoch, last)
+                for producer, epoch, last in self._rows(
+                    "SELECT producer, epoch, number FROM producers WHERE stream = ?", number
+                )
+            },
+            "sequence": sequence,
+            "expires": expires,
+            "hidden": bool(hidden),
+            "forks": forks,
+        }
+
+    def read(self, name: str, offset: int, limit: int) -> list[Record] | None:
+        """Records from ``offset`` on until they have ``limit`` bytes, at least one if there is
+        one; those before a fork's own come from its source. ``None`` if there is no such stream.
+        """
+        with self._transaction():
+            row = self._one("SELECT id FROM streams WHERE name = ?", name)
+            return None if row is None else self._read(row[0], offset, limit)
+
+    def _read(self, number: int, offset: int, limit: int) -> list[Record]:
+        # From the stream down to the source that has the offset, then the records back up.
+        parts: list[tuple[int, int]] = []
+        stream, end, content_type = number, FOREVER, ""
+        while True:
+            row = self._one(
+                "SELECT source, fork_offset, content_type FROM streams WHERE id = ?", stream
+            )
+            source, first, content_type = row or (None, 0, content_type)
+            parts.append((stream, end))
+            if source is None or offset >= first:
+                return self.read_parts(parts, offset, limit, StreamSettings(content_type))
+            # A fork of a fork may begin before the latter's own records.
+            stream, end = source, min(end, first)
 
     def expired(self, now: float) -> list[str]:
-        """Streams whose time has come, some at a time.
+        """Some of the streams that have expired.
 
-        Also hidden ones whose last fork was removed by a hub that came no further.
+        Also hidden ones whose last fork was removed just before a hub ended.
         """
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT name FROM streams WHERE expires <= ?1 AND NOT hidden"
             " UNION ALL SELECT name FROM streams s WHERE hidden"
             " AND NOT EXISTS (SELECT 1 FROM streams WHERE source = s.id) LIMIT ?2",
-            (now, DUE),
+            now,
+            DUE,
         )
-        return [str(name) for (name,) in rows]
+        return [name for (name,) in rows]
 
     def listed(self, prefix: str, after: str, limit: int, now: float, life: int) -> list[Listed]:
-        """Streams by name; their tails are in the present ``life``, as if they were opened."""
-        rows = self._database.execute(
+        """Streams by name, with the tails they would have if they were opened in epoch ``life``."""
+        rows = self._rows(
             "SELECT s.name, s.content_type, s.closed, max(s.head, s.fork_offset,"
             " (SELECT ifnull(max(offset) + 1, 0) FROM records WHERE stream = s.id)),"
             " (SELECT ifnull(max(epoch), 0) FROM epochs WHERE stream = s.id)"
@@ -135,7 +144,7 @@ class Reader:
             " FROM streams s WHERE s.name >= ?1 AND s.name < ?2 || char(127) AND s.name <> ?3"
             " AND NOT s.hidden AND (s.expires IS NULL OR s.expires > ?4)"
             " ORDER BY s.name LIMIT ?5",
-            (max(prefix, after), prefix, after, now, limit),
+            *(max(prefix, after), prefix, after, now, limit),
         )
         return [
             Listed(name, content_type, Position(max(epoch, life), tail), bool(closed))
@@ -143,17 +152,17 @@ class Reader:
         ]
 
     def keyed(self, key: str) -> Keyed | None:
-        """What a key was used for."""
+        """What an idempotency key was used for."""
         row = self._one(
-            "SELECT key, fingerprint, generation, stream, position FROM keys WHERE key = ?", key
+            "SELECT stream, key, fingerprint, generation, position FROM keys WHERE key = ?", key
         )
         if row is None:
             return None
-        _, fingerprint, generation, stream, position = row
-        return Keyed(key, fingerprint, generation, stream, Position.parse(position))
+        stream, key, fingerprint, generation, position = row
+        return Keyed(stream, key, fingerprint, generation, Position.parse(position))
 
-    def told(self, generation: str) -> Told | None:
-        """Where a generation is; of a fork and its source, the source has it first."""
+    def locate(self, generation: str) -> GenerationLocation | None:
+        """Where a generation's events are; of a source and its fork, in the source."""
         row = self._one(
             "SELECT s.name, g.epoch, g.first, g.started, g.ended"
             " FROM generations g JOIN streams s ON s.id = g.stream WHERE g.id = ?"
@@ -163,15 +172,15 @@ class Reader:
         if row is None:
             return None
         stream, epoch, first, started, ended = row
-        return Told(stream, Position(epoch, first), started, ended)
+        return GenerationLocation(stream, Position(epoch, first), started, ended)
 
-    def _walk(
+    def read_parts(
         self, parts: list[tuple[int, int]], offset: int, limit: int, settings: StreamSettings
     ) -> list[Record]:
-        """Records from ``offset`` until they have ``limit`` bytes, at least one if there is one.
+        """Records from ``offset`` on until they have ``limit`` bytes, at least one if there is one.
 
-        ``parts`` are streams and the offsets up to which their records are read, the newest stream
-        first; ``offset`` lies in the last.
+        ``parts`` are the ids of streams and the offsets at which their records end, the newest
+        stream first; ``offset`` lies in the last.
         """
         unread = UNREAD if settings.is_json else None
         found: list[Record] = []
@@ -194,25 +203,24 @@ class Reader:
             offset = end
         return found
 
-    def _warm(self, stream: int, head: int, settings: StreamSettings) -> tuple[Record, ...]:
-        rows = self._database.execute(
-            "SELECT offset, body FROM records WHERE stream = ? AND offset >= ?"
-            " ORDER BY offset DESC LIMIT ?",
-            (stream, head, ROWS),
-        )
+    def _newest(self, stream: int, start: int, settings: StreamSettings) -> tuple[Record, ...]:
+        """The newest of a stream's own records from ``start`` on, about `WARM_BYTES` of them."""
         unread = UNREAD if settings.is_json else None
         found: list[Record] = []
         size = 0
-        for offset, body in rows:
+        for offset, body in self._database.execute(
+            "SELECT offset, body FROM records WHERE stream = ? AND offset >= ?"
+            " ORDER BY offset DESC LIMIT ?",
+            (stream, start, ROWS),
+        ):
             size += len(body)
             if found and size > WARM_BYTES:
                 break
             found.append(Record(offset, body, unread))
         return tuple(reversed(found))
 
-    def _one_of(self, stream: int) -> Row:
-        row = self._one("SELECT id, source, fork_offset FROM streams WHERE id = ?", stream)
-        return row if row is not None else (stream, None, 0)
+    def _rows(self, statement: str, *values: Any) -> list[Any]:
+        return self._database.execute(statement, values).fetchall()
 
     def _one(self, statement: str, *values: Any) -> Row | None:
         return self._database.execute(statement, values).fetchone()

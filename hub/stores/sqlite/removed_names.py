@@ -1,4 +1,4 @@
-"""The removed names in the file (see `hub.domain.removed_names`)."""
+"""The removed names that the file remembers (see `hub.domain.removed_names`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["remember_removal", "removals"]
 
 
 def remember_removal(database: apsw.Connection, name: str) -> None:
-    """Note that the stream of a name is removed; whatever takes the name begins in a later epoch.
+    """Record that the stream ``name`` is removed; the next one begins in a later epoch.
 
     Raises:
         apsw.Error: the file cannot be written.
@@ -31,7 +31,7 @@ def remember_removal(database: apsw.Connection, name: str) -> None:
 
 
 def removals(database: apsw.Connection) -> RemovedNames:
-    """The names that the file remembers.
+    """The removed names.
 
     Raises:
         apsw.Error: the file cannot be read.

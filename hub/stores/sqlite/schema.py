@@ -1,14 +1,15 @@
 """The tables of the SQLite store, and how an older file becomes a newer one.
 
-``user_version`` counts the migrations that a file has been through; each runs once, in a
-transaction of its own. Before the first of them the file is copied as it is, to its own name
-and the version: ``streamhub.db.v1``. A file from a newer program is refused.
+``user_version`` counts the migrations that a file has been through. Each runs once, in a
+transaction of its own. Before the first one the file is copied to its own name and its version,
+such as ``streamhub.db.v1``. A file from a newer program is refused.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ __all__ = ["VERSION", "migrate", "version_of"]
 log = logging.getLogger("hub.store")
 
 COPIED: Final = 1000
-"""Pages copied in one go, so that Ctrl-C is heard in between."""
+"""Pages copied at a time, so that Ctrl-C is noticed in between."""
 
 _FIRST: Final = """
 CREATE TABLE hub (
@@ -30,7 +31,7 @@ CREATE TABLE hub (
 ) WITHOUT ROWID;
 INSERT INTO hub VALUES ('life', 0), ('clean', 1);
 
--- An id is never used twice: the records of a removed stream are deleted bit by bit.
+-- An id is never used twice: the records of a removed stream are deleted gradually.
 CREATE TABLE streams (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     name         TEXT NOT NULL UNIQUE,
@@ -86,21 +87,21 @@ CREATE TABLE keys (
     position    TEXT NOT NULL
 );
 
--- Records that nobody can read any more: those of a stream that are before ``before``.
+-- Records that nobody can read any more: those of a stream with offsets below ``before``.
 CREATE TABLE trash (
     stream INTEGER PRIMARY KEY,
     before INTEGER NOT NULL
 );
 """
 
-# Hidden streams are few; the housekeeping looks for those that nothing needs any more.
+# Few streams are hidden; the sweep looks for those without forks.
 _HIDDEN: Final = "CREATE INDEX streams_hidden ON streams (id) WHERE hidden;"
 
 _GENERATIONS: Final = """
--- Where a generation is told: its story begins at ``first``, in an epoch; ``started`` and
--- ``ended`` are the offsets of its first and its last event. One without an end runs, or was
--- running when the hub died. (A fork made in the middle of an answer by an older hub lacks the
--- end, so it may have a row for the same generation as its source.)
+-- Where the events of a generation are: the first at ``first``, in ``epoch``; ``started`` and
+-- ``ended`` are the offsets of its Started and its terminal event. One without an end runs, or ran
+-- when the hub died. (A fork that an older hub made in the middle of an answer lacks the end, so it
+-- may have a row for the same generation as its source.)
 CREATE TABLE generations (
     id      TEXT NOT NULL,
     stream  INTEGER NOT NULL,
@@ -113,7 +114,7 @@ CREATE TABLE generations (
 CREATE INDEX generations_by_stream ON generations (stream, ended);
 CREATE INDEX generations_unended ON generations (stream) WHERE ended IS NULL;
 
--- What hubs have said of their generations until now: the first and the last of each.
+-- The first and last events of all generations so far.
 CREATE TEMP TABLE said AS
 SELECT r.stream, r.offset,
     CASE WHEN json_valid(CAST(body AS TEXT)) THEN json_extract(CAST(body AS TEXT), '$.type') END
@@ -165,9 +166,9 @@ DROP TABLE running;
 """
 
 _REMOVED: Final = """
--- Names that were removed, and the last epoch that a stream of the name can have had; the oldest
--- are dropped, and ``forgotten`` is the last epoch of those. Of what was removed before there was
--- this table only the file's last epoch is known.
+-- Names of removed streams, and the highest epoch that a stream of the name can have had. The
+-- oldest are dropped, and ``forgotten`` is the highest epoch of those. Of streams that were removed
+-- before this table existed only the file's last epoch is known.
 CREATE TABLE removed (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     name   TEXT NOT NULL UNIQUE,
@@ -182,19 +183,17 @@ VERSION: Final = len(_MIGRATIONS)
 
 
 def migrate(database: apsw.Connection, path: str) -> None:
-    """Bring a file up to this program's tables; an older one is copied before.
+    """Bring a file up to the present version, after copying an older one.
 
     Raises:
-        StoreError: the file is a newer program's, or another program's.
-        apsw.Error: there is no space for the copy, say; the file is as it was.
+        StoreError: the file is from a newer streamhub or another program.
+        apsw.Error: for example, there is no space for the copy; the file is unchanged.
     """
     found = version_of(database, path)
     if 0 < found < VERSION:
         kept = _kept(database, Path(f"{path}.v{found}"))
         log.warning(
-            "%s is an older streamhub's: it is brought up to date; %s is a copy of it as it was",
-            path,
-            kept,
+            "%s is from an older streamhub and is being upgraded; %s is a copy of it", path, kept
         )
     for number in range(found, VERSION):
         with database:
@@ -206,7 +205,7 @@ def version_of(database: apsw.Connection, path: str) -> int:
     """How many migrations a file has been through; 0 for an empty one.
 
     Raises:
-        StoreError: the file is a newer program's, or another program's.
+        StoreError: the file is from a newer streamhub or another program.
     """
     found = int(database.pragma("user_version"))
     if found > VERSION:
@@ -224,20 +223,17 @@ def version_of(database: apsw.Connection, path: str) -> int:
 
 
 def _kept(database: apsw.Connection, copy: Path) -> Path:
-    """Write a copy of the file, whole or not at all; one of before is replaced."""
+    """Write a complete copy of the file, replacing an earlier one."""
     part = copy.with_name(f"{copy.name}.part")
     part.unlink(missing_ok=True)
     os.close(os.open(part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     try:
-        target = apsw.Connection(str(part))
-        try:
+        with closing(apsw.Connection(str(part))) as target:
             with target.backup("main", database, "main") as copying:
                 while not copying.done:
                     copying.step(COPIED)
-            # One file, not three, whoever opens it.
+            # One file instead of three, whoever opens it.
             target.pragma("journal_mode", "delete")
-        finally:
-            target.close()
         part.replace(copy)
     finally:
         part.unlink(missing_ok=True)

@@ -1,37 +1,35 @@
 """The store in one SQLite file, written by one thread, in groups.
 
-Changes are gathered on the loop and handed to the writer thread as a group: at once when
-somebody waits for them, else 20 ms or 256 KB after the first. While a group is being
-committed the next one gathers, so the more is written, the larger the groups: fifty
-producers share one ``fsync``. A group is one transaction with ``synchronous=FULL``: what
-was acknowledged after it survives the loss of the process and of power.
+Changes are gathered on the event loop and handed to the writer thread as a group: at once if
+somebody waits for them, otherwise 20 ms or 256 KB after the first. The next group gathers while
+one is being committed, so groups grow with the load: fifty producers share one ``fsync``. A
+group is one transaction with ``synchronous=FULL``, so what was acknowledged after it survives
+the loss of the process and of power.
 
-What a crash can lose is what was noted and not committed; readers may have seen it. So
-each life of the file has a number, and a stream that is opened in a new life gets it as its
-epoch (see `hub.streams.stream`). Every start begins one, because the file may be an older one that
-was put back (see `hub.stores.sqlite.epochs`). Epochs also rise with each removal, for whoever
-takes the name next; as a crash may lose some of those, a life begins above more than can
-have been under way.
+A crash loses what was noted and not committed, and readers may have seen it. So each start of
+the store begins a new epoch, and a stream that is opened gets it as its own (see
+`hub.streams.history`). Every start does, because the file may be an older copy that was put back
+(see `hub.stores.sqlite.epochs`). Epochs also rise with each removal, for the next stream of that
+name. As a crash may lose some removals, a start leaves a gap larger than can have been under
+way.
 
-When a commit fails, because the disk is full say, the group is kept and tried again until
-it succeeds: nothing is forgotten, `trouble` says why nothing moves, and work goes on by
-itself when there is space. Groups behind it wait, up to a bound.
+When a commit fails, because the disk is full for example, the group is kept and tried again
+until it succeeds. Nothing is lost, `trouble` says what is wrong, and work resumes by itself
+when there is space. Later groups wait, up to a limit.
 
-That is for what may pass. A change that can never be written (a record at an offset that
-is taken, a stream that is not there: mistakes of the hub) would hold up all others for
-ever. Its stream is *rejected* instead (see `hub.stores`): none of its changes in the group
-is written, later ones are dropped, whoever waits for them is told, and the rest goes on.
-As readers may have been shown what is lost, the life rises.
+A change that can never be written, such as a record at an offset that is taken (a bug in the
+hub), would hold up all others forever. Its stream is *rejected* instead (see `hub.stores`):
+none of its changes in the group is written, later ones are dropped, code that waits for them
+gets an error, and the rest goes on. As readers may have seen what is lost, the epoch rises.
 
-One process at a time has the file, by a lock beside it. Reads use a connection and a
-thread of their own, which WAL lets see everything committed and hold up nobody.
+A lock beside the file keeps out other processes. Reads use a connection and a thread of their
+own; WAL lets them see everything committed without delaying the writer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +37,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import apsw
 
@@ -47,7 +45,18 @@ from hub.domain.errors import StoreError
 from hub.domain.events import NOTHING
 from hub.domain.records import Record
 from hub.domain.removed_names import RemovedNames
-from hub.stores import Appended, Change, Created, Keyed, Listed, Removed, Saved, Told, Unended
+from hub.stores import (
+    Appended,
+    Change,
+    Created,
+    GenerationLocation,
+    Keyed,
+    Listed,
+    Removed,
+    Saved,
+    Unended,
+)
+from hub.stores.sqlite.database import open_read_write
 from hub.stores.sqlite.epochs import begin_life
 from hub.stores.sqlite.errors import explained
 from hub.stores.sqlite.lock import FileLock
@@ -61,20 +70,20 @@ __all__ = ["SQLiteStore"]
 GATHER_SECONDS: Final = 0.02
 GATHER_BYTES: Final = 256 * 1024
 HELD_BYTES: Final = 64 * 1024 * 1024
-"""What may wait to be committed before changes are refused."""
+"""How many bytes of changes may wait for a commit."""
 
 CHANGE_BYTES: Final = 128
-"""What a change is taken to need in memory, beside a record: itself and its row."""
+"""Estimated memory of a change without its record."""
 
 RETRY_SECONDS: Final = 0.5
 PATIENCE_SECONDS: Final = 10.0
-"""How long `synced` waits while nothing can be committed."""
+"""How long `SQLiteStore.synced` waits while nothing can be committed."""
 
 SWEEP_SECONDS: Final = 0.01
-"""Pause between two bits of sweeping while nothing else is to be written."""
+"""Pause between two steps of deleting records while nothing else is written."""
 
 CHECKED_BYTES: Final = 64 * 1024 * 1024
-"""A file up to this size is checked whole at each start."""
+"""Files up to this size are checked completely at each start."""
 
 log = logging.getLogger("hub.store")
 
@@ -82,15 +91,15 @@ T = TypeVar("T")
 
 
 class _Waiter(NamedTuple):
-    """Who waits for a commit: of everything, or only if a stream is not rejected."""
+    """``done`` is called after a commit, ``failed`` if the changes of ``stream`` are rejected."""
 
     done: Callable[[], None]
     stream: str | None
-    failed: Callable[[], None] | None
+    failed: Callable[[], None] = lambda: None
 
 
 class _Group:
-    """Changes that are committed together, and who waits for that."""
+    """Changes that are committed together, and the waiters for that commit."""
 
     __slots__ = ("changes", "rejected", "removed", "size", "streams", "waiting")
 
@@ -98,23 +107,22 @@ class _Group:
         self.changes: list[Change] = []
         self.size = 0
         self.streams: set[str] = set()
-        """Those that a load would find otherwise once the group is committed."""
+        """Streams that load differently once the group is committed."""
         self.removed: set[str] = set()
-        """Those of them that will not be there any more."""
+        """Streams that are gone once the group is committed."""
         self.rejected: Mapping[str, str] = NOTHING
-        """Those whose changes were not written, and why."""
+        """Streams whose changes were not written, and the reason."""
         self.waiting: list[_Waiter] = []
 
     def take(self, change: Change, size: int) -> None:
-        """Add a change."""
         self.changes.append(change)
         self.size += size
         self.streams.add(change.stream)
         if type(change) is Appended:
-            return  # nearly all are
+            return  # most changes are
         if isinstance(change, Created):
             self.removed.discard(change.stream)
-            # A stream is loaded with the number of its forks.
+            # A loaded stream knows the number of its forks.
             if (fork := change.settings.fork) is not None:
                 self.streams.add(fork.source)
         elif isinstance(change, Removed):
@@ -123,21 +131,21 @@ class _Group:
                 self.streams.add(change.source)
 
 
-class _Load:
-    """Readings of one stream that are under way."""
+class _Loads:
+    """The loads of one stream that are in progress."""
 
     __slots__ = ("changed", "readers")
 
     def __init__(self) -> None:
         self.readers = 0
         self.changed = 0
-        """How many changes of it were noted meanwhile."""
+        """The number of changes noted meanwhile."""
 
 
 class SQLiteStore:
     """Streams in the file at ``path``; ``sync`` is SQLite's ``synchronous``.
 
-    For ``lock_seconds`` it waits for another process to let go of the file.
+    It waits up to ``lock_seconds`` for another process to release the file.
     """
 
     durable = True
@@ -151,38 +159,37 @@ class SQLiteStore:
     ) -> None:
         self.trouble: str | None = None
         self.life = 0
-        self._path = Path(path)
+        self.path = Path(path)
         self._sync = sync
-        self._lives: frozenset[int] = frozenset()
+        self._epochs: frozenset[int] = frozenset()
         self._epoch = 0
         self._removals = RemovedNames()
-        self._lock = FileLock(self._path)
+        self._lock = FileLock(self.path)
         self._lock_seconds = lock_seconds
         self._group = _Group()
-        self._flying: _Group | None = None
-        """The group that the writer has."""
-        self._held = 0
-        self._loading: dict[str, _Load] = {}
+        self._committing: _Group | None = None
+        """The group that the writer thread has."""
+        self._waiting_bytes = 0
+        self._loading: dict[str, _Loads] = {}
         self.rejected: dict[str, str] = {}
         self._rejection = asyncio.Event()
-        self._squeezed: list[asyncio.Future[None]] = []
+        self._space_waiters: list[asyncio.Future[None]] = []
         self._due: asyncio.Handle | None = None
         self._soon = False
-        """The group is handed over in the next turn of the loop."""
-        self._handed: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
-        self._leaving = threading.Event()
+        """The group is handed over in the next iteration of the event loop."""
+        self._queue: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
         self._writer: threading.Thread | None = None
-        self._reads = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._read_executor = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._reader: Reader | None = None
 
     async def start(self) -> list[Unended]:
-        """Open the file, recover it, begin to write; see `hub.stores.Store.start`."""
         await self._lock.wait(self._lock_seconds)
         try:
             database, running = await self._in_reader(self._open)
         except Exception:
-            # Not when it is cancelled: the thread is still at it, and nobody else may be.
-            self._lock.let_go()
+            # Not on cancellation: the reader thread may still be using the file.
+            self._lock.release()
             raise
         self._writer = threading.Thread(
             target=self._work,
@@ -194,8 +201,7 @@ class SQLiteStore:
         return running
 
     async def load(self, stream: str) -> Saved | None:
-        """A stream as it was committed, once all that was noted of it is."""
-        load = self._loading.setdefault(stream, _Load())
+        load = self._loading.setdefault(stream, _Loads())
         load.readers += 1
         try:
             while True:
@@ -204,14 +210,14 @@ class SQLiteStore:
                         return None
                     if self.trouble is not None:
                         raise StoreError(
-                            f'"{stream}" has changed, and nothing can be kept just now: '
+                            f'"{stream}" has changes that cannot be stored at the moment: '
                             f"{self.trouble}",
                             code="store_full",
                         )
                     await self.synced()
                 changed = load.changed
                 saved = await self._in_reader(lambda: self._readers().load(stream))
-                # What was noted meanwhile may be committed by now, and is not in what was read.
+                # Changes noted meanwhile may be committed by now, but are not in what was read.
                 if load.changed == changed:
                     return saved
         finally:
@@ -220,74 +226,62 @@ class SQLiteStore:
                 del self._loading[stream]
 
     def pending(self, stream: str) -> bool:
-        """Whether a change of it, or of a fork of it, is not committed."""
         return self._pending_in(stream) is not None
 
     def _pending_in(self, stream: str) -> _Group | None:
-        """The last group that changes a stream."""
+        """The last group that changes a stream or forks it."""
         if stream in self._group.streams:
             return self._group
-        flying = self._flying
-        return flying if flying is not None and stream in flying.streams else None
+        committing = self._committing
+        return committing if committing is not None and stream in committing.streams else None
 
     async def read(self, stream: str, offset: int, limit: int) -> list[Record]:
-        """Committed records, a fork's source's with it."""
         found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
         if found is None:
-            # A fork is read as soon as it is made, perhaps before it is committed.
+            # A fork may be read before its creation is committed.
             await self.synced(stream)
             found = await self._in_reader(lambda: self._readers().read(stream, offset, limit))
         return found or []
 
     async def expired(self, now: float) -> list[str]:
-        """Committed streams that are to go."""
         return await self._in_reader(lambda: self._readers().expired(now))
 
     async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
-        """Committed streams, as they would be opened now."""
         return await self._in_reader(
             lambda: self._readers().listed(prefix, after, limit, now, self.life)
         )
 
     async def keyed(self, key: str) -> Keyed | None:
-        """What a key was committed with."""
         return await self._in_reader(lambda: self._readers().keyed(key))
 
     def lived(self, epoch: int) -> bool:
-        """Whether it is a life of this very file."""
-        return epoch in self._lives
+        return epoch in self._epochs
 
-    async def told(self, generation: str) -> Told | None:
-        """Where a generation is, as it was committed."""
-        return await self._in_reader(lambda: self._readers().told(generation))
+    async def locate(self, generation: str) -> GenerationLocation | None:
+        return await self._in_reader(lambda: self._readers().locate(generation))
 
     def epoch(self) -> int:
-        """The one after the life of the file, and one more for each removal since it began."""
+        """One more than the epoch of this start, and one more for each removal since."""
         return self._epoch
 
     def last(self, stream: str) -> int:
-        """The highest epoch that a removed stream of a name can have had."""
         return self._removals.last(stream)
 
     def admit(self) -> None:
-        """Nothing is let in while nothing can be committed."""
         if self.trouble is not None or self.full:
             why = self.trouble or "the disk is too slow for what is written"
-            raise StoreError(f"nothing can be kept just now: {why}", code="store_full")
+            raise StoreError(f"nothing can be stored at the moment: {why}", code="store_full")
 
     @property
     def full(self) -> bool:
-        """Too much waits to be committed."""
-        return self._held > HELD_BYTES
+        return self._waiting_bytes > HELD_BYTES
 
     async def space(self) -> None:
-        """Wait for commits."""
         while self.full:
-            self._squeezed.append(relief := asyncio.get_running_loop().create_future())
+            self._space_waiters.append(relief := asyncio.get_running_loop().create_future())
             await relief
 
     def note(self, change: Change) -> None:
-        """Gather a change."""
         size = CHANGE_BYTES
         if type(change) is Appended:
             size += change.record.size
@@ -300,66 +294,60 @@ class SQLiteStore:
         if self._loading and (load := self._loading.get(change.stream)) is not None:
             load.changed += 1
         group.take(change, size)
-        self._held += size
-        if self._flying is None and (self._due is None or group.size > GATHER_BYTES):
+        self._waiting_bytes += size
+        if self._committing is None and (self._due is None or group.size > GATHER_BYTES):
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
-        """Call ``done`` after the commit of what has been noted."""
-        self._after(_Waiter(done, stream, None))
+        self._after(_Waiter(done, stream))
 
     async def synced(self, stream: str | None = None) -> None:
-        """Wait for the commit of everything noted so far."""
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        failed = None if stream is None else partial(_fail, committed, stream)
+        failed = partial(_fail, committed, stream)
         self._after(_Waiter(partial(_resolve, committed), stream, failed))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await committed
         except TimeoutError:
             raise StoreError(
-                f"not known to be kept: {self.trouble or 'the disk is too slow'}",
+                f"the write is not confirmed: {self.trouble or 'the disk is too slow'}",
                 code="store_full" if self.trouble else "store_slow",
             ) from None
 
     def _after(self, waiter: _Waiter) -> None:
-        if waiter.stream is not None and waiter.stream in self.rejected:
-            if waiter.failed is not None:
-                waiter.failed()
+        if waiter.stream in self.rejected:
+            waiter.failed()
         elif self._group.changes:
             self._group.waiting.append(waiter)
-            if self._flying is None:
+            if self._committing is None:
                 self._hand_over_in(0.0)
-        elif self._flying is not None:
-            self._flying.waiting.append(waiter)
+        elif self._committing is not None:
+            self._committing.waiting.append(waiter)
         else:
             waiter.done()
 
     async def rejection(self) -> None:
-        """Wait until a stream is rejected."""
         await self._rejection.wait()
 
     def readmit(self, stream: str) -> None:
-        """Its changes are written again."""
         self.rejected.pop(stream, None)
         if not self.rejected:
             self._rejection.clear()
 
     async def stop(self) -> None:
-        """Commit what is left, and close the file."""
         if self._writer is None:
             return
         with suppress(StoreError):
-            while self._flying is not None or self._group.changes:
+            while self._committing is not None or self._group.changes:
                 await self.synced()
-        # The writer's connection is the last one, so that it leaves one file with all in it.
+        # The writer closes last, so that SQLite moves the whole WAL into the file.
         await self._in_reader(self._close_reader)
-        self._reads.shutdown()
-        self._leaving.set()
-        self._handed.put(None)
+        self._read_executor.shutdown()
+        self._stopping.set()
+        self._queue.put(None)
         await asyncio.to_thread(self._writer.join)
         self._writer = None
-        self._lock.let_go()
+        self._lock.release()
 
     # On the loop
 
@@ -370,7 +358,7 @@ class SQLiteStore:
             self._due.cancel()
         self._soon = not seconds
         loop = asyncio.get_running_loop()
-        # Never within `note`: changes noted in one turn of the loop stay in one group.
+        # Not within `note`: changes noted in one iteration of the loop stay in one group.
         if seconds:
             self._due = loop.call_later(seconds, self._hand_over)
         else:
@@ -379,30 +367,30 @@ class SQLiteStore:
     def _hand_over(self) -> None:
         self._due = None
         self._soon = False
-        if self._flying is None and self._group.changes:
-            self._flying, self._group = self._group, _Group()
-            self._handed.put(self._flying)
+        if self._committing is None and self._group.changes:
+            self._committing, self._group = self._group, _Group()
+            self._queue.put(self._committing)
 
     def _committed(self, group: _Group) -> None:
         if self.trouble is not None:
             log.warning("the store can write again")
         self.trouble = None
-        self._flying = None
-        self._held -= group.size
+        self._committing = None
+        self._waiting_bytes -= group.size
         if group.rejected:
             self._reject(group.rejected)
-        # First the next group, so that the disk works while those who waited go on.
+        # The next group goes first, so that the disk works while the waiters go on.
         if self._group.waiting or self._group.size > GATHER_BYTES:
             self._hand_over_in(0.0)
         elif self._group.changes:
             self._hand_over_in(GATHER_SECONDS)
-        _tell(group.waiting, group.rejected)
-        squeezed, self._squeezed = self._squeezed, []
-        for relief in squeezed:
+        _call(group.waiting, group.rejected)
+        waiters, self._space_waiters = self._space_waiters, []
+        for relief in waiters:
             _resolve(relief)
 
     def _reject(self, rejected: Mapping[str, str]) -> None:
-        """Drop what is gathered of streams that could not be written, and of their forks."""
+        """Drop the gathered changes of streams that could not be written, and of their forks."""
         self.rejected.update(rejected)
         gathered = _Group()
         for change in self._group.changes:
@@ -412,21 +400,22 @@ class SQLiteStore:
             if change.stream not in self.rejected:
                 gathered.take(change, 0)
         gathered.size = self._group.size
-        left = [one for one in self._group.waiting if one.stream not in self.rejected]
-        _tell([one for one in self._group.waiting if one.stream in self.rejected], self.rejected)
+        waiting = self._group.waiting
+        left = [waiter for waiter in waiting if waiter.stream not in self.rejected]
+        _call([waiter for waiter in waiting if waiter.stream in self.rejected], self.rejected)
         self._group = gathered
         if gathered.changes:
             gathered.waiting = left
         else:
-            self._held -= gathered.size
+            self._waiting_bytes -= gathered.size
             gathered.size = 0
-            _tell(left, NOTHING)
+            _call(left, NOTHING)
         self.life = self._epoch + 1
-        self._lives |= {self.life}
+        self._epochs |= {self.life}
         self._epoch = self.life + 1
         self._rejection.set()
 
-    def _troubled(self, why: str) -> None:
+    def _set_trouble(self, why: str) -> None:
         if self.trouble != why:
             log.error("the store cannot write: %s", why)
         self.trouble = why
@@ -434,9 +423,9 @@ class SQLiteStore:
     async def _in_reader(self, task: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reads, task)
+            return await loop.run_in_executor(self._read_executor, task)
         except apsw.Error as error:
-            raise explained(error, self._path) from None
+            raise explained(error, self.path) from None
 
     def _readers(self) -> Reader:
         if self._reader is None:
@@ -446,39 +435,27 @@ class SQLiteStore:
     # In the reader's thread
 
     def _open(self) -> tuple[apsw.Connection, list[Unended]]:
+        existed = self.path.exists()
+        database = open_read_write(self.path, self._sync)
         try:
-            # SQLite would make it readable for others; its other files are like this one.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            size = self._path.stat().st_size
-        except OSError as error:
-            raise StoreError(f"cannot use {self._path}: {error.strerror}") from None
-        database = apsw.Connection(str(self._path))
-        try:
-            database.set_busy_timeout(5000)
-            database.pragma("journal_mode", "wal")
-            database.pragma("synchronous", self._sync)
             database.pragma("journal_size_limit", HELD_BYTES)
-            if 0 < size <= CHECKED_BYTES:
+            if existed and self.path.stat().st_size <= CHECKED_BYTES:
                 found = database.execute("PRAGMA quick_check(1)").get
                 if found != "ok":
                     raise apsw.CorruptError(str(found))
-            migrate(database, str(self._path))
-            running = self._recover(database)
-            self._reader = Reader(self._path)
+            migrate(database, str(self.path))
+            self.life, self._epochs = begin_life(database)
+            self._epoch = self.life + 1
+            self._removals = removals(database)
+            running: list[Any] = database.execute(
+                "SELECT s.name, g.id, g.started FROM generations g"
+                " JOIN streams s ON s.id = g.stream WHERE g.ended IS NULL ORDER BY s.id"
+            ).fetchall()
+            self._reader = Reader(self.path)
         except BaseException:
             database.close()
             raise
-        return database, running
-
-    def _recover(self, database: apsw.Connection) -> list[Unended]:
-        self.life, self._lives = begin_life(database)
-        self._epoch = self.life + 1
-        self._removals = removals(database)
-        rows = database.execute(
-            "SELECT s.name, g.id, g.started FROM generations g JOIN streams s ON s.id = g.stream"
-            " WHERE g.ended IS NULL ORDER BY s.id"
-        )
-        return [Unended(*row) for row in rows]
+        return database, [Unended(*row) for row in running]
 
     def _close_reader(self) -> None:
         if self._reader is not None:
@@ -491,65 +468,64 @@ class SQLiteStore:
         try:
             self._write_groups(loop, database)
         except BaseException:
-            log.exception("the thread that writes has ended: restart the hub")
-            why = "the thread that writes has ended: restart the hub, its log says more"
+            log.exception("the writer thread has failed: restart the hub")
+            why = "the writer thread has failed: restart the hub, and see its log"
             with suppress(RuntimeError):  # the loop may be closed
-                loop.call_soon_threadsafe(self._troubled, why)
+                loop.call_soon_threadsafe(self._set_trouble, why)
 
     def _write_groups(self, loop: asyncio.AbstractEventLoop, database: apsw.Connection) -> None:
-        ledger = Writer(database)
+        writer = Writer(database)
         sweeping = True
         written = True
         while written:
             try:
-                group = self._handed.get(timeout=SWEEP_SECONDS if sweeping else None)
+                group = self._queue.get(timeout=SWEEP_SECONDS if sweeping else None)
             except queue.Empty:
-                sweeping = self._swept(ledger)
+                try:
+                    sweeping = writer.sweep()
+                except apsw.Error:
+                    sweeping = False  # old records stay a little longer
                 continue
             if group is None:
                 break
-            written = self._commit(loop, ledger, group)
-            del group  # or the last one would stay until there is another
-            sweeping = ledger.littered
+            written = self._commit(loop, writer, group)
+            del group  # it would stay in memory until the next one comes
+            sweeping = writer.littered
         self._close(database)
 
-    def _commit(self, loop: asyncio.AbstractEventLoop, ledger: Writer, group: _Group) -> bool:
-        """Write a group, again and again until it is written; false if it never was."""
+    def _commit(self, loop: asyncio.AbstractEventLoop, writer: Writer, group: _Group) -> bool:
+        """Write a group, trying until it succeeds; false if the store stops before that."""
         while True:
             try:
-                group.rejected = ledger.write(group.changes)
+                group.rejected = writer.write(group.changes)
             except apsw.Error as error:
-                why = explained(error, self._path).message
-                loop.call_soon_threadsafe(self._troubled, why)
-                if self._leaving.wait(RETRY_SECONDS):
-                    log.error("leaving with %d changes not written", len(group.changes))
+                why = explained(error, self.path).message
+                loop.call_soon_threadsafe(self._set_trouble, why)
+                if self._stopping.wait(RETRY_SECONDS):
+                    log.error(
+                        "%d changes could not be written before the hub stopped", len(group.changes)
+                    )
                     return False
             else:
                 loop.call_soon_threadsafe(self._committed, group)
                 return True
 
-    def _swept(self, ledger: Writer) -> bool:
-        try:
-            return ledger.sweep()
-        except apsw.Error:
-            return False  # it is only old records that stay a little longer
-
     def _close(self, database: apsw.Connection) -> None:
         try:
             database.close()
         except apsw.Error as error:
-            log.error("the store was not properly closed: %s", error)
+            log.error("the store could not be closed properly: %s", error)
 
 
-def _tell(waiting: Iterable[_Waiter], rejected: Mapping[str, str]) -> None:
+def _call(waiting: Iterable[_Waiter], rejected: Mapping[str, str]) -> None:
     for waiter in waiting:
-        wanted = waiter.stream is None or waiter.stream not in rejected
-        tell = waiter.done if wanted else waiter.failed
         try:
-            if tell is not None:
-                tell()
+            if waiter.stream in rejected:
+                waiter.failed()
+            else:
+                waiter.done()
         except Exception:
-            log.exception("what follows a commit failed")
+            log.exception("a callback after a commit failed")
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:
@@ -557,12 +533,11 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-def _fail(waiter: asyncio.Future[None], stream: str) -> None:
+def _fail(waiter: asyncio.Future[None], stream: str | None) -> None:
     if not waiter.done():
         waiter.set_exception(
             StoreError(
-                f'what was written to "{stream}" cannot be kept: the hub itself failed, and its '
-                "log says more",
+                f'the write to "{stream}" was lost because of an error in the hub: see its log',
                 code="store_rejected",
             )
         )

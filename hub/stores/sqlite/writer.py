@@ -1,20 +1,19 @@
-"""Changes as SQL: the writing half of the SQLite store, used by its one writer thread.
+"""Writes changes to the file; the SQLite store gives it a thread of its own.
 
-Of what a group changes again and again (a head, an expiry, what a producer has reached)
-only the last is written, and all its records in one go: the cost of a group is that of its
-records.
+Of what a group changes again and again (a head, an expiry, a producer's last number) only the
+last value is written, and all its records with one statement: the cost of a group is that of
+its records.
 
-A change that can never be written must not hold up those of other streams. When a group
-fails for such a reason it is written again one change at a time, which shows whose change
-it is. All changes of that stream are left out then: a stream with a hole in it would be
-worse than one that ends early.
+A change that can never be written must not hold up other streams. When a group fails for such
+a reason, it is written again one change at a time, which shows whose change it is. All changes
+of that stream are then left out: a stream that ends early is better than one with a hole.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, cast
 
 import apsw
@@ -38,19 +37,17 @@ from hub.stores import (
     Touched,
     Trimmed,
 )
+from hub.stores.sqlite.database import FOREVER
 from hub.stores.sqlite.removed_names import remember_removal
 
 __all__ = ["Writer"]
 
-FOREVER: Final = 2**62
-"""An offset after all others."""
-
 SWEPT: Final = 500
 SWEPT_BYTES: Final = 1024 * 1024
-"""Records deleted in one go, so that a large removal holds up nobody's commit."""
+"""Records deleted at a time, so that a large removal does not delay other commits."""
 
 KNOWN: Final = 10_000
-"""Streams whose number is remembered."""
+"""Streams whose id is cached."""
 
 KEYS: Final = 10_000
 """Idempotency keys that are kept."""
@@ -70,8 +67,7 @@ _PASSING: Final = (
     apsw.ProtocolError,
     apsw.ReadOnlyError,
 )
-"""What SQLite says of the file or the machine; all other errors are of the change itself."""
-
+"""Errors of the file or the machine, which may pass; all others are of the change itself."""
 
 log = logging.getLogger("hub.store")
 
@@ -86,17 +82,17 @@ class Writer:
         self._columns: dict[tuple[str, int], object] = {}
         self._producers: dict[tuple[int, str], tuple[int, int]] = {}
         self.littered = True
-        """There may be records to sweep."""
+        """There may be records to delete."""
         self._writes: Mapping[type[Change], Callable[[Any], None]] = {
             Created: self._created,
             Raised: self._raised,
             Appended: self._append,
             Accepted: self._accepted,
-            Sequenced: self._sequenced,
-            Trimmed: self._trimmed,
-            Touched: self._touched,
+            Sequenced: lambda change: self._set("sequence", change.stream, change.value),
+            Trimmed: lambda change: self._set("head", change.stream, change.head),
+            Touched: lambda change: self._set("expires", change.stream, change.expires),
             Closed: self._closed,
-            Hidden: self._hidden,
+            Hidden: lambda change: self._set("hidden", change.stream, 1),
             Removed: self._removed,
             Began: self._began,
             Ended: self._ended,
@@ -104,13 +100,13 @@ class Writer:
         }
 
     def write(self, changes: Sequence[Change]) -> Mapping[str, str]:
-        """Write a group: all of it, but for the streams whose changes can never be written.
+        """Write a group, except for the streams whose changes can never be written.
 
-        Returns the names of those streams, each with the reason. With an error nothing is
-        written.
+        Returns the names of those streams, each with the reason.
 
         Raises:
-            apsw.Error: what SQLite says of the file or the disk; the group may be tried again.
+            apsw.Error: the file or the disk has a problem; nothing was written, and the group may
+                be tried again.
         """
         try:
             self._write(changes)
@@ -121,30 +117,31 @@ class Writer:
         return NOTHING
 
     def _write(self, changes: Sequence[Change]) -> None:
-        with self._transaction():
+        with self.transaction():
             for change in changes:
                 self._writes[type(change)](change)
-            # As many as come may go, so that a stream at its limit does not grow on disk.
+            # Delete as many records as were added, so that a full stream does not grow on disk.
             swept = max(SWEPT, len(self._appended))
             self._flush()
             if self.littered:
                 self._sweep(swept)
 
     def _write_apart(self, changes: Sequence[Change]) -> Mapping[str, str]:
-        """Write what can be written; the others fail one by one, each with its stream."""
+        """Write what can be written; returns the streams that cannot, each with the reason."""
         rejected: dict[str, str] = {}
         while True:
             wrong: Change | None = None
             try:
-                with self._transaction():
+                with self.transaction():
                     for change in changes:
                         if change.stream not in rejected:
                             wrong = change
-                            self._write_one(change, rejected)
+                            _check_source(change, rejected)
+                            self.apply([change])
                     wrong = None
                     if rejected:
-                        # What readers saw of these streams is not what they will be: they go
-                        # on in a later life, and new ones begin in the epoch after it.
+                        # Readers may have seen records that are now lost: these streams go on
+                        # in a later epoch, and new ones begin in the one after that.
                         self._run("UPDATE hub SET value = value + 2 WHERE key = 'life'")
             except _PASSING:
                 raise
@@ -156,18 +153,19 @@ class Writer:
             else:
                 return rejected
 
-    def _write_one(self, change: Change, rejected: Mapping[str, str]) -> None:
-        if (
-            type(change) is Created
-            and change.settings.fork
-            and change.settings.fork.source in rejected
-        ):
-            raise LookupError(f"the source {change.settings.fork.source!r} cannot be written")
-        self._writes[type(change)](change)
-        self._flush()
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Write changes one by one, within a `transaction`.
+
+        Raises:
+            apsw.Error: a change cannot be written.
+        """
+        for change in changes:
+            self._writes[type(change)](change)
+            self._flush()
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
+        """Commit all that is written within the ``with`` statement, or nothing."""
         if len(self._ids) > KNOWN:
             self._ids.clear()
         self._run("BEGIN IMMEDIATE")
@@ -175,17 +173,17 @@ class Writer:
             yield
             self._run("COMMIT")
         except BaseException:
-            # What was looked up in a transaction that is undone may not be so.
+            # The ids were looked up in a transaction that is undone.
             self._ids.clear()
             self._appended.clear()
             self._columns.clear()
             self._producers.clear()
-            if self._database.in_transaction:  # after some errors SQLite has gone back itself
+            if self._database.in_transaction:  # SQLite rolls back by itself after some errors
                 self._run("ROLLBACK")
             raise
 
     def sweep(self) -> bool:
-        """Delete some records that nobody can read; whether there may be more."""
+        """Delete some records that nobody can read; returns whether there may be more."""
         if self.littered:
             with self._database:
                 self._sweep(SWEPT)
@@ -217,31 +215,27 @@ class Writer:
     def _run(self, statement: str, *values: Any) -> None:
         self._database.execute(statement, values)
 
+    def _insert(self, into: str, *values: Any) -> None:
+        places = ", ".join("?" * len(values))
+        self._run(f"INSERT {into} VALUES ({places})", *values)  # noqa: S608 - ours
+
     def _id(self, name: str) -> int:
         found = self._ids.get(name)
         if found is None:
-            rows = self._database.execute("SELECT id FROM streams WHERE name = ?", (name,))
-            number = rows.get
-            if number is None:
-                raise LookupError(f"no stream is called {name!r}")
-            found = self._ids[name] = int(number)
+            found = self._database.execute("SELECT id FROM streams WHERE name = ?", (name,)).get
+            if found is None:
+                raise LookupError(f"there is no stream {name!r}")
+            self._ids[name] = found
         return found
 
     def _flush(self) -> None:
-        """Write what was gathered."""
         if self._appended:
             self._database.executemany(
                 "INSERT INTO records (stream, offset, body) VALUES (?, ?, ?)", self._appended
             )
             self._appended.clear()
         for (stream, producer), last in self._producers.items():
-            self._run(
-                "INSERT OR REPLACE INTO producers (stream, producer, epoch, number)"
-                " VALUES (?, ?, ?, ?)",
-                stream,
-                producer,
-                *last,
-            )
+            self._insert("OR REPLACE INTO producers", stream, producer, *last)
         self._producers.clear()
         for (column, stream), value in self._columns.items():
             self._run(f"UPDATE streams SET {column} = ? WHERE id = ?", value, stream)  # noqa: S608 - ours
@@ -257,16 +251,10 @@ class Writer:
         settings = change.settings
         source = None if settings.fork is None else self._id(settings.fork.source)
         offset = 0 if settings.fork is None else settings.fork.offset
-        self._run(
-            "INSERT INTO streams (name, content_type, ttl, expires_at, source, fork_offset, head)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            change.stream,
-            settings.content_type,
-            settings.ttl,
-            settings.expires_at,
-            source,
-            offset,
-            change.head,
+        self._insert(
+            "INTO streams (name, content_type, ttl, expires_at, source, fork_offset, head)",
+            *(change.stream, settings.content_type, settings.ttl, settings.expires_at),
+            *(source, offset, change.head),
         )
         self._ids[change.stream] = stream = self._database.last_insert_rowid()
         self._set_lives(stream, Epochs(change.epochs))
@@ -289,32 +277,20 @@ class Writer:
         )
 
     def _accepted(self, change: Accepted) -> None:
-        producer, *last = change.stamp
-        self._producers[self._id(change.stream), producer] = (last[0], last[1])
-
-    def _sequenced(self, change: Sequenced) -> None:
-        self._set("sequence", change.stream, change.value)
-
-    def _touched(self, change: Touched) -> None:
-        self._set("expires", change.stream, change.expires)
-
-    def _hidden(self, change: Hidden) -> None:
-        self._set("hidden", change.stream, 1)
+        producer, epoch, number = change.stamp
+        self._producers[self._id(change.stream), producer] = epoch, number
 
     def _closed(self, change: Closed) -> None:
         stamp = None if change.stamp is None else orjson.dumps(list(change.stamp)).decode()
         self._set("closed", change.stream, 1)
         self._set("closed_by", change.stream, stamp)
 
-    def _trimmed(self, change: Trimmed) -> None:
-        self._set("head", change.stream, change.head)
-
     def _removed(self, change: Removed) -> None:
         self._flush()
         try:
             stream = self._id(change.stream)
         except LookupError:
-            return  # gone already, which is what was wanted
+            return  # it is gone already
         for table in ("epochs", "producers", "generations"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", stream)  # noqa: S608 - constants
         self._run("DELETE FROM streams WHERE id = ?", stream)
@@ -323,13 +299,9 @@ class Writer:
         del self._ids[change.stream]
 
     def _began(self, change: Began) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO generations (id, stream, epoch, first, started)"
-            " VALUES (?, ?, ?, ?, ?)",
-            change.generation,
-            self._id(change.stream),
-            *change.position,
-            change.started,
+        self._insert(
+            "OR REPLACE INTO generations (id, stream, epoch, first, started)",
+            *(change.generation, self._id(change.stream), *change.position, change.started),
         )
 
     def _ended(self, change: Ended) -> None:
@@ -341,31 +313,30 @@ class Writer:
             self._run(f"UPDATE generations SET ended = ? {which}", change.offset, *values)  # noqa: S608
 
     def _keyed(self, change: Keyed) -> None:
-        self._run(
-            "INSERT OR REPLACE INTO keys (key, fingerprint, generation, stream, position)"
-            " VALUES (?, ?, ?, ?, ?)",
-            change.key,
-            change.fingerprint,
-            change.generation,
-            change.stream,
+        self._insert(
+            "OR REPLACE INTO keys (key, fingerprint, generation, stream, position)",
+            *(change.key, change.fingerprint, change.generation, change.stream),
             str(change.position),
         )
         self._run("DELETE FROM keys WHERE number <= ?", self._database.last_insert_rowid() - KEYS)
 
     def _discard_unshared(self, stream: int, before: Any) -> None:
-        """The records before an offset may go, unless a fork still reads them."""
+        """Mark the records before an offset for deletion, unless a fork still reads them."""
         forks = self._database.execute("SELECT 1 FROM streams WHERE source = ? LIMIT 1", (stream,))
         if forks.get is None:
             self._discard(stream, before)
             self._run("DELETE FROM generations WHERE stream = ? AND ended < ?", stream, before)
 
     def _discard(self, stream: int, before: int) -> None:
-        self._run("INSERT OR REPLACE INTO trash (stream, before) VALUES (?, ?)", stream, before)
+        self._insert("OR REPLACE INTO trash", stream, before)
         self.littered = True
 
     def _set(self, column: str, name: str, value: object) -> None:
-        """Whoever held a stream while it was removed may still touch it: that is nothing."""
-        try:
+        with suppress(LookupError):  # it was removed while somebody held it
             self._columns[column, self._id(name)] = value
-        except LookupError:
-            return
+
+
+def _check_source(change: Change, rejected: Mapping[str, str]) -> None:
+    fork = change.settings.fork if isinstance(change, Created) else None
+    if fork is not None and fork.source in rejected:
+        raise LookupError(f"the source {fork.source!r} cannot be written")

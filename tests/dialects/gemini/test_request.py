@@ -255,4 +255,4 @@ def test_what_it_does_not_have_is_refused_by_name(option: str, held: Any) -> Non
 
 
 def test_effort_and_thinking_config_together_are_refused() -> None:
-    assert "say one of the two" in refusal(thinkingConfig={}, reasoning_effort="low")
+    assert "give one of the two" in refusal(thinkingConfig={}, reasoning_effort="low")

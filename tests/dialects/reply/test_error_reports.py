@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.dialects.reply.error_reports import LENGTH, clean, complaint_in
+from hub.dialects.reply.error_reports import LENGTH, clean, find_error
 from hub.domain.events import Usage
 
 
@@ -55,7 +55,7 @@ from hub.domain.events import Usage
     ],
 )  # fmt: skip
 def test_finds(held: Any, message: str, code: str) -> None:
-    found = complaint_in(held)
+    found = find_error(held)
     assert found is not None
     assert (found.message, found.code) == (message, code)
 
@@ -82,11 +82,11 @@ def test_finds(held: Any, message: str, code: str) -> None:
     ],
 )
 def test_finds_none(held: Any) -> None:
-    assert complaint_in(held) is None
+    assert find_error(held) is None
 
 
 def test_becomes_the_end_of_a_generation() -> None:
-    found = complaint_in({"error": "out of memory"})
+    found = find_error({"error": "out of memory"})
     assert found is not None
     failed = found.failure(Usage(3, 4))
     assert failed.message == "the upstream reports an error: out of memory"
@@ -94,7 +94,7 @@ def test_becomes_the_end_of_a_generation() -> None:
 
 
 def test_says_so_when_nothing_was_said() -> None:
-    found = complaint_in({"error": True})
+    found = find_error({"error": True})
     assert found is not None
     assert found.failure(None).message == "the upstream reports an error and does not say which"
 

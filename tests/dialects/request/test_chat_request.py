@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from hub.dialects.request.chat_request import (
-    AskedCall,
-    AskedMessage,
+    ChatMessage,
     ChatRequest,
+    ChatToolCall,
     Output,
     Picture,
     Tool,
@@ -47,7 +47,7 @@ def test_messages() -> None:
         {"role": "assistant", "content": "No", "refusal": "!"},
         {"role": "system", "content": "Now."},
     )
-    shown = [(each.role, each.text, each.answers, each.name) for each in made.messages]
+    shown = [(each.role, each.text, each.call_id, each.name) for each in made.messages]
     assert shown == [
         ("system", "Be brief.", "", ""),
         ("user", "ab", "", "Ann"),
@@ -57,27 +57,27 @@ def test_messages() -> None:
         ("assistant", "No!", "", ""),
         ("system", "Now.", "", ""),
     ]
-    assert made.messages[2].calls == (AskedCall("c1", "f", {"a": 1}),)
+    assert made.messages[2].calls == (ChatToolCall("c1", "f", {"a": 1}),)
     assert made.messages[2].calls[0].arguments_text == '{"a":1}'
     assert made.system == "Be brief.\n\nNow."
-    assert made.messages[0].held["role"] == "developer"
+    assert made.messages[0].raw["role"] == "developer"
     assert made.model == "m"
 
 
 @pytest.mark.parametrize(
     ("call", "made"),
     [
-        ({"function": {"name": "f"}}, AskedCall("call_0", "f", {})),
-        ({"id": "", "function": {"name": "f", "arguments": ""}}, AskedCall("call_0", "f", {})),
+        ({"function": {"name": "f"}}, ChatToolCall("call_0", "f", {})),
+        ({"id": "", "function": {"name": "f", "arguments": ""}}, ChatToolCall("call_0", "f", {})),
         (
             {"id": "x", "function": {"name": "f", "arguments": {"a": 1}}},
-            AskedCall("x", "f", {"a": 1}),
+            ChatToolCall("x", "f", {"a": 1}),
         ),
     ],
 )
-def test_calls_loosely_held(call: dict[str, Any], made: AskedCall) -> None:
+def test_calls_loosely_held(call: dict[str, Any], made: ChatToolCall) -> None:
     (message,) = asked({"role": "assistant", "tool_calls": [call]}).messages
-    assert message == AskedMessage("assistant", (), (made,), held=message.held)
+    assert message == ChatMessage("assistant", (), (made,), raw=message.raw)
 
 
 PICTURES = {

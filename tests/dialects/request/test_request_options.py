@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from hub import dialects
-from hub.dialects.request.request_options import no_option, options_asked
+from hub.dialects.request.request_options import no_option, requested_options
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 
@@ -54,13 +54,13 @@ HARMLESS: Final[list[dict[str, Any]]] = [
 
 def refused(**options: Any) -> RequestError:
     with pytest.raises(RequestError) as caught:
-        options_asked(options, "some", {"tools"})
+        requested_options(options, "some", {"tools"})
     return caught.value
 
 
 @pytest.mark.parametrize("options", HARMLESS, ids=str)
 def test_what_no_answer_is_different_for_asks_for_nothing(options: dict[str, Any]) -> None:
-    assert options_asked(options, "some", {"temperature"}) == {}
+    assert requested_options(options, "some", {"temperature"}) == {}
 
 
 @pytest.mark.parametrize("options", HARMLESS, ids=str)
@@ -96,7 +96,7 @@ def test_what_an_answer_is_different_for_is_refused_by_its_name(options: dict[st
 
 def test_what_there_is_a_word_for_is_passed_on() -> None:
     options = {"user": "me", "presence_penalty": 0, "metadata": {"a": "b"}, "store": True}
-    assert options_asked(options, "some", set(options)) == options
+    assert requested_options(options, "some", set(options)) == options
 
 
 def test_a_refusal_can_say_why_and_is_never_long() -> None:

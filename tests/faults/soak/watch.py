@@ -29,7 +29,7 @@ ALIVE: Final = 20.0
 
 EXPECTED: Final[dict[str, str]] = {
     r"ERROR hub\.store\S*: the store cannot write: .*(full|space)": "while the disk is full",
-    r"ERROR hub\S*: streams? (.+ )?w(as|ere) not looked after: .*kept just now": "the same",
+    r"ERROR hub\S*: streams? (.+ )?w(as|ere) not swept: .*at the moment": "the same",
     r"WARNING hub\.store\S*: the store can write again": "after that",
 }
 """What a log may hold, and when."""

@@ -29,7 +29,7 @@ G = "gen_1"
 def chunks(*events: Event) -> list[dict[str, Any]]:
     told = AGUIChunks("chat")
     records = [Record(offset, encode(event), event) for offset, event in enumerate(events)]
-    return [chunk for record in records for chunk in told.told(record)]
+    return [chunk for record in records for chunk in told.add(record)]
 
 
 def kinds(*events: Event) -> list[str]:

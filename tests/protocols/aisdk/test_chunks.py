@@ -30,7 +30,7 @@ G = "gen_1"
 def chunks(*events: Event, message: str | None = None, last: str = G) -> list[dict[str, Any]]:
     told = UIChunks(last, message)
     records = [Record(offset, encode(event), event) for offset, event in enumerate(events)]
-    return [chunk for record in records for chunk in told.told(record)]
+    return [chunk for record in records for chunk in told.add(record)]
 
 
 def kinds(*events: Event) -> list[str]:

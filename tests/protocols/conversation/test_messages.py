@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.errors import HubError, RequestError
-from hub.protocols.conversation.messages import asked, beside, name_of, said
+from hub.protocols.conversation.messages import (
+    chat_messages,
+    message_id,
+    new_messages,
+    reply_fields,
+)
 
 PNG = "data:image/png;base64,iVBORw=="
 
@@ -44,7 +49,7 @@ CALLED = {
     ],
 )
 def test_text_in_every_shape(given_: dict[str, Any]) -> None:
-    assert asked([given_]) == ({"role": "user", "content": "Hello"},)
+    assert chat_messages([given_]) == ({"role": "user", "content": "Hello"},)
 
 
 def test_roles() -> None:
@@ -53,7 +58,7 @@ def test_roles() -> None:
         message(text("Hi")),
         message({"type": "reasoning", "text": "Hm."}, text("Hello"), role="assistant"),
     ]
-    assert asked(messages) == (
+    assert chat_messages(messages) == (
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello"},
@@ -69,7 +74,7 @@ def test_roles() -> None:
     ],
 )
 def test_pictures(part: dict[str, Any]) -> None:
-    (found,) = asked([message(text("What is this?"), part)])
+    (found,) = chat_messages([message(text("What is this?"), part)])
     assert found["content"] == [
         {"type": "text", "text": "What is this?"},
         {"type": "image_url", "image_url": {"url": PNG}},
@@ -89,7 +94,7 @@ def test_pictures(part: dict[str, Any]) -> None:
 )
 def test_other_files_are_refused_by_name(part: dict[str, Any]) -> None:
     with pytest.raises(RequestError) as refused:
-        asked([message(part)])
+        chat_messages([message(part)])
     assert refused.value.code == "unsupported_part"
     assert str(part.get("mediaType", part["type"])) in refused.value.message or "URL" in str(
         refused
@@ -98,7 +103,7 @@ def test_other_files_are_refused_by_name(part: dict[str, Any]) -> None:
 
 def test_a_call_and_its_result() -> None:
     messages = [message(text("Look: "), call(output={"sky": "clear"}), role="assistant")]
-    assert asked(messages) == (
+    assert chat_messages(messages) == (
         {"role": "assistant", "content": "Look: ", "tool_calls": [CALLED]},
         {"role": "tool", "tool_call_id": "c1", "content": '{"sky":"clear"}'},
     )
@@ -107,7 +112,7 @@ def test_a_call_and_its_result() -> None:
 def test_steps_are_messages_of_their_own() -> None:
     step = {"type": "step-start"}
     parts = (step, call(output="1"), call("c2", output="2"), step, text("Done."))
-    roles = [m["role"] for m in asked([message(*parts, role="assistant")])]
+    roles = [m["role"] for m in chat_messages([message(*parts, role="assistant")])]
     assert roles == ["assistant", "tool", "tool", "assistant"]
 
 
@@ -120,7 +125,7 @@ def test_steps_are_messages_of_their_own() -> None:
     ],
 )
 def test_other_results(part: dict[str, Any], content: str) -> None:
-    first, second = asked([message(part, role="assistant")])
+    first, second = chat_messages([message(part, role="assistant")])
     assert first["tool_calls"] == [CALLED]
     assert second["content"] == content
 
@@ -129,9 +134,9 @@ def test_other_results(part: dict[str, Any], content: str) -> None:
 def test_a_call_without_a_result_is_left_out(state: str) -> None:
     """No provider takes a call that nobody has answered."""
     messages = [message(call(state=state), role="assistant"), message(text("Never mind."))]
-    assert asked(messages) == ({"role": "user", "content": "Never mind."},)
+    assert chat_messages(messages) == ({"role": "user", "content": "Never mind."},)
     mixed = message(call(state=state), call("c2", output="x"), role="assistant")
-    assert [m["role"] for m in asked([mixed])] == ["assistant", "tool"]
+    assert [m["role"] for m in chat_messages([mixed])] == ["assistant", "tool"]
 
 
 def test_tanstacks_calls() -> None:
@@ -143,15 +148,18 @@ def test_tanstacks_calls() -> None:
         {"role": "tool", "tool_call_id": "c1", "content": "clear"},
         {"role": "assistant", "content": "Sunny."},
     )
-    assert asked([message(made, result, done, role="assistant")]) == expected
-    assert asked([message({**made, "output": "clear"}, done, role="assistant")])[:2] == expected[:2]
+    assert chat_messages([message(made, result, done, role="assistant")]) == expected
+    assert (
+        chat_messages([message({**made, "output": "clear"}, done, role="assistant")])[:2]
+        == expected[:2]
+    )
 
 
 def test_what_is_new_is_the_last_message() -> None:
     earlier = message(text("Hi"))
-    (new,) = said((earlier, message(text("And?"), id="m2")))
+    (new,) = new_messages((earlier, message(text("And?"), id="m2")))
     assert (new.role, new.text, new.extra) == ("user", "And?", {"id": "m2"})
-    results = said((earlier, message(call(output={"a": 1}), role="assistant", id="a1")))
+    results = new_messages((earlier, message(call(output={"a": 1}), role="assistant", id="a1")))
     assert [(m.role, m.text, dict(m.extra)) for m in results] == [
         (
             "tool",
@@ -159,22 +167,22 @@ def test_what_is_new_is_the_last_message() -> None:
             {"tool_call_id": "c1", "name": "weather", "json": True, "message": "a1"},
         )
     ]
-    assert said((earlier, message(text("Hello"), role="assistant"))) == ()
+    assert new_messages((earlier, message(text("Hello"), role="assistant"))) == ()
 
 
 def test_names() -> None:
     reply = message(text("Hello"), role="assistant", id="a1")
-    assert name_of(reply) == "a1"
-    assert name_of({"role": "user"}) is None
+    assert message_id(reply) == "a1"
+    assert message_id({"role": "user"}) is None
 
 
 @pytest.mark.parametrize("again", [False, True])
 def test_what_a_reply_says_beside_its_own(again: bool) -> None:
     reply = message(text("Hello"), role="assistant", id="a1")
     question = message(text("Hi"), id="q1")
-    assert beside((question, reply), again=again) == {"message": "a1"}
-    assert beside((question,), again=again) == ({"after": "q1"} if again else {})
-    assert beside(({"role": "user", "content": "Hi"},), again=again) == {}
+    assert reply_fields((question, reply), again=again) == {"message": "a1"}
+    assert reply_fields((question,), again=again) == ({"after": "q1"} if again else {})
+    assert reply_fields(({"role": "user", "content": "Hi"},), again=again) == {}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +197,7 @@ def test_what_a_reply_says_beside_its_own(again: bool) -> None:
 )
 def test_what_is_no_message(broken: dict[str, Any]) -> None:
     with pytest.raises(RequestError):
-        asked([broken])
+        chat_messages([broken])
 
 
 JSON: Any = st.recursive(
@@ -214,8 +222,8 @@ MESSAGE = st.fixed_dictionaries(
 @given(st.lists(MESSAGE, min_size=1))
 def test_whatever_is_sent_is_understood_or_refused(messages: list[dict[str, Any]]) -> None:
     try:
-        found = asked(messages)
-        said(tuple(messages))
+        found = chat_messages(messages)
+        new_messages(tuple(messages))
     except HubError:
         return
     assert all(isinstance(m["role"], str) for m in found)

@@ -64,7 +64,7 @@ def translations() -> list[Translation]:
 @pytest.mark.parametrize("which", [0, 1])
 @given(cuts=st.sets(st.integers(1, len(RECORDS) - 1)), twice=st.sets(st.integers(0, 20)))
 def test_batches_cut_anywhere_and_given_twice(which: int, cuts: set[int], twice: set[int]) -> None:
-    whole = View(translations()[which], 0).told(batch(0, len(RECORDS)))
+    whole = View(translations()[which], 0).add(batch(0, len(RECORDS)))
     view = View(translations()[which], 0)
     edges = [0, *sorted(cuts), len(RECORDS)]
     chunks: list[dict[str, Any]] = []
@@ -72,8 +72,8 @@ def test_batches_cut_anywhere_and_given_twice(which: int, cuts: set[int], twice:
         if view.over:
             break
         if number in twice:
-            view.told(batch(start, min(end, start + 1)))  # a frame that could not be sent
-        told = view.told(batch(start, end))
+            view.add(batch(start, min(end, start + 1)))  # a frame that could not be sent
+        told = view.add(batch(start, end))
         chunks += told.chunks
     assert joined(chunks) == joined(whole.chunks)
     assert told.position == whole.position
@@ -81,17 +81,17 @@ def test_batches_cut_anywhere_and_given_twice(which: int, cuts: set[int], twice:
 
 def test_a_view_is_over_where_its_subject_is() -> None:
     view = View(UIChunks(G), 0)
-    told = view.told(batch(0, len(RECORDS)))
+    told = view.add(batch(0, len(RECORDS)))
     assert view.over
     assert told.position == Position(1, len(RECORDS) - 1)
-    assert view.told(batch(len(RECORDS), len(RECORDS))).chunks == []
+    assert view.add(batch(len(RECORDS), len(RECORDS))).chunks == []
 
 
 def test_records_out_of_their_place_are_a_mistake() -> None:
     view = View(UIChunks(G), 0)
-    view.told(batch(0, 4))
+    view.add(batch(0, 4))
     with pytest.raises(ValueError, match="given the record"):
-        view.told(batch(6, 7))
+        view.add(batch(6, 7))
 
 
 def test_the_sdks_events() -> None:

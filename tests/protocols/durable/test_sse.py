@@ -17,9 +17,9 @@ from hub.protocols.durable.sse import (
     JSON_ARRAYS,
     TEXT_LINES,
     DurableEvents,
+    data_writer,
     interval,
     unfinished,
-    written,
 )
 
 BEGAN = 1728432000  # 2024-10-09T00:00:00Z
@@ -92,7 +92,7 @@ def test_json_is_an_array_and_all_else_is_base64() -> None:
         "text/plain; charset=latin1": BINARY,
         "image/png": BINARY,
     }.items():
-        assert written(StreamSettings(kind)) is encoder.write
+        assert data_writer(StreamSettings(kind)) is encoder.write
 
 
 def test_control_says_where_it_is_and_whether_that_is_all() -> None:

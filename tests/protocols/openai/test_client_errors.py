@@ -216,7 +216,7 @@ async def test_one_model_is_shown_by_any_of_its_names(world: World) -> None:
     [
         ("/completions", "/v1/chat/completions"),
         ("/embeddings", "embeddings"),
-        ("/responses/compact", "compacts nothing"),
+        ("/responses/compact", "does not compact responses"),
         ("/images/generations", "images"),
         ("/conversations", "previous_response_id"),
         ("/v1/chat/completions", "the base URL of a hub ends with /v1"),

@@ -1,4 +1,4 @@
-/** The bar above the conversation: what it is called, who answers, how to hand it on. */
+/** The bar above the conversation: its title, the model, and buttons to share it. */
 
 import { html, nothing, type TemplateResult } from "lit";
 
@@ -8,9 +8,9 @@ import * as icons from "../ui/icons.js";
 export interface BarState {
   readonly title: string;
   readonly model: string | undefined;
-  /** Nothing can be said here. */
+  /** The conversation is read-only. */
   readonly view: boolean;
-  /** Something was said, so that there is something to hand on. */
+  /** There are messages, so that there is something to share. */
   readonly begun: boolean;
   readonly listShown: boolean;
 }

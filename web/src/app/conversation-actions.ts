@@ -1,4 +1,4 @@
-/** What can be done with a conversation as a whole: the choices of the page's menus. */
+/** Actions on a whole conversation: the items of the page's menus. */
 
 import type { State } from "../model/conversation.js";
 import { type About, asJson, asMarkdown, fileName } from "../model/export.js";
@@ -14,13 +14,13 @@ export function shareChoices(name: string): Choice[] {
   return [
     {
       label: "Copy link",
-      hint: "Whoever has it takes part",
+      hint: "Anyone who has it can take part",
       icon: icons.link,
       run: () => void copyOrShow(linkTo("conversation", name), "Link"),
     },
     {
       label: "Copy read-only link",
-      hint: "Shows it, live, without a composer",
+      hint: "Shows it live, without a composer",
       icon: icons.eye,
       run: () => void copyOrShow(linkTo("view", name), "Read-only link"),
     },
@@ -37,20 +37,20 @@ export function exportChoices(title: string, name: string, state: () => State): 
   return [
     {
       label: "Markdown",
-      hint: "To read and to paste",
+      hint: "For reading and pasting",
       icon: icons.save,
       run: () => { saveFile(fileName(title, "md"), "text/markdown", asMarkdown(state(), about())); },
     },
     {
       label: "JSON",
-      hint: "Everything, for programs",
+      hint: "Complete, for programs",
       icon: icons.save,
       run: () => { saveFile(fileName(title, "json"), "application/json", asJson(state(), about())); },
     },
   ];
 }
 
-/** `left`: the conversation is gone from the list. */
+/** `left` is called when the conversation is gone from the list. */
 export function entryChoices(entry: Entry, list: ConversationList, hub: string, left: (name: string) => void): Choice[] {
   const { name, title } = entry;
   return [
@@ -62,7 +62,7 @@ export function entryChoices(entry: Entry, list: ConversationList, hub: string, 
     },
     {
       label: "Remove from the list",
-      hint: "It stays at the hub",
+      hint: "It stays on the hub",
       icon: icons.close,
       run: () => {
         list.remove(name);
@@ -90,9 +90,9 @@ async function erase(
   hub: string,
   left: (name: string) => void,
 ): Promise<void> {
-  const text = `“${title}” is deleted at the hub, for everybody who has its link. This cannot be undone.`;
+  const text = `“${title}” will be deleted from the hub, for everybody who has its link. This cannot be undone.`;
   if (!(await askWhether("Delete the conversation?", text, "Delete"))) return;
-  const failed = await deleted(name, hub);
+  const failed = await deleteStream(name, hub);
   if (failed) {
     notice(`It was not deleted: ${failed}`);
     return;
@@ -102,14 +102,14 @@ async function erase(
   notice("Conversation deleted");
 }
 
-/** Delete the stream; gives why it was not, if so. One that is not there is as good as deleted. */
-async function deleted(name: string, hub: string): Promise<string | undefined> {
+/** Delete the stream; returns the error, if any. A missing stream counts as deleted. */
+async function deleteStream(name: string, hub: string): Promise<string | undefined> {
   const path = name.split("/").map(encodeURIComponent).join("/");
   try {
     const answer = await fetch(new URL(`v1/stream/${path}`, hub), { method: "DELETE" });
     if (answer.ok || answer.status === 404 || answer.status === 410) return undefined;
     const { error } = (await answer.json()) as { error?: { message?: string } };
-    return error?.message ?? `the hub answered ${answer.status}`;
+    return error?.message ?? `the hub responded with status ${answer.status}`;
   } catch {
     return "the hub cannot be reached";
   }

@@ -1,10 +1,10 @@
 /**
- * The conversations of this browser: a list that it keeps, and that all its tabs share.
+ * The conversations of this browser, a stored list that all its tabs share.
  *
- * The hub has no users, so nobody but the browser knows whose conversations are whose. Every
- * change reads what is stored, changes it and stores it again within one turn of the event
- * loop, which is how tabs do not undo each other's changes. The list is bounded; what was
- * quiet for longest leaves it (the conversation itself stays at the hub).
+ * The hub has no users, so only the browser knows which conversations are its own. Every change
+ * reads the stored list, changes it and stores it within one turn of the event loop, so that tabs
+ * do not undo each other's changes. The list is bounded; the conversation that was inactive for
+ * longest leaves it (the conversation itself stays on the hub).
  */
 
 import type { LocalStore } from "./local-store.js";
@@ -13,19 +13,19 @@ import { isName } from "./names.js";
 export interface Entry {
   readonly name: string;
   readonly title: string;
-  /** When something was last said, in milliseconds since 1970. */
+  /** The time of the last message, in milliseconds since 1970. */
   readonly at: number;
-  /** The title was given by hand. */
+  /** The user chose the title. */
   readonly named?: boolean;
   /** The conversation it was forked from. */
   readonly from?: string;
-  /** The generation that runs there, as far as known. */
+  /** The generation that is running there, as far as known. */
   readonly running?: string;
 }
 
 export interface Placed {
   readonly entry: Entry;
-  /** How many sources above it are in the list. */
+  /** How many of its sources are in the list. */
   readonly depth: number;
 }
 
@@ -54,7 +54,7 @@ export class ConversationList {
     return this.#entries.find((entry) => entry.name === name);
   }
 
-  /** Change an entry, or begin one; `undefined` takes a field away. */
+  /** Change or add an entry; `undefined` removes a field. */
   put(name: string, changes: { readonly [K in keyof Omit<Entry, "name">]?: Entry[K] | undefined }): void {
     const stored = this.#stored();
     const old = stored.find((entry) => entry.name === name);
@@ -88,7 +88,7 @@ export class ConversationList {
   }
 }
 
-/** Each fork under its source, the group with the latest news first. */
+/** Entries with each fork below its source; the group with the latest message comes first. */
 export function arranged(entries: readonly Entry[]): readonly Placed[] {
   const known = new Map(entries.map((entry) => [entry.name, entry]));
   const source = (entry: Entry): Entry | undefined => known.get(entry.from ?? "");
@@ -97,14 +97,14 @@ export function arranged(entries: readonly Entry[]): readonly Placed[] {
     const from = source(entry);
     if (from) forks.set(from, [...(forks.get(from) ?? []), entry]);
   }
-  // What was placed stays: sources in a damaged list may go in circles.
+  // An entry is placed only once: in a damaged list sources may form a cycle.
   const placed = new Map<Entry, number>();
   const place = (entry: Entry, depth: number): void => {
     if (placed.has(entry)) return;
     placed.set(entry, depth);
     for (const fork of forks.get(entry) ?? []) place(fork, depth + 1);
   };
-  // The latest of a group is met first, and so says where the group stands.
+  // The latest entry of a group comes first and so determines the place of the group.
   for (const entry of entries) place(rootOf(entry, source), 0);
   return Array.from(placed, ([entry, depth]) => ({ entry, depth }));
 }
@@ -115,7 +115,7 @@ function rootOf(entry: Entry, source: (entry: Entry) => Entry | undefined): Entr
   return [...seen].at(-1) ?? entry;
 }
 
-/** Those whose title has every word asked for, whatever the case and the accents. */
+/** The entries whose title contains every word of the query, ignoring case and accents. */
 export function found(entries: readonly Entry[], query: string): readonly Entry[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   return entries.filter((entry) => words.every((word) => plain(entry.title).includes(word)));

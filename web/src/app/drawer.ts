@@ -1,9 +1,9 @@
 /**
- * The sidebar's two lives.
+ * The two forms of the sidebar.
  *
- * Where there is space it stands beside the conversation and can be put away, which is
- * remembered. On a narrow window it is a drawer over it: a modal dialog, so what lies below is
- * inert, Esc and a press beside it close it, and the focus goes back to what opened it.
+ * In a wide window it is beside the conversation; hiding it is remembered. In a narrow window it
+ * is a drawer over the conversation: a modal dialog, so that the page below is inert, Esc and a
+ * press outside close it, and the focus returns to the element that opened it.
  */
 
 import type { LocalStore } from "./local-store.js";
@@ -38,7 +38,7 @@ export class Drawer {
     this.#show();
   }
 
-  /** It lies over the page now. */
+  /** Whether it is a drawer over the page now. */
   get modal(): boolean {
     return this.#narrow.matches && this.#open;
   }
@@ -57,7 +57,7 @@ export class Drawer {
     }
   }
 
-  /** Make sure that it can be seen. */
+  /** Show it. */
   open(opener?: HTMLElement): void {
     if (this.shown) return;
     if (!this.#narrow.matches) {
@@ -71,7 +71,7 @@ export class Drawer {
     this.side.querySelector<HTMLElement>("button")?.focus();
   }
 
-  /** Close the drawer; a sidebar that stands beside the conversation stays. */
+  /** Close the drawer; a sidebar beside the conversation stays. */
   close(): void {
     if (!this.modal) return;
     this.#open = false;

@@ -1,4 +1,4 @@
-/** The list of keys, and the switch for those that are keys alone. */
+/** The list of keyboard shortcuts, and the switch for those of a single key. */
 
 import { html } from "lit";
 
@@ -16,6 +16,6 @@ export async function showKeys(singles: boolean, switched: (on: boolean) => void
           ({ keys, does }) => html`<div><dt>${does}</dt><dd>${keys.map((key) => html`<kbd>${key}</kbd>`)}</dd></div>`,
         )}
       </dl>
-      <label class="switch"><input type="checkbox" .checked=${singles} @change=${change} />Keys alone do something, where nobody is typing</label>`,
+      <label class="switch"><input type="checkbox" .checked=${singles} @change=${change} />Enable single keys, while nobody is typing</label>`,
   );
 }

@@ -1,20 +1,20 @@
 /**
- * The keyboard.
+ * Keyboard shortcuts.
  *
- * A key alone does something only where nobody is typing and no dialog or menu is open, never
- * together with a modifier, and not at all if somebody has switched that off (people who speak
- * their text would set off letters, WCAG 2.2 success criterion 2.1.4).
+ * A single key only works without modifiers, while nobody is typing and no dialog or menu is open.
+ * Single keys can be switched off, because speech input would trigger them (WCAG 2.2 success
+ * criterion 2.1.4).
  */
 
 export type KeyAction = "list" | "fresh" | "search" | "compose" | "sidebar" | "above" | "below" | "stop";
 
-/** What each does; false where there was nothing to do, so that the key stays the browser's. */
+/** The function of each; it returns false if there was nothing to do, and the browser gets the key. */
 export type KeyBindings = Readonly<Record<KeyAction, () => unknown>>;
 
 export interface Key {
   readonly keys: readonly string[];
   readonly does: string;
-  /** A key alone, which can be switched off. */
+  /** A single key, which can be switched off. */
   readonly single?: boolean;
 }
 
@@ -31,16 +31,16 @@ export const KEYS: readonly Key[] = [
   { keys: [APPLE ? "⌥" : "Alt", "↓"], does: "The conversation below" },
   { keys: ["Enter"], does: "Send" },
   { keys: ["Shift", "Enter"], does: "New line" },
-  { keys: ["Esc"], does: "Stop the answer, or close what is open" },
+  { keys: ["Esc"], does: "Stop the answer, or close a menu or dialog" },
 ];
 
 const ALONE: Readonly<Record<string, KeyAction>> = { "?": "list", n: "fresh", "/": "compose", b: "sidebar" };
 const WITH_ALT: Readonly<Record<string, KeyAction>> = { ArrowUp: "above", ArrowDown: "below" };
 
-/** What a key press asks for, if anything; `singles`: keys alone are on. */
+/** The action of a key press, if any; `singles`: single keys are on. */
 export function actionOf(event: KeyboardEvent, singles: boolean): KeyAction | undefined {
   if (event.defaultPrevented || event.isComposing) return undefined;
-  // With the capitals lock on, a letter comes as a capital.
+  // With Caps Lock on, letters arrive as capitals.
   const key = event.shiftKey ? event.key : event.key.toLowerCase();
   const command = APPLE ? event.metaKey && !event.ctrlKey : event.ctrlKey && !event.metaKey;
   if (command && !event.altKey && key === "k") return "search";
@@ -51,7 +51,7 @@ export function actionOf(event: KeyboardEvent, singles: boolean): KeyAction | un
   return singles ? ALONE[key] : undefined;
 }
 
-/** Do what keys ask for, unless the page is busy with something that has keys of its own. */
+/** Run the functions of keys, unless the page is busy with something that has its own keys. */
 export function listenForKeys(bindings: KeyBindings, singles: () => boolean, busy: () => boolean): void {
   document.addEventListener("keydown", (event) => {
     const action = busy() ? undefined : actionOf(event, singles());
@@ -59,7 +59,7 @@ export function listenForKeys(bindings: KeyBindings, singles: () => boolean, bus
   });
 }
 
-/** Whether the key goes into a field; the composer's is inside the shadow of its element. */
+/** Whether the key goes into a field; the composer's is inside a shadow tree. */
 function typing(event: KeyboardEvent): boolean {
   const [target] = event.composedPath();
   if (!(target instanceof HTMLElement)) return false;

@@ -1,15 +1,15 @@
 /**
- * What this browser remembers for this hub: small JSON values in localStorage.
+ * Small JSON values that this browser stores for this hub in localStorage.
  *
- * Keys carry the path the page is served under, because two hubs may share an origin. Where
- * storage is refused (a private window, a full disk) a value lives as long as the page does.
- * Whatever was stored may be damaged or of another version: `get` gives `unknown`, and who
- * asks checks it.
+ * Keys contain the path under which the page is served, because two hubs may share an origin.
+ * Where storage is not available (a private window, a full disk) a value lasts as long as the
+ * page. A stored value may be damaged or from another version, so `get` returns `unknown` and the
+ * caller validates it.
  */
 
 type Backing = Pick<Storage, "getItem" | "setItem">;
 
-/** The path under which the page is served, which is where its hub is. */
+/** The path under which the page, and so its hub, is served. */
 export const scopeOf = (address: string): string => new URL(".", address).pathname;
 
 export class LocalStore {
@@ -40,10 +40,10 @@ export class LocalStore {
     }
   }
 
-  /** Be told when another tab changed it; gives what ends that. */
+  /** Call `changed` when another tab changes the value; returns a function that stops it. */
   watch(key: string, changed: () => void): () => void {
     const listener = (event: StorageEvent): void => {
-      // No key: everything was cleared.
+      // Without a key, everything was cleared.
       if (event.key === null || event.key === this.#full(key)) changed();
     };
     addEventListener("storage", listener);
@@ -52,7 +52,7 @@ export class LocalStore {
     };
   }
 
-  // public/theme.js knows this form too.
+  // public/theme.js uses this format, too.
   #full(key: string): string {
     return `streamhub:${this.scope}:${key}`;
   }

@@ -1,13 +1,13 @@
 /**
- * The chat page: the address says which conversation, the parts show it.
+ * The chat page, which shows the conversation that the address names.
  *
  *     address ──▶ route ──▶ stage (<hub-chat>) ──▶ its state ──▶ list, bar, title
  *
- * Everything that changes goes through `go` (another address) or `draw` (the same one, shown
- * anew); nothing here runs for each token of an answer.
+ * Every change goes through `go` (another address) or `draw` (the same one again); nothing here
+ * runs for each token of a reply.
  */
 
-// First: it must be there before anything else makes an address or markup.
+// First: the policy must exist before anything makes a script URL or markup.
 import "./trusted-types.js";
 
 import "../chat/index.js";
@@ -38,7 +38,7 @@ const SINGLES = "keys";
 
 class Page {
   #route: Exclude<Route, { kind: "new" }> = { kind: "unknown", what: "" };
-  /** What is searched for; `undefined` where nothing is. */
+  /** The search query; `undefined` while there is no search. */
   #query: string | undefined;
   #drawing = false;
   readonly #hub = connect(new URL(".", location.href).href);
@@ -67,7 +67,7 @@ class Page {
     },
     forked: (stream, restore) => {
       this.#go(this.#route.kind === "view" ? "view" : "conversation", stream, restore);
-      // Another version has begun, and what was pressed is gone.
+      // This is a new version, and the button that was pressed is gone.
       if (!restore) this.#composeByHand();
     },
   });
@@ -83,7 +83,7 @@ class Page {
       if (state === "live") void this.#models.ask(this.#hub);
     });
     byId("skip").addEventListener("click", (event) => {
-      // The address is the conversation's: a jump within the page may not change it.
+      // A jump within the page must not change the address, which names the conversation.
       event.preventDefault();
       if (!this.#stage.compose()) this.#main.focus();
     });
@@ -93,12 +93,12 @@ class Page {
     this.#composeByHand();
   }
 
-  /** Focus the composer where that does not bring a keyboard onto the screen. */
+  /** Focus the composer, unless that would open an on-screen keyboard. */
   #composeByHand(): boolean {
     return matchMedia("(pointer: fine)").matches && this.#stage.compose();
   }
 
-  /** The conversation that is shown. */
+  /** The name of the current conversation. */
   get #name(): string | undefined {
     return this.#route.kind === "unknown" ? undefined : this.#route.name;
   }
@@ -113,12 +113,12 @@ class Page {
     return kept === undefined || kept === "" ? (titleOf(this.#stage.state) ?? UNTITLED) : kept;
   }
 
-  /** Show what the address says. */
+  /** Show the conversation of the address. */
   #follow(restore?: ScrollRestore): void {
     const said = routeOf(location.hash);
     const route = said.kind === "new" ? ({ kind: "conversation", name: newName() } as const) : said;
     if (route.kind !== "unknown") {
-      // An old link, or none: the address becomes what it would have been, without a step back.
+      // An old link, or none: replace the address without adding to the history.
       history.replaceState(null, "", hashOf(route.kind, route.name));
       if (route.kind === this.#route.kind && route.name === this.#name) return;
     }
@@ -135,7 +135,7 @@ class Page {
     this.#follow(restore);
   }
 
-  /** Another conversation, unless nothing was said in this one yet. */
+  /** Start a new conversation, unless this one is still empty. */
   #fresh(): void {
     this.#drawer.close();
     if (this.#route.kind !== "conversation" || this.#begun || this.#conversations.find(this.#route.name)) {
@@ -144,14 +144,14 @@ class Page {
     this.#stage.compose();
   }
 
-  /** A conversation left the list; where it is shown, another one begins. */
+  /** A conversation left the list; if it is the current one, start a new one. */
   #left(name: string): void {
     if (name !== this.#name) return;
     history.replaceState(null, "", hashOf("conversation", newName()));
     this.#follow();
   }
 
-  /** The conversation above or below this one in the list. */
+  /** Go to the conversation above or below this one in the list. */
   #neighbour(step: 1 | -1): boolean {
     const names = inOrder(this.#conversations.entries, this.#query ?? "").map(({ entry }) => entry.name);
     const now = names.indexOf(this.#name ?? "");
@@ -166,7 +166,7 @@ class Page {
     this.#drawer.toggle(button);
     this.#draw();
     if (this.#drawer.modal || !focused || button?.isConnected) return;
-    // The button that had the focus is not there any more; its counterpart is.
+    // The button that had the focus is gone; focus its counterpart.
     (this.#drawer.shown ? this.#side : this.#bar).querySelector("button")?.focus();
   }
 
@@ -187,13 +187,13 @@ class Page {
     return this.#store.get(SINGLES) !== false;
   }
 
-  /** Keep in the list what this conversation has become. */
+  /** Update the list entry of the current conversation. */
   #note(): void {
     const { state } = this.#stage;
     const name = this.#name;
     const last = state.turns.at(-1);
     const known = this.#conversations.find(name ?? "");
-    // A conversation that was deleted in another tab ends here as one that is closed.
+    // A conversation that was deleted in another tab looks like a closed one here.
     const lost = state.closed && !known;
     if (this.#route.kind === "conversation" && name && last && !lost) {
       const at = Date.parse((last.kind === "reply" ? last.startedAt : last.at) ?? "");
@@ -207,7 +207,7 @@ class Page {
     this.#drawSoon();
   }
 
-  /** Once for all changes of one turn of the event loop. */
+  /** Draw once for all changes of one turn of the event loop. */
   #drawSoon(): void {
     if (this.#drawing) return;
     this.#drawing = true;

@@ -1,8 +1,8 @@
 /**
- * Which model answers: a native select, which every device knows how to show.
+ * The choice of the model: a native select, which works well on every device.
  *
- * The choice is this browser's and is remembered. What the hub no longer offers is not asked
- * for: then its default is.
+ * The browser remembers the choice. If the hub no longer offers that model, the hub's default is
+ * used.
  */
 
 import { html, render } from "lit";
@@ -32,19 +32,19 @@ export class ModelPicker {
     });
   }
 
-  /** The model to ask; `undefined` before the hub has said which there are. */
+  /** The model to use; `undefined` until the list of models is known. */
   get chosen(): string | undefined {
     const kept = this.store.get(KEY);
     return this.#models.find((model) => model === kept) ?? this.#models[0];
   }
 
-  /** Ask the hub, until it once has answered. */
+  /** Get the list of models from the hub, until that has succeeded once. */
   async ask(hub: Hub): Promise<void> {
     if (this.#models.length > 0) return;
     try {
       this.#models = await hub.models();
     } catch {
-      return; // It is asked again when the connection is back; until then the default answers.
+      return; // Repeated when the connection is back; until then the default is used.
     }
     this.#show();
   }

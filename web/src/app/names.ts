@@ -1,14 +1,14 @@
 /**
  * Names of conversations.
  *
- * Whoever knows the name of a conversation can read it and write to it, so a new one gets a
- * name that nobody guesses: 122 random bits. `crypto.randomUUID` is missing where the page is
- * no secure context (plain HTTP on a local network); `getRandomValues` is there everywhere.
+ * Whoever knows the name of a conversation can read it and write to it, so a new one gets a name
+ * that nobody can guess: 122 random bits. `crypto.randomUUID` does not exist outside secure
+ * contexts (plain HTTP on a local network), unlike `getRandomValues`.
  */
 
-// As the hub has it: unreserved characters in segments, none empty, none that begins with a dot.
+// The hub's rule: segments of unreserved characters that are not empty or start with a dot.
 const NAME = /^[\w~:@+-][\w.~:@+-]*(?:\/[\w~:@+-][\w.~:@+-]*)*$/;
-// The hub's own limit is in its configuration; this one only keeps nonsense out of the page.
+// The hub's limit is configurable; this one only rejects nonsense.
 const LONGEST = 1000;
 
 export function isName(text: string): boolean {

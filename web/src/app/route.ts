@@ -1,16 +1,16 @@
 /**
- * What the part of the address after `#` means.
+ * The meaning of the fragment of the address.
  *
  * | address       | shows                                                          |
  * | ------------- | -------------------------------------------------------------- |
  * | `#/c/NAME`    | a conversation                                                 |
- * | `#/v/NAME`    | the same, to read only                                         |
+ * | `#/v/NAME`    | the same, read-only                                            |
  * | nothing       | a new conversation                                             |
- * | `#NAME`       | a conversation, as older links have it                         |
+ * | `#NAME`       | a conversation, in the format of older links                   |
  * | anything else | a plain message                                                |
  *
- * It stands after `#` so that one file serves them all, under whatever prefix, and so that the
- * name, which is all one needs to take part, reaches no server log as an address.
+ * A fragment lets one file serve them all, under any prefix. It also keeps the name, which is
+ * all that one needs to take part, out of server logs.
  */
 
 import { isName } from "./names.js";
@@ -34,7 +34,7 @@ export function hashOf(kind: "conversation" | "view", name: string): string {
   return `#/${kind === "view" ? "v" : "c"}/${path}`;
 }
 
-/** The whole address, to hand to somebody else. */
+/** The whole address, to share. */
 export function linkTo(kind: "conversation" | "view", name: string, here = location.href): string {
   return new URL(hashOf(kind, name), here).href;
 }

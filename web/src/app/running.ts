@@ -1,9 +1,9 @@
 /**
- * Which conversations of the list are being answered, although nobody here looks at them.
+ * Keeps track of running replies in conversations of the list that no tab shows.
  *
- * The page that shows a conversation knows when its answer begins, and says so in the list. It
- * may be gone before the answer ends; so whatever is said to run is asked after now and then,
- * a few at a time, while somebody can see the page.
+ * The page that shows a conversation records in the list that a reply is running, but it may be
+ * gone before the reply ends. So the hub is asked about running replies now and then, a few at a
+ * time, while the page is visible.
  */
 
 import type { Hub } from "../client/hub.js";
@@ -12,7 +12,7 @@ import type { ConversationList } from "./conversation-list.js";
 const EVERY_MS = 5000;
 const AT_ONCE = 5;
 
-/** A hub that cannot be reached is not asked: that would be errors in the console and nothing else. */
+/** While the hub cannot be reached it is not asked, which would only log errors. */
 export function watchRunning(list: ConversationList, hub: Hub, current: () => string | undefined): void {
   setInterval(() => {
     if (document.visibilityState === "visible" && hub.status.state === "live") void askAfter(list, hub.url, current());
@@ -24,7 +24,7 @@ export async function askAfter(list: ConversationList, hub: string, current: str
   await Promise.all(
     unseen.slice(0, AT_ONCE).map(async ({ name, running = "" }) => {
       const over = await ended(hub, running);
-      // It may have been answered anew in the meantime.
+      // Another reply may have started in the meantime.
       if (over && list.find(name)?.running === running) list.put(name, { running: undefined });
     }),
   );
@@ -37,6 +37,6 @@ async function ended(hub: string, generation: string): Promise<boolean> {
     const held = (await answer.json()) as { state?: unknown; ended_at?: unknown };
     return answer.ok && held.ended_at !== undefined;
   } catch {
-    return false; // Offline, or no hub: nothing is known.
+    return false; // Offline, or no hub: the state is unknown.
   }
 }

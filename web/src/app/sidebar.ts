@@ -1,4 +1,4 @@
-/** The list of conversations, as it looks. */
+/** Renders the list of conversations. */
 
 import { html, nothing, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
@@ -10,16 +10,16 @@ import { hashOf } from "./route.js";
 import { type Theme, THEMES } from "./theme.js";
 
 const THEME_ICONS = { system: icons.system, light: icons.light, dark: icons.dark };
-/** As many need no search. */
+/** Up to this many conversations there is no search field. */
 const FEW = 8;
-/** Deeper forks are drawn no further in. */
+/** The most levels of indentation for forks. */
 const DEEPEST = 3;
 
 export interface SidebarState {
   readonly entries: readonly Entry[];
-  /** The conversation that is shown. */
+  /** The name of the current conversation. */
   readonly current: string | undefined;
-  /** What is searched for; `undefined` where nothing is. */
+  /** The search query; `undefined` while there is no search. */
   readonly query: string | undefined;
   readonly theme: Theme;
   readonly now: Date;
@@ -29,7 +29,7 @@ export interface SidebarCallbacks {
   readonly fresh: () => void;
   readonly keys: () => void;
   readonly hide: () => void;
-  /** A conversation of the list was gone to. */
+  /** The user chose a conversation. */
   readonly chosen: () => void;
   readonly search: (query: string | undefined) => void;
   readonly menu: (entry: Entry, button: HTMLElement) => void;
@@ -52,7 +52,7 @@ export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): Templ
   `;
 }
 
-/** The order on the screen, in which Alt with the arrows goes. */
+/** The order on the screen, which Alt and the arrow keys follow. */
 export function inOrder(entries: readonly Entry[], query: string): readonly Placed[] {
   if (query.trim() === "") return arranged(entries);
   return found(entries, query).map((entry) => ({ entry, depth: 0 }));
@@ -79,7 +79,7 @@ function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): 
 function list(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   const placed = inOrder(state.entries, state.query ?? "");
   if (placed.length === 0) {
-    const said = state.query ? "Nothing has these words in its title." : "Conversations you take part in are listed here, in this browser.";
+    const said = state.query ? "No title contains these words." : "Conversations you take part in are listed here, in this browser.";
     return html`<p class="empty">${said}</p>`;
   }
   return html`<ul class="list">
@@ -104,7 +104,7 @@ function item({ entry, depth }: Placed, { current, now }: SidebarState, callback
   </li>`;
 }
 
-/** The time of day today, the weekday within a week, else the date. */
+/** The time if it is today, the weekday if it is within a week, otherwise the date. */
 export function shortTime(at: Date, now: Date): string {
   if (at.toDateString() === now.toDateString()) {
     return at.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
@@ -120,7 +120,7 @@ export function shortTime(at: Date, now: Date): string {
 }
 
 function themes(theme: Theme, callbacks: SidebarCallbacks): TemplateResult {
-  const name = { system: "As the system", light: "Light", dark: "Dark" };
+  const name = { system: "As in the system", light: "Light", dark: "Dark" };
   return html`<fieldset class="themes">
     <legend class="unseen">Theme</legend>
     ${THEMES.map(

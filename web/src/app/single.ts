@@ -1,9 +1,9 @@
 /**
- * The whole of streaming over HTTP in a page: one `fetch`, read as it comes.
+ * All of HTTP streaming in one page: a single `fetch`, read as it arrives.
  *
- * The hub types a sentence, a character in a JSON object each, with nothing between them. A
- * network cuts bytes anywhere, so two things are held back: the decoder keeps the beginning of
- * a character, `held` that of an object.
+ * The hub sends a sentence, one character in each JSON object, with nothing between the objects.
+ * The network may cut the bytes anywhere, so two things are held back: the decoder keeps an
+ * incomplete character, and `held` an incomplete object.
  */
 
 const answer = element("answer");
@@ -22,7 +22,7 @@ async function read(): Promise<void> {
   answer.textContent = "";
   try {
     const response = await fetch("stream_json_data", { signal: reading.signal });
-    if (!response.ok || !response.body) throw new Error(`the hub answered ${response.status}`);
+    if (!response.ok || !response.body) throw new Error(`the hub responded with status ${response.status}`);
     const decoder = new TextDecoder();
     const reader = response.body.getReader();
     let held = "";
@@ -36,11 +36,11 @@ async function read(): Promise<void> {
   running(false);
 }
 
-/** Show the text of the objects that are whole; gives what is left. */
+/** Show the text of the complete objects; returns the rest. */
 function show(held: string): string {
   for (let end = held.indexOf("}") + 1; end > 0; end = held.indexOf("}", end) + 1) {
     const object = whole(held.slice(0, end));
-    if (!object) continue; // That brace stood in a text.
+    if (!object) continue; // The brace was inside a string.
     if (object.state < 0) throw new Error(object.message);
     answer.append(object.text);
     held = held.slice(end);
@@ -68,5 +68,5 @@ function element(id: string): HTMLElement {
   return found;
 }
 
-// Makes this file a module, with names of its own: `stop` is one of the window's.
+// Makes this file a module with its own scope: `window` has a `stop`, too.
 export {};

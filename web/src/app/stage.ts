@@ -1,10 +1,10 @@
 /**
- * The conversation that is shown: one <hub-chat>, a new one for each address.
+ * The current conversation: a <hub-chat>, a new one for each address.
  *
- * A new element rather than a new `stream` for the old one, because then whatever an element
- * says is about its own conversation, however late it says it. It tells of every state, many
- * times a second while an answer comes; the page is told only when something changes that it
- * shows around the conversation, and to find that out costs the same however long that is.
+ * It is a new element instead of a new `stream` for the old one, so that late events of an element
+ * are always about its own conversation. An element reports every state, many times a second while
+ * a reply arrives. The page is only notified of changes that it shows around the conversation;
+ * detecting these takes the same time however long the conversation is.
  */
 
 import { html, render, type TemplateResult } from "lit";
@@ -17,16 +17,16 @@ import type { Route } from "./route.js";
 import { welcome } from "./welcome.js";
 
 export interface StageCallbacks {
-  /** The state has changed in what `outlineOf` says of it. */
+  /** The result of `outlineOf` for the state has changed. */
   changed(): void;
-  /** So many records are still to come. */
+  /** How many records are still to come. */
   lagged(records: number): void;
-  /** The conversation goes on as another one, which shows the same place if one is given. */
+  /** The conversation continues in a fork, which should restore the scroll position if given. */
   forked(stream: string, restore: ScrollRestore | undefined): void;
 }
 
 export class Stage {
-  /** The latest state of what is shown. */
+  /** The latest state of the current conversation. */
   state: State = EMPTY;
   #chat: HubChat | undefined;
   readonly #greeting = document.createElement("div");
@@ -63,7 +63,7 @@ export class Stage {
     render(html`${chat}`, this.place);
   }
 
-  /** The model that answers from now on. */
+  /** Set the model for future replies. */
   model(model: string | undefined): void {
     const chat = this.#chat;
     if (!chat) return;
@@ -81,7 +81,7 @@ export class Stage {
     return true;
   }
 
-  /** Stop what runs; false if nothing does. */
+  /** Stop the running reply; false if there is none. */
   stop(): boolean {
     if (!this.#chat || this.#chat.readonly || this.state.running.length === 0) return false;
     void this.#chat.stop();
@@ -108,7 +108,7 @@ export class Stage {
   }
 }
 
-/** What the page shows of a state around the conversation. */
+/** The part of a state that the page shows around the conversation. */
 export function outlineOf({ turns, running, branches, closed }: State): string {
   const last = turns.at(-1);
   const model = last?.kind === "reply" ? (last.model ?? last.upstream) : "";
@@ -119,7 +119,7 @@ export function outlineOf({ turns, running, branches, closed }: State): string {
 function nowhere(): TemplateResult {
   return html`<div class="nowhere">
     <h2>There is no conversation at this address</h2>
-    <p>The link may be cut off. A whole one ends in <code>#/c/</code> or <code>#/v/</code> and a name.</p>
-    <p><a href="#/">Begin a new conversation</a></p>
+    <p>The link may be incomplete. A complete one ends with <code>#/c/</code> or <code>#/v/</code> and a name.</p>
+    <p><a href="#/">Start a new conversation</a></p>
   </div>`;
 }

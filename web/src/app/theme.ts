@@ -1,7 +1,7 @@
 /**
- * Light, dark, or as the system has it: remembered, and the same in all tabs.
+ * The theme: light, dark or the system's, remembered and shared by all tabs.
  *
- * The choice is an attribute of the root; the style sheet does the rest with `color-scheme`
+ * The choice is an attribute of the root element, which the style sheet uses for `color-scheme`
  * and `light-dark()`. public/theme.js sets it before the first paint.
  */
 

@@ -1,9 +1,9 @@
 /**
- * The one address of a script that the page makes up itself: its shared worker's.
+ * Allows the only script URL that the page creates itself, that of its shared worker.
  *
- * The policy of the page takes no other from a script (`require-trusted-types-for`), nor text
- * that becomes markup, unless Lit or DOMPurify made it. To import this file is enough; it must
- * come before anything that connects.
+ * The page's policy (`require-trusted-types-for`) refuses any other script URL, and any text as
+ * markup that does not come from Lit or DOMPurify. Importing this file is enough; it must come
+ * before anything that connects.
  */
 
 interface Policies {
@@ -14,7 +14,7 @@ const WORKER = new URL("client-worker.js", document.baseURI).href;
 
 const { trustedTypes } = globalThis as { trustedTypes?: Policies };
 
-// The name "default" makes it a rule for addresses that come as plain text.
+// The name "default" applies it to URLs that are plain strings.
 trustedTypes?.createPolicy("default", {
   createScriptURL: (url) => (new URL(url, document.baseURI).href === WORKER ? url : null),
 });

@@ -1,4 +1,4 @@
-/** What stands in a conversation before anything was said: a greeting, and ways to begin. */
+/** What an empty conversation shows: a greeting, and examples to start with. */
 
 import { html, type TemplateResult } from "lit";
 
@@ -7,7 +7,7 @@ interface Example {
   readonly about: string;
 }
 
-/** What the built-in model has an answer of its own for: it goes by the first word. */
+/** Prompts with a special reply of the built-in model, which looks at the first word. */
 const OF_THE_DEMO: readonly Example[] = [
   { prompt: "Show me around", about: "Headings, lists, a table, many scripts" },
   { prompt: "Code that reads lines from bytes", about: "Python, coloured, ready to copy" },
@@ -18,7 +18,7 @@ const OF_THE_DEMO: readonly Example[] = [
 ];
 
 const OF_ANY: readonly Example[] = [
-  { prompt: "Explain how a rainbow comes about, with a small table of its colours.", about: "Something to know" },
+  { prompt: "Explain how a rainbow forms, with a small table of its colours.", about: "Something to know" },
   { prompt: "Write a Python function that tells whether a year is a leap year.", about: "Something to run" },
   { prompt: "Write four lines about a river with many banks.", about: "Something to read aloud" },
   { prompt: "Plan a quiet weekend by the sea for two people.", about: "Something to look forward to" },

@@ -1,32 +1,32 @@
 /**
- * What a screen reader is told of a reply that comes: finished paragraphs, each once.
+ * Announces an arriving reply to screen readers: each paragraph once, when it is complete.
  *
  * A live region that changed with every token would be read out again and again, so the visible
- * text is not live; whole paragraphs, without their Markdown, are given to a hidden region
- * instead. What was there when the reader came is history and not announced.
+ * text is not live. Instead a hidden region gets whole paragraphs, without their Markdown. Text
+ * from before the conversation was opened is not announced.
  */
 
 import type { AssistantMessage, State } from "../model/conversation.js";
 import { ending } from "./assistant-message.js";
 
-/** What one announcement may hold; nobody waits for more to be read. */
+/** The most characters of an announcement; nobody listens to more. */
 const LONGEST = 600;
 const LOOKED_AT = 4 * LONGEST;
 
 export class Announcer {
   #generation = "";
-  /** So much of the text is told or history; less than nothing when all is. */
+  /** How many characters are announced or old; negative if all are. */
   #spoken = 0;
   #isNew = true;
 
   constructor(private readonly say: (text: string) => void) {}
 
-  /** The reader comes to another conversation. */
+  /** Start with another conversation. */
   forget(): void {
     this.#isNew = true;
   }
 
-  /** Look at the conversation after a change. */
+  /** Announce what is new after a change. */
   update(state: State): void {
     const isNew = this.#isNew;
     this.#isNew = false;
@@ -50,14 +50,14 @@ export class Announcer {
   #paragraphs(reply: AssistantMessage, over: boolean): void {
     const end = over ? reply.text.length : reply.text.lastIndexOf("\n\n");
     if (end <= this.#spoken) return;
-    // Of a paragraph without end no more is looked at than can be said.
+    // Of an endless paragraph, only as much is read as can be announced.
     const text = spoken(reply.text.slice(this.#spoken, Math.min(end, this.#spoken + LOOKED_AT)));
     this.#spoken = end;
     if (text) this.say(text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text);
   }
 }
 
-/** Markdown as one would read it out: without its marks. */
+/** Markdown as one would read it out, without its marks. */
 export function spoken(markdown: string): string {
   return markdown
     .replace(/^\s*(```|~~~).*$/gm, "")

@@ -1,8 +1,8 @@
 /**
- * What a model answers: its reasoning, folded; its text; the tools it asks for; how it ended.
+ * A reply of a model: its reasoning (folded), its text, its tool calls, and how it ended.
  *
- * Nothing here waits in silence: a reply that says nothing for a while says how long it has
- * been, from a clock that ticks once a second while the reply runs and not at all afterwards.
+ * If nothing arrives for a while, it shows for how long, with a timer that runs once a second
+ * until the reply ends.
  */
 
 import { html, nothing } from "lit";
@@ -18,7 +18,7 @@ import "./tool-calls.js";
 
 const TICK = 1000;
 
-/** After this long without a word the reader is told how long it has been. */
+/** After this many milliseconds of silence its length is shown. */
 const PATIENCE = 10_000;
 
 export class AssistantMessageView extends LightElement {
@@ -32,23 +32,23 @@ export class AssistantMessageView extends LightElement {
   };
 
   declare reply: AssistantMessage | undefined;
-  /** Another version of it may be asked for. */
+  /** The reply can be regenerated. */
   declare again: boolean;
-  /** It may be tried again where it stands. */
+  /** The reply can be retried in place. */
   declare retry: boolean;
   declare connected: boolean;
-  /** The hub is being asked. */
+  /** A request to the hub is pending. */
   declare busy: boolean;
   declare now: number;
 
-  // Held, because to look for them would be to look through the whole answer.
+  // References, because searching for the elements would walk through the whole reply.
   readonly #words = createRef<HTMLElement>();
   readonly #details = createRef<HTMLDetailsElement>();
   readonly #thoughtsHost = createRef<HTMLElement>();
   #text: StreamingMarkdown | undefined;
   #reasoning: StreamingMarkdown | undefined;
   #clock: ReturnType<typeof setInterval> | undefined;
-  /** When something came last. */
+  /** When the last text arrived. */
   #heard = 0;
   #seen: Seen | undefined;
   #thinking: number | undefined;
@@ -83,7 +83,7 @@ export class AssistantMessageView extends LightElement {
     this.#tick(this.#running);
   }
 
-  /** Times that the hub does not tell, as they are seen here. */
+  /** Measure the times that the hub does not report. */
   #measure(reply: AssistantMessage, before: AssistantMessage | undefined): void {
     const now = performance.now();
     if (!before) this.#heard = now - age(reply);
@@ -92,7 +92,7 @@ export class AssistantMessageView extends LightElement {
     if (!this.#running) return;
     const tokens = guess(reply.text) + guess(reply.reasoning);
     if (tokens > 0) this.#seen ??= { at: now, tokens };
-    // Only what was seen from its beginning can be timed.
+    // Only what was observed from its start can be timed.
     if (reply.reasoning && !reply.text && before?.reasoning === "") this.#thinking ??= now;
     if (reply.text && this.#thinking !== undefined) this.#thought ??= now - this.#thinking;
   }
@@ -137,7 +137,7 @@ export class AssistantMessageView extends LightElement {
     </details>`;
   }
 
-  /** A calm sign that it goes on; in words when it stands still. */
+  /** A quiet sign of progress, or the reason for a pause. */
   #waiting(reply: AssistantMessage): unknown {
     const why = silence(reply, this.now - this.#heard, this.connected);
     return html`<p class="waiting">
@@ -173,7 +173,7 @@ export class AssistantMessageView extends LightElement {
 
   #stats(reply: AssistantMessage): string {
     const parts = stats(reply, this.#seen, this.#heard);
-    return [answered(reply), ...parts].filter(Boolean).join(" · ");
+    return [answeredBy(reply), ...parts].filter(Boolean).join(" · ");
   }
 
   protected override updated(): void {
@@ -187,7 +187,7 @@ export class AssistantMessageView extends LightElement {
     this.#think(reply);
   }
 
-  /** Thoughts are laid out only while the reader looks at them. */
+  /** Render the reasoning only while it is open. */
   #think(reply: AssistantMessage): void {
     const host = this.#thoughtsHost.value;
     if (!this.#details.value?.open || !host) return;
@@ -196,7 +196,7 @@ export class AssistantMessageView extends LightElement {
   }
 }
 
-/** For how long a reply has run that is seen for the first time; clocks that disagree do not count. */
+/** How long a newly seen reply has been running, ignoring clocks that disagree. */
 function age({ startedAt }: AssistantMessage): number {
   const held = startedAt === undefined ? 0 : Date.now() - Date.parse(startedAt);
   return held > 0 && held < 3_600_000 ? held : 0;
@@ -204,7 +204,7 @@ function age({ startedAt }: AssistantMessage): number {
 
 register("hub-reply", AssistantMessageView);
 
-// How it ended, or why it says nothing yet
+// How it ended, or why nothing arrives
 
 export interface Ending {
   readonly kind: "quiet" | "error";
@@ -212,13 +212,13 @@ export interface Ending {
   readonly code?: string;
 }
 
-/** What is to be said below a reply that is over; nothing if it just ended well. */
+/** The message below a reply that has ended; none if it ended normally. */
 export function ending(reply: AssistantMessage): Ending | undefined {
   switch (reply.state) {
     case "cancelled":
       return { kind: "quiet", text: "Stopped." };
     case "interrupted":
-      return { kind: "error", text: "The hub went away in the middle of this answer." };
+      return { kind: "error", text: "The hub stopped in the middle of this answer." };
     case "failed":
       return {
         kind: "error",
@@ -234,43 +234,43 @@ export function ending(reply: AssistantMessage): Ending | undefined {
 
 function finished(reply: AssistantMessage): Ending | undefined {
   if (reply.reason === "length") return { kind: "quiet", text: "The answer reached its length limit." };
-  if (reply.reason === "filter") return { kind: "quiet", text: "The answer was ended by a content filter." };
-  if (reply.reason === "tool") return { kind: "quiet", text: "The model waits for what the tool says." };
+  if (reply.reason === "filter") return { kind: "quiet", text: "A content filter ended the answer." };
+  if (reply.reason === "tool") return { kind: "quiet", text: "The model is waiting for the result of the tool." };
   if (reply.text === "" && reply.tools.length === 0) return { kind: "quiet", text: "The answer is empty." };
   return undefined;
 }
 
-/** Why a reply that is not over stands still, `since` milliseconds after its last word; nothing while it comes. */
+/** Why a running reply pauses, `since` milliseconds after its last text; nothing while text arrives. */
 export function silence(reply: AssistantMessage, since: number, connected: boolean): string | undefined {
   if (reply.retrying) {
     const left = Math.ceil(reply.retrying.after - since / 1000);
     return `${sentence(reply.retrying.message)} Trying again${left > 0 ? ` in ${left} s` : ""}.`;
   }
-  if (!connected) return "Not connected; the answer goes on at the hub and is caught up later.";
+  if (!connected) return "Not connected. The answer continues on the hub and will appear here later.";
   if (since < PATIENCE) return undefined;
   const long = since < 120_000 ? `${Math.floor(since / 1000)} s` : `${Math.floor(since / 60_000)} minutes`;
   return reply.state === "waiting" ? `Waiting for the first word, ${long} so far.` : `Nothing new for ${long}.`;
 }
 
-// What it cost and how fast it came
+// Tokens and speed
 //
-// The hub says the tokens and the seconds when the reply is over. Until then they are measured
-// here, from when its first words were seen, and tokens are guessed from the text; numbers that
-// are not the upstream's own carry a "≈".
+// The hub reports tokens and seconds when the reply has ended. Until then the time is measured here,
+// from the first text that was seen, and tokens are estimated from the text. Numbers that are not
+// the upstream's own have a "≈".
 
-/** When a reply that comes now was first seen to say something, and how much it had said. */
+/** When text of a running reply was first seen, and how much there was. */
 export interface Seen {
   readonly at: number;
   readonly tokens: number;
 }
 
-/** Tokens in a text, roughly: four letters each, one for each character of denser scripts. */
+/** A rough estimate of tokens: four letters each, or one character of a denser script. */
 export function guess(text: string): number {
   const dense = text.match(/[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]/g)?.length ?? 0;
   return Math.ceil((text.length - dense) / 4) + dense;
 }
 
-/** "≈ 120 tokens", "0.3 s to the first word", "41 tokens/s"; what is not known is left out. */
+/** "≈ 120 tokens", "0.3 s to the first word", "41 tokens/s", as far as known. */
 export function stats(reply: AssistantMessage, seen?: Seen, now = 0): string[] {
   const found: string[] = [];
   const counted = reply.usage?.completion_tokens;
@@ -289,8 +289,8 @@ export function stats(reply: AssistantMessage, seen?: Seen, now = 0): string[] {
   return found;
 }
 
-/** "demo", "local · llama3": who answered. */
-export function answered(reply: AssistantMessage): string {
+/** The upstream and model of a reply: "demo", "local · llama3". */
+export function answeredBy(reply: AssistantMessage): string {
   const { upstream, model } = reply;
   return model === undefined || model === upstream ? upstream : `${upstream} · ${model}`;
 }

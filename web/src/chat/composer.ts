@@ -1,8 +1,8 @@
 /**
- * Where one types: a field that grows, Send or Stop, and a place for the page's own tools.
+ * The composer: a field that grows, Send or Stop, and a slot for the page's own tools.
  *
- * The text stays until the hub has accepted it, and is kept as a draft that the other tabs see.
- * What another tab typed is taken over unless the reader has typed something else here.
+ * The text stays until the hub has accepted it. It is stored as a draft that other tabs share:
+ * text typed in another tab appears here, unless something else was typed here.
  */
 
 import { html, nothing } from "lit";
@@ -10,17 +10,17 @@ import { html, nothing } from "lit";
 import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 
-/** Typing is not written down at each key. */
+/** The draft is stored after this many milliseconds without typing. */
 const PAUSE = 150;
 
 const PREFIX = "hub-draft ";
 const DRAFTS = 50;
 const LONGEST = 50_000;
 
-/** The key code of a key that an input method takes. */
+/** The key code of a key that an input method handles. */
 const COMPOSING = 229;
 
-/** What the conversation is busy with. */
+/** What the conversation is doing. */
 export type Activity = "nothing" | "sending" | "answering" | "stopping";
 
 export class Composer extends LightElement {
@@ -33,11 +33,11 @@ export class Composer extends LightElement {
   };
 
   declare activity: Activity;
-  /** The conversation is over. */
+  /** The conversation is closed. */
   declare closed: boolean;
   declare text: string;
   declare hint: string;
-  /** The page has put something into the bar. */
+  /** The page has put something into the tools slot. */
   declare tools: boolean;
   #draft: Draft | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -62,14 +62,14 @@ export class Composer extends LightElement {
     this.leave();
   }
 
-  /** Compose for a conversation: its draft comes back. */
+  /** Switch to a conversation and restore its draft. */
   open(url: string, stream: string): void {
     this.leave();
     this.#draft = new Draft(url, stream, this.#typedElsewhere);
     this.#put(this.#draft.text);
   }
 
-  /** Keep the draft and know of no conversation any more. */
+  /** Store the draft and leave the conversation. */
   leave(): void {
     this.#keep();
     this.#draft?.close();
@@ -108,7 +108,7 @@ export class Composer extends LightElement {
       }}>${icons.stop()}</button>`;
   }
 
-  /** While an answer comes, Stop stands where Send does. */
+  /** Stop replaces Send while a reply is running. */
   #send(): unknown {
     if (this.activity !== "nothing") return nothing;
     const why = this.#refusal();
@@ -120,7 +120,7 @@ export class Composer extends LightElement {
   #refusal(): string {
     if (this.closed) return "This conversation is closed.";
     if (this.activity === "sending") return "Your message is being sent.";
-    if (this.activity !== "nothing") return "An answer is coming: wait for its end, or stop it (Esc).";
+    if (this.activity !== "nothing") return "An answer is being written: wait until it ends, or stop it (Esc).";
     return this.text.trim() === "" ? "Write something first." : "";
   }
 
@@ -167,8 +167,8 @@ export class Composer extends LightElement {
   };
 
   /**
-   * What is to be called when the hub has the text that stands here now: it goes, and what was
-   * typed since stays. By then the composer may serve another conversation.
+   * Returns a function to call when the hub has accepted the current text. It removes that text and
+   * keeps what was typed since. By then the composer may serve another conversation.
    */
   #accepting(): () => void {
     const { text } = this;
@@ -191,7 +191,7 @@ export class Composer extends LightElement {
     this.#draft?.keep(this.text);
   };
 
-  /** Another tab typed: taken over, but not over what was typed here meanwhile. */
+  /** Take over text that was typed in another tab, unless something was typed here. */
   readonly #typedElsewhere = (text: string, before: string): void => {
     const typingHere = document.hasFocus() && this.#area?.matches(":focus") === true;
     if (this.text === before || !typingHere) this.#put(text);
@@ -210,15 +210,15 @@ interface StoredDraft {
 /**
  * The draft of one conversation.
  *
- * The browser's local storage holds it and tells the other tabs of each change (the `storage`
- * event comes only there, never back). Storage may be missing, full or forbidden; then drafts
- * are simply not kept. At most `DRAFTS` of them, the oldest go first, none longer than `LONGEST`.
+ * Local storage keeps it and notifies the other tabs of each change (the `storage` event is only
+ * sent to other tabs). If storage is missing, full or forbidden, drafts are not kept. There are at
+ * most `DRAFTS`, the oldest of which are dropped first, of at most `LONGEST` characters.
  */
 export class Draft {
   readonly #key: string;
   #known: string;
 
-  /** `changed` gets what another tab made of it, and what it was before. */
+  /** `changed` gets the text from another tab, and the text before. */
   constructor(
     url: string,
     stream: string,
@@ -240,7 +240,7 @@ export class Draft {
     else write(this.#key, { text, at: Date.now() });
   }
 
-  /** The text was sent, though nobody composes here any more. */
+  /** The text was sent, although the composer has moved on. */
   sent(text: string): void {
     if (parse(read(this.#key)).text === text) forget(this.#key);
   }
@@ -250,7 +250,7 @@ export class Draft {
   }
 
   readonly #changedElsewhere = (event: StorageEvent): void => {
-    // `clear()` is told without a key.
+    // After `clear()` the event has no key.
     if (event.key !== this.#key && event.key !== null) return;
     const before = this.#known;
     this.#known = parse(event.key === null ? null : event.newValue).text;
@@ -265,7 +265,7 @@ function parse(held: string | null): StoredDraft {
       return { text: kept.text.slice(0, LONGEST), at: "at" in kept ? Number(kept.at) || 0 : 0 };
     }
   } catch {
-    // Somebody else's text under our name is no draft.
+    // Not a draft, but a value of another program under the same key.
   }
   return { text: "", at: 0 };
 }
@@ -282,7 +282,7 @@ function forget(key: string): void {
   try {
     localStorage.removeItem(key);
   } catch {
-    // Then it was not kept either.
+    // Then it was not stored, either.
   }
 }
 
@@ -292,7 +292,7 @@ function write(key: string, draft: StoredDraft): void {
     localStorage.setItem(key, JSON.stringify(draft));
     if (isNew) makeRoom();
   } catch {
-    // Storage is full or forbidden: the text is still in the composer.
+    // Storage is full or forbidden, but the text is still in the composer.
   }
 }
 
@@ -303,25 +303,25 @@ function makeRoom(): void {
   for (const { key } of drafts.slice(0, -DRAFTS)) forget(key);
 }
 
-// Typing in a field of several lines
+// Typing in a multi-line field
 
 /**
  * Whether a key press means "send": Enter alone.
  *
- * The Enter that ends an input method's composition does not. Safari tells it only after
- * `compositionend`, no longer as `isComposing`, but still with the old code 229.
+ * The Enter that ends an input method's composition does not. Safari sends it after
+ * `compositionend`, without `isComposing` but still with the old key code 229.
  */
 export function entered(event: KeyboardEvent): boolean {
   if (event.key !== "Enter" || event.shiftKey || event.altKey) return false;
   return !event.isComposing && codeOf(event) !== COMPOSING;
 }
 
-/** `keyCode` is deprecated, and nothing else tells Safari's case. */
+/** `keyCode` is deprecated, but nothing else detects the case of Safari. */
 function codeOf(event: { readonly keyCode?: number }): number | undefined {
   return event.keyCode;
 }
 
-/** As high as its text, where the browser does not do so by itself; the style sheet has the limit. */
+/** Make a field as high as its text if the browser does not; the style sheet sets the limit. */
 export function grow(area: HTMLTextAreaElement): void {
   if (CSS.supports("field-sizing", "content")) return;
   area.style.blockSize = "auto";

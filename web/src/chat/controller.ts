@@ -1,9 +1,9 @@
 /**
- * What the reader does with a conversation: ask, stop, try again, go on differently.
+ * The user's actions in a conversation: send, stop, retry, edit and regenerate.
  *
- * One request at a time. Whoever stops while the hub is still being asked stops what it then
- * begins. A reply that failed is tried again in place: what failed is no version worth keeping
- * apart. Another version of a message is a fork (model/branches.ts).
+ * There is one request at a time. Stopping while a request is pending stops the generation that
+ * it starts. A failed reply is retried in place, because a failed version is not worth keeping.
+ * Any other new version of a message is a fork (model/branches.ts).
  */
 
 import type { Ask } from "../client/commands.js";
@@ -17,28 +17,28 @@ import { type ErrorNotice, errorNotice, gone } from "./error-notice.js";
 import type { LiveConversation } from "./live-conversation.js";
 
 export interface ControllerCallbacks {
-  /** Something is to be rendered. */
+  /** Something needs to be rendered. */
   changed(): void;
-  /** Another version has begun. */
+  /** A new version was created. */
   went(from: Place, stream: string): void;
 }
 
 const KEPT = "Your text is kept";
 
-/** What the hub is being asked; whoever stops it meanwhile stops what comes of it, wherever that is. */
+/** A pending request; stopping it stops the generation that it starts, wherever that is. */
 interface PendingRequest {
-  /** A message in the composer, or something else. */
+  /** Whether it sends the composer's message. */
   readonly what: "message" | "other";
   stopped: boolean;
 }
 
 export class ChatController {
-  /** The upstream to ask, the hub's default if none. */
+  /** The upstream to use; by default the hub's. */
   upstream: string | undefined;
   notice: ErrorNotice | undefined;
   #pending: PendingRequest | undefined;
   #stopping = false;
-  /** A generation that was accepted and is not yet seen in the conversation. */
+  /** A generation that the hub has accepted but that is not in the conversation yet. */
   #awaited: string | undefined;
   #conversation: LiveConversation | undefined;
   readonly #requests: Requests;
@@ -56,12 +56,12 @@ export class ChatController {
     return this.#runs || this.asking ? "answering" : "nothing";
   }
 
-  /** The hub is being asked. */
+  /** A request to the hub is pending. */
   get asking(): boolean {
     return this.#pending !== undefined;
   }
 
-  /** From now on it is about this conversation. */
+  /** Switch to a conversation. */
   enter(conversation: LiveConversation | undefined): void {
     this.#conversation = conversation;
     this.#pending = undefined;
@@ -70,18 +70,18 @@ export class ChatController {
     this.notice = undefined;
   }
 
-  /** The conversation went on. */
+  /** The conversation has a new state. */
   update(state: State): void {
     if (this.#awaited !== undefined && has(state, this.#awaited)) this.#awaited = undefined;
     if (!this.#runs && !this.asking) this.#stopping = false;
   }
 
-  /** Gives whether the hub has accepted it. */
+  /** Send a message; returns whether the hub has accepted it. */
   send(prompt: string): Promise<boolean> {
     return this.#ask("message", KEPT, ({ stream }) => this.#requests.here({ stream, prompt, ...this.#whom }));
   }
 
-  /** Stop whatever runs, whoever began it; what came of it stays. */
+  /** Stop every running reply, whoever started it; its text so far stays. */
   async stop(): Promise<void> {
     if (this.activity === "nothing") return;
     this.#stopping = true;
@@ -98,7 +98,7 @@ export class ChatController {
     );
   }
 
-  /** The same message, answered once more. */
+  /** Regenerate or retry a reply. */
   async again(reply: AssistantMessage): Promise<boolean> {
     const message = this.#conversation && prompted(this.#conversation.latest, reply);
     return message !== undefined && this.#aside(message, message.text, "");
@@ -130,7 +130,7 @@ export class ChatController {
         const ask = { prompt, ...author, ...this.#whom };
         const at = place(stream, latest, message);
         const accepted = await this.#requests.aside(at, ask).catch((error: unknown) => {
-          // The source of a fork may have been deleted since; the fork still holds its records.
+          // The source of a fork may be deleted by now; the fork still has its records.
           if (at.source === stream || !gone(error)) throw error;
           return this.#requests.aside({ source: stream, position: message.before }, ask);
         });
@@ -142,7 +142,7 @@ export class ChatController {
     );
   }
 
-  /** `next` follows when the hub has accepted it, unless the reader has gone elsewhere meanwhile. */
+  /** `next` is called when the hub has accepted it, unless the user has left the conversation. */
   async #ask<T extends Accepted>(
     what: "message" | "other",
     kept: string,
@@ -157,7 +157,7 @@ export class ChatController {
     this.callbacks.changed();
     try {
       const accepted = await ask(about);
-      // The hub is back, which the connection may not know for half a minute.
+      // The hub is back, which the connection may not notice for half a minute.
       if (this.hub.status.state === "offline") this.hub.retry();
       const stays = this.#conversation === about;
       if (stays && about.stream === accepted.stream && !has(about.latest, accepted.generation)) {
@@ -183,7 +183,7 @@ export class ChatController {
     const refused = outcomes.find((one) => one.status === "rejected");
     if (!refused) return;
     this.#stopping = false;
-    // What has ended, or what the hub has forgotten, needs no stopping.
+    // A generation that has ended, or that is gone, needs no stopping.
     if (gone(refused.reason)) this.#awaited = undefined;
     else this.notice = errorNotice(refused.reason);
     this.callbacks.changed();
@@ -194,31 +194,31 @@ function has({ turns }: State, generation: string): boolean {
   return turns.some((turn) => turn.kind === "reply" && turn.generation === generation);
 }
 
-/** What the hub has accepted. */
+/** A request that the hub has accepted. */
 interface Accepted {
   readonly generation: string;
   readonly stream: string;
 }
 
-/** One thing that is wanted, until the hub has accepted it. */
+/** A request with its idempotency key, until the hub has accepted it. */
 interface KeyedRequest {
   readonly what: string;
   readonly key: string;
 }
 
 /**
- * Asks the hub for a generation: a prompt, the same once more, or another version.
+ * Requests generations from the hub: for a new prompt, a retry or another version.
  *
- * Each request has one idempotency key that it keeps until the hub has accepted it, so whoever
- * presses Send again after an error has one answer, not two. For another version the name of
- * the fork is kept as well.
+ * Each request keeps its idempotency key until the hub has accepted it, so that pressing Send
+ * again after an error gives one reply and not two. For another version the name of the fork is
+ * kept, too.
  */
 class Requests {
   #pending: KeyedRequest | undefined;
 
   constructor(private readonly hub: Hub) {}
 
-  /** Ask in the conversation itself. */
+  /** Request a generation in the conversation itself. */
   async here(ask: Ask & { readonly stream: string }): Promise<Accepted> {
     const { key } = this.#keyed(JSON.stringify(ask));
     const asked = await this.hub.generate({ ...ask, key });
@@ -227,9 +227,9 @@ class Requests {
   }
 
   /**
-   * Ask in a fork, which begins with what stands before a place.
+   * Request a generation in a fork, which has the records before a place.
    *
-   * The source is told last, when there is something to go to.
+   * The source gets its `branch` event last, when the fork is ready.
    */
   async aside({ source, position }: Place, ask: Omit<Ask, "stream">): Promise<Accepted> {
     const { key } = this.#keyed(JSON.stringify([source, position, ask]));

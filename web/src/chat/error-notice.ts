@@ -1,38 +1,38 @@
-/** What the hub refused, and what one can do about it, in words for people. */
+/** Error messages for people, with what they can do. */
 
 export interface ErrorNotice {
   readonly text: string;
   readonly code?: string;
 }
 
-/** `kept` is what is not lost, such as "Your text is kept". */
+/** `kept` says what is not lost, such as "Your text is kept". */
 export function errorNotice(error: unknown, kept = ""): ErrorNotice {
-  const { status, code } = known(error);
+  const { status, code } = errorFields(error);
   const coded = code === undefined ? {} : { code };
   const stays = kept === "" ? "" : ` ${kept}.`;
-  // What a WebSocket was refused has no status either.
+  // Errors over a WebSocket have no status, either.
   if (code === "unreachable") return { text: `The hub cannot be reached.${stays} Try again when it is back.`, ...coded };
   const said = sentence(error instanceof Error && error.message !== "" ? error.message : "Something went wrong");
   const again = status === undefined || status === 429 || status >= 500 ? " Try again in a moment." : "";
   return { text: `${said}${stays}${again}`, ...coded };
 }
 
-/** Whether what was asked for is not there, or no more. */
+/** Whether an error means that something does not exist, or no longer does. */
 export function gone(error: unknown): boolean {
-  const { status, code } = known(error);
-  // A stream that was deleted while forks of it live keeps its name.
+  const { status, code } = errorFields(error);
+  // A deleted stream keeps its name while forks of it exist.
   return status === 404 || status === 410 || code === "stream_deleted";
 }
 
-/** By its fields and not by its class: a page may hand over a hub from another bundle. */
-function known(error: unknown): { status?: number; code?: string } {
+/** Recognizes errors by their fields, because a page may pass in a hub from another bundle. */
+function errorFields(error: unknown): { status?: number; code?: string } {
   if (!(error instanceof Error)) return {};
   const status = "status" in error && typeof error.status === "number" ? { status: error.status } : {};
   const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};
   return { ...status, ...code };
 }
 
-/** With a capital and a full stop, as people write. */
+/** The text with a capital letter and a full stop. */
 export function sentence(text: string): string {
   const trimmed = text.trim();
   const ended = /[.!?…。]$/.test(trimmed) ? trimmed : `${trimmed}.`;

@@ -1,12 +1,12 @@
-/** The forks that a conversation's ancestors were told of after it had left them, live. */
+/** Follows a conversation's ancestors to learn of their later forks. */
 
 import type { Hub } from "../client/hub.js";
 import { lineage } from "../model/branches.js";
 import type { Branch, Position } from "../protocol/events.js";
 
-/** Ancestors that are followed. */
+/** The most ancestors to follow. */
 const FOLLOWED = 8;
-/** Forks told by one ancestor. */
+/** The most forks of one ancestor. */
 const MOST = 100;
 
 export class ForkWatcher {
@@ -46,11 +46,11 @@ export class ForkWatcher {
     return this.#hub.follow(ancestor, {
       from: from || "start",
       items: (items) => {
-        // A stream may hold any JSON, `null` too.
+        // A stream may contain any JSON, including `null`.
         const more = items.flatMap(({ event }) => ((event as Branch | null)?.type === "branch" ? [event as Branch] : []));
         if (more.length > 0) tell([...forks, ...more].slice(-MOST));
       },
-      // What comes again is told again; `versions` counts each conversation once.
+      // Events may repeat; `versions` counts each conversation once.
       reset: () => undefined,
       failed: () => undefined,
     });

@@ -1,4 +1,4 @@
-/** A growing text in a place of the page: as Markdown, or as it stands. */
+/** Renders a growing text, as Markdown or as it is. */
 
 import { StreamingMarkdown } from "../markdown/stream.js";
 import { nextFrame } from "../ui/frames.js";

@@ -4,26 +4,25 @@
  *     <script type="module" src="https://hub.example/elements.js"></script>
  *     <hub-chat stream="chat/7"></hub-chat>
  *
- * Attributes: `src` (the hub's address; that of the script if none), `stream` (the
- * conversation; without one the first message begins one), `readonly` (to read along),
- * `upstream` (who answers; the hub's default if none), `no-status` (the page itself shows the
- * connection). Property `hub`: a `Hub` that the page has already. It fills the height that it
- * is given.
+ * Attributes: `src` (the hub's URL; by default the script's), `stream` (the conversation; without
+ * one the first message starts a new one), `readonly`, `upstream` (by default the hub's default),
+ * `no-status` (the page shows the connection itself). Property `hub`: an existing `Hub`. It fills
+ * the height that it is given.
  *
  * Methods: `send(text)`, `stop()`, `focusComposer()`.
  *
  * Events, bubbling and composed: `hub-state` {state}, `hub-status` {status, lag}, `hub-sent`
- * {text}, and, cancelable, `hub-fork` {source, stream, position, arrival} when the reader goes to
- * another version of the conversation: unless the page prevents it, the element goes there itself.
- * A page that shows it in another element gives that one the `arrival`, so that it shows the place.
+ * {text}, and, cancelable, `hub-fork` {source, stream, position, arrival} when the user goes to
+ * another version of the conversation. Unless the page prevents it, the element goes there itself.
+ * A page that uses another element for it passes on the `arrival`, to restore the scroll position.
  *
- * Slots: `tools` in the composer's bar, `empty` while nothing was said.
+ * Slots: `tools` in the composer's bar, `empty` while there are no messages.
  *
  * Custom properties: those of ui/tokens.css.
  *
- * How it works: the hub's client folds the stream into a `State` that shares what did not
- * change; at most once a frame the newest one is rendered, and of the turns only those that
- * are other objects than before.
+ * How it works: the hub's client folds the stream into a `State` that shares everything that did
+ * not change. The newest state is rendered at most once a frame, and only those of its turns that
+ * are different objects than before.
  */
 
 import { html, LitElement, nothing, unsafeCSS } from "lit";
@@ -55,7 +54,7 @@ import "./composer.js";
 import "./hub-status.js";
 import "./turns.js";
 
-/** What the live region keeps; a screen reader has read the older ones. */
+/** How many announcements the live region keeps; screen readers have read the older ones. */
 const ANNOUNCED = 4;
 const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
 
@@ -82,7 +81,7 @@ export class HubChat extends LitElement {
   declare arrival: ScrollRestore | undefined;
   declare status: Status;
 
-  // Held, because to look for them would be to look through the whole conversation.
+  // References, because searching for the elements would walk through the whole conversation.
   readonly #log = createRef<HTMLElement>();
   readonly #turns = createRef<HTMLElement>();
   readonly #announced = createRef<HTMLElement>();
@@ -104,7 +103,7 @@ export class HubChat extends LitElement {
     this.addEventListener("keydown", this.#pressed);
   }
 
-  /** Ask. Gives whether the hub has accepted it; why not is shown. */
+  /** Send a message; returns whether the hub has accepted it. The error, if any, is shown. */
   async send(text: string): Promise<boolean> {
     if (text.trim() === "" || this.readonly) return false;
     if (!this.stream) {
@@ -118,7 +117,7 @@ export class HubChat extends LitElement {
     return true;
   }
 
-  /** Stop whatever runs in this conversation, whoever began it; what came of it stays. */
+  /** Stop every running reply in this conversation, whoever started it; its text so far stays. */
   async stop(): Promise<void> {
     if (!this.readonly) await this.#controller?.stop();
   }
@@ -133,7 +132,7 @@ export class HubChat extends LitElement {
 
   override connectedCallback(): void {
     super.connectedCallback();
-    // Again: everything below was given up when it left the page.
+    // Not the first time: everything below was released when it left the page.
     if (this.hasUpdated) {
       this.#observe();
       this.#enter();
@@ -155,7 +154,7 @@ export class HubChat extends LitElement {
   }
 
   protected override updated(changed: Map<PropertyKey, unknown>): void {
-    // What has left the page follows nothing; it enters when it comes back.
+    // An element that is not in the page follows nothing; it starts when it is back.
     if (!this.isConnected) return;
     if (changed.has("stream") || changed.has("hub") || changed.has("src")) this.#enter();
   }
@@ -191,7 +190,7 @@ export class HubChat extends LitElement {
         if (!state) return;
         this.#announcer.update(state);
         if (!isNew) this.#scrolling?.news();
-        // What the last conversation left of its place says nothing about where to begin here.
+        // The scroll position of the last conversation does not apply to this one.
         else void this.updateComplete.then(() => this.#scrolling?.toEnd());
         isNew = false;
         if (this.arrival) void this.updateComplete.then(this.#restoreScroll);
@@ -244,7 +243,7 @@ export class HubChat extends LitElement {
     if (arrival && scrolling && turns && (await restoreScroll(arrival, turns, scrolling))) this.arrival = undefined;
   };
 
-  // -- telling
+  // -- announcing
 
   #tell(type: string, detail: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
@@ -254,7 +253,7 @@ export class HubChat extends LitElement {
     this.#tell("hub-status", { status: this.status, lag: this.#conversation?.lag ?? 0 });
   }
 
-  /** To screen readers. */
+  /** Announce a text to screen readers. */
   #say(text: string): void {
     const region = this.#announced.value;
     if (!region) return;
@@ -293,7 +292,7 @@ export class HubChat extends LitElement {
       </div>`;
   }
 
-  /** Where nothing was said yet, or nothing can be heard. */
+  /** What an empty or unavailable conversation shows. */
   #middle(): unknown {
     const { known, failed } = this.#conversation ?? { known: !this.stream, failed: undefined };
     if (failed) return html`<div class="middle" role="alert">${failed.text} ${failed.code ? html`<code>${failed.code}</code>` : nothing}</div>`;
@@ -305,7 +304,7 @@ export class HubChat extends LitElement {
   #jumpToEnd(): unknown {
     const scrolling = this.#scrolling;
     if (!scrolling || scrolling.following) return nothing;
-    // Within what scrolls, so that a wheel turned above it still turns the text.
+    // Inside the scrolling element, so that the wheel still scrolls the text when over it.
     return html`<div class="last"><button class=${scrolling.unseen ? "pill" : "pill bare"} type="button" title="To the end"
       aria-label=${scrolling.unseen ? "New text: to the end" : "To the end"} @click=${() => {
         scrolling.toEnd(true);
@@ -376,11 +375,11 @@ export class HubChat extends LitElement {
     this.#halt();
   };
 
-  /** Older turns are about to be put above what is read. */
+  /** Older turns are about to be inserted above. */
   readonly #above = ({ target }: Event): void => {
     const mark = this.#scrolling?.mark();
     const turns = target as HTMLElement & { readonly updateComplete: Promise<boolean> };
-    // `from` is set right after this event; its update is what moves the text.
+    // `from` is set right after this event, and its update moves the text.
     void Promise.resolve()
       .then(() => turns.updateComplete)
       .then(() => {

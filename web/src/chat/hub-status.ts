@@ -1,11 +1,10 @@
 /**
- * `<hub-status>`: the connection in plain words.
+ * `<hub-status>`: the status of the connection in words.
  *
- * Connecting, live, catching up so many, offline with a countdown and a button, closed with the
- * reason. Properties: `hub` (a Hub), `lag` (records still to come, 0 when live).
+ * Connecting, live, catching up, offline with a countdown and a button, or closed with the reason.
+ * Properties: `hub` (a Hub), `lag` (records still to come, 0 when live).
  *
- * What a screen reader is told is the state alone; a countdown that speaks would not let one
- * hear anything else.
+ * Screen readers only get the state; an announced countdown would drown out everything else.
  */
 
 import { html, LitElement, nothing, unsafeCSS } from "lit";

@@ -4,16 +4,15 @@
  *     <script type="module" src="https://hub.example/elements.js"></script>
  *     <hub-stream stream="first"></hub-stream>
  *
- * Attributes: `stream`, its name; `src`, the hub's URL (else the hub that served the script);
- * `from`, "start" (the default), "now" or a position; `format`, "markdown" (the default) or
- * "plain"; `quiet` hides the line that says how it stands. The property `hub` takes a connected
- * hub instead of `src`. Each answer is a section, in order; what people asked is left out.
+ * Attributes: `stream`, its name; `src`, the hub's URL (by default the hub that served the
+ * script); `from`, "start" (the default), "now" or a position; `format`, "markdown" (the default)
+ * or "plain"; `quiet` hides the status line. The property `hub` takes a connected hub instead of
+ * `src`. Each reply is a section, in order; the messages of people are left out.
  *
- * Event: `hub-state`, a CustomEvent with `{state}`, after each change. How it looks is up to
- * the custom properties in ui/tokens.css and markdown/markdown.css; part names: `status`, `text`.
+ * Event: `hub-state`, a CustomEvent with `{state}`, after each change. The custom properties in
+ * ui/tokens.css and markdown/markdown.css style it; part names: `status`, `text`.
  *
- * A screen reader is told finished paragraphs, not single words: the visible text does not
- * speak, a region beside it does.
+ * Screen readers get complete paragraphs instead of single words, from a hidden live region.
  */
 
 import { html, LitElement, nothing, unsafeCSS } from "lit";
@@ -152,7 +151,7 @@ export class HubStream extends LitElement {
     text.set(reply.text, reply.state !== "waiting" && reply.state !== "running");
   }
 
-  /** Another format is another text, with a place of its own. */
+  /** The format is part of the key, so that changing it renders the text anew. */
   #key(reply: AssistantMessage): string {
     return `${this.format} ${reply.generation}`;
   }
@@ -160,12 +159,12 @@ export class HubStream extends LitElement {
   #standing(): readonly [Standing, string] {
     const { status, error } = this;
     if (error !== undefined) return ["failed", sentence(error.message)];
-    if (!this.stream) return ["failed", "No stream is named."];
+    if (!this.stream) return ["failed", "No stream is given."];
     if (this.state.closed) return ["ended", "Ended"];
     if (status.state === "closed") return ["failed", status.message];
-    if (status.state === "offline") return ["offline", "Offline; it comes back by itself"];
+    if (status.state === "offline") return ["offline", "Offline; it reconnects by itself"];
     if (status.state === "connecting") return ["connecting", "Connecting…"];
-    return this.waiting ? ["waiting", "Waiting for the stream to begin"] : ["live", "Live"];
+    return this.waiting ? ["waiting", "Waiting for the stream to start"] : ["live", "Live"];
   }
 
   protected override render(): unknown {

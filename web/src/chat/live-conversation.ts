@@ -1,8 +1,8 @@
 /**
- * One conversation as it is followed: what was said, its versions, and who is here.
+ * A conversation that is followed live: its messages, their versions, and its members.
  *
- * The client tells a state for each batch of events. The newest of them is shown at most once a
- * frame, so `state` here is the one that is on the screen.
+ * The client reports a state for each batch of events. The newest is rendered at most once a
+ * frame, so `state` here is the one on the screen.
  */
 
 import type { Hub } from "../client/hub.js";
@@ -15,17 +15,17 @@ import { ForkWatcher } from "./fork-watcher.js";
 import { Participants } from "./presence.js";
 
 export interface ConversationListener {
-  /** At once, with each state. */
+  /** Called at once, with each state. */
   received(state: State): void;
   lagged(records: number): void;
-  /** Something is to be rendered; `state` only when there is a new one. */
+  /** Something needs to be rendered; `state` is only given if it is new. */
   changed(state?: State): void;
 }
 
 export class LiveConversation {
   state: State = EMPTY;
   lag = 0;
-  /** What there is of it is known, if only that there is nothing yet. */
+  /** The contents are known, even if there are none yet. */
   known = false;
   failed: ErrorNotice | undefined;
   readonly participants: Participants;
@@ -59,7 +59,7 @@ export class LiveConversation {
       },
       waiting: () => {
         this.known = true;
-        // That there is nothing is news as well.
+        // An empty conversation is a change, too.
         if (!this.#left) listener.changed(this.state);
       },
       failed: (error) => {
@@ -74,7 +74,7 @@ export class LiveConversation {
     return this.#versions;
   }
 
-  /** What is known by now, shown or not. */
+  /** The latest state, rendered or not. */
   get latest(): State {
     return this.#latest;
   }

@@ -1,4 +1,4 @@
-/** What somebody said: one message, with its versions, and the editor for another one. */
+/** A message of a person, with its versions and an editor. */
 
 import { html, nothing } from "lit";
 
@@ -11,11 +11,11 @@ import { LightElement, register } from "../ui/light-element.js";
 import { entered, grow } from "./composer.js";
 import "../ui/buttons.js";
 
-/** A message of more letters is folded: to lay out a pasted book would stop the page for seconds. */
+/** Longer messages are folded, because laying out a pasted book would block the page for seconds. */
 const LONG = 10_000;
 const SHOWN = 2_000;
 
-/** To the version before, or the next. */
+/** To the previous or the next version. */
 export type Step = "back" | "on";
 
 export class MessageView extends LightElement {
@@ -30,12 +30,12 @@ export class MessageView extends LightElement {
 
   declare message: ChatMessage | undefined;
   declare versions: Versions | undefined;
-  /** It may be edited now. */
+  /** The message can be edited now. */
   declare editable: boolean;
-  /** The hub is being asked. */
+  /** A request to the hub is pending. */
   declare busy: boolean;
   declare editing: boolean;
-  /** The reader wants to see all of a long one. */
+  /** The user unfolded a long message. */
   declare whole: boolean;
   #markdown: StreamingMarkdown | undefined;
 
@@ -65,7 +65,7 @@ export class MessageView extends LightElement {
     const shown = this.whole ? text : `${text.slice(0, cutBefore(text.slice(0, SHOWN), SHOWN)).trimEnd()} …`;
     return html`<div class="words" dir="auto">${shown}</div>
       <button class="plain" type="button" aria-expanded=${this.whole} @click=${this.#turn}>${
-        this.whole ? "Show less" : `Show all ${text.length.toLocaleString("en")} letters`
+        this.whole ? "Show less" : `Show all ${text.length.toLocaleString("en")} characters`
       }</button>`;
   }
 
@@ -104,7 +104,7 @@ export class MessageView extends LightElement {
       <textarea aria-label="Edit the message" dir="auto" .defaultValue=${message.text} ?readonly=${this.busy}
         @input=${this.#input} @keydown=${this.#pressed}></textarea>
       <div class="row">
-        <span class="hint">The conversation goes on from here; the old one stays.</span>
+        <span class="hint">The conversation continues from here; the old version stays.</span>
         <button class="plain" type="button" @click=${this.#cancel}>Cancel</button>
         <button class="strong" type="submit" ?disabled=${this.busy}>${this.busy ? "Saving…" : "Save"}</button>
       </div>
@@ -119,7 +119,7 @@ export class MessageView extends LightElement {
     this.#markdown.set(this.message.text, true);
   }
 
-  /** Focus the button that leads on in this direction, or the other where there is no further. */
+  /** Focus the button for this direction, or the other one at the end. */
   focusVersions(step: Step): void {
     const buttons = this.querySelectorAll<HTMLElement>(".versions button:enabled");
     const wanted = [...buttons].find((button) => button.classList.contains(step)) ?? buttons[0];
@@ -166,7 +166,7 @@ export class MessageView extends LightElement {
   };
 }
 
-const WHO = { user: "You", assistant: "Assistant", system: "Instructions", tool: "What a tool message" } as const;
+const WHO = { user: "You", assistant: "Assistant", system: "Instructions", tool: "Tool result" } as const;
 
 register("hub-said", MessageView);
 

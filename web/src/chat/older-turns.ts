@@ -1,8 +1,8 @@
 /**
- * How much of a long conversation is shown so far.
+ * How much of a long conversation is rendered so far.
  *
- * The newest turns are shown at once and older ones above them in idle moments, a few at a
- * time, so that a conversation of hundreds of turns never holds the page up.
+ * The newest turns are rendered at once, and older ones above them when the browser is idle, a few
+ * at a time, so that a conversation of hundreds of turns never blocks the page.
  */
 
 import type { State } from "../model/conversation.js";
@@ -12,7 +12,7 @@ type Turns = State["turns"];
 const TURNS = 10;
 const LETTERS = 12_000;
 
-/** Begin `few` turns, or so many letters, before `end`; always at least one. */
+/** The first turn to render before `end`: a few turns or characters further up, at least one. */
 export function older(turns: Turns, end: number): number {
   let letters = 0;
   let from = end;
@@ -23,13 +23,13 @@ export function older(turns: Turns, end: number): number {
   return from;
 }
 
-/** Where to begin after more has come: a whole history that came at once is begun anew. */
+/** The first turn to render after turns were added; starts over if a whole history arrived at once. */
 export function begin(turns: Turns, from: number, had: number): number {
   if (had === 0 || turns.length - had > TURNS) return older(turns, turns.length);
   return Math.min(from, turns.length);
 }
 
-/** When the browser has nothing better to do; gives what calls it off. */
+/** Call `work` when the browser is idle; returns a function that cancels it. */
 export function idle(work: () => void): () => void {
   if (typeof requestIdleCallback === "function") {
     const id = requestIdleCallback(work, { timeout: 200 });

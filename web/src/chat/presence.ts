@@ -1,10 +1,10 @@
-/** Who else is here, and who is typing, in one line. */
+/** A line that says who else is here and who is typing. */
 
 import type { Hub } from "../client/hub.js";
 import type { Presence } from "../client/source.js";
 import type { Member } from "../protocol/frames.js";
 
-/** Who pressed no key for so long has stopped typing. */
+/** After this many milliseconds without a key, typing is over. */
 const PAUSE = 4000;
 
 export class Participants {
@@ -20,7 +20,7 @@ export class Participants {
     });
   }
 
-  /** A key was pressed in the composer, or typing is over. */
+  /** A key was pressed in the composer, or typing has ended. */
   typing(typing: boolean): void {
     clearTimeout(this.#timer);
     if (typing) {
@@ -39,23 +39,23 @@ export class Participants {
   }
 }
 
-/** "2 others are here", "somebody is typing…"; nothing while one is alone. */
+/** "2 others are here", "somebody is typing…"; empty while one is alone. */
 export function presenceText(members: readonly Member[]): string {
   const others = members.filter(({ self }) => !self);
   const typing = others.filter(({ state }) => field(state, "typing") === true);
   if (typing.length > 1) return `${typing.length} others are typing…`;
-  if (typing.length === 1) return `${named(typing) ?? "Somebody"} is typing…`;
+  if (typing.length === 1) return `${nameOf(typing) ?? "Somebody"} is typing…`;
   if (others.length === 0) return "";
-  if (others.length === 1) return `${named(others) ?? "1 other"} is here`;
+  if (others.length === 1) return `${nameOf(others) ?? "1 other"} is here`;
   return `${others.length} others are here`;
 }
 
-function named([one]: readonly Member[]): string | undefined {
+function nameOf([one]: readonly Member[]): string | undefined {
   const name = field(one?.state, "name");
   return typeof name === "string" && name.trim() !== "" ? name.slice(0, 40) : undefined;
 }
 
-/** What others say of themselves may be anything. */
+/** The states of others may be anything. */
 function field(state: unknown, name: string): unknown {
   return typeof state === "object" && state !== null ? (state as Record<string, unknown>)[name] : undefined;
 }

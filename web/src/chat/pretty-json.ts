@@ -1,12 +1,12 @@
 /**
- * JSON laid out in lines, also while it still comes: what there is of it is cut anywhere.
+ * Formats JSON in lines, even while it is incomplete.
  *
- * One pass over the text and no parser, which would refuse a beginning. What is no JSON goes
- * through as it is.
+ * This is a single pass without a parser, which would refuse incomplete JSON. Text that is not JSON
+ * is unchanged.
  */
 
 const WIDE = 2;
-/** What is longer is shown as it came: nobody reads it, and each piece would cost a pass. */
+/** Longer text is not formatted: nobody reads it, and every piece would cost another pass. */
 const MOST = 20_000;
 
 export function pretty(text: string): string {
@@ -34,7 +34,7 @@ export function pretty(text: string): string {
   return out;
 }
 
-/** Where a string that begins at `at` is over, or the text. */
+/** The end of the string that starts at `at`, or of the text. */
 function quoted(text: string, at: number): number {
   for (let i = at + 1; i < text.length; i++) {
     if (text[i] === "\\") i += 1;
@@ -43,7 +43,7 @@ function quoted(text: string, at: number): number {
   return text.length;
 }
 
-/** Where an object or array without contents is closed; 0 if it has some, or is not closed yet. */
+/** The end of an empty object or array; 0 if it is not empty or not complete. */
 function empty(text: string, at: number): number {
   let i = at + 1;
   while (i < text.length && /\s/.test(text.charAt(i))) i += 1;

@@ -1,8 +1,8 @@
 /**
- * Going from one version of a message to another: the reader stays where the message is.
+ * Keeps the scroll position when the user switches between versions of a message.
  *
- * It stands at the same height as before, and the focus on the button that was pressed, so that
- * who goes through the versions need not look for either again.
+ * The message stays at the same height and the focus on the button that was pressed, so that
+ * nobody has to search for either again.
  */
 
 import type { Position } from "../protocol/events.js";
@@ -11,20 +11,20 @@ import type { Step } from "./message.js";
 import type { Scrolling } from "./scrolling.js";
 import type { Turns } from "./turns.js";
 
-/** The place to show, in whichever conversation shows a version of this message. */
+/** Where to show a message, in any conversation with a version of it. */
 export interface ScrollRestore {
   readonly position: Position;
-  /** Pixels from the upper edge of what is seen to the message. */
+  /** Pixels from the upper edge of the visible part to the message. */
   readonly top: number;
   readonly step: Step;
 }
 
-/** The place of a message before the reader goes to another version of it. */
+/** The place of a message before switching to another version of it. */
 export function scrollPlace(position: Position, step: Step, message: Element, scrolling: Scrolling): ScrollRestore {
   return { position, step, top: scrolling.topOf(message) };
 }
 
-/** Show the place, if the message is there by now; gives whether it was. */
+/** Scroll to the place if the message exists by now; returns whether it does. */
 export async function restoreScroll(place: ScrollRestore, turns: Turns, scrolling: Scrolling): Promise<boolean> {
   await turns.updateComplete;
   const at = offsetOf(place.position);

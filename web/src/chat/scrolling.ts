@@ -1,16 +1,15 @@
 /**
- * A box that follows its end while the reader is there, and yields at once when not.
+ * A box that follows its end while the reader is there, and stops at once when the reader leaves.
  *
- * Reading further up is told by what the reader does (wheel, keys, touch, selecting text, the
- * scrollbar), before the browser has scrolled: if only the place were looked at, new text could
- * throw the reader back to the end in between. Following begins again when the reader comes
- * back to the end. What follows is driven by the size of the contents, so it does not matter
- * what made them grow.
+ * Scrolling up is detected by input (wheel, keys, touch, selecting text, the scrollbar), before the
+ * browser has scrolled: if only the scroll position counted, new text could throw the reader back
+ * to the end in between. Following starts again when the reader returns to the end. It reacts to
+ * the size of the contents, so it does not matter why they grow.
  */
 
-/** So near to the end, in pixels, is at the end for who goes down, while text comes below. */
+/** Within this many pixels of the end, scrolling down counts as reaching it while text arrives. */
 const NEAR = 48;
-/** From so many screens away it is a jump. */
+/** From more than this many screens away, it jumps instead of scrolling smoothly. */
 const FAR = 3;
 const UPWARD = new Set(["ArrowUp", "PageUp", "Home"]);
 
@@ -25,7 +24,7 @@ interface Pin {
 
 export class Scrolling {
   following = true;
-  /** Text has come that the reader, who is further up, has not seen. */
+  /** New text has arrived below the visible part. */
   unseen = false;
   #top = 0;
   #finger = 0;
@@ -43,7 +42,7 @@ export class Scrolling {
     const passive = { signal, passive: true };
     for (const input of ["wheel", "keydown", "touchmove", "pointerdown"]) box.addEventListener(input, this.#unpin, passive);
     box.addEventListener("scroll", this.#scrolled, passive);
-    // A smooth way to the end ends where the end was when it began.
+    // A smooth scroll ends where the end was when it started.
     box.addEventListener("scrollend", this.#arrived, passive);
     box.addEventListener("wheel", this.#wheeled, passive);
     box.addEventListener("keydown", this.#pressed, { signal });
@@ -66,7 +65,7 @@ export class Scrolling {
     this.#sizes.disconnect();
   }
 
-  /** Stay at the end, if that is where the reader is. */
+  /** Stay at the end if the reader is there. */
   keep(): void {
     if (this.#pinned?.one.isConnected) this.#stay(this.#pinned);
     if (this.#pinned) return;
@@ -75,7 +74,7 @@ export class Scrolling {
     this.#top = this.box.scrollTop;
   }
 
-  /** Something new was said. */
+  /** New text has arrived. */
   news(): void {
     if (!this.following && !this.unseen) {
       this.unseen = true;
@@ -94,12 +93,12 @@ export class Scrolling {
     else this.box.scrollTo({ top: this.box.scrollHeight, behavior: "smooth" });
   }
 
-  /** How far below the upper edge of what is seen something is. */
+  /** How far an element is below the upper edge of the visible part. */
   topOf(one: Element): number {
     return one.getBoundingClientRect().top - this.box.getBoundingClientRect().top;
   }
 
-  /** Keep something this far below the upper edge, until the reader does something. */
+  /** Keep an element this far below the upper edge until the reader scrolls. */
   pin(one: Element, top: number): void {
     this.#pinned = { one, top };
     this.keep();
@@ -112,7 +111,7 @@ export class Scrolling {
     this.#turn(scrollHeight - clientHeight - scrollTop <= 1);
   }
 
-  /** Where the reader is, to be restored when something was put above. */
+  /** The scroll position, to restore after something was inserted above. */
   mark(): Mark {
     return { fromEnd: this.box.scrollHeight - this.box.scrollTop };
   }
@@ -130,7 +129,7 @@ export class Scrolling {
     this.changed();
   }
 
-  /** What fits without scrolling has no "further up". */
+  /** Stop following, unless everything fits without scrolling. */
   #yield(): void {
     if (this.following && this.box.scrollTop > 0) this.#turn(false);
   }
@@ -169,7 +168,7 @@ export class Scrolling {
     if ((event.touches[0]?.clientY ?? 0) > this.#finger) this.#yield();
   };
 
-  /** While a button is held, text may be about to be selected: nothing moves below the pointer. */
+  /** While a button is held, text may be selected, so nothing moves below the pointer. */
   readonly #grabbed = (event: PointerEvent): void => {
     if (event.pointerType !== "touch") this.#held = true;
   };
@@ -189,7 +188,7 @@ export class Scrolling {
   };
 }
 
-/** The selection as seen inside a shadow tree, where a browser tells it only there. */
+/** The selection inside a shadow tree, which some browsers report only there. */
 function selectionIn(root: Node): Selection | null {
   if ("getSelection" in root && typeof root.getSelection === "function") {
     return (root.getSelection as () => Selection | null).call(root);

@@ -1,4 +1,4 @@
-/** The tools that a model asks for: name and arguments, as they come. */
+/** The tool calls of a model, with names and arguments as they arrive. */
 
 import { html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
@@ -8,14 +8,14 @@ import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { pretty } from "./pretty-json.js";
 
-/** More lines than this are folded. */
+/** Longer arguments are folded. */
 const LINES = 12;
 
 export class Tools extends LightElement {
   static override properties = { calls: { attribute: false }, whole: { state: true } };
 
   declare calls: readonly ToolCall[];
-  /** Calls that the reader wants to see in full, by their index. */
+  /** The indices of the calls that the user unfolded. */
   declare whole: ReadonlySet<number>;
 
   constructor() {

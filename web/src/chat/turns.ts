@@ -1,4 +1,4 @@
-/** The turns of a conversation, each rendered alone; the oldest of many come last. */
+/** The turns of a conversation, rendered one by one; of many turns the oldest come last. */
 
 import { html, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
@@ -13,7 +13,7 @@ import "./message.js";
 type Turn = ChatMessage | AssistantMessage;
 
 const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
-/** The newest turns are always laid out, so that following the end needs no guess of heights. */
+/** The newest turns are always laid out, so that following the end does not depend on guessed heights. */
 const FRESH = 2;
 
 export class Turns extends LightElement {
@@ -28,12 +28,12 @@ export class Turns extends LightElement {
 
   declare turns: State["turns"];
   declare versions: ReadonlyMap<ChatMessage, Versions>;
-  /** It may be changed now: nothing runs, and the reader may write. */
+  /** The conversation can be changed now: nothing is running, and the user may write. */
   declare open: boolean;
   declare connected: boolean;
-  /** The hub is being asked. */
+  /** A request to the hub is pending. */
   declare busy: boolean;
-  /** The first turn that is shown so far. */
+  /** The index of the first turn that is rendered so far. */
   declare from: number;
   #callOff: (() => void) | undefined;
 

@@ -1,9 +1,8 @@
 /**
- * A connection to the hub that comes back: one link after another, and the subscriptions that
- * use them.
+ * A connection to the hub that reconnects: a series of links, and the subscriptions that use them.
  *
- * It tries a WebSocket; when that cannot be opened twice in a row though the hub answers over
- * HTTP, it is blocked on the way, and server-sent events are used until they break.
+ * It tries a WebSocket. If that fails to open twice in a row although the hub responds over HTTP,
+ * something blocks it, and server-sent events are used until they break off.
  */
 
 import type { From } from "../protocol/events.js";
@@ -22,13 +21,13 @@ import { SocketLink } from "./socket-link.js";
 import type { Presence, Source, StatusListener } from "./source.js";
 import { SharedSubscription } from "./subscription.js";
 
-/** So often a WebSocket may fail to open before it counts as blocked. */
+/** After this many failures to open, a WebSocket counts as blocked. */
 const BLOCKED = 2;
 
-/** A link that lasted so long was a good one: the next failure is the first again. */
+/** After a link that lasted this long, the count of failures starts again. */
 const LASTING = 10_000;
 
-/** The first wait when the network is said to be gone; it may be so for others than the hub. */
+/** The first wait when the browser is offline; the hub may be reachable all the same. */
 const OFFLINE = 5_000;
 
 export class Connection implements Source {
@@ -65,14 +64,14 @@ export class Connection implements Source {
 
   offline(): void {
     const { state } = this.#status;
-    if (state === "live" || state === "connecting") this.#lose("the network is gone", OFFLINE + backoff(4));
+    if (state === "live" || state === "connecting") this.#lose("the network is offline", OFFLINE + backoff(4));
   }
 
   close(): void {
     this.#end("closed", "The connection was closed.");
   }
 
-  /** Use the subscription to a stream; a new one begins a moment later, when all who want it are there. */
+  /** Use the subscription to a stream; a new one starts a moment later, so that others can share it. */
   #subscription<T>(stream: string, use: (subscription: SharedSubscription) => T): T {
     const known = this.#subscriptions.get(stream);
     if (known) return use(known);
@@ -100,12 +99,12 @@ export class Connection implements Source {
         },
       });
     } catch {
-      // A policy of the page forbids it.
+      // The page's policy forbids it.
       events.lost("a WebSocket may not be opened here");
     }
   }
 
-  /** Listens to the present link; what links before it say is ignored. */
+  /** Handlers for the current link; they ignore earlier links. */
   #listen(): LinkEvents {
     const attempt = ++this.#attempt;
     const mine = (): boolean => attempt === this.#attempt;
@@ -117,7 +116,7 @@ export class Connection implements Source {
         else this.#lose(why, after);
       },
       dismissed: (code, message) => {
-        if (mine()) this.#end(code, message || "The hub does not want this page back.");
+        if (mine()) this.#end(code, message || "The hub refused to let this page reconnect.");
       },
     };
   }

@@ -1,4 +1,4 @@
-/** A stream from its start, or from another place, folded; resets are applied. */
+/** Follow a stream as a conversation: fold its events into a state, and apply resets. */
 
 import { EMPTY, fold, rewind, type State } from "../model/conversation.js";
 import type { From } from "../protocol/events.js";
@@ -7,7 +7,7 @@ import type { Follow, Handlers } from "./source.js";
 
 type More = Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From };
 
-/** Gives what ends it. */
+/** Returns a function that stops it. */
 export function followConversation(
   follow: Follow,
   changed: (state: State) => void,
@@ -21,7 +21,7 @@ export function followConversation(
     return follow(state.position || from, {
       ...more,
       items: (items) => {
-        // After a reset it goes on from there: "now" would be another place by then.
+        // After a reset it continues from there, because "now" would be somewhere else by then.
         const [first] = items;
         if (from === "now" && first) from = at(first.position, offsetOf(first.position) - 1);
         tell(items.reduce(fold, state));
@@ -29,7 +29,7 @@ export function followConversation(
       reset: (position) => {
         const offset = offsetOf(position);
         const earlier = rewind(state, position);
-        // What lies between is gone: it is now as for one who comes only now.
+        // The records in between are gone: start as if following from now on.
         const gone = offsetOf(earlier.position) < offset && earlier === state;
         state = gone ? { ...EMPTY, position } : earlier;
         const again = offsetOf(state.position) !== offset;

@@ -1,4 +1,4 @@
-/** Where WebSockets are blocked: a link of one HTTP response for each stream. */
+/** A link for networks that block WebSockets, with one HTTP response for each stream. */
 
 import { HubError } from "../protocol/errors.js";
 import type { From, HubEvent, Item, Position } from "../protocol/events.js";
@@ -6,7 +6,7 @@ import { type Link, type LinkEvents, PATIENCE, SILENCE, type Sink } from "../pro
 import { type ServerEvent, ServerEvents } from "../protocol/sse.js";
 import { escaped, request } from "./commands.js";
 
-/** One stream as server-sent events, read by `fetch`: what a subscription of a WebSocket is. */
+/** One stream as server-sent events, read with `fetch`, like a subscription of a WebSocket. */
 export class EventStream {
   readonly #abort = new AbortController();
   readonly #sink: Sink;
@@ -14,7 +14,7 @@ export class EventStream {
   #watch: ReturnType<typeof setTimeout> | undefined;
   #ended = false;
 
-  /** `lost` is called once when it breaks off, unless the stream ended or was refused. */
+  /** `lost` is called once when it breaks off, unless the stream has ended or was refused. */
   constructor(url: string, stream: string, from: From, sink: Sink, lost: (why: string) => void) {
     this.#sink = sink;
     this.#lost = lost;
@@ -27,7 +27,7 @@ export class EventStream {
     this.#abort.abort();
   }
 
-  /** Asked anew each time: it may be closed by whoever is told something. */
+  /** Check this after every callback, which may have closed it. */
   #over(): boolean {
     return this.#ended;
   }
@@ -98,12 +98,12 @@ export class EventStream {
     clearTimeout(this.#watch);
     this.#watch = setTimeout(() => {
       this.close();
-      this.#lost("the hub fell silent");
+      this.#lost("the hub stopped responding");
     }, within);
   }
 }
 
-/** It has no presence. */
+/** This link does not support presence. */
 export class HttpLink implements Link {
   readonly #url: string;
   readonly #events: LinkEvents;
@@ -129,11 +129,11 @@ export class HttpLink implements Link {
   }
 
   join(): void {
-    // Nobody can be told.
+    // Presence is not supported.
   }
 
   check(): void {
-    // Each stream watches its own silence.
+    // Each stream detects its own silence.
   }
 
   close(): void {

@@ -1,4 +1,4 @@
-/** `connect`: the hub at a URL, as a page sees it. */
+/** `connect`: a hub, as pages use it. */
 
 import type { State } from "../model/conversation.js";
 import type { From, HubEvent, Item, Position } from "../protocol/events.js";
@@ -14,19 +14,19 @@ import { SharedConnection } from "./worker/tab.js";
 export interface Hub {
   readonly url: string;
   readonly status: Status;
-  /** Be told each status, the present one at once; gives what ends that. */
+  /** Call a listener with the current status and every change; returns a function that stops it. */
   onStatus(listener: StatusListener): () => void;
   /** Try to connect now. */
   retry(): void;
 
-  /** The callback form; gives what ends it. */
+  /** Follow a stream with callbacks; returns a function that stops it. */
   follow(stream: string, options: { readonly from?: From } & Handlers): () => void;
-  /** The async iterable form: items, and control items that say `reset` or `closed`. */
+  /** Follow a stream as an async iterable of items, and of control items with `reset` or `closed`. */
   follow(
     stream: string,
     options?: { readonly from?: From; readonly signal?: AbortSignal },
   ): AsyncIterable<Item | ControlItem>;
-  /** Follow a stream from its start, or `from` elsewhere, folded; resets are applied. Gives what ends it. */
+  /** Follow a stream as a conversation, by default from its start; returns a function that stops it. */
   conversation(
     stream: string,
     changed: (state: State) => void,
@@ -35,22 +35,22 @@ export interface Hub {
 
   generate(ask: Ask): Promise<{ generation: string; stream: string }>;
   cancel(generation: string): Promise<void>;
-  /** Gives the position after the event. The stream begins with its first event. */
+  /** Append an event; returns the position after it. The first event creates the stream. */
   append(stream: string, event: HubEvent | Record<string, unknown>): Promise<Position>;
-  /** Begin `stream` with what `source` holds before `position`, its tail if none. */
+  /** Create `stream` with the records of `source` before `position`, by default all. */
   fork(stream: string, source: string, position?: Position): Promise<void>;
   presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence;
-  /** The models that can be asked, the default one first. */
+  /** The models, the default first. */
   models(): Promise<readonly string[]>;
   close(): void;
 }
 
 export interface Options {
-  /** Share one connection among the tabs of this page where that is possible; it is, unless false. */
+  /** Share one connection among the tabs of this page if possible; true by default. */
   readonly shared?: boolean;
 }
 
-/** The hub at a URL; without one, the hub that this very script was loaded from. */
+/** Connect to the hub at a URL, by default the one that served this script. */
 export function connect(url: string | URL = import.meta.url.replace(/[^/]*$/u, ""), options: Options = {}): Hub {
   return new Client(new URL(url, (globalThis.location as Location | undefined)?.href), options);
 }
@@ -144,7 +144,7 @@ class Client implements Hub {
     if (this.#source) part.attach(this.#source);
   }
 
-  /** Have streams from a connection that is shared, or if that cannot be, from one's own. */
+  /** Use a shared connection or, if that is not possible, one of its own. */
   async #open(shared: boolean): Promise<void> {
     const listener = (status: Status): void => { this.#set(status); };
     const old = this.#source;
@@ -159,7 +159,7 @@ class Client implements Hub {
     }
   }
 
-  /** The network comes and goes, and pages sleep: what is known of that is sooner than any silence. */
+  /** React to network changes and to pages that sleep, which is faster than detecting silence. */
   #listen(shared: boolean): void {
     const { signal } = this.#closed;
     const listen = (target: EventTarget | undefined, name: string, hear: (event: Event) => void): void => {
@@ -170,7 +170,7 @@ class Client implements Hub {
     listen(page, "offline", () => this.#source?.offline());
     listen(page, "online", retry);
     listen(page, "pageshow", (event) => {
-      // A page that was put away and is shown again has been forgotten by its worker.
+      // The worker has dropped a page that was in the back/forward cache.
       if (shared && (event as PageTransitionEvent).persisted) void this.#open(true);
       else retry();
     });

@@ -1,4 +1,4 @@
-/** Who takes part in a stream, folded from who joined and who left; and those here who do. */
+/** The members of streams, folded from updates, and the page's own participations. */
 
 import type { Joined, Link, Member } from "../protocol/frames.js";
 import type { Presence, Source } from "./source.js";
@@ -10,7 +10,7 @@ interface Participant {
   readonly changed: (members: readonly Member[]) => void;
 }
 
-/** Who takes part in one stream of a source. */
+/** The members of one stream of a source. */
 export class Roster {
   readonly #stream: string;
   readonly #left: () => void;
@@ -19,13 +19,13 @@ export class Roster {
   #link: Link | undefined;
   #fresh = true;
 
-  /** `left` is called when one who is here has left. */
+  /** `left` is called when one of this source's participants has left. */
   constructor(stream: string, left: () => void) {
     this.#stream = stream;
     this.#left = left;
   }
 
-  /** Nobody here takes part. */
+  /** None of this source's participants is in it. */
   get empty(): boolean {
     return this.#here.size === 0;
   }
@@ -33,7 +33,7 @@ export class Roster {
   add(state: unknown, changed: (members: readonly Member[]) => void): Presence {
     const label = unique();
     const participant: Participant = { state, member: undefined, changed };
-    // Whoever takes part first is told of everyone.
+    // The first participant is sent all members.
     if (this.empty) this.#fresh = true;
     this.#here.set(label, participant);
     this.#link?.join(this.#stream, label, state);
@@ -51,20 +51,20 @@ export class Roster {
     };
   }
 
-  /** The stream is followed over this link: join all who are here. */
+  /** The stream is followed over this link: join with all participants. */
   attach(link: Link): void {
     this.#link = link;
     this.#fresh = true;
     for (const [label, { state }] of this.#here) link.join(this.#stream, label, state);
   }
 
-  /** Who was there stays shown until it is known who is. */
+  /** The old members stay until the new ones are known. */
   detach(): void {
     this.#link = undefined;
   }
 
   members(joined: readonly Joined[], left: readonly string[]): void {
-    // A link begins with everyone; whoever left meanwhile is not among them.
+    // A link starts with all members; those who have left are not among them.
     if (this.#fresh) this.#states = new Map();
     this.#fresh = false;
     for (const member of left) this.#states.delete(member);
@@ -86,7 +86,7 @@ export class Roster {
   }
 }
 
-/** One `presence` of a page, whatever it has its streams from. */
+/** A page's participation in one stream, which survives a change of source. */
 export class Participation implements Presence {
   readonly #stream: string;
   readonly #changed: (members: readonly Member[]) => void;

@@ -1,4 +1,4 @@
-/** A WebSocket of the hub, subprotocol `hub.v1`, for as many streams as are followed. */
+/** A WebSocket to the hub, subprotocol `hub.v1`, for all streams that are followed. */
 
 import { HubError } from "../protocol/errors.js";
 import type { From, HubEvent, Position } from "../protocol/events.js";
@@ -7,10 +7,10 @@ import { itemsOf, type Joined, type Link, type LinkEvents, PATIENCE, SILENCE, ty
 const PROTOCOL = "hub.v1";
 const LOOK = 2_500;
 
-/** Close codes from here on say: do not come back. Below lie those that say the contrary. */
+/** Close codes from here on mean: do not reconnect. Those below mean the opposite. */
 const DISMISSED = 4500;
 
-/** Every field that a frame of the hub may have. */
+/** All fields that frames of the hub may have. */
 interface ServerFrame {
   readonly type: string;
   readonly id?: number;
@@ -43,7 +43,7 @@ export class SocketLink implements Link {
   constructor(url: string, events: LinkEvents) {
     this.#events = events;
     this.#socket = new WebSocket(url, PROTOCOL);
-    // Some proxies let a WebSocket open and nothing through: it is open when an answer has come.
+    // Some proxies open a WebSocket and let nothing through, so it counts as open after a response.
     this.#socket.onopen = () => {
       this.#ask({ type: "ping" }, () => {
         events.opened();
@@ -54,10 +54,10 @@ export class SocketLink implements Link {
     };
     this.#socket.onclose = ({ code, reason }) => {
       if (code >= DISMISSED && code < 5000) this.#end((events) => { events.dismissed(`close_${code}`, reason); });
-      else this.#lose(this.#after === undefined ? "the connection to the hub broke" : "the hub restarts");
+      else this.#lose(this.#after === undefined ? "the connection to the hub was lost" : "the hub is restarting");
     };
     this.#watch = setInterval(() => {
-      if (Date.now() - this.#heard > this.#patience) this.#lose("the hub fell silent");
+      if (Date.now() - this.#heard > this.#patience) this.#lose("the hub stopped responding");
     }, LOOK);
   }
 
@@ -67,7 +67,7 @@ export class SocketLink implements Link {
         sink.refused(new HubError(frame.code, frame.message));
         return;
       }
-      // Only now: what came before belongs to an earlier subscription.
+      // Only now, because earlier frames belong to an earlier subscription.
       this.#sinks.set(stream, sink);
       sink.begun(frame.position, frame.tail);
     });
@@ -108,7 +108,7 @@ export class SocketLink implements Link {
     try {
       frame = JSON.parse(text) as ServerFrame;
     } catch {
-      this.#lose("what answers is not a hub");
+      this.#lose("the server is not a hub");
       return;
     }
     const sink = this.#sinks.get(frame.stream);
@@ -134,7 +134,7 @@ export class SocketLink implements Link {
         const answered = this.#replies.get(frame.id ?? 0);
         this.#replies.delete(frame.id ?? 0);
         answered?.(frame);
-        // A stream that was waited for has begun, and cannot be followed.
+        // The stream that was waited for now exists, but cannot be followed.
         if (!answered && frame.type === "error") sink?.refused(new HubError(frame.code, frame.message));
       }
     }

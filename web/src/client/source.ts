@@ -1,4 +1,4 @@
-/** Where a page has its streams from: a connection of its own, or one that its tabs share. */
+/** The source of a page's streams: its own connection, or one that its tabs share. */
 
 import type { HubError } from "../protocol/errors.js";
 import type { From, Item, Position } from "../protocol/events.js";
@@ -7,41 +7,41 @@ import type { Member, SignalListener, Status } from "../protocol/frames.js";
 export interface Source {
   follow(stream: string, from: From, listener: SignalListener): () => void;
   presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence;
-  /** Try to connect now, if it is not; if it is, find out whether it still is. */
+  /** Connect now or, if connected, check the connection. */
   retry(): void;
-  /** The network is said to be gone. */
+  /** The browser reports that it is offline. */
   offline(): void;
   close(): void;
 }
 
 export type StatusListener = (status: Status) => void;
 
-/** What a follower is told besides items. */
+/** What a follower receives besides items. */
 export interface ControlItem {
-  /** Go on at `position`: what was read from there on is void, or what lies before it is gone. */
+  /** Continue at `position`: items after it are void, or those before it are gone. */
   readonly reset?: { readonly position: Position; readonly reason: string };
-  /** The stream has ended. */
+  /** The stream is closed. */
   readonly closed?: boolean;
 }
 
 export interface Handlers {
-  /** Items that came together, in order; never an empty list. */
+  /** Items that arrived together, in order; never empty. */
   items(items: readonly Item[]): void;
   reset?(position: Position, reason: string): void;
   closed?(): void;
-  /** Records between this follower and the tail, when that was last known; 0 is live. */
+  /** The last known number of records between this follower and the tail; 0 is live. */
   lag?(records: number): void;
-  /** The stream does not exist yet; items come when it does. */
+  /** The stream does not exist yet; items arrive when it does. */
   waiting?(): void;
-  /** It cannot be followed: an error that does not go away by itself. */
+  /** The stream cannot be followed, because of a permanent error. */
   failed?(error: HubError): void;
 }
 
-/** Follows a stream; gives what ends it. */
+/** Follows a stream; returns a function that stops it. */
 export type Follow = (from: From, handlers: Handlers) => () => void;
 
 export interface Presence {
-  /** Tell the others another state. */
+  /** Change the state that the others see. */
   set(state: unknown): void;
   leave(): void;
 }

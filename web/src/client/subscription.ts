@@ -1,12 +1,12 @@
 /**
- * Streams that are followed: once over the link, for as many as want them.
+ * Subscriptions: each stream is followed once over the link, for any number of subscribers.
  *
- * A page's `Subscription` keeps its place and survives a change of source. A source holds one
- * `SharedSubscription` for each stream, which gives every subscriber the same items and keeps
- * the newest of them in a `ReplayBuffer`. A subscriber *joins* when it stands where the shared
- * subscription stands: from then on it hears what that hears, and there is no seam. One that
- * comes later first takes what is kept. One that asks for what was never there, or was let go,
- * reads by itself until it stands between two kept items.
+ * A page's `Subscription` keeps its position and survives a change of source. A source has one
+ * `SharedSubscription` for each stream, which gives every subscriber the same items and keeps the
+ * newest in a `ReplayBuffer`. A subscriber *joins* when it is at the position of the shared
+ * subscription; from then on it receives the same items, without a gap. One that starts later
+ * first gets the kept items. One that wants items that are not kept reads them itself until it
+ * reaches a position between two kept items.
  */
 
 import { HubError } from "../protocol/errors.js";
@@ -18,17 +18,17 @@ import { EventStream } from "./http-link.js";
 import { Roster } from "./presence.js";
 import type { ControlItem, Follow, Handlers, Source } from "./source.js";
 
-/** Refusals that pass by themselves. */
+/** Temporary errors. */
 const PASSING = ["draining", "internal", "limit_exceeded", "store_failed", "store_full"];
 
-/** What a replay buffer keeps: items, and bytes of JSON. */
+/** The limits of a replay buffer: items, and bytes of JSON. */
 const KEPT_ITEMS = 4096;
 const KEPT_SIZE = 1_000_000;
 
-/** Events of several records of which it is known where they began. */
+/** The most events of several records whose start is remembered. */
 const JOINED = 1000;
 
-/** What may wait to be taken from an iteration. */
+/** The most items that may wait in an iteration. */
 const WAITING = 1024;
 
 // In the source
@@ -48,7 +48,7 @@ export class SharedSubscription implements Sink {
   #refused: HubError | undefined;
   #refusals = 0;
 
-  /** `gone` is called when nobody follows it or takes part in it any more. */
+  /** `gone` is called when nobody follows it or is a member any more. */
   constructor(url: string, stream: string, gone: () => void) {
     this.#url = url;
     this.#stream = stream;
@@ -59,12 +59,12 @@ export class SharedSubscription implements Sink {
   follow(from: From, listener: SignalListener): () => void {
     const subscriber = new Subscriber(from, listener);
     this.#subscribers.add(subscriber);
-    // Not at once: the caller must first have what ends it.
+    // Not at once, because the caller must first have the function that stops it.
     queueMicrotask(() => { this.#place(subscriber); });
     return () => { this.#drop(subscriber); };
   }
 
-  /** There is a link: go on over it. */
+  /** Continue over a new link. */
   attach(link: Link): void {
     this.#link = link;
     if (this.#closed || this.#refused) return;
@@ -87,7 +87,7 @@ export class SharedSubscription implements Sink {
     this.detach();
   }
 
-  // What the link delivers
+  // Events of the link
 
   begun(position: Position | null | undefined, tail: Position | null | undefined): void {
     this.#refusals = 0;
@@ -148,7 +148,7 @@ export class SharedSubscription implements Sink {
 
   // Subscribers
 
-  /** Let a subscriber join, or else read by itself what it misses. */
+  /** Let a subscriber join, or read what it is missing. */
   #place(subscriber: Subscriber): void {
     if (!this.#subscribers.has(subscriber) || subscriber.joined) return;
     if (this.#refused) {
@@ -220,13 +220,13 @@ function failed({ code, message, status }: HubError): Signal {
   return { name: "failed", told: { code, message, status } };
 }
 
-/** One of those who share a subscription: where it stands, and who hears its signals. */
+/** A subscriber of a shared subscription: its position and its listener. */
 class Subscriber {
-  /** The next it wants: where it stands, once that is known. */
+  /** The next position it wants, as exactly as known. */
   at: From;
-  /** It stands where the shared subscription stands. */
+  /** It is at the position of the shared subscription. */
   joined = false;
-  /** What it reads by itself until then. */
+  /** Its own reader until then. */
   reading: EventStream | undefined;
   failures = 0;
   #listener: SignalListener | undefined;
@@ -260,19 +260,19 @@ class Subscriber {
     this.tell({ name: "reset", told: [position, reason] });
   }
 
-  /** It hears nothing any more. */
+  /** Stop it; it receives nothing more. */
   stop(): void {
     this.rest();
     this.#listener = undefined;
   }
 
-  /** It reads nothing by itself. */
+  /** Stop its own reader. */
   rest(): void {
     this.reading?.close();
     this.reading = undefined;
   }
 
-  /** A mistake in one listener must not keep the others from hearing. */
+  /** An error in one listener must not affect the others. */
   tell(signal: Signal): void {
     try {
       this.#listener?.(signal);
@@ -283,19 +283,20 @@ class Subscriber {
 }
 
 /**
- * The newest items of a stream that is followed, within bounds, and the places between them.
+ * The newest items of a stream, within bounds, and the places between them.
  *
- * A place is known by the position before or after an item, and the first also by the words that
- * were asked for. Positions are compared whole: one offset in two epochs may be two texts.
+ * A place is identified by the position before or after an item, and the first also by the `from`
+ * that was requested. Positions are compared as a whole, because the same offset in two epochs may
+ * have different texts.
  */
 class ReplayBuffer {
-  /** The next to be added comes after it; `undefined` before `begin`. */
+  /** The position after the last item; `undefined` before `begin`. */
   end: Position | undefined;
   #items: Item[] = [];
   #heads: From[] = [];
   #size = 0;
 
-  /** Keep what comes from `position` on, which was asked for in these words too. */
+  /** Start at `position`, for which these values of `from` stand, too. */
   begin(position: Position, ...asked: From[]): void {
     this.end = position;
     this.#heads = [position, ...asked];
@@ -303,12 +304,12 @@ class ReplayBuffer {
     this.#size = 0;
   }
 
-  /** Where it begins; "" if that is not known. */
+  /** The position of the first item; "" if it is not known. */
   get start(): Position {
     return this.#heads[0] ?? "";
   }
 
-  /** Add items; gives those of them that are new. `size` is about that of their JSON. */
+  /** Add items, and return those that are new. `size` is the approximate size of their JSON. */
   add(items: readonly Item[], size: number): readonly Item[] {
     const { end = "" } = this;
     const news = items[0] && items[0].position > end ? items : items.filter(({ position }) => position > end);
@@ -319,7 +320,7 @@ class ReplayBuffer {
     return news;
   }
 
-  /** What was added from `position` on is void, or what lies before it is lost. */
+  /** Items after `position` are void, or those before it are lost. */
   reset(position: Position, reason: string): void {
     const offset = offsetOf(position);
     const valid = this.#items.filter((item) => offsetOf(item.position) <= offset);
@@ -332,7 +333,7 @@ class ReplayBuffer {
     } else this.begin(position, ...(reason === "trimmed" ? ["start"] : []));
   }
 
-  /** What is kept from a place on; `undefined` if it is none of those between the items. */
+  /** The items from a place on; `undefined` if no kept item starts or ends there. */
   after(place: From): readonly Item[] | undefined {
     if (place === this.end) return [];
     if (this.#heads.includes(place)) return this.#items;
@@ -349,21 +350,18 @@ class ReplayBuffer {
 
 // In the page
 
-/**
- * One `follow` of a page, whatever it has its streams from: it stands somewhere, and goes on from
- * there when it is moved to another source.
- */
+/** A page's `follow`: it has a position, and continues from there on another source. */
 export class Subscription {
   readonly #stream: string;
   readonly #handlers: Handlers;
   readonly #over: () => void;
-  /** Where events begin and end that are several records, the newest of them. */
+  /** The starts and ends of the newest events that are several records. */
   readonly #joined: (readonly [From, Position])[] = [];
   #from: From;
   #stopped = false;
   #stop: (() => void) | undefined;
 
-  /** `over` is called when it hears nothing any more. */
+  /** `over` is called when it has ended. */
   constructor(stream: string, from: From, handlers: Handlers, over: () => void) {
     this.#stream = stream;
     this.#from = from;
@@ -412,8 +410,8 @@ export class Subscription {
   }
 
   /**
-   * To a position, or, if that lies inside an event, to where the event began: all of it is to be
-   * forgotten then, and read again. No hub of today sends a reader there.
+   * Go back to a position or, if that is inside an event, to the start of the event, which is then
+   * discarded and read again. Current hubs never reset into an event.
    */
   #goBack(position: Position): void {
     this.#from = position;
@@ -423,7 +421,7 @@ export class Subscription {
   }
 }
 
-/** Call the handler that a signal is for. */
+/** Call the handler of a signal. */
 export function handle(signal: Signal, handlers: Handlers): void {
   switch (signal.name) {
     case "placed":
@@ -446,8 +444,8 @@ export function handle(signal: Signal, handlers: Handlers): void {
 }
 
 /**
- * Following as an async iterable. What waits to be taken is bounded: beyond that the stream is
- * let go, and followed on from there when all that waited was taken.
+ * Follow a stream as an async iterable. The number of waiting items is bounded: at the bound it
+ * stops following, and continues from there when the items were taken.
  */
 export async function* iterate(follow: Follow, from: From, signal?: AbortSignal): AsyncGenerator<Item | ControlItem> {
   let queue: (Item | ControlItem)[] = [];

@@ -1,14 +1,14 @@
 /**
- * A block of code: its language, a button that copies it, and the code in colours, which may grow.
+ * A block of code that may grow: its language, a copy button, and the highlighted code.
  *
- * Code of any length is coloured and laid out in pieces of some dozen lines, so that growing
- * costs no more at its end than at its beginning. A piece ends where the language most probably
- * stands outside of everything: before a line without indentation that follows an empty one,
- * and not within a string or a comment. Where the pieces end follows from the code alone.
+ * The code is highlighted and laid out in pieces of a few dozen lines, so that growing costs no
+ * more at the end than at the start. A piece ends where the code is most probably at top level:
+ * before a line without indentation that follows an empty one, and not within a string or a
+ * comment. The ends of the pieces depend only on the code.
  *
- * The colours are highlight.js's, with the languages that models write most. Its output is a
- * string of spans and escaped text. It is read here piece by piece and built with the DOM's own
- * calls, so that no parser of HTML ever sees it.
+ * highlight.js does the highlighting, with the languages that models write most. Its output is a
+ * string of spans and escaped text. That is read here token by token and built with DOM calls, so
+ * that no HTML parser ever sees it.
  */
 
 import hljs from "highlight.js/lib/core";
@@ -35,7 +35,7 @@ import { morphAfter, trimAfter } from "./morph.js";
 const SHORTEST = 1_500;
 const LONGEST = 3_000;
 
-/** An empty line and then one that begins at its very beginning. */
+/** An empty line, then a line without indentation. */
 const GAP = /\n[ \t]*\n(?=[^\s)\]}])/g;
 
 export class CodeBlock {
@@ -45,7 +45,7 @@ export class CodeBlock {
   private readonly code = document.createElement("code");
   private language = "";
   private shown = "";
-  /** How much of the code is in pieces that do not change. */
+  /** The length of the code in pieces that no longer change. */
   private fixed = 0;
   private last: HTMLElement | null = null;
 
@@ -67,7 +67,7 @@ export class CodeBlock {
     this.element.append(bar, this.pre);
   }
 
-  /** Show this code; gives whether all of it is shown, or more must be done until that time. */
+  /** Show this code; returns false if time ran out at `until` before all of it was shown. */
   set(code: string, language: string, until = Infinity): boolean {
     if (language !== this.language || !code.startsWith(this.shown)) this.begin(language);
     this.shown = code;
@@ -91,7 +91,7 @@ export class CodeBlock {
     this.fixed = 0;
   }
 
-  /** Where the piece that is now last ends; null if that cannot be told yet. */
+  /** The end of the last piece; null if it is not known yet. */
   private nextEnd(): number | null {
     const rest = this.shown.slice(this.fixed, this.fixed + LONGEST + 1);
     GAP.lastIndex = SHORTEST;
@@ -112,23 +112,23 @@ export class CodeBlock {
     this.last ??= this.code.appendChild(document.createElement("span"));
     const nodes = highlight(piece, this.language);
     trimAfter(this.last, morphAfter(this.last, null, nodes));
-    // A line that goes on in the next piece must not be broken here.
+    // A line that continues in the next piece must not break here.
     this.last.className = piece.endsWith("\n") ? "hub-piece" : "";
   }
 }
 
-/** The end of the code lies within a string or a comment. */
+/** Whether the code ends within a string or a comment. */
 function endsWithin(nodes: readonly ChildNode[]): boolean {
   const last = nodes.at(-1);
   return last instanceof Element && /hljs-(?:string|comment)/.test(last.className);
 }
 
-/** The code block that a node lies in, as text; null outside of one. */
+/** The text of the code block around a node, or null. */
 export function codeAround(node: Element): string | null {
   return node.closest(".hub-code")?.querySelector("code")?.textContent ?? null;
 }
 
-// Colours
+// Highlighting
 
 const LANGUAGES = {
   bash, c, cpp, csharp, css, diff, go, java, javascript, json, markdown, python, rust, sql,
@@ -138,12 +138,12 @@ for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(
 hljs.registerAliases(["shell", "console", "terminal"], { languageName: "bash" });
 hljs.registerAliases(["json5", "jsonc", "ndjson"], { languageName: "json" });
 
-/** A line of this length was not written to be read; with colours it would take long to lay out. */
+/** A line this long was not written for people, and highlighting it would slow down layout. */
 const LONG_LINE = /[^\n]{1000}/;
-/** Scopes deeper than this are no one's code. */
+/** No real code has scopes deeper than this. */
 const DEEPEST = 8;
 
-/** Languages that have colours here. */
+/** Whether a language can be highlighted. */
 function isKnown(language: string): boolean {
   return hljs.getLanguage(language) !== undefined;
 }
@@ -154,7 +154,7 @@ const ESCAPES: Record<string, string> = {
   "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#x27;": "'",
 };
 
-/** The code as nodes; without colours where the language is not known or a line has no end. */
+/** The code as nodes, not highlighted if the language is unknown or a line is too long. */
 function highlight(code: string, language: string): ChildNode[] {
   if (!isKnown(language) || LONG_LINE.test(code)) return code === "" ? [] : [document.createTextNode(code)];
   const top = document.createElement("span");
@@ -174,7 +174,7 @@ function highlight(code: string, language: string): ChildNode[] {
   return [...top.childNodes];
 }
 
-/** A list is parsed again while it grows; the code that stands in it is not. */
+/** A list is parsed again while it grows, but the code inside it is not highlighted again. */
 const recent = new Map<string, string>();
 const MOST_RECENT = 16;
 

@@ -1,32 +1,32 @@
 /**
- * Markdown, cut into blocks while it is still being written.
+ * Splits Markdown into blocks while it is still being written.
  *
- * A block that is finished never changes, whatever follows: so it can be parsed alone and once,
- * and only what is behind the last finished one must be looked at again when text is added. The
- * cuts follow from the text before them and from nothing else, above all not from the pieces in
- * which it came; hence a text that is streamed and the same text at once give the same blocks.
+ * A finished block never changes, whatever follows. So it is parsed once and on its own, and only
+ * the text after the last finished block has to be parsed again when text is added. The splits
+ * depend only on the text before them, and not on the pieces in which it arrived; so a streamed
+ * text and the same text at once give the same blocks.
  *
- * This reads lines, not Markdown: just enough of it to know where a paragraph, a fence or an
- * item of a list is surely over. Items are blocks of their own, so that a long list is not
- * parsed as a whole; they join the list before. No block but a fence is longer than `LIMIT`:
- * what is longer is cut, so that no text makes a frame expensive.
+ * This reads lines instead of parsing Markdown: just enough to know where a paragraph, a fence or a
+ * list item has certainly ended. List items are blocks of their own, so that a long list is not
+ * parsed as a whole; they join the list before. No block except a fence is longer than `LIMIT`.
+ * Longer ones are split, so that no text makes a frame expensive.
  */
 
 export interface Block {
-  /** How many blocks are before it. */
+  /** The number of blocks before it. */
   readonly index: number;
   readonly kind: "flow" | "item" | "fence";
-  /** Its Markdown; of a fence the code. */
+  /** Its Markdown, or the code of a fence. */
   readonly source: string;
-  /** What stands behind a fence's marks: the language, mostly. */
+  /** The text after a fence's opening marker, usually the language. */
   readonly info: string;
-  /** An item that belongs to the list of the item before. */
+  /** It is an item of the same list as the block before. */
   readonly joins: boolean;
 }
 
-/** The longest block in characters, and the longest line. */
+/** The most characters of a block and of a line. */
 export const LIMIT = 6_000;
-/** The longest head of a table that is repeated when the table is cut. */
+/** The longest table header that is repeated when the table is split. */
 const LONGEST_HEAD = 1_000;
 
 const BLANK = /^[ \t]*$/;
@@ -34,11 +34,11 @@ const FENCE = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})(.*)$/;
 const HEADING = /^ {0,3}#{1,6}(?:[ \t]|$)/;
 const RULE = /^ {0,3}(?:(?:-[ \t]*){3,}|(?:_[ \t]*){3,}|(?:\*[ \t]*){3,})$/;
 const ITEM = /^( {0,3})([-+*]|\d{1,9}[.)])(?=[ \t]|$)([ \t]*)(.*)$/;
-/** A list interrupts a paragraph only with a bullet or a one, and not empty. */
+/** Only an item that is not empty, with a bullet or the number 1, interrupts a paragraph. */
 const INTERRUPTING = /^ {0,3}(?:[-+*]|1[.)])[ \t]+\S/;
 const DELIMITERS = /^ {0,3}\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$/;
 
-/** The columns of white space before a line's text. */
+/** The columns of white space at the start of a line. */
 function indentation(line: string): number {
   let columns = 0;
   for (const character of line) {
@@ -49,7 +49,7 @@ function indentation(line: string): number {
   return columns;
 }
 
-/** Where to cut a line that is too long: at a space, and never within a character. */
+/** Where to split a line that is too long: at a space if possible, and never within a character. */
 export function cutBefore(line: string, limit: number): number {
   const space = line.lastIndexOf(" ", limit);
   if (space > limit / 2) return space + 1;
@@ -64,20 +64,20 @@ export class Blocks {
   private source = "";
   private info = "";
   private joins = false;
-  /** A fence's mark, or what kind of list an item is of. */
+  /** The marker of a fence, or the kind of list of an item. */
   private mark = "";
-  /** Columns that belong to the block around: a fence's indentation, an item's text. */
+  /** Columns to remove: the indentation of a fence, or of an item's text. */
   private indent = 0;
   private blankBefore = false;
   private lastLine = "";
-  /** The two first lines of the table that is open, for the rest of it after a cut. */
+  /** The first two lines of the open table, to repeat after a split. */
   private table = "";
   private count = 0;
   private done: Block[] = [];
-  /** The line that has no end yet. */
+  /** The incomplete last line. */
   private partial = "";
 
-  /** More text (its line ends are "\n"); gives the blocks that it finished. */
+  /** Add text with "\n" line ends; returns the blocks that are finished. */
   feed(text: string): Block[] {
     let from = 0;
     for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", from)) {
@@ -88,7 +88,7 @@ export class Blocks {
     return this.taken();
   }
 
-  /** No more text: gives what was still open. */
+  /** End the text; returns the remaining blocks. */
   finish(): Block[] {
     if (this.partial !== "") this.line(this.partial);
     this.partial = "";
@@ -96,7 +96,7 @@ export class Blocks {
     return this.taken();
   }
 
-  /** The unfinished blocks, if the text ended here with its last line as `mend` says. */
+  /** The unfinished blocks, as if the text ended here, with `mend` applied to its last line. */
   tail(mend: (partial: string, fence: string) => string): Block[] {
     const copy = Object.assign(new Blocks(), this);
     copy.done = [];
@@ -108,7 +108,7 @@ export class Blocks {
     return this.done.splice(0);
   }
 
-  /** A line, or as much of it as there is. Fences hold lines of any length. */
+  /** Process a line, or the part of it that exists. In fences lines may have any length. */
   private take(line: string, whole: boolean): void {
     let rest = line;
     while (this.open !== "fence" && rest.length > LIMIT) {
@@ -148,7 +148,7 @@ export class Blocks {
     this.add("");
   }
 
-  /** Whether the line goes on with the open block. */
+  /** Whether the line continues the open block. */
   private goesOn(line: string): boolean {
     if (this.open === "flow") return !this.interrupts(line) && (RULE.test(line) || !INTERRUPTING.test(line));
     if (this.open === "indented") return indentation(line) >= 4;
@@ -165,7 +165,7 @@ export class Blocks {
     return !RULE.test(line) && !ITEM.test(line);
   }
 
-  /** Go over to the next item of the same list, if the line begins one. */
+  /** Start the next item of the same list, if the line begins one. */
   private nextItem(line: string): boolean {
     const item = this.open === "item" && !RULE.test(line) ? ITEM.exec(line) : null;
     if (item === null || item[2]?.slice(-1) !== this.mark) return false;
@@ -216,7 +216,7 @@ export class Blocks {
     this.source += line + "\n";
   }
 
-  /** Cut a block that is too long before this line; an item's text loses its indentation. */
+  /** Split a block that is too long before this line; the text of an item loses its indentation. */
   private goOnWith(table: string, line: string): void {
     this.close();
     this.open = "flow";

@@ -1,20 +1,20 @@
 /**
- * Where a link goes: only to the web or to a mailbox, and always said in so many letters.
+ * Decides where links may lead: only to the web or to a mailbox, with the target visible.
  *
- * What a model wrote is no reason to trust an address. A relative one would point into the page
- * that shows it, a script or a document of its own would run as that page, and a name before an
- * "@" makes one host look like another: all these go nowhere.
+ * A model's output is no reason to trust a URL. A relative URL would lead into the page that shows
+ * it, a `javascript:` or `data:` URL would run as that page, and a name before an "@" makes one
+ * host look like another. None of these is a link.
  */
 
 export interface Target {
   readonly href: string;
-  /** The host, or the mailbox, in ASCII: what the eye must be able to check. */
+  /** The host or the mailbox in ASCII, for the user to check. */
   readonly host: string;
 }
 
 const SCHEME = /^(?:https?:\/\/|mailto:)/i;
 
-/** Gives null for what must not be followed. */
+/** The target of a link; null if it must not be followed. */
 export function target(href: string): Target | null {
   if (!SCHEME.test(href) || !URL.canParse(href)) return null;
   const url = new URL(href);
@@ -25,7 +25,7 @@ export function target(href: string): Target | null {
   return { href: url.href, host: url.host };
 }
 
-/** Whether a link's text says its host already, so that it need not be said again. */
+/** Whether a link's text already contains its host, so that it need not be repeated. */
 export function says(text: string, host: string): boolean {
   const spoken = text.trim().toLowerCase().replace(/^(?:https?:\/\/|mailto:)/, "");
   return spoken === host || (spoken.startsWith(host) && "/?#".includes(spoken.charAt(host.length)));

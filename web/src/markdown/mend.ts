@@ -1,10 +1,10 @@
 /**
- * Half-typed Markdown, shown as what it is about to be.
+ * Completes unfinished Markdown, so that it is shown as what it will probably become.
  *
- * The end of a text that is still written is cut anywhere: in a mark, in a link, in a row of a
- * table. Taken literally it would flash as stars and brackets and then jump. So the marks that
- * say nothing yet are held back, and those that are open are closed. Only what is shown while
- * the text grows goes through here; a guess that was wrong is gone with the next frame.
+ * A growing text may end anywhere: in a marker, in a link, in a row of a table. Shown literally, it
+ * would flash as stars and brackets and then jump. So markers without a meaning yet are held back,
+ * and open ones are closed. This only affects what is shown while the text grows; a wrong guess is
+ * gone with the next frame.
  */
 
 const LINE_OF_MARKS =
@@ -13,13 +13,13 @@ const HALF_TAG = /<\/?(?:[a-z]{0,6}[ \t]*\/?)$/i;
 const BLOCK_START = /\n(?=[ \t]*(?:[-+*][ \t]|\d{1,9}[.)][ \t]|>|#|\||\n))/g;
 const FENCE_LINE = /^[ \t>]*(?:`{3,}|~{3,})/gm;
 
-/** How far back an open mark is looked for. */
+/** How many characters back open markers are searched. */
 const REACH = 2_000;
 const LONGEST_LABEL = 200;
-/** More marks than this are not about to be closed. */
+/** With more open markers than this, they will probably not be closed. */
 const MOST_OPEN = 6;
 
-/** The line that has no end yet, without marks that say nothing so far. */
+/** The incomplete last line without markers that have no meaning yet. */
 export function mendLine(line: string, fence: string): string {
   if (fence !== "") {
     const marks = line.trim();
@@ -28,7 +28,7 @@ export function mendLine(line: string, fence: string): string {
   return LINE_OF_MARKS.test(line) ? "" : line.replace(HALF_TAG, "");
 }
 
-/** The last block with its open marks closed. */
+/** The last block with its open markers closed. */
 export function mendBlock(source: string): string {
   const text = source.trimEnd();
   if ((text.match(FENCE_LINE)?.length ?? 0) % 2 === 1) return text.replace(/\n[ \t]*[`~]{1,}$/, "\n");
@@ -40,7 +40,7 @@ export function mendBlock(source: string): string {
   return text.slice(0, start) + mendInline(last);
 }
 
-/** A table is one from its first row on: the row under its head is put there early. */
+/** Add the delimiter row early, so that a table is recognized from its first row on. */
 function mendTable(before: string, row: string): string {
   const rows = before.split("\n").filter((line) => line.trim() !== "");
   const above = rows.at(-1)?.trim() ?? "";
@@ -60,7 +60,7 @@ function delimiters(head: string): string {
   return `|${cells.map(() => " --- |").join("")}`;
 }
 
-/** Close what is open at the end of a run of text. */
+/** Close the markers that are open at the end of a text. */
 export function mendInline(text: string): string {
   const open: string[] = [];
   let at = 0;
@@ -109,7 +109,7 @@ function mark(text: string, at: number, run: string, open: string[]): void {
   }
 }
 
-/** A link that begins here: where it ends, or the text with its half made whole. */
+/** A link that starts here: its end or, if it is incomplete, the text with the link completed. */
 function linkAt(text: string, at: number): { end: number; mended: string | null } {
   const isImage = text.charAt(at - 1) === "!";
   const before = text.slice(0, isImage ? at - 1 : at);

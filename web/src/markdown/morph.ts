@@ -1,13 +1,13 @@
 /**
- * One piece of a document turned into another with as few changes as there are differences.
+ * Turns one piece of a document into another with as few changes as possible.
  *
- * Nodes are compared in order, which is right for a text that grows at its end: what is equal
- * stays as it is, with the selection in it, and text that only became longer is only added to.
+ * Nodes are compared in order, which is right for a text that grows at its end: equal nodes stay,
+ * with the selection in them, and text that only became longer is only extended.
  */
 
 /**
- * Make the nodes behind `after` in `parent` (behind null: from the first) equal to `nodes`.
- * Gives the last of them. Nodes that are left over stay, for what is placed next.
+ * Make the nodes after `after` in `parent` (null: from the first) equal to `nodes`, and return the
+ * last of them. Surplus nodes stay, to be reused for what comes next.
  */
 export function morphAfter(
   parent: Node,
@@ -22,7 +22,7 @@ export function morphAfter(
   return last;
 }
 
-/** Remove all nodes behind `after`. */
+/** Remove all nodes after `after`. */
 export function trimAfter(parent: Node, after: ChildNode | null): void {
   const next = (): ChildNode | null => (after === null ? parent.firstChild : after.nextSibling);
   for (let node = next(); node !== null; node = next()) node.remove();

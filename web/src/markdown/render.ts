@@ -1,14 +1,14 @@
 /**
- * One block of Markdown to nodes of the page: `shape` gives them without the white space between.
+ * Renders one block of Markdown to DOM nodes.
  *
- * GitHub's Markdown, with three differences. HTML in it is text, but for a few tags that only
- * dress words and carry no attribute. Images become links that say so (`rel="image"`): nothing
- * is loaded that nobody asked for. And nesting ends at a depth that no reader wants, since a
- * thousand brackets must cost no more than a thousand letters.
+ * It is GitHub's Markdown with three differences. HTML is shown as text, except for a few tags
+ * without attributes that only format words. Images become links (`rel="image"`), so that nothing
+ * is loaded unless the user wants it. And the nesting depth is bounded, because a thousand brackets
+ * must cost no more than a thousand letters.
  *
- * The markup passes the wall (sanitize.ts). What is added to the nodes behind it is made by this
- * program and not by the text: links that say where they go, images that wait for a click, code
- * with its bar, tables that scroll.
+ * The markup is sanitized (sanitize.ts). What is added to the nodes afterwards comes from this
+ * program and not from the text: visible link targets, images that wait for a click, the bar above
+ * code, and tables that scroll.
  */
 
 import { getDefaults, Lexer, Parser, Renderer, Tokenizer, type Tokens } from "marked";
@@ -18,11 +18,11 @@ import { says, target } from "./links.js";
 import { sanitize } from "./sanitize.js";
 
 const DEEPEST = 16;
-/** A block with more marks than this is no prose: its stars, or its tags, are text. */
+/** A block with more markers than this is not prose, so its stars and tags are shown as text. */
 const MOST_MARKS = 400;
 /**
- * A word this long, of letters that a mail address may have, is no address, and to look at each
- * of its letters for where it might end would take as many steps as it has letters, squared.
+ * A word this long is not a mail address even if all of its characters are allowed in one, and
+ * checking that takes quadratic time.
  */
 const ENDLESS_WORD = /[\w.!#$%&'*+/=?`{|}~-]{1000}/;
 const TAG = /^<(\/?)(br|b|i|u|s|em|strong|del|ins|mark|sub|sup|kbd)[ \t]*\/?>/i;
@@ -46,7 +46,7 @@ class Careful extends Tokenizer {
     this.hasTags = atMost(source, /</g);
   }
 
-  /** Addresses are links only where somebody says so. */
+  /** Do not make links of plain addresses. */
   readNoAddresses(): void {
     const { text, url } = Lexer.rules.inline.normal;
     this.rules = { ...this.rules, inline: { ...this.rules.inline, text, url } };
@@ -125,27 +125,27 @@ class Plain extends Renderer {
   }
 }
 
-/** The language that the text behind a fence's marks names; "text" if it names none. */
+/** The language that a fence's info string names, or "text". */
 export function word(info: string): string {
   return /^[\w+#.-]{1,40}/.exec(info.trim())?.[0].toLowerCase() ?? "text";
 }
 
-/** The link reference definitions of a text so far, and who asked for one in vain. */
+/** The link reference definitions of a text so far, and the references that found none. */
 export interface References {
   readonly known: Map<string, { href: string; title: string | undefined }>;
   readonly missed: Set<string>;
 }
 
-/** What the definitions of one text may come to; more are text. */
+/** The most definitions of one text; more are shown as text. */
 const MOST_REFERENCES = 300;
 
-/** Markup of one block; its definitions are added to the references. */
+/** The markup of one block; this adds its definitions to the references. */
 export function markup(source: string, references: References): string {
   const tokenizer = new Careful(source);
   const options = { ...getDefaults(), gfm: true, tokenizer, renderer: new Plain() };
   const lexer = new Lexer(options);
   if (ENDLESS_WORD.test(source)) tokenizer.readNoAddresses();
-  lexer.tokens.links = asked(references);
+  lexer.tokens.links = trackMissing(references);
   try {
     const tokens = lexer.lex(source);
     for (const [label, { href, title }] of Object.entries(lexer.tokens.links)) {
@@ -154,12 +154,12 @@ export function markup(source: string, references: References): string {
     }
     return new Parser(options).parse(tokens);
   } catch {
-    // Whatever the parser cannot bear is still somebody's text.
+    // Show text on which the parser fails as it is.
     return `<p>${escape(source)}</p>`;
   }
 }
 
-function asked({ known, missed }: References): Lexer["tokens"]["links"] {
+function trackMissing({ known, missed }: References): Lexer["tokens"]["links"] {
   const links = Object.assign(Object.create(null), Object.fromEntries(known)) as Lexer["tokens"]["links"];
   return new Proxy(links, {
     get(all, label) {
@@ -169,12 +169,12 @@ function asked({ known, missed }: References): Lexer["tokens"]["links"] {
   });
 }
 
-// Behind the wall
+// After sanitizing
 
-/** Characters that turn the direction of what follows; in a link they can turn its address. */
+/** Characters that change the text direction; in a link they can disguise its URL. */
 const TURNING = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
-/** What is in a node, but for the white space between elements. */
+/** The children of a node, without the white space between elements. */
 export function inside(parent: Node): ChildNode[] {
   return [...parent.childNodes].filter((node) => node instanceof Element || node.textContent?.trim() !== "");
 }
@@ -184,7 +184,7 @@ function decorate(fragment: DocumentFragment): void {
   for (const pre of fragment.querySelectorAll("pre")) pre.replaceWith(codeBlock(pre));
   for (const table of fragment.querySelectorAll("table")) scrollable(table);
   for (const link of fragment.querySelectorAll("a")) dressLink(link);
-  // Each block goes by its own first letter: an Arabic answer must not turn the code in it round.
+  // Each block has the direction of its first letter: an Arabic reply must not reverse its code.
   for (const block of fragment.children) if (!block.hasAttribute("dir")) block.setAttribute("dir", "auto");
 }
 
@@ -234,7 +234,7 @@ function straighten(node: Node): void {
   }
 }
 
-/** A block as nodes, without the white space between them. */
+/** A block as DOM nodes, without the white space between them. */
 export function shape(source: string, references: References): ChildNode[] {
   const fragment = sanitize(markup(source, references));
   decorate(fragment);

@@ -1,10 +1,9 @@
 /**
- * The wall: markup becomes nodes of a page only through here, whoever wrote it.
+ * Sanitizes markup, which is the only way for it to become nodes of a page.
  *
- * The list says what may pass; all else is gone, and of what is gone only the text stays. No
- * element on it loads, runs, or sends anything; no attribute names a thing (which would let
- * text stand in for the page's own elements) or styles one. The parser works in a document
- * that is not shown and loads nothing.
+ * Only listed elements are kept; of all others only the text stays. No listed element loads, runs
+ * or sends anything, and no listed attribute sets a style, or an id or name (with which text could
+ * pose as the page's own elements). The parser works in an inert document that loads nothing.
  */
 
 import createDOMPurify from "dompurify";

@@ -1,16 +1,15 @@
 /**
- * Markdown that is still being written, shown as it grows.
+ * Renders Markdown while it is being written.
  *
- * The text is cut into blocks (lex.ts). A finished block is parsed, sanitized and placed
- * once; from then on its nodes are not touched, so a selection in it stays and it costs nothing
- * more. The unfinished end is parsed again in each frame in which it changed, and the nodes
- * that show it are turned into what they should be (morph.ts). A frame does a bounded amount of
- * work: a long text that comes at once is placed over several.
+ * The text is split into blocks (lex.ts). A finished block is parsed, sanitized and inserted once.
+ * After that its nodes are not touched, so a selection in it stays and it costs nothing more. The
+ * unfinished end is parsed again in each frame in which it changed, and its nodes are updated
+ * (morph.ts). The work in a frame is bounded: a long text that arrives at once takes several.
  *
- * What is shown in the end follows from the text alone, not from the pieces in which it came.
+ * The result depends only on the text, not on the pieces in which it arrived.
  *
- * One thing may come back to a finished block: the definition of a link that it refers to. It
- * is parsed once more then, and only the words that became a link change.
+ * A finished block can only change when a link definition arrives that it refers to. Then it is
+ * parsed once more, and only the words that became a link change.
  */
 
 import { copyText } from "../ui/clipboard.js";
@@ -21,24 +20,24 @@ import { mendBlock, mendLine } from "./mend.js";
 import { morphAfter, trimAfter } from "./morph.js";
 import { inside, type References, shape, word } from "./render.js";
 
-/** Where the next block goes: behind `last`, or into `list` behind `item`. */
+/** Where the next block goes: after `last`, or into `list` after `item`. */
 interface Place {
   readonly last: ChildNode | null;
   readonly list: Element | null;
   readonly item: ChildNode | null;
 }
 
-/** A finished block that refers to definitions which have not come. */
+/** A finished block that refers to definitions that have not arrived. */
 interface Dangling {
   readonly source: string;
   readonly missed: Set<string>;
   readonly nodes: readonly ChildNode[];
-  /** The nodes are items. */
+  /** The nodes are list items. */
   readonly inList: boolean;
 }
 
 const START: Place = { last: null, list: null, item: null };
-/** As much is cut into blocks at one time. */
+/** The most characters to split into blocks at a time. */
 const PIECE = 32_768;
 const ANNOUNCED_FOR = 2_000;
 
@@ -47,7 +46,7 @@ export class StreamingMarkdown {
   private readonly announced = document.createElement("span");
   private text = "";
   private done = false;
-  /** What of the text is cut into blocks. */
+  /** The part of the text that is split into blocks. */
   private read = "";
   private finished = false;
   private blocks = new Blocks();
@@ -66,7 +65,7 @@ export class StreamingMarkdown {
     host.append(this.root, this.announced);
   }
 
-  /** Show this text, in the next frame; `done` when nothing will be added. */
+  /** Show this text in the next frame; `done` if it is complete. */
   set(text: string, done: boolean): void {
     if (text === this.text && done === this.done) return;
     this.text = text;
@@ -82,7 +81,7 @@ export class StreamingMarkdown {
     this.root.replaceChildren();
   }
 
-  /** What is shown stays where the new text is the same, since all of it is now the end. */
+  /** Start over with a different text; the nodes stay where it is the same, as for an unfinished end. */
   private begin(): void {
     this.read = "";
     this.finished = false;
@@ -120,7 +119,7 @@ export class StreamingMarkdown {
     return !this.finished && this.whatIsNext() !== "";
   }
 
-  /** The next piece; a line end or a character that is only half there waits for the rest. */
+  /** The next piece, without an incomplete line end or character at its end. */
   private whatIsNext(): string {
     const piece = this.text.slice(this.read.length, this.read.length + PIECE);
     const isLast = this.read.length + piece.length === this.text.length;
@@ -137,7 +136,7 @@ export class StreamingMarkdown {
     this.finished = true;
   }
 
-  /** The end that may still change, behind all that is finished. */
+  /** Show the unfinished end, after all finished blocks. */
   private showEnd(until: number): boolean {
     const blocks = this.finished ? [] : this.blocks.tail(mendLine);
     let [place, isMore] = [this.place, false];
@@ -153,7 +152,7 @@ export class StreamingMarkdown {
     return isMore;
   }
 
-  /** Show a block at its place; gives the next place, and whether the block is there whole. */
+  /** Show a block at its place; returns the next place, and whether the block is complete. */
   private put(block: Block, place: Place, final: boolean, until: number): { place: Place; whole: boolean } {
     if (block.kind === "fence") return this.putFence(block, place, final, until);
     const missed = new Set<string>();
@@ -167,7 +166,7 @@ export class StreamingMarkdown {
     return { place: next, whole: true };
   }
 
-  /** An item goes into the list of the item before, if it is of that list. */
+  /** Insert an item into the list of the item before, if it belongs to it. */
   private join(block: Block, { last, list, item }: Place, nodes: ChildNode[]): Place | null {
     const [first, ...rest] = nodes;
     if (!block.joins || list === null || !(first instanceof Element)) return null;
@@ -233,7 +232,7 @@ export class StreamingMarkdown {
     if (button === null || code === null) return;
     const copied = await copyText(code.replace(/\n$/, ""));
     button.textContent = copied ? "Copied" : "Not copied";
-    this.announced.textContent = copied ? "Code copied" : "The browser did not let the code be copied";
+    this.announced.textContent = copied ? "Code copied" : "The browser refused to copy the code";
     setTimeout(() => {
       button.textContent = "Copy";
       this.announced.textContent = "";
@@ -241,7 +240,7 @@ export class StreamingMarkdown {
   }
 }
 
-/** One kind of line end, and no character that is none. */
+/** Normalize line ends, and replace lone surrogates and NUL. */
 function legible(text: string): string {
   return text.replace(/\r\n?/g, "\n").replace(/\0|\p{Surrogate}/gu, "\ufffd");
 }

@@ -1,31 +1,29 @@
 /**
- * The versions of a message: where conversations part.
+ * The versions of a message, each of which is a conversation of its own.
  *
- * To edit a message, or to have its answer again, is to fork the stream just before it. The
- * fork says first `{from, position}`, and its source gets `{to, position}` appended. So the
- * conversations around a message are a flat group, and this file keeps it flat: whoever forks,
- * from whichever version, forks the *owner* of the place, the stream whose own records the
- * first version stands in. The owner's `to`s, in their order, are then the whole group, the
- * same for every tab; two tabs that fork at once are simply two of them.
+ * Editing a message or regenerating its reply forks the stream just before it. The fork starts with
+ * a `branch` event `{from, position}`, and `{to, position}` is appended to its source. The versions
+ * of a message are a flat group: a fork from any version forks the *owner* of the place, the stream
+ * whose own records contain the first version. So the `to`s of the owner, in order, are the whole
+ * group, the same for every tab, even if two tabs fork at once.
  *
- * A fork holds its source's records up to where it began, and with them the branches told
- * there; the `from`s among them, in order, are its *lineage*. Forks that were told in a source
- * later are read by following the source from there on (chat/fork-watcher.ts).
+ * A fork has its source's records up to the place where it starts, including their `branch` events;
+ * the `from`s among them, in order, are its *lineage*. Later forks of a source are found by
+ * following the source from there on (chat/fork-watcher.ts).
  *
- * Places are compared by their offsets alone: an offset means the same record in a stream and
- * in its forks, while the epoch in a position may differ for one place, before and after a
- * restart of the hub.
+ * Places are compared only by their offsets. An offset means the same record in a stream and in its
+ * forks, while the epoch of the same place may differ before and after a restart of the hub.
  */
 
 import type { Branch, Position } from "../protocol/events.js";
 import { offsetOf } from "../protocol/position.js";
 import type { ChatMessage, State } from "./conversation.js";
 
-/** The conversations that go on differently from one place. */
+/** The conversations that branch off at one place. */
 export interface Versions {
   /** The first is the owner of the place. */
   readonly streams: readonly string[];
-  /** Which of them is shown. */
+  /** The index of the current one. */
   readonly shown: number;
   readonly position: Position;
 }
@@ -36,28 +34,28 @@ export interface Place {
   readonly position: Position;
 }
 
-/** An ancestor of a conversation, or itself; it was left at `until`. */
+/** An ancestor of a conversation, which branched off at `until`, or the conversation itself. */
 interface Ancestor {
   readonly stream: string;
   readonly until?: Position;
 }
 
-/** Versions of one message. */
+/** The most versions of one message. */
 const MOST = 100;
 
-/** From the first conversation down to this one. */
+/** The ancestors of a conversation from the first one on, and itself. */
 export function lineage(stream: string, branches: readonly Branch[]): readonly Ancestor[] {
   const found: Ancestor[] = [];
   for (const { from, position } of branches) {
     const last = found.at(-1);
-    // An append that was retried may be told twice.
+    // A retried append may appear twice.
     if (from === undefined || (last?.stream === from && last.until === position)) continue;
     found.push({ stream: from, until: position });
   }
   return [...found, { stream }];
 }
 
-/** Where another version of a message begins. */
+/** Where another version of a message starts. */
 export function place(stream: string, state: State, message: ChatMessage): Place {
   const line = lineage(stream, state.branches);
   const at = offsetOf(message.before);
@@ -80,7 +78,7 @@ function headOf(state: State, position: Position): ChatMessage | undefined {
   return found?.kind === "message" ? found : undefined;
 }
 
-/** The versions of each message that has more than one, by the message; `elsewhere` are the branches that ancestors hold. */
+/** The versions of each message that has several; `elsewhere` has the branches of ancestors. */
 export function versions(
   stream: string,
   state: State,
@@ -105,13 +103,13 @@ export function versions(
   return found;
 }
 
-/** The forks of an ancestor that are of interest: not those of what it says after it was left. */
+/** The forks of an ancestor in the part that it shares with the conversation. */
 function shared({ stream, until }: Ancestor, elsewhere: ReadonlyMap<string, readonly Branch[]>): readonly Branch[] {
   const left = until === undefined ? Infinity : offsetOf(until);
   return (elsewhere.get(stream) ?? []).filter(({ position }) => offsetOf(position) <= left);
 }
 
-/** Where an ancestor was forked in its own part, after `since` and up to `until`. */
+/** Where an ancestor was forked among its own records, after `since` and up to `until`. */
 function places(branches: readonly Branch[], since?: Position, until?: Position): Iterable<Position> {
   const own = new Map<number, Position>();
   const first = since === undefined ? -1 : offsetOf(since);

@@ -1,10 +1,10 @@
 /**
- * A conversation, folded from its events: pure, so that any position gives one state.
+ * Folds events into the state of a conversation. This is pure: each position has one state.
  *
- * An event changes at most the last reply of its generation; all else is shared with the state
- * before. A generation that has ended never changes again, nor does what somebody said. So a
- * checkpoint, taken before each turn, needs only the number of turns and the replies that ran
- * then: going back is to cut the turns there and to put those replies in their places.
+ * An event changes at most the last reply of its generation; the rest is shared with the state
+ * before. Messages and generations that have ended never change again. So a checkpoint, made before
+ * each turn, only needs the number of turns and the replies that were running. Rewinding cuts the
+ * turns there and restores those replies.
  */
 
 import type { Branch, Delta, HubEvent, Item, Position, ToolPiece, Usage } from "../protocol/events.js";
@@ -18,11 +18,11 @@ export interface ToolCall {
 }
 
 interface Turn {
-  /** The position of its first record: fork there to go on differently. */
+  /** The position of its first record, at which to fork for another version. */
   readonly before: Position;
 }
 
-/** What somebody said. */
+/** A message of a person. */
 export interface ChatMessage extends Turn {
   readonly kind: "message";
   readonly role: "system" | "user" | "assistant" | "tool";
@@ -33,7 +33,7 @@ export interface ChatMessage extends Turn {
 
 export type GenerationState = "waiting" | "running" | "finished" | "failed" | "cancelled" | "interrupted";
 
-/** What a model answers, so far or in all. */
+/** A reply of a model, complete or so far. */
 export interface AssistantMessage extends Turn {
   readonly kind: "reply";
   readonly generation: string;
@@ -46,9 +46,9 @@ export interface AssistantMessage extends Turn {
   readonly state: GenerationState;
   /** Why it finished. */
   readonly reason?: string;
-  /** What went wrong. */
+  /** The error, if it failed. */
   readonly error?: { readonly code: string; readonly message: string };
-  /** It is tried again; cleared with the next event. */
+  /** The request is being retried; cleared by the next event. */
   readonly retrying?: { readonly message: string; readonly after: number };
   readonly usage?: Usage;
   readonly seconds?: { readonly first?: number; readonly total: number };
@@ -56,38 +56,38 @@ export interface AssistantMessage extends Turn {
   readonly endedAt?: string;
 }
 
-/** What a state was before a turn began. */
+/** A state before a turn. */
 interface Checkpoint {
   readonly position: Position;
   readonly turns: number;
   readonly branches: number;
   readonly running: readonly string[];
-  /** The replies that ran, and their places among the turns. */
+  /** The running replies with their indices. */
   readonly open: readonly (readonly [number, AssistantMessage])[];
   readonly earlier?: Checkpoint | undefined;
 }
 
 export interface State {
   readonly turns: readonly (ChatMessage | AssistantMessage)[];
-  /** The next to read; "" before the first record. */
+  /** The position to read next; "" before the first record. */
   readonly position: Position;
-  /** Generations that run, the oldest first. */
+  /** The running generations, oldest first. */
   readonly running: readonly string[];
   readonly branches: readonly Branch[];
   readonly closed: boolean;
-  /** For `rewind` alone. */
+  /** Only for `rewind`. */
   readonly past?: Checkpoint;
 }
 
 export const EMPTY: State = { turns: [], position: "", running: [], branches: [], closed: false };
 
-/** The state after one more item; one that was folded already changes nothing. */
+/** The state after one more item; an item that was folded before changes nothing. */
 export function fold(state: State, item: Item): State {
   if (item.position <= state.position) return state;
   return { ...state, ...changes(state, item), position: item.position };
 }
 
-/** The latest earlier state at or before a position; its own `position` is where to go on. */
+/** The latest earlier state at or before a position; continue reading at its own `position`. */
 export function rewind(state: State, position: Position): State {
   const offset = offsetOf(position);
   if (offsetOf(state.position) <= offset) return state;
@@ -107,49 +107,49 @@ export function rewind(state: State, position: Position): State {
 }
 
 function changes(state: State, { event, position }: Item): Partial<State> {
-  // A stream may hold any JSON; what is not of the kind that belongs somewhere says nothing there.
-  const said = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
-  switch (said?.type) {
+  // A stream may contain any JSON; fields of an unexpected type are ignored.
+  const data = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
+  switch (data?.type) {
     case "message": {
-      const { role, text, author, at: when } = said;
+      const { role, text, author, at: when } = data;
       if (typeof role !== "string") return {};
-      const turn = { kind: "message", role, text: string(text), ...given({ author, at: when }) } as const;
+      const turn = { kind: "message", role, text: string(text), ...onlyStrings({ author, at: when }) } as const;
       return begun(state, { ...turn, before: first(position) });
     }
     case "started": {
-      const { generation, upstream, model, at: startedAt } = said;
+      const { generation, upstream, model, at: startedAt } = data;
       if (find(state, generation) >= 0) return {};
       const reply = empty(position, string(generation));
-      const about = given({ upstream, model, startedAt });
+      const about = onlyStrings({ upstream, model, startedAt });
       return began(state, { ...reply, ...about, state: "waiting" });
     }
     case "delta":
-      return changed(state, said.generation, position, (reply) => added(reply, said));
+      return withReply(state, data.generation, position, (reply) => added(reply, data));
     case "retrying": {
-      const { message, after } = said;
+      const { message, after } = data;
       const retrying = { message: string(message), after: Number(after) || 0 };
-      const generation = said.generation ?? state.running.at(-1);
-      return generation === undefined ? {} : changed(state, generation, position, (reply) => ({ ...reply, retrying }));
+      const generation = data.generation ?? state.running.at(-1);
+      return generation === undefined ? {} : withReply(state, generation, position, (reply) => ({ ...reply, retrying }));
     }
     case "finished":
     case "failed":
     case "cancelled":
     case "interrupted": {
-      const { type, usage, seconds, at: endedAt } = said;
-      const { reason, code, message } = said as { reason?: string; code?: string; message?: string };
+      const { type, usage, seconds, at: endedAt } = data;
+      const { reason, code, message } = data as { reason?: string; code?: string; message?: string };
       const error = type === "failed" ? { code: string(code), message: string(message) } : undefined;
-      return changed(state, said.generation, position, (reply) => ({
-        ...settled(reply),
-        ...given({ reason, endedAt }),
+      return withReply(state, data.generation, position, (reply) => ({
+        ...afterRetry(reply),
+        ...onlyStrings({ reason, endedAt }),
         ...(error && { error }),
-        ...(usage && { usage: numbers(usage) }),
-        ...(typeof seconds?.total === "number" && { seconds: numbers(seconds) }),
+        ...(usage && { usage: onlyNumbers(usage) }),
+        ...(typeof seconds?.total === "number" && { seconds: onlyNumbers(seconds) }),
         state: type,
       }));
     }
     case "branch": {
-      const { type, from, to } = said;
-      const branch: Branch = { type, ...given({ from, to }), position: string(said.position) };
+      const { type, from, to } = data;
+      const branch: Branch = { type, ...onlyStrings({ from, to }), position: string(data.position) };
       return { branches: [...state.branches, branch], past: checkpoint(state) };
     }
     default:
@@ -157,8 +157,8 @@ function changes(state: State, { event, position }: Item): Partial<State> {
   }
 }
 
-/** The reply of a generation that runs becomes another; without its beginning, it begins here. */
-function changed(
+/** Change the reply of a running generation; if its start is missing, it starts here. */
+function withReply(
   state: State,
   generation: string | undefined,
   position: Position,
@@ -196,7 +196,7 @@ function checkpoint(state: State): Checkpoint {
   };
 }
 
-/** Searched from the end, where what runs nearly always is. */
+/** The index of a generation's reply, searched from the end, where running ones nearly always are. */
 function find(state: State, generation: string | undefined): number {
   const wanted = string(generation);
   return state.turns.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
@@ -204,25 +204,25 @@ function find(state: State, generation: string | undefined): number {
 
 function added(reply: AssistantMessage, { text, reasoning, tool, refusal }: Partial<Delta>): AssistantMessage {
   return {
-    ...settled(reply),
+    ...afterRetry(reply),
     state: "running",
     text: reply.text + string(text),
     reasoning: reply.reasoning + string(reasoning),
-    tools: tool ? pieced(reply.tools, tool) : reply.tools,
+    tools: tool ? withPiece(reply.tools, tool) : reply.tools,
     refusal: reply.refusal || refusal === true,
   };
 }
 
-/** The reply when what was tried again has come to something. */
-function settled(reply: AssistantMessage): AssistantMessage {
+/** The reply after a retry has led to something. */
+function afterRetry(reply: AssistantMessage): AssistantMessage {
   if (!reply.retrying) return reply;
   const other: { -readonly [K in keyof AssistantMessage]: AssistantMessage[K] } = { ...reply };
   delete other.retrying;
   return other;
 }
 
-/** A piece of a call added to it; one that has another id begins a call. */
-function pieced(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
+/** The calls with one more piece; a piece with another id starts a new call. */
+function withPiece(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
   const place = tools.findLastIndex((call) => call.index === index);
   const call = tools[place];
   const named = call !== undefined && (call.id !== "" || call.arguments !== "");
@@ -245,7 +245,7 @@ function open(reply: AssistantMessage): boolean {
   return reply.state === "waiting" || reply.state === "running";
 }
 
-/** The position of the record that an item after which it is `position` ends with. */
+/** The position of the last record of an item; `position` is the one after the item. */
 function first(position: Position): Position {
   return at(position, offsetOf(position) - 1);
 }
@@ -254,13 +254,13 @@ function string(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** The fields that are texts. */
-function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+/** Only the fields that are strings. */
+function onlyStrings<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
   return only(fields, (value) => typeof value === "string");
 }
 
-/** Counts and times: numbers, and what is said of them. */
-function numbers<T extends object>(fields: T): T {
+/** Only the fields that are numbers or booleans. */
+function onlyNumbers<T extends object>(fields: T): T {
   return only(fields, (value) => typeof value === "number" || value === true);
 }
 

@@ -1,10 +1,10 @@
 /**
- * A conversation as a file.
+ * Exports a conversation to a file.
  *
- * JSON holds everything the page knows, turn for turn. Markdown is for people: a heading for
- * each turn, what was said as it was said, reasoning as a quotation, tool calls as JSON, and a
- * last line with the counts. A code fence that a broken-off answer left open is closed, so
- * that it swallows nothing of what follows.
+ * JSON has everything that the page knows, turn by turn. Markdown is for people: a heading for each
+ * turn, the original text, reasoning as a quotation, tool calls as JSON, and a last line with the
+ * counts. A code fence that an incomplete reply left open is closed, so that it does not swallow
+ * what follows.
  */
 
 import type { AssistantMessage, ChatMessage, State, ToolCall } from "./conversation.js";
@@ -13,13 +13,13 @@ export interface About {
   readonly title: string;
   readonly name: string;
   readonly link: string;
-  /** When it was exported, as RFC 3339. */
+  /** The time of the export in RFC 3339. */
   readonly at: string;
 }
 
 const ROLES = { user: "User", assistant: "Assistant", system: "System", tool: "Tool" } as const;
 const ENDS = {
-  waiting: "not begun yet",
+  waiting: "not started yet",
   running: "still being written",
   finished: "finished",
   failed: "failed",
@@ -44,30 +44,30 @@ export function asJson(state: State, about: About): string {
 }
 
 export function asMarkdown(state: State, about: About): string {
-  const turns = state.turns.map((turn) => (turn.kind === "reply" ? reply(turn) : said(turn)));
+  const turns = state.turns.map((turn) => (turn.kind === "reply" ? replyText(turn) : messageText(turn)));
   const source = `*Exported ${about.at} from <${about.link}>*`;
   return `${[`# ${about.title}`, source, ...turns].join("\n\n")}\n`;
 }
 
-/** A file name from a title that no file system objects to. */
+/** A file name for a title that every file system accepts. */
 export function fileName(title: string, ending: "md" | "json"): string {
   const plain = title
     .normalize("NFC")
     .replace(/[^\p{L}\p{M}\p{N}]+/gu, "-")
     .replace(/^-+|-+$/g, "");
-  // File systems count bytes, of which a character here has at most four.
+  // File systems limit bytes, and a character here has at most four.
   const short = Array.from(plain).slice(0, 50).join("").replace(/-+$/, "");
-  // Names that Windows keeps for devices.
+  // Windows reserves these names for devices.
   const name = /^(con|prn|aux|nul|com\d|lpt\d)$/i.test(short) ? `chat-${short}` : short;
   return `${name || "conversation"}.${ending}`;
 }
 
-function said(turn: ChatMessage): string {
+function messageText(turn: ChatMessage): string {
   const who = turn.author ? `${ROLES[turn.role]} (${line(turn.author)})` : ROLES[turn.role];
   return parts(`## ${who}`, closedFence(turn.text), turn.at && `*${turn.at}*`);
 }
 
-function reply(turn: AssistantMessage): string {
+function replyText(turn: AssistantMessage): string {
   return parts(
     `## ${ROLES.assistant} (${line(turn.model ?? turn.upstream)})`,
     turn.reasoning && quoted(turn.reasoning),
@@ -115,7 +115,7 @@ function closedFence(text: string): string {
     const [, fence, after] = /^ {0,3}(`{3,}|~{3,})(.*)$/.exec(one) ?? [];
     if (!fence) continue;
     if (open === undefined) {
-      // What has backticks after it is code within a line (CommonMark 4.5).
+      // With backticks after it, it is inline code (CommonMark 4.5).
       if (fence.startsWith("~") || !after?.includes("`")) open = fence;
     } else if (fence.startsWith(open) && !after?.trim()) {
       open = undefined;

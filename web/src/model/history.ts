@@ -1,8 +1,8 @@
 /**
- * What was said so far, as an upstream wants to be told: the OpenAI chat shape.
+ * The messages so far in the OpenAI chat format, for an upstream.
  *
- * The hub makes the same of a stream itself when it is given a prompt. Trying a reply again
- * is not a new prompt, so the page says what was said before that reply.
+ * For a new prompt the hub derives them from the stream. A retry has no new prompt, so the page
+ * sends the messages before the reply.
  */
 
 import type { AssistantMessage, ChatMessage, State } from "./conversation.js";
@@ -12,7 +12,7 @@ export interface PromptMessage extends Record<string, unknown> {
   readonly content: string;
 }
 
-/** The messages of some turns, oldest first; reasoning, tool calls and empty texts are left out. */
+/** The messages of some turns, oldest first, without reasoning, tool calls and empty texts. */
 export function history(turns: readonly (ChatMessage | AssistantMessage)[]): PromptMessage[] {
   return turns
     .map((turn) => ({ role: turn.kind === "reply" ? "assistant" : turn.role, content: turn.text }))
@@ -20,10 +20,10 @@ export function history(turns: readonly (ChatMessage | AssistantMessage)[]): Pro
 }
 
 /**
- * What to ask to have a reply again: what was said before it.
+ * The messages before a reply, to retry it.
  *
- * A try just before it that also went wrong is left out, or the upstream would be told the
- * beginnings of an answer as if it were one.
+ * Failed attempts just before it are left out, or the upstream would take an incomplete reply for a
+ * complete one.
  */
 export function before(state: State, reply: AssistantMessage): PromptMessage[] {
   const at = state.turns.findIndex((turn) => turn.kind === "reply" && turn.generation === reply.generation);

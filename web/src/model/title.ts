@@ -1,11 +1,11 @@
-/** What a conversation is called: what was first said in it. */
+/** The title of a conversation: its first message. */
 
 import type { ChatMessage, State } from "./conversation.js";
 
 export const UNTITLED = "New conversation";
 const LONGEST = 60;
 
-/** In a fork it is what was said after it left its source; before that both are the same. */
+/** In a fork it is the first message of its own, because the ones before are its source's, too. */
 export function titleOf(state: State): string | undefined {
   const left = state.branches.find((branch) => branch.from !== undefined)?.position ?? "";
   const asked = state.turns.filter(
@@ -15,11 +15,11 @@ export function titleOf(state: State): string | undefined {
   return first && (shortened(first.text) || undefined);
 }
 
-/** One line of at most 60 characters, cut between words where there are any. */
+/** One line of at most 60 characters, cut between words if possible. */
 export function shortened(text: string): string {
   const line = text
     .slice(0, LONGEST * 20)
-    // Controls and whatever could turn the direction of the text around it.
+    // Control characters, and those that change the direction of the text around it.
     .replace(/[\p{Cc}\u202a-\u202e\u2066-\u2069]+/gu, " ")
     .replace(/\s+/g, " ")
     .trim();
@@ -30,7 +30,7 @@ export function shortened(text: string): string {
   return `${(space > LONGEST / 2 ? cut.slice(0, space) : cut).trimEnd()}…`;
 }
 
-/** What the browser's tab says. */
+/** The title of the browser's tab. */
 export function documentTitle(title: string, running: boolean): string {
   return `${running ? "● " : ""}${title} – Streamhub`;
 }

@@ -1,18 +1,18 @@
-/** What a conversation's stream holds: the hub's events, as they stand in its JSON. */
+/** The events in a conversation's stream, in the hub's JSON. */
 
-/** Epoch and offset as opaque text; it sorts in the order of the records. */
+/** Epoch and offset as opaque text, which sorts in stream order. */
 export type Position = string;
 
-/** Where to begin to read: `"start"`, `"now"`, or a position, which is that of the next record. */
+/** Where to start reading: `"start"`, `"now"`, or the position of the next record. */
 export type From = Position;
 
-/** Token counts; what an upstream never said is missing. */
+/** Token counts, without those that the upstream did not report. */
 export interface Usage {
   readonly prompt_tokens?: number;
   readonly completion_tokens?: number;
   readonly reasoning_tokens?: number;
   readonly cached_tokens?: number;
-  /** The hub counted, because the upstream did not say. */
+  /** The hub estimated some counts that the upstream did not report. */
   readonly estimated?: boolean;
 }
 
@@ -45,11 +45,11 @@ export interface Delta {
   readonly text?: string;
   readonly reasoning?: string;
   readonly tool?: ToolPiece;
-  /** The text is what the model said instead of an answer. */
+  /** The text is a refusal instead of a reply. */
   readonly refusal?: boolean;
 }
 
-/** The terminal events; `seconds` are to the first delta and to the end. */
+/** Terminal events; `seconds` is the time to the first delta and to the end. */
 interface Terminal {
   readonly generation: string;
   readonly usage?: Usage;
@@ -76,7 +76,7 @@ export interface Interrupted extends Terminal {
   readonly type: "interrupted";
 }
 
-/** A request that failed is tried again in so many seconds. */
+/** A failed request is retried after this many seconds. */
 export interface Retrying {
   readonly type: "retrying";
   readonly generation?: string;
@@ -85,7 +85,7 @@ export interface Retrying {
   readonly after: number;
 }
 
-/** The conversation was forked: told in the source (`to`) and, first, in the fork (`from`). */
+/** The conversation was forked: appended to the source (`to`), and the first event of the fork (`from`). */
 export interface Branch {
   readonly type: "branch";
   readonly to?: string;
@@ -104,9 +104,9 @@ export type HubEvent =
   | Retrying
   | Branch;
 
-/** One event and the position after it. What is no known event passes through as it is. */
+/** An event and the position after it. Unknown events are passed through. */
 export interface Item {
   readonly event: HubEvent;
-  /** The next to read after it. */
+  /** The position after it, to read next. */
   readonly position: Position;
 }

@@ -1,29 +1,29 @@
 /**
- * What travels between a page and the hub, and between a tab and the worker that tabs share.
+ * The messages between a page and the hub, and between a tab and the worker that tabs share.
  *
- * A `Link` is one live way to the hub. Links do not come back: whoever uses one is told when it
- * ends and opens another. What arrives over a link goes to a `Sink`; what a subscriber hears of
- * it is a `Signal`, which crosses the worker's port as it is.
+ * A `Link` is one open connection to the hub. Links do not reconnect: whoever uses one is notified
+ * when it ends and opens another. A `Sink` receives what a link delivers. A subscriber receives
+ * `Signal`s, which pass through the worker's port unchanged.
  */
 
 import type { HubError } from "./errors.js";
 import type { From, HubEvent, Item, Position } from "./events.js";
 import { at, offsetOf } from "./position.js";
 
-/** The connection, in one word and what goes with it. */
+/** The status of the connection. */
 export type Status =
   | { readonly state: "connecting" }
   | { readonly state: "live"; readonly via: "websocket" | "sse" }
-  /** It comes back by itself at `retryAt` (milliseconds since 1970), or with `retry()`. */
+  /** It reconnects by itself at `retryAt` (milliseconds since 1970), or with `retry()`. */
   | { readonly state: "offline"; readonly retryAt: number; readonly why: string }
-  /** It does not come back: `close()` was called, or the hub said so (close codes 4500 to 4999). */
+  /** It does not reconnect: `close()` was called, or the hub said so (close codes 4500 to 4999). */
   | { readonly state: "closed"; readonly code: string; readonly message: string };
 
-/** Somebody who takes part in a stream now: a tab, or a program. */
+/** A current member of a stream: a tab or a program. */
 export interface Member {
   readonly member: string;
   readonly state: unknown;
-  /** This is the caller. */
+  /** Whether it is the caller. */
   readonly self: boolean;
 }
 
@@ -31,16 +31,16 @@ export interface Member {
 
 /** Receives what a link delivers for one stream. */
 export interface Sink {
-  /** It is followed from `position` on. `null`: it does not exist yet; not given: unknown. */
+  /** The stream is followed from `position` on. `null`: it does not exist yet; missing: unknown. */
   begun(position: Position | null | undefined, tail: Position | null | undefined): void;
-  /** `size` is about that of their JSON. */
+  /** `size` is the approximate size of their JSON. */
   items(items: readonly Item[], size: number): void;
   reset(position: Position, reason: string): void;
   closed(): void;
   refused(error: HubError): void;
-  /** Who came, or has another state, and who left; first of all, who is there. */
+  /** Members that joined or changed, and those that left; the first call has all members. */
   members?(joined: readonly Joined[], left: readonly string[]): void;
-  /** The public name of who joined as `label`. */
+  /** The public name of the member that joined as `label`. */
   named?(label: string, member: string): void;
 }
 
@@ -52,29 +52,29 @@ export interface Joined {
 export interface Link {
   follow(stream: string, from: From, sink: Sink): void;
   leave(stream: string): void;
-  /** Take part in a stream that is followed, as one of this link's members; `null` leaves. */
+  /** Join a stream that is followed as one of this link's members; `null` leaves. */
   join(stream: string, label: string, state: unknown): void;
-  /** Find out soon whether it is still there. */
+  /** Check soon that the connection still works. */
   check(): void;
   close(): void;
 }
 
-/** What happens to a link: it opens at most once; then one of the others, once. */
+/** The events of a link: it opens at most once, and then one of the others occurs once. */
 export interface LinkEvents {
   opened(): void;
-  /** It broke; come back, after so many milliseconds if the hub said so. */
+  /** It broke off; reconnect, after this many milliseconds if the hub said so. */
   lost(why: string, after?: number): void;
-  /** The hub does not want this client back. */
+  /** The client must not reconnect. */
   dismissed(code: string, message: string): void;
 }
 
-/** The longest silence of a link that lives, in milliseconds: the hub beats every 20 s. */
+/** The longest silence of a working link in milliseconds; the hub sends heartbeats every 20 s. */
 export const SILENCE = 50_000;
 
-/** How long a link may take to open, or to answer when it is checked, in milliseconds. */
+/** How long a link may take to open, or to respond to a check, in milliseconds. */
 export const PATIENCE = 10_000;
 
-/** The items of events that came together; `offsets` after each where they are not consecutive. */
+/** The items of events that arrived together; `offsets` has the offset after each if they are not consecutive. */
 export function itemsOf(events: readonly HubEvent[], position: Position, offsets?: readonly number[]): Item[] {
   const end = offsetOf(position) + 1 - events.length;
   return events.map((event, i) => ({ event, position: at(position, offsets?.[i] ?? end + i) }));
@@ -83,8 +83,8 @@ export function itemsOf(events: readonly HubEvent[], position: Position, offsets
 // Signals
 
 /**
- * What a subscriber is told. `placed` says where it stands before it is given any items; `lag` is
- * the number of records to the tail. Tabs and workers of other versions know these names.
+ * What a subscriber receives. `placed` is its position before the first items; `lag` is the number
+ * of records to the tail. Tabs and workers of other versions depend on these names.
  */
 export type Signal =
   | { readonly name: "placed"; readonly told: Position }
@@ -98,19 +98,19 @@ export type SignalListener = (signal: Signal) => void;
 
 // Ports
 
-/** From a tab to the worker; `id` names one of the tab's subscriptions or participations. */
+/** From a tab to the worker; `id` identifies one of the tab's subscriptions or participations. */
 export type TabMessage =
-  /** The tab lives as long as this lock is held. */
+  /** The tab is alive as long as this lock is held. */
   | { readonly verb: "hello"; readonly lock: string }
   | { readonly verb: "follow"; readonly id: number; readonly stream: string; readonly from: From }
   | { readonly verb: "presence"; readonly id: number; readonly stream: string; readonly state: unknown }
   | { readonly verb: "set"; readonly id: number; readonly state: unknown }
   | { readonly verb: "stop"; readonly id: number }
-  /** `ACKNOWLEDGED` more signals with items were taken. */
+  /** The tab has read `ACKNOWLEDGED` more signals with items. */
   | { readonly verb: "taken"; readonly id: number }
   | { readonly verb: "retry" | "offline" | "bye" };
 
-/** From the worker to a tab: the answer to `hello`, each status, and what is meant for one `id`. */
+/** From the worker to a tab: the response to `hello`, each status, and the signals for one `id`. */
 export type WorkerMessage =
   | { readonly lock: string }
   | { readonly status: Status }
@@ -119,13 +119,13 @@ export type WorkerMessage =
 export type PortSignal =
   | Signal
   | { readonly name: "members"; readonly told: readonly Member[] }
-  /** The tab takes too little: it is to follow again, from where it is when it hears this. */
+  /** The tab reads too slowly: it must follow again, from its position when it receives this. */
   | { readonly name: "behind"; readonly told?: undefined };
 
 export const ACKNOWLEDGED = 64;
 
-/** So many signals with items may be sent to a tab that takes nothing. */
+/** The most signals with items to send to a tab that reads nothing. */
 export const UNTAKEN = 1024;
 
-/** The worker's name: another format of messages needs another worker. */
+/** The worker's name; another message format needs another worker. */
 export const WORKER = "streamhub 1";

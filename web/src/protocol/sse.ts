@@ -1,13 +1,13 @@
 /**
- * Server-sent events out of bytes that are cut anywhere (WHATWG HTML, section 9.2.6).
+ * Parses server-sent events from bytes that may be cut anywhere (WHATWG HTML, section 9.2.6).
  *
- * Parsed here and not by `EventSource`, which says neither why it failed nor that it lives.
+ * `EventSource` is not used, because it reports neither why it failed nor heartbeats.
  */
 
 export interface ServerEvent {
   readonly name: string;
   readonly text: string;
-  /** The last that was given, by this event or one before. */
+  /** The last id, of this event or an earlier one. */
   readonly id: string;
 }
 
@@ -19,11 +19,11 @@ export class ServerEvents {
   #lines: string[] = [];
   #returned = false;
 
-  /** The events that are complete with these bytes. */
+  /** Add bytes; returns the events that are complete. */
   feed(bytes: Uint8Array): ServerEvent[] {
     let text = this.#decoder.decode(bytes, { stream: true });
     if (!text) return [];
-    // CR LF is one line end, also when it is cut between the two.
+    // CR LF is one line end, even if it is cut in two.
     if (this.#returned && text.startsWith("\n")) text = text.slice(1);
     this.#returned = text.endsWith("\r");
     const found: ServerEvent[] = [];

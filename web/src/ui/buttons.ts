@@ -1,4 +1,4 @@
-/** Buttons that more than one part of the page shows. */
+/** Buttons that several parts of the page use. */
 
 import { html } from "lit";
 
@@ -10,7 +10,7 @@ const SHOWN = 1600;
 
 type Outcome = "none" | "copied" | "refused";
 
-/** Copies a text and says so for a moment. */
+/** Copies a text, and says so for a moment. */
 export class CopyButton extends LightElement {
   static override properties = { what: {}, text: { attribute: false }, outcome: { state: true } };
 

@@ -1,9 +1,9 @@
-/** Handing something out of the page: to the clipboard, or into a file. */
+/** Copying to the clipboard, and saving files. */
 
 import { showText } from "./dialogs.js";
 import { notice } from "./notice.js";
 
-/** Copy a text, also where the page has no right to the modern way (plain HTTP); gives whether it was. */
+/** Copy a text, also without the clipboard API (plain HTTP); returns whether it succeeded. */
 export async function copyText(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
@@ -29,25 +29,25 @@ function copyBySelection(text: string): boolean {
   return copied;
 }
 
-/** Copy a text; where the page may not (plain HTTP on a network, no permission), show it to be copied. */
+/** Copy a text or, if the page may not (plain HTTP, no permission), show it to be copied. */
 export async function copyOrShow(text: string, what: string): Promise<void> {
   try {
     await navigator.clipboard.writeText(text);
     notice(`${what} copied`);
   } catch {
-    // Not allowed; or a TypeError: where the page is no secure context there is no clipboard.
+    // Not allowed, or a TypeError: outside secure contexts there is no clipboard.
     await showText(what, text);
   }
 }
 
-/** Give a file to save. */
+/** Save a file. */
 export function saveFile(name: string, type: string, text: string): void {
   const address = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
   const link = document.createElement("a");
   link.href = address;
   link.download = name;
   link.click();
-  // Not before the browser has taken it, which it does in a later turn.
+  // Only after the browser has taken it, in a later turn of the event loop.
   setTimeout(() => {
     URL.revokeObjectURL(address);
   }, 60_000);

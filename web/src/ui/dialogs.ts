@@ -1,6 +1,6 @@
 /**
- * Questions to the person: native modal dialogs, which keep the focus inside, close with Esc
- * and give the focus back. One at a time.
+ * Native modal dialogs, which keep the focus inside, close with Esc and return the focus. There is
+ * one at a time.
  */
 
 import { html, render, type TemplateResult } from "lit";
@@ -10,7 +10,7 @@ import * as icons from "./icons.js";
 /** Whether a dialog is open. */
 export const dialogOpen = (): boolean => document.querySelector("dialog[open]") !== null;
 
-/** Show a dialog until it is closed; gives what it was closed with, "" for Esc. */
+/** Show a dialog until it is closed; returns its return value, "" for Esc. */
 export function showDialog(
   title: string,
   body: (close: (answer?: string) => void) => TemplateResult,
@@ -23,7 +23,7 @@ export function showDialog(
   };
   const shut = html`<button type="button" class="quiet" aria-label="Close" @click=${() => { close(); }}>${icons.close()}</button>`;
   render(html`<header><h2 id="dialog-title">${title}</h2>${shut}</header>${body(close)}`, dialog);
-  // A press on the backdrop has the dialog itself as its target, one inside never: it has no padding.
+  // Only a press on the backdrop has the dialog itself as its target, because it has no padding.
   dialog.addEventListener("pointerdown", (event) => {
     if (event.target === dialog) close();
   });
@@ -37,7 +37,7 @@ export function showDialog(
   });
 }
 
-/** A question whose answer cannot be taken back. */
+/** Ask for confirmation of an action that cannot be undone. */
 export async function askWhether(title: string, text: string, yes: string): Promise<boolean> {
   const answer = await showDialog(
     title,
@@ -50,7 +50,7 @@ export async function askWhether(title: string, text: string, yes: string): Prom
   return answer === "yes";
 }
 
-/** A line of text; "" where none was given. */
+/** Ask for a line of text; returns "" if there is none. */
 export async function askText(title: string, label: string, value: string): Promise<string> {
   return showDialog(title, (close) => {
     const done = (event: SubmitEvent): void => {
@@ -71,7 +71,7 @@ export async function askText(title: string, label: string, value: string): Prom
   });
 }
 
-/** A text to be copied by hand, where the page may not do it. */
+/** Show a text to be copied by hand. */
 export async function showText(title: string, text: string): Promise<void> {
   const chosen = (event: Event): void => {
     (event.target as HTMLInputElement).select();

@@ -1,17 +1,17 @@
 /**
- * When to write to the document: at most once a frame, and never for long.
+ * Schedules writes to the document: at most once a frame, and never for long.
  *
- * All who want to write share one frame and its time; who gets no turn, or is not finished, has
- * one in the next. A tab that nobody sees has no frames: there a timer takes their place, slowly,
- * so that the text is already there when the tab is looked at.
+ * All writers share one frame and its time; those that get no turn, or do not finish, continue in
+ * the next. Hidden tabs have no frames. There a slow timer replaces them, so that the text is ready
+ * when the tab is shown.
  */
 
-/** Milliseconds of one frame for all. */
+/** The milliseconds of one frame that all writers share. */
 const TIME = 12;
-/** Milliseconds without a frame after which the timer does the work. */
+/** After this many milliseconds without a frame, the timer does the work. */
 const PATIENCE = 250;
 
-/** Does some work until the time given; gives whether there is more. */
+/** Works until the given time; returns whether there is more to do. */
 export type Work = (until: number) => boolean;
 
 const waiting = new Set<Work>();

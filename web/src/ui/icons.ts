@@ -1,7 +1,7 @@
 /**
- * The drawings on buttons: strokes on a grid of 24, in the colour of the text.
+ * Icons for buttons: strokes on a grid of 24, in the colour of the text.
  *
- * Each is a function of its own, so that a bundle holds only those that it shows.
+ * Each is a function of its own, so that a bundle only contains those that it uses.
  */
 
 import { html, svg, type SVGTemplateResult, type TemplateResult } from "lit";

@@ -2,8 +2,8 @@
  * A part of the conversation: an element without a shadow tree of its own.
  *
  * It renders into itself, inside <hub-chat>'s shadow tree, so that text can be selected across
- * messages and one set of styles serves all. It is still an element, so that it renders alone:
- * of a conversation of hundreds of turns only the reply that grows is looked at.
+ * messages and one set of styles serves all. As an element of its own it renders separately: of a
+ * conversation with hundreds of turns only the growing reply is rendered again.
  */
 
 import { LitElement } from "lit";
@@ -13,13 +13,13 @@ export class LightElement extends LitElement {
     return this;
   }
 
-  /** Tell the conversation, and nobody outside of it. */
+  /** Send an event to the conversation, but not outside of it. */
   protected tell(type: string, detail?: unknown): void {
     this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true }));
   }
 }
 
-/** Register an element, once, also where a page loads this file twice. */
+/** Register an element once, even if a page loads this file twice. */
 export function register(name: string, element: CustomElementConstructor): void {
   if (!customElements.get(name)) customElements.define(name, element);
 }

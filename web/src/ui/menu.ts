@@ -1,9 +1,9 @@
 /**
- * A menu below a button, as the ARIA Authoring Practices have it: the arrow keys go round, Esc
- * and Tab close it, and what had the focus gets it back. At most one is open.
+ * A menu below a button, as in the ARIA Authoring Practices: the arrow keys cycle through it, Esc
+ * and Tab close it, and the focus returns to where it was. At most one is open.
  *
- * It is a manual popover: in the top layer nothing cuts it off, and closing is ours, because a
- * light-dismissed popover that its own button dismisses would at once be opened again.
+ * It is a manual popover. In the top layer nothing cuts it off. It is closed here, because its own
+ * button would reopen a light-dismissed popover at once.
  */
 
 import { html, render } from "lit";
@@ -23,7 +23,7 @@ let open: Menu | undefined;
 
 export const menuOpen = (): boolean => open !== undefined;
 
-/** Open the menu of a button; of one whose menu is open, close it. */
+/** Open the menu of a button, or close it if it is open. */
 export function toggleMenu(button: HTMLElement, choices: readonly Choice[]): void {
   const again = open?.button === button;
   open?.close();
@@ -44,7 +44,7 @@ class Menu {
     box.setAttribute("role", "menu");
     box.setAttribute("aria-label", button.getAttribute("aria-label") ?? button.textContent.trim());
     render(choices.map((choice) => this.#item(choice)), box);
-    // Within the landmark of the button, so that whoever goes by landmarks finds it.
+    // In the landmark of the button, so that people who navigate by landmarks find it.
     (button.closest("header, [role=navigation], [role=dialog]") ?? document.body).append(box);
     box.showPopover();
     this.#place();
@@ -80,7 +80,7 @@ class Menu {
     </button>`;
   }
 
-  /** Below the button, or above it where there is more space, and always within the window. */
+  /** Place it below the button, or above if there is more space, and always within the window. */
   #place(): void {
     const at = this.button.getBoundingClientRect();
     const { offsetWidth: width, offsetHeight: height } = this.#box;
@@ -93,7 +93,7 @@ class Menu {
 
   readonly #elsewhere = (event: Event): void => {
     const target = event.target as Node;
-    // A press of the button itself toggles.
+    // A press on the button itself toggles the menu.
     if (!this.#box.contains(target) && !this.button.contains(target)) this.close();
   };
 

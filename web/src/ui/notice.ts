@@ -1,4 +1,4 @@
-/** A line that says what was done and goes away by itself; screen readers say it politely. */
+/** A message that disappears by itself; screen readers announce it politely. */
 
 const SHOWN_MS = 4000;
 let timer: ReturnType<typeof setTimeout> | undefined;

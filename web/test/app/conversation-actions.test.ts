@@ -70,7 +70,7 @@ test.each([204, 404, 410])("answered with %i, it is gone", async (status) => {
 test.each([
   [() => Promise.reject(new TypeError("offline")), "the hub cannot be reached"],
   [() => Promise.resolve(Response.json({ error: { message: "It is busy." } }, { status: 409 })), "It is busy."],
-  [() => Promise.resolve(Response.json({}, { status: 500 })), "the hub answered 500"],
+  [() => Promise.resolve(Response.json({}, { status: 500 })), "the hub responded with status 500"],
 ])("what was not deleted stays in the list, and why is said", async (answer, why) => {
   vi.stubGlobal("fetch", answer);
   choose("Delete");

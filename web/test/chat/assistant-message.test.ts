@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from "vitest";
 
-import { answered, ending, guess, silence, stats } from "../../src/chat/assistant-message.js";
+import { answeredBy, ending, guess, silence, stats } from "../../src/chat/assistant-message.js";
 import { reply } from "../support/turns.js";
 
 describe("stats", () => {
@@ -31,15 +31,15 @@ describe("stats", () => {
   });
 
   it("name who answers once", () => {
-    expect(answered(reply({ model: "demo" }))).toBe("demo");
-    expect(answered(reply({ model: "llama" }))).toBe("demo · llama");
+    expect(answeredBy(reply({ model: "demo" }))).toBe("demo");
+    expect(answeredBy(reply({ model: "llama" }))).toBe("demo · llama");
   });
 });
 
 describe("ending", () => {
   it("says each way to end in plain words", () => {
     expect(ending(reply({ state: "cancelled" }))?.text).toBe("Stopped.");
-    expect(ending(reply({ state: "interrupted" }))?.text).toMatch(/hub went away/);
+    expect(ending(reply({ state: "interrupted" }))?.text).toMatch(/hub stopped/);
     const error = { code: "upstream_stalled", message: "nothing came for 60 s" };
     expect(ending(reply({ state: "failed", error }))).toEqual({
       kind: "error",

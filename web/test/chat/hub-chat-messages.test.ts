@@ -209,7 +209,7 @@ describe("a message", () => {
     await settle();
     expect(one(".words").textContent).toHaveLength(2_001);
     expect(one(".words").textContent).toMatch(/ word …$/);
-    button("Show all 20,000 letters")?.click();
+    button("Show all 20,000 characters")?.click();
     await settle();
     expect(one(".words").textContent).toBe(book);
     button("Show less")?.click();

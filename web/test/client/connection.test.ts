@@ -312,7 +312,7 @@ describe("faults", () => {
     await pass(50);
     const [socket] = hub.sockets;
     socket?.onmessage?.({ data: "<html>" });
-    expect(statuses.at(-1)).toMatchObject({ state: "offline", why: "what answers is not a hub" });
+    expect(statuses.at(-1)).toMatchObject({ state: "offline", why: "the server is not a hub" });
   });
 
   it("tells a refusal that stays, and asks again after one that passes", async () => {

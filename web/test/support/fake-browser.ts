@@ -1,14 +1,14 @@
-/** The parts of a browser that tabs share: locks that die with their holder, and a shared worker. */
+/** Fakes of what the tabs of a browser share: locks that end with their holder, and a shared worker. */
 
 import { vi } from "vitest";
 
 import { Host } from "../../src/client/worker/host.js";
 import { URL_OF_HUB } from "./fake-server.js";
 
-/** One end of a channel; what is sent is cloned, and comes a moment later. */
+/** One end of a channel; messages are cloned and arrive a moment later. */
 export class FakePort {
   onmessage: ((event: { data: unknown }) => void) | null = null;
-  /** A frozen page takes nothing until it thaws. */
+  /** A frozen page receives nothing until it thaws. */
   frozen = false;
   sent = 0;
   taken = 0;
@@ -47,7 +47,7 @@ interface Request {
 }
 
 export class FakeBrowser {
-  /** The worker: none, one that never answers, or one that works. */
+  /** The worker: none, one that never responds, or one that works. */
   worker: "works" | "silent" | "forbidden" = "works";
   host: Host | undefined;
   readonly ports: FakePort[] = [];
@@ -68,14 +68,14 @@ export class FakeBrowser {
     });
   }
 
-  /** The holder of a lock is gone, without a word. */
+  /** The holder of a lock dies. */
   free(name: string | undefined): void {
     const [, ...rest] = this.#locks.get(name ?? "") ?? [];
     this.#locks.set(name ?? "", rest);
     rest[0]?.held();
   }
 
-  /** The locks that are held, the oldest first. */
+  /** The locks that are held, oldest first. */
   get held(): string[] {
     return [...this.#locks].filter(([, requests]) => requests.length).map(([name]) => name);
   }
@@ -99,7 +99,7 @@ export class FakeBrowser {
       queue.push(request);
       signal?.addEventListener("abort", () => {
         const queue = this.#locks.get(name) ?? [];
-        // What is held already is not given up by that.
+        // A lock that is held already stays held.
         if (queue[0] === request) return;
         this.#locks.set(name, queue.filter((one) => one !== request));
         failed(new DOMException("it was aborted", "AbortError"));

@@ -1,4 +1,4 @@
-/** A hub without a network: streams in memory, told at once, and errors where a test wants them. */
+/** A hub without a network: streams in memory, synchronous delivery, and errors on demand. */
 
 import type { Ask } from "../../src/client/commands.js";
 import type { Hub } from "../../src/client/hub.js";
@@ -24,7 +24,7 @@ export class FakeHub implements Hub {
   readonly told: { stream: string; state: unknown }[] = [];
   members: readonly Member[] = [];
   retries = 0;
-  /** The next commands fail with these. */
+  /** Errors for the next commands. */
   readonly refusals: Error[] = [];
   /** Commands wait for this. */
   gate: Promise<void> = Promise.resolve();
@@ -85,7 +85,7 @@ export class FakeHub implements Hub {
     });
   }
 
-  /** Events happen in a stream. */
+  /** Append events to a stream. */
   happen(stream: string, ...events: HubEvent[]): Position {
     const held = this.streams.get(stream) ?? [];
     this.streams.set(stream, held);
@@ -97,7 +97,7 @@ export class FakeHub implements Hub {
     return at(ZERO, held.length);
   }
 
-  /** Followers are told that they cannot go on. */
+  /** Make followers fail. */
   fail(stream: string, error: HubError): void {
     for (const follower of this.#followers) if (follower.stream === stream) follower.handlers.failed?.(error);
   }

@@ -1,6 +1,6 @@
 /**
  * A hub without a network: streams with epochs, `hub.v1` over fake WebSockets, server-sent
- * events over a fake `fetch`, and faults to order. It runs on the fake clock of vitest.
+ * events over a fake `fetch`, and faults on demand. It runs on vitest's fake clock.
  */
 
 import { vi } from "vitest";
@@ -17,7 +17,7 @@ export class FakeStream {
   readonly epochs: [number, number][] = [[0, 0]];
   head = 0;
   closed = false;
-  /** What is yet to be told of a change. */
+  /** Callbacks for changes. */
   readonly wakes = new Set<() => void>();
 
   get epoch(): number {
@@ -29,9 +29,9 @@ export class FakeStream {
     this.wake();
   }
 
-  /** The process dies and has lost the last records: another life begins. */
+  /** The process crashes and loses the last records; a new life begins. */
   crash(lost: number): void {
-    // What was there when a life began had been kept.
+    // Records from before the current life had been stored.
     this.records.length = Math.max(this.head, this.epochs.at(-1)?.[1] ?? 0, this.records.length - lost);
     this.epochs.push([this.epoch + 1, this.records.length]);
   }
@@ -50,7 +50,7 @@ export class FakeStream {
     return at(`${String(epoch).padStart(16, "0")}_`, offset);
   }
 
-  /** Where a reader begins, and the reset it is told first. */
+  /** Where a reader starts, and the reset that it gets first. */
   begin(from: string): { offset: number; reset?: string } {
     if (from === "start") return { offset: this.head };
     if (from === "now") return { offset: this.records.length };
@@ -62,7 +62,7 @@ export class FakeStream {
     return offset < this.head ? { offset: this.head, reset: "trimmed" } : { offset };
   }
 
-  /** Records from an offset on, all of one epoch, `count` at most. */
+  /** Records from an offset on, all of one epoch, at most `count`. */
   read(offset: number, count: number): Item[] {
     const epoch = this.place(offset).slice(0, 17);
     const end = this.epochs.find(([, first]) => first > offset)?.[1] ?? this.records.length;
@@ -71,7 +71,7 @@ export class FakeStream {
       .map(({ event }, i) => ({ event, position: at(epoch, offset + i + 1) }));
   }
 
-  /** All that is kept, as items. */
+  /** All records, as items. */
   items(): Item[] {
     return this.records.slice(this.head).map(({ event }, i) => ({ event, position: at(this.place(this.head + i), this.head + i + 1) }));
   }
@@ -82,16 +82,16 @@ export class FakeServer {
   readonly streams = new Map<string, FakeStream>();
   readonly sockets = new Set<FakeSocket>();
   readonly bodies = new Set<FakeBody>();
-  /** All that were opened, ever. */
+  /** All sockets that were ever opened. */
   opened = 0;
   reads = 0;
-  /** Whether sockets open; "deaf" ones do, and nothing comes through. */
+  /** Whether sockets open; "deaf" ones do, but nothing gets through. */
   websockets: "open" | "refused" | "deaf" = "open";
   http = true;
-  /** Frames come twice now and then. */
+  /** Some frames arrive twice. */
   doubles = false;
   beats = true;
-  /** The code that subscriptions are refused with. */
+  /** The error code with which subscriptions are refused. */
   refusal: string | undefined;
 
   constructor(seed = 1) {
@@ -110,7 +110,7 @@ export class FakeServer {
     return stream;
   }
 
-  /** Every connection breaks. */
+  /** Break every connection. */
   cut(): void {
     for (const socket of [...this.sockets]) socket.drop(1006);
     for (const body of [...this.bodies]) body.cut();
@@ -129,7 +129,7 @@ export class FakeServer {
   }
 }
 
-/** One subscription: it catches up, merged, and then tells what comes. */
+/** A subscription: it catches up with merged deltas and then sends new records. */
 class Reader {
   offset: number;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -225,7 +225,7 @@ export class FakeSocket {
     this.#gone();
   }
 
-  /** The other side closes, or the network does. */
+  /** The other side or the network closes the socket. */
   drop(code: number, reason = ""): void {
     if (this.readyState === 3) return;
     this.#gone();
@@ -282,7 +282,7 @@ export class FakeSocket {
   }
 }
 
-/** A streaming response whose bytes come cut anywhere. */
+/** A streaming response whose bytes are cut anywhere. */
 export class FakeBody {
   readonly response: Response;
   #controller!: ReadableStreamDefaultController<Uint8Array>;

@@ -1,4 +1,4 @@
-/** Chance that comes out the same each time. */
+/** Reproducible random numbers. */
 
 export class Chance {
   #state: number;
@@ -7,7 +7,7 @@ export class Chance {
     this.#state = seed;
   }
 
-  /** A number from 0 up to, but not, `below`. */
+  /** An integer from 0 to `below` - 1. */
   below(below: number): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0;
     let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);

@@ -1,4 +1,4 @@
-/** A `<hub-chat>` on a page with a hub that is none: what tests do with it, and see of it. */
+/** A `<hub-chat>` on a page with a fake hub, with what tests do with it and see of it. */
 
 import { afterEach, beforeEach, vi } from "vitest";
 
@@ -17,7 +17,7 @@ export async function show(setup: (chat: HubChat) => void = () => undefined): Pr
   await settle();
 }
 
-/** Until every frame and update that is due has been. */
+/** Wait until all pending frames and updates have run. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 6; i++) {
     await new Promise((done) => requestAnimationFrame(done));

@@ -1,4 +1,4 @@
-/** Conversations made up by chance, and what the hub makes of their records when it merges. */
+/** Random conversations, and their records as the hub merges them. */
 
 import type { State } from "../../src/model/conversation.js";
 import type { Delta, HubEvent, Item } from "../../src/protocol/events.js";
@@ -6,7 +6,7 @@ import type { Chance } from "./random.js";
 
 const PIECES = ["Fire", "works ", "at ", "the ", "é", "你好", "\n\n", "🎆", "```", " "];
 
-/** Events as a hub writes them: turns that may lie within each other, each reply ended once. */
+/** Events as a hub writes them: turns may overlap, and each reply ends once. */
 export class Story {
   readonly #chance: Chance;
   readonly #running: string[] = [];
@@ -42,7 +42,7 @@ export class Story {
   }
 }
 
-/** Runs of deltas that add to the same, as one each: what `hub/frames/coalesce.py` does. */
+/** Merges consecutive deltas, as `hub/frames/coalesce.py` does. */
 export function merged(items: readonly Item[]): Item[] {
   const found: Item[] = [];
   for (const item of items) {
@@ -66,7 +66,7 @@ function join(one: HubEvent, two: HubEvent): Delta | undefined {
   return undefined;
 }
 
-/** What is shown of a state; how it can be gone back from may differ. */
+/** The visible part of a state, without what is only for rewinding. */
 export function shown(state: State): Omit<State, "past"> {
   const { turns, position, running, branches, closed } = state;
   return { turns, position, running, branches, closed };

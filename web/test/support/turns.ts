@@ -1,4 +1,4 @@
-/** Turns of a conversation, and the state that they come to. */
+/** Turns of a conversation, and the resulting state. */
 
 import { type AssistantMessage, type ChatMessage, EMPTY, type State } from "../../src/model/conversation.js";
 
@@ -13,7 +13,7 @@ const REPLY: AssistantMessage = {
   refusal: false,
   state: "running",
 };
-/** An answer that runs, with other fields. */
+/** A running reply with other fields. */
 export const reply = (more: Partial<AssistantMessage>): AssistantMessage => ({ ...REPLY, ...more });
 
 export const user = (text: string): ChatMessage => ({ kind: "message", role: "user", text, before: text });

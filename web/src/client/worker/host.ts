@@ -1,8 +1,8 @@
 /**
  * The worker's side of a connection that all tabs of a page share.
  *
- * Each tab is served on its own port, from one connection. What waits for a tab that takes
- * nothing (a frozen one) is bounded: it is let go, and follows again when it wakes.
+ * Each tab has its own port, and all share one connection. The data that waits for a tab that reads
+ * nothing (a frozen one) is bounded: at the bound it is dropped, and follows again when it wakes.
  */
 
 import type { From } from "../../protocol/events.js";
@@ -32,7 +32,7 @@ export class Host {
     this.#held = hold(this.#lock);
   }
 
-  /** Serve a tab until its lock is free. */
+  /** Serve a tab until its lock is released. */
   serve(port: MessagePort): void {
     port.onmessage = async ({ data }: MessageEvent<TabMessage>) => {
       if (data.verb !== "hello") return;
@@ -61,7 +61,7 @@ export class Host {
   }
 }
 
-/** One tab: its subscriptions and participations, each ended by what `#ends` holds. */
+/** One tab with its subscriptions and participations, which the functions in `#ends` stop. */
 class Tab {
   readonly #port: MessagePort;
   readonly #connection: Connection;
@@ -135,7 +135,7 @@ class Tab {
     this.#ends.set(id, end);
   }
 
-  /** Count one more signal with items; gives whether the tab takes enough of them. */
+  /** Count one more signal with items; returns whether the tab reads enough of them. */
   #mayTell(id: number): boolean {
     const untaken = (this.#untaken.get(id) ?? 0) + 1;
     this.#untaken.set(id, untaken);

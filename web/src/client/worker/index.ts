@@ -1,4 +1,4 @@
-/** The worker that all tabs of a page share, served by the hub beside the client library. */
+/** The worker that all tabs of a page share; the hub serves it beside the client library. */
 
 import { Host } from "./host.js";
 

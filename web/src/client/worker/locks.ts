@@ -1,14 +1,14 @@
-/** Locks that say who lives: they are held until their owner dies, however that comes about. */
+/** Locks that show who is alive: they are held until their owner dies, however that happens. */
 
-/** Hold a lock from now on; gives what lets go of it, once it is held. */
+/** Acquire a lock; resolves to a function that releases it. */
 export function hold(name: string): Promise<() => void> {
   return new Promise((held, failed) => {
     navigator.locks.request(name, () => new Promise<void>((release) => { held(release); })).catch(failed);
   });
 }
 
-/** Be told when the holder of a lock is gone. */
+/** Call `gone` when the holder of a lock is gone. */
 export function outlive(name: string, gone: () => void, signal: AbortSignal): void {
-  // Aborted, it is refused; nobody waits for that.
+  // After an abort it is rejected, for which nobody waits.
   navigator.locks.request(name, { signal }, gone).catch(() => undefined);
 }

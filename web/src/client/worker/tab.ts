@@ -1,7 +1,7 @@
 /**
  * The tab's side of a connection that all tabs of a page share: a port to their worker.
  *
- * Neither side is told when the other dies, so each holds a lock for as long as it lives.
+ * Neither side is notified when the other dies, so each holds a lock for as long as it lives.
  */
 
 import type { From } from "../../protocol/events.js";
@@ -18,7 +18,7 @@ import type { Presence, Source, StatusListener } from "../source.js";
 import { unique } from "../unique.js";
 import { hold, outlive } from "./locks.js";
 
-/** How long the worker may take to answer. */
+/** How long the worker may take to respond, in milliseconds. */
 const PATIENCE = 2_000;
 
 export class SharedConnection implements Source {
@@ -33,8 +33,9 @@ export class SharedConnection implements Source {
   }
 
   /**
-   * The shared connection to a hub; `undefined` where there can be none: no such workers or
-   * locks, a page of another origin, a worker that does not answer. `lost` is called if it dies.
+   * Open the shared connection to a hub; `undefined` if that is not possible: there are no shared
+   * workers or locks, the page has another origin, or the worker does not respond. `lost` is called
+   * if it dies.
    */
   static async open(url: string, listener: StatusListener, lost: () => void): Promise<SharedConnection | undefined> {
     if (!("SharedWorker" in globalThis) || !("locks" in navigator)) return undefined;
@@ -44,7 +45,7 @@ export class SharedConnection implements Source {
       if (await shared.#begin(worker, listener, lost)) return shared;
       shared.close();
     } catch {
-      // The page is of another origin, or its policy forbids workers.
+      // The page has another origin, or its policy forbids workers.
     }
     return undefined;
   }

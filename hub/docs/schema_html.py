@@ -1,4 +1,4 @@
-"""A JSON Schema in words: what a value is, and the fields of an object."""
+"""A JSON Schema as HTML: the kind of a value, and the fields of an object."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ __all__ = ["definition", "kind"]
 
 
 def definition(schema: Mapping[str, Any], *, hide: tuple[str, ...] = ()) -> Markup:
-    """The fields of an object, or what else a schema allows."""
+    """The fields of an object or the members of a union, otherwise the kind of the value."""
     properties = schema.get("properties", {})
-    needed = schema.get("required", ())
+    required = schema.get("required", ())
     rows = [
-        _field(name, held, needed=name in needed)
-        for name, held in properties.items()
+        _field(name, field, required=name in required)
+        for name, field in properties.items()
         if name not in hide
     ]
     if rows:
@@ -27,35 +27,33 @@ def definition(schema: Mapping[str, Any], *, hide: tuple[str, ...] = ()) -> Mark
     return Markup("") if properties or "type" in schema else el("p", kind(schema))
 
 
-def _field(name: str, schema: Mapping[str, Any], *, needed: bool) -> Markup:
-    word = Markup("") if needed else el("small", " optional")
-    told = [kind(schema)]
-    if "default" in schema and schema["default"] not in (None, {}):
-        told.append(joined("; unless given: ", el("code", json.dumps(schema["default"]))))
+def _field(name: str, schema: Mapping[str, Any], *, required: bool) -> Markup:
+    optional = Markup("") if required else el("small", " optional")
+    parts = [kind(schema)]
+    if schema.get("default") not in (None, {}):
+        parts.append(joined("; default: ", el("code", json.dumps(schema["default"]))))
     if "description" in schema:
-        told.append(joined(". ", prose(schema["description"])))
-    told += [definition(inner) for inner in _inside(schema) if inner.get("properties")]
-    return el("div", el("dt", el("code", name), word), el("dd", *told))
+        parts.append(joined(". ", prose(schema["description"])))
+    for inner in schema.get("anyOf", [schema]):
+        items = inner.get("items", inner)
+        if items.get("properties"):
+            parts.append(definition(items))
+    return el("div", el("dt", el("code", name), optional), el("dd", *parts))
 
 
 def _member(schema: Mapping[str, Any]) -> Markup:
-    """One of those that a `type` tells apart."""
+    """A member of a union that `type` tells apart."""
     fields = definition(schema, hide=("type",)) if len(schema["properties"]) > 1 else ""
     return el("div", el("dt", el("code", schema["properties"]["type"]["const"])), el("dd", fields))
 
 
-def _inside(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The objects that a value may be, or be a list of."""
-    return [one.get("items", one) for one in schema.get("anyOf", [schema])]
-
-
 def kind(schema: Mapping[str, Any]) -> Markup:
-    """What a value is, in a few words."""
+    """The kind of a value, in a few words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return el("a", name, href=f"#schema-{name}")
     if "x-data" in schema:
-        return joined("events, the data of each a ", kind(schema["x-data"]))
+        return joined("events, each with the data ", kind(schema["x-data"]))
     if "const" in schema:
         return el("code", json.dumps(schema["const"]))
     if "enum" in schema:
@@ -67,11 +65,11 @@ def kind(schema: Mapping[str, Any]) -> Markup:
     if schema.get("type") == "array":
         return joined("array of ", kind(schema.get("items", {})))
     if "not" in schema:
-        return joined("any other object")
+        return Markup("any other object")
     return joined(schema.get("type", "anything"))
 
 
 def _either(words: list[Markup]) -> Markup:
-    """Alternatives: of more than a dozen only the first, for they stand elsewhere."""
+    """Alternatives; of more than a dozen only the first few, since they are listed elsewhere."""
     shown = words if len(words) <= 12 else [*words[:6], Markup("…")]
     return joined(*(joined(" or ", one) if n else one for n, one in enumerate(shown)))
