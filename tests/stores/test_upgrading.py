@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from hub.domain.errors import StoreError
+from hub.stores import Credential
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.maintenance import Maintenance
@@ -190,3 +191,19 @@ def test_without_space_for_the_copy_the_file_stays_as_it_is(
 def records_of(content: bytes, beside: Path) -> dict[str, list[bytes]]:
     beside.write_bytes(content)
     return records(beside)
+
+
+async def test_a_file_without_credentials_gets_a_table_for_them(tmp_path: Path) -> None:
+    """Version 4 was the last one without."""
+    file = Path(shutil.copy(FIXTURES / "store_v4.db", tmp_path / "hub.db"))
+    before = records(file)
+    store = SQLiteStore(file)
+    await store.start()
+    assert await store.credentials.listed("key", "", 10) == []
+    await store.credentials.add(Credential("key", "a", b"hash"))
+    await store.stop()
+    copy = file.with_name("hub.db.v4")
+    assert (version(file), version(copy)) == (VERSION, 4)
+    assert records(file) == records(copy) == before
+    with Inspector(file) as inspector:
+        assert inspector.list_credentials("key") == [Credential("key", "a", b"hash")]

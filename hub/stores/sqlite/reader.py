@@ -13,6 +13,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Keyed, Listed, Saved
+from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import FOREVER, open_read_only
 
 __all__ = ["STREAMS", "Reader", "Row"]
@@ -48,6 +49,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._database = open_read_only(path)
+        self.credentials = CredentialTable(self._database)
 
     def close(self) -> None:
         self._database.close()
