@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -61,7 +62,7 @@ def _dialect_errors(table: UpstreamTable) -> Iterator[tuple[str, str]]:
 
 @app.command()
 def check(config: ConfigFile = None, as_json: Json = False) -> int:
-    """Check the configuration, API keys included."""
+    """Check the configuration, API keys and secrets included."""
     wrong = mistakes(config)
     if as_json:
         write_json({"ok": not wrong, "errors": [error.message for error in wrong]})
@@ -74,15 +75,24 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
 
 
 def mistakes(path: Path | None) -> list[ConfigError]:
-    """All errors in the configuration, API keys included."""
+    """All errors in the configuration, API keys and secrets included."""
     try:
-        tables = load(path).upstreams.values()
+        config = load(path)
     except ConfigError as error:
         return [ConfigError(line, code=error.code) for line in error.message.splitlines()]
+    reads: list[Callable[[], object]] = [
+        partial(table.api_key, os.environ) for table in config.upstreams.values()
+    ]
+    for issuer in config.auth.issuers.values():
+        reads += [
+            partial(issuer.secret, os.environ),
+            partial(issuer.previous_secret, os.environ),
+            issuer.public_key,
+        ]
     wrong = []
-    for table in tables:
+    for read in reads:
         try:
-            table.api_key(os.environ)
+            read()
         except ConfigError as error:
             wrong.append(error)
     return wrong

@@ -1,6 +1,7 @@
 """``[auth]``: who may come in, and what they may do.
 
-There is authentication as soon as the table says who may come in: by a key, an issuer or a grant.
+There is authentication as soon as the table says who may come in: by a key, an issuer or a grant,
+or that a credential is ``required``.
 No secret stands here: a table names the variable or the file that holds it, and of an API key there
 is only the hash.
 """
@@ -247,6 +248,7 @@ class AuthLimits(Table):
 class Auth(Table):
     """Who may come in, and what they may do."""
 
+    required: bool = False
     open: bool = False
     token_seconds: Seconds = 10.0
     issuers: dict[Line, IssuerTable] = Field(default={})
@@ -257,7 +259,7 @@ class Auth(Table):
     @property
     def enabled(self) -> bool:
         """Whether there is authentication at all."""
-        return bool(self.issuers or self.keys or self.grants)
+        return bool(self.required or self.issuers or self.keys or self.grants)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

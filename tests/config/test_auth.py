@@ -44,6 +44,7 @@ def test_who_may_come_in_makes_authentication() -> None:
     assert Auth(issuers={"app": IssuerTable.model_validate(JWKS)}).enabled
     assert Auth(keys={"ci": KeyTable.model_validate(KEY)}).enabled
     assert Auth(grants=[GrantTable.model_validate(GRANT)]).enabled
+    assert Auth(required=True).enabled, "as keys may come from elsewhere"
 
 
 def test_a_whole_table_is_read() -> None:
@@ -130,7 +131,7 @@ def test_two_keys_have_two_ids_and_two_issuers_two_names() -> None:
         ({"jwks": "http://id.example.org/jwks.json"}, "jwks", "must be an https:// URL"),
         ({"jwks": "http://localhost.example.org/"}, "jwks", "must be an https:// URL"),
         ({"jwks": "file:///etc/passwd"}, "jwks", "must be an http:// or https:// URL"),
-        ({"jwks": "https://u:p@id.example.org/"}, "jwks", "no user or password"),
+        ({"jwks": "https://u:p@id.example.org/"}, "jwks", "user or password"),
         ({"algorithms": ["HS256"]}, "algorithms", "must be of RS256"),
         ({"algorithms": ["RS256", "HS256"]}, "algorithms", "must be of RS256"),
         ({"algorithms": ["none"]}, "algorithms.0", "'HS256'"),
@@ -173,7 +174,7 @@ def test_a_key_set_on_this_machine_needs_no_tls(url: str) -> None:
 
 def test_the_secret_itself_is_no_name_of_a_variable() -> None:
     found = mistakes(issuers={"app": {**SHARED, "secret_env": SECRET}})
-    assert "never the key itself" in found["issuers.app.secret_env"]
+    assert "not the key itself" in found["issuers.app.secret_env"]
 
 
 def test_algorithms_are_those_of_the_kind_of_key_unless_said() -> None:
