@@ -23,7 +23,7 @@ from hub.domain.memory_budget import MemoryBudget
 from hub.domain.records import Position
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
-from hub.stores import Store
+from hub.stores import Credentials, Store
 from hub.streams.history import From
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
@@ -162,6 +162,11 @@ class Hub:
         for task in self._background:
             await task.stop()
         await self._store.stop()
+
+    @property
+    def credentials(self) -> Credentials:
+        """The credentials in the store."""
+        return self._store.credentials
 
     @property
     def trouble(self) -> str | None:

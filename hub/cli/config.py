@@ -13,12 +13,13 @@ import typer
 
 import hub
 from hub import dialects
-from hub.cli.output import say_error, write, write_json
+from hub.cli.open_access import openings
+from hub.cli.output import say, say_error, write, write_json
 from hub.config.keys import dotted
 from hub.config.schema import Config, UpstreamTable
 from hub.domain.errors import ConfigError
 
-__all__ = ["ConfigFile", "Json", "app", "load", "mistakes"]
+__all__ = ["ConfigFile", "Json", "app", "load", "mistakes", "toml_value"]
 
 HERE: Final = Path("config.toml")
 
@@ -62,11 +63,15 @@ def _dialect_errors(table: UpstreamTable) -> Iterator[tuple[str, str]]:
 
 @app.command()
 def check(config: ConfigFile = None, as_json: Json = False) -> int:
-    """Check the configuration, API keys and secrets included."""
+    """Check the configuration, API keys and secrets included, and name what it leaves open."""
     wrong = mistakes(config)
+    opened = [] if wrong else [str(opening) for opening in openings(load(config))]
     if as_json:
-        write_json({"ok": not wrong, "errors": [error.message for error in wrong]})
+        errors = [error.message for error in wrong]
+        write_json({"ok": not wrong, "errors": errors, "warnings": opened})
     else:
+        for line in opened:
+            say(f"warning: {line}")
         for error in wrong:
             say_error(error.message, error.code)
         if not wrong:
@@ -123,19 +128,24 @@ def _toml(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
         if value is None:
             yield f"# {key} is not set"
         elif not isinstance(value, dict):
-            yield f"{dotted((key,))} = {_value(value)}"
+            yield f"{dotted((key,))} = {toml_value(value)}"
     for key, value in table.items():
         if isinstance(value, dict):
             path = f"{name}.{dotted((key,))}".removeprefix(".")
             yield from ("", f"[{path}]", *_toml(value, path))
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as TOML; unset keys of an inline table are left out."""
     if isinstance(value, dict):
-        pairs = (f"{dotted((key,))} = {_value(item)}" for key, item in value.items())
+        pairs = (
+            f"{dotted((key,))} = {toml_value(item)}"
+            for key, item in value.items()
+            if item is not None
+        )
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, str | bool):
         # JSON and TOML write both alike, except for one character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

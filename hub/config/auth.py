@@ -106,6 +106,11 @@ class KeyTable(Table):
     match: Pattern = "**"
     expires: Time | None = None
 
+    @property
+    def expires_at(self) -> float | None:
+        """When the key expires, in seconds since 1970."""
+        return None if self.expires is None else seconds(self.expires)
+
 
 class IssuerTable(Table):
     """Somebody whose JSON Web Tokens are believed, ``[auth.issuers.NAME]``."""

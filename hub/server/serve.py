@@ -29,6 +29,7 @@ from hub.app import FAREWELL, HUB, make_app
 from hub.config.schema import Config
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen, listen_unix
+from hub.server.admin import AdminSocket, admin_path
 from hub.server.systemd import inherited, notify
 
 __all__ = ["serve"]
@@ -60,8 +61,12 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     handed = inherited(os.environ, notsent_lowat=lowat)
     sockets = handed or _listen(config)
     signals = _Signals()
+    admin = None
     try:
         if await _unless(signals.stop, runner.setup()):
+            if (path := admin_path(config.store.url)) is not None:
+                admin = AdminSocket(path, app[HUB].credentials)
+                await admin.open()
             acceptor = Acceptor(
                 runner,
                 sockets=config.limits.sockets,
@@ -77,6 +82,9 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     finally:
         for listening in sockets:
             listening.close()
+        if admin is not None:
+            # Before the store releases its lock: the next hub makes a socket of its own.
+            await admin.close()
         if signals.at_once.is_set():
             try:
                 await app[HUB].close()
