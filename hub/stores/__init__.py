@@ -216,6 +216,7 @@ class Listed:
     content_type: str
     tail: Position
     closed: bool
+    owner: str | None = None
 
 
 class Past(Protocol):

@@ -178,7 +178,12 @@ INSERT INTO hub SELECT 'forgotten', CASE value WHEN 0 THEN -1 ELSE value + 1 END
 FROM hub WHERE key = 'life';
 """
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED)
+_OWNERS: Final = """
+-- Who began the stream: Principal.subject. Streams of before have no owner.
+ALTER TABLE streams ADD COLUMN owner TEXT;
+"""
+
+_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS)
 VERSION: Final = len(_MIGRATIONS)
 
 
