@@ -129,7 +129,11 @@ class Hub:
             event_bytes=limits.event_bytes,
         )
         self.generations = GenerationAccess(
-            self._runs, self.upstreams, self.permissions, name_length=limits.streams.name_length
+            self._streams,
+            self._runs,
+            self.upstreams,
+            self.permissions,
+            name_length=limits.streams.name_length,
         )
         self._background = (
             Background("the sweep of connections", self._sweep_connections, self.counts),

@@ -18,9 +18,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hub.domain.errors import Forbidden, StreamNotFound, Unauthorized
+from hub.domain.generation import is_own
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.permissions import Grant, Permission
-from hub.domain.principal import Principal
+from hub.domain.principal import OF_THE_HUB, Principal
+from hub.domain.stream_names import is_name
 
 __all__ = ["Permission", "Permissions"]
 
@@ -41,6 +43,12 @@ _MODELS: Final = ("model", "models", "fallbacks")
 """Where some servers look for other models than the one asked for."""
 
 
+CHAT_LENGTH: Final = 16
+"""The least characters of the name of a chat that anybody may begin."""
+
+_MISSING: Final = "this needs a credential: send a key or a token of this hub"
+
+
 class Permissions:
     """What each principal may do, by its grants and by what it owns."""
 
@@ -56,6 +64,9 @@ class Permissions:
         ``stream`` is ``None`` for what concerns no single stream, and for a generation that
         begins a stream of its own; ``owner`` is ``None`` where it has none or it is not known.
         """
+        if stream is None and by.subject is None and permission not in OF_THE_HUB:
+            # It would own nothing, so it needs to be allowed this on any new stream.
+            return by.may_new(permission)
         return by.may(permission, stream) or (_owns(by, owner) and by.may_own(permission, stream))
 
     def check(
@@ -78,6 +89,50 @@ class Permissions:
         if not self.allows(by, permission, stream, owner):
             raise self.refusal(by, permission, stream, owner)
 
+    def may_begin(self, by: Principal, stream: str) -> bool:
+        """Whether a principal may begin a chat under a name that it chose, as its own.
+
+        It may if it may generate at all. The name must be one that nobody is likely to guess, so
+        it is long, and not in anybody's folder.
+        """
+        return (
+            by.subject is not None
+            and len(stream) >= CHAT_LENGTH
+            and "/" not in stream
+            and is_name(stream)
+            and not is_own(stream)
+            and by.may_own("generate", stream)
+        )
+
+    def may_ask(self, by: Principal, upstream: str, model: str | None) -> bool:
+        """Whether a principal may ask this model of an upstream in any stream."""
+        return all(
+            any("generate" in one.can and one.allows_model(upstream, model) for one in grants)
+            for grants in (by.grants, by.within)
+            if grants is not None
+        )
+
+    def check_credential(self, by: Principal) -> None:
+        """Return if a principal has shown who it is.
+
+        Raises:
+            Unauthorized: it has not.
+        """
+        if by.scope is not None and by.credential is None and by.subject is None:
+            raise Unauthorized(_MISSING)
+
+    def check_any(self, by: Principal) -> None:
+        """Return if a principal may do anything at all, and refuse it otherwise.
+
+        Raises:
+            Unauthorized: a credential is needed.
+            Forbidden: the credential allows nothing.
+        """
+        if not by.grants or by.within == ():
+            if by.credential is None and by.subject is None:
+                raise Unauthorized(_MISSING)
+            raise Forbidden("your credential allows nothing here", code="not_permitted")
+
     def refusal(
         self,
         by: Principal,
@@ -87,7 +142,7 @@ class Permissions:
     ) -> Unauthorized | StreamNotFound | Forbidden:
         """Why a principal may not do this."""
         if by.credential is None and by.subject is None:
-            return Unauthorized("this needs a credential: send a key or a token of this hub")
+            return Unauthorized(_MISSING)
         if stream is not None and not self.allows(by, "read", stream, owner):
             return StreamNotFound.named(stream)
         where = "" if stream is None else " on this stream"

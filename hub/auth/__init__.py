@@ -2,6 +2,7 @@
 
 ========================  ====================================================================
 `credentials`             where a request carries its credential
+`gate`                    the principal of a request, and how often it may come
 `authenticator`           one credential to a principal, remembered until it expires
 `api_keys`                ``sh_…`` keys: made once, kept as a hash
 `issuers`, `key_sets`     JSON Web Tokens of others, and the keys that sign them

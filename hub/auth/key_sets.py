@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from hub.domain.errors import Unavailable
 
-__all__ = ["KeySet", "PublicKey", "algorithms_of"]
+__all__ = ["KeySet", "KeySetClient", "PublicKey", "algorithms_of"]
 
 log = logging.getLogger("hub.auth")
 
@@ -56,6 +56,31 @@ class _Key:
     id: str | None
     algorithms: frozenset[str]
     key: PublicKey
+
+
+class KeySetClient:
+    """The HTTP client of all key sets, made when it is first needed."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def __call__(self) -> aiohttp.ClientSession:
+        """The client.
+
+        Raises:
+            RuntimeError: it is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the hub is shutting down")
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
 
 
 class KeySet:

@@ -33,6 +33,7 @@ def details(entry: Entry) -> dict[str, Any]:
         "epochs": [{"epoch": epoch, "offset": first} for epoch, first in entry.epochs],
         "ttl": entry.settings.ttl,
         "expires_at": entry.settings.expires_at,
+        "owner": entry.settings.owner,
         "producers": len(entry.producers),
         "running": list(entry.running),
         "sequence": entry.sequence,
@@ -46,6 +47,8 @@ def lines(entry: Entry) -> Iterator[tuple[str, str]]:
     records, settings = entry.tail - entry.head, entry.settings
     yield "stream", entry.name
     yield "type", settings.content_type
+    if settings.owner is not None:
+        yield "owner", settings.owner
     yield "state", _state(entry)
     yield "records", f"{records}, offsets {entry.head} to {entry.tail - 1}" if records else "0"
     yield "bytes", f"{entry.size}" + (", without those of its source" if settings.fork else "")

@@ -280,6 +280,9 @@ class Auth(Table):
         for place, (name, table) in enumerate(self.issuers.items()):
             if (table.issuer or name) in said[:place]:
                 yield ("issuers", name, "issuer"), "stands there twice"
+        for name, key in self.keys.items():
+            if key.can is None and key.match != "**":
+                yield ("keys", name, "match"), 'belongs together with "can": give both'
         ids = [key.id for key in self.keys.values()]
         for place, (name, key) in enumerate(self.keys.items()):
             if key.id in ids[:place]:

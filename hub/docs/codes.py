@@ -77,6 +77,9 @@ CODES: Final[Mapping[str, Code]] = {
         e.Forbidden, "the credential allows shorter answers only, or one at a time"
     ),
     "model_not_permitted": Code(e.Forbidden, "the credential does not allow this model"),
+    "author_not_permitted": Code(
+        e.Forbidden, "the credential does not allow this author, or this role"
+    ),
     "not_permitted": Code(e.Forbidden, "the credential does not allow this"),
     "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),
     "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
@@ -106,6 +109,9 @@ CODES: Final[Mapping[str, Code]] = {
     "position_unwritten": Code(e.Gone, "the records at that position were lost in a crash"),
     "trimmed": Code(e.Gone, "the generation that the idempotency key started is no longer kept"),
     "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again later"),
+    "rate_limit_exceeded": Code(
+        e.RateLimited, "the credential is used too often, or for too much at a time: wait"
+    ),
     "draining": Code(e.Draining, "the hub is shutting down: reconnect"),
     "unavailable": Code(e.Unavailable, "the hub cannot reach a service that it needs: try again"),
     "key_set_unavailable": Code(
@@ -157,6 +163,7 @@ FAILURES: Final = (
 _ARGUMENTS: Final[Mapping[type[e.HubError], Mapping[str, Any]]] = {
     e.ProducerFenced: {"epoch": 1},
     e.ProducerGap: {"expected": 1, "received": 2},
+    e.RateLimited: {},
 }
 
 

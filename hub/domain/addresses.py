@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
-__all__ = ["is_local", "is_loopback"]
+__all__ = ["is_local", "is_loopback", "network"]
 
 
 def is_loopback(address: str) -> bool:
@@ -25,3 +25,14 @@ def is_local(name: str) -> bool:
     """
     plain = name.lower().removesuffix(".")
     return plain == "localhost" or plain.endswith(".localhost") or is_loopback(plain)
+
+
+def network(address: str) -> str:
+    """What stands for whoever has an address: of IPv6 the /64, as one customer has all of it."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)

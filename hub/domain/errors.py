@@ -24,6 +24,7 @@
     │   └── ProducerGap         producer_gap        an earlier append of the producer is missing
     ├── Gone                    gone                the requested data is no longer kept
     ├── LimitExceeded           limit_exceeded      a configured limit is reached
+    │   └── RateLimited         rate_limit_exceeded one principal has done something too often
     ├── Draining                draining            the hub is shutting down: reconnect
     ├── Unavailable             unavailable         a service that the hub needs cannot be reached
     ├── StoreError              store_failed        the store cannot save the data
@@ -59,6 +60,7 @@ __all__ = [
     "PositionError",
     "ProducerFenced",
     "ProducerGap",
+    "RateLimited",
     "Refusal",
     "RequestError",
     "StoreError",
@@ -215,6 +217,19 @@ class Gone(HubError):
 
 class LimitExceeded(HubError):
     default_code = "limit_exceeded"
+
+
+class RateLimited(LimitExceeded):
+    """Somebody has done something too often, or too much at a time.
+
+    ``wait`` is after how many seconds it is allowed again, ``None`` if that is not known.
+    """
+
+    default_code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
 
 
 class Draining(HubError):

@@ -44,6 +44,8 @@ class Principal:
     within: tuple[Grant, ...] | None = field(default=None, repr=False)
     expires: float | None = None
     credential: str | None = None
+    address: str | None = field(default=None, compare=False, repr=False)
+    """The network that the request came from; what somebody without a subject is counted by."""
 
     @property
     def subject(self) -> str | None:
@@ -57,6 +59,18 @@ class Principal:
         own = _quoted(self.user)
         return own if self.tenant is None else f"{_quoted(self.tenant)}/{own}"
 
+    @property
+    def scope(self) -> str | None:
+        """Within what its idempotency keys and producer ids are unique; ``None`` for `LOCAL`."""
+        return None if self == LOCAL else self.subject or ""
+
+    @property
+    def counted_as(self) -> str | None:
+        """The name under which its requests are counted; ``None`` if they are not."""
+        if (subject := self.subject) is not None:
+            return subject
+        return None if self.address is None else f"address {self.address}"  # no subject has a space
+
     def may(self, permission: Permission, stream: str | None = None) -> bool:
         """Whether it is allowed this on a stream.
 
@@ -64,6 +78,12 @@ class Principal:
         else for a new stream that will be the principal's own, under a name that the hub gives it.
         """
         return _allowed(self.grants, permission, stream) and self._within(permission, stream)
+
+    def may_new(self, permission: Permission) -> bool:
+        """Whether it is allowed this on any new stream that the hub names, also if not its own."""
+        return any(grant.allows_new(permission) for grant in self.grants) and self._within(
+            permission, None
+        )
 
     def may_own(self, permission: Permission, stream: str | None = None) -> bool:
         """Whether it is allowed this on a stream of its own: if it is on any stream at all."""

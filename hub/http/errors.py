@@ -26,6 +26,7 @@ from hub.domain.errors import (
     HubError,
     LimitExceeded,
     NotFound,
+    RateLimited,
     RequestError,
     StoreError,
     TooLarge,
@@ -57,7 +58,10 @@ class CloseCode(IntEnum):
 
     DRAINING = 4000
     TOO_MANY_CONNECTIONS = 4100
+    TOKEN_EXPIRED = 4200
+    AUTH_TIMEOUT = 4203
     PROTOCOL_ERROR = 4500
+    UNAUTHORIZED = 4501
 
 
 _CODES: Final[Mapping[str, int]] = {
@@ -117,6 +121,8 @@ def retry_headers(error: HubError) -> dict[str, str]:
     retried. The hub's own ``Retry-After`` is random, so that clients refused together do not
     return together.
     """
+    if isinstance(error, RateLimited) and error.wait is not None:
+        return {"Retry-After": str(ceil(error.wait))}
     if isinstance(error, Draining | LimitExceeded | Unavailable):
         return {"Retry-After": str(wait())}
     if not isinstance(error, UpstreamError):

@@ -20,13 +20,15 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from aiohttp import web
 
 from hub.app import FAREWELL, HUB, make_app
 from hub.config.schema import Config
+from hub.domain.addresses import is_local, is_loopback
+from hub.domain.errors import ConfigError
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen, listen_unix
 from hub.server.admin import AdminSocket, admin_path
@@ -63,6 +65,7 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     signals = _Signals()
     admin = None
     try:
+        _check_access(config, sockets)
         if await _unless(signals.stop, runner.setup()):
             if (path := admin_path(config.store.url)) is not None:
                 admin = AdminSocket(path, app[HUB].credentials)
@@ -99,6 +102,25 @@ def _listen(config: Config) -> list[socket.socket]:
     if server.unix_socket is not None:
         return [listen_unix(server.unix_socket)]
     return listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
+
+
+def _check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
+    """Refuse to let other machines in without authentication, unless the configuration wants it.
+
+    Raises:
+        ConfigError: ``auth_missing``.
+    """
+    if config.auth.enabled or config.auth.open:
+        return
+    addresses = [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
+    why = [f"it listens on {address}" for address in addresses if not is_loopback(address)]
+    why += [f'server.hosts has "{name}"' for name in config.server.hosts if not is_local(name)]
+    if why:
+        raise ConfigError(
+            f"other machines can reach this hub ({why[0]}), and anybody may use it: say in [auth] "
+            "who may (see docs/authentication.md), or set auth.open = true to let everybody in",
+            code="auth_missing",
+        )
 
 
 def _address(listening: socket.socket, host: str) -> str:

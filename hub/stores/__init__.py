@@ -228,6 +228,7 @@ class Listed:
     content_type: str
     tail: Position
     closed: bool
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ fails.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
@@ -23,7 +23,7 @@ from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.stream_settings import StreamSettings
-from hub.http.admission import Admission
+from hub.http.admission import PRINCIPAL, Admission
 from hub.protocols.websocket import commands
 from tests.conftest import Running, StartHub
 from tests.support.routes import routes
@@ -187,14 +187,18 @@ class Asked:
         check, authors = Permissions.check, StreamAccess.check_authors
 
         def checked(
-            of: Permissions, by: Principal, permission: Permission, stream: str | None = None
+            of: Permissions,
+            by: Principal,
+            permission: Permission,
+            stream: str | None = None,
+            owner: str | None = None,
         ) -> None:
             self._note(by, permission)
-            check(of, by, permission, stream)
+            check(of, by, permission, stream, owner)
 
-        def authored(of: StreamAccess, *what: Any, by: Principal = LOCAL) -> None:
+        def authored(of: StreamAccess, *what: Any, by: Principal = LOCAL) -> Any:
             self._note(by, "authors")
-            authors(of, *what, by=by)
+            return authors(of, *what, by=by)
 
         monkeypatch.setattr(Permissions, "check", checked)
         monkeypatch.setattr(StreamAccess, "check_authors", authored)
@@ -251,10 +255,10 @@ async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
     return World(running, Asked(monkeypatch), {"slow": slow.id, "response": told["id"]})
 
 
-def _ann(admit: Callable[[Admission, web.Request], Principal]) -> Any:
-    def admitted(admission: Admission, request: web.Request) -> Principal:
-        admit(admission, request)
-        return ANN
+def _ann(admit: Callable[..., Awaitable[None]]) -> Any:
+    async def admitted(admission: Admission, request: web.Request, **public: bool) -> None:
+        await admit(admission, request, **public)
+        request[PRINCIPAL] = ANN
 
     return admitted
 

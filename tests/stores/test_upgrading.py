@@ -93,6 +93,21 @@ async def test_everything_of_version_1_is_there(file: Path) -> None:
     assert {name: after[name][: len(held)] for name, held in before.items()} == before
 
 
+async def test_streams_of_version_4_have_no_owner(tmp_path: Path) -> None:
+    file = Path(shutil.copy(FIXTURES / "store_v4.db", tmp_path / "hub.db"))
+    assert version(file) == 4
+    before = records(file)
+    async with hub_on_loopback(store={"url": f"sqlite:{file}"}) as running:
+        await running.hub.streams.committed()
+        listed, _ = await running.hub.streams.listed("", "", 100)
+        assert {one.stream.name for one in listed} >= {"chat", "chat-fork", "closed", "orphan"}
+        assert {one.stream.owner for one in listed} == {None}
+        assert (await running.hub.streams.open("chat")).settings.owner is None
+    assert (version(file), version(file.with_name("hub.db.v4"))) == (VERSION, 4)
+    after = records(file)
+    assert {name: after[name][: len(held)] for name, held in before.items()} == before
+
+
 async def _the_producer_goes_on(client: ClientSession) -> None:
     async with client.get("/v1/stream/bytes") as reply:
         assert await reply.read() == b"raw \x00\xffmoremore"
@@ -194,7 +209,7 @@ def records_of(content: bytes, beside: Path) -> dict[str, list[bytes]]:
 
 
 async def test_a_file_without_credentials_gets_a_table_for_them(tmp_path: Path) -> None:
-    """Version 4 was the last one without."""
+    """Version 4 had none."""
     file = Path(shutil.copy(FIXTURES / "store_v4.db", tmp_path / "hub.db"))
     before = records(file)
     store = SQLiteStore(file)

@@ -187,7 +187,7 @@ async def test_producers_are_known_in_the_next_process(writer: Writer, driver: L
         await writer.write("s", ONE, stamp=Stamp("p", 0, 3))
     with pytest.raises(ProducerGap):
         await writer.write("s", ONE, stamp=Stamp("p", 1, 4))
-    with pytest.raises(RequestError, match="begins at 0"):
+    with pytest.raises(RequestError, match="start at 0"):
         await writer.write("s", ONE, stamp=Stamp("p", 2, 1))
     assert await driver.bodies("s") == [b"1"] * 3
 

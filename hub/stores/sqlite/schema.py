@@ -178,6 +178,11 @@ INSERT INTO hub SELECT 'forgotten', CASE value WHEN 0 THEN -1 ELSE value + 1 END
 FROM hub WHERE key = 'life';
 """
 
+_OWNERS: Final = """
+-- Who began the stream: Principal.subject. Streams of before have no owner.
+ALTER TABLE streams ADD COLUMN owner TEXT;
+"""
+
 _CREDENTIALS: Final = """
 -- What lets its holder in, such as an API key. ``hash`` is the SHA-256 of the secret.
 CREATE TABLE credentials (
@@ -196,7 +201,7 @@ CREATE TABLE credentials (
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _CREDENTIALS)
+_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS, _CREDENTIALS)
 VERSION: Final = len(_MIGRATIONS)
 
 
