@@ -129,7 +129,7 @@ def setup(
         _limits(config),
     )
     app[HUB] = hub
-    gate, close_gate = _gate(config, environ, authorize)
+    gate, close_gate = _gate(hub, config, environ, authorize)
     sockets = _route(app, hub, config, prefix, gate)
     farewell = Shutdown(hub, sockets, drain_seconds=config.server.drain_seconds)
     app[FAREWELL] = farewell
@@ -153,7 +153,7 @@ def setup(
 
 
 def _gate(
-    config: Config, environ: Mapping[str, str], authorize: Authorize | None
+    hub: Hub, config: Config, environ: Mapping[str, str], authorize: Authorize | None
 ) -> tuple[Gate | None, Callable[[], Awaitable[None]]]:
     """What finds the principals of requests, and what to call when it is needed no more.
 
@@ -173,7 +173,7 @@ def _gate(
     # Only here: cryptography takes its time and its memory, and most hubs have no use for it.
     from hub.auth_from_config import authenticator_of
 
-    credentials, close = authenticator_of(auth, environ)
+    credentials, close = authenticator_of(auth, hub.credentials, environ)
     return (
         Gate(credentials=credentials, requests_per_minute=most, token_seconds=auth.token_seconds),
         close,

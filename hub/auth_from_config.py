@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
-from hub.auth.api_keys import ApiKey
 from hub.auth.authenticator import Authenticator
 from hub.auth.issuers import Issuer, Issuers, KeySource, Secrets, public_key
 from hub.auth.key_sets import KeySet, KeySetClient
-from hub.config.auth import Auth, GrantTable, IssuerTable, KeyTable, seconds
+from hub.auth.stored_keys import StoredKeys, configured_key
+from hub.config.auth import Auth, GrantTable, IssuerTable
 from hub.domain.errors import ConfigError
 from hub.domain.grant_rules import Rule, Rules, Who
 from hub.domain.permissions import Grant, StreamPattern
+from hub.stores import Credentials
 
 __all__ = ["authenticator_of"]
 
 
 def authenticator_of(
-    auth: Auth, environ: Mapping[str, str]
+    auth: Auth, credentials: Credentials, environ: Mapping[str, str]
 ) -> tuple[Authenticator, Callable[[], Awaitable[None]]]:
     """The authenticator, and what to call when it is needed no more.
+
+    API keys are those of the configuration and those in ``credentials``.
 
     Raises:
         ConfigError: the secret or the public key of an issuer cannot be read, or is none.
@@ -36,17 +39,16 @@ def authenticator_of(
     issuers = Issuers(
         [_issuer(name, table, source(name, table)) for name, table in auth.issuers.items()]
     )
-    keys = {table.id: _key(name, table) for name, table in auth.keys.items()}
-
-    async def find_key(name: str) -> ApiKey | None:
-        return keys.get(name)
+    keys = StoredKeys(
+        credentials, [configured_key(name, table) for name, table in auth.keys.items()]
+    )
 
     async def close() -> None:
         for one in sets:
             await one.close()
         await client.close()
 
-    return Authenticator(_rules(auth.grants), issuers, find_key), close
+    return Authenticator(_rules(auth.grants), issuers, keys.find), close
 
 
 def _secrets(name: str, table: IssuerTable, environ: Mapping[str, str]) -> Secrets:
@@ -73,23 +75,6 @@ def _issuer(name: str, table: IssuerTable, source: KeySource) -> Issuer:
         tenant=table.tenant,
         tenant_claim=table.tenant_claim,
         may_grant=table.may_grant,
-    )
-
-
-def _key(name: str, table: KeyTable) -> ApiKey:
-    grants = (
-        None
-        if table.can is None
-        else (Grant(frozenset(table.can), StreamPattern.parse(table.match)),)
-    )
-    return ApiKey(
-        table.id,
-        bytes.fromhex(table.sha256),
-        name,
-        table.user,
-        table.tenant,
-        grants,
-        expires=None if table.expires is None else seconds(table.expires),
     )
 
 

@@ -5,6 +5,7 @@
 `gate`                    the principal of a request, and how often it may come
 `authenticator`           one credential to a principal, remembered until it expires
 `api_keys`                ``sh_…`` keys: made once, kept as a hash
+`stored_keys`             where they are kept: in the store and in the configuration
 `issuers`, `key_sets`     JSON Web Tokens of others, and the keys that sign them
 ========================  ====================================================================
 

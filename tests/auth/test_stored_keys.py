@@ -157,5 +157,4 @@ async def test_an_expired_key_is_refused(tmp_path: Path) -> None:
 def test_only_the_hash_of_a_key_is_kept() -> None:
     secret, id_, digest = new_key()
     kept = orjson.dumps(str(row_of(ApiKey(id_, digest)))).decode()
-    assert secret.rpartition("_")[2] not in kept
-    assert secret.removeprefix(f"sh_{id_}_") not in kept
+    assert secret[-43:] not in kept
