@@ -19,10 +19,11 @@ from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.permissions import Grant
 from hub.domain.principal import Principal
 
-__all__ = ["ApiKey", "check", "digest", "is_key", "new_key", "parse"]
+__all__ = ["ApiKey", "check", "digest", "is_id", "is_key", "new_key", "parse"]
 
 _KEY: Final = re.compile(r"sh_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
+ID_LENGTH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class ApiKey:
 
 def new_key() -> tuple[str, str, bytes]:
     """A new key to be shown once, its id, and what to keep of it."""
-    name = "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    name = "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
     key = f"sh_{name}_{secrets.token_urlsafe(32)}"
     return key, name, digest(key)
 
@@ -69,6 +70,11 @@ def new_key() -> tuple[str, str, bytes]:
 def is_key(token: str) -> bool:
     """Whether a credential claims to be a key of this hub, rather than a token."""
     return token.startswith("sh_")
+
+
+def is_id(text: str) -> bool:
+    """Whether this can be the id of a key."""
+    return len(text) == ID_LENGTH and set(text) <= set(_ALPHABET)
 
 
 def parse(key: str) -> str | None:

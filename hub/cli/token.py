@@ -18,7 +18,15 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from hub.auth.api_keys import ApiKey, new_key, parse
-from hub.auth.stored_keys import KIND, configured_key, grants_json, key_of, row_of
+from hub.auth.stored_keys import (
+    KIND,
+    LATEST,
+    TEXT_LENGTH,
+    configured_key,
+    grants_json,
+    key_of,
+    row_of,
+)
 from hub.cli import running_hub
 from hub.cli.config import ConfigFile, Json, load, toml_value
 from hub.cli.output import say, write, write_json, write_others
@@ -31,9 +39,6 @@ from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
 from hub.stores.sqlite.inspect import Inspector
 
 __all__ = ["app", "until"]
-
-TEXT_LENGTH: Final = 256
-"""The longest name of a key, a user or a tenant."""
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
@@ -169,23 +174,26 @@ def until(text: str, now: float) -> float:
     """When something expires, in seconds since 1970, from a span or a time.
 
     Raises:
-        BadParameter: it is neither, or is over.
+        BadParameter: it is neither, is over, or is after the year 9999.
     """
     if (span := _SPAN.fullmatch(text)) is not None:
-        return now + int(span[1]) * _UNITS[span[2]]
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise typer.BadParameter(
-            f'"{text}" should be a span such as 30d or 12h (m, h, d, w), or a time such as '
-            "2027-01-31T00:00:00Z",
-            param_hint="--expires",
-        )
-    if at.timestamp() <= now:
-        raise typer.BadParameter(f"{text} is over", param_hint="--expires")
-    return at.timestamp()
+        at = now + int(span[1]) * _UNITS[span[2]]
+    else:
+        try:
+            parsed = datetime.fromisoformat(text)
+        except ValueError:
+            parsed = None
+        if parsed is None or parsed.tzinfo is None:
+            raise typer.BadParameter(
+                f'"{text}" should be a span such as 30d or 12h (m, h, d, w), or a time such as '
+                "2027-01-31T00:00:00Z",
+                param_hint="--expires",
+            )
+        at = parsed.timestamp()
+    if not now < at <= LATEST:
+        said = "is over" if at <= now else "is too far away: leave it out for a key without an end"
+        raise typer.BadParameter(f"{text} {said}", param_hint="--expires")
+    return at
 
 
 def _text(option: str, text: str | None) -> str | None:

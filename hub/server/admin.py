@@ -28,7 +28,8 @@ from typing import Any, Final
 
 import orjson
 
-from hub.auth.stored_keys import KIND, key_of
+from hub.auth.api_keys import is_id
+from hub.auth.stored_keys import KIND, LATEST, TEXT_LENGTH, key_of
 from hub.domain.errors import CommandError, HubError
 from hub.stores import Credential, Credentials
 
@@ -190,6 +191,14 @@ def _check(one: Credential) -> None:
     """Refuse what this hub could not use; a newer command line may send it."""
     if one.kind != KIND:
         raise CommandError(f'this hub knows no credentials of the kind "{one.kind}"')
+    if not is_id(one.id) or len(one.hash) != 32:
+        raise CommandError("this is not the id, or not the hash, of a key")
+    for text in (one.name, one.user, one.tenant):
+        if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
+            raise CommandError(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+    for at in (one.created, one.expires, one.revoked, one.last_used):
+        if at is not None and not 0 <= at <= LATEST:
+            raise CommandError("a time is before 1970 or after 9999")
     try:
         key_of(one)
     except ValueError as error:

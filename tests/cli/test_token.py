@@ -26,9 +26,11 @@ from hub.auth.api_keys import check, parse
 from hub.auth.stored_keys import configured_key, key_of
 from hub.cli import running_hub
 from hub.config.schema import Config
+from hub.server.admin import from_json
 from hub.stores import Credential
 from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.lock import FileLock
+from hub.stores.sqlite.maintenance import Maintenance
 from tests.cli.stored_streams import DATABASE
 from tests.support.patience import PATIENCE
 from tests.support.processes import COMMAND, Command, environ
@@ -228,6 +230,8 @@ MISUSES = [
     (["create", "--expires", "9999999d"], "should be a span such as 30d"),
     (["create", "--expires", "2027-01-31T00:00:00"], "should be a span such as 30d"),
     (["create", "--expires", "2020-01-31T00:00:00Z"], "is over"),
+    (["create", "--expires", "999999w"], "is too far away"),
+    (["create", "--expires", "9999-12-31T23:59:59-12:00"], "is too far away"),
     (["create", "--user", ""], "one line of 1 to 256 characters"),
     (["create", "--user", "x" * 257], "one line of 1 to 256 characters"),
     (["create", "--name", "a\nb"], "one line of 1 to 256 characters"),
@@ -555,8 +559,8 @@ def test_what_a_killed_hub_had_kept_is_kept_once(
         calls += 1
         if calls > 1:
             return asked(path, request)
-        with running_hub.Maintenance(DATABASE) as store:
-            store.add_credential(running_hub.from_json(request["credential"]))
+        with Maintenance(DATABASE) as store:
+            store.add_credential(from_json(request["credential"]))
         raise running_hub._Gone
 
     monkeypatch.setattr(running_hub, "_ask", killed_after_it)

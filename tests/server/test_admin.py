@@ -114,6 +114,10 @@ MISTAKES = {
     "a hash that is none": line(do="add", credential={**as_json(KEY), "hash": "xyz"}),
     "a number for a name": line(do="add", credential={**as_json(KEY), "name": 5}),
     "true for a time": line(do="add", credential={**as_json(KEY), "expires": True}),
+    "a short hash": line(do="add", credential={**as_json(KEY), "hash": "ab"}),
+    "an id that is none": line(do="add", credential={**as_json(KEY), "id": "two\nlines...."}),
+    "a name of two lines": line(do="add", credential={**as_json(KEY), "name": "a\nb"}),
+    "a time that nobody can write": line(do="add", credential={**as_json(KEY), "expires": 1e15}),
     "strange grants": line(do="add", credential={**as_json(KEY), "grants": "[{}]"}),
 }
 
@@ -148,7 +152,7 @@ async def test_who_sends_nothing_is_cut_off(
 
 
 async def test_many_at_once(opened: AdminSocket, path: Path) -> None:
-    keys = [Credential("key", f"key{number:09}", b"h", created=1.0) for number in range(50)]
+    keys = [Credential("key", f"key{number:09}", b"h" * 32, created=1.0) for number in range(50)]
     replies = await asyncio.gather(
         *(ask(path, line(do="add", credential=as_json(key))) for key in keys)
     )
