@@ -226,6 +226,7 @@ class RateLimited(LimitExceeded):
     """
 
     default_code = "rate_limit_exceeded"
+    wait: float | None = None
 
     def __init__(self, message: str, *, wait: float | None = None) -> None:
         super().__init__(message)

@@ -147,7 +147,12 @@ def test_a_message_that_is_no_text_can_still_be_told() -> None:
 
 def test_close_codes_instruct_whether_to_come_back() -> None:
     again = {code for code in CloseCode if code < 4500}
-    assert again == {CloseCode.DRAINING, CloseCode.TOO_MANY_CONNECTIONS}
+    assert again == {
+        CloseCode.DRAINING,
+        CloseCode.TOO_MANY_CONNECTIONS,
+        CloseCode.TOKEN_EXPIRED,
+        CloseCode.AUTH_TIMEOUT,
+    }
     assert all(4000 <= code < 5000 for code in CloseCode)
 
 
