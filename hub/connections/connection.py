@@ -37,7 +37,9 @@ from hub.domain.errors import Conflict, LimitExceeded, StoreError
 from hub.domain.principal import LOCAL, Principal
 from hub.frames.chunked import Chunked, for_text
 from hub.frames.encoder import Encoder
+from hub.frames.websocket import close_frame
 from hub.http.client_socket import ClientSocket, close_by_reset, give_up
+from hub.http.errors import CloseCode
 from hub.streams.followed import FollowedStream
 from hub.streams.history import From, Place
 from hub.streams.waiters import StreamWaiters
@@ -135,7 +137,7 @@ class Connection:
         self.complete = False
         """Whether all of the response has been written."""
         self.expired = False
-        """Whether it has ended because the credential of its principal did."""
+        """Whether it has ended because the credential of its principal did, or was revoked."""
         self.last_closed: FollowedStream | None = None
         """The last stream whose end was written."""
         self._over = over
@@ -392,6 +394,17 @@ class Connection:
             leave = transport.close if sent and not self.busy else transport.abort
             leave()
         self.end()
+
+    def revoke(self) -> None:
+        """End at once, because the credential of its principal was revoked."""
+        if self._over is not None:
+            # As when the credential expires; the client is refused when it comes back.
+            self.expired = True
+            self.end()
+        else:
+            if not self.busy:
+                self.write(close_frame(CloseCode.REVOKED))
+            self.abort(sent=True)
 
     def end(self) -> None:
         """Write and follow nothing more; the socket is not closed."""

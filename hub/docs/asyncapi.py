@@ -32,6 +32,7 @@ CLOSES: Final[dict[CloseCode, str]] = {
     CloseCode.AUTH_TIMEOUT: "No credential came in time: reconnect, and send one at once.",
     CloseCode.PROTOCOL_ERROR: "The client broke the protocol: do not repeat what it sent.",
     CloseCode.UNAUTHORIZED: "The credential is not valid, or allows nothing: do not use it again.",
+    CloseCode.REVOKED: "The credential was revoked: do not use it again.",
 }
 BEARER: Final = {
     "type": "http",

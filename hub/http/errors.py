@@ -62,6 +62,7 @@ class CloseCode(IntEnum):
     AUTH_TIMEOUT = 4203
     PROTOCOL_ERROR = 4500
     UNAUTHORIZED = 4501
+    REVOKED = 4502
 
 
 _CODES: Final[Mapping[str, int]] = {

@@ -20,7 +20,7 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -103,11 +103,17 @@ def from_json(held: object) -> Credential:
 
 
 class AdminSocket:
-    """Listens at ``path`` and changes ``credentials``. A hub also runs without it."""
+    """Listens at ``path`` and changes ``credentials``. A hub also runs without it.
 
-    def __init__(self, path: Path, credentials: Credentials) -> None:
+    ``revoked`` is called with the id of each credential that was revoked.
+    """
+
+    def __init__(
+        self, path: Path, credentials: Credentials, revoked: Callable[[str], None]
+    ) -> None:
         self._path = path
         self._credentials = credentials
+        self._revoked = revoked
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -183,6 +189,7 @@ class AdminSocket:
                 found = await self._credentials.revoke(kind, id_, now)
                 if found is not None:
                     log.info("revoked the %s %s", kind, id_)
+                    self._revoked(id_)
                 return None if found is None else as_json(found)
         raise CommandError("this hub does not know this request: use its own streamhub command")
 

@@ -68,7 +68,7 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
         _check_access(config, sockets)
         if await _unless(signals.stop, runner.setup()):
             if (path := admin_path(config.store.url)) is not None:
-                admin = AdminSocket(path, app[HUB].credentials)
+                admin = AdminSocket(path, app[HUB].credentials, app[HUB].revoke)
                 await admin.open()
             acceptor = Acceptor(
                 runner,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -21,6 +22,7 @@ from urllib.request import Request, urlopen
 
 import orjson
 import pytest
+from aiohttp import ClientSession, ClientTimeout, WSMsgType
 
 from hub.auth.api_keys import check, parse
 from hub.auth.stored_keys import configured_key, key_of
@@ -331,15 +333,24 @@ def serving(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             [*COMMAND, "serve", "--port", "0"], cwd=folder, stderr=log, env=environ()
         ) as hub,
     ):
-        end = time.monotonic() + PATIENCE
-        while "Streamhub runs at" not in (folder / "log").read_text():
-            assert hub.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < end
-            time.sleep(0.02)
-        yield hub
-        if hub.poll() is None:
-            hub.send_signal(signal.SIGTERM)
+        try:
+            end = time.monotonic() + PATIENCE
+            while "Streamhub runs at" not in (folder / "log").read_text():
+                assert hub.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            yield hub
+        finally:
+            if hub.poll() is None:
+                hub.send_signal(signal.SIGTERM)
     assert hub.returncode in (0, -signal.SIGKILL)
+
+
+def url_in(folder: Path) -> str:
+    """Where the hub of a folder says that it listens."""
+    found = re.search(r"http://\S+:\d+", (folder / "log").read_text())
+    assert found is not None
+    return found[0]
 
 
 def token(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -449,9 +460,7 @@ def test_a_running_hub_lets_a_key_in_until_it_is_revoked(here: Path) -> None:
     (here / "config.toml").write_text("[auth]\nrequired = true")
     early = ended(token(here, "create", "--can", "read,list")).strip()
     with serving(here):
-        found = re.search(r"http://\S+:\d+", (here / "log").read_text())
-        assert found is not None
-        url = found[0]
+        url = url_in(here)
         late = ended(token(here, "create", "--can", "append,read", "--match", "a/**")).strip()
         other = f"sh_{parse(late)}_{early[-43:]}"
         for secret, path, expected in (
@@ -469,9 +478,47 @@ def test_a_running_hub_lets_a_key_in_until_it_is_revoked(here: Path) -> None:
             assert status(url, "/v1/stream/a/b", secret) == 401
     # So it is after a restart.
     with serving(here):
-        found = re.search(r"http://\S+:\d+", (here / "log").read_text())
-        assert found is not None
-        assert status(found[0], "/v1/stream/a/b", late) == 401
+        assert status(url_in(here), "/v1/stream/a/b", late) == 401
+
+
+def test_open_connections_of_a_revoked_key_end_and_others_go_on(here: Path) -> None:
+    (here / "config.toml").write_text("[auth]\nrequired = true")
+
+    async def run(url: str) -> None:
+        keys = [ended(token(here, "create", "--can", "append,read")).strip() for _ in range(2)]
+        revoked, other = ({"Authorization": f"Bearer {key}"} for key in keys)
+        async with ClientSession(url, timeout=ClientTimeout(PATIENCE)) as client:
+            async with client.put("/v1/stream/a", headers=other, json=[{"n": 1}]) as made:
+                assert made.status == 201, await made.text()
+            sockets = [await client.ws_connect("/v1/ws", headers=each) for each in (revoked, other)]
+            for each in sockets:
+                await each.send_json({"type": "subscribe", "stream": "a"})
+                reply = await each.receive_json()
+                assert reply["type"] == "ok", reply
+            responses = [
+                await client.get("/v1/live/a", params={"format": "sse"}, headers=each)
+                for each in (revoked, other)
+            ]
+            await asyncio.to_thread(ended, token(here, "revoke", str(parse(keys[0]))))
+            since = time.monotonic()
+            while (message := await sockets[0].receive()).type is WSMsgType.TEXT:
+                pass
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 4502)
+            await responses[0].read()
+            assert time.monotonic() - since < 2.0
+            async with client.post("/v1/stream/a", headers=other, json=[1]) as written:
+                assert written.ok, await written.text()
+            await sockets[1].send_json({"type": "ping", "id": "p"})
+            while (await sockets[1].receive_json()).get("id") != "p":
+                pass
+            assert not responses[1].content.at_eof()
+            for socket_ in sockets:
+                await socket_.close()
+            for response in responses:
+                response.close()
+
+    with serving(here):
+        asyncio.run(run(url_in(here)))
 
 
 # What can go wrong on the way to a hub

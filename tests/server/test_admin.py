@@ -37,8 +37,16 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def opened(path: Path, credentials: MemoryCredentials) -> AsyncIterator[AdminSocket]:
-    opened = AdminSocket(path, credentials)
+def revoked() -> list[str]:
+    """The ids that the hub was told of."""
+    return []
+
+
+@pytest.fixture
+async def opened(
+    path: Path, credentials: MemoryCredentials, revoked: list[str]
+) -> AsyncIterator[AdminSocket]:
+    opened = AdminSocket(path, credentials, revoked.append)
     await opened.open()
     yield opened
     await opened.close()
@@ -77,7 +85,7 @@ async def test_it_is_for_its_owner_alone(opened: AdminSocket, path: Path) -> Non
 async def test_the_mask_of_the_process_is_its_own_again(path: Path) -> None:
     mask = os.umask(0o022)
     try:
-        opened = AdminSocket(path, MemoryCredentials())
+        opened = AdminSocket(path, MemoryCredentials(), [].append)
         await opened.open()
         assert os.umask(0o022) == 0o022
         assert mode(path) == "srw-------"
@@ -87,17 +95,18 @@ async def test_the_mask_of_the_process_is_its_own_again(path: Path) -> None:
 
 
 async def test_what_is_added_is_kept_and_what_is_revoked_too(
-    opened: AdminSocket, path: Path, credentials: MemoryCredentials
+    opened: AdminSocket, path: Path, credentials: MemoryCredentials, revoked: list[str]
 ) -> None:
     added = await ask(path, line(do="add", credential=as_json(KEY)))
     assert from_json(added["credential"]) == KEY
     assert await credentials.find("key", KEY.id) == KEY
     again = await ask(path, line(do="add", credential=as_json(KEY)))
     assert again["error"]["code"] == "credential_exists"
-    revoked = await ask(path, line(do="revoke", kind="key", id=KEY.id, now=7.5))
-    assert revoked["credential"]["revoked"] == 7.5
+    ended = await ask(path, line(do="revoke", kind="key", id=KEY.id, now=7.5))
+    assert ended["credential"]["revoked"] == 7.5
     none = await ask(path, line(do="revoke", kind="key", id="other", now=7.5))
     assert none == {"credential": None}
+    assert revoked == [KEY.id]
 
 
 MISTAKES = {
@@ -143,7 +152,7 @@ async def test_who_sends_nothing_is_cut_off(
     path: Path, credentials: MemoryCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin, "REQUEST_SECONDS", 0.05)
-    opened = AdminSocket(path, credentials)
+    opened = AdminSocket(path, credentials, [].append)
     await opened.open()
     reader, writer = await asyncio.open_unix_connection(str(path))
     assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
@@ -165,7 +174,7 @@ async def test_the_socket_of_a_dead_hub_is_replaced(
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    opened = AdminSocket(path, credentials)
+    opened = AdminSocket(path, credentials, [].append)
     await opened.open()
     assert (await ask(path, line(do="revoke", kind="key", id="a", now=1.0))) == {"credential": None}
     await opened.close()
@@ -188,7 +197,7 @@ async def test_a_file_with_its_name_is_left_alone(
     taken: Path, path: Path, credentials: MemoryCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = mode(path)
-    opened = AdminSocket(path, credentials)
+    opened = AdminSocket(path, credentials, [].append)
     with caplog.at_level(logging.WARNING):
         await opened.open()
     assert "the command line cannot reach this hub" in caplog.text
@@ -205,7 +214,7 @@ async def test_a_path_that_is_too_long_for_a_socket_works(
     folder = tmp_path / ("long" * 20) / ("long" * 20)
     folder.mkdir(parents=True)
     path = folder / "hub.db.admin"
-    opened = AdminSocket(path, credentials)
+    opened = AdminSocket(path, credentials, [].append)
     await opened.open()
     assert mode(path) == "srw-------"
     reply = await ask(path, line(do="add", credential=as_json(KEY)))
@@ -217,7 +226,7 @@ async def test_a_path_that_is_too_long_for_a_socket_works(
 async def test_a_name_that_is_too_long_is_logged(
     tmp_path: Path, credentials: MemoryCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = AdminSocket(tmp_path / ("n" * 120), credentials)
+    opened = AdminSocket(tmp_path / ("n" * 120), credentials, [].append)
     with caplog.at_level(logging.WARNING):
         await opened.open()
     assert "too long" in caplog.text
