@@ -114,7 +114,7 @@ def setup(
     bounded by the application's ``client_max_size``.
 
     ``authorize`` finds the principal of each request, in place of the credentials that the
-    configuration knows; it raises `hub.errors.Unauthorized` to refuse one.
+    configuration knows; it raises `hub.domain.errors.Unauthorized` to refuse one.
 
     Raises:
         ConfigError: an upstream cannot be used as configured.

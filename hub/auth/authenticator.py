@@ -17,7 +17,6 @@ from typing import Final
 from hub.auth import api_keys
 from hub.auth.api_keys import ApiKey
 from hub.auth.issuers import Issuers
-from hub.domain.errors import Unauthorized
 from hub.domain.grant_rules import Identity, Rules
 from hub.domain.principal import Principal
 
@@ -102,14 +101,3 @@ class Authenticator:
     def forget(self) -> None:
         """Check every credential anew: one was revoked, or keys have changed."""
         self._known = OrderedDict()
-
-    def check_current(self, by: Principal) -> None:
-        """Refuse a principal whose credential has expired since.
-
-        There is no leeway here: who was let in within it is to come back with a new token soon.
-
-        Raises:
-            Unauthorized: ``token_expired``.
-        """
-        if by.expires is not None and by.expires <= self._clock():
-            raise Unauthorized("this token has expired: get a new one", code="token_expired")

@@ -50,7 +50,8 @@ class Credentials(Protocol):
 class Gate:
     """The principals of requests, each with ``requests_per_minute`` (0: no limit).
 
-    One of ``authorize`` and ``credentials`` finds them.
+    One of ``authorize`` and ``credentials`` finds them. ``clock`` never goes back, ``now`` counts
+    seconds since 1970.
     """
 
     def __init__(
@@ -61,12 +62,14 @@ class Gate:
         requests_per_minute: int = 0,
         token_seconds: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.token_seconds = token_seconds
         """How long a connection may take to present a credential."""
         self._authorize = authorize
         self._credentials = credentials
         self._clock = clock
+        self._now = now
         self._windows = RateWindows(requests_per_minute) if requests_per_minute else None
 
     @property
@@ -117,10 +120,12 @@ class Gate:
     def check_current(self, by: Principal) -> None:
         """Refuse a principal whose credential has expired since it was presented.
 
+        There is no leeway here: who was let in within it is to come back with a new token soon.
+
         Raises:
             Unauthorized: ``token_expired``.
         """
-        if by.expires is not None and by.expires <= time.time():
+        if by.expires is not None and by.expires <= self._now():
             raise Unauthorized("this token has expired: get a new one", code="token_expired")
 
     def count(self, by: Principal) -> None:

@@ -52,7 +52,7 @@ def _parsed_by(parse: Callable[[str], object]) -> AfterValidator:
 
 def _hash(value: str) -> str:
     if len(value) != 64 or set(value) - set("0123456789abcdef"):
-        wanted = "must be the SHA-256 of a key, as `streamhub token create` prints it"
+        wanted = "must be the SHA-256 of a key, in 64 digits 0-9 a-f"
         raise PydanticCustomError("hub", wanted)
     return value
 

@@ -197,10 +197,11 @@ async def test_a_strangers_response_by_its_id_or_as_a_previous_one_or_by_an_item
     status, told = await ask(hub, "ann", "POST", "/v1/responses", asked)
     assert status == 200
     path = f"/v1/responses/{told['id']}"
-    for method, more in (("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")):
-        assert code(await ask(hub, "bob", method, path + more)) == (404, "response_not_found")
+    for method, part in (("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")):
+        assert code(await ask(hub, "bob", method, path + part)) == (404, "response_not_found")
     item = {"type": "item_reference", "id": told["output"][0]["id"]}
-    for more in ({"previous_response_id": told["id"]}, {"input": [item]}):
+    others: list[dict[str, Any]] = [{"previous_response_id": told["id"]}, {"input": [item]}]
+    for more in others:
         answer = await ask(hub, "bob", "POST", "/v1/responses", {**asked, **more})
         assert code(answer) == (404, "response_not_found")
         assert (await ask(hub, "ann", "POST", "/v1/responses", {**asked, **more}))[0] == 200
@@ -477,7 +478,7 @@ async def test_a_token_that_does_not_hold(issued: Running) -> None:
         (token(exp=int(time.time()) - 60), "token_expired"),
         (token(aud="other"), "invalid_token"),
         (token(iss="other"), "invalid_token"),
-        (jwt.encode({"iss": "app", "sub": "ann"}, None, "none"), "invalid_token"),
+        (jwt.encode({"iss": "app", "sub": "ann"}, "", "none"), "invalid_token"),
         (jwt.encode({"iss": "app", "aud": "hub", "sub": "ann"}, SECRET, "HS256"), "invalid_token"),
     ):
         headers = {"Authorization": f"Bearer {held}"}
@@ -548,7 +549,7 @@ class Listening:
         ("192.0.2.1", {}, True),
         ("192.0.2.1", {"auth": {"open": True}}, False),
         ("192.0.2.1", {"auth": {"required": True}}, False),
-        ("192.0.2.1", {"auth": auth()}, False),
+        ("192.0.2.1", {"auth": {"grants": [EVERYBODY]}}, False),
         ("127.0.0.1", {"server": {"hosts": ["chat.example.org"]}}, True),
         ("127.0.0.1", {"server": {"hosts": ["*"]}}, True),
         ("127.0.0.1", {"server": {"hosts": ["app.localhost"]}}, False),

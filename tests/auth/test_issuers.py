@@ -423,6 +423,7 @@ async def test_a_token_that_lives_too_long_is_refused() -> None:
 @pytest.mark.parametrize(
     "expires",
     [10**400, -(10**400), 1e308, str(NOW + 100), f" {NOW + 100} ", True, [NOW + 100], "never"],
+    ids=["huge", "tiny", "float", "text", "spaces", "true", "list", "never"],
 )
 async def test_a_time_that_is_none_is_refused(expires: Any) -> None:
     with pytest.raises(Unauthorized):
