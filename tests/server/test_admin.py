@@ -85,7 +85,7 @@ async def test_it_is_for_its_owner_alone(opened: AdminSocket, path: Path) -> Non
 async def test_the_mask_of_the_process_is_its_own_again(path: Path) -> None:
     mask = os.umask(0o022)
     try:
-        opened = AdminSocket(path, MemoryCredentials(), [].append)
+        opened = AdminSocket(path, MemoryCredentials(), list[str]().append)
         await opened.open()
         assert os.umask(0o022) == 0o022
         assert mode(path) == "srw-------"
@@ -152,7 +152,7 @@ async def test_who_sends_nothing_is_cut_off(
     path: Path, credentials: MemoryCredentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admin, "REQUEST_SECONDS", 0.05)
-    opened = AdminSocket(path, credentials, [].append)
+    opened = AdminSocket(path, credentials, list[str]().append)
     await opened.open()
     reader, writer = await asyncio.open_unix_connection(str(path))
     assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
@@ -174,7 +174,7 @@ async def test_the_socket_of_a_dead_hub_is_replaced(
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
         dead.listen()
-    opened = AdminSocket(path, credentials, [].append)
+    opened = AdminSocket(path, credentials, list[str]().append)
     await opened.open()
     assert (await ask(path, line(do="revoke", kind="key", id="a", now=1.0))) == {"credential": None}
     await opened.close()
@@ -197,7 +197,7 @@ async def test_a_file_with_its_name_is_left_alone(
     taken: Path, path: Path, credentials: MemoryCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = mode(path)
-    opened = AdminSocket(path, credentials, [].append)
+    opened = AdminSocket(path, credentials, list[str]().append)
     with caplog.at_level(logging.WARNING):
         await opened.open()
     assert "the command line cannot reach this hub" in caplog.text
@@ -214,7 +214,7 @@ async def test_a_path_that_is_too_long_for_a_socket_works(
     folder = tmp_path / ("long" * 20) / ("long" * 20)
     folder.mkdir(parents=True)
     path = folder / "hub.db.admin"
-    opened = AdminSocket(path, credentials, [].append)
+    opened = AdminSocket(path, credentials, list[str]().append)
     await opened.open()
     assert mode(path) == "srw-------"
     reply = await ask(path, line(do="add", credential=as_json(KEY)))
@@ -226,7 +226,7 @@ async def test_a_path_that_is_too_long_for_a_socket_works(
 async def test_a_name_that_is_too_long_is_logged(
     tmp_path: Path, credentials: MemoryCredentials, caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = AdminSocket(tmp_path / ("n" * 120), credentials, [].append)
+    opened = AdminSocket(tmp_path / ("n" * 120), credentials, list[str]().append)
     with caplog.at_level(logging.WARNING):
         await opened.open()
     assert "too long" in caplog.text
