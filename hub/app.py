@@ -126,7 +126,10 @@ def setup(
         _store(config),
         _upstreams(config, dialer, environ),
         config.default_upstream,
-        _limits(config),
+        _limits(
+            config,
+            of_one=config.auth.limits.generations if config.auth.enabled or authorize else 0,
+        ),
     )
     app[HUB] = hub
     gate, close_gate = _gate(hub, config, environ, authorize)
@@ -340,7 +343,8 @@ def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:
     return dict.fromkeys(config.server.origins, allowed)
 
 
-def _limits(config: Config) -> HubLimits:
+def _limits(config: Config, *, of_one: int = 0) -> HubLimits:
+    """The limits of a hub; a principal may run ``of_one`` generations at a time (0: any number)."""
     streams, limits, fanout = config.streams, config.limits, config.fanout
     server = config.server
     shortest = min(fanout.slow_client_timeout, server.beat_seconds, server.ws_beat_seconds)
@@ -369,7 +373,7 @@ def _limits(config: Config) -> HubLimits:
             seconds=limits.generation_seconds,
             prompt_bytes=limits.prompt_bytes,
             keys=limits.idempotency_keys,
-            of_one=config.auth.limits.generations,
+            of_one=of_one,
         ),
     )
 

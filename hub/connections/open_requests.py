@@ -37,7 +37,7 @@ class OpenRequests:
         """Note that the request of the current task goes on until the hub ends it.
 
         Raises:
-            Draining: the hub is shutting down.
+            Draining: as `admit`.
         """
         self.admit()
         if task := asyncio.current_task():

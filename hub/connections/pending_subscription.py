@@ -21,11 +21,7 @@ class Subscriber(Protocol):
     pending: dict[str, PendingSubscription]
 
     def choose_encoder(self, stream: FollowedStream) -> None:
-        """Choose the encoder for the content type of a stream.
-
-        Raises:
-            Conflict: there is none.
-        """
+        """See `hub.connections.connection.Connection.choose_encoder`."""
 
     def subscribe(self, stream: FollowedStream, place: Place) -> None:
         """Follow a stream from a place."""

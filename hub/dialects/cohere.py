@@ -24,23 +24,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from hub.dialects import Call
-from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
+from hub.dialects.reply.error_reports import ErrorReport, find_error
 from hub.dialects.reply.reply_reader import ReplyReader
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
 from hub.dialects.request.chat_request import (
+    TRANSLATED,
     ChatMessage,
     ChatRequest,
     Part,
     Picture,
     Tool,
     no_option,
+    present,
 )
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import NOTHING, Event, Reason, Usage
-from hub.domain.json_values import as_count, as_list, as_object, malformed, parse
+from hub.domain.json_values import as_count, as_list, as_object, malformed
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk
 
@@ -49,12 +50,9 @@ __all__ = ["Cohere"]
 DIALECT: Final = "cohere"
 
 _REASONS: Final[Mapping[str, Reason]] = {
-    "MAX_TOKENS": "length",
-    "ERROR_LIMIT": "length",
-    "TOOL_CALL": "tool",
-    "ERROR_TOXIC": "filter",
+    "MAX_TOKENS": "length", "ERROR_LIMIT": "length", "TOOL_CALL": "tool", "ERROR_TOXIC": "filter",
     "content_filter": "filter",
-}
+}  # fmt: skip
 _FAILURES: Final = ("ERROR", "TIMEOUT", "USER_CANCEL")
 
 _SAME: Final = (
@@ -63,10 +61,6 @@ _SAME: Final = (
 )  # fmt: skip
 # The request's fields by OpenAI's names of the options, or by Cohere's own.
 _OPTIONS: Final[Mapping[str, str]] = {"top_p": "p", "top_k": "k", **{n: n for n in _SAME}}
-_TRANSLATED: Final = (
-    "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
-    "reasoning_effort",
-)  # fmt: skip
 
 
 class Cohere(ReplyReader):
@@ -76,18 +70,10 @@ class Cohere(ReplyReader):
         super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
 
     def call(self, prompt: Prompt) -> Call:
-        request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TRANSLATED))
+        request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *TRANSLATED))
         return Call("/v2/chat", _body(request), {"Accept": "text/event-stream"})
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or not body or body == b"[DONE]":
-            return ()
-        if chunk.event == "error":
-            return self._fail(error_in_body(body))
-        if is_padding(body):
-            return ()
-        held = parse(body)
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         report = find_error(held)
         if report is not None:
             return self._fail(report)
@@ -121,7 +107,7 @@ class Cohere(ReplyReader):
             return []
         answer = _object(held.get("response"), "a response") if kind else held
         text = answer.get("text")
-        found: list[Event] = [*self._text.say_whole(text if isinstance(text, str) else "")]
+        found: list[Event] = [*self._text.add_whole("text", text if isinstance(text, str) else "")]
         found += self._calls.wholes(_to_version_2(answer.get("tool_calls")))
         reason = held.get("finish_reason") or answer.get("finish_reason")
         return [*found, *self._end({"finish_reason": reason, "usage": answer.get("meta")})]
@@ -133,9 +119,11 @@ class Cohere(ReplyReader):
         parts = [as_object(part) for part in as_list(content)]
         texts = [content] if isinstance(content, str) else [part.get("text") for part in parts]
         thoughts = [message.get("tool_plan"), *(part.get("thinking") for part in parts)]
+        reasoning = "".join(text for text in thoughts if isinstance(text, str))
+        text = "".join(text for text in texts if isinstance(text, str))
         return [
-            *self._text.reason_whole("".join(text for text in thoughts if isinstance(text, str))),
-            *self._text.say_whole("".join(text for text in texts if isinstance(text, str))),
+            *self._text.add_whole("reasoning", reasoning),
+            *self._text.add_whole("text", text),
             *self._calls.wholes(message.get("tool_calls")),
         ]
 
@@ -223,68 +211,55 @@ def _object(held: Any, what: str) -> Mapping[str, Any]:
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:
-    body: dict[str, Any] = request.copied(_OPTIONS)
-    if request.model is not None:
-        body["model"] = request.model
-    body["messages"] = [_message(message) for message in request.messages]
-    if (most := request.max_tokens) is not None:
-        body["max_tokens"] = most
-    if stop := request.stop:
-        body["stop_sequences"] = stop
-    if tools := request.tools:
-        body["tools"] = [_tool(tool) for tool in tools]
-        if any(tool.strict for tool in tools):
-            body.setdefault("strict_tools", True)
-    choice = request.tool_choice
+    tools, choice, output = request.tools, request.tool_choice, request.output
     if isinstance(choice, Tool):
-        # Cohere can be told to call a tool, but not which one: enough where there is one alone.
-        if [tool.name for tool in request.tools] != [choice.name]:
-            reason = "one of several tools cannot be asked for here, so offer that one alone"
-            raise no_option("tool_choice", DIALECT, reason)
+        # Cohere can be told to call a tool, but not which one: enough if only one is offered.
+        if [tool.name for tool in tools] != [choice.name]:
+            why = "one of several tools cannot be asked for here, so offer that one alone"
+            raise no_option("tool_choice", DIALECT, why)
         choice = "required"
-    if choice in ("required", "none"):
-        body["tool_choice"] = choice.upper()
-    if (output := request.output) is not None:
-        made: dict[str, Any] = {"type": "json_object"}
-        body["response_format"] = made | ({"json_schema": output.schema} if output.schema else {})
+    body = request.copied(_OPTIONS) | present(
+        model=request.model,
+        messages=[_message(message) for message in request.messages],
+        max_tokens=request.max_tokens,
+        stop_sequences=request.stop or None,
+        tools=[_tool(tool) for tool in tools] or None,
+        tool_choice=choice.upper() if choice in ("required", "none") else None,
+        response_format=output and present(type="json_object", json_schema=output.schema or None),
+        stream=True,
+    )
+    if any(tool.strict for tool in tools):
+        body.setdefault("strict_tools", True)
     if effort := request.options.get("reasoning_effort"):
         body.setdefault("thinking", {"type": "disabled" if effort == "none" else "enabled"})
-    body["stream"] = True
     return body
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
     if message.pictures and message.role != "user":
         raise no_option("image_url", DIALECT, "only a user's message may have a picture")
-    made: dict[str, Any] = {"role": message.role}
-    if message.role == "tool":
-        made["tool_call_id"] = message.call_id
+    calls = [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments_text},
+        }
+        for call in message.calls
+    ]
+    content: Any = message.text if message.text or not calls else None
     if message.pictures:
-        made["content"] = [_picture_or_text(part) for part in message.parts]
-    elif message.text or not message.calls:
-        made["content"] = message.text
-    if message.calls:
-        made["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments_text},
-            }
-            for call in message.calls
-        ]
-    return made
+        content = [_part(part) for part in message.parts]
+    key = message.call_id or None
+    return present(role=message.role, tool_call_id=key, content=content, tool_calls=calls or None)
 
 
-def _picture_or_text(part: Part) -> dict[str, Any]:
+def _part(part: Part) -> dict[str, Any]:
     if not isinstance(part, Picture):  # `ChatRequest` has refused files
         return {"type": "text", "text": part}
-    picture = {"url": part.url} | ({"detail": part.detail} if part.detail else {})
-    return {"type": "image_url", "image_url": picture}
+    return {"type": "image_url", "image_url": present(url=part.url, detail=part.detail or None)}
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": tool.name}
-    if tool.description is not None:
-        made["description"] = tool.description
-    made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
-    return {"type": "function", "function": made}
+    schema = tool.parameters or {"type": "object", "properties": {}}
+    function = present(name=tool.name, description=tool.description, parameters=schema)
+    return {"type": "function", "function": function}

@@ -28,16 +28,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.events import NOTHING, Event
 from hub.domain.json_values import as_text, malformed, parse
 from hub.domain.prompt import Prompt
-from hub.framing import (
-    NDJSON,
-    SSE,
-    Chunk,
-    ConcatenatedJSON,
-    Framing,
-    JSONArray,
-    JSONSeq,
-    Sniffed,
-)
+from hub.framing import NDJSON, SSE, Chunk, ConcatenatedJSON, Framing, JSONArray, JSONSeq, Sniffed
 
 __all__ = ["Json"]
 
@@ -58,7 +49,7 @@ class Json(ReplyReader):
         super().__init__(think=chosen.flag_or("think", CLOSING))
         self._path = chosen.text("text", "text")
         self._input = chosen.text("input", "messages")
-        self._done, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
+        self._done_path, self._equals, self._value = (chosen.maybe("done") or "").partition("=")
         self._error = chosen.text("error", "error")
         self._framing = chosen.choice("framing", _FRAMINGS)
 
@@ -94,17 +85,17 @@ class Json(ReplyReader):
             raise malformed(f'something that is not text at "{self._path}"')
         if not self._is_last(held):
             return self._text.say(text or "")
-        return [*self._text.say_last(text or ""), *self._finish("stop")]
+        return [*self._text.add_last("text", text or ""), *self._finish("stop")]
 
     def close(self, *, clean: bool) -> Iterable[Event]:
-        if clean and not self._done and not self._over:
+        if clean and not self._done_path and not self._over:
             return self._finish("stop")
         return super().close(clean=clean)
 
     def _is_last(self, held: Any) -> bool:
-        if not self._done:
+        if not self._done_path:
             return False
-        found = _value_at(held, self._done)
+        found = _value_at(held, self._done_path)
         if not self._equals:
             return bool(found)
         return self._value == (found if isinstance(found, str) else as_text(found))

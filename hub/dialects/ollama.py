@@ -18,16 +18,20 @@ from typing import Any, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.error_reports import find_error
-from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
-from hub.dialects.request.chat_request import ChatMessage, ChatRequest, no_option
+from hub.dialects.request.chat_request import (
+    TRANSLATED,
+    ChatMessage,
+    ChatRequest,
+    no_option,
+    present,
+)
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import logprobs_of, with_logprobs
-from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
-from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed, parse
+from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed
 from hub.domain.prompt import Prompt
 from hub.framing import NDJSON, Chunk, Framing, Sniffed
 
@@ -44,10 +48,6 @@ _OPTIONS: Final = (
     "mirostat", "mirostat_eta", "mirostat_tau",
 )  # fmt: skip
 _TOP: Final = ("think", "keep_alive", "format", "logprobs", "top_logprobs")
-_TRANSLATED: Final = (
-    "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
-    "reasoning_effort",
-)  # fmt: skip
 
 
 class Ollama(ReplyReader):
@@ -56,31 +56,15 @@ class Ollama(ReplyReader):
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
         self._slots = 0
-        self._reason: Reason | None = None
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     def call(self, prompt: Prompt) -> Call:
-        request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TOP, *_TRANSLATED))
+        request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TOP, *TRANSLATED))
         return Call("/api/chat", _body(request), {"Accept": "application/x-ndjson"})
 
     def framing(self, limit: int) -> Framing:
         return Sniffed(NDJSON(limit), limit)
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or is_padding(body) or body == b"[DONE]":
-            return ()
-        try:
-            return self._line(parse(body))
-        except UpstreamError:
-            if self._reason is None:
-                raise
-            return ()  # broken after the last line: nothing of the answer is missing
-
-    def _line(self, held: Any) -> list[Event]:
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         report = find_error(held)
         if report is not None:
             return self._fail(report)
@@ -92,7 +76,7 @@ class Ollama(ReplyReader):
             deltas = [event for event in found if isinstance(event, Delta)]
             found = [*with_logprobs(deltas, logprobs)]
         if done:
-            self._reason = _REASONS.get(str(held.get("done_reason")), "stop")
+            self._reason = str(held.get("done_reason"))
         before = self.usage or Usage()
         prompted = as_count(held.get("prompt_eval_count"), before.prompt_tokens)
         answered = as_count(held.get("eval_count"), before.completion_tokens)
@@ -102,7 +86,7 @@ class Ollama(ReplyReader):
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over or self._reason is None:
             return super().close(clean=clean)
-        return self._finish(self._reason)
+        return self._finish(_REASONS.get(self._reason, "stop"))
 
     def _message(self, held: Mapping[str, Any], *, last: bool) -> list[Delta]:
         """The deltas of a line; the ``last`` one may repeat the whole answer."""
@@ -115,15 +99,12 @@ class Ollama(ReplyReader):
         if isinstance(thought, str):
             found += self._text.reason(thought)
         if content := message.get("content") or held.get("response"):
-            if not isinstance(content, str):
-                raise malformed("content that is not text")
-            found += self._text.say_last(content) if last else self._text.say(content)
-        calls = message.get("tool_calls")
+            content = expect(content, str, "content that is not text")
+            found += (self._text.add_last if last else self._text.add)("text", content)
+        calls = message.get("tool_calls") or []
         if calls and last and self._calls:
             return [*found, *self._calls.wholes(calls)]
-        if calls and not isinstance(calls, list):
-            raise malformed("tool calls that are not a list")
-        for call in calls or ():
+        for call in expect(calls, list, "tool calls that are not a list"):
             found += self._call(as_object(call))
         return found
 
@@ -144,42 +125,35 @@ class Ollama(ReplyReader):
 
 
 def _body(request: ChatRequest) -> dict[str, Any]:
-    body: dict[str, Any] = {"messages": [_message(message) for message in request.messages]}
-    if request.model is not None:
-        body["model"] = request.model
-    body.update(request.copied(_TOP))
-    options = request.copied(_OPTIONS)
-    if (most := request.max_tokens) is not None:
-        options["num_predict"] = most
-    if stop := request.stop:
-        options["stop"] = stop
-    if options:
-        body["options"] = options
-    choice = request.tool_choice
+    choice, output = request.tool_choice, request.output
     if choice not in (None, "auto", "none"):
         raise no_option("tool_choice", DIALECT, "the model alone decides, so say auto or none")
-    if request.tools and choice != "none":
-        body["tools"] = request.options["tools"]
-    if (output := request.output) is not None:
-        body["format"] = output.schema or "json"
-    if (effort := request.options.get("reasoning_effort")) is not None:
-        body["think"] = False if effort == "none" else effort
-    body["stream"] = True
-    return body
+    options = request.copied(_OPTIONS)
+    options |= present(num_predict=request.max_tokens, stop=request.stop or None)
+    effort = request.options.get("reasoning_effort")
+    return request.copied(_TOP) | present(
+        model=request.model,
+        messages=[_message(message) for message in request.messages],
+        options=options or None,
+        tools=request.options["tools"] if request.tools and choice != "none" else None,
+        format=output and (output.schema or "json"),
+        think=False if effort == "none" else effort,
+        stream=True,
+    )
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
     """A message in Ollama's form: text apart from pictures, arguments as objects."""
-    made: dict[str, Any] = {"role": message.role, "content": message.text}
-    if pictures := message.pictures:
-        if not all(picture.base64 for picture in pictures):
-            raise no_option("image_url", DIALECT, "pictures must be data: URLs")
-        made["images"] = [picture.base64 for picture in pictures]
-    if message.calls:
-        made["tool_calls"] = [
-            {"function": {"name": call.name, "arguments": dict(call.arguments)}}
-            for call in message.calls
-        ]
-    if message.role == "tool" and message.name:
-        made["tool_name"] = message.name
-    return made
+    if not all(picture.base64 for picture in message.pictures):
+        raise no_option("image_url", DIALECT, "pictures must be data: URLs")
+    calls = [
+        {"function": {"name": call.name, "arguments": dict(call.arguments)}}
+        for call in message.calls
+    ]
+    return present(
+        role=message.role,
+        content=message.text,
+        images=[picture.base64 for picture in message.pictures] or None,
+        tool_calls=calls or None,
+        tool_name=message.name if message.role == "tool" and message.name else None,
+    )

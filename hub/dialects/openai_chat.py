@@ -33,8 +33,8 @@ from hub.dialects import Call
 from hub.dialects.reply.chat_fields import ChatFields, sent_message
 from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
 from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.reply_reader import ReplyReader
-from hub.dialects.reply.text_deltas import CLOSING
+from hub.dialects.reply.reply_reader import ReplyReader, expect, first_of
+from hub.dialects.reply.text_deltas import CLOSING, Kind
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.chat_request import no_option
 from hub.dialects.request.dialect_options import Options
@@ -51,41 +51,35 @@ __all__ = ["OpenAIChat"]
 DIALECT: Final = "openai-chat"
 
 # Reasons are compared in lower case, up to a colon: Gemini's endpoint says "content_filter: …".
+# Mistral says model_length, Z.ai model_context_window_exceeded, and watsonx time_limit.
 _REASONS: Final[Mapping[str, Reason]] = {
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",  # Mistral
-    "model_context_window_exceeded": "length",  # Z.ai
-    "time_limit": "length",  # watsonx
-    "token_limit": "length",
-    "tool_call": "tool",
-    "tool_calls": "tool",
-    "function_call": "tool",
-    "tool_use": "tool",
-    "content_filter": "filter",
-    "safety": "filter",
-    "recitation": "filter",
-    "sensitive": "filter",
-    "refusal": "filter",
-}
+    **dict.fromkeys(
+        (
+            "length", "max_tokens", "model_length", "model_context_window_exceeded", "time_limit",
+            "token_limit",
+        ),
+        "length",
+    ),
+    **dict.fromkeys(("tool_call", "tool_calls", "function_call", "tool_use"), "tool"),
+    **dict.fromkeys(
+        ("content_filter", "safety", "recitation", "sensitive", "refusal"), "filter"
+    ),
+}  # fmt: skip
 # Reasons that mean a failure, mostly without any message.
 _FAILURES: Final[Mapping[str, str]] = {
-    "error": "upstream_error",
-    "abort": "upstream_error",
-    "cancelled": "upstream_error",
-    "timeout": "upstream_error",
-    "network_error": "upstream_error",
-    "function_call_filter": "upstream_error",
-    "malformed_function_call": "upstream_error",
+    **dict.fromkeys(
+        (
+            "error", "abort", "cancelled", "timeout", "network_error", "function_call_filter",
+            "malformed_function_call",
+        ),
+        "upstream_error",
+    ),
     "insufficient_system_resource": "upstream_overloaded",
-}
+}  # fmt: skip
 # OpenRouter · xAI · Perplexity
 _FURTHER_COUNTS: Final = (
     "cost", "num_sources_used", "cost_in_usd_ticks", "citation_tokens", "num_search_queries",
 )  # fmt: skip
-
-_Take = Callable[[str, str], list[Delta]]
-"""Turns a text of the kind ``text``, ``reasoning`` or ``refusal`` into deltas."""
 
 
 class OpenAIChat(ReplyReader):
@@ -104,14 +98,9 @@ class OpenAIChat(ReplyReader):
         self._fields = ChatFields()
         self._media = Media()
         self._audio_type = "audio/*"
-        self._reason: str | None = None
         self._begun = False
         self._by_delta = False
         self._cited = False
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     @property
     def reasoned(self) -> bool:
@@ -176,7 +165,7 @@ class OpenAIChat(ReplyReader):
         self._fields.add_chunk(held)
         choices = held.get("choices")
         if choices:
-            choice = _first(choices)
+            choice = first_of(choices, "choices", "a choice")
             if choice is not None:
                 whole = held.get("object") == "chat.completion"
                 report = self._choice(choice, whole, found)
@@ -198,17 +187,19 @@ class OpenAIChat(ReplyReader):
             message = {"content": text}  # legacy completions
         if delta:
             last = bool(reason) or self._reason is not None
-            self._delta(delta, found, self._last if last else self._piece)
+            self._delta(delta, found, self._text.add_last if last else self._text.add)
             found += annotated(as_list(delta.get("annotations")))
             self._cited = self._cited or "annotations" in delta
             self._by_delta = self._by_delta or self._begun
-        if logprobs := _logprobs(choice.get("logprobs")):
+        given = as_object(choice.get("logprobs"))
+        logprobs = [*logprobs_of(given.get("content")), *logprobs_of(given.get("refusal"))]
+        if logprobs:
             found[:] = with_logprobs([e for e in found if isinstance(e, Delta)], logprobs)
         if message:
             # Beside deltas (Perplexity) and after them (MiniMax) it repeats the text so far.
             # Without deltas it may be a piece, or all so far in every chunk.
             repeats = self._by_delta or whole or bool(delta)
-            self._delta(message, found, self._whole if repeats else self._message)
+            self._delta(message, found, self._text.add_whole if repeats else self._message)
             if not self._cited:
                 found += annotated(as_list(message.get("annotations")))
         self._count(choice.get("usage"))
@@ -221,15 +212,16 @@ class OpenAIChat(ReplyReader):
         code = _FAILURES.get(_word(self._reason)) if reason else None
         return None if code is None else ErrorReport(f'finish_reason "{self._reason}"', code)
 
-    def _delta(self, delta: Any, found: list[Event], take: _Take) -> None:
-        if not isinstance(delta, dict):
-            raise malformed("a delta that is not an object")
+    def _delta(
+        self, delta: Any, found: list[Event], take: Callable[[Kind, str], list[Delta]]
+    ) -> None:
+        delta = expect(delta, dict, "a delta that is not an object")
         audio = as_object(delta.get("audio"))
-        texts = [("reasoning", _reasoning(delta))]
+        texts: list[tuple[Kind, str]] = [("reasoning", _reasoning(delta))]
         texts += _content(delta.get("content") or audio.get("transcript"))
         if isinstance(refusal := delta.get("refusal"), str):
             texts.append(("refusal", refusal))
-        whole = take == self._whole
+        whole = take == self._text.add_whole
         if whole:
             kinds = dict.fromkeys(kind for kind, _ in texts)
             texts = [(kind, "".join(text for k, text in texts if k == kind)) for kind in kinds]
@@ -253,25 +245,9 @@ class OpenAIChat(ReplyReader):
                 found += self._media.at(as_object(as_object(image).get("image_url")).get("url"))
             found += self._media.sound(audio, self._audio_type)
 
-    def _piece(self, kind: str, text: str) -> list[Delta]:
-        if kind == "text":
-            return self._text.say(text)
-        return self._text.reason(text) if kind == "reasoning" else self._text.refuse(text)
-
-    def _last(self, kind: str, text: str) -> list[Delta]:
-        """A text with the finish or after it, where some servers repeat everything."""
-        return self._text.say_last(text) if kind == "text" else self._piece(kind, text)
-
-    def _whole(self, kind: str, text: str) -> list[Delta]:
-        if kind == "text":
-            return self._text.say_whole(text)
-        if kind == "reasoning":
-            return self._text.reason_whole(text)
-        return self._text.refuse_whole(text)
-
-    def _message(self, kind: str, text: str) -> list[Delta]:
+    def _message(self, kind: Kind, text: str) -> list[Delta]:
         """A text where there are no deltas: all so far if it begins with that, else a piece."""
-        return self._whole(kind, text) or self._last(kind, text)
+        return self._text.add_whole(kind, text) or self._text.add_last(kind, text)
 
     def _count(self, held: Any) -> None:
         """Counts are cumulative, so the last ones are right."""
@@ -306,25 +282,7 @@ def _only_text(held: Any) -> str | None:
     return None if "error" in held or "x_groq" in held else text
 
 
-def _logprobs(held: Any) -> list[dict[str, Any]]:
-    """The logprobs of a choice's text and refusal."""
-    given = as_object(held)
-    return [*logprobs_of(given.get("content")), *logprobs_of(given.get("refusal"))]
-
-
-def _first(choices: Any) -> Mapping[str, Any] | None:
-    """The choice with the index 0, or with none."""
-    if not isinstance(choices, list):
-        raise malformed("choices that are not a list")
-    for choice in choices:
-        if not isinstance(choice, dict):
-            raise malformed("a choice that is not an object")
-        if not choice.get("index"):
-            return choice
-    return None
-
-
-def _content(content: Any) -> list[tuple[str, str]]:
+def _content(content: Any) -> list[tuple[Kind, str]]:
     """The texts of a content: a string, a list of parts with reasoning among them, or JSON."""
     if not content:
         return []
@@ -332,10 +290,8 @@ def _content(content: Any) -> list[tuple[str, str]]:
         return [("text", content)]
     if isinstance(content, dict):
         return [("text", as_text(content))]  # Cloudflare, where a schema was given
-    if not isinstance(content, list):
-        raise malformed("content that is not text")
-    found: list[tuple[str, str]] = []
-    for part in map(as_object, content):
+    found: list[tuple[Kind, str]] = []
+    for part in map(as_object, expect(content, list, "content that is not text")):
         if isinstance(text := part.get("text"), str):
             found.append(("text", text))
         thoughts = part.get("thinking") or part.get("summary")  # Mistral · Databricks

@@ -53,9 +53,8 @@ class IdempotencyKeys:
             KeyReused: it was used with another fingerprint.
         """
         if not 0 < len(key) <= KEY_LENGTH:
-            raise RequestError(
-                f"an idempotency key has 1 to {KEY_LENGTH} characters", code="bad_key"
-            )
+            said = f"an idempotency key has 1 to {KEY_LENGTH} characters"
+            raise RequestError(said, code="bad_key")
         try:
             key.encode()
         except UnicodeEncodeError:

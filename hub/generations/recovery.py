@@ -29,13 +29,13 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
         GenerationNotFound: it is unknown, its stream is gone, or its end is no longer kept.
         StoreError: the store cannot be read.
     """
-    told = await store.locate(name)
-    if told is not None and told.ended is None:
+    location = await store.locate(name)
+    if location is not None and location.ended is None:
         # The start of the hub may have ended it, which is not committed yet.
         await store.synced()
-        told = await store.locate(name)
+        location = await store.locate(name)
     try:
-        found = None if told is None else await _read(streams, name, told)
+        found = None if location is None else await _read(streams, name, location)
     except (NotFound, Gone):
         found = None
     if found is None or not found.ended:
@@ -43,16 +43,16 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
     return found
 
 
-async def _read(streams: Streams, name: str, told: GenerationLocation) -> Generation:
+async def _read(streams: Streams, name: str, location: GenerationLocation) -> Generation:
     """A generation from its first and last event."""
-    stream = await streams.open(told.stream)
+    stream = await streams.open(location.stream)
     events: list[Event] = []
-    for offset in (told.started, told.ended):
+    for offset in (location.started, location.ended):
         if offset is not None and offset >= stream.head:
             records = (await stream.fetch(offset, 1)).records[:1]
             events += [record.event for record in records if record.event is not None]
     own = [event for event in events if getattr(event, "generation", None) == name]
-    return Generation.told(name, stream.name, told.position, own)
+    return Generation.told(name, stream.name, location.position, own)
 
 
 async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> None:

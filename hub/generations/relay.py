@@ -77,7 +77,7 @@ async def relay(
         if found is None:
             raise error
         upstream, prompt = found
-        stream.append(generation.apply(_retrying(generation, error, other=upstream)))
+        stream.append(generation.apply(_retrying(generation, error, upstream=upstream.name)))
         generation.hand_on(upstream.name, prompt.model)
 
 
@@ -99,7 +99,7 @@ async def _answer(
         except UpstreamError as error:
             if reading.begun:
                 raise
-            if reading.try_alternative(error):
+            if fields.try_alternative(reading.dialect, error):
                 stream.append(generation.apply(_retrying(generation, error, attempt)))
                 continue
             wait = error.retry_after
@@ -122,27 +122,27 @@ class _NotBegun(Exception):  # not an error: whoever catches it decides which er
 
 
 def _retrying(
-    generation: Generation,
-    error: UpstreamError,
-    attempt: int = 1,
-    wait: float = 0.0,
-    *,
-    other: Upstream | None = None,
+    generation: Generation, error: UpstreamError, attempt: int = 1, wait: float = 0.0, **beside: str
 ) -> Other:
-    """The event for a failure after which this upstream or an ``other`` is asked again."""
-    held = {
-        "type": "retrying",
-        "generation": generation.id,
-        "attempt": attempt,
-        "after": round(wait, 3),
-        "code": error.code,
-        "message": error.message,
-    }
-    return Other(held if other is None else {**held, "upstream": other.name})
+    """The event for a failure after which this upstream or another is asked again."""
+    return Other(
+        {
+            "type": "retrying",
+            "generation": generation.id,
+            "attempt": attempt,
+            "after": round(wait, 3),
+            "code": error.code,
+            "message": error.message,
+            **beside,
+        }
+    )
 
 
 class _Reading:
-    """One attempt at one reply."""
+    """One attempt at one reply.
+
+    Once it has ``begun``, content has come, and nothing is tried again.
+    """
 
     def __init__(
         self,
@@ -153,13 +153,9 @@ class _Reading:
         stream: Appender,
     ) -> None:
         self.begun = False
-        """Content has come: from here on nothing is tried again."""
-        self._upstream = upstream
-        self._prompt = prompt
-        self._fields = fields
-        self._dialect = upstream.dialect()
-        self._generation = generation
-        self._stream = stream
+        self._upstream, self._prompt, self._fields = upstream, prompt, fields
+        self._generation, self._stream = generation, stream
+        self.dialect = upstream.dialect()
         self._said = False
         """The last read brought content."""
         self._terminal: Terminal | None = None
@@ -170,7 +166,7 @@ class _Reading:
         Raises:
             UpstreamError: the reply was cut off, or cannot be understood.
         """
-        dialect, upstream = self._dialect, self._upstream
+        dialect, upstream = self.dialect, self._upstream
         try:
             async with upstream.open(dialect, self._prompt, self._fields) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
@@ -192,10 +188,6 @@ class _Reading:
             raise _truncated("the upstream ended its reply without any content")
         return end
 
-    def try_alternative(self, error: UpstreamError) -> bool:
-        """Whether the request can be sent with other fields after this refusal."""
-        return self._fields.try_alternative(self._dialect, error)
-
     async def _read(self, body: Body, framing: Framing) -> UpstreamError | None:
         """Append events up to the terminal one; gives the error that broke the body off, if any."""
         time = asyncio.get_running_loop().time
@@ -211,7 +203,12 @@ class _Reading:
                 except asyncio.CancelledError:
                     if not deadline.stop():
                         raise
-                    return self._stalled(alive=time() >= due)
+                    seconds, said = stall, "nothing"
+                    if time() >= due:
+                        seconds = self._upstream.content_timeout
+                        said = "nothing but keep-alives"
+                    said = f"{said} came from the upstream for {seconds:g} s"
+                    return UpstreamError(said, code="upstream_stalled")
                 try:
                     came = self._take(framing.feed(data) if data else framing.flush())
                 except FramingError as error:
@@ -230,14 +227,14 @@ class _Reading:
 
         The provider's word that its text is complete counts as content.
         """
-        ending, self._said = self._dialect.ending, False
+        ending, self._said = self.dialect.ending, False
         for chunk in chunks:
-            self._append(self._dialect.events(chunk))
+            self._append(self.dialect.events(chunk))
             # Whoever ends the generation does not wait until this task has unwound.
-            self._generation.usage = self._dialect.usage
+            self._generation.usage = self.dialect.usage
             if self._terminal is not None:
                 break
-        return self._said or self._dialect.ending is not ending
+        return self._said or self.dialect.ending is not ending
 
     def _append(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -252,17 +249,9 @@ class _Reading:
             self._said = True
             self._stream.append(self._generation.apply(event))
 
-    def _stalled(self, *, alive: bool) -> UpstreamError:
-        if alive:
-            seconds = self._upstream.content_timeout
-            said = f"nothing but keep-alives came from the upstream for {seconds:g} s"
-        else:
-            said = f"nothing came from the upstream for {self._upstream.stall_timeout:g} s"
-        return UpstreamError(said, code="upstream_stalled")
-
     def _patience(self) -> float:
         """Seconds that the next content may take."""
-        return TRAILERS if self._dialect.ending else self._upstream.content_timeout
+        return TRAILERS if self.dialect.ending else self._upstream.content_timeout
 
 
 def _truncated(said: str) -> UpstreamError:

@@ -101,33 +101,23 @@ class RunLimits:
     """Of one principal at a time; 0 is no limit."""
 
 
+@dataclass(slots=True, eq=False)
 class _Run:
-    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it."""
+    """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it.
 
-    __slots__ = (
-        "cancelled", "counted_as", "generation", "one_off", "settle", "size", "started", "stream",
-        "task",
-    )  # fmt: skip
+    ``size`` is the memory that its prompt takes, in bytes. ``cancelled`` is true once somebody has
+    asked for it to stop.
+    """
 
-    def __init__(
-        self,
-        generation: Generation,
-        stream: Stream,
-        settle: Callable[[_Run, Terminal], None],
-        *,
-        one_off: bool,
-    ) -> None:
-        self.generation = generation
-        self.stream = stream
-        self.settle = settle
-        self.one_off = one_off
-        self.counted_as: str | None = None
-        self.size = 0
-        """Bytes of memory that its prompt takes."""
-        self.cancelled = False
-        """Somebody has asked for it to stop."""
-        self.started: int | None = None
-        self.task: asyncio.Task[Terminal] | None = None
+    generation: Generation
+    stream: Stream
+    settle: Callable[[_Run, Terminal], None]
+    one_off: bool
+    counted_as: str | None = None
+    size: int = 0
+    cancelled: bool = False
+    started: int | None = None
+    task: asyncio.Task[Terminal] | None = None
 
     @property
     def id(self) -> str:
@@ -199,7 +189,7 @@ class Runs:
         found = run.generation if run is not None else self._ended.get(generation)
         return found or await recall(self._streams, self._store, generation)
 
-    async def start(self, ask: GenerationRequest) -> Generation:
+    async def start(self, request: GenerationRequest) -> Generation:
         """Begin a generation, or find the one that was begun with the same key.
 
         Raises:
@@ -211,24 +201,24 @@ class Runs:
             StreamBusy: another generation runs in that stream.
             StreamClosed: the stream takes no more records.
             LimitExceeded: too many generations run; `RateLimited`: of this principal.
-            StreamNotFound: the stream is not the one of ``ask.epoch``.
+            StreamNotFound: the stream is not the one of ``request.epoch``.
             Draining: the hub is shutting down.
             StoreError: the store cannot write at the moment.
             Gone: the generation of the key is no longer kept, or was deleted.
         """
-        if ask.key is None:
-            generation = await self._start(ask)
+        if request.key is None:
+            generation = await self._start(request)
         else:
             generation = await self._keys.once(
-                ask.key,
-                ask.fingerprint(),
-                partial(self._start, ask),
+                request.key,
+                request.fingerprint(),
+                partial(self._start, request),
                 self._recall,
-                kept_as=ask.kept_key,
+                kept_as=request.kept_key,
             )
         # Should this fail, the generation has begun all the same: the key finds it again.
         await self._store.synced(generation.stream)
-        if ask.key is not None and generation.ended:
+        if request.key is not None and generation.ended:
             await check_kept(generation, self._streams)
         return generation
 
@@ -239,48 +229,56 @@ class Runs:
         except GenerationNotFound:
             return await generation_of_key(kept, self._streams, self._store)
 
-    async def _start(self, ask: GenerationRequest) -> Generation:
-        self._check(ask)
+    async def _start(self, request: GenerationRequest) -> Generation:
+        self._check(request)
         self._admit()
-        upstream = self._upstreams.find(ask.upstream)
-        if not upstream.knows(ask.model):
+        upstream = self._upstreams.find(request.upstream)
+        if not upstream.knows(request.model):
             raise NotFound(
-                f'"{upstream.name}" has no model called "{(ask.model or "")[:100]}"',
+                f'"{upstream.name}" has no model called "{(request.model or "")[:100]}"',
                 code="model_not_found",
                 param="model",
             )
-        self._count(ask.counted_as)
+        self._count(request.counted_as)
         try:
-            return await self._start_counted(ask, upstream)
+            return await self._start_counted(request, upstream)
         except BaseException:
-            self._uncount(ask.counted_as)
+            self._uncount(request.counted_as)
             raise
 
-    async def _start_counted(self, ask: GenerationRequest, upstream: Upstream) -> Generation:
-        generation = Generation("", upstream.name, ask.model or upstream.model)
-        settings = None if ask.owner is None else StreamSettings(owner=ask.owner)
-        if ask.stream is None:
+    async def _start_counted(self, request: GenerationRequest, upstream: Upstream) -> Generation:
+        generation = Generation("", upstream.name, request.model or upstream.model)
+        settings = None if request.owner is None else StreamSettings(owner=request.owner)
+        if request.stream is None:
             stream = self._streams.begin(generation.id, settings)
         else:
-            stream, _ = await self._streams.create(ask.stream, settings, epoch=ask.epoch)
-        run = _Run(generation, stream, self._settle, one_off=ask.stream is None)
-        run.counted_as = ask.counted_as
-        _reserve(stream, run)
+            stream, _ = await self._streams.create(request.stream, settings, epoch=request.epoch)
+        run = _Run(
+            generation,
+            stream,
+            self._settle,
+            one_off=request.stream is None,
+            counted_as=request.counted_as,
+        )
+        stream.expect_events()
+        if stream.writer is not None:
+            raise StreamBusy(
+                f'a generation is already running in "{stream.name}": cancel it or wait for its end'
+            )
+        stream.writer = run
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # the conversation includes what is not shown yet
-            past = () if ask.prompt is None else await self._past(stream)
+            past = () if request.prompt is None else await self._past(stream)
             # This run holds the stream, so the conversation has not changed in between.
-            self._check_past(ask, past)
+            self._check_past(request, past)
             self._admit()
-            run.size = ask.memory() + _memory(past)
-            self._allowance.take(run.size)
-            try:
-                await self._begin(ask, past, upstream, run)
-            except BaseException:
-                self._allowance.give(run.size)
-                raise
+            size = request.memory() + _memory(past)
+            self._allowance.take(size)
+            run.size = size
+            await self._begin(request, past, upstream, run)
         except BaseException:
+            self._allowance.give(run.size)
             if stream.writer is run:
                 stream.writer = None
             raise
@@ -324,42 +322,42 @@ class Runs:
         return messages
 
     async def _begin(
-        self, ask: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
+        self, request: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
     ) -> None:
         generation, stream = run.generation, run.stream
         generation.stream = stream.name
-        said: list[Event] = list(ask.said)
-        if ask.prompt is not None:
-            said.insert(0, Message("user", ask.prompt, ask.author, now()))
-            past = (*past, {"role": "user", "content": ask.prompt})
-        prompt = Prompt(ask.messages or past, ask.model, ask.options)
+        said: list[Event] = list(request.said)
+        if request.prompt is not None:
+            said.insert(0, Message("user", request.prompt, request.author, now()))
+            past = (*past, {"role": "user", "content": request.prompt})
+        prompt = Prompt(request.messages or past, request.model, request.options)
         generation.asked = prompt.tokens()
-        events = [*said, generation.apply(Started(extra=ask.beside))]
-        fingerprint = b"" if ask.key is None else ask.fingerprint()
-        beginning = Beginning(generation.id, events, ask.kept_key, fingerprint)
+        events = [*said, generation.apply(Started(extra=request.beside))]
+        fingerprint = b"" if request.key is None else request.fingerprint()
+        beginning = Beginning(generation.id, events, request.kept_key, fingerprint)
         # No wait after this one: the run is listed as soon as it is written.
         epoch, end = (await self._writer.begin(stream.name, beginning)).position
         generation.position = Position(epoch, end - len(events))
         run.started = end - 1
         self._active[generation.id] = run
-        run.task = asyncio.create_task(self._relay(upstream, prompt, run, ask.fallbacks))
+        run.task = asyncio.create_task(self._relay(upstream, prompt, run, request.fallbacks))
         run.task.add_done_callback(partial(self._over, run))
 
-    def _check(self, ask: GenerationRequest) -> None:
+    def _check(self, request: GenerationRequest) -> None:
         """Check that the request is valid."""
-        if (ask.prompt is None) == (ask.messages is None):
+        if (request.prompt is None) == (request.messages is None):
             raise RequestError('a generation needs either "prompt" or "messages"')
-        if not (ask.prompt or ask.messages):
+        if not (request.prompt or request.messages):
             raise RequestError("the prompt is empty: say something")
         most = self._limits.prompt_bytes
-        if ask.size() > most:
+        if request.size() > most:
             raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
-        if ask.model is not None and len(ask.model) > MODEL_LENGTH:
+        if request.model is not None and len(request.model) > MODEL_LENGTH:
             raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
 
-    def _check_past(self, ask: GenerationRequest, past: Messages) -> None:
+    def _check_past(self, request: GenerationRequest, past: Messages) -> None:
         """Check that the prompt and the conversation before it are within the limit."""
-        size, most = ask.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
+        size, most = request.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
         if past and size > most:
             raise TooLarge(
                 f"the prompt and its conversation have {size} bytes, more than {most}"
@@ -422,9 +420,9 @@ class Runs:
     async def _mend(self, generation: str) -> None:
         """Write the end to an abandoned stream; if that fails, the next start of the hub does."""
         try:
-            told = await self._store.locate(generation)
-            if told is not None and told.ended is None:
-                left = [Unended(told.stream, generation, told.started)]
+            location = await self._store.locate(generation)
+            if location is not None and location.ended is None:
+                left = [Unended(location.stream, generation, location.started)]
                 await interrupt(self._streams, self._store, left)
         except HubError as error:
             log.error("generation %s has no end until the next start: %s", generation, error)
@@ -500,15 +498,6 @@ def _memory(past: Messages) -> int:
     texts = [message["content"] or "" for message in past]
     texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
     return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
-
-
-def _reserve(stream: Stream, run: _Run) -> None:
-    stream.expect_events()
-    if stream.writer is not None:
-        raise StreamBusy(
-            f'a generation is already running in "{stream.name}": cancel it or wait for its end'
-        )
-    stream.writer = run
 
 
 def _encodable(ending: Terminal) -> Terminal:

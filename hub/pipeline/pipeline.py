@@ -37,7 +37,6 @@ from contextlib import AsyncExitStack, aclosing
 from inspect import iscoroutinefunction
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from hub.domain.errors import TooLarge
@@ -111,12 +110,7 @@ class Pipeline(Generic[T_co]):
     async def __aenter__(self) -> Pipeline[T_co]:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -155,9 +149,7 @@ class Pipeline(Generic[T_co]):
         return self._then(lambda batches: steps.framed(batches, framing))
 
     def events(
-        self: Pipeline[Chunk],
-        dialect: steps.Understanding,
-        clean: Callable[[], bool] | None = None,
+        self: Pipeline[Chunk], dialect: steps.Understanding, clean: Callable[[], bool] | None = None
     ) -> Pipeline[Event]:
         """Turn chunks into events; the last event is terminal, and nothing is read after it.
 

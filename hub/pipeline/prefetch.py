@@ -14,7 +14,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from types import TracebackType
 from typing import Generic, TypeVar
 
 __all__ = ["Batches", "Prefetch"]
@@ -42,12 +41,7 @@ class Prefetch(Generic[T]):
     async def __aenter__(self) -> Prefetch[T]:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def take(self, most: int, until: float | None = None) -> list[T] | None:

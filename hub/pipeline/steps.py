@@ -70,7 +70,6 @@ async def awaited(batches: Batches[T], function: Callable[[T], Awaitable[U]]) ->
 
 
 async def framed(batches: Batches[bytes], framing: Framing) -> Batches[Chunk]:
-    """Bytes to chunks."""
     async with aclosing(batches):
         async for batch in batches:
             yield chain.from_iterable(map(framing.feed, batch))
@@ -126,7 +125,6 @@ async def understood(
 
 
 async def taken(batches: Batches[T], most: int) -> Batches[T]:
-    """The first ``most`` items."""
     left = most
 
     def counted(batch: Iterable[T]) -> Iterator[T]:

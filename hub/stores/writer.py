@@ -116,6 +116,7 @@ class Writer(Protocol):
 
         Raises:
             StreamBusy: the stream is not held for this generation.
+            RequestError: an event cannot be written as JSON.
             HubError: as `write`.
         """
 

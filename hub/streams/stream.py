@@ -153,11 +153,7 @@ class Stream(FollowedStream):
     # Writing
 
     def append(self, event: Event, *, safe: bool = False) -> Record:
-        """Append an event; ``safe`` shows it to readers only once it is committed.
-
-        Raises:
-            StreamClosed, StreamNotFound: the stream takes no more records.
-        """
+        """See `hub.stores.writer.Appender.append`."""
         return self._append(encode(event), lean(event), safe=safe)
 
     def append_body(self, body: bytes, event: Event | None, *, safe: bool = False) -> Record:
@@ -186,15 +182,7 @@ class Stream(FollowedStream):
         sequence: str | None = None,
         close: bool = False,
     ) -> Outcome:
-        """Write records, their producer's stamp, and the close: all or nothing.
-
-        A duplicate is not written again.
-
-        Raises:
-            StreamBusy: it would close a stream in which a generation runs.
-            StoreError: nothing can be kept at the moment.
-            HubError: as `judge`.
-        """
+        """See `hub.stores.writer.Writer.write`; a duplicate is not written again."""
         known = self.judge(stamp, sequence, only_close=close and not bodies)
         if known is not None:
             return known
@@ -250,13 +238,7 @@ class Stream(FollowedStream):
         return Outcome(end, self.sealed, self.settings.content_type, duplicate, number)
 
     def begin(self, beginning: Beginning) -> Outcome:
-        """Write the first events of the generation that holds the stream, and note that it runs.
-
-        Raises:
-            StreamBusy: another generation, or none, holds the stream.
-            StreamClosed, StreamNotFound: the stream takes no more records.
-            RequestError: an event cannot be written as JSON.
-        """
+        """See `hub.stores.writer.Writer.begin`."""
         self._expect_open()
         generation = beginning.generation
         if self.writer is None or self.writer.id != generation:
@@ -306,19 +288,13 @@ class Stream(FollowedStream):
 
     @property
     def full(self) -> bool:
-        """Whether the store holds as many changes as it may."""
         return self._store.full
 
     async def space(self) -> None:
-        """Wait until the store takes more; for sources that can wait."""
         await self._store.space()
 
     async def committed(self) -> None:
-        """Wait until everything written so far is as safe as the store makes it.
-
-        Raises:
-            StoreError: as `hub.stores.Store.synced`.
-        """
+        """Wait until everything written so far is safe; see `hub.stores.Store.synced`."""
         await self._store.synced(self.name)
 
     def _show(self, *, safe: bool) -> None:

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
 
-from hub.frames.encoder import Batch, Encoder
+from hub.frames.encoder import BaseEncoder, Encoder
 from hub.streams.followed import FollowedStream
 
 __all__ = ["until"]
 
 
-class _Silence:
-    """Encodes nothing."""
-
-    merges = False
-
-    def events(self, batch: Batch) -> bytes:
-        return b""
-
-    def reset(self, stream: str, position: object, reason: str) -> None:
-        pass
-
-    def closed(self, stream: str, position: object) -> bytes:
-        return b""
-
-    def beat(self) -> bytes:
-        return b""
-
-    def retry(self, milliseconds: int) -> bytes:
-        return b""
-
-
-_SILENCE: Final[Encoder] = _Silence()
-
-
 class _Listener:
     """A follower that checks a condition whenever the stream changes."""
 
-    encoder = _SILENCE
+    encoder: Encoder = BaseEncoder()  # which sends nothing
 
     def __init__(self, stream: FollowedStream, met: Callable[[], bool]) -> None:
         self.place = stream.tail

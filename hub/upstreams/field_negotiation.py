@@ -80,7 +80,8 @@ class FieldNegotiation:
         for field, other in dialect.alternatives.items():
             if field not in self._sent or other in self._sent or field in self._tried:
                 continue
-            if _refuses(error.message, field, renamed=other is not None):
+            words = error.message
+            if _named(field).search(words) and (other is None or _UNKNOWN.search(words)):
                 self._tried |= {field, other}
                 kept = {name: to for name, to in self._alternatives.items() if name != other}
                 self._alternatives = {**kept, field: other}
@@ -91,10 +92,6 @@ class FieldNegotiation:
         """The server has accepted the request: later ones begin with the same fields."""
         if self._tried:
             self._learned.remember(self._model, self._alternatives)
-
-
-def _refuses(words: str, field: str, *, renamed: bool) -> bool:
-    return bool(_named(field).search(words) and (_UNKNOWN.search(words) or not renamed))
 
 
 @cache

@@ -74,7 +74,10 @@ class ResponseBody(Body):
             return await self._content.readany()
         except aiohttp.ClientError as error:
             self._fault = self._error(error)
-        if rest := self._unread():
+        # aiohttp lets the error overtake the bytes before it. They may hold the provider's
+        # terminator, after which some servers just close the connection.
+        self._content.set_exception(None)  # type: ignore[arg-type]  # it takes back the error
+        if rest := self._content.read_nowait():
             return rest
         raise self._fault
 
@@ -85,15 +88,6 @@ class ResponseBody(Body):
             # connection. An earlier reply on the connection may have added it.
             self._closed.remove_done_callback(_retrieve)
             self._closed.add_done_callback(_retrieve)
-
-    def _unread(self) -> bytes:
-        """What arrived before the body broke off and was not read yet.
-
-        aiohttp lets the error overtake these bytes. They may hold the provider's terminator, after
-        which some servers just close the connection.
-        """
-        self._content.set_exception(None)  # type: ignore[arg-type]  # it takes back the error
-        return self._content.read_nowait()
 
     def _wake(self, closed: asyncio.Future[None]) -> None:
         """Fail the reader, which aiohttp forgets when it closes because of bad framing."""

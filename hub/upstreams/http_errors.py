@@ -13,13 +13,7 @@ from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Final
 
-from hub.dialects.reply.error_reports import (
-    ErrorReport,
-    clean,
-    code_of_status,
-    find_error,
-    short,
-)
+from hub.dialects.reply.error_reports import ErrorReport, clean, code_of_status, find_error, short
 from hub.domain.errors import UpstreamError
 from hub.domain.failures import RETRYABLE, SPENT
 from hub.domain.json_values import parse

@@ -60,36 +60,40 @@ class Request:
 
     def unanswered(self, error: Exception) -> UpstreamError:
         """The error for a request that got no response."""
-        check = f"`url` in [upstreams.{self.name}]"
+        url = f"`url` in [upstreams.{self.name}]"
+        code, retryable = "upstream_malformed", True
         match error:
             case aiohttp.ConnectionTimeoutError():
+                code = "upstream_timeout"
                 said = f"did not take the connection within {self.connect_timeout:g} s"
-                return self.error(said, "upstream_timeout", retryable=True)
             case TimeoutError():
+                code, retryable = "upstream_stalled", False
                 said = f"did not begin to answer within {self.stall_timeout:g} s"
-                return self.error(said, "upstream_stalled")
             case aiohttp.ClientConnectorDNSError() | aiohttp.InvalidURL() | UnicodeError():
                 # UnicodeError: a name that no host can have, such as one with two dots in a row.
-                said = f"was not found: its host name has no address; check {check}"
-                return self.error(said, "upstream_dns", retryable=True)
+                code, said = (
+                    "upstream_dns",
+                    f"was not found: its host name has no address; check {url}",
+                )
             case aiohttp.ClientConnectorCertificateError():
-                said = f"has a certificate that is not trusted here: check it, and {check}"
-                return self.error(said, "upstream_tls")
+                code, retryable = "upstream_tls", False
+                said = f"has a certificate that is not trusted here: check it, and {url}"
             case aiohttp.ClientSSLError():
-                said = f"does not speak TLS as it should: check {check}; should it be http://?"
-                return self.error(said, "upstream_tls")
+                code, retryable = "upstream_tls", False
+                said = f"does not speak TLS as it should: check {url}; should it be http://?"
             case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
-                said = f"refused the connection: check that its server runs, and {check}"
-                return self.error(said, "upstream_refused", retryable=True)
+                code = "upstream_refused"
+                said = f"refused the connection: check that its server runs, and {url}"
             case aiohttp.ClientConnectorError():
-                said = f"cannot be reached from here: check the network, and {check}"
-                return self.error(said, "upstream_unreachable", retryable=True)
+                code = "upstream_unreachable"
+                said = f"cannot be reached from here: check the network, and {url}"
             case aiohttp.ClientConnectionError():
-                said = "closed the connection without an answer"
-                return self.error(said, "upstream_reset", retryable=True)
-        cause = error.__cause__
-        if cause is not None and isinstance(cause.__cause__, ContentEncodingError):
-            said = f"compresses its answers though asked not to: {cause.__cause__.message}"
-            return self.error(said, "upstream_unsupported")
-        said = f"does not speak HTTP as it should: check {check}; should it be https://?"
-        return self.error(said, "upstream_malformed")
+                code, said = "upstream_reset", "closed the connection without an answer"
+            case _:
+                retryable = False
+                said = f"does not speak HTTP as it should: check {url}; should it be https://?"
+                cause = error.__cause__
+                if cause is not None and isinstance(cause.__cause__, ContentEncodingError):
+                    code = "upstream_unsupported"
+                    said = f"compresses its answers though asked not to: {cause.__cause__.message}"
+        return self.error(said, code, retryable=retryable)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from hub.domain.errors import NotFound, UpstreamNotFound
 from hub.upstreams.upstream import Upstream
@@ -10,21 +10,12 @@ from hub.upstreams.upstream import Upstream
 __all__ = ["Upstreams", "no_model"]
 
 
-class Upstreams(Mapping[str, Upstream]):
+class Upstreams(dict[str, Upstream]):
     """The configured upstreams; ``default`` is the name of the one for requests that name none."""
 
     def __init__(self, upstreams: Mapping[str, Upstream], default: str) -> None:
-        self._upstreams = upstreams
+        super().__init__(upstreams)
         self.default = default
-
-    def __getitem__(self, name: str) -> Upstream:
-        return self._upstreams[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._upstreams)
-
-    def __len__(self) -> int:
-        return len(self._upstreams)
 
     def find(self, name: str | None = None) -> Upstream:
         """An upstream by its configured name; ``None`` for the default.
@@ -32,9 +23,9 @@ class Upstreams(Mapping[str, Upstream]):
         Raises:
             UpstreamNotFound: there is none.
         """
-        found = self._upstreams.get(name or self.default)
+        found = self.get(name or self.default)
         if found is None:
-            there = ", ".join(sorted(self._upstreams))
+            there = ", ".join(sorted(self))
             called = (name or "")[:100]
             raise UpstreamNotFound(f'no upstream is called "{called}"; there are: {there}')
         return found
@@ -49,12 +40,12 @@ class Upstreams(Mapping[str, Upstream]):
         Raises:
             NotFound: ``model_not_found``.
         """
-        if model in self._upstreams:
+        if model in self:
             return model, None
         name, _, rest = model.partition("/")
-        if rest and name in self._upstreams and self._upstreams[name].knows(rest):
+        if rest and name in self and self[name].knows(rest):
             return name, rest
-        for upstream in self._upstreams.values():
+        for upstream in self.values():
             if upstream.model == model:
                 return upstream.name, None
         default = self.find()

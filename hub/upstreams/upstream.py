@@ -86,7 +86,9 @@ class Upstream:
         self._make_dialect = make_dialect
         self._dialer = dialer
         self._api_key = api_key
-        self._key_header = None if api_key_header is None else _key_header(api_key_header)
+        self._key_header = None if api_key_header is None else KeyHeader(api_key_header)
+        if api_key_header is not None and api_key_header.lower() == BEARER.name.lower():
+            self._key_header = BEARER
         self._headers = headers
         self._query = query
         self._options = options
@@ -99,7 +101,6 @@ class Upstream:
         return f"Upstream({self.name!r})"
 
     def dialect(self) -> Dialect:
-        """A new dialect, for one reply."""
         return self._make_dialect(self._options)
 
     def negotiation(self, prompt: Prompt) -> FieldNegotiation:
@@ -173,10 +174,6 @@ class Upstream:
             raise RequestError(f"the prompt cannot be written as JSON: {error}") from None
         timeouts = self._connect_timeout, self.stall_timeout
         return Request(self.name, url, headers, content, *timeouts, self._secrets)
-
-
-def _key_header(name: str) -> KeyHeader:
-    return BEARER if name.lower() == BEARER.name.lower() else KeyHeader(name)
 
 
 def _address(name: str, url: str | None) -> str:

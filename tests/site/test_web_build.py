@@ -231,7 +231,7 @@ def test_what_npm_said_last_is_told(tmp_path: Path) -> None:
     with pytest.raises(NpmError) as caught:
         npm(tmp_path, "run", "build")
     said = str(caught.value).splitlines()
-    assert said[0] == f"npm run build failed in {tmp_path.name}/. It said:"
+    assert said[0] == f"npm run build failed in {tmp_path.name}/. Its output:"
     assert said[-1] == "49"
     assert len(said) <= 21
 

@@ -7,6 +7,7 @@ import math
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -287,3 +288,28 @@ async def test_a_store_that_stops_tells_those_who_wait(tmp_path: Path) -> None:
     assert all(result is None or isinstance(result, HubError) for result in done)
     with Inspector(store.path) as inspector:
         assert len(inspector.list_credentials("key")) == sum(result is None for result in done)
+
+
+async def test_a_store_that_stops_on_a_full_disk_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slow_and_full(*_: object) -> None:
+        time.sleep(0.3)
+        raise apsw.FullError("database or disk is full")
+
+    store = SQLiteStore(tmp_path / "hub.db")
+    await store.start()
+    monkeypatch.setattr("hub.stores.sqlite.store.Writer.write", slow_and_full)
+    store.note(Created("s", StreamSettings(), ((0, 0),)))
+    await asyncio.sleep(0.1)  # the writer is at it
+    waiting = asyncio.create_task(store.credentials.add(key("waits")))
+    await asyncio.sleep(0)
+    monkeypatch.setattr("hub.stores.sqlite.store.PATIENCE_SECONDS", 0.05)
+    with pytest.raises(StoreError):
+        await store.credentials.add(key("has given up"))
+    await store.stop()
+    with pytest.raises(StoreError, match="not open"):
+        await asyncio.wait_for(waiting, PATIENCE)
+    assert "the writer thread has failed" not in caplog.text
+    with Inspector(store.path) as inspector:
+        assert inspector.list_credentials("key") == []

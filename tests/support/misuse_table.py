@@ -285,7 +285,9 @@ FRAMES: Final = {
     "subscribe from a malformed position": command(
         {**SUBSCRIBE, "from": "0_0"}, "bad_position", POSITION
     ),
-    "subscribe twice": command(SUBSCRIBE, "conflict", '"calm" already', before=(SUBSCRIBE,)),
+    "subscribe twice": command(
+        SUBSCRIBE, "conflict", 'already follows "calm"', before=(SUBSCRIBE,)
+    ),
     "too many subscriptions": command(
         {**SUBSCRIBE, "stream": "shut2"},
         "limit_exceeded",

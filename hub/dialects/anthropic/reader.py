@@ -35,16 +35,15 @@ from typing import Any, Final
 
 from hub.dialects import Call, KeyHeader
 from hub.dialects.anthropic.request import request_body
-from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.error_reports import ErrorReport, find_error
+from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed, parse
+from hub.domain.json_values import as_count, as_object, as_string, as_text, malformed
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ANTHROPIC, MOST, Details
 from hub.domain.surrogates import whole
@@ -65,6 +64,7 @@ _REASONS: Final[Mapping[str, Reason]] = {
     "tool_calls": "tool",
     "content_filter": "filter",
 }
+_USES: Final = ("tool_use", "server_tool_use", "mcp_tool_use")
 _ASKED: Final = "input_tokens"
 _READ, _WRITTEN = "cache_read_input_tokens", "cache_creation_input_tokens"
 _COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
@@ -72,35 +72,22 @@ _COUNTED: Final = (_ASKED, "output_tokens", _READ, _WRITTEN)
 
 @dataclass(slots=True)
 class _Block:
-    """An open block of text or thinking: where it ``start``s, and what is given when it ends.
+    """An open block; ``place`` is the characters and the calls before it.
 
-    ``pieces`` are those of its thoughts, and ``length`` their characters.
+    ``pieces`` are those of its thoughts or of its input, ``length`` the characters of its thoughts,
+    and ``cited`` what its text cites.
     """
 
-    start: int
-    cited: list[Mapping[str, Any]] = field(default_factory=list)
+    held: Mapping[str, Any]
+    place: tuple[int, int]
     pieces: list[str] = field(default_factory=list)
     length: int = 0
     signature: str = ""
+    cited: list[Mapping[str, Any]] = field(default_factory=list)
 
-
-@dataclass(slots=True)
-class _Tool:
-    """An open call, by its slot; ``whole`` is the input that its block began with."""
-
-    slot: int
-    whole: Any
-    begun: bool = False
-
-
-@dataclass(slots=True)
-class _Executed:
-    """A tool that Anthropic runs: its place in the answer, its block, and its input."""
-
-    place: Mapping[str, Any]
-    use: Mapping[str, Any]
-    input: Any
-    pieces: list[str] = field(default_factory=list)
+    @property
+    def kind(self) -> Any:
+        return self.held.get("type")
 
 
 class Anthropic(ReplyReader):
@@ -111,12 +98,10 @@ class Anthropic(ReplyReader):
         chosen = Options("anthropic", options, ("max_tokens", "thinking"))
         self._max_tokens = int(chosen.number("max_tokens", 8192))
         self._thinking = chosen.choice("thinking", ("adaptive", "budget"))
-        self._texts: dict[int, _Block] = {}
-        self._thoughts: dict[int, _Block] = {}
+        self._open: dict[int, _Block] = {}
+        self._executing: dict[str, tuple[_Block, Mapping[str, Any]]] = {}
+        """The tools that Anthropic runs, each with its place in the answer, until their results."""
         self._details = Details(ANTHROPIC)
-        self._tools: dict[int, _Tool] = {}
-        self._executed: dict[str, _Executed] = {}
-        self._executing: dict[int, _Executed] = {}
         self._slots = 0
         self._last = -1
         self._begun = False
@@ -125,11 +110,6 @@ class Anthropic(ReplyReader):
         self._beyond = 0
         self._counts: dict[str, int] = {}
         self._tier = ""
-        self._reason: str | None = None
-
-    @property
-    def ending(self) -> bool:
-        return self._reason is not None
 
     @property
     def reasoned(self) -> bool:
@@ -140,23 +120,16 @@ class Anthropic(ReplyReader):
         headers = {"Accept": "text/event-stream", "anthropic-version": VERSION}
         return Call("/messages", body, headers, KEY)
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body, name = chunk.data.strip(), chunk.event
-        if self._over:
-            return ()
-        if name == "error":
-            return self._fail(error_in_body(body))
-        if body == b"[DONE]":  # of servers that speak several formats
-            return self._end() if self._begun or self._reason is not None else ()
-        if not body or is_padding(body):
-            return ()
+    def _done(self) -> Iterable[Event]:
+        return self._end() if self._begun or self._reason is not None else ()
+
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         found: list[Event] = []
         try:
-            self._event(parse(body), name, found)
+            self._event(held, chunk.event, found)
         except UpstreamError:
-            if self._reason is None:
+            if not self._complete:
                 raise
-            # Broken after the reason of the end: nothing of the answer is missing.
         return found
 
     def _event(self, held: Any, name: str, found: list[Event]) -> None:
@@ -167,8 +140,7 @@ class Anthropic(ReplyReader):
             if report is not None:
                 found += self._fail(report)
                 return
-            if not isinstance(held, dict):
-                raise malformed("an event that is not an object")
+            expect(held, dict, "an event that is not an object")
         if read is not None:
             read(self, held, found)
 
@@ -191,7 +163,7 @@ class Anthropic(ReplyReader):
     def _message(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._take_end(held)
         for place, block in enumerate(_blocks(held)):
-            self._open(place, block, found)
+            self._open_block(place, block, found)
             self._close_block(place, found)
 
     def _whole_message(self, held: Mapping[str, Any], found: list[Event]) -> None:
@@ -204,11 +176,11 @@ class Anthropic(ReplyReader):
     def _add_missing(self, held: Mapping[str, Any], found: list[Event]) -> None:
         """Add what the pieces lacked of the whole message."""
         self._take_end(held)
-        for index in list(self._tools):
+        for index in [index for index, block in self._open.items() if block.kind == "tool_use"]:
             self._close_block(index, found)
         blocks = [as_object(block) for block in _blocks(held)]
-        found += self._text.reason_whole(_joined(blocks, "thinking"))
-        found += self._text.say_whole(_joined(blocks, "text"))
+        found += self._text.add_whole("reasoning", _joined(blocks, "thinking"))
+        found += self._text.add_whole("text", _joined(blocks, "text"))
         found += self._calls.wholes(
             [
                 {
@@ -225,85 +197,79 @@ class Anthropic(ReplyReader):
         self._last = index if type(index) is int else self._last + 1
         if self._last < self._beyond:
             raise _second_message()
-        self._open(self._last, held.get("content_block"), found)
+        self._open_block(self._last, held.get("content_block"), found)
 
-    def _open(self, index: int, block: Any, found: list[Event]) -> None:
-        if not isinstance(block, dict):
-            raise malformed("a block that is not an object")
+    def _open_block(self, index: int, held: Any, found: list[Event]) -> None:
+        held = expect(held, dict, "a block that is not an object")
         self._begun = True
         self._close_block(index, found)
-        kind = block.get("type")
+        block = self._open[index] = _Block(held, (self._text.length, self._slots))
+        kind, key = block.kind, as_string(held.get("id"))
         if kind == "text":
-            self._texts[index] = text = _Block(self._text.length)
-            text.cited += [one for one in block.get("citations") or () if isinstance(one, dict)]
-            self._say(block.get("text"), found)
+            block.cited += [one for one in held.get("citations") or () if isinstance(one, dict)]
+            self._say(held.get("text"), found)
         elif kind == "thinking":
-            thought = self._thoughts[index] = _Block(self._text.length)
-            thought.signature = as_string(block.get("signature"))
-            self._think(thought, block.get("thinking"), found)
+            block.signature = as_string(held.get("signature"))
+            self._think(block, held.get("thinking"), found)
         elif kind == "redacted_thinking":
-            if isinstance(data := block.get("data"), str):
-                found.append(self._details.of("encrypted", *self._position(), data=data))
-        elif kind in ("server_tool_use", "mcp_tool_use"):
-            use = {name: value for name, value in block.items() if name != "input"}
-            place = self._details.place(*self._position())
-            run = self._executing[index] = _Executed(place, use, block.get("input"))
-            self._executed[str(block.get("id"))] = run
+            if isinstance(data := held.get("data"), str):
+                found.append(self._details.of("encrypted", *block.place, data=data))
+        elif kind in _USES and kind != "tool_use":
+            self._executing[key] = block, self._details.place(*block.place)
         elif isinstance(kind, str) and kind.endswith("_tool_result"):
-            executed_tool = self._executed.pop(str(block.get("tool_use_id")), None)
-            if executed_tool is not None:
-                found += _execution(executed_tool, block)
+            run = self._executing.pop(as_string(held.get("tool_use_id")), None)
+            if run is not None:
+                found += _execution(*run, held)
         elif kind == "tool_use":
-            name = as_string(block.get("name"))
+            name = as_string(held.get("name"))
             if not name:
                 raise malformed("a tool call without a name")
-            tool = self._tools[index] = _Tool(self._slots, block.get("input"))
             self._slots += 1
-            found += self._calls.add(tool.slot, key=as_string(block.get("id")), name=name)
+            found += self._calls.add(block.place[1], key=key, name=name)
 
     def _block_delta(self, held: Mapping[str, Any], found: list[Event]) -> None:
-        delta, index = as_object(held.get("delta")), self._index(held)
+        delta = as_object(held.get("delta"))
         kind = delta.get("type")
         self._begun = True
         if kind == "text_delta":
             self._say(delta.get("text"), found)
-        elif kind == "thinking_delta":
-            self._think(self._thoughts.get(index), delta.get("thinking"), found)
+            return
+        block = self._open.get(self._index(held))
+        if kind == "thinking_delta":
+            self._think(block, delta.get("thinking"), found)
+        elif block is None:
+            return
         elif kind == "citations_delta":
-            text = self._texts.get(index)
-            if text is not None and len(text.cited) < MOST_CITED:
-                text.cited.append(as_object(delta.get("citation")))
+            if len(block.cited) < MOST_CITED:
+                block.cited.append(as_object(delta.get("citation")))
         elif kind == "signature_delta":
-            if (thought := self._thoughts.get(index)) is not None:
-                thought.signature += as_string(delta.get("signature"))
-        elif kind == "input_json_delta":
-            tool, run = self._tools.get(index), self._executing.get(index)
-            piece = delta.get("partial_json")
-            if tool is not None:
-                if arguments := _arguments(piece):
-                    tool.begun = True
-                    found += self._calls.add(tool.slot, arguments=arguments)
-            elif run is not None and isinstance(piece, str):
-                run.pieces.append(piece)
+            block.signature += as_string(delta.get("signature"))
+        elif kind == "input_json_delta" and block.kind in _USES:
+            piece = _arguments(delta.get("partial_json"))
+            block.pieces += [piece] if piece else []
+            if piece and block.kind == "tool_use":
+                found += self._calls.add(block.place[1], arguments=piece)
 
     def _block_stop(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._close_block(self._index(held), found)
 
     def _close_block(self, index: int, found: list[Event]) -> None:
-        """The block has ended. A tool without pieces of input had it whole from the start."""
-        text = self._texts.pop(index, None)
-        if text is not None and text.cited:
-            place = {"start": text.start, "end": self._text.length}
-            found += annotated(_citation(one, place) for one in text.cited)
-        thought = self._thoughts.pop(index, None)
-        if thought is not None and thought.signature and thought.length <= MOST:
-            fields = {"text": whole("".join(thought.pieces)), "signature": thought.signature}
-            found.append(self._details.of("text", *self._position(), **fields))
-        tool = self._tools.pop(index, None)
-        if tool is not None:
-            if not tool.begun and tool.whole:
-                found += self._calls.add(tool.slot, arguments=_arguments(tool.whole))
-            found += self._calls.settle(tool.slot)
+        """Give what is only given when a block has ended."""
+        block = self._open.pop(index, None)
+        if block is None:
+            return
+        if block.kind == "text" and block.cited:
+            place = {"start": block.place[0], "end": self._text.length}
+            found += annotated(_citation(one, place) for one in block.cited)
+        elif block.kind == "thinking" and block.signature and block.length <= MOST:
+            fields = {"text": whole("".join(block.pieces)), "signature": block.signature}
+            at = self._text.length, self._slots
+            found.append(self._details.of("text", *at, **fields))
+        elif block.kind == "tool_use":
+            # Without pieces, its input was whole from the start.
+            if not block.pieces and (arguments := block.held.get("input")):
+                found += self._calls.add(block.place[1], arguments=_arguments(arguments))
+            found += self._calls.settle(block.place[1])
 
     def _message_delta(self, held: Mapping[str, Any], found: list[Event]) -> None:
         self._take_end({**as_object(held.get("delta")), "usage": held.get("usage")})
@@ -320,20 +286,16 @@ class Anthropic(ReplyReader):
         index = held.get("index")
         return index if type(index) is int else self._last
 
-    def _position(self) -> tuple[int, int]:
-        """The characters and the calls so far."""
-        return self._text.length, self._slots
-
     def _say(self, text: Any, found: list[Event]) -> None:
         if text is not None and not isinstance(text, str):
             raise malformed("text that is not a string")
         found += self._text.say(text or "")
 
-    def _think(self, thought: _Block | None, piece: Any, found: list[Event]) -> None:
+    def _think(self, block: _Block | None, piece: Any, found: list[Event]) -> None:
         if isinstance(piece, str):
-            if thought is not None:
-                thought.pieces.append(piece)
-                thought.length += len(piece)
+            if block is not None and block.kind == "thinking":
+                block.pieces.append(piece)
+                block.length += len(piece)
             found += self._text.reason(piece)
 
     def _take_end(self, held: Mapping[str, Any]) -> None:
@@ -386,12 +348,11 @@ class Anthropic(ReplyReader):
             reason = "tool"  # some copies never say so
         found: list[Event] = []
         cut = reason == "length"
-        for index in [*self._texts, *self._thoughts, *self._tools]:
-            tool = self._tools.get(index)
-            if tool is None or not cut or tool.begun:
+        for index, block in [*self._open.items()]:
+            if block.kind != "tool_use" or not cut or block.pieces:
                 self._close_block(index, found)
-        for run in self._executed.values():
-            found += _execution(run)  # Anthropic continues it on the next turn
+        for run in self._executing.values():
+            found += _execution(*run)  # Anthropic continues it on the next turn
         found += self._rest(complete=not cut)
         self._over = True
         extra = {"service_tier": self._tier} if self._tier else NOTHING
@@ -413,10 +374,7 @@ _KINDS: Final[Mapping[str, _Read]] = {
 
 
 def _blocks(held: Mapping[str, Any]) -> list[Any]:
-    content = held.get("content") or []
-    if not isinstance(content, list):
-        raise malformed("content that is not a list of blocks")
-    return content
+    return expect(held.get("content") or [], list, "content that is not a list of blocks")
 
 
 def _joined(blocks: list[Mapping[str, Any]], kind: str) -> str:
@@ -425,15 +383,18 @@ def _joined(blocks: list[Mapping[str, Any]], kind: str) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _execution(run: _Executed, result: Mapping[str, Any] = NOTHING) -> list[Delta]:
-    """A tool that was run, with its result if that has come."""
-    arguments = "".join(run.pieces) or as_text(run.input or {})
+def _execution(
+    block: _Block, place: Mapping[str, Any], result: Mapping[str, Any] = NOTHING
+) -> list[Delta]:
+    """A tool that Anthropic has run, with its result if that has come."""
+    arguments = "".join(block.pieces) or as_text(block.held.get("input") or {})
+    use = {name: value for name, value in block.held.items() if name != "input"}
     output = result.get("content")
     beside = {name: value for name, value in result.items() if name != "content"}
     fault = result.get("is_error") is True or "error_code" in as_object(output)
-    item = {"use": run.use, **({"result": beside} if result else {})}
-    name, key = run.use.get("name"), run.use.get("id")
-    return executed(run.place, name, whole(arguments), output, key=key, error=fault, item=item)
+    item = {"use": use, **({"result": beside} if result else {})}
+    name, key = use.get("name"), use.get("id")
+    return executed(place, name, whole(arguments), output, key=key, error=fault, item=item)
 
 
 def _citation(held: Mapping[str, Any], place: Mapping[str, int]) -> dict[str, Any]:

@@ -26,14 +26,15 @@ from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     PDF,
+    TRANSLATED,
     ChatMessage,
     ChatRequest,
     ChatToolCall,
     File,
     Part,
-    Picture,
     Tool,
     no_option,
+    present,
     turns,
 )
 from hub.domain.errors import RequestError
@@ -52,25 +53,16 @@ NATIVE: Final = (
 """Options that only Anthropic has; they are passed on unchanged."""
 
 _TAKES: Final = (
-    *NATIVE, "max_completion_tokens", "max_tokens", "parallel_tool_calls", "reasoning_effort",
-    "response_format", "stop", "temperature", "tool_choice", "tools", "top_p", "user",
+    *NATIVE, *TRANSLATED, "parallel_tool_calls", "temperature", "top_p", "user",
 )  # fmt: skip
 _EFFORTS: Final[Mapping[str, str]] = {
-    "minimal": "low",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "xhigh",
+    "minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh",
     "max": "max",
-}
+}  # fmt: skip
 _BUDGETS: Final[Mapping[str, int]] = {
-    "minimal": 1_024,
-    "low": 2_048,
-    "medium": 8_192,
-    "high": 16_384,
-    "xhigh": 24_576,
+    "minimal": 1_024, "low": 2_048, "medium": 8_192, "high": 16_384, "xhigh": 24_576,
     "max": 32_000,
-}
+}  # fmt: skip
 LEAST: Final = 1_024
 """The smallest budget that Anthropic accepts."""
 
@@ -90,32 +82,25 @@ def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> di
         RequestError: Anthropic cannot do what the prompt asks for.
     """
     request = ChatRequest(DIALECT, prompt, _TAKES, files=True)
-    spoken = turns(request.messages, "assistant", _blocks)
-    body: dict[str, Any] = {
-        "messages": [{"role": role, "content": content} for role, content in spoken],
-        "max_tokens": request.max_tokens or max_tokens,
-        "stream": True,
-    }
-    if request.model is not None:
-        body["model"] = request.model
-    if request.system.strip():
-        body["system"] = request.system
-    body.update(request.copied(("temperature", "top_p", *NATIVE)))
-    temperature = body.get("temperature")
+    temperature, output = request.options.get("temperature"), request.output
     if isinstance(temperature, int | float) and temperature > 1:
         raise no_option("temperature", DIALECT, "it must be from 0 to 1")
-    if request.stop:
-        body["stop_sequences"] = request.stop
-    if (user := request.options.get("user")) is not None:
-        body["metadata"] = {"user_id": user}
-    if tools := _tools(request):
-        body["tools"] = tools
-        if (choice := _tool_choice(request)) is not None:
-            body["tool_choice"] = choice
-    if (output := request.output) is not None:
-        if output.schema is None:
-            raise no_option("response_format", DIALECT, "JSON needs a schema: use json_schema")
-        body["output_config"] = {"format": {"type": "json_schema", "schema": output.schema}}
+    if output is not None and output.schema is None:
+        raise no_option("response_format", DIALECT, "JSON needs a schema: use json_schema")
+    spoken = turns(request.messages, "assistant", _blocks)
+    tools, user = _tools(request), request.options.get("user")
+    body = request.copied(("temperature", "top_p", *NATIVE)) | present(
+        model=request.model,
+        messages=[{"role": role, "content": content} for role, content in spoken],
+        system=request.system if request.system.strip() else None,
+        max_tokens=request.max_tokens or max_tokens,
+        stop_sequences=request.stop or None,
+        metadata=None if user is None else {"user_id": user},
+        tools=tools or None,
+        tool_choice=_tool_choice(request) if tools else None,
+        output_config=output and {"format": {"type": "json_schema", "schema": output.schema}},
+        stream=True,
+    )
     _add_thinking(request, body, thinking)
     return body
 
@@ -123,10 +108,8 @@ def request_body(prompt: Prompt, *, max_tokens: int, thinking: str | None) -> di
 def _blocks(message: ChatMessage) -> list[dict[str, Any]]:
     content = [_block(part) for part in message.parts if not isinstance(part, str) or part.strip()]
     if message.role == "tool":
-        result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message.call_id)}
-        if content:
-            result["content"] = content
-        return [result]
+        key = _id(message.call_id)
+        return [present(type="tool_result", tool_use_id=key, content=content or None)]
     if not message.owned:
         return [*content, *map(_tool_use, message.calls)]
     found: list[dict[str, Any]] = []
@@ -166,9 +149,11 @@ def _block(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
     if isinstance(part, File):
-        title = {"title": part.name} if part.name else {}
-        return {"type": "document", "source": _document(part), **title}
-    return {"type": "image", "source": _source(part)}
+        return present(type="document", source=_document(part), title=part.name or None)
+    source = {"type": "url", "url": part.url}
+    if part.media_type:
+        source = {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    return {"type": "image", "source": source}
 
 
 def _document(file: File) -> dict[str, str]:
@@ -189,12 +174,6 @@ def _document(file: File) -> dict[str, str]:
     raise no_option("a part of type file", DIALECT, why)
 
 
-def _source(picture: Picture) -> dict[str, str]:
-    if not picture.media_type:
-        return {"type": "url", "url": picture.url}
-    return {"type": "base64", "media_type": picture.media_type, "data": picture.base64}
-
-
 def _id(given: str) -> str:
     """An id as Anthropic accepts it; other providers allow more characters."""
     return _NOT_IN_IDS.sub("_", given)
@@ -209,14 +188,12 @@ def _tools(request: ChatRequest) -> list[Any]:
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        made["description"] = tool.description
     # The type is required, and often missing for a tool without arguments.
-    made["input_schema"] = {"type": "object", **(tool.parameters or {"properties": {}})}
-    if tool.strict:
-        made["strict"] = True
-    return made
+    schema = {"type": "object", **(tool.parameters or {"properties": {}})}
+    about = tool.description or None
+    return present(
+        name=tool.name, description=about, input_schema=schema, strict=tool.strict or None
+    )
 
 
 def _tool_choice(request: ChatRequest) -> dict[str, Any] | None:

@@ -20,8 +20,6 @@ MOST: Final = 4 * 1024 * 1024
 class Grounding:
     """The sources of one answer; each is given once."""
 
-    __slots__ = ("_given", "_length", "_pieces")
-
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._length = 0
@@ -35,7 +33,14 @@ class Grounding:
 
     def citations(self, candidate: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The sources of a candidate that have not been given."""
-        return [one for one in self._all(candidate) if self._is_new(one)]
+        found = []
+        for one in self._all(candidate):
+            held = one[one["type"]]
+            key = tuple(held.get(name) for name in ("url", "filename", "start_index", "end_index"))
+            if key not in self._given:
+                self._given.add(key)
+                found.append(one)
+        return found
 
     def _all(self, candidate: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         grounding = as_object(candidate.get("groundingMetadata"))
@@ -58,14 +63,6 @@ class Grounding:
         for held in _list(recited.get("citationSources") or recited.get("citations")):
             fields = {"title": held.get("title"), "license": held.get("license") or None}
             yield citation(held.get("uri"), **_place(held, text), **fields)
-
-    def _is_new(self, one: Mapping[str, Any]) -> bool:
-        held = one[one["type"]]
-        key = tuple(held.get(name) for name in ("url", "filename", "start_index", "end_index"))
-        if key in self._given:
-            return False
-        self._given.add(key)
-        return True
 
 
 def logprobs(candidate: Mapping[str, Any]) -> list[dict[str, Any]]:

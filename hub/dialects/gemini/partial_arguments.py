@@ -69,8 +69,6 @@ class _Container:
 class PartialArguments:
     """The arguments of one call; the texts that it gives, joined, are a JSON object."""
 
-    __slots__ = ("_characters", "_containers", "_string")
-
     def __init__(self) -> None:
         self._containers: list[_Container] = []
         # The place of the string without a closing quote.

@@ -36,24 +36,14 @@ from hub.dialects import Call, KeyHeader
 from hub.dialects.gemini.grounding import Grounding, logprobs
 from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
-from hub.dialects.reply.error_reports import ErrorReport, clean, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.error_reports import ErrorReport, clean, find_error
+from hub.dialects.reply.reply_reader import ReplyReader, expect, first_of
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, with_logprobs
-from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import (
-    as_count,
-    as_list,
-    as_object,
-    as_string,
-    as_text,
-    malformed,
-    parse,
-)
+from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
@@ -110,7 +100,6 @@ class Gemini(ReplyReader):
         self._responses = 0
         self._lines = False
         self._said = False
-        self._reason: str | None = None
         self._message = ""
         self._says_always = False
 
@@ -128,32 +117,22 @@ class Gemini(ReplyReader):
         self._framing = Sniffed(SSE(limit), limit)
         return self._framing
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over:
-            return ()
-        if chunk.event == "error":
-            return self._fail(error_in_body(body))
-        if body == b"[DONE]" and self._said:  # of servers that speak several formats
-            self._reason = self._reason or "STOP"
-        if not body or body == b"[DONE]" or is_padding(body):
-            return ()
-        try:
-            return self._chunk(body)
-        except UpstreamError:
-            if self._reason is None or self._says_always:
-                raise
-            return ()  # broken after the finish: nothing of the answer is missing
+    @property
+    def _complete(self) -> bool:
+        return self._reason is not None and not self._says_always
 
-    def _chunk(self, body: bytes) -> list[Event]:
-        held = parse(body)
+    def _done(self) -> Iterable[Event]:
+        if self._said:
+            self._reason = self._reason or "STOP"
+        return ()
+
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         if not isinstance(held, dict) or "candidates" not in held or "error" in held:
             report = find_error(held)
             if report is not None:
                 return self._fail(report)
-            if not isinstance(held, dict):
-                raise malformed("a response that is not an object")
-        self._lines = b"\n" in body
+            expect(held, dict, "a response that is not an object")
+        self._lines = b"\n" in chunk.data.strip()
         return self._response(held)
 
     def close(self, *, clean: bool) -> Iterable[Event]:
@@ -185,7 +164,8 @@ class Gemini(ReplyReader):
         deltas: list[Delta] = []
         self._responses += 1
         self._count(as_object(held.get("usageMetadata")))
-        candidate = _first(held.get("candidates")) or NOTHING
+        candidates = held.get("candidates") or []
+        candidate = first_of(candidates, "candidates", "a candidate") or NOTHING
         for part in _parts(candidate.get("content")):
             deltas += self._part(part)
         deltas = with_logprobs(deltas, logprobs(candidate))
@@ -200,20 +180,19 @@ class Gemini(ReplyReader):
         return [*deltas]
 
     def _part(self, part: Any) -> list[Delta]:
-        if not isinstance(part, dict):
-            raise malformed("a part that is not an object")
+        part = expect(part, dict, "a part that is not an object")
         text, thought = part.get("text"), part.get("thought") is True
         found: list[Delta] = []
         if text:
-            if not isinstance(text, str):
-                raise malformed("text that is not a string")
+            text = expect(text, str, "text that is not a string")
             if not thought:
                 self._grounding.add(text)
             found += self._text.reason(text) if thought else self._text.say(text)
+        if len(part) == 1 and found:
+            return found  # nearly every part is text alone
         function, signature = part.get("functionCall"), as_string(part.get("thoughtSignature"))
         if function is not None:
-            if not isinstance(function, dict):
-                raise malformed("a function call that is not an object")
+            function = expect(function, dict, "a function call that is not an object")
             found += self._call(function, signature)
         elif inline := as_object(part.get("inlineData") or part.get("inline_data")):
             media_type = inline.get("mimeType") or inline.get("mime_type")
@@ -275,8 +254,7 @@ class Gemini(ReplyReader):
         if extra:
             found += self._calls.add(self._slots, extra=extra)
         if pieces:
-            if not isinstance(pieces, list):
-                raise malformed("partial arguments that are not a list")
+            pieces = expect(pieces, list, "partial arguments that are not a list")
             text = "".join(map(self._streamed.add, pieces))
             found += self._calls.add(self._slots, arguments=text)
         return found if more else [*found, *self._end_streamed()]
@@ -301,7 +279,7 @@ class Gemini(ReplyReader):
     def _count(self, held: Mapping[str, Any]) -> None:
         counts = self._counts
         for name in _COUNTED:
-            if (count := as_count(held.get(name))) is not None:
+            if name in held and (count := as_count(held[name])) is not None:
                 counts[name] = count
         thoughts = counts.get("thoughtsTokenCount")
         answered = counts.get("candidatesTokenCount")
@@ -324,33 +302,14 @@ class Gemini(ReplyReader):
 
 
 def _modalities(prefix: str, held: Any) -> list[tuple[str, Any]]:
-    """The counts by modality."""
     return [
         (prefix, {f"{str(one.get('modality')).lower()}_tokens": one.get("tokenCount")})
         for one in map(as_object, as_list(held))
     ]
 
 
-def _first(candidates: Any) -> Mapping[str, Any] | None:
-    """The candidate with the index 0, or with none."""
-    if not candidates:
-        return None
-    if not isinstance(candidates, list):
-        raise malformed("candidates that are not a list")
-    for candidate in candidates:
-        if not isinstance(candidate, dict):
-            raise malformed("a candidate that is not an object")
-        if not candidate.get("index"):
-            return candidate
-    return None
-
-
 def _parts(content: Any) -> list[Any]:
     if content is None:
         return []
-    if not isinstance(content, dict):
-        raise malformed("content that is not an object")
-    parts = content.get("parts") or []
-    if not isinstance(parts, list):
-        raise malformed("parts that are not a list")
-    return parts
+    parts = expect(content, dict, "content that is not an object").get("parts") or []
+    return expect(parts, list, "parts that are not a list")

@@ -25,6 +25,7 @@ import orjson
 
 from hub.dialects.request.chat_request import (
     AUDIO,
+    TRANSLATED,
     ChatMessage,
     ChatRequest,
     File,
@@ -32,6 +33,7 @@ from hub.dialects.request.chat_request import (
     Picture,
     Tool,
     no_option,
+    present,
     turns,
 )
 from hub.domain.errors import RequestError
@@ -46,38 +48,21 @@ NATIVE: Final = ("cachedContent", "safetySettings", "thinkingConfig", "top_k")
 """Options that only Gemini has; they are passed on unchanged."""
 
 _GENERATION: Final[Mapping[str, str]] = {
-    "temperature": "temperature",
-    "top_p": "topP",
-    "top_k": "topK",
-    "seed": "seed",
-    "logprobs": "responseLogprobs",
-    "top_logprobs": "logprobs",
-    "presence_penalty": "presencePenalty",
-    "frequency_penalty": "frequencyPenalty",
+    "temperature": "temperature", "top_p": "topP", "top_k": "topK", "seed": "seed",
+    "logprobs": "responseLogprobs", "top_logprobs": "logprobs",
+    "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty",
     "thinkingConfig": "thinkingConfig",
-}
+}  # fmt: skip
 _TOP: Final = ("cachedContent", "safetySettings")
-_TAKES: Final = (
-    *_GENERATION, *_TOP, "max_completion_tokens", "modalities", "max_tokens", "reasoning_effort",
-    "response_format", "stop", "tool_choice", "tools",
-)  # fmt: skip
+_TAKES: Final = (*_GENERATION, *_TOP, *TRANSLATED, "modalities")
 _MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 # Budgets and levels are those of Google's own OpenAI-compatible API.
 _BUDGETS: Final[Mapping[str, int]] = {
-    "none": 0,
-    "minimal": 1_024,
-    "low": 1_024,
-    "medium": 8_192,
-    "high": 24_576,
-    "xhigh": 24_576,
-}
+    "none": 0, "minimal": 1_024, "low": 1_024, "medium": 8_192, "high": 24_576, "xhigh": 24_576,
+}  # fmt: skip
 _LEVELS: Final[Mapping[str, str]] = {
-    "minimal": "minimal",
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-    "xhigh": "high",
-}
+    "minimal": "minimal", "low": "low", "medium": "medium", "high": "high", "xhigh": "high",
+}  # fmt: skip
 # Tools that Google runs itself.
 _RUN: Final = frozenset(
     {
@@ -91,13 +76,8 @@ _BEFORE_3: Final = re.compile(r"gemini-(?:[12](?![0-9])|pro(?:-vision)?$)")
 UNSIGNED: Final = "skip_thought_signature_validator"
 # The media type of a picture elsewhere is guessed from its name.
 _MEDIA: Final[Mapping[str, str]] = {
-    "gif": "image/gif",
-    "heic": "image/heic",
-    "heif": "image/heif",
-    "jpeg": "image/jpeg",
     "jpg": "image/jpeg",
-    "png": "image/png",
-    "webp": "image/webp",
+    **{kind: f"image/{kind}" for kind in ("gif", "heic", "heif", "jpeg", "png", "webp")},
 }
 
 
@@ -124,17 +104,15 @@ def request_body(prompt: Prompt, *, thoughts: bool) -> dict[str, Any]:
     request = ChatRequest(DIALECT, prompt, _TAKES, files=True)
     unsigned = None if _is_old(request.model) else UNSIGNED
     spoken = turns(request.messages, "model", lambda message: _parts(message, unsigned))
-    body: dict[str, Any] = {"contents": [{"role": role, "parts": parts} for role, parts in spoken]}
-    if request.system.strip():
-        body["systemInstruction"] = {"parts": [{"text": request.system}]}
-    body.update(request.copied(_TOP))
-    if tools := _tools(request):
-        body["tools"] = tools
-        if (mode := _tool_mode(request)) is not None:
-            body["toolConfig"] = {"functionCallingConfig": mode}
-    if generation := _generation(request, thoughts):
-        body["generationConfig"] = generation
-    return body
+    system, tools = request.system, _tools(request)
+    mode = _tool_mode(request) if tools else None
+    return request.copied(_TOP) | present(
+        contents=[{"role": role, "parts": parts} for role, parts in spoken],
+        systemInstruction={"parts": [{"text": system}]} if system.strip() else None,
+        tools=tools or None,
+        toolConfig=mode and {"functionCallingConfig": mode},
+        generationConfig=_generation(request, thoughts) or None,
+    )
 
 
 def _parts(message: ChatMessage, unsigned: str | None) -> list[dict[str, Any]]:
@@ -205,7 +183,7 @@ def _picture(picture: Picture) -> dict[str, Any]:
 
 
 def _file_data(url: str, media_type: str | None) -> dict[str, Any]:
-    return {"fileData": {**({"mimeType": media_type} if media_type else {}), "fileUri": url}}
+    return {"fileData": present(mimeType=media_type or None, fileUri=url)}
 
 
 def _response(message: ChatMessage) -> dict[str, Any]:
@@ -231,12 +209,8 @@ def _tools(request: ChatRequest) -> list[Any]:
 
 
 def _declaration(tool: Tool) -> dict[str, Any]:
-    made: dict[str, Any] = {"name": tool.name}
-    if tool.description:
-        made["description"] = tool.description
-    if tool.parameters:
-        made["parametersJsonSchema"] = tool.parameters
-    return made
+    about, schema = tool.description or None, tool.parameters or None
+    return present(name=tool.name, description=about, parametersJsonSchema=schema)
 
 
 def _tool_mode(request: ChatRequest) -> dict[str, Any] | None:
@@ -247,20 +221,17 @@ def _tool_mode(request: ChatRequest) -> dict[str, Any] | None:
 
 
 def _generation(request: ChatRequest, thoughts: bool) -> dict[str, Any]:
-    made = request.copied(_GENERATION)
-    if request.max_tokens is not None:
-        made["maxOutputTokens"] = request.max_tokens
-    if isinstance(modalities := request.options.get("modalities"), list):
-        made["responseModalities"] = [str(one).upper() for one in modalities]
-    if request.stop:
-        made["stopSequences"] = request.stop
-    if request.output is not None:
-        made["responseMimeType"] = "application/json"
-        if request.output.schema is not None:
-            made["responseJsonSchema"] = request.output.schema
-    if (thinking := _thinking(request, thoughts)) is not None:
-        made["thinkingConfig"] = thinking
-    return made
+    modalities, output = request.options.get("modalities"), request.output
+    if isinstance(modalities, list):
+        modalities = [str(one).upper() for one in modalities]
+    return request.copied(_GENERATION) | present(
+        maxOutputTokens=request.max_tokens,
+        responseModalities=modalities if isinstance(modalities, list) else None,
+        stopSequences=request.stop or None,
+        responseMimeType=output and "application/json",
+        responseJsonSchema=output and output.schema,
+        thinkingConfig=_thinking(request, thoughts),
+    )
 
 
 def _thinking(request: ChatRequest, thoughts: bool) -> dict[str, Any] | None:

@@ -29,7 +29,6 @@ from hub.dialects import Call
 from hub.dialects.openai_responses.items import UNNUMBERED, Item
 from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.keepalives import is_padding
 from hub.dialects.reply.reply_reader import ReplyReader
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced, counted
@@ -37,15 +36,7 @@ from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import (
-    as_count,
-    as_list,
-    as_object,
-    as_string,
-    as_text,
-    malformed,
-    parse,
-)
+from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import RESPONSES, Details
@@ -66,32 +57,22 @@ _THOUGHT: Final = ("reasoning", "content")
 _ARGUMENTS: Final = ("call", "arguments")
 
 _DELTAS: Final[Mapping[str, tuple[str, str]]] = {
-    "output_text": _TEXT,
-    "text": _TEXT,
-    "content_part": _TEXT,  # OpenRouter
+    **dict.fromkeys(("output_text", "text", "content_part"), _TEXT),  # the last of OpenRouter
     "refusal": _REFUSAL,
-    "reasoning_summary_text": _SUMMARY,
-    "reasoning_summary": _SUMMARY,
-    "reasoning_text": _THOUGHT,
-    "reasoning": _THOUGHT,
-    "function_call_arguments": _ARGUMENTS,
-    "custom_tool_call_input": _ARGUMENTS,
+    **dict.fromkeys(("reasoning_summary_text", "reasoning_summary"), _SUMMARY),
+    **dict.fromkeys(("reasoning_text", "reasoning"), _THOUGHT),
+    **dict.fromkeys(("function_call_arguments", "custom_tool_call_input"), _ARGUMENTS),
 }
 _PARTS: Final[Mapping[str, tuple[str, str]]] = {
-    "output_text": _TEXT,
-    "text": _TEXT,
-    "refusal": _REFUSAL,
-    "summary_text": _SUMMARY,
+    "output_text": _TEXT, "text": _TEXT, "refusal": _REFUSAL, "summary_text": _SUMMARY,
     "reasoning_text": _THOUGHT,
-}
+}  # fmt: skip
 # The type of a part where a text stands in place of a list of parts.
 _ALONE: Final = {"message": "output_text", "reasoning": "reasoning_text"}
 _KINDS: Final[Mapping[str, str]] = {
-    "message": "message",
-    "reasoning": "reasoning",
-    "function_call": "call",
+    "message": "message", "reasoning": "reasoning", "function_call": "call",
     "custom_tool_call": "call",
-}
+}  # fmt: skip
 # Tools that the provider runs, with the fields of their input and of their output.
 _MCP: Final = (("arguments",), ("output", "error"))
 _RUN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
@@ -121,15 +102,7 @@ class OpenAIResponses(ReplyReader):
     def call(self, prompt: Prompt) -> Call:
         return Call("/responses", responses_body(DIALECT, prompt), {"Accept": "text/event-stream"})
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        body = chunk.data.strip()
-        if self._over or body == b"[DONE]":
-            return ()
-        if chunk.event == "error" and body:
-            return self._fail(error_in_body(body))
-        if is_padding(body):
-            return ()
-        held = parse(body)
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         if not isinstance(held, dict):
             if (report := find_error(held)) is None:
                 raise malformed("a chunk that is not an object")
@@ -138,7 +111,7 @@ class OpenAIResponses(ReplyReader):
         kind = kind if isinstance(kind, str) else chunk.event
         if held.get("error") or kind in ("error", "response.error"):
             answer = held.get("object") == "response"
-            return self._end("failed", held) if answer else self._fail(error_in_body(body))
+            return self._end("failed", held) if answer else self._fail(error_in_body(chunk.data))
         if kind.startswith("response."):
             name, _, stage = kind.removeprefix("response.").rpartition(".")
             return self._stage(name, stage, held)
@@ -166,7 +139,6 @@ class OpenAIResponses(ReplyReader):
         return ()
 
     def _delta(self, name: str, held: Mapping[str, Any]) -> Iterable[Event]:
-        """A piece of a part."""
         place, delta = _DELTAS.get(name), held.get("delta")
         if place is None:
             return ()
@@ -181,7 +153,6 @@ class OpenAIResponses(ReplyReader):
         return with_logprobs(deltas, logprobs_of(held.get("logprobs")))
 
     def _part(self, name: str, held: Mapping[str, Any]) -> Iterable[Event]:
-        """A whole part."""
         part, place = held, _DELTAS.get(name)
         if name in ("content_part", "reasoning_summary_part", "reasoning_part"):
             part = as_object(held.get("part"))

@@ -16,12 +16,14 @@ from typing import Any, Final
 
 from hub.dialects.request.chat_request import (
     AUDIO,
+    TRANSLATED,
     ChatMessage,
     ChatRequest,
     ChatToolCall,
     Part,
     Picture,
     Tool,
+    present,
 )
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
@@ -37,10 +39,7 @@ _SAME: Final = (
     "reasoning", "include", "truncation", "max_tool_calls", "previous_response_id",
     "conversation", "instructions", "text", "store", "max_output_tokens",
 )  # fmt: skip
-_TRANSLATED: Final = (
-    "max_tokens", "max_completion_tokens", "tools", "tool_choice", "response_format",
-    "reasoning_effort", "verbosity", "logprobs",
-)  # fmt: skip
+_TRANSLATED: Final = (*(set(TRANSLATED) - {"stop"}), "verbosity", "logprobs")
 _AUDIO_FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 
 LOGPROBS: Final = "message.output_text.logprobs"
@@ -55,25 +54,23 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         RequestError: the API cannot do what the prompt asks for.
     """
     request = ChatRequest(dialect, prompt, (*_SAME, *_TRANSLATED), files=True)
-    body: dict[str, Any] = {"store": False, **request.copied(_SAME)}
-    if request.model is not None:
-        body["model"] = request.model
     leading = list(takewhile(lambda message: message.role == "system", request.messages))
-    if 0 < len(leading) < len(request.messages) and "instructions" not in body:
-        body["instructions"] = "\n\n".join(message.text for message in leading)
-    else:
+    if not 0 < len(leading) < len(request.messages) or "instructions" in request.options:
         leading = []
     messages = request.messages[len(leading) :]
     custom = {call.id for message in messages for call in message.calls if call.text is not None}
-    body["input"] = [item for message in messages for item in _items(message, custom)]
-    if (most := request.max_tokens) is not None:
-        body["max_output_tokens"] = most
-    if tools := request.options.get("tools"):
-        if not isinstance(tools, list):
-            raise RequestError("tools must be a list")
-        body["tools"] = [_tool(request, tool) for tool in tools]
-    if (choice := request.options.get("tool_choice")) is not None:
-        body["tool_choice"] = _tool_choice(request, choice)
+    tools, choice = request.options.get("tools") or [], request.options.get("tool_choice")
+    if not isinstance(tools, list):
+        raise RequestError("tools must be a list")
+    body = {"store": False, **request.copied(_SAME)} | present(
+        model=request.model,
+        instructions="\n\n".join(message.text for message in leading) if leading else None,
+        input=[item for message in messages for item in _items(message, custom)],
+        max_output_tokens=request.max_tokens,
+        tools=[_tool(request, tool) for tool in tools] or None,
+        tool_choice=None if choice is None else _tool_choice(request, choice),
+        stream=True,
+    )
     if effort := request.options.get("reasoning_effort"):
         body["reasoning"] = {**as_object(body.get("reasoning")), "effort": effort}
     if request.options.get("logprobs"):
@@ -83,7 +80,6 @@ def responses_body(dialect: str, prompt: Prompt) -> dict[str, Any]:
         body["include"] = list(dict.fromkeys([*(body.get("include") or ()), ENCRYPTED]))
     if text := _text(request):
         body["text"] = {**as_object(body.get("text")), **text}
-    body["stream"] = True
     return body
 
 
@@ -132,10 +128,14 @@ def _own_items(message: ChatMessage, part: str | int | Mapping[str, Any]) -> lis
         return [item]
     if part.get("type") != "reasoning.encrypted":
         return []
-    summary = [{"type": "summary_text", "text": text} for text in part.get("summary") or ()]
-    key = {"id": part["id"]} if part.get("id") else {}
-    encrypted = {"summary": summary, "encrypted_content": part.get("data")}
-    return [{"type": "reasoning", **key, **encrypted}]
+    return [
+        present(
+            type="reasoning",
+            id=part.get("id") or None,
+            summary=[{"type": "summary_text", "text": text} for text in part.get("summary") or ()],
+            encrypted_content=part.get("data"),
+        )
+    ]
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -159,13 +159,10 @@ def _tool(request: ChatRequest, held: Any) -> Any:
     """A tool; one that already has the form of this API is passed on."""
     if "function" in as_object(held):
         tool = request.tool(held)
-        made: dict[str, Any] = {"type": "function", "name": tool.name}
-        if tool.description is not None:
-            made["description"] = tool.description
-        made["parameters"] = tool.parameters or {"type": "object", "properties": {}}
+        schema = tool.parameters or {"type": "object", "properties": {}}
+        named = present(type="function", name=tool.name, description=tool.description)
         # Unlike in chat completions, functions are strict unless this says otherwise.
-        made["strict"] = bool(tool.strict)
-        return made
+        return {**named, "parameters": schema, "strict": bool(tool.strict)}
     custom = _custom(held)
     return {"type": "custom", **custom} if custom else held
 
@@ -198,9 +195,6 @@ def _text(request: ChatRequest) -> dict[str, Any]:
         return found
     if output.schema is None:
         return {**found, "format": {"type": "json_object"}}
-    made: dict[str, Any] = {"type": "json_schema", "name": output.name, "schema": output.schema}
-    if output.strict is not None:
-        made["strict"] = output.strict
-    if output.description is not None:
-        made["description"] = output.description
-    return {**found, "format": made}
+    about = present(strict=output.strict, description=output.description)
+    schema = {"type": "json_schema", "name": output.name, "schema": output.schema}
+    return {**found, "format": {**schema, **about}}

@@ -52,7 +52,7 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 _GOOD: Final = re.compile(r"(?i)2\d\d|0+|ok|success|true|running|in_progress|completed")
 
-_STATUSES: Final[Mapping[int, str]] = {
+_STATUSES: Final = {
     401: "upstream_unauthorized",
     403: "upstream_unauthorized",
     404: "upstream_model_not_found",
@@ -62,34 +62,19 @@ _STATUSES: Final[Mapping[int, str]] = {
 }
 
 # The status that an error reported under HTTP 200 would have had.
-_LIKELY: Final[Mapping[str, int]] = {
-    "upstream_rejected": 400,
-    "upstream_unauthorized": 401,
-    "upstream_model_not_found": 404,
-    "upstream_rate_limited": 429,
-    "upstream_overloaded": 503,
+_LIKELY: Final = {"upstream_rejected": 400} | {
+    code: status for status, code in reversed(_STATUSES.items())
 }
-
 # Searched for, in this order, in the ``code``, ``type`` and ``status`` beside a message.
-_WORDS: Final[tuple[tuple[str, str], ...]] = (
-    ("rate_limit", "upstream_rate_limited"),
-    ("ratelimit", "upstream_rate_limited"),
-    ("too_many", "upstream_rate_limited"),
-    ("quota", "upstream_rate_limited"),
-    ("exhausted", "upstream_rate_limited"),
-    ("overload", "upstream_overloaded"),
-    ("unavailable", "upstream_overloaded"),
-    ("api_key", "upstream_unauthorized"),
-    ("apikey", "upstream_unauthorized"),
-    ("auth", "upstream_unauthorized"),
-    ("permission", "upstream_unauthorized"),
-    ("not_found", "upstream_model_not_found"),
-    ("context_length", "upstream_rejected"),
-    ("content_filter", "upstream_rejected"),
-    ("content_policy", "upstream_rejected"),
-    ("invalid_request", "upstream_rejected"),
-    ("bad_request", "upstream_rejected"),
-)
+_WORDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "upstream_rate_limited": ("rate_limit", "ratelimit", "too_many", "quota", "exhausted"),
+    "upstream_overloaded": ("overload", "unavailable"),
+    "upstream_unauthorized": ("api_key", "apikey", "auth", "permission"),
+    "upstream_model_not_found": ("not_found",),
+    "upstream_rejected": (
+        "context_length", "content_filter", "content_policy", "invalid_request", "bad_request",
+    ),
+}  # fmt: skip
 
 
 class ErrorReport(NamedTuple):
@@ -130,7 +115,8 @@ def find_error(held: object) -> ErrorReport | None:
 
     An ``error`` that is null, false or empty is none: some servers send one with every chunk.
     """
-    held = _first(held)
+    if isinstance(held, list):
+        held = _first(held)
     if not isinstance(held, dict):
         return None
     message = held.get("message") or held.get("msg") or held.get("error_msg")
@@ -140,8 +126,10 @@ def find_error(held: object) -> ErrorReport | None:
             return _report(message if isinstance(said, int) and message else said, held)
     if held.get("object") == "error" or (isinstance(message, str) and message and _failed(held)):
         return _report(message, held)
-    base = as_object(held.get("base_resp"))
-    return _report(base.get("status_msg"), base) if base.get("status_code") else None
+    base = held.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return _report(base.get("status_msg"), base)
+    return None
 
 
 def error_in_body(body: bytes) -> ErrorReport:
@@ -209,7 +197,10 @@ def _message(said: object) -> str:
     if isinstance(said, dict):
         for name in ("message", "msg", "detail", "error", "type", "code"):
             if isinstance(inner := said.get(name), str) and inner:
-                return _location(said) + inner + _raw(said)
+                raw = as_object(said.get("metadata")).get("raw")
+                # The message of the provider behind OpenRouter, which gives the reason.
+                behind = f": {raw}" if isinstance(raw, str) and raw else ""
+                return f"{_location(said)}{inner}{behind}"
         if isinstance(inner := as_object(said.get("error")).get("message"), str):
             return inner
     return "" if said is None or said is True else as_text(said)
@@ -219,12 +210,6 @@ def _location(said: Mapping[str, Any]) -> str:
     """The field that is wrong, which FastAPI gives as ``["body", "stop", 0]``."""
     parts = [str(part) for part in as_list(said.get("loc"))[1:] if isinstance(part, str | int)]
     return f"{'.'.join(parts)}: " if parts else ""
-
-
-def _raw(said: Mapping[str, Any]) -> str:
-    """The message of the provider behind OpenRouter, which gives the reason."""
-    raw = as_object(said.get("metadata")).get("raw")
-    return f": {raw}" if isinstance(raw, str) and raw else ""
 
 
 def _codes(said: object) -> Iterator[str]:
@@ -250,7 +235,8 @@ def _code(words: tuple[str, ...]) -> str:
     for word in words:
         if word.isdecimal() and word.isascii() and len(word) == 3 and word >= "400":
             return code_of_status(int(word))
-        for part, code in _WORDS:
-            if part in word.replace("-", "_").replace(" ", "_"):
+        plain = word.replace("-", "_").replace(" ", "_")
+        for code, parts in _WORDS.items():
+            if any(part in plain for part in parts):
                 return code
     return "upstream_error"

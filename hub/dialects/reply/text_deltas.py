@@ -16,21 +16,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from hub.dialects.reply.think_tags import CLOSING, Thinking
 from hub.domain.events import Delta
 from hub.domain.surrogates import Surrogates, whole
 
-__all__ = ["CLOSING", "TextDeltas", "TextPieces"]
+__all__ = ["CLOSING", "Kind", "TextDeltas", "TextPieces"]
+
+Kind = Literal["text", "reasoning", "refusal"]
 
 REFUSAL: Final[Mapping[str, Any]] = {"refusal": True}
 
 
 class TextPieces:
     """One text in pieces: given out in whole characters, and remembered as a digest."""
-
-    __slots__ = ("_digest", "_halves", "length", "pieces")
 
     def __init__(self) -> None:
         self._halves = Surrogates()
@@ -75,8 +75,6 @@ class TextPieces:
 class TextDeltas:
     """The deltas of one reply; none of them is empty."""
 
-    __slots__ = ("_reasoning", "_refusal", "_text", "_thinking")
-
     def __init__(self, *, think: bool | str = False) -> None:
         self._text = TextPieces()
         self._reasoning = TextPieces()
@@ -100,30 +98,29 @@ class TextDeltas:
             return _deltas(*self._thinking.split(text))
         return [Delta(text=text)] if text else []
 
-    def say_last(self, piece: str) -> list[Delta]:
-        """The last piece of the text, which may repeat all of it."""
-        return [] if self._text.repeats(piece) else self.say(piece)
-
-    def say_whole(self, text: str) -> list[Delta]:
-        """The whole text: what its pieces lacked."""
-        return self.say(self._text.lacks(text))
-
     def reason(self, piece: str) -> list[Delta]:
         """More of the reasoning."""
         return _deltas(self._reasoning.join(piece), "")
-
-    def reason_whole(self, text: str) -> list[Delta]:
-        """The whole reasoning: what its pieces lacked."""
-        return self.reason(self._reasoning.lacks(text))
 
     def refuse(self, piece: str) -> list[Delta]:
         """More of a refusal."""
         text = self._refusal.join(piece)
         return [Delta(text=text, extra=REFUSAL)] if text else []
 
-    def refuse_whole(self, text: str) -> list[Delta]:
-        """The whole refusal: what its pieces lacked."""
-        return self.refuse(self._refusal.lacks(text))
+    def add(self, kind: Kind, piece: str) -> list[Delta]:
+        """More of a text of this kind."""
+        if kind == "text":
+            return self.say(piece)
+        return self.reason(piece) if kind == "reasoning" else self.refuse(piece)
+
+    def add_last(self, kind: Kind, piece: str) -> list[Delta]:
+        """The last piece, in which some servers repeat all of the text."""
+        return [] if kind == "text" and self._text.repeats(piece) else self.add(kind, piece)
+
+    def add_whole(self, kind: Kind, text: str) -> list[Delta]:
+        """A whole text: what its pieces lacked."""
+        texts = {"text": self._text, "reasoning": self._reasoning, "refusal": self._refusal}
+        return self.add(kind, texts[kind].lacks(text))
 
     def rest(self) -> list[Delta]:
         """What was held back, at the end of the reply."""

@@ -21,11 +21,7 @@ CLOSING: Final = "closing"
 """The value of the option ``think`` for servers whose prompt has the opening tag."""
 
 # Most models; Gemini's and Bedrock's OpenAI endpoints.
-TAGS: Final = {
-    "<think>": "</think>",
-    "<thought>": "</thought>",
-    "<reasoning>": "</reasoning>",
-}
+TAGS: Final = {"<think>": "</think>", "<thought>": "</thought>", "<reasoning>": "</reasoning>"}
 # Characters of white space that are held back while the tag may still come.
 LEADING: Final = 256
 
@@ -42,8 +38,6 @@ class Thinking:
 
     ``opened`` means that the opening tag stands in the prompt; it may still be repeated.
     """
-
-    __slots__ = ("_close", "_held", "_open", "_opened", "_stage")
 
     def __init__(self, *, opened: bool = False) -> None:
         self._stage = _Stage.BEFORE

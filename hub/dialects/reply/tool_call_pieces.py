@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 from hub.dialects.reply.call_arguments import Arguments
@@ -76,8 +77,6 @@ class _Call:
 
 class ToolCalls:
     """The tool calls of one reply."""
-
-    __slots__ = ("_calls", "_front", "_numbered", "_waiting")
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
@@ -401,23 +400,18 @@ def _same(calls: list[_Call], piece: _Piece, place: int) -> _Call | None:
 
 def _joined(pieces: list[ToolCall]) -> Iterator[ToolCall]:
     """The pieces, neighbours of one call as one."""
-    last: ToolCall | None = None
-    for piece in pieces:
-        if last is not None and last.index == piece.index:
-            last = ToolCall(
-                last.index,
-                last.id or piece.id,
-                last.name or piece.name,
-                last.arguments + piece.arguments,
-                last.custom or piece.custom,
-                piece.extra_content or last.extra_content,
+    for index, group in groupby(pieces, key=lambda piece: piece.index):
+        joined, *more = group
+        for piece in more:
+            joined = ToolCall(
+                index,
+                joined.id or piece.id,
+                joined.name or piece.name,
+                joined.arguments + piece.arguments,
+                joined.custom or piece.custom,
+                piece.extra_content or joined.extra_content,
             )
-            continue
-        if last is not None:
-            yield last
-        last = piece
-    if last is not None:
-        yield last
+        yield joined
 
 
 def _arguments(value: Any) -> str:

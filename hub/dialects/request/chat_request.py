@@ -27,13 +27,14 @@ import orjson
 from hub.dialects.request.request_options import no_option, requested_options
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
-from hub.domain.json_values import as_list, as_object, as_string, as_text
+from hub.domain.json_values import as_object, as_string, as_text
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import owned
 
 __all__ = [
     "AUDIO",
     "PDF",
+    "TRANSLATED",
     "ChatMessage",
     "ChatRequest",
     "ChatToolCall",
@@ -43,6 +44,7 @@ __all__ = [
     "Picture",
     "Tool",
     "no_option",
+    "present",
     "turns",
 ]
 
@@ -51,6 +53,11 @@ _SPACE: Final = re.compile(r"\s+")
 PDF: Final = "application/pdf"
 AUDIO: Final[Mapping[str, str]] = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """The media types of OpenAI's names of audio formats."""
+TRANSLATED: Final = (
+    "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
+    "reasoning_effort",
+)  # fmt: skip
+"""Options that nearly every dialect translates."""
 _ROLES: Final = ("system", "user", "assistant", "tool")
 # The dialects of providers that have custom tools, which take any text.
 _CUSTOM: Final = frozenset({"openai-responses"})
@@ -85,7 +92,6 @@ class File:
 
     @property
     def data_url(self) -> str:
-        """The file as a ``data:`` URL."""
         return f"data:{self.media_type};base64,{self.base64}"
 
 
@@ -107,7 +113,6 @@ class ChatToolCall:
 
     @property
     def arguments_text(self) -> str:
-        """The arguments as JSON text."""
         return as_text(dict(self.arguments))
 
 
@@ -131,12 +136,10 @@ class ChatMessage:
 
     @property
     def text(self) -> str:
-        """All text in it."""
         return "".join(part for part in self.parts if isinstance(part, str))
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """All pictures in it."""
         return tuple(part for part in self.parts if isinstance(part, Picture))
 
     @property
@@ -278,13 +281,8 @@ class ChatRequest:
         schema = given.get("schema")
         if schema is not None and not isinstance(schema, dict):
             raise RequestError("the schema in response_format must be an object")
-        strict, description = given.get("strict"), given.get("description")
-        return Output(
-            schema,
-            as_string(given.get("name")) or "answer",
-            strict if isinstance(strict, bool) else None,
-            description if isinstance(description, str) else None,
-        )
+        name, strict = as_string(given.get("name")), _bool(given.get("strict"))
+        return Output(schema, name or "answer", strict, as_string(given.get("description")) or None)
 
     def copied(self, names: Iterable[str] | Mapping[str, str]) -> dict[str, Any]:
         """The options among ``names`` that were given, each under the provider's name."""
@@ -296,18 +294,19 @@ class ChatRequest:
         if as_object(held).get("type", "function") != "function":
             raise no_option("tools", self.dialect, "a tool must be a function")
         function = _function_of(held)
-        name, description = function.get("name"), function.get("description")
-        schema, strict = function.get("parameters"), function.get("strict")
-        if not isinstance(name, str) or not name:
+        name, schema = as_string(function.get("name")), function.get("parameters")
+        if not name:
             raise RequestError("a tool must have a function with a name")
         if schema is not None and not isinstance(schema, dict):
             raise RequestError("the parameters of a tool must be a JSON schema, an object")
-        return Tool(
-            name,
-            description if isinstance(description, str) else None,
-            schema,
-            strict if isinstance(strict, bool) else None,
-        )
+        about = function.get("description")
+        about = about if isinstance(about, str) else None
+        return Tool(name, about, schema, _bool(function.get("strict")))
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """The fields that are not ``None``."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def turns(
@@ -329,6 +328,10 @@ def turns(
         elif parts:
             made.append((role, parts))
     return made
+
+
+def _bool(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _tool_name(held: Any) -> Any:
@@ -366,7 +369,10 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> ChatMessage:
     if role == "assistant":
         if refusal := as_string(held.get("refusal")):
             parts = (*parts, refusal)
-        calls = _calls(held.get("tool_calls"))
+        given = held.get("tool_calls") or []
+        if not isinstance(given, list):
+            raise RequestError("the tool calls of a message must be a list")
+        calls = tuple(_call(as_object(call), place) for place, call in enumerate(given))
         if dialect not in _CUSTOM and any(call.text is not None for call in calls):
             raise no_option("a custom tool call", dialect, "a call must be of a function")
         return ChatMessage(role, parts, calls, owned=tuple(owned(held)), raw=held)
@@ -474,12 +480,6 @@ _KINDS: Final[Mapping[str, Callable[[Mapping[str, Any]], Part]]] = {
     **dict.fromkeys(("file", "input_file"), _file),
     "input_audio": _audio,
 }
-
-
-def _calls(held: Any) -> tuple[ChatToolCall, ...]:
-    if held and not isinstance(held, list):
-        raise RequestError("the tool calls of a message must be a list")
-    return tuple(_call(as_object(call), place) for place, call in enumerate(as_list(held)))
 
 
 def _call(held: Mapping[str, Any], place: int) -> ChatToolCall:

@@ -16,8 +16,6 @@ MOST: Final = 1e9
 class Options:
     """Typed access to options; a wrong name or value is a `ConfigError`."""
 
-    __slots__ = ("_dialect", "_held")
-
     def __init__(self, dialect: str, held: Mapping[str, Any], known: Iterable[str] = ()) -> None:
         """Take the options of a dialect that knows these names.
 
@@ -34,7 +32,6 @@ class Options:
                 raise ConfigError(f'dialect "{dialect}" {said}')
 
     def flag(self, name: str, default: bool) -> bool:
-        """True or false."""
         value = self._held.get(name, default)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")

@@ -28,18 +28,10 @@ Values = Mapping[str, tuple[Any, ...]]
 # They ask for what every answer of the hub is: streamed.
 _OURS: Final = frozenset({"stream", "stream_options"})
 _NOTHING: Final[Values] = {
-    "n": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "logit_bias": ({},),
-    "parallel_tool_calls": (True,),
-    "store": (False,),
-    "metadata": ({},),
-    "stop": ([],),
-    "tools": ([],),
-    "functions": ([],),
-    "response_format": ({"type": "text"},),
-}
+    "n": (1,), "logprobs": (False,), "top_logprobs": (0,), "logit_bias": ({},), "stop": ([],),
+    "parallel_tool_calls": (True,), "tools": ([],), "functions": ([],), "store": (False,),
+    "metadata": ({},), "response_format": ({"type": "text"},),
+}  # fmt: skip
 # Without any tools, these have no effect either.
 _TOOLLESS: Final[Values] = {
     "parallel_tool_calls": (False,),
@@ -47,14 +39,9 @@ _TOOLLESS: Final[Values] = {
     "function_call": ("auto", "none"),
 }
 _DEFAULTS: Final[Values] = {
-    "presence_penalty": (0,),
-    "frequency_penalty": (0,),
-    "repetition_penalty": (1,),
-    "min_p": (0,),
-    "modalities": (["text"],),
-    "service_tier": ("auto", "default"),
-    "verbosity": ("medium",),
-}
+    "presence_penalty": (0,), "frequency_penalty": (0,), "repetition_penalty": (1,), "min_p": (0,),
+    "modalities": (["text"],), "service_tier": ("auto", "default"), "verbosity": ("medium",),
+}  # fmt: skip
 _WITHOUT_EFFECT: Final = frozenset(
     {
         "max_tool_calls", "metadata", "prediction", "prompt_cache_key", "prompt_cache_retention",

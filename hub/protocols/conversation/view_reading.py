@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import orjson
@@ -194,15 +193,14 @@ async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: floa
     time = asyncio.get_running_loop().time
     until = time() + seconds
     part = await viewed.part(view, offset)
+
+    def goes_on() -> bool:
+        return stream.tail > part.end.offset or stream.closed
+
     while not part.bodies and not part.closed and (left := until - time()) > 0:
-        end = part.end.offset
-        await hub.callers.until(stream, partial(_has_more, stream, end), within=left)
-        part = await viewed.part(view, end)
+        await hub.callers.until(stream, goes_on, within=left)
+        part = await viewed.part(view, part.end.offset)
     return part
-
-
-def _has_more(stream: FollowedStream, offset: int) -> bool:
-    return stream.tail > offset or stream.closed
 
 
 async def _follow(

@@ -14,6 +14,8 @@ is above all epochs that this file has had, whatever the clock says.
 The file remembers its epochs, as rows of ``epochs`` for stream 0, which no stream is. A position
 whose epoch is neither its stream's nor one of these comes from another copy of the file; where
 the two parted is unknown.
+
+Errors of the file are raised as `apsw.Error`.
 """
 
 from __future__ import annotations
@@ -41,9 +43,6 @@ def begin_life(database: apsw.Connection) -> tuple[int, frozenset[int]]:
 
     Streams that begin after this need an epoch above it. Otherwise a name that is used again
     could have an epoch that the file remembers.
-
-    Raises:
-        apsw.Error: the file cannot be written.
     """
     with database:
         life = new_epoch(database)
@@ -58,11 +57,7 @@ def begin_life(database: apsw.Connection) -> tuple[int, frozenset[int]]:
 
 
 def new_epoch(database: apsw.Connection, *, above: int = 0) -> int:
-    """An epoch above ``above`` that neither this file nor a copy of it has had.
-
-    Raises:
-        apsw.Error: the file cannot be written.
-    """
+    """An epoch above ``above`` that neither this file nor a copy of it has had."""
     clock = time.time_ns() // 1000
     rows = database.execute(
         "UPDATE hub SET value = max(value + ?, ?, ?) + ? WHERE key = 'life' RETURNING value",

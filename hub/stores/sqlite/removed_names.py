@@ -1,4 +1,7 @@
-"""The removed names that the file remembers (see `hub.domain.removed_names`)."""
+"""The removed names that the file remembers (see `hub.domain.removed_names`).
+
+Errors of the file are raised as `apsw.Error`.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,7 @@ __all__ = ["remember_removal", "removals"]
 
 
 def remember_removal(database: apsw.Connection, name: str) -> None:
-    """Record that the stream ``name`` is removed; the next one begins in a later epoch.
-
-    Raises:
-        apsw.Error: the file cannot be written.
-    """
+    """Record that the stream ``name`` is removed; the next one begins in a later epoch."""
     database.execute("UPDATE hub SET value = value + 1 WHERE key = 'life'")
     database.execute(
         "INSERT OR REPLACE INTO removed (name, epoch) SELECT ?, value FROM hub WHERE key = 'life'",
@@ -31,11 +30,6 @@ def remember_removal(database: apsw.Connection, name: str) -> None:
 
 
 def removals(database: apsw.Connection) -> RemovedNames:
-    """The removed names.
-
-    Raises:
-        apsw.Error: the file cannot be read.
-    """
     rows: list[Any] = database.execute("SELECT name, epoch FROM removed ORDER BY number").fetchall()
     forgotten = database.execute("SELECT value FROM hub WHERE key = 'forgotten'").get
     return RemovedNames(rows, NEVER if forgotten is None else int(forgotten))

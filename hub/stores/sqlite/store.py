@@ -35,6 +35,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
@@ -101,21 +102,19 @@ class _Waiter(NamedTuple):
     failed: Callable[[], None] = lambda: None
 
 
+@dataclass(slots=True)
 class _Group:
     """Changes that are committed together, and the waiters for that commit."""
 
-    __slots__ = ("changes", "rejected", "removed", "size", "streams", "waiting")
-
-    def __init__(self) -> None:
-        self.changes: list[Change] = []
-        self.size = 0
-        self.streams: set[str] = set()
-        """Streams that load differently once the group is committed."""
-        self.removed: set[str] = set()
-        """Streams that are gone once the group is committed."""
-        self.rejected: Mapping[str, str] = NOTHING
-        """Streams whose changes were not written, and the reason."""
-        self.waiting: list[_Waiter] = []
+    changes: list[Change] = field(default_factory=list)
+    size: int = 0
+    streams: set[str] = field(default_factory=set)
+    """Streams that load differently once the group is committed."""
+    removed: set[str] = field(default_factory=set)
+    """Streams that are gone once the group is committed."""
+    rejected: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Streams whose changes were not written, and the reason."""
+    waiting: list[_Waiter] = field(default_factory=list)
 
     def take(self, change: Change, size: int) -> None:
         self.changes.append(change)
@@ -181,15 +180,13 @@ class _Credentials:
         )
 
 
+@dataclass(slots=True)
 class _Loads:
     """The loads of one stream that are in progress."""
 
-    __slots__ = ("changed", "readers")
-
-    def __init__(self) -> None:
-        self.readers = 0
-        self.changed = 0
-        """The number of changes noted meanwhile."""
+    readers: int = 0
+    changed: int = 0
+    """The number of changes noted meanwhile."""
 
 
 class SQLiteStore:
@@ -578,7 +575,7 @@ class SQLiteStore:
         with suppress(queue.Empty):
             while True:
                 task = self._queue.get_nowait()
-                if isinstance(task, _Task):
+                if isinstance(task, _Task) and task.done.set_running_or_notify_cancel():
                     task.done.set_exception(StoreError("the store is not open"))
 
     def _commit(self, loop: asyncio.AbstractEventLoop, writer: Writer, group: _Group) -> bool:

@@ -99,7 +99,7 @@ describe("sending", () => {
     await settle();
     expect(hub.asked).toEqual([]);
     expect(area().value).toBe("next");
-    expect(text("#composer-hint")).toMatch(/wait for its end/);
+    expect(text("#composer-hint")).toMatch(/wait until it ends/);
     expect(await chat.send("next")).toBe(false);
   });
 

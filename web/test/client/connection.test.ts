@@ -236,7 +236,7 @@ describe("faults", () => {
     expect(hub.opened).toBe(1);
     hub.beats = false;
     await pass(55_000);
-    expect(statuses.findLast((status) => status.state === "offline")?.why).toContain("silent");
+    expect(statuses.findLast((status) => status.state === "offline")?.why).toContain("stopped responding");
     hub.beats = true;
     await pass(40_000);
     hub.stream(S).append(...words("a"));
