@@ -15,6 +15,7 @@ import hub
 from hub import dialects
 from hub.cli.open_access import openings
 from hub.cli.output import say, say_error, write, write_json
+from hub.config.auth import IssuerTable
 from hub.config.keys import dotted
 from hub.config.schema import Config, UpstreamTable
 from hub.domain.errors import ConfigError
@@ -92,7 +93,7 @@ def mistakes(path: Path | None) -> list[ConfigError]:
         reads += [
             partial(issuer.secret, os.environ),
             partial(issuer.previous_secret, os.environ),
-            issuer.public_key,
+            partial(_check_public_key, issuer),
         ]
     wrong = []
     for read in reads:
@@ -101,6 +102,14 @@ def mistakes(path: Path | None) -> list[ConfigError]:
         except ConfigError as error:
             wrong.append(error)
     return wrong
+
+
+def _check_public_key(issuer: IssuerTable) -> None:
+    if (pem := issuer.public_key()) is not None:
+        # Only here: cryptography takes its time, and few configurations have such a key.
+        from hub.auth.issuers import public_key
+
+        public_key(pem, issuer.accepted, f"the file {issuer.public_key_file}")
 
 
 @app.command()

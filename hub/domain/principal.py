@@ -62,7 +62,9 @@ class Principal:
     @property
     def scope(self) -> str | None:
         """Within what its idempotency keys and producer ids are unique; ``None`` for `LOCAL`."""
-        return None if self == LOCAL else self.subject or ""
+        if self is LOCAL or (self.address is None and self == LOCAL):
+            return None
+        return self.subject or ""
 
     @property
     def counted_as(self) -> str | None:

@@ -6,11 +6,12 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from aiohttp import ClientResponse, web
+from aiohttp import ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import Config, Hub, setup
@@ -25,6 +26,7 @@ from hub.domain.stream_settings import StreamSettings
 from hub.server.serve import _check_access
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
+from tests.support.loopback_hub import hub_on_loopback
 from tests.support.people import OWN, auth, bearer
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -436,6 +438,27 @@ async def test_another_stream_cannot_take_the_place_of_the_one_that_was_checked(
     assert (taken.settings.owner, taken.gone, taken.tail) == ("bob", False, 0)
     with pytest.raises(StreamNotFound):
         await hub.streams.open("copy")
+
+
+async def test_what_one_began_stays_ones_own_after_a_restart(tmp_path: Path) -> None:
+    tables = {"store": {"url": f"sqlite:{tmp_path / 'hub.db'}"}, "auth": auth()}
+    begun: dict[str, Any] = {}
+    for _ in range(2):
+        async with hub_on_loopback(**tables) as running:
+            url = f"http://127.0.0.1:{running.port}"
+            async with ClientSession(url) as client:
+                if not begun:
+                    asked = {"prompt": "echo hi", "key": "k"}
+                    post = client.post("/v1/generations", json=asked, headers=bearer("ann"))
+                    async with post as response:
+                        begun = await response.json()
+                    await running.hub.generations.wait(begun["id"])
+                for path in (f"/v1/generations/{begun['id']}", f"/v1/stream/{begun['stream']}"):
+                    for who, status in (("ann", 200), ("bob", 404)):
+                        async with client.get(path, headers=bearer(who)) as response:
+                            assert response.status == status, (path, who)
+                listed, _ = await running.hub.streams.listed("", "", 10)
+                assert [one.stream.owner for one in listed] == ["ann"]
 
 
 async def test_without_authentication_nobody_owns_a_stream(start_hub: StartHub) -> None:
