@@ -7,14 +7,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final, Literal
 
 import aiohttp_cors
 from aiohttp import HttpVersion11, web
 
 from hub import dialects
+from hub.auth.gate import Authorize, Gate
 from hub.config.schema import Config, UpstreamTable
 from hub.connections.connection import Pace
 from hub.docs.endpoint import Documents
@@ -104,11 +106,15 @@ def setup(
     prefix: str = "",
     config: Config | None = None,
     environ: Mapping[str, str] = os.environ,
+    authorize: Authorize | None = None,
 ) -> Hub:
     """Add a hub to an application, with its routes under ``prefix`` (such as ``"/hub"``).
 
     The hub starts and stops with the application, where it is ``app[HUB]``. Request bodies are
     bounded by the application's ``client_max_size``.
+
+    ``authorize`` finds the principal of each request, in place of the credentials that the
+    configuration knows; it raises `hub.domain.errors.Unauthorized` to refuse one.
 
     Raises:
         ConfigError: an upstream cannot be used as configured.
@@ -120,10 +126,14 @@ def setup(
         _store(config),
         _upstreams(config, dialer, environ),
         config.default_upstream,
-        _limits(config),
+        _limits(
+            config,
+            of_one=config.auth.limits.generations if config.auth.enabled or authorize else 0,
+        ),
     )
     app[HUB] = hub
-    sockets = _route(app, hub, config, prefix)
+    gate, close_gate = _gate(hub, config, environ, authorize)
+    sockets = _route(app, hub, config, prefix, gate)
     farewell = Shutdown(hub, sockets, drain_seconds=config.server.drain_seconds)
     app[FAREWELL] = farewell
 
@@ -132,6 +142,7 @@ def setup(
         yield
         await hub.close()
         await dialer.close()
+        await close_gate()
 
     async def leave(_: web.Application) -> None:
         """Drain before the connections are closed; does nothing if that was done earlier."""
@@ -144,11 +155,42 @@ def setup(
     return hub
 
 
-def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSockets:
+def _gate(
+    hub: Hub, config: Config, environ: Mapping[str, str], authorize: Authorize | None
+) -> tuple[Gate | None, Callable[[], Awaitable[None]]]:
+    """What finds the principals of requests, and what to call when it is needed no more.
+
+    Raises:
+        ConfigError: the secret of an issuer cannot be read, or is none.
+    """
+
+    async def nothing() -> None:
+        pass
+
+    auth = config.auth
+    most = auth.limits.requests_per_minute
+    if authorize is not None:
+        return Gate(authorize=authorize, requests_per_minute=most), nothing
+    if not auth.enabled:
+        return None, nothing
+    # Only here: cryptography takes its time and its memory, and most hubs have no use for it.
+    from hub.auth_from_config import authenticator_of
+
+    credentials, close = authenticator_of(auth, hub.credentials, environ)
+    return (
+        Gate(credentials=credentials, requests_per_minute=most, token_seconds=auth.token_seconds),
+        close,
+    )
+
+
+def _route(
+    app: web.Application, hub: Hub, config: Config, prefix: str, gate: Gate | None
+) -> WebSockets:
     fanout, limits, server = config.fanout, config.limits, config.server
     origins = Origins(server.origins)
     bodies = Bodies(hub.allowance, largest=limits.body_bytes, seconds=limits.body_seconds)
-    admission = Admission(Hosts(server.hosts), origins, bodies)
+    authenticate = None if gate is None else gate.principal
+    admission = Admission(Hosts(server.hosts), origins, bodies, authenticate)
     pace = Pace(
         catch_up_bytes=fanout.catch_up_bytes,
         beat_seconds=server.beat_seconds,
@@ -158,6 +200,7 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     )
     sockets = WebSockets(
         hub,
+        gate,
         pace=replace(pace, beat_seconds=server.ws_beat_seconds),
         frame_bytes=limits.frame_bytes,
         origins=origins,
@@ -183,10 +226,9 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
         *Generations(hub).routes(),
         *Listing(hub, allowed=server.list_streams).routes(),
         *Operations(hub).routes(),
-        *tutorial.routes(),
-        *Documents().routes(),
-        *Page(_web_folder(), frame_ancestors=server.frame_ancestors).routes(),
     ]
+    page = Page(_web_folder(), frame_ancestors=server.frame_ancestors).routes()
+    shown = [*tutorial.routes(), *Documents().routes()]
     replies = Replies(
         hub, pace=pace, on_disconnect=server.on_disconnect, grace_seconds=server.grace_seconds
     )
@@ -201,66 +243,89 @@ def _route(app: web.Application, hub: Hub, config: Config, prefix: str) -> WebSo
     allow: Callable[[web.AbstractRoute], object] = (
         aiohttp_cors.CorsConfig(app, defaults=_cors(config)).add if server.origins else _unshared
     )
-    for routes, answer in (
-        (plain, answer_to),
-        (openai, openai_answer_to),
-        (AISDK(hub, replies, pace=view).routes(), sentence),
-        (TanStack(hub, replies, pace=view).routes(), sentence_in_json),
-    ):
+    routing = _Routing(app, hub, prefix, admission)
+    groups: tuple[tuple[list[web.RouteDef], Answer, Needs], ...] = (
+        (plain, answer_to, "operation"),
+        (shown, answer_to, "anything"),
+        (page, answer_to, "nothing"),
+        (openai, openai_answer_to, "operation"),
+        (AISDK(hub, replies, pace=view).routes(), sentence, "operation"),
+        (TanStack(hub, replies, pace=view).routes(), sentence_in_json, "operation"),
+    )
+    for routes, answer, needs in groups:
         for route in routes:
-            allow(_add(app, hub, prefix, route, admission, answer))
+            allow(routing.add(route, answer, "nothing" if route.path in PUBLIC else needs))
     for route in sockets.routes():
-        _add(app, hub, prefix, route, admission, answer_to)
+        routing.add(route, answer_to, "operation")
     return sockets
 
 
-def _add(
-    app: web.Application,
-    hub: Hub,
-    prefix: str,
-    route: web.RouteDef,
-    admission: Admission,
-    answer: Callable[[Exception, web.Request], web.Response],
-) -> web.AbstractRoute:
-    """Add a route whose errors are answered as the hub does, whatever the application does."""
-    inner = route.handler
+Needs = Literal["nothing", "anything", "operation"]
+"""What the principal of a request needs: not even a credential, any permission, or those that the
+operations of the handler ask for."""
 
-    # A single function, because every open connection keeps its frame.
-    async def handle(request: web.Request) -> web.StreamResponse:
-        begin(request)
-        hub.callers.enter()
-        taken = 0
-        try:
-            request[PRINCIPAL] = admission.admit(request)
-            taken = await admission.take(request)
-            response = await inner(request)
-        except Exception as error:
-            response = answer(error, request)
-            if request.writer.output_size and request.transport is not None:
-                # A response has begun: the client would take this one for part of its body.
-                request.transport.abort()
-        finally:
-            admission.over(taken)
-        if not response.prepared:
-            response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        elif request.version < HttpVersion11:
-            # A streamed body ends with the connection, which aiohttp would leave open.
-            response.force_close()
-        return response
+Answer = Callable[[Exception, web.Request], web.Response]
+"""Responds to an error."""
 
-    async def expect(request: web.Request) -> web.StreamResponse | None:
-        begin(request)
-        try:
-            await admission.expect(request)
-        except Exception as error:
-            response = answer(error, request)
-            response.force_close()  # the client may send the body nevertheless
+PUBLIC: Final = ("/livez", "/readyz")
+
+
+@dataclass(frozen=True, slots=True)
+class _Routing:
+    """Adds routes whose errors are answered as the hub does, whatever the application does."""
+
+    app: web.Application
+    hub: Hub
+    prefix: str
+    admission: Admission
+
+    def add(
+        self,
+        route: web.RouteDef,
+        answer: Answer,
+        needs: Needs,
+    ) -> web.AbstractRoute:
+        inner, hub, admission = route.handler, self.hub, self.admission
+        public, any_permission = needs == "nothing", needs == "anything"
+
+        # A single function, because every open connection keeps its frame.
+        async def handle(request: web.Request) -> web.StreamResponse:
+            begin(request)
+            hub.callers.enter()
+            taken = 0
+            try:
+                await admission.admit(request, public=public)
+                if any_permission:
+                    hub.permissions.check_any(request[PRINCIPAL])
+                taken = await admission.take(request)
+                response = await inner(request)
+            except Exception as error:
+                response = answer(error, request)
+                if request.writer.output_size and request.transport is not None:
+                    # A response has begun: the client would take this one for part of its body.
+                    request.transport.abort()
+            finally:
+                admission.over(taken)
+            if not response.prepared:
+                response.headers.setdefault("X-Content-Type-Options", "nosniff")
+            elif request.version < HttpVersion11:
+                # A streamed body ends with the connection, which aiohttp would leave open.
+                response.force_close()
             return response
-        return None
 
-    more = {**route.kwargs, "expect_handler": expect}
-    added = web.RouteDef(route.method, prefix + route.path, handle, more)
-    return added.register(app.router)[0]
+        async def expect(request: web.Request) -> web.StreamResponse | None:
+            begin(request)
+            try:
+                await admission.expect(request, public=public)
+            except Exception as error:
+                response = answer(error, request)
+                response.force_close()  # the client may send the body nevertheless
+                return response
+            return None
+
+        more = {**route.kwargs, "expect_handler": expect}
+        added = web.RouteDef(route.method, self.prefix + route.path, handle, more)
+        return added.register(self.app.router)[0]
 
 
 def _unshared(route: web.AbstractRoute) -> None:
@@ -278,7 +343,8 @@ def _cors(config: Config) -> dict[str, aiohttp_cors.ResourceOptions]:
     return dict.fromkeys(config.server.origins, allowed)
 
 
-def _limits(config: Config) -> HubLimits:
+def _limits(config: Config, *, of_one: int = 0) -> HubLimits:
+    """The limits of a hub; a principal may run ``of_one`` generations at a time (0: any number)."""
     streams, limits, fanout = config.streams, config.limits, config.fanout
     server = config.server
     shortest = min(fanout.slow_client_timeout, server.beat_seconds, server.ws_beat_seconds)
@@ -307,6 +373,7 @@ def _limits(config: Config) -> HubLimits:
             seconds=limits.generation_seconds,
             prompt_bytes=limits.prompt_bytes,
             keys=limits.idempotency_keys,
+            of_one=of_one,
         ),
     )
 

@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from hub.access.generations import GenerationAccess
 from hub.access.permissions import Permissions
@@ -23,7 +23,7 @@ from hub.domain.memory_budget import MemoryBudget
 from hub.domain.records import Position
 from hub.generations.runs import RunLimits, Runs
 from hub.pipeline.pipeline import Pipeline
-from hub.stores import Store
+from hub.stores import Credentials, Store
 from hub.streams.history import From
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
@@ -37,6 +37,10 @@ __all__ = ["Hub", "HubLimits", "parse_from"]
 log = logging.getLogger("hub")
 
 T = TypeVar("T")
+
+REVOKED: Final = 10_000
+"""Revoked credentials that are remembered; a request that was admitted before one was may take a
+while until it has a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +133,13 @@ class Hub:
             event_bytes=limits.event_bytes,
         )
         self.generations = GenerationAccess(
-            self._runs, self.upstreams, self.permissions, name_length=limits.streams.name_length
+            self._streams,
+            self._runs,
+            self.upstreams,
+            self.permissions,
+            name_length=limits.streams.name_length,
         )
+        self._revoked: dict[str, None] = {}
         self._background = (
             Background("the sweep of connections", self._sweep_connections, self.counts),
             Background("the sweep of streams", self._sweep_streams, self.counts),
@@ -162,6 +171,11 @@ class Hub:
         for task in self._background:
             await task.stop()
         await self._store.stop()
+
+    @property
+    def credentials(self) -> Credentials:
+        """The credentials in the store."""
+        return self._store.credentials
 
     @property
     def trouble(self) -> str | None:
@@ -217,12 +231,23 @@ class Hub:
         self.connections.discard(connection)
         await connection.close()
 
+    def revoke(self, credential: str) -> None:
+        """End the connections of a credential (`Principal.credential`) within `look_seconds`.
+
+        Also those that are opened later by requests that were admitted before.
+        """
+        self._revoked[credential] = None
+        if len(self._revoked) > REVOKED:
+            del self._revoked[next(iter(self._revoked))]
+
     async def _sweep_connections(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(self.limits.look_seconds)
             for count, connection in enumerate(list(self.connections), start=1):
                 try:
+                    if connection.by.credential in self._revoked and not connection.ended:
+                        connection.revoke()
                     connection.tick(loop.time())
                 except Exception:
                     log.exception("a connection failed in the sweep and is cut off")

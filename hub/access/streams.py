@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Final, NamedTuple
 
+from hub.access.authorship import authored
+from hub.access.guard import Guard, epoch_of
 from hub.access.permissions import Permission, Permissions
 from hub.connections.connection import Connection
 from hub.connections.participants import Participants
@@ -19,12 +22,16 @@ from hub.domain.stream_settings import StreamSettings
 from hub.generations.runs import Runs
 from hub.stores import Listed, Store
 from hub.stores.writer import Writer
+from hub.streams.followed import FollowedStream
 from hub.streams.history import From
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
 from hub.streams.write_permissions import WritePermissions
 
 __all__ = ["Shown", "StreamAccess"]
+
+PAGE: Final = 1000
+"""Streams that are read at a time to find those that a principal may list."""
 
 
 class Shown(NamedTuple):
@@ -49,6 +56,7 @@ class StreamAccess:
         *,
         event_bytes: int,
     ) -> None:
+        self._guard = Guard(streams, permissions)
         self._streams = streams
         self._writer = writer
         self._runs = runs
@@ -76,8 +84,23 @@ class StreamAccess:
         Raises:
             InvalidName, StreamNotFound, Gone: as `hub.streams.registry.Streams.open`.
         """
-        self._permissions.check(by, to, name)
-        return await self._streams.open(name)
+        allowed = await self._guard.check(by, (to,), name)
+        return await self._streams.open(name) if allowed is None else allowed
+
+    def check_wait(self, name: str, *, by: Principal = LOCAL) -> None:
+        """Check that a principal may wait for a stream that does not exist, or not for it.
+
+        It may also wait for a chat that it could begin: it follows it only if it may read it then.
+
+        Raises:
+            Unauthorized, StreamNotFound: as `hub.access.permissions.Permissions.check`.
+        """
+        if not self._permissions.may_begin(by, name):
+            self._permissions.check(by, "read", name)
+
+    def reads(self, stream: FollowedStream, *, by: Principal) -> bool:
+        """Whether a principal may read a stream."""
+        return self._permissions.allows(by, "read", stream.name, stream.settings.owner)
 
     async def expect(
         self, connection: Connection, name: str, start: From, *, by: Principal = LOCAL
@@ -86,14 +109,19 @@ class StreamAccess:
 
         Raises:
             InvalidName, Gone: as `open`.
+            Unauthorized, StreamNotFound: as `check_wait`.
         """
         try:
             stream = await self.open(name, by=by)
         except StreamNotFound:
+            self.check_wait(name, by=by)
             stream = None
-        connection.subscribe_when_begun(self._streams.awaited, name, start)
+        connection.subscribe_when_begun(self._streams.awaited, name, start, self._may_follow)
         if stream is not None:
             self._streams.awaited.begun(stream)
+
+    def _may_follow(self, connection: Connection, stream: FollowedStream) -> bool:
+        return self.reads(stream, by=connection.by)
 
     async def create(
         self, name: str, settings: StreamSettings | None = None, *, by: Principal = LOCAL
@@ -103,8 +131,10 @@ class StreamAccess:
         An existing stream is returned whatever its settings; see
         `hub.streams.registry.Streams.create`.
         """
-        self._permissions.check(by, "append", name)
-        return await self._streams.create(name, settings)
+        allowed = await self._guard.check(by, ("append",), name)
+        if allowed is not None:
+            return allowed, False
+        return await self._streams.create(name, _owned(settings, by))
 
     async def make(
         self,
@@ -120,14 +150,11 @@ class StreamAccess:
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        self._check_write(by, name, close=close)
-        self.check_authors(settings, bodies, by=by)
-        return await self._writer.create(name, settings, bodies, close=close)
-
-    def _check_write(self, by: Principal, name: str, *, close: bool) -> None:
-        self._permissions.check(by, "append", name)
-        if close:
-            self._permissions.check(by, "close", name)
+        allowed = await self._guard.check(by, _writes(close=close), name)
+        bodies = self.check_authors(settings, bodies, name, by=by)
+        return await self._writer.create(
+            name, _owned(settings, by), bodies, close=close, epoch=epoch_of(allowed)
+        )
 
     async def fork(
         self,
@@ -149,16 +176,24 @@ class StreamAccess:
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        self._permissions.check(by, "read", source)
-        self._permissions.check(by, "fork", source)
-        self._check_write(by, name, close=close)
+        of = await self._guard.check(by, ("read", "fork"), source)
+        source_epoch = epoch_of(of)
+        into = await self._guard.check(by, _writes(close=close), name)
         if bodies:
             # The writer refuses if the source has another type by then.
             of_source = (await self._streams.open(source)).settings
             settings = (settings or StreamSettings(content_type="")).of_type_of(of_source)
-            self.check_authors(settings, bodies, by=by)
+            bodies = self.check_authors(settings, bodies, name, by=by)
         return await self._writer.fork(
-            name, source, position, settings, further=further, bodies=bodies, close=close
+            name,
+            source,
+            position,
+            _owned(settings or StreamSettings(content_type=""), by),
+            further=further,
+            bodies=bodies,
+            close=close,
+            epoch=epoch_of(into),
+            source_epoch=source_epoch,
         )
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
@@ -175,12 +210,23 @@ class StreamAccess:
     ) -> tuple[list[Shown], bool]:
         """A page of streams in the order of their names, and whether more follow.
 
-        The names start with ``prefix`` and come after ``after``.
+        The names start with ``prefix`` and come after ``after``. Only streams that the principal
+        may ``list`` are among them.
         """
         self._permissions.check(by, "list")
         found, more = await self._streams.listed(prefix, after, limit)
+        if by.scope is not None:
+            shown = self._listable(found, by)
+            while more and len(shown) < limit:
+                found, more = await self._streams.listed(prefix, found[-1].name, PAGE)
+                shown += self._listable(found, by)
+            found, more = shown[:limit], more or len(shown) > limit
         running = self._runs.running()
         return [Shown(one, running.get(one.name)) for one in found], more
+
+    def _listable(self, found: Iterable[Listed], by: Principal) -> list[Listed]:
+        allows = self._permissions.allows
+        return [one for one in found if allows(by, "list", one.name, one.owner)]
 
     async def committed(self, stream: str | None = None) -> None:
         """Wait until the store has committed everything written so far.
@@ -207,10 +253,10 @@ class StreamAccess:
             TooLarge: the event is over its limit.
             StoreError: the store cannot save anything now.
         """
-        body = self._body(event, by)
+        written = self._body(event, stream.name, by)
         stream.expect_events()
-        self._permissions.check(by, "append", stream.name)
-        outcome = stream.write([(body, event)])
+        self._permissions.check(by, "append", stream.name, stream.settings.owner)
+        outcome = stream.write([written])
         self._streams.touch(stream)
         return outcome
 
@@ -222,25 +268,36 @@ class StreamAccess:
         ``body`` is the event as the client wrote it, a JSON object in one line. Raises what
         `create` and `append` do. A stream is only created if the event can be written.
         """
-        self._permissions.check(by, "append", name)
-        body = self._body(event, by, body)
-        return await self._writer.write(name, [(body, event)], settings=StreamSettings())
+        allowed = await self._guard.check(by, ("append",), name)
+        written = self._body(event, name, by, body)
+        settings = _owned(StreamSettings(), by)
+        return await self._writer.write(name, [written], settings=settings, epoch=epoch_of(allowed))
 
-    def _body(self, event: Event, by: Principal, body: bytes | None = None) -> bytes:
-        self.check_authors(StreamSettings(), [(b"", event)], by=by)
+    def _body(self, event: Event, name: str, by: Principal, body: bytes | None = None) -> Body:
         body = encode(event) if body is None else body
-        if len(body) > self._event_bytes:
+        (written,) = self.check_authors(StreamSettings(), [(body, event)], name, by=by)
+        if len(written[0]) > self._event_bytes:
             raise TooLarge(f"an event has at most {self._event_bytes} bytes (limits.event_bytes)")
-        return body
+        return written
 
     def check_authors(
-        self, settings: StreamSettings, bodies: Iterable[Body], *, by: Principal = LOCAL
-    ) -> None:
-        """Refuse what only the hub may write, by the rules of
-        `hub.streams.write_permissions.WritePermissions.check`.
+        self, settings: StreamSettings, bodies: Sequence[Body], name: str, *, by: Principal = LOCAL
+    ) -> Sequence[Body]:
+        """The records as the principal may write them in a stream of this name.
+
+        Refuses what only the hub may write (`hub.streams.write_permissions.WritePermissions.check`)
+        and what is said in another's name (`hub.access.authorship.authored`).
         """
-        del by  # the rules are the same for everybody
         self._authors.check(settings, bodies)
+        return authored(settings, bodies, by, name)
+
+    def judge(
+        self, stream: Stream, stamp: Stamp | None, *, only_close: bool, by: Principal = LOCAL
+    ) -> Outcome | None:
+        """The outcome of a write that does not depend on its body; see
+        `hub.streams.stream.Stream.judge`.
+        """
+        return stream.judge(_scoped(stamp, by), only_close=only_close)
 
     async def write(
         self,
@@ -260,16 +317,16 @@ class StreamAccess:
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        if bodies:
-            self._permissions.check(by, "append", name)
+        needs: list[Permission] = ["append"] if bodies else []
         if close:
-            self._permissions.check(by, "close", name)
-        stream = await self._streams.open(name)
-        self.check_authors(stream.settings, bodies, by=by)
+            needs.append("close")
+        allowed = await self._guard.check(by, needs, name)
+        stream = await self._streams.open(name) if allowed is None else allowed
+        bodies = self.check_authors(stream.settings, bodies, name, by=by)
         return await self._writer.write(
             name,
             bodies,
-            stamp=stamp,
+            stamp=_scoped(stamp, by),
             sequence=sequence,
             close=close,
             epoch=stream.epoch if epoch is None else epoch,
@@ -288,12 +345,59 @@ class StreamAccess:
         """Add a connection to the members of a stream; see
         `hub.connections.participants.Participants.enter`.
         """
-        self._permissions.check(by, "presence", name)
+        self._permissions.check(by, "presence", name, _owner_of(connection, name))
         return self._participants.enter(connection, name, label, state)
 
     def leave(
         self, connection: Connection, name: str, label: str, *, by: Principal = LOCAL
     ) -> None:
         """Remove the member with a label and this connection, if there is one."""
-        self._permissions.check(by, "presence", name)
+        self._permissions.check(by, "presence", name, _owner_of(connection, name))
         self._participants.leave(connection, name, label)
+
+    def check_subscriptions(self, connection: Connection) -> list[str]:
+        """End what a connection's principal may no longer do, and return the streams it may not
+        follow any more.
+
+        Called when it has presented another credential.
+        """
+        by, allows = connection.by, self._permissions.allows
+        for name, part in list(connection.parts.items()):
+            if not allows(by, "presence", name, _owner_of(connection, name)):
+                part.end()
+        refused = [
+            name
+            for name, one in connection.subscriptions.items()
+            if not allows(by, "read", name, one.stream.settings.owner)
+        ]
+        refused += [
+            name
+            for name in connection.pending
+            if not allows(by, "read", name) and not self._permissions.may_begin(by, name)
+        ]
+        for name in refused:
+            connection.unsubscribe(name)
+        return refused
+
+
+def _writes(*, close: bool) -> tuple[Permission, ...]:
+    return ("append", "close") if close else ("append",)
+
+
+def _owned(settings: StreamSettings | None, by: Principal) -> StreamSettings:
+    """The settings of a stream that a principal begins."""
+    settings = StreamSettings() if settings is None else settings
+    return settings if by.subject is None else replace(settings, owner=by.subject)
+
+
+def _scoped(stamp: Stamp | None, by: Principal) -> Stamp | None:
+    """A producer's stamp: two principals that call a producer the same have two producers."""
+    if stamp is None or by.scope is None:
+        return stamp
+    return stamp._replace(producer=f"{by.scope}\n{stamp.producer}")
+
+
+def _owner_of(connection: Connection, name: str) -> str | None:
+    """The owner of a stream that a connection follows."""
+    one = connection.subscriptions.get(name)
+    return None if one is None else one.stream.settings.owner

@@ -1,4 +1,4 @@
-"""The command ``streamhub``: run a hub, use it as a client, maintain its streams.
+"""The command ``streamhub``: run a hub, use it as a client, maintain its streams and keys.
 
 Only answers and data go to standard output. Messages go to standard error; an error is one line
 ``error: message (code)``.
@@ -38,7 +38,7 @@ READER_GONE: Final = 141
 # typer exports no other of the errors that it raises for a wrong command line.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
-COMMANDS: Final = ("serve", "ask", "tail", "publish", "streams", "doctor", "config")
+COMMANDS: Final = ("serve", "ask", "tail", "publish", "streams", "token", "doctor", "config")
 """Each is a module with a function of its name, or with its own commands in `app`."""
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,12 +13,14 @@ import typer
 
 import hub
 from hub import dialects
-from hub.cli.output import say_error, write, write_json
+from hub.cli.open_access import openings
+from hub.cli.output import say, say_error, write, write_json
+from hub.config.auth import IssuerTable
 from hub.config.keys import dotted
 from hub.config.schema import Config, UpstreamTable
 from hub.domain.errors import ConfigError
 
-__all__ = ["ConfigFile", "Json", "app", "load", "mistakes"]
+__all__ = ["ConfigFile", "Json", "app", "load", "mistakes", "toml_value"]
 
 HERE: Final = Path("config.toml")
 
@@ -61,11 +64,15 @@ def _dialect_errors(table: UpstreamTable) -> Iterator[tuple[str, str]]:
 
 @app.command()
 def check(config: ConfigFile = None, as_json: Json = False) -> int:
-    """Check the configuration, API keys included."""
+    """Check the configuration, API keys and secrets included, and name what it leaves open."""
     wrong = mistakes(config)
+    opened = [] if wrong else [str(opening) for opening in openings(load(config))]
     if as_json:
-        write_json({"ok": not wrong, "errors": [error.message for error in wrong]})
+        errors = [error.message for error in wrong]
+        write_json({"ok": not wrong, "errors": errors, "warnings": opened})
     else:
+        for line in opened:
+            say(f"warning: {line}")
         for error in wrong:
             say_error(error.message, error.code)
         if not wrong:
@@ -74,18 +81,35 @@ def check(config: ConfigFile = None, as_json: Json = False) -> int:
 
 
 def mistakes(path: Path | None) -> list[ConfigError]:
-    """All errors in the configuration, API keys included."""
+    """All errors in the configuration, API keys and secrets included."""
     try:
-        tables = load(path).upstreams.values()
+        config = load(path)
     except ConfigError as error:
         return [ConfigError(line, code=error.code) for line in error.message.splitlines()]
+    reads: list[Callable[[], object]] = [
+        partial(table.api_key, os.environ) for table in config.upstreams.values()
+    ]
+    for issuer in config.auth.issuers.values():
+        reads += [
+            partial(issuer.secret, os.environ),
+            partial(issuer.previous_secret, os.environ),
+            partial(_check_public_key, issuer),
+        ]
     wrong = []
-    for table in tables:
+    for read in reads:
         try:
-            table.api_key(os.environ)
+            read()
         except ConfigError as error:
             wrong.append(error)
     return wrong
+
+
+def _check_public_key(issuer: IssuerTable) -> None:
+    if (pem := issuer.public_key()) is not None:
+        # Only here: cryptography takes its time, and few configurations have such a key.
+        from hub.auth.issuers import public_key
+
+        public_key(pem, issuer.accepted, f"the file {issuer.public_key_file}")
 
 
 @app.command()
@@ -113,19 +137,24 @@ def _toml(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
         if value is None:
             yield f"# {key} is not set"
         elif not isinstance(value, dict):
-            yield f"{dotted((key,))} = {_value(value)}"
+            yield f"{dotted((key,))} = {toml_value(value)}"
     for key, value in table.items():
         if isinstance(value, dict):
             path = f"{name}.{dotted((key,))}".removeprefix(".")
             yield from ("", f"[{path}]", *_toml(value, path))
 
 
-def _value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as TOML; unset keys of an inline table are left out."""
     if isinstance(value, dict):
-        pairs = (f"{dotted((key,))} = {_value(item)}" for key, item in value.items())
+        pairs = (
+            f"{dotted((key,))} = {toml_value(item)}"
+            for key, item in value.items()
+            if item is not None
+        )
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(toml_value, value))}]"
     if isinstance(value, str | bool):
         # JSON and TOML write both alike, except for one character.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

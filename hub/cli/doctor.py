@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from hub.cli.config import ConfigFile, Json, load, mistakes
+from hub.cli.open_access import openings
 from hub.cli.output import Progress, write_json, write_others
 from hub.cli.stream_details import format_size
 from hub.cli.streams import store_path
@@ -84,6 +85,7 @@ def _findings(path: Path | None, progress: Progress) -> Iterator[Finding]:
     except ConfigError:
         return  # the other checks need a configuration
     yield from _key_files(config)
+    yield from _access(config)
     yield _open_files(config)
     try:
         store = store_path(config)
@@ -114,6 +116,19 @@ def _key_files(config: Config) -> Iterator[Finding]:
             yield from _private("key file", file)
 
 
+def _access(config: Config) -> Iterator[Finding]:
+    """Whom the configuration lets in."""
+    found = list(openings(config))
+    for opening in found:
+        yield Finding("access", "warn", f"{opening.key}: {opening.said}", opening.advice)
+    if found:
+        return
+    if config.auth.enabled:
+        yield Finding("access", "ok", "[auth] grants nothing to everybody")
+    else:
+        yield Finding("access", "ok", "without [auth] all programs on this machine may use the hub")
+
+
 def _open_files(config: Config) -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = config.limits.sockets + config.limits.generations + OTHER_FILES
@@ -142,7 +157,7 @@ def _store(path: Path, progress: Progress) -> Iterator[Finding]:
     if not path.exists():
         yield Finding("store", "ok", f"{path} does not exist yet: the first hub creates it")
         return
-    for suffix in ("", "-wal", "-shm", ".lock"):
+    for suffix in ("", "-wal", "-shm", ".lock", ".admin"):
         if (file := Path(f"{path}{suffix}")).exists():
             yield from _private("store", file, written=True)
     try:

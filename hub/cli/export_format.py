@@ -7,9 +7,9 @@ The first line describes the stream, each other line is a record, from the head 
     {"offset":1,"body":{"type":"message","role":"user","text":"still there?"}}
 
 ``epochs`` are pairs (epoch, first offset), so that positions stay valid. The first line may also
-have ``closed``, ``closed_by``, ``ttl``, ``expires_at``, ``sequence``, ``producers`` (epoch and
-number by id), ``running`` (generations that had not ended) and ``forked_from``. The last is only
-informative: an export includes the records of the source, and becomes a stream of its own.
+have ``closed``, ``closed_by``, ``ttl``, ``expires_at``, ``owner``, ``sequence``, ``producers``
+(epoch and number by id), ``running`` (generations that had not ended) and ``forked_from``. The last
+is only informative: an export includes the records of the source, and becomes a stream of its own.
 
 A record holds its bytes in one of three forms: ``body``, unchanged, if they are a JSON value on
 one line; ``text`` if they are text; otherwise ``base64``.
@@ -69,6 +69,7 @@ class Header(BaseModel):
     closed_by: tuple[str, _Number, _Number] | None = None
     ttl: _Number | None = None
     expires_at: str | None = None
+    owner: str | None = None
     sequence: str | None = None
     producers: dict[str, tuple[_Number, _Number]] = {}
     running: list[str] = []
@@ -77,7 +78,7 @@ class Header(BaseModel):
     def saved(self) -> Saved:
         """The stream without its records."""
         return Saved(
-            StreamSettings(self.content_type, self.ttl, self.expires_at),
+            StreamSettings(self.content_type, self.ttl, self.expires_at, owner=self.owner),
             tuple(self.epochs),
             head=self.head,
             tail=self.tail,
@@ -160,6 +161,7 @@ def header_line(entry: Entry) -> bytes:
         "closed_by": entry.closed_by and tuple(entry.closed_by),
         "ttl": settings.ttl,
         "expires_at": settings.expires_at,
+        "owner": settings.owner,
         "sequence": entry.sequence,
         "producers": entry.producers or None,
         "running": entry.running or None,

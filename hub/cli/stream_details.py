@@ -8,7 +8,7 @@ from typing import Any
 
 from hub.stores.sqlite.inspect import Entry
 
-__all__ = ["details", "format_size", "lines", "row", "row_of", "summary"]
+__all__ = ["details", "format_size", "format_time", "lines", "row", "row_of", "summary"]
 
 
 def summary(entry: Entry) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def summary(entry: Entry) -> dict[str, Any]:
         "bytes": entry.size,
         "state": _state(entry),
         "closed": entry.closed,
-        "expires": None if entry.expires is None else _time(entry.expires),
+        "expires": None if entry.expires is None else format_time(entry.expires),
     }
 
 
@@ -33,6 +33,7 @@ def details(entry: Entry) -> dict[str, Any]:
         "epochs": [{"epoch": epoch, "offset": first} for epoch, first in entry.epochs],
         "ttl": entry.settings.ttl,
         "expires_at": entry.settings.expires_at,
+        "owner": entry.settings.owner,
         "producers": len(entry.producers),
         "running": list(entry.running),
         "sequence": entry.sequence,
@@ -46,6 +47,8 @@ def lines(entry: Entry) -> Iterator[tuple[str, str]]:
     records, settings = entry.tail - entry.head, entry.settings
     yield "stream", entry.name
     yield "type", settings.content_type
+    if settings.owner is not None:
+        yield "owner", settings.owner
     yield "state", _state(entry)
     yield "records", f"{records}, offsets {entry.head} to {entry.tail - 1}" if records else "0"
     yield "bytes", f"{entry.size}" + (", without those of its source" if settings.fork else "")
@@ -57,7 +60,7 @@ def lines(entry: Entry) -> Iterator[tuple[str, str]]:
         yield "sequence", entry.sequence
     if entry.expires is not None:
         sliding = "" if settings.ttl is None else f", {settings.ttl} s after its last use"
-        yield "expires", _time(entry.expires) + sliding
+        yield "expires", format_time(entry.expires) + sliding
     if settings.fork is not None:
         yield "forked from", f"{settings.fork.source} at offset {settings.fork.offset}"
     yield "forks", str(entry.forks)
@@ -67,7 +70,7 @@ def lines(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def row_of(entry: Entry) -> str:
     """A stream in a list, for people."""
-    expires = "-" if entry.expires is None else _time(entry.expires)
+    expires = "-" if entry.expires is None else format_time(entry.expires)
     records, size = str(entry.tail - entry.head), str(entry.size)
     return row(records, size, _state(entry), expires, entry.settings.content_type, entry.name)
 
@@ -81,7 +84,8 @@ def _state(entry: Entry) -> str:
     return "deleted" if entry.hidden else "closed" if entry.closed else "open"
 
 
-def _time(seconds: float) -> str:
+def format_time(seconds: float) -> str:
+    """A time in seconds since 1970, as RFC 3339 has it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

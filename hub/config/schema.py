@@ -23,17 +23,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
+from hub.config.auth import Auth
 from hub.config.fields import (
     URL,
     Ancestor,
@@ -49,6 +41,7 @@ from hub.config.fields import (
     Wait,
 )
 from hub.config.source import Source
+from hub.config.table import Table, refuse
 from hub.domain import defaults
 from hub.domain.defaults import KIB, MIB
 from hub.domain.errors import ConfigError
@@ -70,32 +63,14 @@ logger = logging.getLogger(__name__)
 MASK: Final = "***"
 
 
-def _refuse(wrong: Iterable[tuple[tuple[str, ...], str]]) -> None:
-    """Raise what several keys of one table got wrong, each at its own place."""
-    errors = [
-        InitErrorDetails(
-            type=PydanticCustomError("hub", "{said}", {"said": said}), loc=key, input=None
-        )
-        for key, said in wrong
-    ]
-    if errors:
-        raise ValidationError.from_exception_data("config", errors)
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
-    )
-
-
-class Server(_Table):
+class Server(Table):
     """Where the hub listens, and how it shuts down."""
 
     host: Line = "127.0.0.1"
     port: int = Field(default=7000, ge=0, le=65535)
-    hosts: list[Host] = []
-    origins: list[Origin] = []
-    frame_ancestors: list[Ancestor] = []
+    hosts: list[Host] = Field(default=[])
+    origins: list[Origin] = Field(default=[])
+    frame_ancestors: list[Ancestor] = Field(default=[])
     unix_socket: Line | None = None
     list_streams: bool = False
     drain_seconds: Wait = 10.0
@@ -107,7 +82,7 @@ class Server(_Table):
     on_disconnect: Literal["continue", "cancel"] = "continue"
 
 
-class Store(_Table):
+class Store(Table):
     """Where streams are stored."""
 
     url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
@@ -115,7 +90,7 @@ class Store(_Table):
     lock_seconds: Wait = 15.0
 
 
-class Streams(_Table):
+class Streams(Table):
     """How much of each stream is kept, and for how long."""
 
     max_records: Count = defaults.MAX_RECORDS
@@ -129,7 +104,7 @@ class Streams(_Table):
     sse_rotate_seconds: Seconds = defaults.SSE_ROTATE
 
 
-class Fanout(_Table):
+class Fanout(Table):
     """How records are sent to connections."""
 
     slice: Count = defaults.SLICE
@@ -140,7 +115,7 @@ class Fanout(_Table):
     notsent_lowat: Count = 16 * KIB
 
 
-class Limits(_Table):
+class Limits(Table):
     """Upper bounds."""
 
     sockets: Count = 20_000
@@ -162,7 +137,7 @@ class Limits(_Table):
     idempotency_keys: Count = defaults.IDEMPOTENCY_KEYS
 
 
-class UpstreamTable(_Table):
+class UpstreamTable(Table):
     """An LLM endpoint, ``[upstreams.NAME]``; its dialect checks the ``options``."""
 
     dialect: Line
@@ -179,7 +154,7 @@ class UpstreamTable(_Table):
     retries: int = Field(default=defaults.RETRIES, ge=0, le=100)
     max_retry_wait: Wait = defaults.MAX_RETRY_WAIT
     chunk_bytes: Count = defaults.CHUNK_BYTES
-    fallback: list[str] = []
+    fallback: list[str] = Field(default=[])
     options: dict[str, Any] = Field(default={}, repr=False)
 
     _name: str = PrivateAttr("")
@@ -192,7 +167,7 @@ class UpstreamTable(_Table):
         check: CheckUpstream | None = (info.context or {}).get("check")
         if check is not None:
             wrong += [((key,), text) for key, text in check(self)]
-        _refuse(wrong)
+        refuse(wrong)
         return self
 
     def api_key(self, environ: Mapping[str, str]) -> str | None:
@@ -243,7 +218,7 @@ class UpstreamTable(_Table):
 CheckUpstream = Callable[[UpstreamTable], Iterable[tuple[str, str]]]
 
 
-class Tutorial(_Table):
+class Tutorial(Table):
     """Settings of the tutorial's routes; an upstream of ``None`` is the default one."""
 
     llm: str | None = None
@@ -252,7 +227,7 @@ class Tutorial(_Table):
     pace: Wait = 0.1
 
 
-class Config(_Table):
+class Config(Table):
     """The whole ``config.toml``; ``Config()`` is a working default."""
 
     server: Server = Server()
@@ -260,8 +235,9 @@ class Config(_Table):
     streams: Streams = Streams()
     fanout: Fanout = Fanout()
     limits: Limits = Limits()
+    auth: Auth = Auth()
     default_upstream: str = "demo"
-    upstreams: dict[Line, UpstreamTable] = {"demo": UpstreamTable(dialect="demo")}
+    upstreams: dict[Line, UpstreamTable] = Field(default={"demo": UpstreamTable(dialect="demo")})
     tutorial: Tutorial = Tutorial()
 
     @model_validator(mode="after")
@@ -273,7 +249,7 @@ class Config(_Table):
             ("tutorial", "llm"): self.tutorial.llm,
             ("tutorial", "faq"): self.tutorial.faq,
         }
-        _refuse(
+        refuse(
             [
                 (key, self._unknown_upstream(name))
                 for key, name in named.items()
@@ -333,6 +309,11 @@ class Config(_Table):
             table["headers"] = dict.fromkeys(table["headers"], MASK)
             table["query"] = _masked(table["query"])
             table["options"] = _masked(table["options"])
+        # TOML has no null in a list of tables, which is where these stand.
+        shown["auth"]["grants"] = [
+            {key: value for key, value in grant.items() if value is not None}
+            for grant in shown["auth"]["grants"]
+        ]
         return shown
 
 

@@ -3,7 +3,7 @@
 The environment overrides the file. ``STREAMHUB_SERVER__PORT`` is ``port`` in ``[server]``: two
 underscores separate tables and keys, and ``-`` in the name of an upstream is written ``_``. The
 value of a variable is parsed as TOML, otherwise as JSON, otherwise it is text. A variable with the
-prefix that matches no key is a mistake, unless an ``api_key_env`` names it.
+prefix that matches no key is a mistake, unless a key such as ``api_key_env`` names it.
 """
 
 from __future__ import annotations
@@ -200,7 +200,13 @@ def _spelled(step: str) -> str:
 
 
 def _key_variables(values: Mapping[str, Any]) -> set[str]:
-    """The variables with API keys, whose names may start with the prefix, too."""
-    tables = values.get("upstreams")
-    upstreams = tables.values() if isinstance(tables, dict) else ()
-    return {str(table.get("api_key_env")) for table in upstreams if isinstance(table, dict)}
+    """The variables with API keys and secrets, whose names may start with the prefix, too."""
+    auth = values.get("auth")
+    issuers = auth.get("issuers") if isinstance(auth, dict) else None
+    return {
+        str(table.get(key))
+        for tables in (values.get("upstreams"), issuers)
+        for table in (tables.values() if isinstance(tables, dict) else ())
+        if isinstance(table, dict)
+        for key in ("api_key_env", "secret_env", "previous_secret_env")
+    }

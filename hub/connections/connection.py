@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from hub.connections.participants import Participant
@@ -35,7 +37,9 @@ from hub.domain.errors import Conflict, LimitExceeded, StoreError
 from hub.domain.principal import LOCAL, Principal
 from hub.frames.chunked import Chunked, for_text
 from hub.frames.encoder import Encoder
+from hub.frames.websocket import close_frame
 from hub.http.client_socket import ClientSocket, close_by_reset, give_up
+from hub.http.errors import CloseCode
 from hub.streams.followed import FollowedStream
 from hub.streams.history import From, Place
 from hub.streams.waiters import StreamWaiters
@@ -99,6 +103,7 @@ class Connection:
         "counts",
         "encoder",
         "ended",
+        "expired",
         "last_closed",
         "parts",
         "pending",
@@ -131,10 +136,13 @@ class Connection:
         """Whether nothing more is written."""
         self.complete = False
         """Whether all of the response has been written."""
+        self.expired = False
+        """Whether it has ended because the credential of its principal did, or was revoked."""
         self.last_closed: FollowedStream | None = None
         """The last stream whose end was written."""
         self._over = over
         self.by = by
+        """Who opened it, or has presented another credential since."""
         self.beat_at = asyncio.get_running_loop().time() + pace.beat_seconds
         self._drain = drain
         self._pace = pace
@@ -182,10 +190,18 @@ class Connection:
         """Whether the connection follows a stream, or waits for it."""
         return name in self.subscriptions or name in self.pending
 
-    def subscribe_when_begun(self, awaited: StreamWaiters, name: str, start: From) -> None:
-        """Follow a stream once it begins."""
+    def subscribe_when_begun(
+        self,
+        awaited: StreamWaiters,
+        name: str,
+        start: From,
+        allowed: Callable[[Connection, FollowedStream], bool],
+    ) -> None:
+        """Follow a stream once it begins, if it is ``allowed`` then."""
         if not self.ended:
-            self.pending[name] = PendingSubscription(self, awaited, name, start)
+            self.pending[name] = PendingSubscription(
+                self, awaited, name, start, partial(allowed, self)
+            )
 
     def choose_encoder(self, stream: FollowedStream) -> None:
         """Choose the encoder for the content type of a stream.
@@ -332,6 +348,10 @@ class Connection:
             return
         if transport is None:
             self.end()
+        elif self._over is not None and self._is_expired():
+            # As if the response had lasted long enough: its client comes back with another one.
+            self.expired = True
+            self.end()
         elif self.wire.writing_paused:
             self._cut_off_if_stuck(transport, now)
         else:
@@ -340,6 +360,9 @@ class Connection:
                 self.beat_at = now + self._pace.beat_seconds
                 if not self.busy:
                     self.write(self.encoder.beat())
+
+    def _is_expired(self) -> bool:
+        return self.by.expires is not None and self.by.expires <= time.time()
 
     def _cut_off_if_stuck(self, transport: asyncio.Transport, now: float) -> None:
         # Nothing is written while writing is paused. So the client makes progress if its buffer
@@ -371,6 +394,17 @@ class Connection:
             leave = transport.close if sent and not self.busy else transport.abort
             leave()
         self.end()
+
+    def revoke(self) -> None:
+        """End at once, because the credential of its principal was revoked."""
+        if self._over is not None:
+            # As when the credential expires; the client is refused when it comes back.
+            self.expired = True
+            self.end()
+        else:
+            if not self.busy:
+                self.write(close_frame(CloseCode.REVOKED))
+            self.abort(sent=True)
 
     def end(self) -> None:
         """Write and follow nothing more; the socket is not closed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from hub.domain.errors import Conflict, HubError
@@ -39,14 +40,20 @@ class PendingSubscription:
     begins, it becomes a subscription in the same step, before anything is written.
     """
 
-    __slots__ = ("_awaited", "_refusal", "_start", "connection", "name")
+    __slots__ = ("_allowed", "_awaited", "_refusal", "_start", "connection", "name")
 
     def __init__(
-        self, connection: Subscriber, awaited: StreamWaiters, name: str, start: From
+        self,
+        connection: Subscriber,
+        awaited: StreamWaiters,
+        name: str,
+        start: From,
+        allowed: Callable[[FollowedStream], bool],
     ) -> None:
         self.connection = connection
         self.name = name
         self._awaited = awaited
+        self._allowed = allowed
         # "now" means all of a new stream; a position may be from an earlier stream of that name.
         self._start: From = start if isinstance(start, Position) else "start"
         self._refusal: HubError | None = None
@@ -59,6 +66,8 @@ class PendingSubscription:
         connection = self.connection
         if connection.pending.get(self.name) is not self:
             return
+        if not self._allowed(stream):
+            return  # it is somebody else's: to this client it does not exist
         try:
             connection.choose_encoder(stream)
         except Conflict as refusal:

@@ -21,12 +21,24 @@ __all__ = ["CLOSES", "document"]
 ABOUT: Final = (
     "Text frames, each a JSON object with a `type`. A command may have an `id`, which its response "
     "repeats; the hub responds to commands in order. Records of streams arrive in between. After "
-    "close codes 4000-4499, reconnect with your positions; after 4500-4999, do not."
+    "close codes 4000-4499, reconnect with your positions; after 4500-4999, do not. With "
+    "authentication, send a credential with the upgrade (`Authorization: Bearer`) or in the first "
+    "command, `auth`."
 )
 CLOSES: Final[dict[CloseCode, str]] = {
     CloseCode.DRAINING: "The hub is shutting down: reconnect, with your positions.",
     CloseCode.TOO_MANY_CONNECTIONS: "There are too many connections: reconnect later.",
+    CloseCode.TOKEN_EXPIRED: "The token has expired: reconnect with a new one.",
+    CloseCode.AUTH_TIMEOUT: "No credential came in time: reconnect, and send one at once.",
     CloseCode.PROTOCOL_ERROR: "The client broke the protocol: do not repeat what it sent.",
+    CloseCode.UNAUTHORIZED: "The credential is not valid, or allows nothing: do not use it again.",
+    CloseCode.REVOKED: "The credential was revoked: do not use it again.",
+}
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key or a JSON Web Token, if the hub has authentication. Browsers cannot "
+    "send this header with an upgrade; they use the command `auth`.",
 }
 CHANNEL: Final = "#/channels/hub"
 
@@ -48,6 +60,7 @@ def document() -> dict[str, Any]:
                 "host": "127.0.0.1:7000",
                 "protocol": "ws",
                 "description": "The default address.",
+                "security": [{"$ref": "#/components/securitySchemes/bearer"}],
             }
         },
         "channels": {
@@ -65,7 +78,11 @@ def document() -> dict[str, Any]:
             }
         },
         "operations": {**_commands(), "hear": _hear()},
-        "components": {"messages": messages, "schemas": _schemas()},
+        "components": {
+            "messages": messages,
+            "schemas": _schemas(),
+            "securitySchemes": {"bearer": BEARER},
+        },
     }
 
 

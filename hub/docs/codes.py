@@ -63,6 +63,12 @@ CODES: Final[Mapping[str, Code]] = {
     "frame_too_large": Code(e.TooLarge, "a frame is over its limit"),
     "not_subscribed": Code(e.Conflict, "this connection does not follow that stream"),
     "not_supported": Code(e.CommandError, "this hub does not support the command yet"),
+    # The client has no valid credential.
+    "unauthorized": Code(e.Unauthorized, "the request needs a credential"),
+    "invalid_credential": Code(e.Unauthorized, "the Authorization header is not Bearer TOKEN"),
+    "invalid_api_key": Code(e.Unauthorized, "the API key is unknown, revoked or expired"),
+    "invalid_token": Code(e.Unauthorized, "the token is malformed, or not for this hub"),
+    "token_expired": Code(e.Unauthorized, "the token has expired: get a new one"),
     # The request is not allowed, does not fit the state, or has to wait.
     "forbidden": Code(e.Forbidden, "not allowed"),
     "foreign_generation": Code(
@@ -70,6 +76,14 @@ CODES: Final[Mapping[str, Code]] = {
     ),
     "host_not_allowed": Code(e.Forbidden, "the Host header does not name this hub"),
     "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
+    "max_tokens_not_permitted": Code(
+        e.Forbidden, "the credential allows shorter answers only, or one at a time"
+    ),
+    "model_not_permitted": Code(e.Forbidden, "the credential does not allow this model"),
+    "author_not_permitted": Code(
+        e.Forbidden, "the credential does not allow this author, or this role"
+    ),
+    "not_permitted": Code(e.Forbidden, "the credential does not allow this"),
     "origin_not_allowed": Code(e.Forbidden, "pages of this origin may not use the hub"),
     "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
     "not_found": Code(e.NotFound, "nothing is at this address"),
@@ -98,7 +112,14 @@ CODES: Final[Mapping[str, Code]] = {
     "position_unwritten": Code(e.Gone, "the records at that position were lost in a crash"),
     "trimmed": Code(e.Gone, "the generation that the idempotency key started is no longer kept"),
     "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again later"),
+    "rate_limit_exceeded": Code(
+        e.RateLimited, "the credential is used too often, or for too much at a time: wait"
+    ),
     "draining": Code(e.Draining, "the hub is shutting down: reconnect"),
+    "unavailable": Code(e.Unavailable, "the hub cannot reach a service that it needs: try again"),
+    "key_set_unavailable": Code(
+        e.Unavailable, "the keys of the token's issuer cannot be fetched: try again"
+    ),
     "store_failed": Code(e.StoreError, "the store cannot save the data"),
     "store_corrupt": Code(e.StoreError, "the store's file is damaged"),
     "store_full": Code(e.StoreError, "the disk is full: writing resumes when there is space"),
@@ -145,6 +166,7 @@ FAILURES: Final = (
 _ARGUMENTS: Final[Mapping[type[e.HubError], Mapping[str, Any]]] = {
     e.ProducerFenced: {"epoch": 1},
     e.ProducerGap: {"expected": 1, "received": 2},
+    e.RateLimited: {},
 }
 
 

@@ -32,7 +32,9 @@ COMMANDS: Final = {kind.__name__: kind for kind in commands.Command.__args__}
 TITLES: Final[Mapping[str, str]] = {
     "Append": "Append an event to a stream, which the first event creates. `ok` gives the position "
     "after it once the store has it.",
-    "Auth": "Reserved: this hub has no authentication and responds `not_supported`.",
+    "Auth": "Present a credential, first or again: an API key or a token. `ok` says in how many "
+    "seconds it expires; present another one until then. Streams that it does not allow any more "
+    "get an `error`. A hub without authentication responds `not_supported`.",
     "Cancel": "Cancel a generation for everybody. The connection to the upstream closes within "
     "100 ms.",
     "Fork": "Create `stream` with the records of `source` before `position`, by default all.",
@@ -48,7 +50,7 @@ TITLES: Final[Mapping[str, str]] = {
 
 ANSWERED: Final[Mapping[str, Mapping[str, Schema]]] = {
     "Append": {"stream": TEXT, "position": ref("Position")},
-    "Auth": {},
+    "Auth": {"expires_in": nullable(NUMBER)},
     "Cancel": {"generation": TEXT, "state": STATE},
     "Fork": {"stream": TEXT, "position": ref("Position")},
     "Generate": {"generation": TEXT, "stream": TEXT, "position": nullable(ref("Position"))},
@@ -100,7 +102,8 @@ FRAMES: Final[Mapping[str, Schema]] = {
         (
             "error",
             "The command with this `id` failed. With a `stream` and no `id`: the stream that the "
-            "connection was waiting for does not hold events.",
+            "connection was waiting for does not hold events, or the credential does not allow a "
+            "stream that it followed.",
             {"code": {"enum": [*CODES]}, "message": TEXT, "id?": ID, "stream?": TEXT},
         ),
         ("beat", "A heartbeat, sent when there was nothing else to send.", {}),

@@ -32,6 +32,18 @@ _UNSAFE_ERRORS: Final = (
 )
 """What any request that changes something can cause."""
 
+_CREDENTIAL_ERRORS: Final = (
+    "unauthorized invalid_credential invalid_api_key invalid_token token_expired not_permitted "
+    "rate_limit_exceeded key_set_unavailable"
+)
+"""What any request that needs a credential can cause, if the hub has authentication."""
+
+BEARER: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key or a JSON Web Token, if the hub has authentication.",
+}
+
 _ERROR_CONTENT: Final[Mapping[ErrorFormat, Mapping[str, Schema]]] = {
     "hub": {JSON: ref("Error")},
     "openai": {JSON: ref("OpenAIError")},
@@ -76,10 +88,13 @@ def document() -> dict[str, Any]:
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "http://127.0.0.1:7000", "description": "The default address."}],
-        "security": [],
+        "security": [{"bearer": []}, {}],
         "tags": [{"name": group.name, "description": group.description} for group in GROUPS],
         "paths": paths,
-        "components": {"schemas": {**models, **PARTS, **RESPONSES, **CHUNKS, **EVENTS}},
+        "components": {
+            "schemas": {**models, **PARTS, **RESPONSES, **CHUNKS, **EVENTS},
+            "securitySchemes": {"bearer": BEARER},
+        },
     }
 
 
@@ -90,6 +105,8 @@ def _operation(group: str, operation: Operation) -> dict[str, Any]:
         "tags": [group],
         "summary": operation.title,
     }
+    if operation.public:
+        shown["security"] = []
     if operation.description:
         shown["description"] = operation.description
     if operation.parameters:
@@ -116,7 +133,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
     }
     content = _content(_ERROR_CONTENT[operation.error_format])
     unsafe = "" if operation.method in ("GET", "HEAD") else _UNSAFE_ERRORS
-    codes = dict.fromkeys(f"{operation.errors} host_not_allowed {unsafe}".split())
+    credential = "" if operation.public else _CREDENTIAL_ERRORS
+    codes = dict.fromkeys(f"{operation.errors} host_not_allowed {unsafe} {credential}".split())
     for number, phrase, named in by_status(codes):
         headers = dict(operation.error_headers)
         if any(code.startswith("upstream_") for code in named):

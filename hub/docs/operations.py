@@ -112,6 +112,8 @@ class Operation:
     errors: str = ""
     error_format: ErrorFormat = "hub"
     error_headers: Mapping[str, str] = field(default_factory=dict)
+    public: bool = False
+    """It needs no credential."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@
     │   ├── InvalidName         bad_name            a stream name is not valid
     │   ├── TooLarge            too_large           a body, frame, event or prompt over its limit
     │   └── UnsupportedType     unsupported_type    a content type that the route does not take
+    ├── Unauthorized            unauthorized        a credential is missing or not valid
     ├── Forbidden               forbidden           the client may not do this
     │   └── ProducerFenced      producer_fenced     a newer epoch of the producer took over
     ├── NotFound                not_found           nothing is at this address
@@ -23,7 +24,9 @@
     │   └── ProducerGap         producer_gap        an earlier append of the producer is missing
     ├── Gone                    gone                the requested data is no longer kept
     ├── LimitExceeded           limit_exceeded      a configured limit is reached
+    │   └── RateLimited         rate_limit_exceeded one principal has done something too often
     ├── Draining                draining            the hub is shutting down: reconnect
+    ├── Unavailable             unavailable         a service that the hub needs cannot be reached
     ├── StoreError              store_failed        the store cannot save the data
     └── UpstreamError           upstream_error      an upstream failed
         └── FramingError        upstream_malformed  its bytes are not what they should be
@@ -57,6 +60,7 @@ __all__ = [
     "PositionError",
     "ProducerFenced",
     "ProducerGap",
+    "RateLimited",
     "Refusal",
     "RequestError",
     "StoreError",
@@ -64,6 +68,8 @@ __all__ = [
     "StreamClosed",
     "StreamNotFound",
     "TooLarge",
+    "Unauthorized",
+    "Unavailable",
     "UnsupportedType",
     "UpstreamError",
     "UpstreamNotFound",
@@ -131,6 +137,10 @@ class UnsupportedType(RequestError):
     default_code = "unsupported_type"
 
 
+class Unauthorized(HubError):
+    default_code = "unauthorized"
+
+
 class Forbidden(HubError):
     default_code = "forbidden"
 
@@ -151,6 +161,11 @@ class NotFound(HubError):
 
 class StreamNotFound(NotFound):
     default_code = "stream_not_found"
+
+    @classmethod
+    def named(cls, name: str) -> StreamNotFound:
+        """The same sentence whether there is no such stream or somebody may not know of it."""
+        return cls(f'no stream is called "{name}": it begins with its first append or generation')
 
 
 class GenerationNotFound(NotFound):
@@ -204,8 +219,26 @@ class LimitExceeded(HubError):
     default_code = "limit_exceeded"
 
 
+class RateLimited(LimitExceeded):
+    """Somebody has done something too often, or too much at a time.
+
+    ``wait`` is after how many seconds it is allowed again, ``None`` if that is not known.
+    """
+
+    default_code = "rate_limit_exceeded"
+    wait: float | None = None
+
+    def __init__(self, message: str, *, wait: float | None = None) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
 class Draining(HubError):
     default_code = "draining"
+
+
+class Unavailable(HubError):
+    default_code = "unavailable"
 
 
 class StoreError(HubError):

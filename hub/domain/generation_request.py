@@ -27,6 +27,11 @@ class GenerationRequest:
     ``said`` are messages that the stream does not have yet, appended before the reply; ``beside``
     are more fields for its `started` event. Neither is part of the `fingerprint`, because both
     follow from the rest.
+
+    The others are set by `hub.access.generations` for the principal: the ``owner`` of a stream that
+    begins, the ``scope`` of the key, the name that its generations are ``counted_as``, the
+    ``epoch`` of the stream that was checked, and the ``fallbacks`` that may be asked (``None``:
+    all).
     """
 
     prompt: str | None = None
@@ -41,6 +46,18 @@ class GenerationRequest:
     beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     items: bool = False
     """See `hub.domain.prompt.Prompt`; it follows from the client's interface."""
+    owner: str | None = None
+    scope: str | None = None
+    counted_as: str | None = None
+    epoch: int | None = None
+    fallbacks: frozenset[str] | None = None
+
+    @property
+    def kept_key(self) -> str | None:
+        """The key as it is stored: the same key of two principals stands for two requests."""
+        if self.key is None or self.scope is None:
+            return self.key
+        return f"{self.scope}\n{self.key}"  # a subject has no line break
 
     def fingerprint(self) -> bytes:
         """A hash of what must be the same when the key is used again."""

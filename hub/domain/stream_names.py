@@ -7,7 +7,7 @@ from typing import Final
 
 from hub.domain.errors import InvalidName
 
-__all__ = ["NAME_PATTERN", "check_name"]
+__all__ = ["NAME_PATTERN", "RESERVED", "check_name", "is_name"]
 
 # One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that need no
 # escape in a path. No segment is empty or starts with a dot.
@@ -17,6 +17,11 @@ NAME_PATTERN: Final = (
 _NAME: Final = re.compile(NAME_PATTERN)
 RESERVED: Final = "__ds"
 """The prefix of the Durable Streams Protocol's own addresses."""
+
+
+def is_name(name: str) -> bool:
+    """Whether this has the form of a stream's name, however long it is."""
+    return _NAME.fullmatch(name) is not None
 
 
 def check_name(name: str, length: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -39,6 +39,9 @@ class StreamSettings:
     ttl: int | None = None
     expires_at: str | None = None
     fork: Fork | None = None
+    owner: str | None = field(default=None, compare=False)
+    """The subject that began it (`hub.domain.principal.Principal.subject`), if it had one. Two
+    requests for a stream mean the same one whoever sends them."""
 
     def of_type_of(self, source: StreamSettings) -> StreamSettings:
         """The settings of a fork, with its source's content type unless it has its own."""

@@ -11,7 +11,7 @@ from hub.domain.errors import HubError
 from hub.domain.records import Position
 from hub.frames.encoder import BaseEncoder, Batch, Encoder
 
-__all__ = ["WEBSOCKET", "error_frame", "pong_frame", "presence_frame", "text_frame"]
+__all__ = ["WEBSOCKET", "close_frame", "error_frame", "pong_frame", "presence_frame", "text_frame"]
 
 
 def text_frame(text: bytes) -> bytes:
@@ -27,6 +27,11 @@ def text_frame(text: bytes) -> bytes:
 def pong_frame(data: bytes) -> bytes:
     """The reply to a ping, with at most 125 bytes of data (RFC 6455 section 5.5.3)."""
     return b"\x8a" + len(data).to_bytes(1) + data
+
+
+def close_frame(code: int) -> bytes:
+    """A close frame without a reason (RFC 6455 section 5.5.1)."""
+    return b"\x88\x02" + code.to_bytes(2)
 
 
 class _WebSocket(BaseEncoder):

@@ -40,10 +40,13 @@ class IdempotencyKeys:
         fingerprint: bytes,
         begin: Callable[[], Awaitable[Generation]],
         recall: Callable[[Keyed], Awaitable[Generation]],
+        *,
+        kept_as: str | None = None,
     ) -> Generation:
         """The generation that ``begin`` gives the first time, and the same one ever after.
 
-        ``recall`` finds one that was begun before the hub was last started.
+        ``recall`` finds one that was begun before the hub was last started. The key is checked as
+        the client sent it, and kept as ``kept_as``, if that is given.
 
         Raises:
             RequestError: the key is empty, too long or not text.
@@ -56,6 +59,7 @@ class IdempotencyKeys:
             key.encode()
         except UnicodeEncodeError:
             raise RequestError("an idempotency key must be text", code="bad_key") from None
+        key = key if kept_as is None else kept_as
         known = self._known.get(key)
         if known is not None:
             _check_same(known[0], fingerprint)

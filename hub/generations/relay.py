@@ -52,14 +52,20 @@ TRAILERS: Final = 5.0
 
 
 async def relay(
-    upstream: Upstream, prompt: Prompt, generation: Generation, stream: Appender
+    upstream: Upstream,
+    prompt: Prompt,
+    generation: Generation,
+    stream: Appender,
+    fallbacks: frozenset[str] | None = None,
 ) -> Terminal:
     """Read a reply into ``stream``, except for its terminal event, which is returned.
+
+    Of the upstream's fallbacks only those named in ``fallbacks`` are asked; ``None``: all.
 
     Raises:
         UpstreamError: there is no whole reply.
     """
-    others = stand_ins(upstream, prompt)
+    others = stand_ins(upstream, prompt, fallbacks)
     attempts = 0
     while True:
         try:

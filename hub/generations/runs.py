@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +33,7 @@ from hub.domain.errors import (
     HubError,
     LimitExceeded,
     NotFound,
+    RateLimited,
     RequestError,
     StreamBusy,
     TooLarge,
@@ -54,6 +55,7 @@ from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, beside_of, bulk_of, input_of
 from hub.domain.records import Position
+from hub.domain.stream_settings import StreamSettings
 from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, generation_of_key
 from hub.generations.recovery import interrupt, recall
@@ -95,6 +97,8 @@ class RunLimits:
     seconds: float = defaults.GENERATION
     prompt_bytes: int = defaults.PROMPT_BYTES
     keys: int = defaults.IDEMPOTENCY_KEYS
+    of_one: int = 0
+    """Of one principal at a time; 0 is no limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +113,7 @@ class _Run:
     stream: Stream
     settle: Callable[[_Run, Terminal], None]
     one_off: bool
+    counted_as: str | None = None
     size: int = 0
     cancelled: bool = False
     started: int | None = None
@@ -156,6 +161,8 @@ class Runs:
         """The conversations that were used last, the oldest first."""
         self._mending: set[asyncio.Task[None]] = set()
         self._draining = False
+        self._counted: Counter[str] = Counter()
+        """The running generations of each principal, if they are limited."""
 
     @property
     def active(self) -> int:
@@ -193,7 +200,8 @@ class Runs:
             KeyReused: the key was used for another request.
             StreamBusy: another generation runs in that stream.
             StreamClosed: the stream takes no more records.
-            LimitExceeded: too many generations run.
+            LimitExceeded: too many generations run; `RateLimited`: of this principal.
+            StreamNotFound: the stream is not the one of ``request.epoch``.
             Draining: the hub is shutting down.
             StoreError: the store cannot write at the moment.
             Gone: the generation of the key is no longer kept, or was deleted.
@@ -202,7 +210,11 @@ class Runs:
             generation = await self._start(request)
         else:
             generation = await self._keys.once(
-                request.key, request.fingerprint(), partial(self._start, request), self._recall
+                request.key,
+                request.fingerprint(),
+                partial(self._start, request),
+                self._recall,
+                kept_as=request.kept_key,
             )
         # Should this fail, the generation has begun all the same: the key finds it again.
         await self._store.synced(generation.stream)
@@ -227,12 +239,27 @@ class Runs:
                 code="model_not_found",
                 param="model",
             )
+        self._count(request.counted_as)
+        try:
+            return await self._start_counted(request, upstream)
+        except BaseException:
+            self._uncount(request.counted_as)
+            raise
+
+    async def _start_counted(self, request: GenerationRequest, upstream: Upstream) -> Generation:
         generation = Generation("", upstream.name, request.model or upstream.model)
+        settings = None if request.owner is None else StreamSettings(owner=request.owner)
         if request.stream is None:
-            stream = self._streams.begin(generation.id)
+            stream = self._streams.begin(generation.id, settings)
         else:
-            stream, _ = await self._streams.create(request.stream)
-        run = _Run(generation, stream, self._settle, one_off=request.stream is None)
+            stream, _ = await self._streams.create(request.stream, settings, epoch=request.epoch)
+        run = _Run(
+            generation,
+            stream,
+            self._settle,
+            one_off=request.stream is None,
+            counted_as=request.counted_as,
+        )
         stream.expect_events()
         if stream.writer is not None:
             raise StreamBusy(
@@ -256,6 +283,27 @@ class Runs:
                 stream.writer = None
             raise
         return generation
+
+    def _count(self, name: str | None) -> None:
+        """Count a generation of a principal, until `_uncount`.
+
+        Raises:
+            RateLimited: as many run as may.
+        """
+        if name is None or not self._limits.of_one:
+            return
+        if self._counted[name] >= self._limits.of_one:
+            raise RateLimited(
+                f"{self._limits.of_one} of your generations are running, the most that may at a "
+                "time (auth.limits.generations): wait for the end of one"
+            )
+        self._counted[name] += 1
+
+    def _uncount(self, name: str | None) -> None:
+        if name is not None and self._limits.of_one:
+            self._counted[name] -= 1
+            if not self._counted[name]:
+                del self._counted[name]
 
     async def _past(self, stream: Stream) -> Messages:
         """The messages of a stream; only the new ones are read."""
@@ -286,13 +334,13 @@ class Runs:
         generation.asked = prompt.tokens()
         events = [*said, generation.apply(Started(extra=request.beside))]
         fingerprint = b"" if request.key is None else request.fingerprint()
-        beginning = Beginning(generation.id, events, request.key, fingerprint)
+        beginning = Beginning(generation.id, events, request.kept_key, fingerprint)
         # No wait after this one: the run is listed as soon as it is written.
         epoch, end = (await self._writer.begin(stream.name, beginning)).position
         generation.position = Position(epoch, end - len(events))
         run.started = end - 1
         self._active[generation.id] = run
-        run.task = asyncio.create_task(self._relay(upstream, prompt, run))
+        run.task = asyncio.create_task(self._relay(upstream, prompt, run, request.fallbacks))
         run.task.add_done_callback(partial(self._over, run))
 
     def _check(self, request: GenerationRequest) -> None:
@@ -324,11 +372,13 @@ class Runs:
         if len(self._active) >= self._limits.generations:
             raise LimitExceeded("too many generations are running: try again later")
 
-    async def _relay(self, upstream: Upstream, prompt: Prompt, run: _Run) -> Terminal:
+    async def _relay(
+        self, upstream: Upstream, prompt: Prompt, run: _Run, fallbacks: frozenset[str] | None
+    ) -> Terminal:
         try:
             async with asyncio.timeout(self._limits.seconds) as longest:
                 appender = self._writer.appender(run.stream.name, run.id)
-                return await relay(upstream, prompt, run.generation, appender)
+                return await relay(upstream, prompt, run.generation, appender, fallbacks)
         except TimeoutError:
             if not longest.expired():
                 raise
@@ -347,6 +397,7 @@ class Runs:
         """Append the terminal event; nothing else does."""
         generation, stream = run.generation, run.stream
         del self._active[generation.id]
+        self._uncount(run.counted_as)
         self._allowance.give(run.size)
         stream.writer = None
         terminal = generation.apply(_encodable(ending))

@@ -26,9 +26,12 @@ from hub.domain.errors import (
     HubError,
     LimitExceeded,
     NotFound,
+    RateLimited,
     RequestError,
     StoreError,
     TooLarge,
+    Unauthorized,
+    Unavailable,
     UnsupportedType,
     UpstreamError,
     printable,
@@ -39,6 +42,7 @@ from hub.http.retry_times import wait
 __all__ = [
     "CloseCode",
     "answer_to",
+    "challenge",
     "error_body",
     "error_response",
     "retry_headers",
@@ -54,7 +58,11 @@ class CloseCode(IntEnum):
 
     DRAINING = 4000
     TOO_MANY_CONNECTIONS = 4100
+    TOKEN_EXPIRED = 4200
+    AUTH_TIMEOUT = 4203
     PROTOCOL_ERROR = 4500
+    UNAUTHORIZED = 4501
+    REVOKED = 4502
 
 
 _CODES: Final[Mapping[str, int]] = {
@@ -80,12 +88,14 @@ _CLASSES: Final[tuple[tuple[type[HubError], int], ...]] = (
     (TooLarge, 413),
     (UnsupportedType, 415),
     (RequestError, 400),
+    (Unauthorized, 401),
     (Forbidden, 403),
     (NotFound, 404),
     (Conflict, 409),
     (Gone, 410),
     (LimitExceeded, 429),
     (Draining, 503),
+    (Unavailable, 503),
     (StoreError, 503),
     (UpstreamError, 502),
 )
@@ -112,7 +122,9 @@ def retry_headers(error: HubError) -> dict[str, str]:
     retried. The hub's own ``Retry-After`` is random, so that clients refused together do not
     return together.
     """
-    if isinstance(error, Draining | LimitExceeded):
+    if isinstance(error, RateLimited) and error.wait is not None:
+        return {"Retry-After": str(ceil(error.wait))}
+    if isinstance(error, Draining | LimitExceeded | Unavailable):
         return {"Retry-After": str(wait())}
     if not isinstance(error, UpstreamError):
         return {}
@@ -128,6 +140,8 @@ def error_response(error: HubError) -> web.Response:
     headers = retry_headers(error)
     if error.code == "unsupported_encoding":
         headers["Accept-Encoding"] = "gzip, deflate"  # RFC 9110 section 12.5.3
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = challenge(error)
     return _response(status_of(error), error.code, error.message, headers)
 
 
@@ -140,6 +154,12 @@ def _response(
         content_type="application/json",
         headers={**(headers or {}), "X-Content-Type-Options": "nosniff"},
     )
+
+
+def challenge(error: Unauthorized) -> str:
+    """What ``WWW-Authenticate`` says: RFC 6750 section 3 names no error where none was shown."""
+    shown = "" if error.code == Unauthorized.default_code else ', error="invalid_token"'
+    return f'Bearer realm="streamhub"{shown}'
 
 
 def answer_to(error: Exception, request: web.Request) -> web.Response:

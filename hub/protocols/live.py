@@ -90,6 +90,7 @@ class Live:
         except StreamNotFound:
             if not waits:
                 raise
+            self._hub.streams.check_wait(name, by=request[PRINCIPAL])
         else:
             if not (form is _TEXT and stream.settings.is_text):
                 stream.expect_events()
@@ -114,7 +115,9 @@ class Live:
                 connection.choose_encoder(stream)
                 connection.subscribe(stream, place)
             await reading.over
-            if not connection.complete or (form is _TEXT and _cut_short(connection.last_closed)):
+            # Lines and server-sent events tell their end, so these may end like any rotation.
+            whole = connection.complete or (connection.expired and form is not _TEXT)
+            if not whole or (form is _TEXT and _cut_short(connection.last_closed)):
                 # The body must not look complete: no last chunk, no clean end.
                 connection.abort()
         return reading.response

@@ -126,10 +126,11 @@ class ResponseConnection:
     async def rotate(self) -> None:
         """End a response that has lasted long enough, or whose connection is over.
 
-        It is cut if the connection was lost before everything was sent.
+        It is cut if the connection was lost before everything was sent, but not if its principal's
+        credential has expired.
         """
         if not self.over.done():
             self._connection.end()
             await self._connection.idle(within=ROTATE_SECONDS)
-        elif not self._connection.complete:
+        elif not self._connection.complete and not self._connection.expired:
             self._connection.abort()

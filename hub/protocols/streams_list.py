@@ -3,8 +3,8 @@
 ``?prefix=`` selects names that begin with it, ``?after=`` names after one, which gives the next
 page while ``more`` is true, and ``?limit=`` is the size of a page.
 
-It is off unless ``server.list_streams`` is set: there is no login, and a stream is protected only
-by a name that nobody can guess.
+It is off unless ``server.list_streams`` is set: without authentication a stream is protected only
+by a name that nobody can guess. With it, the list has what the principal may ``list``.
 """
 
 from __future__ import annotations

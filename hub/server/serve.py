@@ -20,15 +20,18 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final
 
 from aiohttp import web
 
 from hub.app import FAREWELL, HUB, make_app
 from hub.config.schema import Config
+from hub.domain.addresses import is_local, is_loopback
+from hub.domain.errors import ConfigError
 from hub.http.acceptor import Acceptor
 from hub.http.sockets import listen, listen_unix
+from hub.server.admin import AdminSocket, admin_path
 from hub.server.systemd import inherited, notify
 
 __all__ = ["serve"]
@@ -60,8 +63,13 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     handed = inherited(os.environ, notsent_lowat=lowat)
     sockets = handed or _listen(config)
     signals = _Signals()
+    admin = None
     try:
+        _check_access(config, sockets)
         if await _unless(signals.stop, runner.setup()):
+            if (path := admin_path(config.store.url)) is not None:
+                admin = AdminSocket(path, app[HUB].credentials, app[HUB].revoke)
+                await admin.open()
             acceptor = Acceptor(
                 runner,
                 sockets=config.limits.sockets,
@@ -77,6 +85,9 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     finally:
         for listening in sockets:
             listening.close()
+        if admin is not None:
+            # Before the store releases its lock: the next hub makes a socket of its own.
+            await admin.close()
         if signals.at_once.is_set():
             try:
                 await app[HUB].close()
@@ -91,6 +102,25 @@ def _listen(config: Config) -> list[socket.socket]:
     if server.unix_socket is not None:
         return [listen_unix(server.unix_socket)]
     return listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
+
+
+def _check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
+    """Refuse to let other machines in without authentication, unless the configuration wants it.
+
+    Raises:
+        ConfigError: ``auth_missing``.
+    """
+    if config.auth.enabled or config.auth.open:
+        return
+    addresses = [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
+    why = [f"it listens on {address}" for address in addresses if not is_loopback(address)]
+    why += [f'server.hosts has "{name}"' for name in config.server.hosts if not is_local(name)]
+    if why:
+        raise ConfigError(
+            f"other machines can reach this hub ({why[0]}), and anybody may use it: say in [auth] "
+            "who may (see docs/authentication.md), or set auth.open = true to let everybody in",
+            code="auth_missing",
+        )
 
 
 def _address(listening: socket.socket, host: str) -> str:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from hub.domain.addresses import is_loopback
+from hub.domain.errors import Forbidden, Unauthorized
 from hub.http.acceptor import PROBES
 from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
 
 __all__ = ["Operations"]
+
+FORWARDED: Final = frozenset(
+    {"cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip"}
+)
+"""What proxies add to a request, beside ``X-Forwarded-…``."""
 
 
 class Operations:
@@ -49,10 +57,25 @@ class Operations:
         return web.Response(text="ok\n")
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        self._hub.permissions.check(request[PRINCIPAL], "admin")
+        try:
+            self._hub.permissions.check(request[PRINCIPAL], "admin")
+        except (Unauthorized, Forbidden):
+            if not _from_here(request):
+                raise
         return web.Response(
             body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+
+def _from_here(request: web.Request) -> bool:
+    """Whether a request comes from this machine itself, and not through a proxy on it."""
+    place = None if request.transport is None else request.transport.get_extra_info("peername")
+    if not isinstance(place, tuple) or not is_loopback(str(place[0])):
+        return False
+    return not any(
+        name.lower() in FORWARDED or name.lower().startswith("x-forwarded-")
+        for name in request.headers
+    )
 
 
 def _not_ready(why: str) -> web.Response:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from math import inf
+from typing import Final, NamedTuple, Protocol
 
 from hub.domain.events import NOTHING
 from hub.domain.frozen import frozen
@@ -27,12 +28,16 @@ from hub.domain.records import Position, Record
 from hub.domain.stream_settings import StreamSettings
 
 __all__ = [
+    "CREDENTIALS",
+    "KEEP_ENDED_SECONDS",
     "Accepted",
     "Appended",
     "Began",
     "Change",
     "Closed",
     "Created",
+    "Credential",
+    "Credentials",
     "Ended",
     "Expiry",
     "GenerationIndex",
@@ -53,6 +58,13 @@ __all__ = [
     "Trimmed",
     "Unended",
 ]
+
+
+CREDENTIALS: Final = 10_000
+"""The most credentials of one kind that are kept."""
+
+KEEP_ENDED_SECONDS: Final = 30 * 86_400.0
+"""How long a credential is still listed after it has expired or was revoked."""
 
 
 @frozen
@@ -216,6 +228,34 @@ class Listed:
     content_type: str
     tail: Position
     closed: bool
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Something that lets its holder in, such as an API key. The secret itself is not kept.
+
+    ``id`` is unique among those of its ``kind``; ``hash`` is the SHA-256 of the secret. ``grants``
+    is JSON, which only its kind understands. Times are in seconds since 1970.
+    """
+
+    kind: str
+    id: str
+    hash: bytes
+    name: str | None = None
+    user: str | None = None
+    tenant: str | None = None
+    grants: str | None = None
+    created: float = 0.0
+    expires: float | None = None
+    revoked: float | None = None
+    last_used: float | None = None
+
+    @property
+    def ended(self) -> float:
+        """When it was revoked or expires, whichever is earlier; infinity if it never does."""
+        times = [time for time in (self.expires, self.revoked) if time is not None]
+        return min(times, default=inf)
 
 
 class Past(Protocol):
@@ -265,6 +305,46 @@ class GenerationIndex(Protocol):
         """Where a generation's events are, for as long as its stream holds them."""
 
 
+class Credentials(Protocol):
+    """Keeps credentials. A change is as safe as this store makes it when its method returns."""
+
+    async def add(self, credential: Credential) -> None:
+        """Keep a new credential.
+
+        First removes those of its kind that ended `KEEP_ENDED_SECONDS` before it was created; if
+        there are still `CREDENTIALS`, the one that ended first.
+
+        Raises:
+            Conflict: there is one with its kind and id (``credential_exists``).
+            LimitExceeded: there are `CREDENTIALS` of its kind, and none of them has ended
+                (``too_many_credentials``).
+            StoreError: nothing can be stored at the moment, or that is not confirmed.
+        """
+
+    async def find(self, kind: str, id_: str) -> Credential | None:
+        """The credential with this id, also one that has expired or was revoked.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
+        """Up to ``limit`` credentials of a kind, by id, whose id comes after ``after``.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
+        """Revoke a credential at ``now``; a second time changes nothing.
+
+        Returns it as it is then; ``None`` if there is none.
+
+        Raises:
+            StoreError: nothing can be stored at the moment, or that is not confirmed.
+        """
+
+
 class Rejections(Protocol):
     """Drops changes that can never be kept."""
 
@@ -285,6 +365,10 @@ class Store(Past, Keys, Listing, Expiry, GenerationIndex, Rejections, Protocol):
     @property
     def durable(self) -> bool:
         """Whether it returns what was noted."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """The credentials, which are kept apart from the streams."""
 
     @property
     def trouble(self) -> str | None:

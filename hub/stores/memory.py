@@ -5,13 +5,63 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from hub.domain.errors import Conflict, LimitExceeded
 from hub.domain.events import NOTHING
 from hub.domain.records import Record
 from hub.domain.removed_names import RemovedNames
-from hub.stores import Change, GenerationLocation, Keyed, Listed, Removed, Saved, Unended
+from hub.stores import (
+    CREDENTIALS,
+    KEEP_ENDED_SECONDS,
+    Change,
+    Credential,
+    GenerationLocation,
+    Keyed,
+    Listed,
+    Removed,
+    Saved,
+    Unended,
+)
 
-__all__ = ["MemoryStore"]
+__all__ = ["MemoryCredentials", "MemoryStore"]
+
+
+class MemoryCredentials:
+    """Keeps credentials as long as the process runs."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, dict[str, Credential]] = {}
+
+    async def add(self, credential: Credential) -> None:
+        held = self._kinds.setdefault(credential.kind, {})
+        if credential.id in held:
+            raise Conflict(
+                f'there is already a credential "{credential.id}"', code="credential_exists"
+            )
+        by_end = sorted(held.values(), key=lambda one: one.ended)
+        for place, one in enumerate(by_end):
+            due = one.ended <= credential.created - KEEP_ENDED_SECONDS
+            if due or (one.ended <= credential.created and len(by_end) - place >= CREDENTIALS):
+                del held[one.id]
+        if len(held) >= CREDENTIALS:
+            raise LimitExceeded(
+                f"there are {CREDENTIALS} already: revoke some", code="too_many_credentials"
+            )
+        held[credential.id] = credential
+
+    async def find(self, kind: str, id_: str) -> Credential | None:
+        return self._kinds.get(kind, {}).get(id_)
+
+    async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
+        held = self._kinds.get(kind, {})
+        return [held[id_] for id_ in sorted(held) if id_ > after][:limit]
+
+    async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
+        found = await self.find(kind, id_)
+        if found is not None and found.revoked is None:
+            found = self._kinds[kind][id_] = replace(found, revoked=now)
+        return found
 
 
 class MemoryStore:
@@ -31,6 +81,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._epoch = 0
         self._removals = RemovedNames()
+        self.credentials = MemoryCredentials()
 
     async def start(self) -> list[Unended]:
         return []

@@ -71,10 +71,14 @@ class Writer(Protocol):
         bodies: Sequence[Body] = (),
         *,
         close: bool = False,
+        epoch: int | None = None,
     ) -> Outcome:
         """Begin a stream with its first records; a duplicate if the same stream exists.
 
+        With an ``epoch`` only the stream of that epoch is meant; -1 means a new one.
+
         Raises:
+            StreamNotFound: the name is not in that epoch.
             InvalidName, LimitExceeded: it cannot begin.
             Conflict: ``stream_exists``: a different stream has the name; ``stream_deleted``: it
                 was deleted, and its forks still hold the name.
@@ -95,7 +99,7 @@ class Writer(Protocol):
         """Write records, their producer's stamp, and the close: all or nothing.
 
         With ``settings`` a missing stream begins. With an ``epoch`` only the stream of that epoch
-        is written to: the records were made for its content type.
+        is written to: the records were made for its content type; -1 means a new one.
 
         Raises:
             StreamClosed: the stream is closed. The write that closed it is a duplicate instead.
@@ -133,8 +137,12 @@ class Writer(Protocol):
         further: int = 0,
         bodies: Sequence[Body] = (),
         close: bool = False,
+        epoch: int | None = None,
+        source_epoch: int | None = None,
     ) -> Outcome:
         """Begin a stream with another's records; a duplicate if the same fork exists.
+
+        The epochs restrict which streams are meant, as in `create`.
 
         See `hub.streams.registry.Streams.fork` for what it takes over and raises.
         """

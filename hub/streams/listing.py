@@ -36,7 +36,10 @@ async def page(
             if name.startswith(prefix) and after < name and (end is None or name <= end):
                 named.pop(name, None)
                 if stream is not None:
-                    named[name] = Listed(name, stream.content_type, stream.position, stream.closed)
+                    settings = stream.settings
+                    named[name] = Listed(
+                        name, settings.content_type, stream.position, stream.closed, settings.owner
+                    )
         found += sorted(named.values(), key=attrgetter("name"))
         if end is None or len(found) > limit:
             return found[:limit], len(found) > limit

@@ -40,9 +40,12 @@ from hub.streams.shared_budget import SharedBudget
 from hub.streams.stream import Retention, Stream
 from hub.streams.waiters import StreamWaiters
 
-__all__ = ["StreamLimits", "Streams", "check_name"]
+__all__ = ["ABSENT", "StreamLimits", "Streams", "check_epoch", "check_name"]
 
 log = logging.getLogger("hub.streams")
+
+ABSENT: Final = -1
+"""The epoch of a name without a stream."""
 
 SHARED: Final = 64
 """Records that a fork takes over in memory if the store has all of them."""
@@ -105,24 +108,26 @@ class Streams:
         """
         stream = await self._find(name)
         if stream is None:
-            raise StreamNotFound(
-                f'no stream is called "{name}": it begins with its first append or generation'
-            )
+            raise StreamNotFound.named(name)
         if stream.hidden:
             raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
         return stream
 
     async def create(
-        self, name: str, settings: StreamSettings | None = None
+        self, name: str, settings: StreamSettings | None = None, *, epoch: int | None = None
     ) -> tuple[Stream, bool]:
         """The stream of a name, created if there is none, and whether it was.
 
+        With an ``epoch`` only the stream of that epoch is meant; `ABSENT`: only a new one.
+
         Raises:
             InvalidName: no stream can have this name.
+            StreamNotFound: the name is not in that epoch.
             LimitExceeded: there are as many streams as there may be.
             Conflict: it was deleted, and its forks still hold the name.
         """
         stream = await self._find(name)
+        check_epoch(name, stream, epoch)
         if stream is not None and not stream.hidden:
             return stream, False
         if stream is not None:
@@ -165,12 +170,16 @@ class Streams:
         settings: StreamSettings | None = None,
         *,
         further: int = 0,
+        epoch: int | None = None,
+        source_epoch: int | None = None,
     ) -> tuple[Stream, bool]:
         """The fork of a stream, created if there is none, and whether it was.
 
         It begins with the source's records before ``position`` (its tail if ``None``), and some
         ``further`` ones (see `hub.streams.forks.beginning`). What ``settings`` leaves open (an
         empty content type, no expiry) is as in the source.
+
+        ``epoch`` and ``source_epoch`` restrict which streams are meant, as in `create`.
 
         Raises:
             InvalidName, StreamNotFound, LimitExceeded: as `create`, `open`.
@@ -187,6 +196,8 @@ class Streams:
             # It may have been removed, or trimmed, while the other name was looked up.
             if not origin.gone and not origin.hidden and first.offset >= origin.head:
                 break
+        check_epoch(source, origin, source_epoch)
+        check_epoch(name, taken, epoch)
         whole = replace(inherited(settings, origin.settings), fork=Fork(source, first.offset))
         if taken is not None:
             asked = None if position is None else first
@@ -486,6 +497,16 @@ class Streams:
         self._held[name] = stream
         loaded = self._loaded[name] = LoadedStream(stream)
         return loaded
+
+
+def check_epoch(name: str, stream: Stream | None, epoch: int | None) -> None:
+    """Refuse a stream, or its absence, if another epoch of its name is meant.
+
+    Raises:
+        StreamNotFound: it is not the one that was meant.
+    """
+    if epoch is not None and epoch != (ABSENT if stream is None else stream.epoch):
+        raise StreamNotFound.named(name)
 
 
 @contextmanager

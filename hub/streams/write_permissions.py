@@ -19,7 +19,7 @@ from hub.domain.generation import is_own
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
 
-__all__ = ["WritePermissions"]
+__all__ = ["GENERATION_EVENTS", "WritePermissions", "object_of"]
 
 CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
 """Types of what the hub itself sends between events, which nobody may imitate."""
@@ -72,13 +72,14 @@ def _generation_of(body: bytes, event: Event | None) -> str:
     """
     if event is not None and not isinstance(event, Other):
         return getattr(event, "generation", "")
-    found = _object(body) if event is None else event.object
+    found = object_of(body) if event is None else event.object
     kind, generation = found.get("type"), found.get("generation")
     known = isinstance(kind, str) and kind in GENERATION_EVENTS
     return generation if known and isinstance(generation, str) else ""
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def object_of(body: bytes) -> Mapping[str, Any]:
+    """The JSON object in a record; empty if there is none."""
     if not body.lstrip().startswith(b"{"):
         return {}
     try:

@@ -38,8 +38,9 @@ class LocalWriter:
         bodies: Sequence[Body] = (),
         *,
         close: bool = False,
+        epoch: int | None = None,
     ) -> Outcome:
-        found, new = await self._streams.create(stream, settings)
+        found, new = await self._streams.create(stream, settings, epoch=epoch)
         if new:
             return self._first(found, bodies, close=close)
         if found.settings.fork or found.sealed != close or not same(found.settings, settings):
@@ -60,7 +61,7 @@ class LocalWriter:
         if settings is None:
             found = await self._open(stream, epoch)
         else:
-            found, _ = await self._streams.create(stream, settings)
+            found, _ = await self._streams.create(stream, settings, epoch=epoch)
         if any(event is not None for _, event in bodies):
             found.expect_events()
         outcome = found.write(bodies, stamp=stamp, sequence=sequence, close=close)
@@ -88,8 +89,18 @@ class LocalWriter:
         further: int = 0,
         bodies: Sequence[Body] = (),
         close: bool = False,
+        epoch: int | None = None,
+        source_epoch: int | None = None,
     ) -> Outcome:
-        found, new = await self._streams.fork(stream, source, position, settings, further=further)
+        found, new = await self._streams.fork(
+            stream,
+            source,
+            position,
+            settings,
+            further=further,
+            epoch=epoch,
+            source_epoch=source_epoch,
+        )
         if new:
             return self._first(found, bodies, close=close)
         if found.sealed != close:

@@ -36,9 +36,16 @@ def is_no_answer(error: UpstreamError) -> bool:
     return error.code in _NO_ANSWER
 
 
-def stand_ins(upstream: Upstream, prompt: Prompt) -> Iterator[tuple[Upstream, Prompt]]:
-    """The upstreams that may answer instead, each with the prompt for it."""
+def stand_ins(
+    upstream: Upstream, prompt: Prompt, allowed: frozenset[str] | None = None
+) -> Iterator[tuple[Upstream, Prompt]]:
+    """The upstreams that may answer instead, each with the prompt for it.
+
+    Only those that are ``allowed``; ``None``: all.
+    """
     for other in upstream.fallback:
+        if allowed is not None and other.name not in allowed:
+            continue
         asked = replace(prompt, model=other.model or prompt.model)
         try:
             other.check(asked)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from hub.domain.errors import NotFound, UpstreamNotFound
 from hub.upstreams.upstream import Upstream
 
-__all__ = ["Upstreams"]
+__all__ = ["Upstreams", "no_model"]
 
 
 class Upstreams(dict[str, Upstream]):
@@ -51,8 +51,13 @@ class Upstreams(dict[str, Upstream]):
         default = self.find()
         if default.model is None and model and default.knows(model):
             return default.name, model
-        raise NotFound(
-            f'no model is called "{model[:100]}": GET /v1/models lists them',
-            code="model_not_found",
-            param="model",
-        )
+        raise no_model(model)
+
+
+def no_model(model: str) -> NotFound:
+    """The error for a model that does not exist, or that somebody may not ask."""
+    return NotFound(
+        f'no model is called "{model[:100]}": GET /v1/models lists them',
+        code="model_not_found",
+        param="model",
+    )

@@ -8,7 +8,7 @@ fails.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final, get_args
@@ -19,11 +19,13 @@ from aiohttp import web
 from hub import Hub, make_app
 from hub.access.permissions import Permission, Permissions
 from hub.access.streams import StreamAccess
+from hub.auth.api_keys import new_key
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.permissions import PERMISSIONS
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.stream_settings import StreamSettings
-from hub.http.admission import Admission
+from hub.http.admission import PRINCIPAL, Admission
 from hub.protocols.websocket import commands
 from tests.conftest import Running, StartHub
 from tests.support.routes import routes
@@ -187,14 +189,18 @@ class Asked:
         check, authors = Permissions.check, StreamAccess.check_authors
 
         def checked(
-            of: Permissions, by: Principal, permission: Permission, stream: str | None = None
+            of: Permissions,
+            by: Principal,
+            permission: Permission,
+            stream: str | None = None,
+            owner: str | None = None,
         ) -> None:
             self._note(by, permission)
-            check(of, by, permission, stream)
+            check(of, by, permission, stream, owner)
 
-        def authored(of: StreamAccess, *what: Any, by: Principal = LOCAL) -> None:
+        def authored(of: StreamAccess, *what: Any, by: Principal = LOCAL) -> Any:
             self._note(by, "authors")
-            authors(of, *what, by=by)
+            return authors(of, *what, by=by)
 
         monkeypatch.setattr(Permissions, "check", checked)
         monkeypatch.setattr(StreamAccess, "check_authors", authored)
@@ -217,7 +223,7 @@ class World:
     """A hub in which there is everything that the rows ask for, and Ann."""
 
     running: Running
-    asked: Asked
+    asked: Any
     names: dict[str, str]
 
     def filled(self, given: Any) -> Any:
@@ -232,7 +238,16 @@ class World:
 
 @pytest.fixture
 async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
+    running, names = await _world(start_hub)
+    monkeypatch.setattr(Admission, "admit", _ann(Admission.admit))
+    return World(running, Asked(monkeypatch), names)
+
+
+async def _world(
+    start_hub: StartHub, *, headers: dict[str, str] | None = None, **tables: Any
+) -> tuple[Running, dict[str, str]]:
     running = await start_hub(
+        **tables,
         server={"list_streams": True, "grace_seconds": 0.05},
         streams={"long_poll_seconds": 0.05},
         upstreams={"slow": {"dialect": "demo", "options": {"pace": 1}}},
@@ -245,16 +260,15 @@ async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
     slow = await hub.generations.start(GenerationRequest("Hi", stream="slow", upstream="slow"))
     await (await hub.streams.open("slow")).committed()
     asked = {"model": "demo", "input": "echo hi"}
-    async with running.client.post("/v1/responses", json=asked) as response:
+    async with running.client.post("/v1/responses", json=asked, headers=headers) as response:
         told = await response.json()
-    monkeypatch.setattr(Admission, "admit", _ann(Admission.admit))
-    return World(running, Asked(monkeypatch), {"slow": slow.id, "response": told["id"]})
+    return running, {"slow": slow.id, "response": told["id"]}
 
 
-def _ann(admit: Callable[[Admission, web.Request], Principal]) -> Any:
-    def admitted(admission: Admission, request: web.Request) -> Principal:
-        admit(admission, request)
-        return ANN
+def _ann(admit: Callable[..., Awaitable[None]]) -> Any:
+    async def admitted(admission: Admission, request: web.Request, **public: bool) -> None:
+        await admit(admission, request, **public)
+        request[PRINCIPAL] = ANN
 
     return admitted
 
@@ -293,6 +307,119 @@ def test_every_route_has_a_row() -> None:
 def test_every_command_has_a_row() -> None:
     known = {command.model_fields["type"].annotation for command in get_args(commands.Command)}
     assert {command["type"] for _, command in COMMANDS} == {get_args(kind)[0] for kind in known}
+
+
+# With a permission missing
+
+
+FULL: Final = sorted(PERMISSIONS)
+MADE: Final = {name: new_key() for name in ("everything", *FULL)}
+"""Keys: one that may do everything, and each other without the permission that is its name."""
+
+ANYTHING: Final = {"/docs", *(row.route for row in (*_tutorial(), *_files()[:5]))}
+"""Routes whose operations ask for nothing, and which are still for those who may do something."""
+
+OF_NO_STREAM: Final = {
+    "/v1/chat/completions",
+    "/v1/generations",
+    "/v1/responses",
+    "/v1/streams",
+    "/metrics",
+    *(row.route for row in _tutorial()),
+}
+"""What is refused with 403 in any case, because it names no stream."""
+
+
+@pytest.fixture
+async def guarded(start_hub: StartHub) -> World:
+    """A hub like `world`, with authentication and a key for each permission that is missing."""
+    keys = {
+        name.replace("everything", "all"): {
+            "sha256": digest.hex(),
+            "id": made,
+            "can": [one for one in FULL if one != name],
+        }
+        for name, (_, made, digest) in MADE.items()
+    }
+    world = await _world(start_hub, auth={"keys": keys}, headers=_bearer("everything"))
+    return World(world[0], None, world[1])
+
+
+def _bearer(name: str | None) -> dict[str, str]:
+    # A proxy's header: whoever comes from this machine itself may read the metrics.
+    by = {} if name is None else {"Authorization": f"Bearer {MADE[name][0]}"}
+    return {"X-Forwarded-For": "203.0.113.1", **by}
+
+
+def _missing(asks: str) -> list[str]:
+    return [one for one in asks.split() if one in PERMISSIONS]
+
+
+@pytest.mark.parametrize(
+    ("row", "missing"),
+    [(row, one) for row in ROWS for one in (None, "", *_missing(row.asks))],
+    ids=str,
+)
+async def test_a_route_refuses_whoever_may_not(
+    guarded: World, row: Row, missing: str | None
+) -> None:
+    """``None`` is nobody, and nothing is missing of ``""``."""
+    who = "everything" if missing == "" else missing
+    path = guarded.filled(row.path or row.route) + row.query
+    body = {} if row.json is None else {"json": guarded.filled(row.json)}
+    headers = {**(JSON if row.json is not None else {}), **row.headers, **_bearer(who)}
+    client = guarded.running.client
+    async with client.request(row.method, path, headers=headers, **body) as response:
+        if not missing:
+            needs = row.asks or row.route in ANYTHING or row.route.startswith("/v1/models")
+            wanted = 401 if missing is None and needs else row.status
+            assert response.status == wanted or not wanted, await response.text()
+            if wanted == 401:
+                assert response.headers["WWW-Authenticate"].startswith("Bearer")
+            return
+        names_a_stream = row.route not in OF_NO_STREAM or row.query == "?"
+        wanted = 404 if missing == "read" and names_a_stream else 403
+        assert response.status == wanted, await response.text()
+
+
+@pytest.mark.parametrize("over", ["header", "command"])
+@pytest.mark.parametrize(
+    ("asks", "command", "missing"),
+    [(asks, command, one) for asks, command in COMMANDS for one in (None, "", *_missing(asks))],
+    ids=str,
+)
+async def test_a_command_refuses_whoever_may_not(
+    guarded: World, asks: str, command: dict[str, Any], missing: str | None, over: str
+) -> None:
+    who = "everything" if missing == "" else missing
+    given = _bearer(who if over == "header" else None)
+    client = guarded.running.client
+
+    async with client.ws_connect("/v1/ws", protocols=["hub.v1"], headers=given) as socket:
+
+        async def done(said: dict[str, Any]) -> str:
+            await socket.send_json({"id": 1, **said})
+            async with asyncio.timeout(10):
+                while (reply := await socket.receive_json()).get("id", 0) != 1:
+                    pass
+            return str(reply.get("code", reply["type"]))
+
+        if over == "command" and who is not None:
+            assert await done({"type": "auth", "token": MADE[who][0]}) == "ok"
+        if who is not None:
+            assert await done({"type": "subscribe", "stream": "talk"}) == (
+                "ok" if who != "read" else "stream_not_found"
+            )
+        code = await done(guarded.filled(command))
+    if command["type"] == "auth":
+        assert code == "invalid_token"
+    elif missing == "":
+        assert code == "ok"
+    elif missing is None:
+        refused = "unauthorized" if asks and command["type"] != "presence" else ""
+        assert code == (refused or ("ok" if command["type"] == "ping" else "not_subscribed"))
+    else:
+        assert code == ("stream_not_found" if missing == "read" else "not_permitted")
 
 
 # Connections

@@ -52,7 +52,11 @@ def test_config_check_passes_the_defaults_and_the_shipped_file(command: Command)
     assert command("config", "check").out == "the built-in configuration: ok\n"
     said = command("config", "check", "--config", str(SHIPPED))
     assert (said.code, said.out, said.err) == (0, f"{SHIPPED}: ok\n", "")
-    assert orjson.loads(command("config", "check", "--json").out) == {"ok": True, "errors": []}
+    assert orjson.loads(command("config", "check", "--json").out) == {
+        "ok": True,
+        "errors": [],
+        "warnings": [],
+    }
 
 
 MISTAKES = {
@@ -100,3 +104,20 @@ def test_several_mistakes_are_a_line_each(command: Command, here: Path) -> None:
         'error: own.toml:2: server.prot: unknown key; did you mean "port"? (config_invalid)',
         "error: own.toml:3: server.port: must be at least 0 (config_invalid)",
     ]
+
+
+def test_config_check_reads_the_secrets_and_keys_of_issuers(command: Command, here: Path) -> None:
+    (here / "key.pem").write_text("-----BEGIN PUBLIC KEY-----", "utf-8")
+    text = """
+        [auth.issuers.app]
+        audience = "hub"
+        secret_env = "APP_SECRET"
+        [auth.issuers.other]
+        audience = "hub"
+        public_key_file = "key.pem"
+    """
+    (here / "config.toml").write_text(text, "utf-8")
+    said = command("config", "check")
+    assert said.code == 1
+    assert "set the environment variable APP_SECRET" in said.err
+    assert "the file key.pem must hold an RSA, EC or Ed25519 public key" in said.err

@@ -150,7 +150,7 @@ def test_streams_in_memory_need_no_file(
     command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMHUB_STORE__URL", "memory:")
-    assert set(findings(command, code=0)) == {"sqlite", "config", "open files", "store"}
+    assert set(findings(command, code=0)) == {"sqlite", "config", "access", "open files", "store"}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.cli.export_format import read_header, read_records, record_line
+from hub.cli.export_format import header_line, read_header, read_records, record_line
+from hub.cli.stream_details import details, lines
 from hub.domain.errors import RequestError
 from hub.domain.stream_settings import JSON, StreamSettings
+from hub.stores.sqlite.inspect import Entry
+
+
+def test_the_owner_comes_back() -> None:
+    settings = StreamSettings(owner="acme/ann")
+    entry = Entry(settings=settings, epochs=((0, 0),), number=1, name="chat", size=0, running=())
+    assert read_header(BytesIO(header_line(entry))).saved().settings.owner == "acme/ann"
+    assert dict(lines(entry))["owner"] == "acme/ann"
+    assert details(entry)["owner"] == "acme/ann"
+
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
+from hub.cli.config import _toml
+from hub.config.auth import GrantTable, IssuerTable, KeyTable
 from hub.config.schema import MASK, Config, UpstreamTable
 from hub.domain.errors import ConfigError
 from tests.support.config_mistakes import SECRET, told
@@ -51,8 +53,76 @@ def _defaults(held: BaseModel, table: tuple[str, ...] = ()) -> Iterator[tuple[An
             yield from _defaults(value["demo"], ("upstreams", "demo"))
         elif isinstance(value, BaseModel):
             yield from _defaults(value, (*table, key))
-        else:
+        elif (*table, key) not in TABLES:
             yield table, key, value
+
+
+TABLES: dict[tuple[str, ...], tuple[str, type[BaseModel]]] = {
+    ("auth", "grants"): ("[auth.grants]", GrantTable),
+    ("auth", "keys"): ("auth.keys.ci", KeyTable),
+    ("auth", "issuers"): ("auth.issuers.app", IssuerTable),
+}
+"""Tables of which there is none by default, and where the shipped file has an example."""
+
+
+@pytest.mark.parametrize(("header", "kind"), TABLES.values())
+def test_the_shipped_file_shows_every_key_of_tables_that_it_lacks(
+    header: str, kind: type[BaseModel]
+) -> None:
+    text = SHIPPED.read_text("utf-8").partition(f"\n# [{header}]\n")[2]
+    example = text.partition("\n\n")[0]
+    for key, field in kind.model_fields.items():
+        found = re.search(rf"^# \S.*\n# {key} = (.*)$", example, re.MULTILINE)
+        assert found, key
+        if key != "match" and isinstance(field.default, str | float):
+            assert tomllib.loads(f"is = {found[1]}")["is"] == field.default
+    assert len(re.findall(r"^# \w+ = ", example, re.MULTILINE)) == len(kind.model_fields)
+
+
+def test_the_examples_of_authentication_are_usable(file: Path) -> None:
+    text = SHIPPED.read_text("utf-8").partition("\n# [[auth.grants]]\n")[2].partition("\n\n\n")[0]
+    lines = [line[2:] for line in text.split("\n") if re.match(r"# (\[|\w+ = )", line)]
+    others = (
+        "secret_env",
+        "secret_file",
+        "public_key_file",
+        "previous_secret_env",
+        "previous_until",
+    )
+    kept = [line for line in lines if not line.startswith(others)]
+    file.write_text("\n".join(["[[auth.grants]]", *kept]), "utf-8")
+    auth = Config.load(file, {}).auth
+    assert (len(auth.grants), set(auth.keys), set(auth.issuers)) == (1, {"ci"}, {"app"})
+
+
+def test_authentication_comes_from_the_environment_too() -> None:
+    environ = {
+        "STREAMHUB_AUTH__REQUIRED": "true",
+        "STREAMHUB_AUTH__LIMITS__GENERATIONS": "3",
+        "STREAMHUB_AUTH__GRANTS": '[{"who": "user", "can": ["read"]}]',
+        "STREAMHUB_AUTH__ISSUERS__APP__AUDIENCE": "hub",
+        "STREAMHUB_AUTH__ISSUERS__APP__SECRET_ENV": "STREAMHUB_APP_SECRET",
+        "STREAMHUB_APP_SECRET": SECRET,
+    }
+    auth = Config.load(None, environ).auth
+    assert auth.required
+    assert auth.limits.generations == 3
+    assert auth.grants[0].can == ["read"]
+    assert auth.issuers["app"].secret_env == "STREAMHUB_APP_SECRET"
+
+
+def test_authentication_is_shown_as_a_configuration(file: Path) -> None:
+    """What names a secret is shown, and what is shown can be read again."""
+    tables = {
+        "required": True,
+        "keys": {"ci": {"sha256": "a" * 64, "id": "abcdefghijkl"}},
+        "issuers": {"app": {"audience": "hub", "secret_env": "APP_SECRET"}},
+        "grants": [{"who": "user", "can": ["read"], "match": "chat/{user}/**"}],
+    }
+    config = Config.model_validate({"auth": tables})
+    file.write_text("\n".join(_toml(config.shown())), "utf-8")
+    assert Config.load(file, {"APP_SECRET": SECRET}) == config
+    assert SECRET not in file.read_text("utf-8")
 
 
 def test_the_examples_in_the_shipped_file_are_usable(file: Path) -> None:

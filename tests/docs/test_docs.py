@@ -128,6 +128,7 @@ def test_every_close_code_is_described() -> None:
 OFFLINE = {
     "backup_damaged", "backup_exists", "backup_missing",
     "store_foreign", "store_locked", "store_missing", "store_newer", "store_older",
+    "credential_exists", "too_many_credentials",
     "export_malformed", "export_truncated", "stream_expired", "stream_forked", "stream_changed",
 }  # fmt: skip
 """What only the command line says, about a store's file."""

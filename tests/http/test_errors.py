@@ -18,6 +18,8 @@ from hub.domain.errors import (
     LimitExceeded,
     RequestError,
     StoreError,
+    Unauthorized,
+    Unavailable,
     UpstreamError,
 )
 from hub.http.errors import (
@@ -40,6 +42,7 @@ STATUSES: Final = {
     "InvalidName": 400,
     "TooLarge": 413,
     "UnsupportedType": 415,
+    "Unauthorized": 401,
     "Forbidden": 403,
     "NotFound": 404,
     "StreamNotFound": 404,
@@ -52,6 +55,7 @@ STATUSES: Final = {
     "Gone": 410,
     "LimitExceeded": 429,
     "Draining": 503,
+    "Unavailable": 503,
     "StoreError": 503,
     "UpstreamError": 502,
     "FramingError": 502,
@@ -106,6 +110,7 @@ def test_a_finer_code_may_have_a_status_of_its_own(error: HubError, status: int)
     [
         (Draining(""), RETRY_AFTER),
         (LimitExceeded(""), RETRY_AFTER),
+        (Unavailable("", code="key_set_unavailable"), RETRY_AFTER),
         (ConfigError(""), {None}),
     ],
 )
@@ -117,6 +122,24 @@ def test_what_passes_by_itself_says_when_to_come_back(
     assert {error_response(error).headers.get("Retry-After") for _ in range(200)} == says
 
 
+@pytest.mark.parametrize(
+    ("error", "challenge"),
+    [
+        (Unauthorized(""), 'Bearer realm="streamhub"'),
+        (
+            Unauthorized("", code="invalid_api_key"),
+            'Bearer realm="streamhub", error="invalid_token"',
+        ),
+        (Unauthorized("", code="token_expired"), 'Bearer realm="streamhub", error="invalid_token"'),
+        (ConfigError(""), None),
+    ],
+)
+def test_who_shows_no_credential_that_holds_is_told_how(
+    error: HubError, challenge: str | None
+) -> None:
+    assert error_response(error).headers.get("WWW-Authenticate") == challenge
+
+
 def test_a_message_that_is_no_text_can_still_be_told() -> None:
     told = json.loads(error_body("c", "a \udcff b 🌊"))
     assert told == {"error": {"code": "c", "message": "a \\udcff b 🌊"}}
@@ -124,7 +147,12 @@ def test_a_message_that_is_no_text_can_still_be_told() -> None:
 
 def test_close_codes_instruct_whether_to_come_back() -> None:
     again = {code for code in CloseCode if code < 4500}
-    assert again == {CloseCode.DRAINING, CloseCode.TOO_MANY_CONNECTIONS}
+    assert again == {
+        CloseCode.DRAINING,
+        CloseCode.TOO_MANY_CONNECTIONS,
+        CloseCode.TOKEN_EXPIRED,
+        CloseCode.AUTH_TIMEOUT,
+    }
     assert all(4000 <= code < 5000 for code in CloseCode)
 
 

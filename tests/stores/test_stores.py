@@ -228,7 +228,7 @@ async def test_a_store_that_lost_something_begins_later_epochs(any_store: Opened
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_everything_that_was_synced_comes_back(kept: Opened, how: str) -> None:
-    settings = StreamSettings("text/plain; charset=utf-8", ttl=60)
+    settings = StreamSettings("text/plain; charset=utf-8", ttl=60, owner="acme/ann")
     records = [Record(at, b"%d" % at, None) for at in range(5)]
     await kept.keep(
         Created("s", settings, ((3, 0),)),
@@ -249,6 +249,8 @@ async def test_everything_that_was_synced_comes_back(kept: Opened, how: str) -> 
     saved = await kept.load("s")
     assert [(r.offset, r.body) for r in saved.records] == [(2, b"2"), (3, b"3"), (4, b"4")]
     assert (saved.settings, saved.epochs) == (settings, ((3, 0), (7, 4)))
+    assert saved.settings.owner == "acme/ann"
+    assert [one.owner for one in await kept.store.listed("", "", 10, 0.0)] == ["acme/ann"]
     assert (saved.head, saved.tail) == (2, 5)
     assert (saved.closed, saved.closed_by) == (True, Stamp("a", 0, 1))
     assert dict(saved.producers) == {"a": (0, 1), "b": (2, 0)}

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import ClientSession
 
 from hub.domain.errors import StoreError
+from hub.stores import Credential
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.maintenance import Maintenance
@@ -88,6 +89,21 @@ async def test_everything_of_version_1_is_there(file: Path) -> None:
                     forged = {"type": "delta", "generation": event["generation"], "text": "x"}
                     async with client.post("/v1/stream/chat", json=forged) as reply:
                         assert (await reply.json())["error"]["code"] == "generation_owned"
+    after = records(file)
+    assert {name: after[name][: len(held)] for name, held in before.items()} == before
+
+
+async def test_streams_of_version_4_have_no_owner(tmp_path: Path) -> None:
+    file = Path(shutil.copy(FIXTURES / "store_v4.db", tmp_path / "hub.db"))
+    assert version(file) == 4
+    before = records(file)
+    async with hub_on_loopback(store={"url": f"sqlite:{file}"}) as running:
+        await running.hub.streams.committed()
+        listed, _ = await running.hub.streams.listed("", "", 100)
+        assert {one.stream.name for one in listed} >= {"chat", "chat-fork", "closed", "orphan"}
+        assert {one.stream.owner for one in listed} == {None}
+        assert (await running.hub.streams.open("chat")).settings.owner is None
+    assert (version(file), version(file.with_name("hub.db.v4"))) == (VERSION, 4)
     after = records(file)
     assert {name: after[name][: len(held)] for name, held in before.items()} == before
 
@@ -190,3 +206,19 @@ def test_without_space_for_the_copy_the_file_stays_as_it_is(
 def records_of(content: bytes, beside: Path) -> dict[str, list[bytes]]:
     beside.write_bytes(content)
     return records(beside)
+
+
+async def test_a_file_without_credentials_gets_a_table_for_them(tmp_path: Path) -> None:
+    """Version 4 had none."""
+    file = Path(shutil.copy(FIXTURES / "store_v4.db", tmp_path / "hub.db"))
+    before = records(file)
+    store = SQLiteStore(file)
+    await store.start()
+    assert await store.credentials.listed("key", "", 10) == []
+    await store.credentials.add(Credential("key", "a", b"hash"))
+    await store.stop()
+    copy = file.with_name("hub.db.v4")
+    assert (version(file), version(copy)) == (VERSION, 4)
+    assert records(file) == records(copy) == before
+    with Inspector(file) as inspector:
+        assert inspector.list_credentials("key") == [Credential("key", "a", b"hash")]

@@ -30,7 +30,9 @@ _CHOICES: Final = (
 )
 _ADDRESS: Final = {**NAMES, "Location": "The address of the reply as a Durable Stream."}
 _CHUNKS: Final = {**_ADDRESS, "x-vercel-ai-ui-message-stream": "`v1`."}
-_ERRORS: Final = f"{REFUSED} bad_name stream_busy stream_closed not_json unsupported_part"
+_ERRORS: Final = (
+    f"{REFUSED} bad_name stream_not_found stream_busy stream_closed not_json unsupported_part"
+)
 _READ_ERRORS: Final = (
     "bad_position bad_live bad_name stream_not_found generation_not_found not_json gone "
     "position_trimmed position_unwritten limit_exceeded draining"

@@ -100,7 +100,7 @@ GROUP: Final = group(
         ),
         "bad_json bad_name bad_header bad_content_type bad_expiry bad_fork_offset bad_position "
         "stream_not_found stream_exists stream_deleted content_type generation_owned "
-        f"foreign_generation gone too_large {_WRITE_ERRORS}",
+        f"foreign_generation author_not_permitted gone too_large {_WRITE_ERRORS}",
     ),
     Operation(
         "POST",
@@ -127,8 +127,8 @@ GROUP: Final = group(
         ),
         "bad_json bad_event bad_header bad_content_type bad_producer empty_body producer_epoch "
         "producer_fenced stream_not_found stream_closed stream_deleted stream_seq content_type "
-        "generation_owned foreign_generation producer_gap too_many_producers too_large "
-        f"{_WRITE_ERRORS}",
+        "generation_owned foreign_generation author_not_permitted producer_gap "
+        f"too_many_producers too_large {_WRITE_ERRORS}",
         error_headers={
             **_APPENDED,
             "Producer-Expected-Seq": "The append that is missing.",

@@ -40,6 +40,7 @@ GROUP: Final = group(
             ),
         ),
         "bad_request bad_json bad_key bad_name unsupported_option upstream_not_found "
+        "model_not_permitted max_tokens_not_permitted author_not_permitted stream_not_found "
         "stream_busy stream_closed not_json trimmed generation_deleted too_large "
         "unsupported_type key_reused limit_exceeded draining store_failed store_full",
     ),

@@ -18,17 +18,20 @@ _PAGE_NOT_BUILT: Final = Response(503, "The page is not built; says what to run.
 _UNREADY: Final = Response(503, "Why it is not ready: it is draining, or its disk is full.", _PLAIN)
 
 
-def _file(name: str, title: str, kind: str, *others: Response) -> Operation:
+def _file(name: str, title: str, kind: str, *others: Response, public: bool = True) -> Operation:
     shown = Response(200, title, {kind: ANY if kind == JSON else TEXT})
-    return Operation("GET", name, title, responses=(shown, _UNCHANGED, *others))
+    return Operation("GET", name, title, responses=(shown, _UNCHANGED, *others), public=public)
 
 
 def _script(name: str, title: str, kind: str = "text/javascript") -> Operation:
     return _file(name, title, kind, _NOT_BUILT)
 
 
-def _probe(name: str, title: str, description: str, *others: Response) -> Operation:
-    return Operation("GET", name, title, responses=(Response(200, description, _PLAIN), *others))
+def _probe(
+    name: str, title: str, description: str, *others: Response, public: bool = True
+) -> Operation:
+    responses = (Response(200, description, _PLAIN), *others)
+    return Operation("GET", name, title, responses=responses, public=public)
 
 
 GROUPS: Final = (
@@ -37,16 +40,16 @@ GROUPS: Final = (
         "For whoever operates the hub.",
         _probe("/livez", "Check whether the hub is alive", "It is alive."),
         _probe("/readyz", "Check whether the hub is ready", "It is ready.", _UNREADY),
-        _probe("/metrics", "Get metrics for Prometheus", "The metrics."),
+        _probe("/metrics", "Get metrics for Prometheus", "The metrics.", public=False),
     ),
     group(
         "Documents",
         "What you are reading.",
-        _file("/docs", "This page", "text/html"),
-        _file("/docs/recipes", "Recipes for each client and provider", "text/html"),
-        _file("/docs/openapi.json", "The HTTP routes, as OpenAPI 3.1", JSON),
-        _file("/docs/asyncapi.json", "The WebSocket, as AsyncAPI 3", JSON),
-        _file("/docs/docs.css", "The style sheet of these pages", "text/css"),
+        _file("/docs", "This page", "text/html", public=False),
+        _file("/docs/recipes", "Recipes for each client and provider", "text/html", public=False),
+        _file("/docs/openapi.json", "The HTTP routes, as OpenAPI 3.1", JSON, public=False),
+        _file("/docs/asyncapi.json", "The WebSocket, as AsyncAPI 3", JSON, public=False),
+        _file("/docs/docs.css", "The style sheet of these pages", "text/css", public=False),
     ),
     group(
         "Page",
@@ -68,6 +71,7 @@ GROUPS: Final = (
                 path("name", "The file's name."),
             ),
             responses=(Response(200, "The file.", {"*/*": ANY}), _UNCHANGED, _NO_FILE, _NOT_BUILT),
+            public=True,
         ),
     ),
 )

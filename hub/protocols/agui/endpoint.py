@@ -109,7 +109,10 @@ class TanStack:
         beside = ui_messages.reply_fields(body.messages, again=not new)
         choices = [body, body.data or _Choice()]
         ask = self._generation_request(request, name, new, messages, beside, choices)
-        async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
+        async with self._replies.begun(request, ask, outlives=True, chat=True) as (
+            generation,
+            stream,
+        ):
             await self._replies.first_word(generation, stream)
             return _accepted(generation)
 
@@ -125,7 +128,10 @@ class TanStack:
         choices = [body.forwardedProps or _Choice(), _Choice(options=tools)]
         ask = self._generation_request(request, name, new, messages, beside, choices)
         run = body.runId
-        async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
+        async with self._replies.begun(request, ask, outlives=True, chat=True) as (
+            generation,
+            stream,
+        ):
             await self._replies.first_word(generation, stream)
             start = generation.position
             begin = stream.head if start is None else start.offset

@@ -96,7 +96,10 @@ class AISDK:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         chat = await read_json(request, ChatAsked)
         ask = _generation_request(self._hub, request, chat)
-        async with self._replies.begun(request, ask, outlives=True) as (generation, stream):
+        async with self._replies.begun(request, ask, outlives=True, chat=True) as (
+            generation,
+            stream,
+        ):
             await self._replies.first_word(generation, stream)
             viewed = await _viewed(self._hub, stream, generation.id, request[PRINCIPAL])
             address = _address(request.rel_url.raw_path, generation)

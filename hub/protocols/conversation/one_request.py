@@ -57,12 +57,18 @@ class Replies:
 
     @asynccontextmanager
     async def begun(
-        self, request: web.Request, ask: GenerationRequest, *, outlives: bool = False
+        self,
+        request: web.Request,
+        ask: GenerationRequest,
+        *,
+        outlives: bool = False,
+        chat: bool = False,
     ) -> AsyncIterator[tuple[Generation, FollowedStream]]:
         """Begin a generation; the client waits for what is done inside the context.
 
         A generation that ``outlives`` its request goes on when the client leaves, whatever the
-        setting says, unless the header says otherwise.
+        setting says, unless the header says otherwise. A ``chat`` may begin with its first request
+        (`hub.access.generations.GenerationAccess.start`).
 
         Raises:
             RequestError: the header is malformed; else as `hub.generations.runs.Runs.start`.
@@ -71,7 +77,9 @@ class Replies:
         self._hub.admit()
         by = request[PRINCIPAL]
         then: tuple[Permission, ...] = ("read", "cancel") if cancels else ("read",)
-        starting = asyncio.ensure_future(self._hub.generations.start(ask, by=by, then=then))
+        starting = asyncio.ensure_future(
+            self._hub.generations.start(ask, by=by, then=then, chat=chat)
+        )
         try:
             generation = await asyncio.shield(starting)
         except asyncio.CancelledError:

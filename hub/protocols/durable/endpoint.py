@@ -117,7 +117,7 @@ class Durable:
         if body and not stream.sealed:
             _check_type(request, stream)
         # The response for a closed stream or a duplicate does not depend on the body.
-        outcome = stream.judge(stamp, only_close=not body)
+        outcome = self._hub.streams.judge(stream, stamp, only_close=not body, by=by)
         if outcome is None:
             bodies = _records(stream.settings, body)
             if body and not bodies:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hub.domain.errors import HubError, UpstreamError
+from hub.domain.errors import HubError, Unauthorized, UpstreamError
 from hub.domain.failures import passed_on
 
 __all__ = ["error_object"]
@@ -23,6 +23,8 @@ def error_object(error: HubError, status: int = 502) -> dict[str, Any]:
         "param": error.param,
         "code": error.code,
     }
+    if isinstance(error, Unauthorized):
+        shown["code"] = "invalid_api_key"  # whatever is wrong with it, this is what OpenAI has
     if passed_on(error) is not None and isinstance(error, UpstreamError) and error.refusal:
         shown["message"] = error.refusal.message or error.message
         shown |= error.refusal.said

@@ -6,7 +6,9 @@ from typing import Any
 
 from aiohttp import web
 
+from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
+from hub.upstreams.registry import no_model
 
 __all__ = ["Models"]
 
@@ -19,13 +21,20 @@ class Models:
         return [web.get("/v1/models", self._list), web.get(r"/v1/models/{id:[\s\S]+}", self._one)]
 
     async def _list(self, request: web.Request) -> web.Response:
-        upstreams = self._hub.upstreams
-        names = sorted(upstreams, key=lambda name: (name != upstreams.default, name))
+        upstreams, by = self._hub.upstreams, request[PRINCIPAL]
+        self._hub.permissions.check_any(by)
+        names = sorted(
+            (name for name in upstreams if self._hub.generations.may_ask(name, by=by)),
+            key=lambda name: (name != upstreams.default, name),
+        )
         return web.json_response({"object": "list", "data": [_model(name) for name in names]})
 
     async def _one(self, request: web.Request) -> web.Response:
-        name = request.match_info["id"]
-        self._hub.upstreams.resolve(name)
+        name, by = request.match_info["id"], request[PRINCIPAL]
+        self._hub.permissions.check_any(by)
+        upstream, model = self._hub.upstreams.resolve(name)
+        if not self._hub.generations.may_ask(upstream, model, by=by):
+            raise no_model(name)
         return web.json_response(_model(name))
 
 

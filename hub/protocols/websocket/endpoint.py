@@ -9,24 +9,31 @@ without compression. Origin is checked before the upgrade: CORS does not protect
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import orjson
 from aiohttp import WSMsgType, web
 
+from hub.auth.gate import Gate, address_of
 from hub.connections.connection import Connection, Pace
 from hub.domain.errors import (
     CommandError,
     Conflict,
+    Forbidden,
     HubError,
     RequestError,
     StreamNotFound,
     TooLarge,
+    Unauthorized,
 )
 from hub.domain.events import decode
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import parsed_size
 from hub.domain.outcome import Outcome
+from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.frames.websocket import WEBSOCKET, error_frame, pong_frame, text_frame
 from hub.http.admission import PRINCIPAL
@@ -38,6 +45,7 @@ from hub.protocols.durable import json_messages
 from hub.protocols.websocket import commands
 from hub.protocols.websocket.commands import (
     Append,
+    Auth,
     Cancel,
     Command,
     Fork,
@@ -52,6 +60,12 @@ __all__ = ["WebSockets"]
 
 PROTOCOL: Final = "hub.v1"
 
+EXPIRED_SECONDS: Final = 25.0
+"""How long a connection goes on after its credential has expired, until a new one comes."""
+
+DAY: Final = 86_400.0
+"""The longest timer; a credential may last for years."""
+
 CLOSE_SECONDS: Final = 1.0
 """How long a client may take to answer a close frame before its socket is closed."""
 
@@ -59,8 +73,12 @@ CLOSE_SECONDS: Final = 1.0
 class WebSockets:
     """The WebSocket endpoint of one hub; ``frame_bytes`` is the most that a client may send."""
 
-    def __init__(self, hub: Hub, *, pace: Pace, frame_bytes: int, origins: Origins) -> None:
+    def __init__(
+        self, hub: Hub, gate: Gate | None, *, pace: Pace, frame_bytes: int, origins: Origins
+    ) -> None:
         self._hub = hub
+        self._gate = gate
+        self._closing: set[asyncio.Task[None]] = set()
         self._pace = pace
         self._frame_bytes = frame_bytes
         self._origins = origins
@@ -71,6 +89,9 @@ class WebSockets:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self._origins.check(request)
+        by = request[PRINCIPAL]
+        if self._gate is None or not self._gate.takes_tokens or by.credential is not None:
+            self._hub.permissions.check_any(by)  # else a credential may still come
         self._hub.admit()
         _check(request)
         socket = web.WebSocketResponse(
@@ -97,11 +118,15 @@ class WebSockets:
             WEBSOCKET,
             self._pace,
             self._hub.counts,
-            by=request[PRINCIPAL],
+            by=by,
         )
-        client = _Client(self._hub, connection, self._frame_bytes)
+        gate = self._gate
+        auth = None if gate is None else _Authentication(gate, request, partial(self._end, socket))
+        client = _Client(self._hub, connection, self._frame_bytes, auth)
         self._hub.connect(connection)
         self._open[socket] = client
+        if auth is not None:
+            auth.watch(by)
         try:
             async for message in socket:
                 if message.type is WSMsgType.ERROR:
@@ -110,12 +135,26 @@ class WebSockets:
                     await connection.send(pong_frame(message.data))
                 elif message.type is not WSMsgType.PONG:
                     await client.receive(message.type, message.data)
+                    if auth is not None and auth.refused is not None:
+                        await _farewell(socket, connection, auth.refused, CLOSE_SECONDS)
             connection.end()
             await socket.close()
         finally:
             del self._open[socket]
+            if auth is not None:
+                auth.end()
             await self._hub.disconnect(connection)
         return socket
+
+    def _end(self, socket: web.WebSocketResponse, code: CloseCode) -> None:
+        """Close a connection whose principal has run out of time."""
+        client = self._open.get(socket)
+        if client is not None:
+            closing = asyncio.create_task(
+                _farewell(socket, client.connection, code, CLOSE_SECONDS), name="close"
+            )
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     @property
     def connections(self) -> set[Connection]:
@@ -137,9 +176,16 @@ async def _close(socket: web.WebSocketResponse, client: _Client, wait: int, with
     connection = client.connection
     await client.replied(within)
     connection.enqueue(WEBSOCKET.retry(wait))
+    await _farewell(socket, connection, CloseCode.DRAINING, within)
+
+
+async def _farewell(
+    socket: web.WebSocketResponse, connection: Connection, code: CloseCode, within: float
+) -> None:
+    """Close a connection once everything is written, or cut it off after ``within`` seconds."""
     if await connection.idle(within=within):
         connection.end()  # nothing may be written after the close frame
-        await socket.close(code=CloseCode.DRAINING, message=b"draining")
+        await socket.close(code=code, message=code.name.lower().encode())
     else:
         connection.abort()
 
@@ -155,13 +201,91 @@ def _check(request: web.Request) -> None:
         )
 
 
+class _Authentication:
+    """The credentials that one connection presents, and how long they last.
+
+    ``close`` ends the connection.
+    """
+
+    __slots__ = ("_address", "_close", "_timer", "gate", "refused")
+
+    def __init__(
+        self, gate: Gate, request: web.Request, close: Callable[[CloseCode], None]
+    ) -> None:
+        self.gate = gate
+        self.refused: CloseCode | None = None
+        """Why the connection is to be closed, after the reply to the command."""
+        self._address = address_of(request)
+        self._close = close
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self, by: Principal) -> None:
+        """Close the connection when its principal's time is up."""
+        self.end()
+        later = asyncio.get_running_loop().call_later
+        if by.expires is not None:
+            left = by.expires - time.time() + EXPIRED_SECONDS
+            self._timer = later(min(max(left, 0), DAY), self._check_time, by)
+        elif by.credential is None and not by.grants:
+            self._timer = later(self.gate.token_seconds, self._close, CloseCode.AUTH_TIMEOUT)
+
+    def _check_time(self, by: Principal) -> None:
+        if by.expires is not None and by.expires - time.time() + EXPIRED_SECONDS <= 0:
+            self._close(CloseCode.TOKEN_EXPIRED)
+        else:
+            self.watch(by)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def check(self, command: Command, by: Principal) -> None:
+        """Check that a principal may send a command now, and count it.
+
+        Raises:
+            Unauthorized: ``token_expired``.
+            RateLimited: there were too many.
+        """
+        if not isinstance(command, Auth | Ping | Unsubscribe):
+            self.gate.check_current(by)
+            if not isinstance(command, Presence):
+                self.gate.count(by)
+
+    async def present(self, token: str, before: Principal) -> Principal:
+        """The principal of a token, if it may take over the connection from the one ``before``.
+
+        Raises:
+            Unauthorized, Unavailable, RateLimited: as `Gate.present`.
+            Forbidden: ``not_permitted``.
+        """
+        try:
+            by = await self.gate.present(token, self._address)
+        except Unauthorized as error:
+            if before.credential is None and not before.grants:
+                expired = error.code == "token_expired"
+                self.refused = CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHORIZED
+            raise
+        if before.subject not in (None, by.subject):
+            raise Forbidden(
+                "this token is somebody else's: open another connection", code="not_permitted"
+            )
+        if not by.grants or by.within == ():
+            self.refused = CloseCode.UNAUTHORIZED
+            raise Forbidden("your credential allows nothing here", code="not_permitted")
+        self.watch(by)
+        return by
+
+
 class _Client:
     """One client: its commands, one after another, and the reply to each."""
 
-    __slots__ = ("_busy", "_frame_bytes", "_hub", "_waiter", "connection")
+    __slots__ = ("_auth", "_busy", "_frame_bytes", "_hub", "_waiter", "connection")
 
-    def __init__(self, hub: Hub, connection: Connection, frame_bytes: int) -> None:
+    def __init__(
+        self, hub: Hub, connection: Connection, frame_bytes: int, auth: _Authentication | None
+    ) -> None:
         self.connection = connection
+        self._auth = auth
         self._hub = hub
         self._frame_bytes = frame_bytes
         self._busy = False
@@ -207,7 +331,11 @@ class _Client:
             await self._send_error(error, command.id)
 
     async def _execute(self, command: Command) -> None:
+        if self._auth is not None:
+            self._auth.check(command, self.connection.by)
         match command:
+            case Auth() if self._auth is not None and self._auth.gate.takes_tokens:
+                await self._authenticate(command, self._auth)
             case Subscribe():
                 await self._subscribe(command)
             case Unsubscribe():
@@ -234,6 +362,15 @@ class _Client:
                     f'this hub does not support "{command.type}" yet', code="not_supported"
                 )
 
+    async def _authenticate(self, command: Auth, auth: _Authentication) -> None:
+        by = await auth.present(command.token, self.connection.by)
+        self.connection.by = by
+        refused = self._hub.streams.check_subscriptions(self.connection)
+        left = None if by.expires is None else max(int(by.expires - time.time()), 0)
+        await self._ok(command, expires_in=left)
+        for name in refused:
+            await self.connection.send(error_frame(StreamNotFound.named(name), stream=name))
+
     async def _subscribe(self, command: Subscribe) -> None:
         start = parse_from(command.start)
         self.connection.admit(command.stream)
@@ -242,6 +379,7 @@ class _Client:
         except StreamNotFound:
             if not command.wait:
                 raise
+            self._hub.streams.check_wait(command.stream, by=self.connection.by)
             await self._ok(command, stream=command.stream, position=None, tail=None)
             # The stream may have begun while the reply had to wait.
             await self._hub.streams.expect(

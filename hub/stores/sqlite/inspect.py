@@ -16,7 +16,7 @@ from typing import Final, Self
 from hub.domain.epochs import Epochs
 from hub.domain.errors import StoreError, StreamNotFound
 from hub.domain.records import Position
-from hub.stores import Saved
+from hub.stores import CREDENTIALS, Credential, Saved
 from hub.stores.sqlite.database import FOREVER
 from hub.stores.sqlite.errors import explaining
 from hub.stores.sqlite.reader import STREAMS, Reader, Row
@@ -121,6 +121,16 @@ class Inspector(Reader):
                     raise self._changed(entry, offset)
                 yield offset, record.body
                 offset += 1
+
+    def find_credential(self, kind: str, id_: str) -> Credential | None:
+        """The credential with this id, also one that has ended."""
+        with explaining(self._path):
+            return self.credentials.find(kind, id_)
+
+    def list_credentials(self, kind: str) -> list[Credential]:
+        """All credentials of a kind, by id."""
+        with explaining(self._path):
+            return self.credentials.listed(kind, "", CREDENTIALS)
 
     def _entries(self, condition: str, *values: object) -> list[Entry]:
         with explaining(self._path), self._transaction():

@@ -28,6 +28,7 @@ from hub.stores import (
     Change,
     Closed,
     Created,
+    Credential,
     Ended,
     Hidden,
     Removed,
@@ -35,6 +36,7 @@ from hub.stores import (
     Sequenced,
     Touched,
 )
+from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import heed_interrupts, open_read_write
 from hub.stores.sqlite.epochs import new_epoch
 from hub.stores.sqlite.errors import explaining
@@ -81,6 +83,20 @@ class Maintenance:
         """Bytes of the file and of the WAL beside it."""
         files = (self._path, Path(f"{self._path}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
+
+    def add_credential(self, credential: Credential) -> None:
+        """Keep a new credential.
+
+        Raises:
+            Conflict, LimitExceeded: see `hub.stores.Credentials.add`.
+        """
+        with self._transaction():
+            CredentialTable(self._database).add(credential)
+
+    def revoke_credential(self, kind: str, id_: str, now: float) -> Credential | None:
+        """Revoke a credential, unless it is already; returns it, if there is one."""
+        with self._transaction():
+            return CredentialTable(self._database).revoke(kind, id_, now)
 
     def delete(self, name: str) -> bool:
         """Remove a stream; false if it is only hidden because forks need its records.

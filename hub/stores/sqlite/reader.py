@@ -13,6 +13,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Keyed, Listed, Saved
+from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import FOREVER, open_read_only
 
 __all__ = ["STREAMS", "Reader", "Row"]
@@ -31,7 +32,7 @@ STREAMS: Final = """
 SELECT s.id, s.content_type, s.ttl, s.expires_at, f.name, s.fork_offset, s.head,
     (SELECT max(offset) + 1 FROM records WHERE stream = s.id),
     s.closed, s.closed_by, s.sequence, s.expires, s.hidden,
-    (SELECT count(*) FROM streams WHERE source = s.id), s.name
+    (SELECT count(*) FROM streams WHERE source = s.id), s.owner, s.name
 FROM streams s LEFT JOIN streams f ON f.id = s.source
 """
 """Rows for `Reader._fields`."""
@@ -48,6 +49,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self._database = open_read_only(path)
+        self.credentials = CredentialTable(self._database)
 
     def close(self) -> None:
         self._database.close()
@@ -71,10 +73,10 @@ class Reader:
     def _fields(self, row: Row) -> dict[str, Any]:
         """The fields of `Saved`, without its records, from a row of `STREAMS`."""
         number, content_type, ttl, expires_at, source, fork_offset, head, tail, *rest = row
-        closed, closed_by, sequence, expires, hidden, forks, _ = rest
+        closed, closed_by, sequence, expires, hidden, forks, owner, _ = rest
         fork = None if source is None else Fork(source, fork_offset)
         return {
-            "settings": StreamSettings(content_type, ttl, expires_at, fork),
+            "settings": StreamSettings(content_type, ttl, expires_at, fork, owner),
             "epochs": tuple(
                 self._rows(
                     "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", number
@@ -138,7 +140,7 @@ class Reader:
         rows = self._rows(
             "SELECT s.name, s.content_type, s.closed, max(s.head, s.fork_offset,"
             " (SELECT ifnull(max(offset) + 1, 0) FROM records WHERE stream = s.id)),"
-            " (SELECT ifnull(max(epoch), 0) FROM epochs WHERE stream = s.id)"
+            " (SELECT ifnull(max(epoch), 0) FROM epochs WHERE stream = s.id), s.owner"
             # Of two lower bounds SQLite would use one, perhaps the one that is far below. No name
             # has a character beyond the last one of ASCII.
             " FROM streams s WHERE s.name >= ?1 AND s.name < ?2 || char(127) AND s.name <> ?3"
@@ -147,8 +149,8 @@ class Reader:
             *(max(prefix, after), prefix, after, now, limit),
         )
         return [
-            Listed(name, content_type, Position(max(epoch, life), tail), bool(closed))
-            for name, content_type, closed, tail, epoch in rows
+            Listed(name, content_type, Position(max(epoch, life), tail), bool(closed), owner)
+            for name, content_type, closed, tail, epoch, owner in rows
         ]
 
     def keyed(self, key: str) -> Keyed | None:

@@ -178,7 +178,30 @@ INSERT INTO hub SELECT 'forgotten', CASE value WHEN 0 THEN -1 ELSE value + 1 END
 FROM hub WHERE key = 'life';
 """
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED)
+_OWNERS: Final = """
+-- Who began the stream: Principal.subject. Streams of before have no owner.
+ALTER TABLE streams ADD COLUMN owner TEXT;
+"""
+
+_CREDENTIALS: Final = """
+-- What lets its holder in, such as an API key. ``hash`` is the SHA-256 of the secret.
+CREATE TABLE credentials (
+    kind      TEXT NOT NULL,
+    id        TEXT NOT NULL,
+    hash      BLOB NOT NULL,
+    name      TEXT,
+    user      TEXT,
+    tenant    TEXT,
+    grants    TEXT,
+    created   REAL NOT NULL,
+    expires   REAL,
+    revoked   REAL,
+    last_used REAL,
+    PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+"""
+
+_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS, _CREDENTIALS)
 VERSION: Final = len(_MIGRATIONS)
 
 

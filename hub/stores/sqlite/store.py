@@ -33,7 +33,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +50,8 @@ from hub.stores import (
     Appended,
     Change,
     Created,
+    Credential,
+    Credentials,
     GenerationLocation,
     Keyed,
     Listed,
@@ -57,6 +59,7 @@ from hub.stores import (
     Saved,
     Unended,
 )
+from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import open_read_write
 from hub.stores.sqlite.epochs import begin_life
 from hub.stores.sqlite.errors import explained
@@ -130,6 +133,53 @@ class _Group:
                 self.streams.add(change.source)
 
 
+class _Task:
+    """Something else for the writer's connection to do, in a transaction of its own."""
+
+    __slots__ = ("_function", "done")
+
+    def __init__(self, function: Callable[[apsw.Connection], Any]) -> None:
+        self._function = function
+        self.done: Future[Any] = Future()
+
+    def run(self, writer: Writer, database: apsw.Connection) -> None:
+        """Do it, unless nobody waits for it any more."""
+        if not self.done.set_running_or_notify_cancel():
+            return
+        try:
+            with writer.transaction():
+                result = self._function(database)
+        except Exception as error:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(result)
+
+
+class _Credentials:
+    """The credentials in the file: written by the writer's thread, read by the reader's."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
+
+    async def add(self, credential: Credential) -> None:
+        await self._store._in_writer(lambda database: CredentialTable(database).add(credential))
+
+    async def find(self, kind: str, id_: str) -> Credential | None:
+        return await self._store._in_reader(
+            lambda: self._store._readers().credentials.find(kind, id_)
+        )
+
+    async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
+        return await self._store._in_reader(
+            lambda: self._store._readers().credentials.listed(kind, after, limit)
+        )
+
+    async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
+        return await self._store._in_writer(
+            lambda database: CredentialTable(database).revoke(kind, id_, now)
+        )
+
+
 @dataclass(slots=True)
 class _Loads:
     """The loads of one stream that are in progress."""
@@ -157,6 +207,7 @@ class SQLiteStore:
         self.trouble: str | None = None
         self.life = 0
         self.path = Path(path)
+        self.credentials: Credentials = _Credentials(self)
         self._sync = sync
         self._epochs: frozenset[int] = frozenset()
         self._epoch = 0
@@ -174,7 +225,7 @@ class SQLiteStore:
         self._due: asyncio.Handle | None = None
         self._soon = False
         """The group is handed over in the next iteration of the event loop."""
-        self._queue: queue.SimpleQueue[_Group | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Group | _Task | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._writer: threading.Thread | None = None
         self._read_executor = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
@@ -424,6 +475,31 @@ class SQLiteStore:
         except apsw.Error as error:
             raise explained(error, self.path) from None
 
+    async def _in_writer(self, function: Callable[[apsw.Connection], T]) -> T:
+        """What ``function`` returns, which the writer's thread calls in a transaction of its own.
+
+        It is not tried again if it fails.
+
+        Raises:
+            StoreError: nothing can be stored at the moment, or that is not confirmed.
+        """
+        if self._writer is None or self._stopping.is_set():
+            raise StoreError("the store is not open")
+        self.admit()
+        task = _Task(function)
+        self._queue.put(task)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                result: T = await asyncio.wrap_future(task.done)
+        except apsw.Error as error:
+            raise explained(error, self.path) from None
+        except TimeoutError:
+            raise StoreError(
+                f"the write is not confirmed: {self.trouble or 'the disk is too slow'}",
+                code="store_full" if self.trouble else "store_slow",
+            ) from None
+        return result
+
     def _readers(self) -> Reader:
         if self._reader is None:
             raise StoreError("the store is not open")
@@ -483,12 +559,24 @@ class SQLiteStore:
                 except apsw.Error:
                     sweeping = False  # old records stay a little longer
                 continue
+            if isinstance(group, _Task):
+                group.run(writer, database)
+                continue
             if group is None:
                 break
             written = self._commit(loop, writer, group)
             del group  # it would stay in memory until the next one comes
             sweeping = writer.littered
+        self._cancel_tasks()
         self._close(database)
+
+    def _cancel_tasks(self) -> None:
+        """Tell those who wait for a task that it is not done: the store stops."""
+        with suppress(queue.Empty):
+            while True:
+                task = self._queue.get_nowait()
+                if isinstance(task, _Task) and task.done.set_running_or_notify_cancel():
+                    task.done.set_exception(StoreError("the store is not open"))
 
     def _commit(self, loop: asyncio.AbstractEventLoop, writer: Writer, group: _Group) -> bool:
         """Write a group, trying until it succeeds; false if the store stops before that."""

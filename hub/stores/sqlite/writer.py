@@ -252,9 +252,9 @@ class Writer:
         source = None if settings.fork is None else self._id(settings.fork.source)
         offset = 0 if settings.fork is None else settings.fork.offset
         self._insert(
-            "INTO streams (name, content_type, ttl, expires_at, source, fork_offset, head)",
+            "INTO streams (name, content_type, ttl, expires_at, source, fork_offset, head, owner)",
             *(change.stream, settings.content_type, settings.ttl, settings.expires_at),
-            *(source, offset, change.head),
+            *(source, offset, change.head, settings.owner),
         )
         self._ids[change.stream] = stream = self._database.last_insert_rowid()
         self._set_lives(stream, Epochs(change.epochs))

@@ -1,0 +1,62 @@
+"""How often somebody may do something in a minute: sliding windows, counted in memory.
+
+A window slides by weighting the minute before: 40 seconds into a minute, a third of what was done
+in the one before still counts. That takes two numbers for each name and errs by little
+(Cloudflare, "Counting things, a lot of different things", 2017).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+__all__ = ["RateWindows"]
+
+SECONDS: Final = 60.0
+
+NAMES: Final = 100_000
+"""Counted at one time; the one that was quiet for longest is forgotten first."""
+
+ROUNDING: Final = 1e-6
+"""What sums of clock times may be off by, in hits: whoever waits as told must not wait again."""
+
+
+class RateWindows:
+    """``most`` a minute for each name, at least 1."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
+        """The current minute, what was done in it, and what in the one before."""
+
+    def __len__(self) -> int:
+        """Names that are counted now."""
+        return len(self._counts)
+
+    def hit(self, name: str, now: float) -> float:
+        """Count once more, at ``now`` in seconds of a clock that never goes back.
+
+        Returns 0, or the seconds to wait if the limit is reached; then nothing is counted.
+        """
+        minute, passed = divmod(now, SECONDS)
+        number = int(minute)
+        last, count, before = self._counts.get(name, (number, 0, 0))
+        if last != number:
+            before = count if last == number - 1 else 0
+            count = 0
+        used = count + before * (1 - passed / SECONDS)
+        wait = 0.0 if used + 1 <= self._most + ROUNDING else self._wait(count, before, passed)
+        self._counts[name] = (number, count if wait else count + 1, before)
+        self._counts.move_to_end(name)
+        if len(self._counts) > NAMES:
+            self._counts.popitem(last=False)
+        return wait
+
+    def _wait(self, count: int, before: int, passed: float) -> float:
+        """Seconds until once more is allowed, if nothing else is done meanwhile; never 0."""
+        room = self._most - 1 - count
+        if room >= 0:
+            # What was done in the minute before fades until it leaves room for one more.
+            return max((1 - room / before) * SECONDS - passed, 0.001)
+        # Nothing fades before the next minute, in which that is what was done in this one.
+        return SECONDS - passed + (1 - (self._most - 1) / count) * SECONDS
