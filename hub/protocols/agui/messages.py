@@ -101,7 +101,11 @@ def _executed_ids(messages: Iterable[Object]) -> set[str]:
 
 def _without_results(messages: Iterable[Object], calls: set[str]) -> tuple[Object, ...]:
     """The messages without the results of these calls."""
-    return tuple(m for m in messages if m.get("role") != "tool" or m.get("toolCallId") not in calls)
+    return tuple(
+        message
+        for message in messages
+        if message.get("role") != "tool" or str(message.get("toolCallId")) not in calls
+    )
 
 
 def _chat_messages(message: Object, fields: Fields, answered: set[str]) -> Iterator[dict[str, Any]]:

@@ -267,7 +267,7 @@ def _steps(message: Object) -> list[_Step]:
     for part in _parts(message):
         kind = part.get("type")
         sealed = unseal(part.get("signature")) if kind == "thinking" else {}
-        known = {call.get("id") for call in sealed.get(EXTRA, ())}
+        known = {str(call.get("id")) for call in sealed.get(EXTRA, ())}
         of_calls = next((one for one in reversed(steps) if known & one.calls.keys()), None)
         begins = bool(sealed) and of_calls is None and bool(steps[-1].results)
         if kind == "step-start" or begins or steps[-1].ends_before(kind):
