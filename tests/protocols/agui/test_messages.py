@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hub.domain.errors import RequestError
@@ -13,7 +13,7 @@ from hub.protocols.agui import messages
 from hub.protocols.conversation import messages as ui_messages
 
 ANY = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
     ),
@@ -22,12 +22,21 @@ ANY = st.recursive(
 SEALED = st.builds(
     lambda name, held: seal({name: [held]}),
     st.sampled_from([EXECUTED, EXTRA]),
-    st.dictionaries(st.sampled_from(["id", "type", "name"]), ANY, max_size=3),
+    st.dictionaries(
+        st.sampled_from(["id", "type", "name"]), st.lists(st.just("a")) | ANY, max_size=3
+    ),
 )
 
 
+LIST_AS_ID = seal({EXTRA: [{"id": []}]})
+
+
 def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional={name: one | ANY for name, one in fields.items()})
+    """Objects whose fields mostly are what they should be; any may be missing or anything."""
+    usual = {
+        name: one | one | one | st.lists(one, max_size=1) | ANY for name, one in fields.items()
+    }
+    return st.fixed_dictionaries({}, optional=usual)
 
 
 CALLS = objects(
@@ -57,6 +66,8 @@ UI = objects(
 )
 
 
+@example([{"role": "tool", "toolCallId": []}])
+@settings(max_examples=500)
 @given(st.lists(AGENT, min_size=1, max_size=4))
 def test_any_messages_of_an_agent_are_read_or_refused(given: list[dict[str, Any]]) -> None:
     try:
@@ -66,6 +77,8 @@ def test_any_messages_of_an_agent_are_read_or_refused(given: list[dict[str, Any]
         pass
 
 
+@example([{"role": "assistant", "parts": [{"type": "thinking", "signature": LIST_AS_ID}]}])
+@settings(max_examples=500)
 @given(st.lists(UI, min_size=1, max_size=4))
 def test_any_messages_of_a_page_are_read_or_refused(given: list[dict[str, Any]]) -> None:
     try:
