@@ -82,7 +82,6 @@ def test_no_dialect_refuses_what_no_answer_is_different_for(
         {"service_tier": "flex"},
         {"verbosity": "low"},
         {"tool_choice": "required"},
-        {"parallel_tool_calls": False, "tools": [TOOL]},
         {"tool_choice": "none", "tools": [TOOL]},
     ],
     ids=str,
@@ -92,6 +91,15 @@ def test_what_an_answer_is_different_for_is_refused_by_its_name(options: dict[st
     name = next(iter(options))
     assert error.code == "unsupported_option"
     assert error.message == f'the dialect "some" cannot ask for "{name}": leave it out'
+
+
+def test_a_refusal_says_what_to_do_instead() -> None:
+    error = refused(parallel_tool_calls=False, tools=[TOOL])
+    assert (error.code, error.param) == ("unsupported_option", "parallel_tool_calls")
+    assert error.message.endswith(
+        "its provider has no such switch, so leave it out and answer every call of a reply, "
+        "or offer no tools"
+    )
 
 
 def test_what_there_is_a_word_for_is_passed_on() -> None:
