@@ -1,12 +1,14 @@
 """The fields of chat completions beside text and calls, as their many servers send them.
 
-Reasoning that a model must see again comes in three forms, each to be given back as it came
+What a model must see again comes in several forms, each to be given back as it came
 (`hub.domain.provider_fields`):
 
 - ``reasoning_details`` (OpenRouter): pieces that belong together by ``index``; kept if any of them
   is signed or encrypted, or if they led to calls;
 - ``reasoning_content`` (DeepSeek, Moonshot, Z.ai) or ``reasoning``: whole, with the calls that it
   led to; without it these servers refuse the results;
+- ``audio`` (OpenAI): the id of a spoken answer, which the model hears again until it expires. Its
+  text is left out then, because it is what was spoken;
 - ``extra_content`` beside the text (Gemini's endpoint): a signature. The signature of a call stands
   in the call.
 
@@ -16,12 +18,13 @@ Reasoning that a model must see again comes in three forms, each to be given bac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from time import time
 from typing import Any, Final
 
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import Delta
 from hub.domain.executed_tools import executed
-from hub.domain.json_values import as_list, as_object, as_plain, as_string, as_text
+from hub.domain.json_values import as_count, as_list, as_object, as_plain, as_string, as_text
 from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details
 from hub.domain.surrogates import whole
 
@@ -29,6 +32,7 @@ __all__ = ["ChatFields", "sent_message"]
 
 _REASONING: Final = ("reasoning_content", "reasoning", "reasoning_text")
 MOST_RUNS: Final = 100
+AUDIO: Final = "audio"
 _JOINED: Final = ("text", "summary", "signature")
 
 
@@ -46,6 +50,7 @@ class ChatFields:
         self._length = 0
         """Characters of reasoning."""
         self._signature = ""
+        self._audio: dict[str, Any] = {}
         self._sources: list[Any] = []
         self._runs: dict[Any, dict[str, Any]] = {}
         self._executed = Details(EXECUTED)
@@ -57,6 +62,8 @@ class ChatFields:
         google = as_object(as_object(delta.get(EXTRA)).get("google"))
         if isinstance(signature := google.get("thought_signature"), str):
             self._signature = whole(signature)
+        audio = as_object(delta.get(AUDIO))
+        self._audio.update({name: audio[name] for name in ("id", "expires_at") if name in audio})
         for place, held in enumerate(as_list(delta.get(EXECUTED))):
             if isinstance(held, dict):
                 self._runs.setdefault(held.get("index", place), {}).update(held)
@@ -103,6 +110,10 @@ class ChatFields:
             found += executed(self._executed.place(), name, arguments, output)
         if self._signature:
             found.append(Details(EXTRA).of("encrypted", data=self._signature))
+        if audio_id := as_string(self._audio.get("id")):
+            expires = as_count(self._audio.get("expires_at"))
+            until = {} if expires is None else {"expires_at": expires}
+            found.append(Details(AUDIO).of("encrypted", data=audio_id, **until))
         return found
 
     def _add_detail(self, held: dict[str, Any]) -> None:
@@ -141,6 +152,11 @@ def sent_message(message: Mapping[str, Any]) -> dict[str, Any]:
             sent[name] = held.get("text")
         elif name == EXTRA:
             sent[EXTRA] = {"google": {"thought_signature": held.get("data")}}
+        elif name == AUDIO:
+            expires = as_count(held.get("expires_at"))
+            if expires is None or expires > time():
+                sent[AUDIO] = {"id": held.get("data")}
+                sent.pop("content", None)
         else:
             kept.append({key: value for key, value in held.items() if key != "at"})
     return {**sent, DETAILS: kept} if kept else sent

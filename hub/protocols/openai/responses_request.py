@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
-from hub.domain.provider_fields import EXTRA, LISTS, unseal
+from hub.domain.media import IMAGES, image_part
+from hub.domain.provider_fields import EXTRA, LISTS, is_signed_media, unseal
 
 __all__ = ["ResponseAsked"]
 
@@ -195,7 +196,10 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
             messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
         elif not _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
             raise _refused(f"input: an item of type {kind}")
-    _add_fields(messages, fields)
+        elif isinstance(data := item.get("result"), str):
+            images = fields.setdefault(IMAGES, [])
+            images.append(image_part(f"data:image/png;base64,{data}", len(images)))
+    _add_answer_of_images(messages, fields)
     for call in [call for message in messages for call in message.get("tool_calls", ())]:
         if isinstance(extra := extras.get(call["id"]), dict):
             call[EXTRA] = extra
@@ -224,17 +228,31 @@ def _add_message(messages: list[Message], message: Message, fields: dict[str, li
         last["content"] = "".join(contents)
     else:
         if message["role"] != "assistant":
-            _add_fields(messages, fields)
+            _add_answer_of_images(messages, fields)
         messages.append(message)
     _add_fields(messages, fields)
 
 
 def _add_fields(messages: list[Message], fields: dict[str, list[Any]]) -> None:
-    """Move the fields into the last message, if it is the assistant's."""
+    """Move the fields into the last message, if it is the assistant's.
+
+    Images without a signature do not go back to the model.
+    """
     if messages and messages[-1]["role"] == "assistant":
+        if not is_signed_media(fields):
+            fields.pop(IMAGES, None)
         for name, values in fields.items():
             messages[-1].setdefault(name, []).extend(values)
         fields.clear()
+
+
+def _add_answer_of_images(messages: list[Message], fields: dict[str, list[Any]]) -> None:
+    """Add the fields at the end of an answer, which may have nothing but images."""
+    if not is_signed_media(fields):
+        fields.pop(IMAGES, None)
+    elif not (messages and messages[-1]["role"] == "assistant"):
+        messages.append({"role": "assistant", "content": None})
+    _add_fields(messages, fields)
 
 
 def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
