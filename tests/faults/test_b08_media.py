@@ -251,7 +251,7 @@ def test_a_stream_gives_back_the_pictures_of_one_answer() -> None:
 
 def test_a_signed_picture_goes_to_no_other_upstream() -> None:
     detail = {"type": "reasoning.encrypted", "data": "s", "format": "google-gemini-v1", "media": 0}
-    answer = {"role": "assistant", "content": None, "images": IMAGES}
+    answer: dict[str, Any] = {"role": "assistant", "content": None, "images": IMAGES}
     answer["reasoning_details"] = [{**detail, "upstream": "gemini"}]
     assert own_messages([USER, answer], "other") == (USER,)
     kept, said = own_messages([USER, {**answer, "content": "Here"}], "other")
@@ -296,7 +296,8 @@ def test_the_pieces_of_a_sound_have_its_id() -> None:
 
 def test_a_sound_goes_to_no_other_upstream() -> None:
     detail = {"type": "reasoning.encrypted", "data": "audio_1", "format": "audio", "index": 0}
-    answer = {"role": "assistant", "content": "Hello", "audio": {"id": "audio_1", "data": "AA"}}
+    answer: dict[str, Any] = {"role": "assistant", "content": "Hello"}
+    answer |= {"audio": {"id": "audio_1", "data": "AA"}}
     answer["reasoning_details"] = [{**detail, "upstream": "one"}]
     for upstream, expected in (("one", {"id": "audio_1"}), ("two", None)):
         (own,) = own_messages([answer], upstream)

@@ -143,8 +143,9 @@ def _signed_picture(
     """A picture that the model has made, with its signature; nothing if it was left out."""
     for image in map(as_object, as_list(message.raw.get(IMAGES))):
         url = as_object(image.get("image_url")).get("url")
-        head = DATA_URL.match(url) if isinstance(url, str) else None
-        if image.get("index") == index and head is not None:
+        if image.get("index") != index or not isinstance(url, str):
+            continue
+        if (head := DATA_URL.match(url)) is not None:
             inline = {"mimeType": held.get("media_type") or head[1], "data": url[head.end() :]}
             return [{"inlineData": inline, "thoughtSignature": held.get("data")}]
     return []

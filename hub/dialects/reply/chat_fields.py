@@ -9,6 +9,7 @@ What a model must see again comes in several forms, each to be given back as it 
   led to; without it these servers refuse the results;
 - ``audio`` (OpenAI): the id of a spoken answer, which the model hears again until it expires. Its
   text is left out then, because it is what was spoken;
+- ``thinking`` parts in the content (Mistral): see `hub.dialects.reply.thoughts`;
 - ``extra_content`` beside the text (Gemini's endpoint): a signature. The signature of a call stands
   in the call.
 
@@ -21,11 +22,12 @@ from collections.abc import Iterable, Mapping
 from time import time
 from typing import Any, Final
 
+from hub.dialects.reply.thoughts import THINKING, Thoughts
 from hub.domain.annotations import annotated, citation
 from hub.domain.events import Delta
 from hub.domain.executed_tools import executed
 from hub.domain.json_values import as_count, as_list, as_object, as_plain, as_string, as_text
-from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, MOST, Details, woven
 from hub.domain.surrogates import whole
 
 __all__ = ["ChatFields", "sent_message"]
@@ -49,6 +51,7 @@ class ChatFields:
         self._reasoning: list[str] = []
         self._length = 0
         """Characters of reasoning."""
+        self._thoughts = Thoughts()
         self._signature = ""
         self._audio: dict[str, Any] = {}
         self._sources: list[Any] = []
@@ -58,7 +61,9 @@ class ChatFields:
     def add_delta(self, delta: Mapping[str, Any]) -> None:
         """Take the fields of a delta or a whole message."""
         if not self._reasoning_field:
-            self._reasoning_field = next((name for name in _REASONING if delta.get(name)), "")
+            thinks = any(THINKING in as_object(part) for part in as_list(delta.get("content")))
+            names = (name for name in _REASONING if delta.get(name))
+            self._reasoning_field = next(names, THINKING if thinks else "")
         google = as_object(as_object(delta.get(EXTRA)).get("google"))
         if isinstance(signature := google.get("thought_signature"), str):
             self._signature = whole(signature)
@@ -71,8 +76,11 @@ class ChatFields:
             if isinstance(held, dict):
                 self._add_detail(held)
 
-    def add_reasoning(self, deltas: Iterable[Delta]) -> None:
-        """Take reasoning as it was given out."""
+    def add_reasoning(self, deltas: Iterable[Delta], before: int) -> None:
+        """Take reasoning as it was given out, after so many characters of text."""
+        if self._reasoning_field == THINKING:
+            self._thoughts.add(deltas, before)
+            return
         for delta in deltas:
             if self._length <= MOST:
                 self._reasoning.append(delta.reasoning)
@@ -102,6 +110,7 @@ class ChatFields:
         elif called and not self.details and self._reasoning_field and 0 < self._length <= MOST:
             text = "".join(self._reasoning)
             found.append(Details(self._reasoning_field).of("text", text=text))
+        found += self._thoughts.deltas()
         for run in list(self._runs.values())[:MOST_RUNS]:
             arguments = run.get("arguments")
             if not isinstance(arguments, str):
@@ -146,6 +155,9 @@ def sent_message(message: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(details, list):
         return sent
     kept = []
+    thoughts = [held for held in details if held.get("format") == THINKING]
+    if thoughts:
+        sent["content"] = _with_thoughts(sent.get("content"), thoughts)
     for held in details:
         name = held.get("format")
         if name in _REASONING:
@@ -157,6 +169,19 @@ def sent_message(message: Mapping[str, Any]) -> dict[str, Any]:
             if expires is None or expires > time():
                 sent[AUDIO] = {"id": held.get("data")}
                 sent.pop("content", None)
-        else:
+        elif name != THINKING:
             kept.append({key: value for key, value in held.items() if key != "at"})
     return {**sent, DETAILS: kept} if kept else sent
+
+
+def _with_thoughts(content: Any, thoughts: list[Mapping[str, Any]]) -> list[Any]:
+    """The content as a list of parts, with ``thinking`` parts among them."""
+    text = content if isinstance(content, str) else ""
+    parts: list[Any] = []
+    for part in woven(text, 0, thoughts):
+        if isinstance(part, str):
+            parts.append({"type": "text", "text": part})
+        elif isinstance(part, Mapping):
+            thought = {"type": "text", "text": part.get("text")}
+            parts.append({"type": THINKING, THINKING: [thought]})
+    return [*parts, *as_list(content)]
