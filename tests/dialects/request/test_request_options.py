@@ -76,7 +76,6 @@ def test_no_dialect_refuses_what_no_answer_is_different_for(
     "options",
     [
         {"n": 2},
-        {"stop": "END"},
         {"presence_penalty": 1},
         {"modalities": ["text", "audio"]},
         {"service_tier": "flex"},
@@ -93,13 +92,20 @@ def test_what_an_answer_is_different_for_is_refused_by_its_name(options: dict[st
     assert error.message == f'the dialect "some" cannot ask for "{name}": leave it out'
 
 
-def test_a_refusal_says_what_to_do_instead() -> None:
-    error = refused(parallel_tool_calls=False, tools=[TOOL])
-    assert (error.code, error.param) == ("unsupported_option", "parallel_tool_calls")
-    assert error.message.endswith(
-        "its provider has no such switch, so leave it out and answer every call of a reply, "
-        "or offer no tools"
-    )
+@pytest.mark.parametrize(
+    ("options", "instead"),
+    [
+        ({"parallel_tool_calls": False, "tools": [TOOL]}, "answer every call of a reply"),
+        ({"stop": "END"}, "use an upstream that has them"),
+        ({"top_logprobs": 2}, "leave it out"),
+    ],
+)
+def test_a_refusal_says_what_to_do_instead(options: dict[str, Any], instead: str) -> None:
+    error = refused(**options)
+    name = next(iter(options))
+    assert (error.code, error.param) == ("unsupported_option", name)
+    assert error.message.startswith(f'the dialect "some" cannot ask for "{name}": its ')
+    assert instead in error.message
 
 
 def test_what_there_is_a_word_for_is_passed_on() -> None:
