@@ -299,15 +299,6 @@ def test_one_call_at_a_time_is_refused_by_name_where_there_is_no_switch(dialect:
     assert "tools" in body(dialect, hello, tools=TOOLS, parallel_tool_calls=True)
 
 
-def test_stop_sequences_are_refused_by_name_where_the_api_has_none() -> None:
-    hello = {"type": "text", "text": "Hi"}
-    with pytest.raises(RequestError) as caught:
-        body("openai-responses", hello, stop=["END"])
-    assert (caught.value.code, caught.value.param) == ("unsupported_option", "stop")
-    assert "use an upstream that has them" in caught.value.message
-    assert "stop" not in body("openai-responses", hello, stop=[])
-
-
 def test_and_is_passed_on_where_there_is_a_word_for_it() -> None:
     hello = {"type": "text", "text": "Hi"}
     assert body("gemini", hello, seed=1)["generationConfig"]["seed"] == 1

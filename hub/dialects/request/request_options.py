@@ -53,8 +53,7 @@ _WITHOUT_EFFECT: Final = frozenset(
 _INSTEAD: Final[Mapping[str, str]] = {
     "parallel_tool_calls": "its provider has no such switch, so leave it out and answer every call"
     " of a reply, or offer no tools",
-    "stop": "its API has no stop sequences, so leave it out and cut the text yourself, or use an"
-    " upstream that has them, such as the same model's chat completions (openai-chat)",
+    "stop": "its provider has no stop sequences, so leave it out and cut the text yourself",
     "top_logprobs": "its provider gives at most the logprob of each token, so leave it out",
 }
 

@@ -96,7 +96,7 @@ def test_what_an_answer_is_different_for_is_refused_by_its_name(options: dict[st
     ("options", "instead"),
     [
         ({"parallel_tool_calls": False, "tools": [TOOL]}, "answer every call of a reply"),
-        ({"stop": "END"}, "use an upstream that has them"),
+        ({"stop": "END"}, "cut the text yourself"),
         ({"top_logprobs": 2}, "leave it out"),
     ],
 )
