@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import combinations, pairwise
 from typing import Any, Final
 
+import aiohttp
 import pytest
 
 from hub.dialects.openai_responses.reader import OpenAIResponses
@@ -13,8 +14,11 @@ from hub.dialects.reply.stop_sequences import StopSequences
 from hub.domain.events import Delta, Event, Failed, Finished, ToolCall, Usage
 from hub.domain.prompt import Prompt
 from tests.faults.replies import named
-from tests.faults.turns import USER, Provider, asking
+from tests.faults.turns import USER, Client, Provider, asking
+from tests.support.loopback_hub import hub_on_loopback
+from tests.support.scripted_upstream import Scripted
 from tests.support.transcripts import replay
+from tests.support.upstream_answers import Answer, Ending
 
 
 def text_of(events: Iterable[Event]) -> str:
@@ -116,3 +120,22 @@ async def test_a_client_of_the_hub_is_answered_up_to_there() -> None:
     assert answer["usage"]["completion_tokens"] > 0
     told = [chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks]
     assert "".join(told) == "One, two, "
+
+
+async def test_the_upstream_is_cut_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it writes on for a while, and is paid for it."""
+    monkeypatch.setattr("hub.upstreams.http_client.ENDING", 1_000.0)
+    async with Scripted() as upstream:
+        begun = said("One, three, four").partition(b"event: response.completed")[0]
+        upstream.answers(Answer(begun, Ending.HANG))
+        table = {"dialect": "openai-responses", "url": upstream.url, "model": "m"}
+        async with (
+            hub_on_loopback(upstreams={"asked": table}, default_upstream="asked") as hub,
+            aiohttp.ClientSession() as session,
+        ):
+            client = Client(session, f"http://127.0.0.1:{hub.port}")
+            asked = {"model": "asked", "messages": [USER], "stop": "three"}
+            answer = await client.post("/v1/chat/completions", asked)
+            (request,) = upstream.requests
+            await request.left()
+    assert answer["choices"][0]["message"]["content"] == "One, "
