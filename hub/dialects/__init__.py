@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from hub.domain.errors import ConfigError
 from hub.domain.events import Event, Usage
@@ -25,6 +25,7 @@ __all__ = [
     "Call",
     "Dialect",
     "HasAlternatives",
+    "HasItems",
     "KeyHeader",
     "Knowing",
     "Local",
@@ -137,6 +138,16 @@ class Knowing(Protocol):
     @property
     def models(self) -> Collection[str]:
         """Their names, besides the upstream's own and its configured model."""
+
+
+@runtime_checkable
+class HasItems(Protocol):
+    """A dialect whose provider speaks OpenAI's Responses.
+
+    It takes tools and items of that API unchanged.
+    """
+
+    native_items: ClassVar[bool]
 
 
 @runtime_checkable

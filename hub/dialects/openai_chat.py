@@ -44,6 +44,7 @@ from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
 from hub.domain.json_values import as_count, as_list, as_object, as_text, malformed, parse
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
+from hub.domain.provider_fields import ITEM
 from hub.framing import Chunk
 
 __all__ = ["OpenAIChat"]
@@ -111,6 +112,8 @@ class OpenAIChat(ReplyReader):
             raise no_option("n", DIALECT, "an answer has one choice; ask again for another")
         if prompt.options.get("include"):
             raise no_option("include", DIALECT)
+        if any(ITEM in message for message in prompt.messages if message.get("role") == "tool"):
+            raise no_option("an item of OpenAI's Responses", DIALECT)
         form = as_object(prompt.options.get("audio")).get("format")
         self._audio_type = f"audio/{form}" if isinstance(form, str) else self._audio_type
         body = dict(prompt.options)

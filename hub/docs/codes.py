@@ -47,7 +47,10 @@ CODES: Final[Mapping[str, Code]] = {
     "empty_body": Code(e.RequestError, "the body contains nothing to append"),
     "head_too_large": Code(e.RequestError, "a line of the request's head is too long"),
     "producer_epoch": Code(e.RequestError, "a producer's new epoch must start at 0"),
-    "unsupported_part": Code(e.RequestError, "a part of a message cannot be sent to the upstream"),
+    "unsupported_part": Code(
+        e.RequestError,
+        "a part of a message cannot be sent to the upstream, or one of the reply to the client",
+    ),
     "unsupported_option": Code(e.RequestError, "the upstream does not take this option"),
     "too_large": Code(e.TooLarge, "a body, an event or a prompt is over its limit"),
     "unsupported_type": Code(e.UnsupportedType, "this route does not take this content type"),

@@ -148,6 +148,16 @@ PARTS: Final[Mapping[str, Schema]] = {
 }
 """The schemas that `FIELDS` refers to, by name."""
 
+_UI_MESSAGES: Final[Schema] = {
+    **array(ref("UIMessageAsked"), least=1),
+    # Messages of the assistant alone may say nothing at all.
+    "contains": {
+        "type": "object",
+        "properties": {"role": enum("system", "user")},
+        "required": ["role"],
+    },
+}
+
 FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
     "GenerationRequest": {
         "prompt": {**TEXT, "minLength": 1},
@@ -165,13 +175,13 @@ FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
     },
     "ChatRequest": {
         "id": {**TEXT, **NAME},
-        "messages": array(ref("UIMessageAsked"), least=1),
+        "messages": _UI_MESSAGES,
         "trigger": {
             "enum": ["submit-message", "regenerate-message"],
             "description": "`submit-message` by default.",
         },
     },
-    "ConversationRequest": {"messages": array(ref("UIMessageAsked"), least=1)},
+    "ConversationRequest": {"messages": _UI_MESSAGES},
     "RunRequest": {
         "threadId": {**TEXT, **NAME},
         "messages": array(ref("AgentMessage"), least=1),

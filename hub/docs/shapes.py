@@ -125,6 +125,7 @@ _LISTS: Final[Mapping[str, Schema]] = {
                 **_OWNED,
                 **dict.fromkeys(("output?", "item?"), ANY),
                 "error?": BOOLEAN,
+                "pending?": {**BOOLEAN, "description": "The client is to run it: see `item`."},
             },
         )
     ),

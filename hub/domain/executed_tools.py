@@ -2,11 +2,14 @@
 
 ::
 
-    {"name","id","arguments","output","error","item", "format","index","at","upstream"}
+    {"name","id","arguments","output","error","item","pending", "format","index","at","upstream"}
 
 ``arguments`` is JSON text, as for other calls; ``output`` is any value, and ``error`` is true if
 the output is an error. ``item`` is what else the provider requires back, in its own format
 (``docs/provider-fields.md``).
+
+A ``pending`` call is one that the client has to run and that has no form but the provider's own
+(OpenAI's ``computer_call`` …). Only clients of OpenAI's Responses get such calls.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from hub.domain.events import Delta
 from hub.domain.json_values import as_object, as_plain
 from hub.domain.provider_fields import EXECUTED
 
-__all__ = ["arguments_of", "executed", "item_prefix", "response_item"]
+__all__ = ["arguments_of", "call_id", "executed", "item_prefix", "output_text", "response_item"]
 
 _QUERIES: Final = ("query", "q", "queries", "search_query")
 
@@ -34,6 +37,7 @@ def executed(
     key: Any = None,
     error: bool = False,
     item: Any = None,
+    pending: bool = False,
 ) -> list[Delta]:
     """At most one delta with a call that the provider made; none if it cannot be written."""
     fields = {
@@ -43,9 +47,16 @@ def executed(
         "output": output,
         "error": error or None,
         "item": item,
+        "pending": pending or None,
     }
     plain = as_plain({name: value for name, value in fields.items() if value is not None})
     return [] if plain is None else [Delta(extra={EXECUTED: [{**plain, **place}]})]
+
+
+def call_id(call: Mapping[str, Any], generation: str) -> str:
+    """The id of a call; if the provider gives none, one that is the same every time."""
+    default = f"run_{generation.removeprefix('gen_')[:24]}{call.get('index')}"
+    return str(call.get("id") or default)
 
 
 def arguments_of(call: Mapping[str, Any]) -> Any:
@@ -82,7 +93,7 @@ def response_item(call: Mapping[str, Any]) -> dict[str, Any]:
         return {"status": status, "type": "web_search_call", "action": action}
     code = as_object(arguments).get("code")
     if isinstance(code, str):
-        logs = [{"type": "logs", "logs": _text(call.get("output"))}]
+        logs = [{"type": "logs", "logs": output_text(call.get("output"))}]
         run = {"code": code, "container_id": "", "outputs": logs}
         return {"status": status, "type": "code_interpreter_call", **run}
     return {
@@ -91,7 +102,7 @@ def response_item(call: Mapping[str, Any]) -> dict[str, Any]:
         "name": called,
         "server_label": str(call.get("upstream") or ""),
         "arguments": str(call.get("arguments") or "{}"),
-        "output": _text(call.get("output")),
+        "output": output_text(call.get("output")),
         "error": None,
     }
 
@@ -103,5 +114,6 @@ def item_prefix(call: Mapping[str, Any]) -> str:
     return next((prefix for begins, prefix in kinds if kind.startswith(begins)), "mcp")
 
 
-def _text(output: Any) -> str:
+def output_text(output: Any) -> str:
+    """The output of a call as text, which is JSON if the output is not text."""
     return output if isinstance(output, str) else orjson.dumps(output).decode()

@@ -39,6 +39,8 @@ class GenerationRequest:
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     said: tuple[Message, ...] = ()
     beside: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    items: bool = False
+    """See `hub.domain.prompt.Prompt`; it follows from the client's interface."""
 
     def fingerprint(self) -> bytes:
         """A hash of what must be the same when the key is used again."""

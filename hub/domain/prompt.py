@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from hub.domain.events import NOTHING
 from hub.domain.media import IMAGES
-from hub.domain.provider_fields import EXTRA, LISTS
+from hub.domain.provider_fields import EXTRA, ITEM, LISTS
 
 __all__ = ["Prompt", "beside_of", "bulk_of", "input_of", "size_of"]
 
@@ -23,12 +23,14 @@ class Prompt:
     ``messages`` are OpenAI chat messages (``role``, ``content`` and so on), oldest first; dialects
     translate them for their provider. ``options`` are the client's other request fields
     (``temperature``, ``max_tokens``, ``tools`` …) by their OpenAI names. ``model`` is ``None`` for
-    the upstream's default.
+    the upstream's default. ``items`` is true if the client can run calls that have no form but the
+    provider's own (`hub.domain.executed_tools`).
     """
 
     messages: tuple[Mapping[str, Any], ...]
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    items: bool = False
 
     @property
     def text(self) -> str:
@@ -63,7 +65,7 @@ def bulk_of(message: Mapping[str, Any]) -> int:
 
 def beside_of(message: Mapping[str, Any]) -> int:
     """Estimate the bytes of the provider's fields that are sent back with a message."""
-    beside = [message[name] for name in (*LISTS, IMAGES) if name in message]
+    beside = [message[name] for name in (*LISTS, IMAGES, ITEM) if name in message]
     beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
     return sum(len(repr(value)) for value in beside)
 

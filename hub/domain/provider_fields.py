@@ -6,6 +6,7 @@ in the messages of a prompt (``docs/provider-fields.md``)::
 
     reasoning_details   [{"type","format","index","at","upstream", "text"|"data"|"summary", …}]
     executed_tools      [{"name","format","index","at","upstream","id","arguments","output", …}]
+    item                of a tool's message: a result in the provider's own format
     extra_content       of a tool call: {"google":{"thought_signature"},"streamhub":{"upstream"}}
 
 A detail with ``media`` is the signature of the message's image with that index, which goes back
@@ -34,6 +35,7 @@ __all__ = [
     "EXECUTED",
     "EXTRA",
     "GEMINI",
+    "ITEM",
     "LISTS",
     "RESPONSES",
     "Details",
@@ -54,6 +56,8 @@ DETAILS: Final = "reasoning_details"
 EXECUTED: Final = "executed_tools"
 LISTS: Final = (DETAILS, EXECUTED)
 EXTRA: Final = "extra_content"
+ITEM: Final = "item"
+"""The key of a result in the provider's own format, in a message of a tool."""
 OURS: Final = "streamhub"
 """The key of the hub's own part of an ``extra_content``."""
 
@@ -217,7 +221,7 @@ def _count(value: Any) -> int:
 def seal(fields: Mapping[str, Sequence[Object]]) -> str:
     """Encode the lists of fields as one text, for `unseal`.
 
-    The list named `EXTRA` has the fields of calls: ``[{"id","extra_content"}]``.
+    The list named `EXTRA` has the fields of calls: ``[{"id","extra_content","custom"}]``.
     """
     return _SEAL + urlsafe_b64encode(orjson.dumps(fields)).decode()
 

@@ -282,7 +282,7 @@ class Runs:
         if request.prompt is not None:
             said.insert(0, Message("user", request.prompt, request.author, now()))
             past = (*past, {"role": "user", "content": request.prompt})
-        prompt = Prompt(request.messages or past, request.model, request.options)
+        prompt = Prompt(request.messages or past, request.model, request.options, request.items)
         generation.asked = prompt.tokens()
         events = [*said, generation.apply(Started(extra=request.beside))]
         fingerprint = b"" if request.key is None else request.fingerprint()

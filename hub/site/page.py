@@ -52,7 +52,9 @@ UNPACKED: Final = frozenset({".ico", ".png", ".woff2"})
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
+    # Pictures and sounds of answers are data: URLs.
+    "img-src 'self' data:; media-src data:; "
+    "worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors {ancestors}; "
     "require-trusted-types-for 'script'; trusted-types default dompurify lit-html"
 )

@@ -24,7 +24,7 @@ import orjson
 from multidict import CIMultiDict
 from yarl import URL
 
-from hub.dialects import BEARER, Call, Dialect, KeyHeader, Knowing, Local, MakeDialect
+from hub.dialects import BEARER, Call, Dialect, HasItems, KeyHeader, Knowing, Local, MakeDialect
 from hub.domain import defaults
 from hub.domain.errors import ConfigError, RequestError
 from hub.domain.events import NOTHING, Failed, Terminal
@@ -150,6 +150,12 @@ class Upstream:
         if model is None or not isinstance(dialect, Knowing):
             return True
         return model in (self.name, self.model, *dialect.models)
+
+    @property
+    def native_items(self) -> bool:
+        """Whether it takes tools and items of OpenAI's Responses unchanged."""
+        dialect = self.dialect()
+        return isinstance(dialect, HasItems) and dialect.native_items
 
     def _own_prompt(self, prompt: Prompt) -> Prompt:
         """The prompt with a model, and without fields that belong to other upstreams."""

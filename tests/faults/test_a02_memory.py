@@ -140,12 +140,12 @@ async def test_short_generations_take_what_their_records_may(tmp_path: Path) -> 
     async with watched(f"sqlite:{tmp_path}/hub.db") as hub:
         await hub.each(range(200), hub.generate)
         before, records = hub.resident, await hub.metric("records_total")
-        await hub.each(range(200, 700), hub.generate)
+        await hub.each(range(200, 1200), hub.generate)
         grown = hub.resident - before
         records = await hub.metric("records_total") - records
     # Bodies have some 80 bytes; what is remembered of a generation may take 4 KB.
-    assert records > 500 * 20
-    assert grown <= records * (3 * 80 + 200) + 500 * 4096
+    assert records > 1000 * 20
+    assert grown <= records * (3 * 80 + 200) + 1000 * 4096
 
 
 async def test_what_has_ended_leaves_no_trace_beyond_the_limits(tmp_path: Path) -> None:

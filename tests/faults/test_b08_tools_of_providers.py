@@ -12,6 +12,7 @@ from hub.dialects.openai_responses.reader import OpenAIResponses
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import own_messages
+from hub.protocols.conversation.messages import chat_messages
 from tests.faults.replies import chat, finish, named, sse
 from tests.faults.turns import (
     RESULT,
@@ -360,6 +361,33 @@ async def test_custom_calls_are_text_to_the_ai_sdk() -> None:
         chunks = await client.streamed("/api/chat", {"id": "chat", "messages": [said]})
     (ready,) = [chunk for chunk in chunks if chunk["type"] == "tool-input-available"]
     assert ready["input"] == WORDS
+
+
+@pytest.mark.parametrize(("dialect", "body"), UPSTREAMS)
+async def test_custom_calls_come_back_custom_from_the_ai_sdk(dialect: str, body: bytes) -> None:
+    async with asking(only(body, dialect)) as (client, upstream):
+        await ROUTES["ai sdk"](client)
+        _, second = (request.json for request in upstream.requests)
+    assert handed_back(dialect, second) == BACK[dialect]
+
+
+@pytest.mark.parametrize("words", ['{"at":1}', "3", "", "no JSON"])
+def test_the_text_of_a_custom_call_is_not_read_as_json(words: str) -> None:
+    part: dict[str, Any] = {"type": "tool-run", "toolCallId": "c1", "input": words}
+    part["state"] = "output-available"
+    part |= {"output": RESULT, "callProviderMetadata": {"streamhub": {"custom": True}}}
+    answer, result = chat_messages([{"role": "assistant", "parts": [part]}])
+    (call,) = answer["tool_calls"]
+    assert call == {"id": "c1", "type": "custom", "custom": {"name": "run", "input": words}}
+    assert result["content"] == RESULT
+
+
+def test_what_is_only_marked_custom_stays_a_function() -> None:
+    part: dict[str, Any] = {"type": "tool-run", "toolCallId": "c1", "input": {"a": 1}}
+    part["state"] = "output-available"
+    part |= {"output": RESULT, "callProviderMetadata": {"streamhub": {"custom": True}}}
+    answer, _ = chat_messages([{"role": "assistant", "parts": [part]}])
+    assert answer["tool_calls"][0]["function"] == {"name": "run", "arguments": '{"a":1}'}
 
 
 def test_custom_tools_can_be_among_the_allowed() -> None:

@@ -43,7 +43,9 @@ async def ran(*command: str) -> str:
     finally:
         if process.returncode is None:
             process.kill()
-    assert process.returncode == 0, said.decode()[-6000:]
+    # A request that was made up may be longer than what is said of it.
+    lines = [line[:300] for line in said.decode().splitlines()]
+    assert process.returncode == 0, "\n".join(lines[-200:])
     return said.decode()
 
 

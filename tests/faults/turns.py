@@ -213,6 +213,41 @@ async def by_ai_sdk(client: Client) -> None:
     await client.streamed("/api/chat", {**asked, "messages": [said, answer]})
 
 
+async def by_agui(client: Client) -> None:
+    """As `HttpAgent` keeps messages: encrypted values are kept with the entity of their id."""
+    messages: list[dict[str, Any]] = [{"id": "q1", "role": "user", "content": QUESTION}]
+    asked = {"threadId": "thread", "state": {}, "tools": [], "context": []}
+    entities: dict[str, dict[str, Any]] = {}
+    events = await client.streamed("/api/agent", {**asked, "runId": "r1", "messages": messages})
+    made: list[dict[str, Any]] = []
+    for event in events:
+        kind, key = event["type"], str(event.get("messageId"))
+        if kind in ("TEXT_MESSAGE_START", "REASONING_MESSAGE_START"):
+            entities[key] = {"id": key, "role": event["role"], "content": ""}
+            messages.append(entities[key])
+        elif kind in ("TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT"):
+            entities[key]["content"] += event["delta"]
+        elif kind == "TOOL_CALL_START":
+            call = {"id": event["toolCallId"], "type": "function"}
+            call |= {"function": {"name": event["toolCallName"], "arguments": ""}}
+            entities[event["parentMessageId"]].setdefault("toolCalls", []).append(call)
+            entities[event["toolCallId"]] = call
+            made.append(call)
+        elif kind == "TOOL_CALL_ARGS":
+            entities[event["toolCallId"]]["function"]["arguments"] += event["delta"]
+        elif kind == "REASONING_ENCRYPTED_VALUE":
+            entities[event["entityId"]]["encryptedValue"] = event["encryptedValue"]
+        elif kind == "TOOL_CALL_RESULT":
+            names = ("role", "toolCallId", "content")
+            messages.append({"id": key, **{name: event[name] for name in names}})
+            made.remove(entities[event["toolCallId"]])
+    messages += [
+        {"id": f"t-{call['id']}", "role": "tool", "toolCallId": call["id"], "content": RESULT}
+        for call in made
+    ]
+    await client.streamed("/api/agent", {**asked, "runId": "r2", "messages": messages})
+
+
 async def by_stream(client: Client) -> None:
     """Nobody gives anything back: the stream holds all that was said."""
     asked = {"stream": "talk", "prompt": QUESTION}
@@ -237,6 +272,7 @@ ROUTES: Final[Mapping[str, Callable[[Client], Awaitable[None]]]] = {
     "responses": by_responses,
     "previous response": by_previous_response,
     "ai sdk": by_ai_sdk,
+    "ag-ui": by_agui,
     "stream": by_stream,
 }
 

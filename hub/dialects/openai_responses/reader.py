@@ -13,9 +13,13 @@ servers the ids are new in every event, with others the index is missing, and ot
 to several items.
 
 Encrypted reasoning is to be given back (`hub.domain.provider_fields`), and given out once it is
-whole. Only calls of functions and custom tools are for the client. Tools that the provider runs
-itself (search, code, MCP) are given out once they are done (`hub.domain.executed_tools`). A
-``response`` that is not streamed is read as the end of one. ``error`` is always the end.
+whole. Tools that the provider runs itself (search, code, MCP) are given out once they are done
+(`hub.domain.executed_tools`). A ``response`` that is not streamed is read as the end of one.
+``error`` is always the end.
+
+Besides functions and custom tools, the client may have to run a ``computer_call`` and the like.
+Only clients of Responses know such items. For any other client the reply fails
+(``unsupported_part``), unless the provider gives the result itself, as for its hosted shell.
 
 Options: ``think`` (false): see `hub.dialects.reply.think_tags`.
 """
@@ -23,7 +27,7 @@ Options: ``think`` (false): see `hub.dialects.reply.think_tags`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from hub.dialects import Call
 from hub.dialects.openai_responses.items import UNNUMBERED, Item
@@ -36,12 +40,13 @@ from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.chat_request import stop_sequences
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
-from hub.domain.events import NOTHING, Delta, Event, Finished, Reason, Usage
+from hub.domain.errors import Refusal
+from hub.domain.events import NOTHING, Delta, Event, Failed, Finished, Reason, Usage
 from hub.domain.executed_tools import executed
 from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
 from hub.domain.media import Media
 from hub.domain.prompt import Prompt
-from hub.domain.provider_fields import RESPONSES, Details
+from hub.domain.provider_fields import EXECUTED, RESPONSES, Details
 from hub.framing import Chunk
 
 __all__ = ["OpenAIResponses"]
@@ -83,8 +88,17 @@ _RUN: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "code_interpreter_call": (("code",), ("outputs",)),
     "mcp_call": _MCP,
     "mcp_list_tools": ((), ("tools", "error")),
-    "mcp_approval_request": (("arguments",), ()),
 }
+# Tools that the client runs, unless a result comes with the call; with the fields of their input.
+_FOR_CLIENT: Final[Mapping[str, tuple[str, ...]]] = {
+    "computer_call": ("action", "actions"),
+    "local_shell_call": ("action",),
+    "shell_call": ("action",),
+    "apply_patch_call": ("operation",),
+    "mcp_approval_request": ("arguments",),
+}
+_RESULT: Final = "_output"
+"""The end of the type of a result; before it stands the type of the call."""
 # The ids of calls that xAI makes itself begin like this.
 _XAI: Final = "xs_call"
 _ENDS: Final = frozenset({"completed", "done", "incomplete", "failed", "cancelled"})
@@ -93,11 +107,16 @@ _ENDS: Final = frozenset({"completed", "done", "incomplete", "failed", "cancelle
 class OpenAIResponses(ReplyReader):
     """Reads one reply in the OpenAI Responses format."""
 
+    native_items: ClassVar[bool] = True
+
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
         self._items: list[Item] = []
         self._details = Details(RESPONSES)
         self._executed: set[str] = set()
+        self._pending: dict[str, list[Delta]] = {}
+        """The calls that the client has to run, by their ids."""
+        self._client_takes_items = True
         self._media = Media()
         self._extra: Mapping[str, Any] = NOTHING
         self._stop = StopSequences(())
@@ -108,6 +127,7 @@ class OpenAIResponses(ReplyReader):
 
     def call(self, prompt: Prompt) -> Call:
         self._stop = StopSequences(stop_sequences(prompt.options.get("stop")))
+        self._client_takes_items = prompt.items
         return Call("/responses", responses_body(DIALECT, prompt), {"Accept": "text/event-stream"})
 
     def events(self, chunk: Chunk) -> Iterable[Event]:
@@ -209,7 +229,9 @@ class OpenAIResponses(ReplyReader):
                 return []
             self._executed.add(key)
             return self._media.whole(f"image/{held.get('output_format') or 'png'}", held["result"])
-        fields, count = _RUN.get(str(held.get("type"))), len(self._executed)
+        if (kind := str(held.get("type"))).removesuffix(_RESULT) in _FOR_CLIENT:
+            return self._call_for_client(kind, held)
+        fields, count = _RUN.get(kind), len(self._executed)
         key = key or str(count)
         if fields is None or key in self._executed or count >= MOST:
             return []
@@ -217,12 +239,53 @@ class OpenAIResponses(ReplyReader):
         asked, output = (next((held[n] for n in names if held.get(n)), None) for names in fields)
         return executed(
             self._details.place(self._text.length, self._calls_so_far()),
-            held.get("name") or str(held["type"]).removesuffix("_call"),
+            held.get("name") or kind.removesuffix("_call"),
             asked if isinstance(asked, str) and fields is _MCP else _arguments(asked),
             output,
             key=key,
             error=bool(held.get("error")) or held.get("status") == "failed",
             item=held,
+        )
+
+    def _call_for_client(self, kind: str, held: Mapping[str, Any]) -> list[Delta]:
+        """A call that the client has to run, or the provider's own result of one."""
+        call = as_string(held.get("call_id")) or as_string(held.get("id"))
+        key = f"{kind} {call}"
+        if key in self._executed or len(self._executed) >= MOST:
+            return []
+        self._executed.add(key)
+        is_result = kind.endswith(_RESULT)
+        names = _FOR_CLIENT[kind.removesuffix(_RESULT)]
+        asked = None if is_result else next((held[n] for n in names if held.get(n)), None)
+        found = executed(
+            self._details.place(self._text.length, self._calls_so_far()),
+            held.get("name") or kind.removesuffix("_call"),
+            asked if isinstance(asked, str) else as_text(asked or {}),
+            held.get("output") if is_result else None,
+            key=call,
+            item=held,
+            pending=not is_result,
+        )
+        if is_result:
+            before = self._pending.pop(call, [])
+            return found if self._client_takes_items else [*before, *found]
+        self._pending[call] = found
+        return found if self._client_takes_items else []
+
+    def _unsupported(self) -> Failed:
+        """The end of a reply that asks the client for what it has no form for."""
+        calls = (delta.extra[EXECUTED][0] for found in self._pending.values() for delta in found)
+        named = ", ".join(dict.fromkeys(str(call["item"].get("type")) for call in calls))
+        message = (
+            "the model asks the client to run something that this interface has no form for "
+            f"({named}): use POST /v1/responses, or leave the tool out"
+        )
+        said = {"code": "unsupported_part", "type": "invalid_request_error", "param": "tools"}
+        return Failed(
+            code="unsupported_part",
+            message=message,
+            usage=self.usage,
+            refusal=Refusal(400, message, said),
         )
 
     def _calls_so_far(self) -> int:
@@ -346,8 +409,10 @@ class OpenAIResponses(ReplyReader):
         self._over = True
         if stage in ("in_progress", "queued"):
             return [*found, *self._rest()]  # the answer would have to be fetched later
+        if self._pending and not self._client_takes_items:
+            return [*found, *self._rest(complete=True), self._unsupported()]
         cause = as_string(as_object(answer.get("incomplete_details")).get("reason"))
-        reason: Reason = "tool" if self._calls_so_far() else "stop"
+        reason: Reason = "tool" if self._calls_so_far() or self._pending else "stop"
         if "filter" in cause:
             reason = "filter"
         elif stage == "incomplete" or cause:

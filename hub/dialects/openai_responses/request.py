@@ -28,7 +28,7 @@ from hub.dialects.request.chat_request import (
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
 from hub.domain.prompt import Prompt
-from hub.domain.provider_fields import RESPONSES, woven
+from hub.domain.provider_fields import ITEM, RESPONSES, woven
 
 __all__ = ["responses_body"]
 
@@ -93,6 +93,8 @@ def _reasons(body: Mapping[str, Any]) -> bool:
 
 def _items(message: ChatMessage, custom: Collection[str]) -> list[dict[str, Any]]:
     """The items of a message; ``custom`` are the ids of the calls of custom tools."""
+    if isinstance(item := message.raw.get(ITEM), dict):
+        return [item]
     mixed = bool(message.pictures or message.files)
     if message.role == "tool":
         output = [_part(part) for part in message.parts] if mixed else message.text

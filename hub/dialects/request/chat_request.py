@@ -29,7 +29,7 @@ from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
 from hub.domain.json_values import as_object, as_string, as_text
 from hub.domain.prompt import Prompt
-from hub.domain.provider_fields import owned
+from hub.domain.provider_fields import ITEM, owned
 
 __all__ = [
     "AUDIO",
@@ -60,7 +60,7 @@ TRANSLATED: Final = (
 )  # fmt: skip
 """Options that nearly every dialect translates."""
 _ROLES: Final = ("system", "user", "assistant", "tool")
-# The dialects of providers that have custom tools, which take any text.
+# The dialects of providers that have custom tools, which take any text, and items of OpenAI's.
 _CUSTOM: Final = frozenset({"openai-responses"})
 
 
@@ -387,6 +387,8 @@ def _message(dialect: str, held: Any, called: Mapping[str, str]) -> ChatMessage:
         return ChatMessage(role, parts, calls, owned=tuple(owned(held)), raw=held)
     if role != "tool":
         return ChatMessage(role, parts, name=name, raw=held)
+    if dialect not in _CUSTOM and ITEM in held:
+        raise no_option(f"an item of type {as_object(held[ITEM]).get('type')}", dialect)
     call_id = held.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
         raise RequestError("a message of a tool must have the tool_call_id that it answers")

@@ -102,8 +102,9 @@ GROUP: Final = group(
         "Create a response",
         "With `background` the hub returns at once, and the response can be retrieved by its "
         "id; with `stream` it sends events as they happen. `previous_response_id` continues "
-        "an earlier response. Built-in tools, stored prompts and other features without an "
-        "equivalent here are refused by name.",
+        "an earlier response. Built-in tools and their items are passed on to upstreams that "
+        "speak this API, and refused by name for others, as are stored prompts and other "
+        "features without an equivalent here.",
         (IDEMPOTENCY_KEY, ON_DISCONNECT),
         {JSON: ref("ResponseRequest")},
         (

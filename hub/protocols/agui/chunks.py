@@ -16,14 +16,22 @@ A message without an id is named after its offset. A reply is named after its ge
 after the message that it continues. A conversation has no end: the protocol says when its
 stream closes.
 
+What the model must be shown again (`hub.domain.provider_fields`) is sealed in
+REASONING_ENCRYPTED_VALUE: of a section of reasoning, or of a call. Clients keep it with the message
+of that id and send it back. It is in a step of its own, because TanStack AI adds it to the section
+of the current step. A tool that the provider ran is a call with its TOOL_CALL_RESULT. Citations and
+media have no event, and are CUSTOM ``annotations`` and ``media``.
+
 (Sources: AG-UI's "Events", TanStack AI's ``processor.ts``.)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
+from hub.domain.annotations import ANNOTATIONS
 from hub.domain.events import (
     TERMINALS,
     Cancelled,
@@ -36,6 +44,9 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
+from hub.domain.executed_tools import arguments_of, call_id, output_text
+from hub.domain.media import MEDIA
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, seal
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
 from hub.protocols.conversation.view import INTERRUPTED
@@ -57,39 +68,108 @@ _FINISH: Final = {
 class _Run:
     """A generation that has begun and not ended."""
 
+    generation: str
     message: str
     calls: Calls
     thoughts: int = 0
     """Sections of reasoning that have ended."""
     reasoning: bool = False
     """A section of reasoning is open."""
+    unsealed: bool = False
+    """The last section that has ended has no fields yet."""
 
     def add(self, delta: Delta) -> list[Chunk]:
         text: list[Chunk] = []
         if delta.text:
             content = {"messageId": self.message, "delta": delta.text}
             text = [*self.end_reasoning(), {"type": "TEXT_MESSAGE_CONTENT", **content}]
-        return [*self._reason(delta.reasoning), *text, *self._call(delta.tool)]
+        chunks = [*self._reason(delta.reasoning), *text, *self._call(delta.tool)]
+        return [*chunks, *self._beside(delta.extra)] if delta.extra else chunks
+
+    @property
+    def _thought(self) -> str:
+        """The id of the open section of reasoning, or of the next one."""
+        # A message may continue an earlier one, whose sections have other ids.
+        return f"{self.generation}_{self.thoughts}"
 
     def _reason(self, text: str) -> list[Chunk]:
         if not text:
             return []
-        thought = f"{self.message}_{self.thoughts}"
-        begin: list[Chunk] = []
-        if not self.reasoning:
-            self.reasoning = True
-            begin = [
-                {"type": "REASONING_START", "messageId": thought},
-                {"type": "REASONING_MESSAGE_START", "messageId": thought, "role": "reasoning"},
-            ]
-        return [*begin, {"type": "REASONING_MESSAGE_CONTENT", "messageId": thought, "delta": text}]
+        content = {"messageId": self._thought, "delta": text}
+        return [*self._begin_reasoning(), {"type": "REASONING_MESSAGE_CONTENT", **content}]
+
+    def _begin_reasoning(self) -> list[Chunk]:
+        """The start of a section of reasoning, unless one is open."""
+        if self.reasoning:
+            return []
+        self.reasoning = True
+        return [
+            {"type": "REASONING_START", "messageId": self._thought},
+            {"type": "REASONING_MESSAGE_START", "messageId": self._thought, "role": "reasoning"},
+        ]
+
+    def _beside(self, extra: Mapping[str, Any]) -> list[Chunk]:
+        """What a delta holds besides text, reasoning and calls."""
+        chunks: list[Chunk] = [
+            {"type": "CUSTOM", "name": name, "value": list(extra[name])}
+            for name in (ANNOTATIONS, MEDIA)
+            if extra.get(name)
+        ]
+        for tool in extra.get(EXECUTED) or ():
+            if not tool.get("pending"):
+                chunks += [*self.end_reasoning(), *self._executed(tool)]
+        if details := extra.get(DETAILS):
+            chunks += self._seal(details)
+        return chunks
+
+    def _seal(self, details: Sequence[Mapping[str, Any]]) -> list[Chunk]:
+        """Fields of the open section of reasoning, of the last one, or of one without text."""
+        chunks: list[Chunk] = []
+        if self.reasoning or not self.unsealed:
+            chunks = [*self._begin_reasoning(), *self.end_reasoning()]
+        self.unsealed = False
+        thought = f"{self.generation}_{self.thoughts - 1}"
+        # By these calls it is known to which reply the fields belong, if there are several in a
+        # message.
+        calls = [{"id": call.id} for call in self.calls.told()]
+        sealed = seal({DETAILS: details, **({EXTRA: calls} if calls else {})})
+        return [
+            *chunks,
+            {"type": "STEP_STARTED", "stepName": thought},
+            _encrypted("message", thought, sealed),
+            {"type": "STEP_FINISHED", "stepName": thought},
+        ]
+
+    def _executed(self, tool: Mapping[str, Any]) -> list[Chunk]:
+        """The call and the result of a tool that the provider ran."""
+        name, key = str(tool.get("name")), call_id(tool, self.generation)
+        call = {"toolCallId": key}
+        arguments = tool.get("arguments")
+        chunks: list[Chunk] = [
+            {
+                "type": "TOOL_CALL_START",
+                **call,
+                "toolCallName": name,
+                "parentMessageId": self.message,
+                "metadata": {"providerExecuted": True},
+            },
+            *([{"type": "TOOL_CALL_ARGS", **call, "delta": arguments}] if arguments else ()),
+            {"type": "TOOL_CALL_END", **call, "toolCallName": name, "input": arguments_of(tool)},
+            _encrypted("tool-call", key, seal({EXECUTED: [tool]})),
+        ]
+        if "output" in tool:
+            result = {**call, "messageId": f"{self.message}_{key}", "role": "tool"}
+            failed = {"state": "output-error"} if tool.get("error") else {}
+            content = {"content": output_text(tool["output"])}
+            chunks.append({"type": "TOOL_CALL_RESULT", **result, **content, **failed})
+        return chunks
 
     def end_reasoning(self) -> list[Chunk]:
         """The end of the open section of reasoning, if there is one."""
         if not self.reasoning:
             return []
-        thought = f"{self.message}_{self.thoughts}"
-        self.reasoning = False
+        thought = self._thought
+        self.reasoning, self.unsealed = False, True
         self.thoughts += 1
         return [
             {"type": "REASONING_MESSAGE_END", "messageId": thought},
@@ -150,7 +230,7 @@ class AGUIChunks:
         if event.generation in self._runs:
             return []
         name = str(event.extra.get("message", event.generation))
-        self._runs[event.generation] = _Run(name, Calls(event.generation))
+        self._runs[event.generation] = _Run(event.generation, name, Calls(event.generation))
         return [
             {"type": "RUN_STARTED", **self._ids(event.generation)},
             {"type": "TEXT_MESSAGE_START", "messageId": name, "role": "assistant"},
@@ -212,11 +292,19 @@ def _call_end(call: Call) -> list[Chunk]:
         arguments = call.input()
     except ValueError:
         return [end]
+    fields = {**call.beside, "custom": True} if call.custom else call.beside
+    sealed = seal({EXTRA: [{"id": call.id, **fields}]}) if fields else ""
     value = {"toolCallId": call.id, "toolName": call.name, "input": arguments}
     return [
         {**end, "input": arguments},
+        *([_encrypted("tool-call", call.id, sealed)] if sealed else ()),
         {"type": "CUSTOM", "name": "tool-input-available", "value": value},
     ]
+
+
+def _encrypted(subtype: str, entity: str, sealed: str) -> Chunk:
+    about = {"subtype": subtype, "entityId": entity}
+    return {"type": "REASONING_ENCRYPTED_VALUE", **about, "encryptedValue": sealed}
 
 
 def _end(event: Terminal) -> Chunk:

@@ -11,7 +11,8 @@
     Failed, Interrupted     error
 
 What the model must be shown again (`hub.domain.provider_fields`) is in the ``providerMetadata`` of
-the reasoning or the call that it belongs to, and the client sends it back with the message.
+the reasoning or the call that it belongs to, and the client sends it back with the message. There
+it also says that a call is of a custom tool, whose input is text.
 
 A tool that the provider ran is a ``providerExecuted`` call, with its output. A citation is a
 source (``source-url``, ``source-document``) of the message, given once.
@@ -48,13 +49,13 @@ from hub.domain.events import (
     ToolCall,
     Usage,
 )
-from hub.domain.executed_tools import arguments_of
+from hub.domain.executed_tools import arguments_of, call_id
 from hub.domain.json_values import as_object
 from hub.domain.media import MEDIA, data_url
 from hub.domain.provider_fields import DETAILS, EXECUTED
 from hub.domain.records import Record
 from hub.domain.tool_calls import Call, Calls
-from hub.protocols.conversation.messages import PROVIDER
+from hub.protocols.conversation.messages import CUSTOM, PROVIDER
 from hub.protocols.conversation.view import INTERRUPTED
 
 __all__ = ["UIChunks", "ui_usage"]
@@ -179,6 +180,8 @@ class UIChunks:
         for media in extra.get(MEDIA) or ():
             chunks += _media(media)
         for executed in extra.get(EXECUTED) or ():
+            if executed.get("pending"):
+                continue  # only a client of OpenAI's Responses can run it
             chunks += [*self._end_part(), *_executed(executed, self._now or "")]
         if details := extra.get(DETAILS):
             # They belong to the reasoning, which may have no text.
@@ -232,7 +235,8 @@ class UIChunks:
 
 
 def _input(call: Call) -> Chunk:
-    chunk: Chunk = {"toolCallId": call.id, "toolName": call.name, **_provider(call.beside)}
+    fields = {**call.beside, CUSTOM: True} if call.custom else call.beside
+    chunk: Chunk = {"toolCallId": call.id, "toolName": call.name, **_provider(fields)}
     try:
         return {"type": "tool-input-available", **chunk, "input": call.input()}
     except ValueError:
@@ -249,8 +253,7 @@ def _media(media: Mapping[str, Any]) -> list[Chunk]:
 
 def _executed(tool: Mapping[str, Any], generation: str) -> list[Chunk]:
     """The call and the result of a tool that the provider ran; other fields are metadata."""
-    default_id = f"run_{generation.removeprefix('gen_')[:24]}{tool.get('index')}"
-    call: Chunk = {"toolCallId": str(tool.get("id") or default_id)}
+    call: Chunk = {"toolCallId": call_id(tool, generation)}
     call |= {"providerExecuted": True, "dynamic": True}
     fields = {name: value for name, value in tool.items() if name not in ("arguments", "output")}
     begin: Chunk = {"type": "tool-input-available", **call, "toolName": str(tool.get("name"))}

@@ -15,7 +15,8 @@ hardly in meaning, so one parser reads both::
 
 Models are not shown reasoning, sources and an application's own parts (``data-…``) again, nor
 calls without a result, which providers refuse. What a model must be shown again is in the
-metadata of the parts (`hub.protocols.aisdk.chunks`), and is sent back to it.
+metadata of the parts (`hub.protocols.aisdk.chunks`) or, from TanStack AI, in the signature of a
+``thinking`` part or call (`hub.protocols.agui.chunks`), and is sent back to it.
 (Sources: the AI SDK's ``convertToModelMessages``, TanStack AI's ``types.ts``.)
 """
 
@@ -33,9 +34,9 @@ from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
 from hub.domain.json_values import as_object
 from hub.domain.media import IMAGES, image_part
-from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, is_signed_media, placed
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, is_signed_media, placed, unseal
 
-__all__ = ["PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
+__all__ = ["CUSTOM", "PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
 
 Object = Mapping[str, Any]
 
@@ -43,6 +44,9 @@ ROLES: Final = ("system", "user", "assistant")
 
 PROVIDER: Final = "streamhub"
 """The key of the hub's fields in the AI SDK's ``providerMetadata``."""
+
+CUSTOM: Final = "custom"
+"""The field that marks a call of a custom tool, whose input is text."""
 
 _WAV: Final = ("audio/wav", "audio/x-wav", "audio/wave")
 _SENT: Final = ("image/", "application/pdf", "text/", "audio/mpeg", "audio/mp3", *_WAV)
@@ -68,6 +72,13 @@ class _Call:
     extra: Object = field(default_factory=lambda: NOTHING)
     mark: str | None = None
     """A field that describes the result: ``json`` if it is not text, or ``failed``."""
+    custom: bool = False
+    """The ``arguments`` are the text for a custom tool."""
+
+    def to_json(self) -> dict[str, Any]:
+        kind, name = ("custom", "input") if self.custom else ("function", "arguments")
+        called = {"name": self.name, name: self.arguments}
+        return {"id": self.id, "type": kind, kind: called, **self.extra}
 
     def answer(self, result: object, *, failed: bool = False) -> None:
         """Set the result, which becomes JSON if it is not text."""
@@ -104,15 +115,7 @@ class _Step:
             if images:
                 message[IMAGES] = images
             if results:
-                message["tool_calls"] = [
-                    {
-                        "id": call.id,
-                        "type": "function",
-                        "function": {"name": call.name, "arguments": call.arguments},
-                        **call.extra,
-                    }
-                    for call in results
-                ]
+                message["tool_calls"] = [call.to_json() for call in results]
             left = [number for number, call in enumerate(self.calls.values()) if call in results]
             yield message | {name: placed(values, left) for name, values in self.fields.items()}
         for call in results:
@@ -268,11 +271,15 @@ def _steps(message: Object) -> list[_Step]:
     steps = [_Step()]
     for part in _parts(message):
         kind = part.get("type")
-        if kind == "step-start" or steps[-1].ends_before(kind):
+        sealed = unseal(part.get("signature")) if kind == "thinking" else {}
+        known = {call.get("id") for call in sealed.get(EXTRA, ())}
+        of_calls = next((one for one in reversed(steps) if known & one.calls.keys()), None)
+        begins = bool(sealed) and of_calls is None and bool(steps[-1].results)
+        if kind == "step-start" or begins or steps[-1].ends_before(kind):
             steps.append(_Step())
-        step = steps[-1]
+        step = of_calls or steps[-1]
         details = _objects(_metadata(part, "providerMetadata").get(DETAILS))
-        if details:
+        if details := [*details, *sealed.get(DETAILS, ())]:
             step.fields.setdefault(DETAILS, []).extend(details)
         if kind == "text":
             step.texts.append(_part_text(part))
@@ -280,6 +287,8 @@ def _steps(message: Object) -> list[_Step]:
             step.images.append(image_part(url, len(step.images)))
         elif kind == "tool-result":
             _answer(steps, part)
+        elif executed := _signature(part).get(EXECUTED):
+            step.fields.setdefault(EXECUTED, []).extend(executed)
         elif part.get("providerExecuted") is True:
             step.fields.setdefault(EXECUTED, []).extend(_executed(part))
         elif call := _call(part):
@@ -290,6 +299,11 @@ def _steps(message: Object) -> list[_Step]:
 def _metadata(part: Object, name: str) -> Object:
     """The fields that the hub gave the client with a part (`hub.protocols.aisdk.chunks`)."""
     return as_object(as_object(part.get(name)).get(PROVIDER))
+
+
+def _signature(part: Object) -> dict[str, list[dict[str, Any]]]:
+    """The fields that the hub gave TanStack AI with a call (`hub.protocols.agui.chunks`)."""
+    return unseal(as_object(part.get("metadata")).get("thoughtSignature"))
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
@@ -322,17 +336,24 @@ def _answer(steps: list[_Step], part: Object) -> None:
 def _call(part: Object) -> _Call | None:
     kind = str(part.get("type"))
     if kind == "tool-call":
-        call = _Call(str(part.get("id")), str(part.get("name")), _json(part.get("arguments")))
+        (fields, *_) = _signature(part).get(EXTRA) or ({},)
+        held, custom = part.get("arguments"), fields.get(CUSTOM) is True
+        arguments = held if custom and isinstance(held, str) else _json(held)
+        call = _Call(str(part.get("id")), str(part.get("name")), arguments, custom=custom)
+        if isinstance(extra := fields.get(EXTRA), dict):
+            call.extra = {EXTRA: extra}
         if "output" in part:
             call.answer(part["output"])
         return call
     if not kind.startswith("tool-") and kind != "dynamic-tool":
         return None
     name = part.get("toolName") if kind == "dynamic-tool" else kind.removeprefix("tool-")
-    arguments = _json(part.get("input", part.get("rawInput")))
-    call = _Call(str(part.get("toolCallId")), str(name), arguments)
-    extra = _metadata(part, "callProviderMetadata").get(EXTRA)
-    if isinstance(extra, dict):
+    metadata = _metadata(part, "callProviderMetadata")
+    held = part.get("input", part.get("rawInput"))
+    custom = metadata.get(CUSTOM) is True and isinstance(held, str)
+    arguments = str(held) if custom else _json(held)
+    call = _Call(str(part.get("toolCallId")), str(name), arguments, custom=custom)
+    if isinstance(extra := metadata.get(EXTRA), dict):
         call.extra = {EXTRA: extra}
     state = part.get("state")
     if state == "output-available":

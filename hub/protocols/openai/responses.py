@@ -111,16 +111,18 @@ class OpenAIResponses:
         if isinstance(body.input, list):
             resolved = [await self._item(item, by) for item in body.input]
             body = body.model_copy(update={"input": resolved})
-        repeated, given = body.repeated(), body.messages()
+        upstream, model = self._hub.upstreams.resolve(body.model)
+        native = self._hub.upstreams[upstream].native_items
+        repeated, given = body.repeated(), body.messages(native=native)
         before = [message async for message in self._before(body.previous_response_id, by)]
         first = [{"role": "system", "content": body.instructions}] if body.instructions else []
-        upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
             messages=(*first, *before, *given),
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
-            options=body.options(),
+            options=body.options(native=native),
+            items=True,
             beside={KEPT: {"asked": repeated, "input": given}} if body.kept else {},
         )
         background = bool(body.background)

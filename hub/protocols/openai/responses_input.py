@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
-from hub.domain.provider_fields import LISTS, seal
+from hub.domain.provider_fields import ITEM, LISTS, seal
 from hub.protocols.openai.responses_state import ID_PREFIXES
 
 __all__ = ["input_items", "input_page"]
@@ -28,7 +28,11 @@ def input_items(generation: str, messages: Iterable[Mapping[str, Any]]) -> list[
     items = [item for message in messages for item in _items(message)]
     name = f"{generation.removeprefix('gen_')}in"
     return [
-        {"id": f"{ID_PREFIXES[item['type']]}_{name}{place}", "status": "completed", **item}
+        {
+            "id": f"{ID_PREFIXES.get(item['type'], 'item')}_{name}{place}",
+            "status": "completed",
+            **item,
+        }
         for place, item in enumerate(items)
     ]
 
@@ -68,6 +72,9 @@ def input_page(
 def _items(message: Mapping[str, Any]) -> Iterator[Item]:
     role, content = message.get("role"), message.get("content")
     if role == "tool":
+        if isinstance(item := message.get(ITEM), dict):
+            yield item
+            return
         output = content if isinstance(content, str) else _parts("user", content)
         call_id = message.get("tool_call_id")
         yield {"type": "function_call_output", "call_id": call_id, "output": output}

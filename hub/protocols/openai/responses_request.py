@@ -4,7 +4,8 @@ Responses have items where chat completions have messages, and other names for t
 A function call becomes a message of the assistant, its output one of the tool. Reasoning that a
 client sends back goes to the provider that it came from if the hub has sealed it
 (`hub.domain.provider_fields`); other reasoning is left out, as no provider accepts another's.
-Options without a counterpart (built-in tools, stored prompts …) are refused by name. Those that
+Options without a counterpart (stored prompts …) are refused by name, and so are built-in tools
+and their items, unless the upstream is ``native``: it speaks this API itself. Those that
 ask for nothing (null, an empty list, the default) are ignored, and so is ``max_tool_calls``,
 which counts calls of built-in tools. (Source: OpenAI API reference, "Responses".)
 """
@@ -20,7 +21,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
 from hub.domain.media import IMAGES, image_part
-from hub.domain.provider_fields import EXTRA, LISTS, is_signed_media, unseal
+from hub.domain.provider_fields import (
+    EXECUTED,
+    EXTRA,
+    ITEM,
+    LISTS,
+    RESPONSES,
+    is_signed_media,
+    unseal,
+)
 
 __all__ = ["ResponseAsked"]
 
@@ -31,7 +40,6 @@ _SAME: Final = (
     "temperature", "top_p", "user", "safety_identifier", "prompt_cache_key",
     "prompt_cache_retention",
 )  # fmt: skip
-_IGNORED: Final = frozenset({"stream_options"})  # they only say how a stream is padded
 # The id of an item for a tool that a provider ran. Clients need not send it back: it is sealed.
 _EXECUTED_ITEM: Final = re.compile(r"(?:ws|ci|fs|mcp|ig)_[0-9a-f]{32}[0-9]+")
 SEALED: Final = "reasoning.encrypted_content"
@@ -43,7 +51,10 @@ _ROLES: Final = ("user", "assistant", "system", "developer")
 class ResponseAsked(BaseModel):
     """The body of a POST."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    # Other fields are read to refuse them by name, unless they are null.
+    model_config = ConfigDict(
+        frozen=True, extra="allow", json_schema_extra={"additionalProperties": False}
+    )
 
     model: str
     input: Any
@@ -72,6 +83,8 @@ class ResponseAsked(BaseModel):
     max_tool_calls: int | None = Field(default=None, ge=1)
     seed: int | None = None
     stop: str | list[str] | None = None
+    stream_options: dict[str, Any] | None = None
+    """Ignored: it only says how a stream is padded."""
 
     @property
     def kept(self) -> bool:
@@ -85,7 +98,7 @@ class ResponseAsked(BaseModel):
             RequestError: ``unsupported_option``, with its name.
         """
         for name, value in (self.model_extra or {}).items():
-            if value is not None and name not in _IGNORED:
+            if value is not None:
                 raise _refused(name)
         for name in self.reasoning or {}:
             if name not in ("effort", "summary", "generate_summary"):
@@ -93,7 +106,7 @@ class ResponseAsked(BaseModel):
         if self.background and not self.kept:
             raise RequestError("background also needs store: true")
 
-    def messages(self) -> list[Message]:
+    def messages(self, *, native: bool = False) -> list[Message]:
         """The input as messages.
 
         Raises:
@@ -103,9 +116,9 @@ class ResponseAsked(BaseModel):
             return [{"role": "user", "content": self.input}]
         if not isinstance(self.input, list) or not all(isinstance(i, dict) for i in self.input):
             raise RequestError("input must be text or a list of items")
-        return _messages(self.input)
+        return _messages(self.input, native=native)
 
-    def options(self) -> dict[str, Any]:
+    def options(self, *, native: bool = False) -> dict[str, Any]:
         """The options, by their names in the OpenAI chat API.
 
         Raises:
@@ -119,11 +132,11 @@ class ResponseAsked(BaseModel):
         if self.max_output_tokens is not None:
             options["max_tokens"] = self.max_output_tokens
         if self.tools:
-            options["tools"] = [_tool(tool) for tool in self.tools]
+            options["tools"] = [_tool(tool, native=native) for tool in self.tools]
             if self.parallel_tool_calls is False:
                 options["parallel_tool_calls"] = False
             if self.tool_choice is not None:
-                options["tool_choice"] = _tool_choice(self.tool_choice)
+                options["tool_choice"] = _tool_choice(self.tool_choice, native=native)
         if self.service_tier not in (None, "auto", "default"):
             options["service_tier"] = self.service_tier
         if self.top_logprobs:
@@ -171,7 +184,9 @@ def _refused(name: str) -> RequestError:
 # Items
 
 
-def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
+def _messages(items: Iterable[Mapping[str, Any]], *, native: bool) -> list[Message]:
+    items = list(items)
+    sealed_items = _sealed_items(items) if native else set()
     messages: list[Message] = []
     fields: dict[str, list[Any]] = {}
     """Unsealed fields of the assistant's next message or, if there is none, of its last one."""
@@ -194,16 +209,61 @@ def _messages(items: Iterable[Mapping[str, Any]]) -> list[Message]:
             call_id = _required(item, "call_id", kind)
             output = _content(item.get("output"), "function_call_output")
             messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
-        elif not _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
+        elif _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
+            if isinstance(data := item.get("result"), str):
+                images = fields.setdefault(IMAGES, [])
+                images.append(image_part(f"data:image/png;base64,{data}", len(images)))
+        elif _identity(item) in sealed_items:
+            continue
+        elif not native:
             raise _refused(f"input: an item of type {kind}")
-        elif isinstance(data := item.get("result"), str):
-            images = fields.setdefault(IMAGES, [])
-            images.append(image_part(f"data:image/png;base64,{data}", len(images)))
+        elif str(kind).endswith(("_output", "_response")):
+            _drop_unsigned_images(fields)
+            if fields:
+                _begin_assistant(messages)
+            _add_fields(messages, fields)
+            call_id = item.get("call_id") or item.get("approval_request_id") or kind
+            result = {"role": "tool", "tool_call_id": str(call_id), "content": "", ITEM: dict(item)}
+            messages.append(result)
+        else:
+            _add_item(messages, item, fields)
     _add_answer_of_images(messages, fields)
     for call in [call for message in messages for call in message.get("tool_calls", ())]:
         if isinstance(extra := extras.get(call["id"]), dict):
             call[EXTRA] = extra
     return messages
+
+
+def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(str(item.get(name)) for name in ("type", "id", "call_id"))
+
+
+def _sealed_items(items: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
+    """The identities of the items in sealed reasoning, which clients send back besides it."""
+    return {
+        _identity(as_object(call.get("item")))
+        for item in items
+        if item.get("type") == "reasoning"
+        for call in unseal(item.get("encrypted_content")).get(EXECUTED, ())
+    }
+
+
+def _add_item(
+    messages: list[Message], item: Mapping[str, Any], fields: dict[str, list[Any]]
+) -> None:
+    """Add an item that only its provider understands, after everything before it."""
+    _begin_assistant(messages)
+    _add_fields(messages, fields)
+    last = messages[-1]
+    before = [one.get("index") for name in LISTS for one in last.get(name, ())]
+    call = {
+        "name": str(item.get("type")),
+        "item": dict(item),
+        "format": RESPONSES,
+        "index": 1 + max((index for index in before if type(index) is int), default=-1),
+        "at": {"text": len(last["content"] or ""), "calls": len(last.get("tool_calls", ()))},
+    }
+    last.setdefault(EXECUTED, []).append(call)
 
 
 def _message(item: Mapping[str, Any]) -> Message:
@@ -234,31 +294,37 @@ def _add_message(messages: list[Message], message: Message, fields: dict[str, li
 
 
 def _add_fields(messages: list[Message], fields: dict[str, list[Any]]) -> None:
-    """Move the fields into the last message, if it is the assistant's.
-
-    Images without a signature do not go back to the model.
-    """
+    """Move the fields into the last message, if it is the assistant's."""
     if messages and messages[-1]["role"] == "assistant":
-        if not is_signed_media(fields):
-            fields.pop(IMAGES, None)
+        _drop_unsigned_images(fields)
         for name, values in fields.items():
             messages[-1].setdefault(name, []).extend(values)
         fields.clear()
 
 
-def _add_answer_of_images(messages: list[Message], fields: dict[str, list[Any]]) -> None:
-    """Add the fields at the end of an answer, which may have nothing but images."""
+def _drop_unsigned_images(fields: dict[str, list[Any]]) -> None:
+    """Leave out images without a signature, which do not go back to the model."""
     if not is_signed_media(fields):
         fields.pop(IMAGES, None)
-    elif not (messages and messages[-1]["role"] == "assistant"):
-        messages.append({"role": "assistant", "content": None})
+
+
+def _add_answer_of_images(messages: list[Message], fields: dict[str, list[Any]]) -> None:
+    """Add the fields at the end of an answer, which may have nothing but images."""
+    _drop_unsigned_images(fields)
+    if IMAGES in fields:
+        _begin_assistant(messages)
     _add_fields(messages, fields)
+
+
+def _begin_assistant(messages: list[Message]) -> None:
+    """Begin a message of the assistant, unless the last one is the assistant's."""
+    if not (messages and messages[-1]["role"] == "assistant"):
+        messages.append({"role": "assistant", "content": None})
 
 
 def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
     """Add a call. Calls in a row, and the text before them, are one message."""
-    if not (messages and messages[-1]["role"] == "assistant"):
-        messages.append({"role": "assistant", "content": None})
+    _begin_assistant(messages)
     if item.get("type") == "custom_tool_call":
         kind, arguments = "custom", {"input": item.get("input") or ""}
     else:
@@ -310,17 +376,19 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 # Options
 
 
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _tool(tool: Mapping[str, Any], *, native: bool) -> dict[str, Any]:
     if tool.get("type") == "custom":
         return {"type": "custom", "custom": {n: value for n, value in tool.items() if n != "type"}}
     if tool.get("type") != "function":
+        if native:
+            return dict(tool)
         raise _refused(f"tools: one of type {tool.get('type')}")
     names = ("name", "description", "parameters", "strict")
     function = {name: tool[name] for name in names if tool.get(name) is not None}
     return {"type": "function", "function": function}
 
 
-def _tool_choice(choice: str | Mapping[str, Any]) -> str | dict[str, Any]:
+def _tool_choice(choice: str | Mapping[str, Any], *, native: bool) -> str | dict[str, Any]:
     if isinstance(choice, str):
         return choice
     kind = choice.get("type")
@@ -328,9 +396,11 @@ def _tool_choice(choice: str | Mapping[str, Any]) -> str | dict[str, Any]:
         allowed = choice.get("tools")
         if not isinstance(allowed, list):
             raise RequestError("allowed_tools must have a list of tools", param="tool_choice")
-        tools = [_tool_choice(as_object(tool)) for tool in allowed]
+        tools = [_tool_choice(as_object(tool), native=native) for tool in allowed]
         return {"type": kind, kind: {"mode": choice.get("mode", "auto"), "tools": tools}}
     if kind not in ("custom", "function"):
+        if native:
+            return dict(choice)
         raise _refused(f"tool_choice: one of type {kind}")
     return {"type": kind, kind: {"name": choice.get("name")}}
 

@@ -202,15 +202,20 @@ class ResponseBuilder:
                 image = {"type": "image_generation_call", "status": "completed"}
                 yield from self._whole_item("ig", {**image, "result": media["data"]})
         for tool in event.extra.get(EXECUTED) or ():
-            yield from self._whole_item(item_prefix(tool), response_item(tool))
+            yield from self._whole_item(
+                item_prefix(tool), response_item(tool), unchanged=bool(tool.get("pending"))
+            )
         if fields := {name: event.extra[name] for name in LISTS if name in event.extra}:
             yield from self._seal(fields)
 
-    def _whole_item(self, prefix: str, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """An item that begins and ends at once."""
+    def _whole_item(
+        self, prefix: str, fields: Mapping[str, Any], *, unchanged: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """An item that begins and ends at once; an ``unchanged`` one keeps its id."""
         yield from self._end_item("completed")
         place = len(self._items)
-        whole = {**fields, "id": f"{prefix}_{self._hex}{place}"}
+        own_id = {"id": f"{prefix}_{self._hex}{place}"}
+        whole = {**own_id, **fields} if unchanged else {**fields, **own_id}
         item = _Item(str(fields["type"]), whole["id"], place, "completed", whole=whole)
         self._items.append(item)
         yield self._item_event("added", item)

@@ -1,5 +1,5 @@
 /**
- * A reply of a model: its reasoning (folded), its text, its tool calls, and how it ended.
+ * A reply of a model: its reasoning (folded), its text, tool calls, media and sources, and how it ended.
  *
  * If nothing arrives for a while, it shows for how long, with a timer that runs once a second
  * until the reply ends.
@@ -13,6 +13,7 @@ import type { AssistantMessage } from "../model/conversation.js";
 import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { sentence } from "./error-notice.js";
+import { mediaOf, sourcesOf } from "./reply-extras.js";
 import "../ui/buttons.js";
 import "./tool-calls.js";
 
@@ -114,6 +115,8 @@ export class AssistantMessageView extends LightElement {
       ${reply.refusal ? html`<p class="badge">The model declined</p>` : nothing}
       <div class="text" ${ref(this.#words)}></div>
       ${reply.tools.length > 0 ? html`<hub-tools .calls=${reply.tools}></hub-tools>` : nothing}
+      ${reply.media ? mediaOf(reply.media, this.#running) : nothing}
+      ${reply.sources?.length ? sourcesOf(reply.sources) : nothing}
       ${this.#running ? this.#waiting(reply) : this.#end(reply)}
       <div class="actions">
         <span class="stats">${this.#stats(reply)}</span>
@@ -236,7 +239,7 @@ function finished(reply: AssistantMessage): Ending | undefined {
   if (reply.reason === "length") return { kind: "quiet", text: "The answer reached its length limit." };
   if (reply.reason === "filter") return { kind: "quiet", text: "A content filter ended the answer." };
   if (reply.reason === "tool") return { kind: "quiet", text: "The model is waiting for the result of the tool." };
-  if (reply.text === "" && reply.tools.length === 0) return { kind: "quiet", text: "The answer is empty." };
+  if (reply.text === "" && reply.tools.length === 0 && !reply.media) return { kind: "quiet", text: "The answer is empty." };
   return undefined;
 }
 

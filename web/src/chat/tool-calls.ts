@@ -1,4 +1,4 @@
-/** The tool calls of a model, with names and arguments as they arrive. */
+/** The tool calls of a model, with names and arguments as they arrive, and results of the provider's. */
 
 import { html, nothing } from "lit";
 import { repeat } from "lit/directives/repeat.js";
@@ -8,15 +8,16 @@ import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { pretty } from "./pretty-json.js";
 
-/** Longer arguments are folded. */
+/** Longer arguments and results are folded. */
 const LINES = 12;
+const LENGTH = 4_000;
 
 export class Tools extends LightElement {
   static override properties = { calls: { attribute: false }, whole: { state: true } };
 
   declare calls: readonly ToolCall[];
-  /** The indices of the calls that the user unfolded. */
-  declare whole: ReadonlySet<number>;
+  /** The blocks that the user unfolded. */
+  declare whole: ReadonlySet<string>;
 
   constructor() {
     super();
@@ -33,23 +34,32 @@ export class Tools extends LightElement {
   }
 
   #call(call: ToolCall, i: number): unknown {
-    const lines = pretty(call.arguments).split("\n");
-    const folded = lines.length > LINES && !this.whole.has(i);
-    const shown = folded ? lines.slice(0, LINES).join("\n") : lines.join("\n");
     return html`<section class="tool" aria-label=${`Tool call ${call.name}`}>
       <p class="name">${icons.tool()}<span>${call.name || "A tool"}</span></p>
-      ${call.arguments === "" ? nothing : html`<pre tabindex="0" aria-label="Arguments"><code>${shown}</code></pre>`}
-      ${lines.length > LINES
-        ? html`<button class="plain" type="button" aria-expanded=${!folded} @click=${() => {
-            this.#turn(i);
-          }}>${folded ? `Show all ${lines.length} lines` : "Show less"}</button>`
-        : nothing}
+      ${this.#block("Arguments", call.arguments, i)}
+      ${call.output === undefined ? nothing : this.#block(call.failed ? "Error" : "Result", call.output, i)}
     </section>`;
   }
 
-  #turn(i: number): void {
+  #block(label: string, text: string, i: number): unknown {
+    if (text === "") return nothing;
+    const key = `${label} ${i}`;
+    const whole = this.whole.has(key);
+    const lines = pretty(text).split("\n");
+    const all = lines.join("\n");
+    const first = lines.slice(0, LINES).join("\n").slice(0, LENGTH);
+    const long = first.length < all.length;
+    return html`<pre tabindex="0" aria-label=${label}><code>${whole ? all : first}</code></pre>
+      ${long
+        ? html`<button class="plain" type="button" aria-expanded=${whole} @click=${() => {
+            this.#turn(key);
+          }}>${whole ? "Show less" : lines.length > LINES ? `Show all ${lines.length} lines` : "Show all"}</button>`
+        : nothing}`;
+  }
+
+  #turn(key: string): void {
     const whole = new Set(this.whole);
-    if (!whole.delete(i)) whole.add(i);
+    if (!whole.delete(key)) whole.add(key);
     this.whole = whole;
   }
 }

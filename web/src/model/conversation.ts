@@ -9,12 +9,17 @@
 
 import type { Branch, Delta, HubEvent, Item, Position, ToolPiece, Usage } from "../protocol/events.js";
 import { at, offsetOf } from "../protocol/position.js";
+import { executedCalls, type Media, type Source, withMedia, withSources } from "./reply-extras.js";
 
 export interface ToolCall {
   readonly index: number;
   readonly id: string;
   readonly name: string;
   readonly arguments: string;
+  /** Of a call that the provider made itself. */
+  readonly output?: string;
+  /** The output is an error. */
+  readonly failed?: true;
 }
 
 interface Turn {
@@ -43,6 +48,8 @@ export interface AssistantMessage extends Turn {
   readonly reasoning: string;
   readonly tools: readonly ToolCall[];
   readonly refusal: boolean;
+  readonly sources?: readonly Source[];
+  readonly media?: readonly Media[];
   readonly state: GenerationState;
   /** Why it finished. */
   readonly reason?: string;
@@ -202,14 +209,18 @@ function find(state: State, generation: string | undefined): number {
   return state.turns.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
 }
 
-function added(reply: AssistantMessage, { text, reasoning, tool, refusal }: Partial<Delta>): AssistantMessage {
+function added(reply: AssistantMessage, delta: Partial<Delta>): AssistantMessage {
+  const { text, reasoning, tool, refusal, annotations, executed_tools: executed, media } = delta;
+  const tools = executed ? [...reply.tools, ...executedCalls(executed)] : reply.tools;
   return {
     ...afterRetry(reply),
     state: "running",
     text: reply.text + string(text),
     reasoning: reply.reasoning + string(reasoning),
-    tools: tool ? withPiece(reply.tools, tool) : reply.tools,
+    tools: tool ? withPiece(tools, tool) : tools,
     refusal: reply.refusal || refusal === true,
+    ...(annotations && { sources: withSources(reply.sources ?? [], annotations) }),
+    ...(media && { media: withMedia(reply.media ?? [], media) }),
   };
 }
 

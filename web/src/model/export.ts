@@ -8,6 +8,7 @@
  */
 
 import type { AssistantMessage, ChatMessage, State, ToolCall } from "./conversation.js";
+import type { Source } from "./reply-extras.js";
 
 export interface About {
   readonly title: string;
@@ -73,6 +74,7 @@ function replyText(turn: AssistantMessage): string {
     turn.reasoning && quoted(turn.reasoning),
     closedFence(turn.text),
     ...turn.tools.map(call),
+    turn.sources?.length ? `**Sources:**\n\n${turn.sources.map(source).join("\n")}` : "",
     turn.error && `**Error:** ${line(turn.error.message)} (\`${turn.error.code}\`)`,
     `*${facts(turn).join(" · ")}*`,
   );
@@ -101,12 +103,17 @@ const counted = (count: number | undefined, what: string, about: string): string
 function call(tool: ToolCall): string {
   const runs = tool.arguments.match(/`+/g) ?? [];
   const fence = "`".repeat(Math.max(3, ...runs.map((run) => run.length + 1)));
-  return `**Tool call:** \`${line(tool.name)}\` (\`${line(tool.id)}\`)\n\n${fence}json\n${tool.arguments}\n${fence}`;
+  const made = `**Tool call:** \`${line(tool.name)}\` (\`${line(tool.id)}\`)\n\n${fence}json\n${tool.arguments}\n${fence}`;
+  return tool.output === undefined ? made : `${made}\n\n${quoted(tool.output, tool.failed ? "Error" : "Result")}`;
 }
 
-function quoted(text: string): string {
+function source({ name, url }: Source): string {
+  return `- ${line(name)}${url === undefined || url === name ? "" : `: ${line(url)}`}`;
+}
+
+function quoted(text: string, what = "Reasoning"): string {
   const lines = closedFence(text).split(/\r\n|\r|\n/);
-  return `> **Reasoning**\n>\n${lines.map((one) => `> ${one}`.trimEnd()).join("\n")}`;
+  return `> **${what}**\n>\n${lines.map((one) => `> ${one}`.trimEnd()).join("\n")}`;
 }
 
 function closedFence(text: string): string {

@@ -39,6 +39,34 @@ export interface ToolPiece {
   readonly arguments?: string;
 }
 
+/** A citation; its fields are under the name of its type. */
+export interface Annotation {
+  readonly type: string;
+  readonly url_citation?: { readonly url: string; readonly title?: string };
+  readonly file_citation?: { readonly filename?: string };
+}
+
+/** A tool that the provider ran, with its result. */
+export interface ExecutedTool {
+  readonly name: string;
+  readonly id?: string;
+  /** JSON text. */
+  readonly arguments?: string;
+  readonly output?: unknown;
+  readonly error?: boolean;
+}
+
+/** A picture or sound: whole, a preview of one, or a piece of one. */
+export interface MediaPiece {
+  readonly media_type: string;
+  readonly index: number;
+  /** Base64. */
+  readonly data?: string;
+  readonly url?: string;
+  readonly piece?: boolean;
+  readonly preview?: boolean;
+}
+
 export interface Delta {
   readonly type: "delta";
   readonly generation: string;
@@ -47,6 +75,9 @@ export interface Delta {
   readonly tool?: ToolPiece;
   /** The text is a refusal instead of a reply. */
   readonly refusal?: boolean;
+  readonly annotations?: readonly Annotation[];
+  readonly executed_tools?: readonly ExecutedTool[];
+  readonly media?: readonly MediaPiece[];
 }
 
 /** Terminal events; `seconds` is the time to the first delta and to the end. */
