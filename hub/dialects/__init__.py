@@ -31,6 +31,7 @@ __all__ = [
     "Local",
     "MakeDialect",
     "Reasoning",
+    "Stopping",
     "find",
     "names",
 ]
@@ -160,6 +161,15 @@ class Reasoning(Protocol):
         Without one, an end before any content is a failure: some servers send only their
         terminator then.
         """
+
+
+@runtime_checkable
+class Stopping(Protocol):
+    """A dialect that may end a reply itself, before its provider does."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has, so that the provider may still be writing and is to be cut off."""
 
 
 MakeDialect = Callable[[Mapping[str, Any]], Dialect]

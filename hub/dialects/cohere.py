@@ -10,6 +10,9 @@ Some gateways still answer in version 1, which is read too: events have an ``eve
 pieces stand at the top, calls have no ids, and ``stream-end`` repeats the whole answer, of which
 only what the pieces lacked counts.
 
+Logprobs stand beside a text, as ``{"text","token_ids","logprobs"}`` of one or several tokens. What
+the text of each of several is, Cohere does not say, so they are given as one, with the sum.
+
 The tokens counted are those that the model has read and written (``usage.tokens``), where these are
 given; those billed are fewer.
 
@@ -39,10 +42,11 @@ from hub.dialects.request.chat_request import (
     present,
 )
 from hub.dialects.request.dialect_options import Options
-from hub.domain.annotations import annotated, citation
-from hub.domain.events import NOTHING, Event, Reason, Usage
+from hub.domain.annotations import annotated, citation, logprobs_of, with_logprobs
+from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
 from hub.domain.json_values import as_count, as_list, as_object, malformed
 from hub.domain.prompt import Prompt
+from hub.domain.surrogates import whole
 from hub.framing import Chunk
 
 __all__ = ["Cohere"]
@@ -58,6 +62,7 @@ _FAILURES: Final = ("ERROR", "TIMEOUT", "USER_CANCEL")
 _SAME: Final = (
     "temperature", "seed", "frequency_penalty", "presence_penalty", "p", "k", "safety_mode",
     "citation_options", "documents", "strict_tools", "thinking", "priority", "stop_sequences",
+    "logprobs",
 )  # fmt: skip
 # The request's fields by OpenAI's names of the options, or by Cohere's own.
 _OPTIONS: Final[Mapping[str, str]] = {"top_p": "p", "top_k": "k", **{n: n for n in _SAME}}
@@ -87,12 +92,13 @@ class Cohere(ReplyReader):
         if kind == "message-end":
             return [*self._whole(delta.get("message")), *self._end(delta)]
         message = delta.get("message")
-        whole = message is None and not kind  # not streamed, or everything again after the pieces
-        message = held.get("message") if whole else message
-        if whole and (self._text.begun or self._calls):
+        at_once = message is None and not kind  # not streamed, or everything again after the pieces
+        message = held.get("message") if at_once else message
+        if at_once and (self._text.begun or self._calls):
             found = self._whole(message)
         else:
             found = self._message(_object(message, "a message"), held.get("index"))
+            found = _with_logprobs(found, held.get("logprobs"))
         return [*found, *self._end(held)] if held.get("finish_reason") else found
 
     def _version_1(self, held: Mapping[str, Any]) -> list[Event]:
@@ -183,6 +189,28 @@ def _to_version_2(held: Any) -> list[dict[str, Any]]:
         for place, call in enumerate(_object(each, "a call") for each in held or ())
         if call.get("name") or call.get("parameters")
     ]
+
+
+def _with_logprobs(events: list[Event], held: Any) -> list[Event]:
+    """The events of a message, with the logprobs beside it at the first that has text."""
+    tokens = logprobs_of([_token(item) for item in (held if isinstance(held, list) else [held])])
+    if not tokens:
+        return events
+    for place, event in enumerate(events):
+        if isinstance(event, Delta) and event.text:
+            return [*events[:place], *with_logprobs([event], tokens), *events[place + 1 :]]
+    return [*events, *with_logprobs([], tokens)]
+
+
+def _token(held: Any) -> dict[str, Any] | None:
+    """The logprob of a text in OpenAI's form; ``None`` if it has none."""
+    item = as_object(held)
+    text, each = item.get("text"), as_list(item.get("logprobs"))
+    if not isinstance(text, str) or not each:
+        return None
+    if not all(type(logprob) in (int, float) for logprob in each):
+        return None
+    return {"token": text, "logprob": sum(each), "bytes": list(whole(text).encode())}
 
 
 def _citation(held: Any) -> dict[str, Any] | None:

@@ -7,7 +7,8 @@ less strict: they send two lines that are done, with a tool call in between; ``r
 reply ends with its body, and is complete if any line was done. ``{"error": "…"}``, which comes
 under HTTP 200 too, always ends it.
 
-Pictures are part of the message, in base64. Options: ``think`` (false): see
+Pictures are part of the message, in base64, and so is what the model thought before
+(`hub.dialects.reply.thoughts`). Options: ``think`` (false): see
 `hub.dialects.reply.think_tags`.
 """
 
@@ -20,6 +21,7 @@ from hub.dialects import Call
 from hub.dialects.reply.error_reports import find_error
 from hub.dialects.reply.reply_reader import ReplyReader, expect
 from hub.dialects.reply.text_deltas import CLOSING
+from hub.dialects.reply.thoughts import THINKING, Thoughts
 from hub.dialects.reply.token_counts import balanced
 from hub.dialects.request.chat_request import (
     TRANSLATED,
@@ -56,6 +58,7 @@ class Ollama(ReplyReader):
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:
         super().__init__(think=Options(DIALECT, options, ("think",)).flag_or("think", CLOSING))
         self._slots = 0
+        self._thoughts = Thoughts()
 
     def call(self, prompt: Prompt) -> Call:
         request = ChatRequest(DIALECT, prompt, (*_OPTIONS, *_TOP, *TRANSLATED))
@@ -86,7 +89,7 @@ class Ollama(ReplyReader):
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over or self._reason is None:
             return super().close(clean=clean)
-        return self._finish(_REASONS.get(self._reason, "stop"))
+        return self._finish(_REASONS.get(self._reason, "stop"), beside=self._thoughts.deltas())
 
     def _message(self, held: Mapping[str, Any], *, last: bool) -> list[Delta]:
         """The deltas of a line; the ``last`` one may repeat the whole answer."""
@@ -95,9 +98,11 @@ class Ollama(ReplyReader):
             raise malformed("a message that is not an object")
         message = message or held
         found: list[Delta] = []
-        thought = message.get("thinking") or message.get("reasoning_content")
+        thought = message.get(THINKING) or message.get("reasoning_content")
         if isinstance(thought, str):
             found += self._text.reason(thought)
+            if message.get(THINKING):
+                self._thoughts.add(found)
         if content := message.get("content") or held.get("response"):
             content = expect(content, str, "content that is not text")
             found += (self._text.add_last if last else self._text.add)("text", content)
@@ -150,9 +155,11 @@ def _message(message: ChatMessage) -> dict[str, Any]:
         {"function": {"name": call.name, "arguments": dict(call.arguments)}}
         for call in message.calls
     ]
+    thoughts = (str(one.get("text")) for one in message.owned if one.get("format") == THINKING)
     return present(
         role=message.role,
         content=message.text,
+        thinking="".join(thoughts) or None,
         images=[picture.base64 for picture in message.pictures] or None,
         tool_calls=calls or None,
         tool_name=message.name if message.role == "tool" and message.name else None,

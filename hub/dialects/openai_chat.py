@@ -236,7 +236,7 @@ class OpenAIChat(ReplyReader):
                 deltas = take(kind, text)
                 found += deltas
                 if kind == "reasoning":
-                    self._fields.add_reasoning(deltas)
+                    self._fields.add_reasoning(deltas, self._text.length)
         calls = delta.get("tool_calls")
         if not calls and any((legacy := as_object(delta.get("function_call"))).values()):
             calls = [{"function": legacy}]

@@ -112,6 +112,8 @@ _LISTS: Final[Mapping[str, Schema]] = {
                 "type": TEXT,
                 **_OWNED,
                 **dict.fromkeys(("id?", "text?", "signature?", "data?", "summary?"), ANY),
+                **dict.fromkeys(("media?", "expires_at?"), NUMBER),
+                "media_type?": TEXT,
             },
         )
     ),

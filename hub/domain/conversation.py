@@ -32,8 +32,9 @@ import orjson
 from hub.domain import json_text
 from hub.domain.errors import RequestError
 from hub.domain.events import Delta, Event, Message, Started, ToolCall, from_json
+from hub.domain.media import IMAGES, MEDIA, image_parts
 from hub.domain.memory_budget import parsed_size
-from hub.domain.provider_fields import EXTRA, LISTS, placed, signed
+from hub.domain.provider_fields import EXTRA, LISTS, is_signed_media, placed, signed
 from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["AFTER", "Conversation"]
@@ -56,6 +57,8 @@ class Conversation:
         self._turns: list[_Turn] = []
         self._replies: dict[str, _Turn] = {}
         self._calls: dict[str, _Call] = {}
+        self._pictured: list[Any] = []
+        """The images that are kept."""
 
     def messages(self) -> tuple[Mapping[str, Any], ...]:
         return tuple(message for turn in self._turns for message in turn.messages())
@@ -103,6 +106,19 @@ class Conversation:
                 for name in LISTS:
                     if isinstance(value := event.extra.get(name), list):
                         fields.setdefault(name, []).extend(value)
+                if is_signed_media(event.extra):
+                    self._add_images(event)
+
+    def _add_images(self, event: Delta) -> None:
+        """Keep signed images, and only those of one reply: a long conversation would be too large.
+
+        `hub.domain.provider_fields` says how they go back.
+        """
+        images = self._reply(event.generation).fields.setdefault(IMAGES, [])
+        if self._pictured is not images:
+            self._pictured.clear()
+            self._pictured = images
+        images += image_parts(event.extra)
 
     def _go_back(self, name: object) -> None:
         """Drop the turns after a message; none, if no message has that name."""
@@ -155,7 +171,8 @@ def _memory(event: Event) -> int:
     if not isinstance(event, Delta):
         return 0
     piece = "" if event.tool is None else event.tool.arguments
-    fields = {name: value for name, value in event.extra.items() if name in LISTS}
+    kept = (*LISTS, MEDIA) if is_signed_media(event.extra) else LISTS
+    fields = {name: value for name, value in event.extra.items() if name in kept}
     if event.tool is not None and event.tool.extra_content:
         fields[EXTRA] = event.tool.extra_content
     return (
@@ -214,11 +231,11 @@ class _Turn:
         self.parts[:] = [text := "".join(self.parts)]
         numbers = [n for n, call in self.calls.items() if call.name and call.result is not None]
         answered = [self.calls[number] for number in numbers]
-        fields = {name: placed(value, numbers) for name, value in self.fields.items()}
+        fields = {name: placed(value, numbers) for name, value in self.fields.items() if value}
         if answered:
             calls = [call.to_json() for call in answered]
             yield {"role": self.role, "content": text or None, "tool_calls": calls, **fields}
-        elif text:
-            yield {"role": self.role, "content": text, **fields}
+        elif text or fields.get(IMAGES):
+            yield {"role": self.role, "content": text or None, **fields}
         for call in answered:
             yield {"role": "tool", "tool_call_id": call.key, "content": call.result}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from hub.domain.events import NOTHING
+from hub.domain.media import IMAGES
 from hub.domain.provider_fields import EXTRA, ITEM, LISTS
 
 __all__ = ["Prompt", "beside_of", "bulk_of", "input_of", "size_of"]
@@ -64,7 +65,7 @@ def bulk_of(message: Mapping[str, Any]) -> int:
 
 def beside_of(message: Mapping[str, Any]) -> int:
     """Estimate the bytes of the provider's fields that are sent back with a message."""
-    beside = [message[name] for name in (*LISTS, ITEM) if name in message]
+    beside = [message[name] for name in (*LISTS, IMAGES, ITEM) if name in message]
     beside += [call[EXTRA] for call in message.get("tool_calls", ()) if EXTRA in call]
     return sum(len(repr(value)) for value in beside)
 

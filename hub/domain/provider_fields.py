@@ -9,6 +9,9 @@ in the messages of a prompt (``docs/provider-fields.md``)::
     item                of a tool's message: a result in the provider's own format
     extra_content       of a tool call: {"google":{"thought_signature"},"streamhub":{"upstream"}}
 
+A detail with ``media`` is the signature of the message's image with that index, which goes back
+with it.
+
 ``upstream`` names the upstream that the fields belong to; no other gets them (`own_messages`).
 ``index`` numbers both lists together. ``at`` is ``{"text","calls"}``, the characters and calls of
 the reply before the field: some providers require their fields in the original places (`woven`).
@@ -24,6 +27,7 @@ from typing import Any, Final
 import orjson
 
 from hub.domain.events import Delta, ToolCall
+from hub.domain.media import IMAGES
 
 __all__ = [
     "ANTHROPIC",
@@ -35,6 +39,7 @@ __all__ = [
     "LISTS",
     "RESPONSES",
     "Details",
+    "is_signed_media",
     "own_messages",
     "owned",
     "placed",
@@ -117,7 +122,8 @@ def own_messages(messages: Sequence[Object], upstream: str) -> Sequence[Object]:
     """
     if not any(map(_has_fields, messages)):
         return messages
-    return tuple(_own(one, upstream) if _has_fields(one) else one for one in messages)
+    own = (_own(one, upstream) if _has_fields(one) else one for one in messages)
+    return tuple(one for one in own if one)
 
 
 def _has_fields(message: Any) -> bool:
@@ -129,10 +135,12 @@ def _has_fields(message: Any) -> bool:
 
 
 def _own(message: Object, upstream: str) -> dict[str, Any]:
+    """The message without other upstreams' fields; empty if it had nothing else."""
     own = dict(message)
     if DETAILS in own:
-        # The details have the reasoning to send back, under the provider's names.
+        # The details have what to send back, under the provider's names.
         own.pop("reasoning_content", None)
+        own.pop("audio", None)  # no other upstream knows its id
     for name in LISTS:
         if name in own:
             own[name] = [
@@ -142,7 +150,16 @@ def _own(message: Object, upstream: str) -> dict[str, Any]:
             ]
     if isinstance(own.get("tool_calls"), list):
         own["tool_calls"] = [_own_call(call, upstream) for call in own["tool_calls"]]
+    if is_signed_media(message) and not is_signed_media(own):
+        own.pop(IMAGES, None)
+        if not own.get("content") and not own.get("tool_calls"):
+            return {}
     return own
+
+
+def is_signed_media(fields: Object) -> bool:
+    """Whether the fields of a delta or of a message sign an image."""
+    return any("media" in one for one in _objects(fields.get(DETAILS)))
 
 
 def _own_call(call: Any, upstream: str) -> Any:

@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Final
 
-from hub.dialects import Reasoning
+from hub.dialects import Reasoning, Stopping
 from hub.domain.errors import FramingError, UpstreamError
 from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Other, Terminal
 from hub.domain.failures import REFUSES_KEY, raised
@@ -170,8 +170,9 @@ class _Reading:
         try:
             async with upstream.open(dialect, self._prompt, self._fields) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
-                body.over = self._terminal is not None
-                if not body.over:
+                stopped = isinstance(dialect, Stopping) and dialect.stopped
+                body.over = self._terminal is not None and not stopped
+                if self._terminal is None:
                     # A reply that broke off is whole if the provider has said so.
                     self._append(dialect.close(clean=broken is None and body.delimited))
         finally:

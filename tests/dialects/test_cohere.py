@@ -112,7 +112,7 @@ def test_thinking_is_on_or_off(effort: str, kind: str) -> None:
     "asked",
     [
         {"n": 2},
-        {"logprobs": True},
+        {"logprobs": True, "top_logprobs": 2},
         {"logit_bias": {"1": 2}},
         {"tools": [TOOL], "parallel_tool_calls": False},
         {"tools": [TOOL, OTHER], "tool_choice": {"type": "function", "function": {"name": "f"}}},

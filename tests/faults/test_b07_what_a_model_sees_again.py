@@ -6,6 +6,7 @@ stand in the next request as the provider wants it, whatever route the client ha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -115,6 +116,17 @@ DETAILS: Final = [
 ]
 GOOGLE: Final = {"google": {"thought_signature": "sig-call"}}
 
+LOOK: Final = {"name": "look", "arguments": {"at": 1}}
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"type": "thinking", "thinking": [{"type": "text", "text": text}]}
+
+
+def lines(*held: Mapping[str, Any]) -> bytes:
+    return b"".join(json.dumps(one).encode() + b"\n" for one in held)
+
+
 PROVIDERS: Final[Mapping[str, Provider]] = {
     "anthropic": Provider("anthropic", INTERLEAVED, said_by_assistant("content"), BLOCKS),
     "gemini": Provider(
@@ -166,6 +178,33 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         ],
         ["Let me look.", None, None],
     ),
+    "mistral": Provider(
+        "openai-chat",
+        sse(
+            chat({"content": [thought("Let me")]}),
+            chat({"content": [thought(" look."), {"type": "text", "text": "It"}]}),
+            chat({"content": " is"}),
+            call("look", '{"at":1}', index=0, id="call_1"),
+            finish("tool_calls"),
+            "[DONE]",
+        ),
+        said_by_assistant("content"),
+        [thought("Let me look."), {"type": "text", "text": "It is"}],
+    ),
+    "ollama": Provider(
+        "ollama",
+        lines(
+            {"message": {"role": "assistant", "content": "", "thinking": "Let me"}},
+            {"message": {"role": "assistant", "content": "It is", "thinking": " look."}},
+            {"message": {"role": "assistant", "content": "", "tool_calls": [{"function": LOOK}]}},
+            {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "stop"},
+        ),
+        lambda body: [
+            said_by_assistant(name)(body)
+            for name in ("thinking", "content", "tool_calls", "reasoning_details")
+        ],
+        ["Let me look.", "It is", [{"function": LOOK}], None],
+    ),
     "openrouter": Provider(
         "openai-chat",
         sse(
@@ -193,6 +232,36 @@ async def test_it_comes_back_to_its_provider(provider: str, route: str) -> None:
     assert "signature" not in first.body.decode()
     assert asked.expected(second.json) == asked.found
     assert "streamhub" not in second.body.decode()
+
+
+@pytest.mark.parametrize("dialect", ["openai-chat", "ollama"])
+def test_thinking_comes_back_without_a_call_too(dialect: str) -> None:
+    told = {"type": "reasoning.text", "text": "Hm.", "format": "thinking", "index": 0}
+    for content in ("Hi", None, [{"type": "text", "text": "Hi"}]):
+        answer = {"role": "assistant", "content": content, "reasoning_details": [told]}
+        (sent,) = READERS[dialect]().call(Prompt((answer,), "m")).body["messages"]
+        text = [{"type": "text", "text": "Hi"}] if content else []
+        if dialect == "ollama":
+            assert sent["thinking"] == "Hm."
+        else:
+            assert sent["content"] == [thought("Hm."), *text]
+
+
+def test_thinking_between_words_comes_back_between_them() -> None:
+    body = sse(
+        chat({"content": "It is"}),
+        chat({"content": [thought("Hm.")]}),
+        chat({"content": "."}),
+        finish(),
+        "[DONE]",
+    )
+    conversation = Conversation()
+    conversation.take(Started("g", "mistral"))
+    for event in replay_of("openai-chat", body):
+        conversation.take(event)
+    (sent,) = OpenAIChat().call(Prompt(conversation.messages())).body["messages"]
+    words = [{"type": "text", "text": text} for text in ("It is", ".")]
+    assert sent["content"] == [words[0], thought("Hm."), words[1]]
 
 
 def test_no_other_upstream_is_given_it() -> None:

@@ -10,9 +10,13 @@ from typing import Any, Final
 import pytest
 
 from hub.dialects.gemini.reader import Gemini
+from hub.dialects.openai_chat import OpenAIChat
+from hub.domain.conversation import Conversation
+from hub.domain.events import Delta, Message, Started
 from hub.domain.prompt import Prompt
-from tests.faults.replies import chat, finish, named, sse
-from tests.faults.turns import USER, Provider, asking, candidate
+from hub.domain.provider_fields import own_messages
+from tests.faults.replies import call, chat, finish, named, sse
+from tests.faults.turns import ROUTES, USER, Client, Provider, asking, candidate
 from tests.support.transcripts import READERS, replay
 
 PICTURE: Final = b64encode(b"a picture").decode()
@@ -143,3 +147,161 @@ async def test_a_picture_of_10_mb_goes_through() -> None:
             assert written.status in (200, 204), await written.text()
     (image,) = answer["choices"][0]["message"]["images"]
     assert len(image["image_url"]["url"]) > len(large)
+
+
+# On the next turn
+
+SIGNED: Final = sse(
+    candidate({"text": "Here"}),
+    candidate(
+        {"inlineData": {"mimeType": "image/jpeg", "data": PICTURE}, "thoughtSignature": "s1"}
+    ),
+    candidate({"text": "it is."}),
+    candidate(
+        {"functionCall": {"name": "look", "args": {"at": 1}}, "thoughtSignature": "s2"},
+        finishReason="STOP",
+    ),
+)
+JPEG: Final = {"inlineData": {"mimeType": "image/jpeg", "data": PICTURE}, "thoughtSignature": "s1"}
+LOOK: Final = {"functionCall": {"name": "look", "args": {"at": 1}}, "thoughtSignature": "s2"}
+
+
+def made_by_model(body: dict[str, Any]) -> Any:
+    return [one["parts"] for one in body["contents"] if one["role"] == "model"]
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_signed_picture_comes_back_where_it_stood(route: str) -> None:
+    """AG-UI has no place for a picture in an answer: there it is left out, with its signature."""
+    picture = [] if route == "ag-ui" else [JPEG]
+    provider = Provider("gemini", SIGNED, made_by_model, None, model="gemini-3-pro-image")
+    async with asking(provider) as (client, upstream):
+        await ROUTES[route](client)
+        _, second = upstream.requests
+    assert made_by_model(second.json) == [[{"text": "Here"}, *picture, {"text": "it is."}, LOOK]]
+    assert "streamhub" not in second.body.decode()
+
+
+ALONE: Final = sse(
+    candidate(
+        {"inlineData": {"mimeType": "image/jpeg", "data": PICTURE}, "thoughtSignature": "s1"},
+        finishReason="STOP",
+    )
+)
+
+
+async def picture_then_words(route: str, client: Client) -> None:
+    if route == "stream":
+        asked = {"stream": "talk", "prompt": "Draw"}
+        await client.post("/v1/generations", asked)
+        await client.events("talk")
+        await client.post("/v1/generations", {**asked, "prompt": "Again"})
+        await client.events("talk", last=2)
+    elif route == "responses":
+        body: dict[str, Any] = {"model": "asked", "input": [USER], "store": False}
+        answer = await client.post("/v1/responses", body)
+        given = [USER, *answer["output"], USER]
+        await client.post("/v1/responses", {**body, "input": given})
+    elif route == "previous response":
+        body = {"model": "asked", "input": "Draw"}
+        answer = await client.post("/v1/responses", body)
+        await client.post("/v1/responses", {**body, "previous_response_id": answer["id"]})
+    elif route == "ai sdk":
+        said = {"id": "q", "role": "user", "parts": [{"type": "text", "text": "Draw"}]}
+        parts: list[dict[str, Any]] = []
+        for chunk in await client.streamed("/api/chat", {"id": "chat", "messages": [said]}):
+            if chunk["type"] == "file":
+                parts.append(chunk)
+            elif chunk["type"] == "reasoning-end":
+                metadata = chunk["providerMetadata"]
+                parts.append({"type": "reasoning", "text": "", "providerMetadata": metadata})
+        answer = {"id": "a", "role": "assistant", "parts": parts}
+        await client.streamed(
+            "/api/chat", {"id": "chat", "messages": [said, answer, {**said, "id": "q2"}]}
+        )
+    else:
+        body = {"model": "asked", "messages": [USER]}
+        answer = await client.post("/v1/chat/completions", body)
+        messages = [USER, answer["choices"][0]["message"], USER]
+        await client.post("/v1/chat/completions", {**body, "messages": messages})
+
+
+@pytest.mark.parametrize("route", ["chat", "responses", "previous response", "ai sdk", "stream"])
+async def test_an_answer_that_is_only_a_signed_picture_comes_back(route: str) -> None:
+    provider = Provider("gemini", ALONE, made_by_model, None, model="gemini-3-pro-image")
+    async with asking(provider) as (client, upstream):
+        await picture_then_words(route, client)
+        _, second = upstream.requests
+    assert made_by_model(second.json) == [[JPEG]]
+
+
+def test_a_stream_gives_back_the_pictures_of_one_answer() -> None:
+    """All of them would soon be more than a request may have."""
+    conversation = Conversation()
+    for number in (1, 2):
+        detail = {"type": "reasoning.encrypted", "data": f"s{number}", "media": 0, "index": 0}
+        media = {"media_type": "image/png", "data": PICTURE, "index": 0}
+        conversation.take(Message("user", "Draw"))
+        conversation.take(Started(f"g{number}", "asked"))
+        extra = {"media": [media], "reasoning_details": [{**detail, "upstream": "asked"}]}
+        conversation.take(Delta(f"g{number}", "Here", extra=extra))
+    first, second = [one for one in conversation.messages() if one["role"] == "assistant"]
+    assert "images" not in first
+    assert second["images"] == IMAGES
+    assert conversation.size > len(PICTURE)
+
+
+def test_a_signed_picture_goes_to_no_other_upstream() -> None:
+    detail = {"type": "reasoning.encrypted", "data": "s", "format": "google-gemini-v1", "media": 0}
+    answer: dict[str, Any] = {"role": "assistant", "content": None, "images": IMAGES}
+    answer["reasoning_details"] = [{**detail, "upstream": "gemini"}]
+    assert own_messages([USER, answer], "other") == (USER,)
+    kept, said = own_messages([USER, {**answer, "content": "Here"}], "other")
+    assert (kept, said["content"], "images" in said) == (USER, "Here", False)
+    _, same = own_messages([USER, answer], "gemini")
+    assert same["images"] == IMAGES
+
+
+def spoken(expires: int | None) -> bytes:
+    end = {} if expires is None else {"expires_at": expires}
+    return sse(
+        chat({"audio": {"id": "audio_1", "transcript": "Hel"}}),
+        chat({"audio": {"data": SOUND[0]}}),
+        chat({"audio": {"transcript": "lo", **end}}),
+        call("look", '{"at":1}', index=0, id="call_1"),
+        finish("tool_calls"),
+        "[DONE]",
+    )
+
+
+@pytest.mark.parametrize("expires", [None, 2**40, 7])
+@pytest.mark.parametrize("route", ROUTES)
+async def test_a_sound_comes_back_by_its_id_until_it_expires(
+    route: str, expires: int | None
+) -> None:
+    provider = Provider("openai-chat", spoken(expires), dict, None)
+    async with asking(provider) as (client, upstream):
+        await ROUTES[route](client)
+        _, second = upstream.requests
+    (answer,) = [one for one in second.json["messages"] if one["role"] == "assistant"]
+    assert "reasoning_details" not in answer
+    if expires == 7:
+        assert (answer.get("audio"), answer["content"]) == (None, "Hello")
+    else:
+        assert (answer["audio"], answer.get("content")) == ({"id": "audio_1"}, None)
+    assert answer["tool_calls"][0]["id"] == "call_1"
+
+
+def test_the_pieces_of_a_sound_have_its_id() -> None:
+    assert {one["id"] for one in made("openai-chat", SPOKEN)} == {"audio_1"}
+
+
+def test_a_sound_goes_to_no_other_upstream() -> None:
+    detail = {"type": "reasoning.encrypted", "data": "audio_1", "format": "audio", "index": 0}
+    answer: dict[str, Any] = {"role": "assistant", "content": "Hello"}
+    answer |= {"audio": {"id": "audio_1", "data": "AA"}}
+    answer["reasoning_details"] = [{**detail, "upstream": "one"}]
+    for upstream, expected in (("one", {"id": "audio_1"}), ("two", None)):
+        (own,) = own_messages([answer], upstream)
+        (sent,) = OpenAIChat().call(Prompt((own,))).body["messages"]
+        assert sent.get("audio") == expected

@@ -15,11 +15,13 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from hub.dialects.cohere import Cohere
 from hub.dialects.gemini.reader import Gemini
 from hub.dialects.ollama import Ollama
 from hub.dialects.openai_responses.reader import OpenAIResponses
 from hub.dialects.reply.token_counts import counted
 from hub.domain.annotations import flat, logprobs_of
+from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
 from tests.faults.replies import chat, finish, named, sse, usage_of
 from tests.support.loopback_hub import hub_on_loopback
@@ -215,6 +217,32 @@ def test_logprobs() -> None:
     parts = {"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP"}
     body = sse({"candidates": [{**parts, "logprobsResult": result}]})
     assert probable("gemini", body) == [("Hi", [PROBABLE])]
+
+
+def test_logprobs_of_cohere() -> None:
+    def said(text: str, *logprobs: Any) -> dict[str, Any]:
+        item = {"text": text, "token_ids": [7] * len(logprobs), "logprobs": [*logprobs]}
+        delta = {"message": {"content": {"text": text}}}
+        return {"type": "content-delta", "index": 0, "delta": delta, "logprobs": item}
+
+    end = {"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}
+    several = {"token": " ü", "logprob": -0.75, "bytes": [32, 195, 188], "top_logprobs": []}
+    one = {**PROBABLE, "top_logprobs": []}
+    strange = [said("."), said(".", "x", None), {**said("."), "logprobs": 3}]
+    body = named(said("Hi", -0.5), said(" ü", -0.5, -0.25), *strange, end)
+    assert probable("cohere", body) == [("Hi", [one]), (" ü", [several])]
+    message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}
+    items = [{"text": "Hi", "token_ids": [7], "logprobs": [-0.5]}]
+    whole = {"id": "c", "message": message, "finish_reason": "COMPLETE", "logprobs": items}
+    assert probable("cohere", json.dumps(whole).encode()) == [("Hi", [one])]
+
+
+def test_logprobs_are_asked_of_cohere() -> None:
+    assert Cohere().call(Prompt((USER,), "m", {"logprobs": True})).body["logprobs"] is True
+    with pytest.raises(RequestError) as caught:
+        Cohere().call(Prompt((USER,), "m", {"logprobs": True, "top_logprobs": 2}))
+    assert (caught.value.code, caught.value.param) == ("unsupported_option", "top_logprobs")
+    assert "at most the logprob of each token" in caught.value.message
 
 
 def test_logprobs_that_are_none() -> None:

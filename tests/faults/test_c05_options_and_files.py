@@ -288,6 +288,17 @@ def test_what_changes_nothing_is_left_out(options: dict[str, Any]) -> None:
     assert not {"seed", "truncation", "max_tool_calls", "parallel_tool_calls"} & set(asked)
 
 
+@pytest.mark.parametrize("dialect", ["cohere", "gemini", "ollama"])
+def test_one_call_at_a_time_is_refused_by_name_where_there_is_no_switch(dialect: str) -> None:
+    hello = {"type": "text", "text": "Hi"}
+    with pytest.raises(RequestError) as caught:
+        body(dialect, hello, tools=TOOLS, parallel_tool_calls=False)
+    assert caught.value.code == "unsupported_option"
+    assert caught.value.param == "parallel_tool_calls"
+    assert "answer every call of a reply" in caught.value.message
+    assert "tools" in body(dialect, hello, tools=TOOLS, parallel_tool_calls=True)
+
+
 def test_and_is_passed_on_where_there_is_a_word_for_it() -> None:
     hello = {"type": "text", "text": "Hi"}
     assert body("gemini", hello, seed=1)["generationConfig"]["seed"] == 1

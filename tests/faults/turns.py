@@ -193,6 +193,8 @@ async def by_ai_sdk(client: Client) -> None:
             part["text"] += chunk.get("delta", "")
             if metadata:
                 part["providerMetadata"] = metadata
+        elif chunk["type"] == "file":
+            parts.append(chunk)
         elif chunk["type"] == "tool-input-available":
             part = {
                 "type": f"tool-{chunk['toolName']}",

@@ -44,7 +44,7 @@ from hub.domain.annotations import annotated, with_logprobs
 from hub.domain.events import NOTHING, Delta, Event, Reason, Usage
 from hub.domain.executed_tools import executed
 from hub.domain.json_values import as_count, as_list, as_object, as_string, as_text, malformed
-from hub.domain.media import Media
+from hub.domain.media import MEDIA, Media
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, Details
 from hub.framing import SSE, Chunk, ConcatenatedJSON, Framing, Sniffed
@@ -196,7 +196,8 @@ class Gemini(ReplyReader):
             found += self._call(function, signature)
         elif inline := as_object(part.get("inlineData") or part.get("inline_data")):
             media_type = inline.get("mimeType") or inline.get("mime_type")
-            found += self._media.whole(media_type, inline.get("data"), preview=thought)
+            made = self._media.whole(media_type, inline.get("data"), preview=thought)
+            found += self._signed(made, signature) if signature and not thought else made
         elif "executableCode" in part or "codeExecutionResult" in part:
             found += self._run(part)
         elif signature and thought:
@@ -205,6 +206,17 @@ class Gemini(ReplyReader):
         elif signature:
             place = self._text.length, self._slots
             found.append(self._details.of("encrypted", *place, data=signature))
+        return found
+
+    def _signed(self, made: list[Delta], signature: str) -> list[Delta]:
+        """A picture with the signature that the model must see at it."""
+        found: list[Delta] = []
+        for delta in made:
+            (media,) = delta.extra[MEDIA]
+            of = {"media": media["index"], "media_type": media["media_type"]}
+            place = self._text.length, self._slots
+            detail = self._details.of("encrypted", *place, data=signature, **of)
+            found.append(Delta(extra={**delta.extra, **detail.extra}))
         return found
 
     def _run(self, part: Mapping[str, Any]) -> list[Delta]:

@@ -38,6 +38,7 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_list, as_object, as_string
+from hub.domain.media import DATA_URL, IMAGES
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import GEMINI, woven
 
@@ -129,9 +130,25 @@ def _parts(message: ChatMessage, unsigned: str | None) -> list[dict[str, Any]]:
             found.append({"text": part})
         elif isinstance(part, int):
             found.append(_call(message, part, unsigned))
-        else:
+        elif (index := part.get("media")) is None:
             _add_own(part, found)
+        elif part.get("format") == GEMINI:
+            found += _signed_picture(message, index, part)
     return found
+
+
+def _signed_picture(
+    message: ChatMessage, index: Any, held: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """A picture that the model has made, with its signature; nothing if it was left out."""
+    for image in map(as_object, as_list(message.raw.get(IMAGES))):
+        url = as_object(image.get("image_url")).get("url")
+        if image.get("index") != index or not isinstance(url, str):
+            continue
+        if (head := DATA_URL.match(url)) is not None:
+            inline = {"mimeType": held.get("media_type") or head[1], "data": url[head.end() :]}
+            return [{"inlineData": inline, "thoughtSignature": held.get("data")}]
+    return []
 
 
 def _call(message: ChatMessage, place: int, unsigned: str | None) -> dict[str, Any]:

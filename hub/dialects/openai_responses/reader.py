@@ -34,8 +34,10 @@ from hub.dialects.openai_responses.items import UNNUMBERED, Item
 from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
 from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.stop_sequences import StopSequences
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced, counted
+from hub.dialects.request.chat_request import stop_sequences
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, logprobs_of, nested, with_logprobs
 from hub.domain.errors import Refusal
@@ -117,10 +119,25 @@ class OpenAIResponses(ReplyReader):
         self._client_takes_items = True
         self._media = Media()
         self._extra: Mapping[str, Any] = NOTHING
+        self._stop = StopSequences(())
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.found
 
     def call(self, prompt: Prompt) -> Call:
+        self._stop = StopSequences(stop_sequences(prompt.options.get("stop")))
         self._client_takes_items = prompt.items
         return Call("/responses", responses_body(DIALECT, prompt), {"Accept": "text/event-stream"})
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        found = self._stop.cut(super().events(chunk))
+        self._over = self._over or self._stop.found
+        return found
+
+    def close(self, *, clean: bool) -> Iterable[Event]:
+        found = self._stop.cut(super().close(clean=clean))
+        return [*found, *self._stop.rest()]
 
     def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
         if not isinstance(held, dict):

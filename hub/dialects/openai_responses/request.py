@@ -39,7 +39,7 @@ _SAME: Final = (
     "reasoning", "include", "truncation", "max_tool_calls", "previous_response_id",
     "conversation", "instructions", "text", "store", "max_output_tokens",
 )  # fmt: skip
-_TRANSLATED: Final = (*(set(TRANSLATED) - {"stop"}), "verbosity", "logprobs")
+_TRANSLATED: Final = (*TRANSLATED, "verbosity", "logprobs")
 _AUDIO_FORMATS: Final = {media_type: form for form, media_type in AUDIO.items()}
 
 LOGPROBS: Final = "message.output_text.logprobs"

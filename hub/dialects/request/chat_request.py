@@ -45,6 +45,7 @@ __all__ = [
     "Tool",
     "no_option",
     "present",
+    "stop_sequences",
     "turns",
 ]
 
@@ -199,11 +200,7 @@ class ChatRequest:
     @property
     def stop(self) -> list[str]:
         """The strings that end an answer."""
-        held = self.options.get("stop")
-        stops = [held] if isinstance(held, str) else held or []
-        if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
-            raise RequestError("stop must be a string or a list of strings")
-        return stops
+        return stop_sequences(self.options.get("stop"))
 
     @property
     def max_tokens(self) -> int | None:
@@ -302,6 +299,18 @@ class ChatRequest:
         about = function.get("description")
         about = about if isinstance(about, str) else None
         return Tool(name, about, schema, _bool(function.get("strict")))
+
+
+def stop_sequences(held: Any) -> list[str]:
+    """The strings of a ``stop`` option.
+
+    Raises:
+        RequestError: it is neither a string nor a list of strings.
+    """
+    stops = [held] if isinstance(held, str) else held or []
+    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
+        raise RequestError("stop must be a string or a list of strings", param="stop")
+    return stops
 
 
 def present(**fields: Any) -> dict[str, Any]:

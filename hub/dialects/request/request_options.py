@@ -49,6 +49,14 @@ _WITHOUT_EFFECT: Final = frozenset(
     }
 )  # fmt: skip
 
+# What to do instead, where leaving an option out changes more than the client wants.
+_INSTEAD: Final[Mapping[str, str]] = {
+    "parallel_tool_calls": "its provider has no such switch, so leave it out and answer every call"
+    " of a reply, or offer no tools",
+    "stop": "its provider has no stop sequences, so leave it out and cut the text yourself",
+    "top_logprobs": "its provider gives at most the logprob of each token, so leave it out",
+}
+
 
 def no_option(option: str, dialect: str, why: str = "") -> RequestError:
     """The refusal of an option that a dialect's provider cannot take."""
@@ -80,5 +88,5 @@ def requested_options(
         if name in takes:
             asked[name] = held
         elif name not in _WITHOUT_EFFECT and held not in _DEFAULTS.get(name, ()):
-            raise no_option(name, dialect)
+            raise no_option(name, dialect, _INSTEAD.get(name, ""))
     return asked

@@ -33,7 +33,8 @@ from hub.domain.conversation import AFTER
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING, Message, now
 from hub.domain.json_values import as_object
-from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, placed, unseal
+from hub.domain.media import IMAGES, image_part
+from hub.domain.provider_fields import DETAILS, EXECUTED, EXTRA, is_signed_media, placed, unseal
 
 __all__ = ["CUSTOM", "PROVIDER", "chat_messages", "message_id", "new_messages", "reply_fields"]
 
@@ -91,6 +92,7 @@ class _Step:
 
     texts: list[str] = field(default_factory=list)
     fields: dict[str, list[Any]] = field(default_factory=dict)
+    images: list[dict[str, Any]] = field(default_factory=list)
     calls: dict[str, _Call] = field(default_factory=dict)
     answered: bool = False
     """A result has come in a part of its own."""
@@ -107,8 +109,11 @@ class _Step:
 
     def chat_messages(self) -> Iterator[dict[str, Any]]:
         text, results = "".join(self.texts), self.results
-        if text or results:
+        images = self.images if is_signed_media(self.fields) else []
+        if text or results or images:
             message: dict[str, Any] = {"role": "assistant", "content": text or None}
+            if images:
+                message[IMAGES] = images
             if results:
                 message["tool_calls"] = [call.to_json() for call in results]
             left = [number for number, call in enumerate(self.calls.values()) if call in results]
@@ -278,6 +283,8 @@ def _steps(message: Object) -> list[_Step]:
             step.fields.setdefault(DETAILS, []).extend(details)
         if kind == "text":
             step.texts.append(_part_text(part))
+        elif kind == "file" and isinstance(url := part.get("url"), str):
+            step.images.append(image_part(url, len(step.images)))
         elif kind == "tool-result":
             _answer(steps, part)
         elif executed := _signature(part).get(EXECUTED):

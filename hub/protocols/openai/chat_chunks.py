@@ -22,7 +22,7 @@ from hub.domain.annotations import ANNOTATIONS, LOGPROBS, full
 from hub.domain.events import NOTHING, TERMINALS, Delta, Event, Finished, ToolCall, Usage
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation
-from hub.domain.media import MEDIA, data_url, whole_ones
+from hub.domain.media import IMAGES, MEDIA, image_parts
 from hub.domain.provider_fields import LISTS, signed
 from hub.domain.records import Record
 from hub.domain.tool_call_ids import CallIds
@@ -243,11 +243,8 @@ def _whole_sound(pieces: list[Mapping[str, Any]], transcript: str) -> dict[str, 
 def _fields(event: Delta) -> dict[str, list[Any]]:
     """Fields of a message besides its text."""
     fields = {name: event.extra[name] for name in LISTS if name in event.extra}
-    if images := list(whole_ones(event.extra)):
-        fields["images"] = [
-            {"type": "image_url", "image_url": {"url": data_url(one)}, "index": one.get("index")}
-            for one in images
-        ]
+    if images := image_parts(event.extra):
+        fields[IMAGES] = images
     if cited := event.extra.get(ANNOTATIONS):
         fields[ANNOTATIONS] = [full(one) for one in cited]
     return fields

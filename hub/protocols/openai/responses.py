@@ -41,8 +41,9 @@ from hub.domain.events import TERMINALS, Delta, Event, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.json_values import as_object
+from hub.domain.media import IMAGES
 from hub.domain.principal import Principal
-from hub.domain.provider_fields import LISTS
+from hub.domain.provider_fields import LISTS, is_signed_media
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
@@ -240,7 +241,8 @@ def _not_found(what: str, name: str) -> NotFound:
 def _for_upstream(message: dict[str, Any]) -> dict[str, Any]:
     """An answer as it is sent to an upstream again: only with the reasoning it must see."""
     shown = {"role": "assistant", "content": message["content"] or message["refusal"]}
-    return shown | {name: message[name] for name in ("tool_calls", *LISTS) if name in message}
+    kept = ("tool_calls", *LISTS, *((IMAGES,) if is_signed_media(message) else ()))
+    return shown | {name: message[name] for name in kept if name in message}
 
 
 def _json(body: dict[str, Any], generation: Generation) -> web.Response:

@@ -20,7 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
 from hub.domain.json_values import as_object
-from hub.domain.provider_fields import EXECUTED, EXTRA, ITEM, LISTS, RESPONSES, unseal
+from hub.domain.media import IMAGES, image_part
+from hub.domain.provider_fields import (
+    EXECUTED,
+    EXTRA,
+    ITEM,
+    LISTS,
+    RESPONSES,
+    is_signed_media,
+    unseal,
+)
 
 __all__ = ["ResponseAsked"]
 
@@ -200,11 +209,16 @@ def _messages(items: Iterable[Mapping[str, Any]], *, native: bool) -> list[Messa
             call_id = _required(item, "call_id", kind)
             output = _content(item.get("output"), "function_call_output")
             messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
-        elif _EXECUTED_ITEM.fullmatch(str(item.get("id"))) or _identity(item) in sealed_items:
+        elif _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
+            if isinstance(data := item.get("result"), str):
+                images = fields.setdefault(IMAGES, [])
+                images.append(image_part(f"data:image/png;base64,{data}", len(images)))
+        elif _identity(item) in sealed_items:
             continue
         elif not native:
             raise _refused(f"input: an item of type {kind}")
         elif str(kind).endswith(("_output", "_response")):
+            _drop_unsigned_images(fields)
             if fields:
                 _begin_assistant(messages)
             _add_fields(messages, fields)
@@ -213,7 +227,7 @@ def _messages(items: Iterable[Mapping[str, Any]], *, native: bool) -> list[Messa
             messages.append(result)
         else:
             _add_item(messages, item, fields)
-    _add_fields(messages, fields)
+    _add_answer_of_images(messages, fields)
     for call in [call for message in messages for call in message.get("tool_calls", ())]:
         if isinstance(extra := extras.get(call["id"]), dict):
             call[EXTRA] = extra
@@ -274,7 +288,7 @@ def _add_message(messages: list[Message], message: Message, fields: dict[str, li
         last["content"] = "".join(contents)
     else:
         if message["role"] != "assistant":
-            _add_fields(messages, fields)
+            _add_answer_of_images(messages, fields)
         messages.append(message)
     _add_fields(messages, fields)
 
@@ -282,9 +296,24 @@ def _add_message(messages: list[Message], message: Message, fields: dict[str, li
 def _add_fields(messages: list[Message], fields: dict[str, list[Any]]) -> None:
     """Move the fields into the last message, if it is the assistant's."""
     if messages and messages[-1]["role"] == "assistant":
+        _drop_unsigned_images(fields)
         for name, values in fields.items():
             messages[-1].setdefault(name, []).extend(values)
         fields.clear()
+
+
+def _drop_unsigned_images(fields: dict[str, list[Any]]) -> None:
+    """Leave out images without a signature, which do not go back to the model."""
+    if not is_signed_media(fields):
+        fields.pop(IMAGES, None)
+
+
+def _add_answer_of_images(messages: list[Message], fields: dict[str, list[Any]]) -> None:
+    """Add the fields at the end of an answer, which may have nothing but images."""
+    _drop_unsigned_images(fields)
+    if IMAGES in fields:
+        _begin_assistant(messages)
+    _add_fields(messages, fields)
 
 
 def _begin_assistant(messages: list[Message]) -> None:

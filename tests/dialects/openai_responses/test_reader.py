@@ -149,7 +149,6 @@ def test_formats() -> None:
 @pytest.mark.parametrize(
     "asked",
     [
-        {"stop": "END"},
         {"n": 2},
         {"frequency_penalty": 0.5},
         {"presence_penalty": 0.5},

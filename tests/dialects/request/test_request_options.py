@@ -76,13 +76,11 @@ def test_no_dialect_refuses_what_no_answer_is_different_for(
     "options",
     [
         {"n": 2},
-        {"stop": "END"},
         {"presence_penalty": 1},
         {"modalities": ["text", "audio"]},
         {"service_tier": "flex"},
         {"verbosity": "low"},
         {"tool_choice": "required"},
-        {"parallel_tool_calls": False, "tools": [TOOL]},
         {"tool_choice": "none", "tools": [TOOL]},
     ],
     ids=str,
@@ -92,6 +90,22 @@ def test_what_an_answer_is_different_for_is_refused_by_its_name(options: dict[st
     name = next(iter(options))
     assert error.code == "unsupported_option"
     assert error.message == f'the dialect "some" cannot ask for "{name}": leave it out'
+
+
+@pytest.mark.parametrize(
+    ("options", "instead"),
+    [
+        ({"parallel_tool_calls": False, "tools": [TOOL]}, "answer every call of a reply"),
+        ({"stop": "END"}, "cut the text yourself"),
+        ({"top_logprobs": 2}, "leave it out"),
+    ],
+)
+def test_a_refusal_says_what_to_do_instead(options: dict[str, Any], instead: str) -> None:
+    error = refused(**options)
+    name = next(iter(options))
+    assert (error.code, error.param) == ("unsupported_option", name)
+    assert error.message.startswith(f'the dialect "some" cannot ask for "{name}": its ')
+    assert instead in error.message
 
 
 def test_what_there_is_a_word_for_is_passed_on() -> None:
