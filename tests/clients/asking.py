@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from tests.clients.framework_process import FRAMEWORKS, ask_framework
 from tests.clients.node import told
+from tests.support.patience import PATIENCE
 
 __all__ = ["AGENTS", "CLIENTS", "OBJECTS", "Heard", "Question", "ask"]
 
@@ -52,7 +53,11 @@ async def _python(
 ) -> Heard:
     heard = Heard()
     async with AsyncOpenAI(
-        api_key="none", base_url=url, max_retries=0, _strict_response_validation=strict
+        api_key="none",
+        base_url=url,
+        max_retries=0,
+        timeout=PATIENCE,  # it gives up after 5 s without a connection
+        _strict_response_validation=strict,
     ) as client:
         try:
             await _PYTHON[api, mode](client, body, heard)
@@ -163,6 +168,7 @@ async def _langchain(url: str, api: str, mode: str, question: Question) -> Heard
         base_url=url,
         api_key=SecretStr("none"),
         max_retries=0,
+        timeout=PATIENCE,
         stream_usage=True,
         use_responses_api=api == "responses",
     )
