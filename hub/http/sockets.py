@@ -6,12 +6,19 @@ import errno
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 from hub.domain.errors import ConfigError
 
-__all__ = ["BACKLOG", "listen", "listen_unix", "prepare"]
+__all__ = ["BACKLOG", "NOTSENT_LOWAT", "listen", "listen_unix", "prepare"]
+
+NOTSENT_LOWAT: Final[int | None] = getattr(
+    socket, "TCP_NOTSENT_LOWAT", {"linux": 25, "darwin": 0x201}.get(sys.platform)
+)
+"""The option's number. A Python that was built with old headers does not know it, such as the
+portable builds; the kernel does."""
 
 BACKLOG: Final = 1024
 """How many connections may wait to be accepted when many clients reconnect at once."""
@@ -75,9 +82,8 @@ def prepare(made: socket.socket, notsent_lowat: int) -> None:
     """Configure a listening socket, whose options its connections inherit."""
     if made.family != socket.AF_UNIX:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-        if lowat is not None:
-            made.setsockopt(socket.IPPROTO_TCP, lowat, notsent_lowat)
+        if NOTSENT_LOWAT is not None:
+            made.setsockopt(socket.IPPROTO_TCP, NOTSENT_LOWAT, notsent_lowat)
     made.setblocking(False)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hub.domain.errors import ConfigError
-from hub.http.sockets import listen, listen_unix
+from hub.http.sockets import NOTSENT_LOWAT, listen, listen_unix
 
 
 @contextmanager
@@ -49,8 +49,8 @@ def test_connections_send_at_once_and_hide_no_slow_reader() -> None:
         with accepted:
             tcp = socket.IPPROTO_TCP
             assert accepted.getsockopt(tcp, socket.TCP_NODELAY)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                assert accepted.getsockopt(tcp, socket.TCP_NOTSENT_LOWAT) == 16384
+            if NOTSENT_LOWAT is not None:
+                assert accepted.getsockopt(tcp, NOTSENT_LOWAT) == 16384
 
 
 def test_port_0_is_a_free_one() -> None:
