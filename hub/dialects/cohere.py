@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.error_reports import ErrorReport, find_error
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.reply_reader import ObjectReader
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced
 from hub.dialects.request.chat_request import (
@@ -68,7 +68,7 @@ _SAME: Final = (
 _OPTIONS: Final[Mapping[str, str]] = {"top_p": "p", "top_k": "k", **{n: n for n in _SAME}}
 
 
-class Cohere(ReplyReader):
+class Cohere(ObjectReader):
     """Reads one reply of Cohere."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from hub.dialects import Call
 from hub.dialects.reply.error_reports import find_error
-from hub.dialects.reply.reply_reader import ReplyReader, expect
+from hub.dialects.reply.reply_reader import ObjectReader, expect
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.thoughts import THINKING, Thoughts
 from hub.dialects.reply.token_counts import balanced
@@ -52,7 +52,7 @@ _OPTIONS: Final = (
 _TOP: Final = ("think", "keep_alive", "format", "logprobs", "top_logprobs")
 
 
-class Ollama(ReplyReader):
+class Ollama(ObjectReader):
     """Reads one reply of Ollama."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:

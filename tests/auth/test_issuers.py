@@ -750,3 +750,8 @@ def test_a_key_of_the_wrong_kind_says_what_it_is_for() -> None:
     pem = strange.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     with pytest.raises(ConfigError, match="cannot be used"):
         public_key(pem, ALGORITHMS, "key.pem")
+
+
+async def test_an_issuer_asked_by_itself_refuses_what_is_no_token(issuer: Issuer) -> None:
+    with pytest.raises(Unauthorized):
+        await issuer.principal("nonsense", Rules())

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -122,12 +123,12 @@ async def test_what_goes_during_an_answer_takes_the_answer_with_it(
         generation = await asked(client, stream="chat", prompt="Hi")
         readers: list[Reader] = [await running.follow(driver, "chat") for driver in DRIVERS]
         for reader in readers:
-            await reader.until(lambda reader=reader: reader.text)  # type: ignore[misc]
+            await reader.until(partial(_has_text, reader))
         if forked:
             await running.hub.streams.fork("fork", "chat", settings=StreamSettings(""))
         await gone(running, client, how, "chat")
         for reader in readers:
-            await reader.until(lambda reader=reader: reader.closed or reader.end)  # type: ignore[misc]
+            await reader.until(partial(_is_over, reader))
             if not isinstance(reader, Text):
                 check(reader.events)
                 assert reader.events[-1]["type"] == end, reader.name
@@ -195,7 +196,7 @@ async def test_a_stream_that_goes_at_any_step_of_an_answer_has_one_end(
             assert await desk.told(generation)
             ends.add(generation.state.value)
         assert not held.in_use
-        await eventually(lambda fake_upstream=fake_upstream: not fake_upstream.open_now)  # type: ignore[misc]
+        await eventually(partial(_is_left, fake_upstream))
     assert ends == {"refused", "interrupted", "finished"}
 
 
@@ -430,3 +431,15 @@ def streams(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
         timeout=PATIENCE,
         check=True,
     ).stdout
+
+
+def _has_text(reader: Reader) -> bool:
+    return bool(reader.text)
+
+
+def _is_over(reader: Reader) -> bool:
+    return reader.closed or bool(reader.end)
+
+
+def _is_left(upstream: FakeUpstream) -> bool:
+    return not upstream.open_now

@@ -36,7 +36,7 @@ from typing import Any, Final
 from hub.dialects import Call, KeyHeader
 from hub.dialects.anthropic.request import request_body
 from hub.dialects.reply.error_reports import ErrorReport, find_error
-from hub.dialects.reply.reply_reader import ReplyReader, expect
+from hub.dialects.reply.reply_reader import ObjectReader, expect
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, citation
@@ -90,7 +90,7 @@ class _Block:
         return self.held.get("type")
 
 
-class Anthropic(ReplyReader):
+class Anthropic(ObjectReader):
     """Reads one reply of the Messages API."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:

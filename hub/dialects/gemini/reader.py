@@ -37,7 +37,7 @@ from hub.dialects.gemini.grounding import Grounding, logprobs
 from hub.dialects.gemini.partial_arguments import PartialArguments
 from hub.dialects.gemini.request import request_body, request_path
 from hub.dialects.reply.error_reports import ErrorReport, clean, find_error
-from hub.dialects.reply.reply_reader import ReplyReader, expect, first_of
+from hub.dialects.reply.reply_reader import ObjectReader, expect, first_of
 from hub.dialects.reply.token_counts import balanced, counted
 from hub.dialects.request.dialect_options import Options
 from hub.domain.annotations import annotated, with_logprobs
@@ -81,7 +81,7 @@ _COUNTED: Final = (
 )  # fmt: skip
 
 
-class Gemini(ReplyReader):
+class Gemini(ObjectReader):
     """Reads one reply of Gemini."""
 
     def __init__(self, options: Mapping[str, Any] = NOTHING) -> None:

@@ -33,7 +33,7 @@ from hub.dialects import Call
 from hub.dialects.openai_responses.items import UNNUMBERED, Item
 from hub.dialects.openai_responses.request import responses_body
 from hub.dialects.reply.error_reports import ErrorReport, error_in_body, find_error
-from hub.dialects.reply.reply_reader import ReplyReader
+from hub.dialects.reply.reply_reader import ObjectReader
 from hub.dialects.reply.stop_sequences import StopSequences
 from hub.dialects.reply.text_deltas import CLOSING
 from hub.dialects.reply.token_counts import balanced, counted
@@ -104,7 +104,7 @@ _XAI: Final = "xs_call"
 _ENDS: Final = frozenset({"completed", "done", "incomplete", "failed", "cancelled"})
 
 
-class OpenAIResponses(ReplyReader):
+class OpenAIResponses(ObjectReader):
     """Reads one reply in the OpenAI Responses format."""
 
     native_items: ClassVar[bool] = True

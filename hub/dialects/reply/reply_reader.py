@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -14,13 +15,13 @@ from hub.domain.events import NOTHING, Event, Finished, Reason, Usage
 from hub.domain.json_values import malformed, parse
 from hub.framing import SSE, Chunk, Framing, Sniffed
 
-__all__ = ["ReplyReader", "expect", "first_of"]
+__all__ = ["ObjectReader", "ReplyReader", "expect", "first_of"]
 
 T = TypeVar("T")
 
 
 class ReplyReader:
-    """One reply, read chunk by chunk; a dialect adds `call`, and `_read` or its own `events`.
+    """One reply, read chunk by chunk; a dialect adds `call` and `events`.
 
     ``_reason`` is the provider's reason for the end, once it has come. Once ``_over`` is set, the
     end has been given, and later chunks are ignored.
@@ -40,43 +41,11 @@ class ReplyReader:
     def framing(self, limit: int) -> Framing:
         return Sniffed(SSE(limit), limit)
 
-    def events(self, chunk: Chunk) -> Iterable[Event]:
-        data, name = chunk
-        if self._over:
-            return ()
-        body = data.strip()
-        if name == "error":
-            return self._fail(error_in_body(body))
-        if body[:1] != b"{" or body == b"{}":
-            if body == b"[DONE]":
-                return self._done()
-            if not body or is_padding(body):
-                return ()
-        try:
-            return self._read(parse(body), chunk)
-        except UpstreamError:
-            if not self._complete:
-                raise
-            return ()  # broken after the end: nothing of the answer is missing
-
     def close(self, *, clean: bool) -> Iterable[Event]:
         if self._over:
             return ()
         self._over = True
         return self._rest()
-
-    @property
-    def _complete(self) -> bool:
-        """Whether the provider has said that the answer is complete."""
-        return self.ending
-
-    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
-        """The events of a chunk that holds this value."""
-        raise NotImplementedError
-
-    def _done(self) -> Iterable[Event]:
-        """The events of OpenAI's terminator, which servers with several formats send."""
-        return ()
 
     def _rest(self, *, complete: bool = False) -> list[Event]:
         """The text and the tool calls that were held back; ``complete`` if nothing was cut off."""
@@ -100,6 +69,42 @@ class ReplyReader:
         self._over = True
         end = Finished(reason=reason, usage=self.usage, extra=extra)
         return [*rest, *beside, self._calls.ended(end)]
+
+
+class ObjectReader(ReplyReader, ABC):
+    """A reply whose chunks are JSON objects; a dialect adds `call` and `_read`."""
+
+    def events(self, chunk: Chunk) -> Iterable[Event]:
+        data, name = chunk
+        if self._over:
+            return ()
+        body = data.strip()
+        if name == "error":
+            return self._fail(error_in_body(body))
+        if body[:1] != b"{" or body == b"{}":
+            if body == b"[DONE]":
+                return self._done()
+            if not body or is_padding(body):
+                return ()
+        try:
+            return self._read(parse(body), chunk)
+        except UpstreamError:
+            if not self._complete:
+                raise
+            return ()  # broken after the end: nothing of the answer is missing
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the provider has said that the answer is complete."""
+        return self.ending
+
+    @abstractmethod
+    def _read(self, held: Any, chunk: Chunk) -> Iterable[Event]:
+        """The events of a chunk that holds this value."""
+
+    def _done(self) -> Iterable[Event]:
+        """The events of OpenAI's terminator, which servers with several formats send."""
+        return ()
 
 
 def first_of(held: Any, several: str, one: str) -> Mapping[str, Any] | None:

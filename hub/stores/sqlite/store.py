@@ -32,13 +32,13 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import apsw
 
@@ -63,6 +63,7 @@ from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import open_read_write
 from hub.stores.sqlite.epochs import begin_life
 from hub.stores.sqlite.errors import explained
+from hub.stores.sqlite.groups import Group, Waiter, notify
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.reader import Reader
 from hub.stores.sqlite.removed_names import removals
@@ -92,45 +93,6 @@ CHECKED_BYTES: Final = 64 * 1024 * 1024
 log = logging.getLogger("hub.store")
 
 T = TypeVar("T")
-
-
-class _Waiter(NamedTuple):
-    """``done`` is called after a commit, ``failed`` if the changes of ``stream`` are rejected."""
-
-    done: Callable[[], None]
-    stream: str | None
-    failed: Callable[[], None] = lambda: None
-
-
-@dataclass(slots=True)
-class _Group:
-    """Changes that are committed together, and the waiters for that commit."""
-
-    changes: list[Change] = field(default_factory=list)
-    size: int = 0
-    streams: set[str] = field(default_factory=set)
-    """Streams that load differently once the group is committed."""
-    removed: set[str] = field(default_factory=set)
-    """Streams that are gone once the group is committed."""
-    rejected: Mapping[str, str] = field(default_factory=lambda: NOTHING)
-    """Streams whose changes were not written, and the reason."""
-    waiting: list[_Waiter] = field(default_factory=list)
-
-    def take(self, change: Change, size: int) -> None:
-        self.changes.append(change)
-        self.size += size
-        self.streams.add(change.stream)
-        if type(change) is Appended:
-            return  # most changes are
-        if isinstance(change, Created):
-            self.removed.discard(change.stream)
-            # A loaded stream knows the number of its forks.
-            if (fork := change.settings.fork) is not None:
-                self.streams.add(fork.source)
-        elif isinstance(change, Removed):
-            self.removed.add(change.stream)
-            if change.source is not None:
-                self.streams.add(change.source)
 
 
 class _Task:
@@ -214,8 +176,8 @@ class SQLiteStore:
         self._removals = RemovedNames()
         self._lock = FileLock(self.path)
         self._lock_seconds = lock_seconds
-        self._group = _Group()
-        self._committing: _Group | None = None
+        self._group = Group()
+        self._committing: Group | None = None
         """The group that the writer thread has."""
         self._waiting_bytes = 0
         self._loading: dict[str, _Loads] = {}
@@ -225,7 +187,7 @@ class SQLiteStore:
         self._due: asyncio.Handle | None = None
         self._soon = False
         """The group is handed over in the next iteration of the event loop."""
-        self._queue: queue.SimpleQueue[_Group | _Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Group | _Task | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._writer: threading.Thread | None = None
         self._read_executor = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
@@ -276,7 +238,7 @@ class SQLiteStore:
     def pending(self, stream: str) -> bool:
         return self._pending_in(stream) is not None
 
-    def _pending_in(self, stream: str) -> _Group | None:
+    def _pending_in(self, stream: str) -> Group | None:
         """The last group that changes a stream or forks it."""
         if stream in self._group.streams:
             return self._group
@@ -347,12 +309,12 @@ class SQLiteStore:
             self._hand_over_in(0.0 if group.size > GATHER_BYTES else GATHER_SECONDS)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:
-        self._after(_Waiter(done, stream))
+        self._after(Waiter(done, stream))
 
     async def synced(self, stream: str | None = None) -> None:
         committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         failed = partial(_fail, committed, stream)
-        self._after(_Waiter(partial(_resolve, committed), stream, failed))
+        self._after(Waiter(partial(_resolve, committed), stream, failed))
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await committed
@@ -362,7 +324,7 @@ class SQLiteStore:
                 code="store_full" if self.trouble else "store_slow",
             ) from None
 
-    def _after(self, waiter: _Waiter) -> None:
+    def _after(self, waiter: Waiter) -> None:
         if waiter.stream in self.rejected:
             waiter.failed()
         elif self._group.changes:
@@ -416,10 +378,10 @@ class SQLiteStore:
         self._due = None
         self._soon = False
         if self._committing is None and self._group.changes:
-            self._committing, self._group = self._group, _Group()
+            self._committing, self._group = self._group, Group()
             self._queue.put(self._committing)
 
-    def _committed(self, group: _Group) -> None:
+    def _committed(self, group: Group) -> None:
         if self.trouble is not None:
             log.warning("the store can write again")
         self.trouble = None
@@ -432,7 +394,7 @@ class SQLiteStore:
             self._hand_over_in(0.0)
         elif self._group.changes:
             self._hand_over_in(GATHER_SECONDS)
-        _call(group.waiting, group.rejected)
+        notify(group.waiting, group.rejected)
         waiters, self._space_waiters = self._space_waiters, []
         for relief in waiters:
             _resolve(relief)
@@ -440,7 +402,7 @@ class SQLiteStore:
     def _reject(self, rejected: Mapping[str, str]) -> None:
         """Drop the gathered changes of streams that could not be written, and of their forks."""
         self.rejected.update(rejected)
-        gathered = _Group()
+        gathered = Group()
         for change in self._group.changes:
             fork = change.settings.fork if isinstance(change, Created) else None
             if fork is not None and fork.source in self.rejected:
@@ -450,14 +412,14 @@ class SQLiteStore:
         gathered.size = self._group.size
         waiting = self._group.waiting
         left = [waiter for waiter in waiting if waiter.stream not in self.rejected]
-        _call([waiter for waiter in waiting if waiter.stream in self.rejected], self.rejected)
+        notify([waiter for waiter in waiting if waiter.stream in self.rejected], self.rejected)
         self._group = gathered
         if gathered.changes:
             gathered.waiting = left
         else:
             self._waiting_bytes -= gathered.size
             gathered.size = 0
-            _call(left, NOTHING)
+            notify(left, NOTHING)
         self.life = self._epoch + 1
         self._epochs |= {self.life}
         self._epoch = self.life + 1
@@ -578,7 +540,7 @@ class SQLiteStore:
                 if isinstance(task, _Task) and task.done.set_running_or_notify_cancel():
                     task.done.set_exception(StoreError("the store is not open"))
 
-    def _commit(self, loop: asyncio.AbstractEventLoop, writer: Writer, group: _Group) -> bool:
+    def _commit(self, loop: asyncio.AbstractEventLoop, writer: Writer, group: Group) -> bool:
         """Write a group, trying until it succeeds; false if the store stops before that."""
         while True:
             try:
@@ -600,17 +562,6 @@ class SQLiteStore:
             database.close()
         except apsw.Error as error:
             log.error("the store could not be closed properly: %s", error)
-
-
-def _call(waiting: Iterable[_Waiter], rejected: Mapping[str, str]) -> None:
-    for waiter in waiting:
-        try:
-            if waiter.stream in rejected:
-                waiter.failed()
-            else:
-                waiter.done()
-        except Exception:
-            log.exception("a callback after a commit failed")
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:
