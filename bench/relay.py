@@ -47,7 +47,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import describe
-from bench.process import Process, ahead, cpu_ns, pin
+from bench.process import PROJECT, Process, ahead, cpu_ns, pin
 
 SERVER_CPU, CLIENT_CPU = 0, 1
 PATIENCE = 20
@@ -153,10 +153,10 @@ def forward(port: int) -> Iterator[Way]:
 
 
 @contextmanager
-def streamhub(port: int) -> Iterator[Way]:
+def streamhub(port: int, folder: Path = PROJECT) -> Iterator[Way]:
     url = f"http://127.0.0.1:{port}/v1"
     command = [sys.executable, "-m", "bench.servers.relay", url]
-    with Process(command, SERVER_CPU) as process:
+    with Process(command, SERVER_CPU, folder) as process:
         port = urlsplit(process.hear()["url"]).port or 0
         yield Way("Streamhub", port, process.pid, "bench/")
 
@@ -243,16 +243,18 @@ async def _firsts(ways: list[Way], model: str) -> dict[str, list[float]]:
     return held
 
 
-async def _cost(way: Way, chunks: int, rate: int, together: int) -> float:
-    """Microseconds of CPU a chunk: the median of a few answers."""
-    found = []
-    for _ in range(ROUNDS):
-        async with Client(way) as client:
-            before = cpu_ns(way.pid)
-            _, came = await client.ask(f"{chunks}-{rate}-{together}")
-            assert came == chunks, f"{way.title}: {came} chunks of {chunks}"
-            found.append((cpu_ns(way.pid) - before) / chunks / 1e3)
-    return median(found)
+async def cost(way: Way, chunks: int, rate: int, together: int) -> float:
+    """Microseconds of CPU a chunk of one answer."""
+    async with Client(way) as client:
+        before = cpu_ns(way.pid)
+        _, came = await client.ask(f"{chunks}-{rate}-{together}")
+        assert came == chunks, f"{way.title}: {came} chunks of {chunks}"
+        return (cpu_ns(way.pid) - before) / chunks / 1e3
+
+
+async def _cost(way: Way, load: tuple[int, int, int]) -> float:
+    """The median of a few answers."""
+    return median([await cost(way, *load) for _ in range(ROUNDS)])
 
 
 async def _measure(console: Console) -> None:
@@ -271,10 +273,10 @@ async def _measure(console: Console) -> None:
             table.add_column(way.title)
             table.add_column("ratio")
         for title, load in LONG.items():
-            own = await _cost(hub, *load)
+            own = await _cost(hub, load)
             cells = [title, f"{own:.1f}", "met" if own <= CPU_BAR else "NOT MET"]
             for way in (floor, *others):
-                its = await _cost(way, *load)
+                its = await _cost(way, load)
                 cells += [f"{its:.1f}", f"{its / own:.2g} ×"]
             table.add_row(*cells)
         console.print(table)

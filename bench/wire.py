@@ -20,7 +20,10 @@ PING, PONG = 0x9, 0x8A
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One kind of subscriber; ``ready`` stands in the first frame that says: subscribed."""
+    """One kind of subscriber; ``ready`` stands in the first frame that says: subscribed.
+
+    Where it is empty the head of the response says so.
+    """
 
     request: bytes
     opening: bytes
@@ -95,6 +98,7 @@ WIRES = {
         b"retry:",
         _chunks,
     ),
+    "ndjson": Wire(_get("/v1/live/bench?from=now&format=ndjson"), b"", b"", _chunks),
     "socket.io": Wire(
         _websocket("/socket.io/?EIO=4&transport=websocket"),
         _masked(0x81, b"40"),

@@ -6,23 +6,30 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from aiohttp import DummyCookieJar, web_app
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from hub import HUB, Config, Hub, make_app
+from hub.domain.errors import StoreError
 from hub.stores.memory import MemoryStore
+from hub.stores.shared import SharedEngine
 from hub.stores.sqlite import SQLiteStore
 from tests.support import schedule
+from tests.support.coordinator_server import CoordinatorServer
 from tests.support.fake_runs import Keep, Runner
 from tests.support.patience import patient
+from tests.support.redis_server import KINDS, RedisServer
+from tests.support.shared_servers import SETTLE, Opening, SharedServer
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As whoever is started in the background of a shell has it, and all its children would:
@@ -73,11 +80,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in schedule.needs(item.nodeid):
             item.add_marker(name)
     if config.option.fast:
-        config.hook.pytest_deselected(items=[one for one in items if schedule.needs(one.nodeid)])
-        items[:] = [one for one in items if not schedule.needs(one.nodeid)]
+        config.hook.pytest_deselected(items=[one for one in items if _needs_something(one)])
+        items[:] = [one for one in items if not _needs_something(one)]
         schedule.forbid_processes()
     if hasattr(config, "workerinput"):
         items.sort(key=lambda item: schedule.rank(item.nodeid))
+
+
+def _needs_something(item: pytest.Item) -> bool:
+    """Whether a test is marked as one of `schedule.NEEDS`, by its path or in its file."""
+    return any(item.get_closest_marker(name) is not None for name in schedule.NEEDS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while the tests are collected: nearly all that is made stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect less garbage: what is loaded by now stays, and a test makes and drops thousands."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]  # pytest-xdist has no types
@@ -137,7 +166,7 @@ async def start_hub() -> AsyncIterator[StartHub]:
             {"server": server, "upstreams": upstreams, "store": {"url": "memory:"}, **tables}
         )
         app = make_app(config)
-        client = TestClient(TestServer(app))
+        client = TestClient(TestServer(app), cookie_jar=DummyCookieJar())
         await client.start_server()
         clients.append(client)
         return Running(client, app[HUB])
@@ -145,6 +174,8 @@ async def start_hub() -> AsyncIterator[StartHub]:
     yield start
     for client in clients:
         await client.close()
+    # It holds the handlers of the last 1,024 routes, and by them the hubs of hundreds of tests.
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -170,3 +201,67 @@ async def keep(runner_store: None) -> AsyncIterator[Keep]:
         await runner.runs.close(0.0)
         assert runner.runs.active == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}, "every task is awaited"
+
+
+@pytest.fixture(params=KINDS)
+async def redis_server(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[RedisServer]:
+    """An empty server of each kind that the machine has, which runs."""
+    made = RedisServer(tmp_path / "server", request.param)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture(params=[*KINDS, "coordinator"])
+async def shared_server(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[SharedServer]:
+    """An empty server of each kind of shared engine, which runs."""
+    made: SharedServer
+    if request.param == "coordinator":
+        made = CoordinatorServer(tmp_path / "server")
+    else:
+        made = RedisServer(tmp_path / "server", request.param)
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
+async def opening(shared_server: SharedServer) -> AsyncIterator[Opening]:
+    """Open engines on the server; all are closed at the end."""
+    engines: list[SharedEngine] = []
+
+    async def opened(**settings: Any) -> SharedEngine:
+        tries = 1 if settings.get("known") is None else 100
+        while True:
+            engine = shared_server.engine(**{"settle_seconds": SETTLE, **settings})
+            engines.append(engine)
+            try:
+                await engine.open()
+            except StoreError:
+                # A server that learns of a later incarnation begins another, and cuts off who
+                # told it; a hub comes again.
+                tries -= 1
+                if not tries:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                return engine
+
+    yield opened
+    for engine in engines:
+        await engine.close()
+
+
+@pytest.fixture
+async def engine(opening: Opening) -> SharedEngine:
+    return await opening()
+
+
+@pytest.fixture
+async def other(opening: Opening, engine: SharedEngine) -> SharedEngine:
+    """Another hub's engine, on what `engine` has made."""
+    return await opening()

@@ -17,9 +17,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import HUB, Config, Hub, make_app, setup
-from hub.domain.errors import ConfigError
+from hub.auth.gate import Authorize
+from hub.domain.errors import ConfigError, Unauthorized
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import Principal
 from hub.server.serve import serve
 from tests.conftest import StartHub
 from tests.support.patience import PATIENCE
@@ -194,24 +196,61 @@ async def test_where_no_other_origin_is_configured_none_is_allowed(start_app: St
         ("GET", "/metrics"),
     ],
 )
+@pytest.mark.parametrize("origin", [ORIGIN, "*"])
 async def test_a_page_of_an_allowed_origin_may_ask_and_read(
-    method: str, path: str, start_hub: StartHub
+    origin: str, method: str, path: str, start_hub: StartHub
 ) -> None:
-    client = (await start_hub(server={"origins": [ORIGIN]})).client
+    auth = {"required": True}
+    client = (await start_hub(server={"origins": [origin]}, auth=auth)).client
     asked = {
         "Origin": ORIGIN,
         "Access-Control-Request-Method": method,
-        "Access-Control-Request-Headers": "content-type, idempotency-key, last-event-id",
+        "Access-Control-Request-Headers": "authorization, content-type, idempotency-key",
     }
     async with client.options(path, headers=asked) as response:
         assert response.status == 200
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert response.headers["Access-Control-Allow-Methods"] == method
-        assert "IDEMPOTENCY-KEY" in response.headers["Access-Control-Allow-Headers"]
+        allowed = response.headers["Access-Control-Allow-Headers"].split(",")
+        # "*" would not stand for Authorization (WHATWG Fetch, CORS protocol).
+        assert {"AUTHORIZATION", "IDEMPOTENCY-KEY"} <= set(allowed)
         assert "Access-Control-Allow-Credentials" not in response.headers
     # Also an error can be read, or a page could not tell what is wrong.
     async with client.request(method, path, headers={"Origin": ORIGIN}) as response:
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize("origin", [ORIGIN, "*"])
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models", 200),
+        ("GET", "/v1/live/none", 404),
+        ("GET", "/v1/live/there?format=json", 200),
+        ("GET", "/client.js", 200),
+        ("GET", "/v1/me", 200),
+        ("POST", "/v1/generations", 415),
+        ("OPTIONS", "/v1/generations", 200),
+    ],
+)
+async def test_no_cache_gives_a_response_for_one_origin_to_another(
+    start_hub: StartHub, origin: str, method: str, path: str, status: int
+) -> None:
+    running = await start_hub(server={"origins": [origin]})
+    stream, _ = await running.hub.streams.create("there")
+    await running.hub.streams.append_to("there", Message("user", "Hello"))
+    stream.close()
+    preflight = {"Access-Control-Request-Method": "POST"} if method == "OPTIONS" else {}
+    others: list[dict[str, str]] = [{}, {"Origin": "https://elsewhere.example"}]
+    if preflight or origin == "*":
+        others = []
+    for headers in ({"Origin": ORIGIN, **preflight}, *others):
+        async with running.client.request(method, path, headers=headers) as said:
+            assert said.status in (status, 403), headers
+            told = said.headers.get("Vary", "").lower().replace(" ", "").split(",")
+            kept = "no-store" not in said.headers.get("Cache-Control", "")
+            assert told.count("origin") == kept, headers
 
 
 async def test_a_page_of_an_allowed_origin_reads_a_stream_and_its_headers(
@@ -304,3 +343,63 @@ async def test_it_says_so_when_the_port_is_taken(start_hub: StartHub) -> None:
     port = (await start_hub()).client.port
     with pytest.raises(ConfigError, match=f"port {port} on 127.0.0.1 is in use"):
         await serve(config(port=port), announce=print)
+
+
+# Who comes in
+
+
+async def _nobody(_: web.Request) -> Principal:
+    raise Unauthorized("log in first")
+
+
+@pytest.mark.parametrize(
+    ("auth", "authorize", "warned"),
+    [
+        ({}, None, 1),
+        ({}, _nobody, 0),
+        ({"open": True}, None, 0),
+        ({"required": True}, None, 0),
+    ],
+)
+def test_one_warning_says_that_everybody_may_do_everything(
+    auth: dict[str, Any],
+    authorize: Authorize | None,
+    warned: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tables = {"store": {"url": "memory:"}, "auth": auth}
+    setup(web.Application(), config=Config.model_validate(tables), authorize=authorize)
+    said = [one.getMessage() for one in caplog.records]
+    assert len(said) == warned
+    assert all("authorize=" in one and "auth.open" in one for one in said)
+
+
+def test_a_hub_that_is_served_does_not_warn_of_what_it_checks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    make_app(config())
+    assert not caplog.records
+
+
+async def test_a_middleware_of_the_application_protects_websockets_too(
+    start_app: StartApp,
+) -> None:
+    @web.middleware
+    async def members(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.headers.get("X-Member") != "yes":
+            raise web.HTTPForbidden
+        return await handler(request)
+
+    app = web.Application(middlewares=[members])
+    setup(app, prefix="/hub", config=config())
+    client = await start_app(app)
+    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+        await client.ws_connect("/hub/v1/ws")
+    assert refused.value.status == 403
+    async with client.get("/hub/v1/models") as said:
+        assert said.status == 403
+    async with client.ws_connect("/hub/v1/ws", headers={"X-Member": "yes"}) as socket:
+        await socket.send_json({"id": 1, "type": "ping"})
+        assert (await socket.receive_json(timeout=PATIENCE))["type"] == "ok"

@@ -14,12 +14,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from web.node import WHEEL, NpmError, find_node, install, npm
+from web.node import WHEEL, NpmError, find_node, install, npm, one_at_a_time
 
 __all__ = ["DIST", "WEB", "build", "has_node", "is_built"]
 
@@ -37,7 +35,7 @@ def build(*, again: bool = False) -> bool:
     Raises:
         NpmError: the build failed; the previous build is still there.
     """
-    with _locked():
+    with one_at_a_time(WEB / ".building.lock"):
         if is_built() and not again:
             return False
         _build()
@@ -58,19 +56,6 @@ def _build() -> None:
         if DIST.exists():
             DIST.rename(Path(folder, "before"))
         made.rename(DIST)
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Allow one build at a time; a second one waits and then finds the page up to date."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with (WEB / ".building.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def is_built() -> bool:

@@ -10,7 +10,9 @@ const LAYERS = {
   model: { layers: ["protocol"], packages: [] },
   client: { layers: ["protocol", "model"], packages: [] },
   ui: { layers: [], packages: ["lit"] },
-  markdown: { layers: ["ui"], packages: ["marked", "dompurify", "highlight.js"] },
+  math: { layers: [], packages: ["katex"] },
+  diagram: { layers: [], packages: ["mermaid"] },
+  markdown: { layers: ["ui"], packages: ["dompurify", "highlight.js"] },
   chat: { layers: ["protocol", "model", "client", "ui", "markdown"], packages: ["lit"] },
   app: { layers: ["protocol", "model", "client", "ui", "chat"], packages: ["lit"] },
 };

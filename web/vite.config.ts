@@ -1,11 +1,14 @@
 /**
  * Builds everything for the browser into `dist`, with one `vite build`:
  *
- *     index.html, single.html, assets/…   the pages; names in assets depend on the content
+ *     index.html, share.html, single.html the pages
+ *     assets/…                            what they load; the names depend on the content
  *     theme.js, favicon.svg               copied from public/: what a page needs first
  *     client.js, client.d.ts              the client library for other pages, and its types
  *     client-worker.js                    the connection that the tabs of a page share
  *     elements.js                         <hub-stream> and <hub-chat> for other pages
+ *     math.js, assets/KaTeX_….woff2       KaTeX, for the pages and the elements, once there is a formula
+ *     diagram.html, diagram.js            Mermaid in its frame, once somebody asks for a diagram
  *
  * Each is an environment of its own, because a file for other pages contains everything it needs
  * and shares no chunks. URLs are relative, so that the hub works under any prefix. The same sources
@@ -17,7 +20,7 @@ import { dts } from "rolldown-plugin-dts";
 import { defineConfig, type EnvironmentOptions } from "vite";
 
 /** A single file of the given name with everything in it. */
-function whole(name: string, entry: string): EnvironmentOptions {
+function whole(name: string, entry: string, format: "es" | "iife" = "es"): EnvironmentOptions {
   return {
     consumer: "client",
     build: {
@@ -27,7 +30,7 @@ function whole(name: string, entry: string): EnvironmentOptions {
         input: { [name]: entry },
         // Vite takes an entry for a page's script and would drop its exports.
         preserveEntrySignatures: "strict",
-        output: { format: "es", entryFileNames: "[name].js", codeSplitting: false },
+        output: { format, entryFileNames: "[name].js", codeSplitting: false },
       },
     },
   };
@@ -60,12 +63,15 @@ export default defineConfig({
       build: {
         copyPublicDir: true,
         license: { fileName: "licenses/page.md" },
-        rolldownOptions: { input: ["index.html", "single.html"] },
+        rolldownOptions: { input: ["index.html", "share.html", "single.html"] },
       },
     },
     library: whole("client", "src/client/index.ts"),
     worker: whole("client-worker", "src/client/worker/index.ts"),
     elements: whole("elements", "src/chat/index.ts"),
+    math: whole("math", "src/math/index.ts"),
+    // A script without imports, because the frame has no origin that modules could be shared with.
+    diagram: whole("diagram", "src/diagram/index.ts", "iife"),
   },
   builder: {
     async buildApp(builder) {

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from hub.domain.errors import Forbidden
-from hub.domain.events import Event, Message, Other
+from hub.domain.events import Event, Message, Other, Queued
 from hub.domain.principal import Principal
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
@@ -55,14 +55,17 @@ def authored_messages(messages: Iterable[Message], by: Principal) -> tuple[Messa
     return tuple(found)
 
 
-def author_of(given: str | None, by: Principal) -> str | None:
+def author_of(given: Any, by: Principal) -> str | None:
     """The author of a principal's message.
+
+    What is no text is refused, too: a reader may show ``["ann"]`` as ``ann``.
 
     Raises:
         Forbidden: ``author_not_permitted``: it names somebody else.
     """
     if by.scope is None or given == by.user:
-        return given
+        allowed: str | None = given
+        return allowed
     if given is None:
         return by.user
     raise Forbidden(
@@ -78,7 +81,7 @@ def _authored(body: bytes, event: Event | None, by: Principal, *, speaks: bool) 
         return body, event
     if role != "user" and not speaks:
         raise _foreign_role()
-    right = author_of(author if isinstance(author, str) else None, by)
+    right = author_of(author, by)
     if not isinstance(event, Message) or right == event.author:
         return body, event
     # The rest stays as it was written; of two members with a name the last one counts.
@@ -95,12 +98,14 @@ def _role_and_author(body: bytes, event: Event | None) -> tuple[str | None, Any]
     if isinstance(event, Message):
         return event.role, event.author
     if event is not None and not isinstance(event, Other):
-        return "assistant", None
+        return "assistant", event.author if isinstance(event, Queued) else None
     found = object_of(body) if event is None else event.object
     kind = found.get("type")
     if kind == "message":
         return str(found.get("role")), found.get("author")
-    return ("assistant" if isinstance(kind, str) and kind in GENERATION_EVENTS else None), None
+    if not isinstance(kind, str) or kind not in GENERATION_EVENTS:
+        return None, None
+    return "assistant", found.get("author") if kind == "queued" else None
 
 
 def _foreign_role() -> Forbidden:

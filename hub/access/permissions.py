@@ -13,40 +13,21 @@ credential is asked for one (401), whether or not there is such a stream.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from hub.domain.errors import Forbidden, StreamNotFound, Unauthorized
+from hub.access.permitted_options import bounded, check_options, refuse_models
+from hub.domain.errors import MISSING, Forbidden, StreamNotFound, Unauthorized
 from hub.domain.generation import is_own
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.permissions import Grant, Permission
-from hub.domain.principal import OF_THE_HUB, Principal
+from hub.domain.principal import ANYBODY, OF_THE_HUB, Principal
 from hub.domain.stream_names import is_name
 
 __all__ = ["Permission", "Permissions"]
 
-_LENGTHS: Final = (
-    "max_tokens", "max_completion_tokens", "max_output_tokens", "max_new_tokens", "num_predict",
-    "n_predict",
-)  # fmt: skip
-"""What servers call the length of an answer; some read several of these, each in an order of its
-own, and pass over those that they do not know."""
-
-_COPIES: Final = ("n", "best_of", "num_return_sequences", "candidate_count")
-"""What servers call the number of answers, each of which may have that length."""
-
-_TABLES: Final = ("extra_body", "options", "generation_config", "generationConfig", "parameters")
-"""Where some servers look for options once more."""
-
-_MODELS: Final = ("model", "models", "fallbacks")
-"""Where some servers look for other models than the one asked for."""
-
-
 CHAT_LENGTH: Final = 16
 """The least characters of the name of a chat that anybody may begin."""
-
-_MISSING: Final = "this needs a credential: send a key or a token of this hub"
 
 
 class Permissions:
@@ -67,7 +48,9 @@ class Permissions:
         if stream is None and by.subject is None and permission not in OF_THE_HUB:
             # It would own nothing, so it needs to be allowed this on any new stream.
             return by.may_new(permission)
-        return by.may(permission, stream) or (_owns(by, owner) and by.may_own(permission, stream))
+        return by.may(permission, stream, owner) or (
+            _owns(by, owner) and by.may_own(permission, stream)
+        )
 
     def check(
         self,
@@ -89,6 +72,13 @@ class Permissions:
         if not self.allows(by, permission, stream, owner):
             raise self.refusal(by, permission, stream, owner)
 
+    def are_for_all(self, by: Principal, needs: Iterable[Permission], stream: str) -> bool:
+        """Whether a principal may do all this to a stream whoever owns it.
+
+        It may not where its grants are `personal` (`hub.domain.permissions.Grant`).
+        """
+        return all(by.may(permission, stream, ANYBODY) for permission in needs)
+
     def may_begin(self, by: Principal, stream: str) -> bool:
         """Whether a principal may begin a chat under a name that it chose, as its own.
 
@@ -103,6 +93,14 @@ class Permissions:
             and not is_own(stream)
             and by.may_own("generate", stream)
         )
+
+    def folder(self, by: Principal) -> str | None:
+        """What to begin the name of a conversation with, so that a principal may take part in it.
+
+        It is ``""`` or ends with a slash; ``None`` if its grants allow that nowhere.
+        """
+        folders = ("/".join((*grant.match.segments[:-1], "")) for grant in by.grants)
+        return next((one for one in ("", *folders) if _may_converse(by, one)), None)
 
     def may_ask(self, by: Principal, upstream: str, model: str | None) -> bool:
         """Whether a principal may ask this model of an upstream in any stream."""
@@ -119,7 +117,7 @@ class Permissions:
             Unauthorized: it has not.
         """
         if by.scope is not None and by.credential is None and by.subject is None:
-            raise Unauthorized(_MISSING)
+            raise Unauthorized(MISSING)
 
     def check_any(self, by: Principal) -> None:
         """Return if a principal may do anything at all, and refuse it otherwise.
@@ -130,8 +128,21 @@ class Permissions:
         """
         if not by.grants or by.within == ():
             if by.credential is None and by.subject is None:
-                raise Unauthorized(_MISSING)
+                raise Unauthorized(MISSING)
             raise Forbidden("your credential allows nothing here", code="not_permitted")
+
+    def check_beyond_a_stream(self, by: Principal) -> None:
+        """Return if a principal may do anything but read the one stream that it was given.
+
+        Raises:
+            Unauthorized, Forbidden: as `check_any`.
+            Forbidden: ``not_permitted``: it has a ticket or a share link.
+        """
+        self.check_any(by)
+        if by.ticket or by.shared is not None:
+            raise Forbidden(
+                "a ticket or a share link is for one stream and nothing else", code="not_permitted"
+            )
 
     def refusal(
         self,
@@ -142,7 +153,7 @@ class Permissions:
     ) -> Unauthorized | StreamNotFound | Forbidden:
         """Why a principal may not do this."""
         if by.credential is None and by.subject is None:
-            return Unauthorized(_MISSING)
+            return Unauthorized(MISSING)
         if stream is not None and not self.allows(by, "read", stream, owner):
             return StreamNotFound.named(stream)
         where = "" if stream is None else " on this stream"
@@ -164,13 +175,15 @@ class Permissions:
 
         Raises:
             Unauthorized, StreamNotFound, Forbidden: as `check`.
-            Forbidden: ``model_not_permitted``, ``max_tokens_not_permitted``.
+            Forbidden: ``model_not_permitted``, ``max_tokens_not_permitted``,
+                ``option_not_permitted``.
         """
         self.check(by, "generate", asked.stream, owner)
         limits = [_granted(by, asked.stream, owner)]
         if by.within is not None:
             limits.append(_narrowed(by.within, asked.stream))
         most: int | None = None
+        of_models = False
         for grants in limits:
             fitting = [grant for grant in grants if grant.allows_model(upstream, model)]
             if not fitting:
@@ -179,13 +192,22 @@ class Permissions:
                     code="model_not_permitted",
                     param="model",
                 )
-            if all(grant.models is not None for grant in fitting):
-                _refuse(asked.options, (*_MODELS, *_TABLES), "model_not_permitted")
+            of_models = of_models or all(grant.models is not None for grant in fitting)
             lengths = [grant.max_tokens for grant in fitting if grant.max_tokens is not None]
             if len(lengths) == len(fitting):
                 longest = max(lengths)
                 most = longest if most is None else min(most, longest)
-        return asked if most is None else _bounded(asked, most)
+        if of_models:
+            refuse_models(asked.options)
+        permitted = asked if most is None else bounded(asked, most)
+        if of_models or most is not None:
+            check_options(asked.options, most)
+        return permitted
+
+
+def _may_converse(by: Principal, folder: str) -> bool:
+    name = f"{folder}{'x' * CHAT_LENGTH}"
+    return is_name(name) and all(by.may(one, name) for one in ("read", "append", "generate"))
 
 
 def _owns(by: Principal, owner: str | None) -> bool:
@@ -195,7 +217,7 @@ def _owns(by: Principal, owner: str | None) -> bool:
 def _granted(by: Principal, stream: str | None, owner: str | None) -> list[Grant]:
     """The grants that a generation can be made under, for its owner those on any stream."""
     where = None if _owns(by, owner) else stream
-    return [grant for grant in by.grants if grant.allows("generate", where)]
+    return [grant for grant in by.grants_for(owner) if grant.allows("generate", where)]
 
 
 def _narrowed(within: Iterable[Grant], stream: str | None) -> list[Grant]:
@@ -204,35 +226,3 @@ def _narrowed(within: Iterable[Grant], stream: str | None) -> list[Grant]:
         for grant in within
         if (grant.allows_new("generate") if stream is None else grant.allows("generate", stream))
     ]
-
-
-def _bounded(asked: GenerationRequest, most: int) -> GenerationRequest:
-    """The request with ``max_tokens`` of at most ``most``, and with nothing that undoes it."""
-    given = {name: asked.options[name] for name in _LENGTHS if asked.options.get(name) is not None}
-    for name, length in given.items():
-        # A number below 1 is "no limit" to some, and what is no number may be read as anything.
-        if type(length) is not int or not 1 <= length <= most:
-            raise Forbidden(
-                f'your credential allows answers of at most {most} tokens: "{name}" must be '
-                f"a whole number from 1 to {most}",
-                code="max_tokens_not_permitted",
-                param=name,
-            )
-    several = [
-        name
-        for name in _COPIES
-        if (held := asked.options.get(name)) is not None and (type(held) is not int or held != 1)
-    ]
-    _refuse(asked.options, (*several, *_TABLES), "max_tokens_not_permitted")
-    options = {name: held for name, held in asked.options.items() if name not in _LENGTHS}
-    return replace(asked, options={**options, "max_tokens": min(given.values(), default=most)})
-
-
-def _refuse(options: Mapping[str, Any], names: Iterable[str], code: str) -> None:
-    for name in names:
-        if options.get(name) is not None:
-            raise Forbidden(
-                f'your credential does not allow the option "{name}": leave it out',
-                code=code,
-                param=name,
-            )

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, overload
 
 from hub.access.authorship import authored
-from hub.access.guard import Guard, epoch_of
+from hub.access.guard import Allowed, Guard
+from hub.access.hooks import Hooks
 from hub.access.permissions import Permission, Permissions
+from hub.access.revocations import Revocations
+from hub.access.visible_streams import VisibleStreams
 from hub.connections.connection import Connection
 from hub.connections.participants import Participants
-from hub.domain.errors import Gone, StreamNotFound, TooLarge
+from hub.domain.errors import CommandError, Gone, StreamNotFound, TooLarge
 from hub.domain.events import Event, encode
 from hub.domain.outcome import Outcome
+from hub.domain.permissions import StreamPattern
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.producers import Stamp
 from hub.domain.records import Body, Position
 from hub.domain.stream_settings import StreamSettings
-from hub.generations.runs import Runs
-from hub.stores import Listed, Store
+from hub.generations.operations import GenerationOperations
+from hub.stores import Listed
 from hub.stores.writer import Writer
 from hub.streams.followed import FollowedStream
+from hub.streams.frozen import FrozenStream, FrozenStreams
 from hub.streams.history import From
-from hub.streams.registry import Streams
+from hub.streams.opened import OpenedStream, StreamRegistry
 from hub.streams.stream import Stream
 from hub.streams.write_permissions import WritePermissions
 
 __all__ = ["Shown", "StreamAccess"]
 
-PAGE: Final = 1000
-"""Streams that are read at a time to find those that a principal may list."""
+PAGE: Final = 500
+"""Streams that are looked at, to change their owner, in one go."""
 
 
 class Shown(NamedTuple):
@@ -46,21 +52,23 @@ class StreamAccess:
 
     def __init__(
         self,
-        streams: Streams,
+        streams: StreamRegistry,
         writer: Writer,
-        runs: Runs,
-        store: Store,
+        runs: GenerationOperations,
         participants: Participants,
         permissions: Permissions,
+        revocations: Revocations,
         authors: WritePermissions,
         *,
         event_bytes: int,
+        hooks: Hooks | None = None,
     ) -> None:
-        self._guard = Guard(streams, permissions)
+        self._guard = Guard(streams, permissions, revocations, hooks)
+        self._frozen = FrozenStreams()
+        self._visible = VisibleStreams(streams, permissions)
         self._streams = streams
         self._writer = writer
         self._runs = runs
-        self._store = store
         self._participants = participants
         self._permissions = permissions
         self._authors = authors
@@ -78,29 +86,57 @@ class StreamAccess:
 
     # Opening
 
-    async def open(self, name: str, *, by: Principal = LOCAL, to: Permission = "read") -> Stream:
-        """An existing stream, with the permission ``to`` do something with it.
+    @overload
+    async def open(self, name: str) -> Stream: ...  # of a store of this process
+    @overload
+    async def open(self, name: str, *, by: Principal) -> FollowedStream: ...
+    async def open(self, name: str, *, by: Principal = LOCAL) -> FollowedStream:
+        """An existing stream, to read it; of a share link, what it shows of it.
+
+        Raises:
+            InvalidName, StreamNotFound, Gone: as `hub.streams.registry.Streams.open`.
+            Gone: ``position_trimmed``: what the link shows is no longer kept.
+        """
+        stream = await self.open_to("read", name, by=by)
+        if by.shared is None or by.shared.until is None:
+            return stream
+        return self._frozen.get(stream, by.shared.until)
+
+    async def open_to(
+        self, permission: Permission, name: str, *, by: Principal = LOCAL
+    ) -> OpenedStream:
+        """An existing stream, with the permission to do something with it.
 
         Raises:
             InvalidName, StreamNotFound, Gone: as `hub.streams.registry.Streams.open`.
         """
-        allowed = await self._guard.check(by, (to,), name)
-        return await self._streams.open(name) if allowed is None else allowed
+        allowed = await self._guard.check(by, (permission,), name)
+        return await self._guard.opened(allowed, name)
 
     def check_wait(self, name: str, *, by: Principal = LOCAL) -> None:
         """Check that a principal may wait for a stream that does not exist, or not for it.
 
         It may also wait for a chat that it could begin: it follows it only if it may read it then.
+        A share link shows a stream that exists, and no other.
 
         Raises:
             Unauthorized, StreamNotFound: as `hub.access.permissions.Permissions.check`.
         """
+        if by.shared is not None:
+            raise StreamNotFound.named(name)
         if not self._permissions.may_begin(by, name):
             self._permissions.check(by, "read", name)
 
     def reads(self, stream: FollowedStream, *, by: Principal) -> bool:
-        """Whether a principal may read a stream."""
-        return self._permissions.allows(by, "read", stream.name, stream.settings.owner)
+        """Whether a principal may read a stream, or this much of it."""
+        if not self._permissions.allows(by, "read", stream.name, stream.settings.owner):
+            return False
+        if (shared := by.shared) is None:
+            return True
+        frozen = isinstance(stream, FrozenStream)
+        if shared.until is not None and not (frozen and stream.tail <= shared.until.offset):
+            return False
+        return self._streams.is_same(stream, shared.epoch)
 
     async def expect(
         self, connection: Connection, name: str, start: From, *, by: Principal = LOCAL
@@ -116,9 +152,12 @@ class StreamAccess:
         except StreamNotFound:
             self.check_wait(name, by=by)
             stream = None
+            await self._guard.ask(by, name)
         connection.subscribe_when_begun(self._streams.awaited, name, start, self._may_follow)
         if stream is not None:
             self._streams.awaited.begun(stream)
+        else:
+            self._streams.expect(name)
 
     def _may_follow(self, connection: Connection, stream: FollowedStream) -> bool:
         return self.reads(stream, by=connection.by)
@@ -129,12 +168,21 @@ class StreamAccess:
         """The stream of a name, and whether it is new; by default a JSON stream.
 
         An existing stream is returned whatever its settings; see
-        `hub.streams.registry.Streams.create`.
+        `hub.streams.opened.StreamRegistry.create`. It can be written to itself, which only a
+        stream of this process can: where several hubs write, use `make` or `append_to`.
+
+        Raises:
+            CommandError: ``not_supported``: several hubs write this stream.
         """
-        allowed = await self._guard.check(by, ("append",), name)
-        if allowed is not None:
-            return allowed, False
-        return await self._streams.create(name, _owned(settings, by))
+
+        async def create(allowed: Allowed) -> tuple[Stream, bool]:
+            if allowed.stream is not None:
+                return _local(allowed.stream), False
+            owned = _owned(settings, by)
+            stream, new = await self._streams.create(name, owned, epoch=allowed.epoch)
+            return _local(stream), new
+
+        return await self._guard.perform(by, ("append",), name, create)
 
     async def make(
         self,
@@ -150,11 +198,13 @@ class StreamAccess:
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        allowed = await self._guard.check(by, _writes(close=close), name)
-        bodies = self.check_authors(settings, bodies, name, by=by)
-        return await self._writer.create(
-            name, _owned(settings, by), bodies, close=close, epoch=epoch_of(allowed)
-        )
+
+        async def make(allowed: Allowed) -> Outcome:
+            written = self.check_authors(settings, bodies, name, by=by)
+            owned = _owned(settings, by)
+            return await self._writer.create(name, owned, written, close=close, epoch=allowed.epoch)
+
+        return await self._guard.perform(by, _writes(close=close), name, make)
 
     async def fork(
         self,
@@ -176,57 +226,86 @@ class StreamAccess:
         Raises:
             RequestError, Conflict, Forbidden: as `check_authors`.
         """
-        of = await self._guard.check(by, ("read", "fork"), source)
-        source_epoch = epoch_of(of)
-        into = await self._guard.check(by, _writes(close=close), name)
-        if bodies:
-            # The writer refuses if the source has another type by then.
-            of_source = (await self._streams.open(source)).settings
-            settings = (settings or StreamSettings(content_type="")).of_type_of(of_source)
-            bodies = self.check_authors(settings, bodies, name, by=by)
-        return await self._writer.fork(
-            name,
-            source,
-            position,
-            _owned(settings or StreamSettings(content_type=""), by),
-            further=further,
-            bodies=bodies,
-            close=close,
-            epoch=epoch_of(into),
-            source_epoch=source_epoch,
-        )
+
+        async def fork(of: Allowed, into: Allowed) -> Outcome:
+            wanted, written = settings or StreamSettings(content_type=""), bodies
+            if bodies:
+                # The writer refuses if the source has another type by then.
+                wanted = wanted.of_type_of((await self._streams.open(source)).settings)
+                written = self.check_authors(wanted, bodies, name, by=by)
+            return await self._writer.fork(
+                name,
+                source,
+                position,
+                _owned(wanted, by),
+                further=further,
+                bodies=written,
+                close=close,
+                epoch=into.epoch,
+                source_epoch=of.epoch,
+            )
+
+        async def fork_of(of: Allowed) -> Outcome:
+            needs = _writes(close=close)
+            return await self._guard.perform(by, needs, name, partial(fork, of))
+
+        return await self._guard.perform(by, ("read", "fork"), source, fork_of)
 
     async def delete(self, name: str, *, by: Principal = LOCAL) -> None:
         """Delete a stream and cancel its generations; see `hub.stores.writer.Writer.delete`."""
-        stream = await self.open(name, by=by, to="delete")
+        stream = await self.open_to("delete", name, by=by)
         # If the store cannot save the deletion, fail before anything is cancelled.
-        self._store.admit()
-        await self._runs.leave(stream)
+        self._streams.admit()
+        await self._runs.leave(name)
         # The epoch, because a new stream may have the name by now.
         await self._writer.delete(name, epoch=stream.epoch)
 
     async def listed(
         self, prefix: str, after: str, limit: int, *, by: Principal = LOCAL
-    ) -> tuple[list[Shown], bool]:
-        """A page of streams in the order of their names, and whether more follow.
+    ) -> tuple[list[Shown], str | None]:
+        """A page of streams in the order of their names, and ``after`` of the next page, if any.
 
         The names start with ``prefix`` and come after ``after``. Only streams that the principal
-        may ``list`` are among them.
+        may ``list`` are among them, at times fewer than ``limit`` although more follow.
+
+        Raises:
+            Unauthorized, Forbidden: as `hub.access.permissions.Permissions.check`.
+            RequestError: as `hub.access.visible_streams.VisibleStreams.page`.
         """
         self._permissions.check(by, "list")
-        found, more = await self._streams.listed(prefix, after, limit)
-        if by.scope is not None:
-            shown = self._listable(found, by)
-            while more and len(shown) < limit:
-                found, more = await self._streams.listed(prefix, found[-1].name, PAGE)
-                shown += self._listable(found, by)
-            found, more = shown[:limit], more or len(shown) > limit
+        if by.scope is None:
+            found, more = await self._streams.listed(prefix, after, limit)
+            following = found[-1].name if more else None
+        else:
+            found, following = await self._visible.page(by, prefix, after, limit)
         running = self._runs.running()
-        return [Shown(one, running.get(one.name)) for one in found], more
+        return [Shown(one, running.get(one.name, one.running)) for one in found], following
 
-    def _listable(self, found: Iterable[Listed], by: Principal) -> list[Listed]:
-        allows = self._permissions.allows
-        return [one for one in found if allows(by, "list", one.name, one.owner)]
+    async def change_owner(
+        self, which: str | StreamPattern, owner: str | None, after: str = "", limit: int = PAGE
+    ) -> tuple[list[str], str | None]:
+        """Give streams to a subject (`Principal.subject`), or to nobody, a page at a time.
+
+        ``which`` is a stream's name, or a pattern for the streams whose names come after
+        ``after``, of which ``limit`` are looked at. Returns the streams that changed hands, and
+        ``after`` of the next page, if there is one. Open connections are not checked; see
+        `hub.hub.Hub.change_owner`.
+
+        Raises:
+            InvalidName, StreamNotFound, Gone: as `open`.
+            StoreError: the store cannot save it.
+        """
+        self._streams.admit()
+        following = None
+        if isinstance(which, str):
+            stream = await self._streams.open(which)
+            names = [which] if stream.settings.owner != owner else []
+        else:
+            found, more = await self._streams.listed(which.beginning, after, limit)
+            names = [one.name for one in found if one.owner != owner and which.matches(one.name)]
+            following = found[-1].name if more else None
+        await self._streams.set_owner(names, owner)
+        return names, following
 
     async def committed(self, stream: str | None = None) -> None:
         """Wait until the store has committed everything written so far.
@@ -234,7 +313,7 @@ class StreamAccess:
         Raises:
             StoreError: the store failed to, at all or for this stream.
         """
-        await self._store.synced(stream)
+        await self._streams.committed(stream)
 
     async def touch(self, name: str) -> None:
         """Record that a stream was read; see `hub.stores.writer.Writer.touch`."""
@@ -257,7 +336,7 @@ class StreamAccess:
         stream.expect_events()
         self._permissions.check(by, "append", stream.name, stream.settings.owner)
         outcome = stream.write([written])
-        self._streams.touch(stream)
+        self._streams.written(stream.name)
         return outcome
 
     async def append_to(
@@ -268,10 +347,13 @@ class StreamAccess:
         ``body`` is the event as the client wrote it, a JSON object in one line. Raises what
         `create` and `append` do. A stream is only created if the event can be written.
         """
-        allowed = await self._guard.check(by, ("append",), name)
-        written = self._body(event, name, by, body)
-        settings = _owned(StreamSettings(), by)
-        return await self._writer.write(name, [written], settings=settings, epoch=epoch_of(allowed))
+
+        async def append(allowed: Allowed) -> Outcome:
+            written = self._body(event, name, by, body)
+            settings = _owned(StreamSettings(), by)
+            return await self._writer.write(name, [written], settings=settings, epoch=allowed.epoch)
+
+        return await self._guard.perform(by, ("append",), name, append)
 
     def _body(self, event: Event, name: str, by: Principal, body: bytes | None = None) -> Body:
         body = encode(event) if body is None else body
@@ -292,10 +374,10 @@ class StreamAccess:
         return authored(settings, bodies, by, name)
 
     def judge(
-        self, stream: Stream, stamp: Stamp | None, *, only_close: bool, by: Principal = LOCAL
+        self, stream: OpenedStream, stamp: Stamp | None, *, only_close: bool, by: Principal = LOCAL
     ) -> Outcome | None:
         """The outcome of a write that does not depend on its body; see
-        `hub.streams.stream.Stream.judge`.
+        `hub.streams.opened.OpenedStream.judge`.
         """
         return stream.judge(_scoped(stamp, by), only_close=only_close)
 
@@ -320,17 +402,19 @@ class StreamAccess:
         needs: list[Permission] = ["append"] if bodies else []
         if close:
             needs.append("close")
-        allowed = await self._guard.check(by, needs, name)
-        stream = await self._streams.open(name) if allowed is None else allowed
-        bodies = self.check_authors(stream.settings, bodies, name, by=by)
-        return await self._writer.write(
-            name,
-            bodies,
-            stamp=_scoped(stamp, by),
-            sequence=sequence,
-            close=close,
-            epoch=stream.epoch if epoch is None else epoch,
-        )
+
+        async def write(allowed: Allowed) -> Outcome:
+            stream = await self._guard.opened(allowed, name)
+            return await self._writer.write(
+                name,
+                self.check_authors(stream.settings, bodies, name, by=by),
+                stamp=_scoped(stamp, by),
+                sequence=sequence,
+                close=close,
+                epoch=stream.epoch if epoch is None else epoch,
+            )
+
+        return await self._guard.perform(by, needs, name, write)
 
     # Presence
 
@@ -368,16 +452,25 @@ class StreamAccess:
         refused = [
             name
             for name, one in connection.subscriptions.items()
-            if not allows(by, "read", name, one.stream.settings.owner)
+            if not self.reads(one.stream, by=by)
         ]
         refused += [
             name
             for name in connection.pending
-            if not allows(by, "read", name) and not self._permissions.may_begin(by, name)
+            if by.shared is not None
+            or (not allows(by, "read", name) and not self._permissions.may_begin(by, name))
         ]
         for name in refused:
             connection.unsubscribe(name)
         return refused
+
+
+def _local(stream: OpenedStream) -> Stream:
+    """A stream whose object can be written to."""
+    if not isinstance(stream, Stream):
+        said = "several hubs write this stream: write to it by its name, as with append_to"
+        raise CommandError(said, code="not_supported")
+    return stream
 
 
 def _writes(*, close: bool) -> tuple[Permission, ...]:
@@ -387,7 +480,9 @@ def _writes(*, close: bool) -> tuple[Permission, ...]:
 def _owned(settings: StreamSettings | None, by: Principal) -> StreamSettings:
     """The settings of a stream that a principal begins."""
     settings = StreamSettings() if settings is None else settings
-    return settings if by.subject is None else replace(settings, owner=by.subject)
+    if by.subject is None:
+        return settings
+    return replace(settings, owner=by.subject, creator=by.subject)
 
 
 def _scoped(stamp: Stamp | None, by: Principal) -> Stamp | None:

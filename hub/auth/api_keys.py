@@ -19,7 +19,17 @@ from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.permissions import Grant
 from hub.domain.principal import Principal
 
-__all__ = ["ApiKey", "check", "digest", "is_id", "is_key", "new_key", "parse"]
+__all__ = [
+    "ApiKey",
+    "check",
+    "check_valid",
+    "digest",
+    "is_id",
+    "is_key",
+    "new_id",
+    "new_key",
+    "parse",
+]
 
 _KEY: Final = re.compile(r"sh_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -60,9 +70,14 @@ class ApiKey:
         )
 
 
+def new_id() -> str:
+    """The id of a new credential."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+
+
 def new_key() -> tuple[str, str, bytes]:
     """A new key to be shown once, its id, and what to keep of it."""
-    name = "".join(secrets.choice(_ALPHABET) for _ in range(ID_LENGTH))
+    name = new_id()
     key = f"sh_{name}_{secrets.token_urlsafe(32)}"
     return key, name, digest(key)
 
@@ -96,7 +111,16 @@ def check(key: str, kept: ApiKey | None, now: float) -> ApiKey:
     """
     # Compared in any case: the time tells nothing about which ids there are.
     same = hmac.compare_digest(digest(key), kept.hash if kept is not None else bytes(32))
-    if kept is None or not same or kept.revoked is not None:
+    return check_valid(kept if same else None, now)
+
+
+def check_valid(kept: ApiKey | None, now: float) -> ApiKey:
+    """The kept key, if there is one and it still holds.
+
+    Raises:
+        Unauthorized: as `check`.
+    """
+    if kept is None or kept.revoked is not None:
         raise Unauthorized("this API key is not valid, or was revoked", code="invalid_api_key")
     if kept.expires is not None and kept.expires <= now:
         raise Unauthorized("this API key has expired: ask for a new one", code="invalid_api_key")

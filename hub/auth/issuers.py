@@ -34,7 +34,16 @@ from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.permissions import PERMISSIONS, Grant, StreamPattern
 from hub.domain.principal import Principal
 
-__all__ = ["ALGORITHMS", "HMAC", "Issuer", "Issuers", "KeySource", "Secrets", "public_key"]
+__all__ = [
+    "ALGORITHMS",
+    "HMAC",
+    "Issuer",
+    "Issuers",
+    "KeySource",
+    "Secrets",
+    "public_key",
+    "text_claim",
+]
 
 ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
@@ -132,12 +141,19 @@ class Issuer:
         Raises:
             Unauthorized, Unavailable: see `Issuers.principal`.
         """
+        return self._believed(token, await self.claims(token), rules)
+
+    async def claims(self, token: str) -> Mapping[str, Any]:
+        """The claims of a token that this issuer signed, that is for ``audience``, and holds now.
+
+        Raises:
+            Unauthorized, Unavailable: see `Issuers.principal`.
+        """
         header = _header(token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self.algorithms:
             raise _invalid(f"tokens of {self.issuer} are not signed with this algorithm")
-        keys = await self.source.keys(kid, algorithm)
-        return self._believed(token, self._verified(token, keys, algorithm), rules)
+        return self._verified(token, await self.source.keys(kid, algorithm), algorithm)
 
     def _verified(
         self, token: str, keys: Sequence[bytes | PublicKey], algorithm: str
@@ -179,10 +195,10 @@ class Issuer:
             raise _invalid(
                 f"this token expires too late: it may live {self.max_seconds:g} s at most"
             )
-        user, tenant = _text(claims, self.user_claim), self.tenant
+        user, tenant = text_claim(claims, self.user_claim), self.tenant
         if self.tenant_claim is not None and (tenant is None or self.tenant_claim in claims):
             # Without its tenant, a user could be taken for one of the same name elsewhere.
-            tenant = _text(claims, self.tenant_claim)
+            tenant = text_claim(claims, self.tenant_claim)
         one = Identity(user, tenant, claims=claims)
         claimed = _streams(claims)
         granted, within = rules.grants(one), None if claimed is None else filled(claimed, one)
@@ -215,14 +231,32 @@ class Issuers:
         if len(token) > TOKEN_BYTES:
             raise _invalid(f"a token has at most {TOKEN_BYTES} characters")
         try:
-            claimed = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, UnicodeError):
+            issuer = self.find(token)
+        except ValueError:
             raise _invalid("this is neither a key nor a token of this hub") from None
-        named = claimed.get("iss")
-        issuer = self._issuers.get(named) if isinstance(named, str) else None
         if issuer is None:
             raise _invalid("this hub does not know the issuer of this token")
         return await issuer.principal(token, rules)
+
+    def find(self, token: str) -> Issuer | None:
+        """Whose token this claims to be; ``None`` for one of nobody that is known.
+
+        Raises:
+            ValueError: it is no JSON Web Token.
+        """
+        try:
+            claimed = jwt.decode(token, options={"verify_signature": False})
+        except (jwt.PyJWTError, UnicodeError) as error:
+            raise ValueError("not a JSON Web Token") from error
+        named = claimed.get("iss")
+        return self._issuers.get(named) if isinstance(named, str) else None
+
+    def knows(self, token: str) -> bool:
+        """Whether this claims to be a token of an issuer that is known."""
+        try:
+            return len(token) <= TOKEN_BYTES and self.find(token) is not None
+        except ValueError:
+            return False
 
 
 def _invalid(said: str) -> Unauthorized:
@@ -248,8 +282,12 @@ def _header(token: str) -> Mapping[str, Any]:
         raise _invalid("this token is malformed") from None
 
 
-def _text(claims: Mapping[str, Any], name: str) -> str:
-    """A claim that names somebody; it is stored, logged and shown to others."""
+def text_claim(claims: Mapping[str, Any], name: str) -> str:
+    """A claim that names somebody; it is stored, logged and shown to others.
+
+    Raises:
+        Unauthorized: ``invalid_token``: it is missing, or not such a text.
+    """
     value = claims.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH or not value.isprintable():
         raise _invalid(
@@ -264,7 +302,7 @@ def _token_id(token: str, claims: Mapping[str, Any]) -> str:
     A hash of the whole would not do: some signatures can be written in several ways.
     """
     if "jti" in claims:
-        return _text(claims, "jti")
+        return text_claim(claims, "jti")
     return "~" + hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()[:32]
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "configured_key",
     "grants_json",
     "key_of",
+    "read_grants",
     "row_of",
 ]
 
@@ -132,7 +133,7 @@ def key_of(row: Credential) -> ApiKey:
         name=row.name,
         user=row.user,
         tenant=row.tenant,
-        grants=None if row.grants is None else _read_grants(row.grants),
+        grants=None if row.grants is None else read_grants(orjson.loads(row.grants)),
         created=row.created,
         expires=row.expires,
         revoked=row.revoked,
@@ -153,8 +154,12 @@ def grants_json(grants: Iterable[Grant]) -> list[dict[str, Any]]:
     ]
 
 
-def _read_grants(text: str) -> tuple[Grant, ...]:
-    held = orjson.loads(text)
+def read_grants(held: object) -> tuple[Grant, ...]:
+    """Grants from their JSON values.
+
+    Raises:
+        ValueError: they have another form; the message says why.
+    """
     if not isinstance(held, list):
         raise ValueError("its grants are not a list")
     return tuple(_read_grant(one) for one in held)

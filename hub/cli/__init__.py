@@ -38,7 +38,17 @@ READER_GONE: Final = 141
 # typer exports no other of the errors that it raises for a wrong command line.
 _UsageError: Final[type[Exception]] = typer.BadParameter.__bases__[0]
 
-COMMANDS: Final = ("serve", "ask", "tail", "publish", "streams", "token", "doctor", "config")
+COMMANDS: Final = (
+    "serve",
+    "ask",
+    "tail",
+    "publish",
+    "streams",
+    "token",
+    "share",
+    "doctor",
+    "config",
+)
 """Each is a module with a function of its name, or with its own commands in `app`."""
 
 

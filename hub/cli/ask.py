@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from hub.cli.output import Answer, Progress, say, say_error, say_reset, while_read, write_json
-from hub.cli.remote import DEFAULT_URL, Url, shown
+from hub.cli.remote import DEFAULT_URL, TokenFile, Url, credential, shown
 from hub.client import Generation, Hub
+from hub.client.tokens import Token
 from hub.domain import json_text
 from hub.domain.errors import HubError, RequestError
 
@@ -32,12 +33,15 @@ def ask(
         str | None, typer.Option(metavar="NAME", help="Continue the conversation in this stream.")
     ] = None,
     url: Url = DEFAULT_URL,
+    token_file: TokenFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write each event as JSON.")] = False,
 ) -> int:
     """Ask for an answer and print it as it comes. Ctrl-C cancels it."""
     if prompt == "-":
         prompt = _standard_input()
-    return asyncio.run(_ask(url, prompt, upstream, stream, as_json=as_json))
+    given = credential(token_file)
+    with given.explained():
+        return asyncio.run(_ask(url, given.token, prompt, upstream, stream, as_json=as_json))
 
 
 def _standard_input() -> str:
@@ -48,10 +52,16 @@ def _standard_input() -> str:
 
 
 async def _ask(
-    url: str, prompt: str, upstream: str | None, stream: str | None, *, as_json: bool
+    url: str,
+    token: Token | None,
+    prompt: str,
+    upstream: str | None,
+    stream: str | None,
+    *,
+    as_json: bool,
 ) -> int:
     with Progress() as progress:
-        async with Hub(url) as hub:
+        async with Hub(url, token=token) as hub:
             progress.show("waiting for the answer")
             asking = hub.generate(prompt, upstream=upstream, stream=stream)
             generation = await _begun(hub, asyncio.create_task(asking))

@@ -95,6 +95,7 @@ def mistakes(path: Path | None) -> list[ConfigError]:
             partial(issuer.previous_secret, os.environ),
             partial(_check_public_key, issuer),
         ]
+    reads += [partial(config.auth.oidc.secret, os.environ), partial(_check_webhook, config)]
     wrong = []
     for read in reads:
         try:
@@ -110,6 +111,14 @@ def _check_public_key(issuer: IssuerTable) -> None:
         from hub.auth.issuers import public_key
 
         public_key(pem, issuer.accepted, f"the file {issuer.public_key_file}")
+
+
+def _check_webhook(config: Config) -> None:
+    if (table := config.auth.webhook) is not None:
+        # Only here: it loads the client that asks it.
+        from hub.auth.webhook import secret_of
+
+        secret_of(os.environ.get(table.secret_env, "").strip(), table.secret_env)
 
 
 @app.command()

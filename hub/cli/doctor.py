@@ -6,6 +6,7 @@ run meanwhile.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from hub.backends import SharedStore
 from hub.cli.config import ConfigFile, Json, load, mistakes
 from hub.cli.open_access import openings
 from hub.cli.output import Progress, write_json, write_others
@@ -87,12 +89,35 @@ def _findings(path: Path | None, progress: Progress) -> Iterator[Finding]:
     yield from _key_files(config)
     yield from _access(config)
     yield _open_files(config)
+    if config.store.shared:
+        yield _server(config)
+        return
     try:
         store = store_path(config)
     except ConfigError as error:
         yield Finding("store", "ok", error.message)
     else:
         yield from _store(store, progress)
+
+
+def _server(config: Config) -> Finding:
+    """Whether the server that hubs share can be used, as a hub would use it."""
+    try:
+        # Only here: it needs a package that other hubs do without.
+        from hub.store_from_config import shared_store_of
+
+        store = shared_store_of(config, os.environ)
+        asyncio.run(_connect(store))
+    except (ConfigError, StoreError) as error:
+        return Finding("store", "fail", error.message)
+    said = "the server answers and keeps what it is given (several hubs: experimental)"
+    return Finding("store", "ok", said)
+
+
+async def _connect(store: SharedStore) -> None:
+    engine = store.connect({})
+    await engine.open()
+    await engine.close()
 
 
 def _sqlite() -> Finding:

@@ -7,9 +7,10 @@ The first line describes the stream, each other line is a record, from the head 
     {"offset":1,"body":{"type":"message","role":"user","text":"still there?"}}
 
 ``epochs`` are pairs (epoch, first offset), so that positions stay valid. The first line may also
-have ``closed``, ``closed_by``, ``ttl``, ``expires_at``, ``owner``, ``sequence``, ``producers``
-(epoch and number by id), ``running`` (generations that had not ended) and ``forked_from``. The last
-is only informative: an export includes the records of the source, and becomes a stream of its own.
+have ``closed``, ``closed_by``, ``ttl``, ``expires_at``, ``owner``, ``creator``, ``sequence``,
+``producers`` (epoch and number by id), ``running`` (generations that had not ended) and
+``forked_from``. The last is only informative: an export includes the records of the source, and
+becomes a stream of its own.
 
 A record holds its bytes in one of three forms: ``body``, unchanged, if they are a JSON value on
 one line; ``text`` if they are text; otherwise ``base64``.
@@ -29,7 +30,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub.domain import json_text
 from hub.domain.errors import RequestError
-from hub.domain.events import Delta, Interrupted, Started, decode, encode, now
+from hub.domain.events import (
+    Delta,
+    Dropped,
+    Interrupted,
+    Queued,
+    Started,
+    decode,
+    encode,
+    now,
+)
 from hub.domain.generation import cut_off, is_own
 from hub.domain.producers import Stamp
 from hub.domain.records import Record
@@ -70,6 +80,7 @@ class Header(BaseModel):
     ttl: _Number | None = None
     expires_at: str | None = None
     owner: str | None = None
+    creator: str | None = None
     sequence: str | None = None
     producers: dict[str, tuple[_Number, _Number]] = {}
     running: list[str] = []
@@ -78,7 +89,13 @@ class Header(BaseModel):
     def saved(self) -> Saved:
         """The stream without its records."""
         return Saved(
-            StreamSettings(self.content_type, self.ttl, self.expires_at, owner=self.owner),
+            StreamSettings(
+                self.content_type,
+                self.ttl,
+                self.expires_at,
+                owner=self.owner,
+                creator=self.creator,
+            ),
             tuple(self.epochs),
             head=self.head,
             tail=self.tail,
@@ -91,7 +108,8 @@ class Header(BaseModel):
 
 
 class Generations:
-    """Finds the generations in an export and ends those without a terminal event.
+    """Finds the generations in an export, ends those without a terminal event, and drops prompts
+    that wait.
 
     Nobody continues them in the copy, whether they were ``running`` at the time of the export or
     an older hub left them without an end.
@@ -100,6 +118,7 @@ class Generations:
     def __init__(self, running: Iterable[str], head: int, tail: int) -> None:
         self._tail = tail
         self._open = {name: _Open(head) for name in running}
+        self._waiting: dict[str, None] = {}
         self._ended: list[tuple[str, int, int]] = []
 
     def read(self, record: Record) -> None:
@@ -109,10 +128,14 @@ class Generations:
         except RequestError:
             return
         name = getattr(event, "generation", "")
+        if isinstance(event, Queued):
+            self._waiting[name] = None
+            return
+        self._waiting.pop(name, None)
         if isinstance(event, Started) and name:
             tokens = None if event.usage is None else event.usage.prompt_tokens
             self._open[name] = _Open(record.offset, tokens)
-        elif name not in self._open:
+        elif name not in self._open or isinstance(event, Dropped):
             return
         elif isinstance(event, Delta):
             self._open[name].deltas += 1
@@ -120,11 +143,15 @@ class Generations:
             self._end(name, record.offset)
 
     def ends(self) -> Iterator[bytes]:
-        """An `Interrupted` for each generation without a terminal event."""
+        """An `Interrupted` for each generation without a terminal event, and a `Dropped` for each
+        prompt that waits.
+        """
         for offset, (name, run) in enumerate(list(self._open.items()), start=self._tail):
             used = cut_off(None, run.prompt_tokens, run.deltas)
             yield encode(Interrupted(name, used, at=now()))
             self._end(name, offset)
+        for name in self._waiting:
+            yield encode(Dropped(name, at=now()))
 
     def ended(self) -> Iterator[tuple[str, int, int]]:
         """The hubs' own generations, with the offsets of their first and last event."""
@@ -162,6 +189,7 @@ def header_line(entry: Entry) -> bytes:
         "ttl": settings.ttl,
         "expires_at": settings.expires_at,
         "owner": settings.owner,
+        "creator": settings.creator,
         "sequence": entry.sequence,
         "producers": entry.producers or None,
         "running": entry.running or None,

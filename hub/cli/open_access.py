@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import NamedTuple
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
-from hub.config.auth import GrantTable, IssuerTable
+from hub.config.auth import GrantTable, IssuerTable, OIDCTable
 from hub.config.schema import Config
-from hub.domain.addresses import is_local
+from hub.domain.addresses import is_local, parse_network
 from hub.domain.permissions import StreamPattern
+from hub.http.forwarded import UNIX
 
 __all__ = ["Opening", "openings"]
+
+
+FOR_EVERYBODY: Final = frozenset(
+    {"accounts.google.com", "appleid.apple.com", "gitlab.com", "www.linkedin.com"}
+)
+"""Providers at which everybody can have an account."""
 
 
 class Opening(NamedTuple):
@@ -37,6 +45,7 @@ def openings(config: Config) -> Iterator[Opening]:
     for place, grant in enumerate(config.auth.grants):
         yield from _grant(f"auth.grants[{place}]", grant)
     yield from _issuers(config)
+    yield from _oidc(config)
 
 
 def _server(config: Config) -> Iterator[Opening]:
@@ -53,6 +62,16 @@ def _server(config: Config) -> Iterator[Opening]:
             "as the hub's own page (DNS rebinding)",
             "name the hosts",
         )
+    for one in config.server.trusted_proxies:
+        if one != UNIX and parse_network(one).prefixlen == 0:
+            what = "its own address, scheme and host"
+            if config.auth.header is not None:
+                what += ", and be whatever user it likes"
+            yield Opening(
+                "server.trusted_proxies",
+                f'"{one}" lets whoever can reach the hub write {what}',
+                "name the addresses of your proxies",
+            )
 
 
 def _without_auth(config: Config) -> Iterator[Opening]:
@@ -74,7 +93,7 @@ def _public(config: Config) -> str | None:
     server = config.server
     if server.unix_socket is None and not is_local(server.host):
         return server.host
-    if "*" in server.hosts:
+    if "*" in server.hosts or server.trusted_proxies:
         return "it through a proxy"
     return next((host for host in server.hosts if not is_local(host)), None)
 
@@ -111,7 +130,28 @@ def _issuers(config: Config) -> Iterator[Opening]:
             )
 
 
-def _share_users(one: IssuerTable, two: IssuerTable) -> bool:
+def _oidc(config: Config) -> Iterator[Opening]:
+    """A provider that lets in whoever wants to, or names users as an issuer does."""
+    oidc = config.auth.oidc
+    if oidc.issuer is None:
+        return
+    if not oidc.allowed and urlsplit(oidc.issuer).hostname in FOR_EVERYBODY:
+        yield Opening(
+            "auth.oidc",
+            f"everybody with an account at {oidc.issuer} may sign in",
+            'name who may in auth.oidc.allowed, such as "email *@example.org"',
+        )
+    for name, one in config.auth.issuers.items():
+        same = (one.issuer or name) == oidc.issuer and one.user_claim == oidc.user_claim
+        if not same and _share_users(one, oidc):
+            yield Opening(
+                "auth.oidc",
+                f'a user of the provider and one of "{name}" with the same name count as one user',
+                "give them tenants of their own, if they name users on their own",
+            )
+
+
+def _share_users(one: IssuerTable, two: IssuerTable | OIDCTable) -> bool:
     """Whether tokens of both can have the same tenant.
 
     One with a ``tenant_claim`` names whatever tenant it likes; without the claim, ``tenant``.

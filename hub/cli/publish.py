@@ -11,9 +11,11 @@ import orjson
 import typer
 
 from hub.cli.output import Progress
-from hub.cli.remote import DEFAULT_URL, Url
+from hub.cli.remote import DEFAULT_URL, TokenFile, Url, credential
 from hub.cli.standard_input import read_pieces
+from hub.client.errors import replied
 from hub.client.socket import Socket
+from hub.client.tokens import Token
 from hub.domain.errors import FramingError, HubError, RequestError, TooLarge
 from hub.domain.events import Delta, Message, decode, encode
 from hub.framing import DEFAULT_LIMIT, NDJSON, Chunk, Framing, Text
@@ -27,6 +29,7 @@ WINDOW: Final = 64
 def publish(
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="Created if it does not exist.")],
     url: Url = DEFAULT_URL,
+    token_file: TokenFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Each line is an event in JSON.")] = False,
     chunks: Annotated[
         bool, typer.Option("--chunks", help="Text as it is read, without lines.")
@@ -41,9 +44,10 @@ def publish(
     if as_json and chunks:
         raise typer.BadParameter("give --json or --chunks, not both")
     framing: Framing = Text() if chunks else NDJSON()
-    asyncio.run(
-        _publish(url, stream, framing, _event if as_json else _delta if chunks else _message)
-    )
+    encode_chunk = _event if as_json else _delta if chunks else _message
+    given = credential(token_file)
+    with given.explained():
+        asyncio.run(_publish(url, given.token, stream, framing, encode_chunk))
 
 
 def _message(chunk: Chunk, number: int) -> bytes:
@@ -66,14 +70,17 @@ _Encode = Callable[[Chunk, int], bytes]
 """Makes an event from a chunk, whose number is for errors."""
 
 
-async def _publish(url: str, stream: str, framing: Framing, encode_chunk: _Encode) -> None:
+async def _publish(
+    url: str, token: Token | None, stream: str, framing: Framing, encode_chunk: _Encode
+) -> None:
     with Progress() as progress:
-        async with Socket(url) as socket:
+        async with Socket(url, token) as socket:
             sending = _Sending(socket, stream, framing, encode_chunk, progress)
             try:
                 await sending.run()
             except HubError as error:
-                raise HubError(f"{error.message}; {sending.summary()}", code=error.code) from None
+                error.message = f"{error.message}; {sending.summary()}"
+                raise
 
 
 class _Sending:
@@ -149,7 +156,7 @@ class _Sending:
         while True:
             reply = await self._socket.receive()
             if reply.get("type") == "error":
-                raise HubError(str(reply.get("message")), code=str(reply.get("code")))
+                raise replied(reply)
             if reply.get("type") == "ok":
                 self._confirmed += 1
                 self._window.release()

@@ -1,4 +1,4 @@
-"""Changes of credentials: by the hub that uses the store, or in its file if none does.
+"""Changes of credentials and owners: by the hub that uses the store, or in its file if none does.
 
 A hub may start, stop or be killed meanwhile. So a change is tried until a hub has answered or the
 file was ours; a change that was made twice is made once, because credentials have ids.
@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from hub.domain.errors import HubError, StoreError
-from hub.server.admin import LINE_BYTES, address, as_json, from_json
+from hub.domain.permissions import StreamPattern
+from hub.http.private_sockets import address
+from hub.server.admin import LINE_BYTES, from_json
 from hub.stores import Credential
+from hub.stores.credential_json import as_json
 from hub.stores.sqlite.maintenance import Maintenance
 
-__all__ = ["add", "revoke"]
+__all__ = ["add", "change_owner", "revoke"]
+
+BATCH: Final = 500
+"""Streams of one transaction in the file."""
 
 PATIENCE_SECONDS: Final = 10.0
 """How long a hub may take to start or to stop, and so to listen or to release the file."""
@@ -43,15 +50,17 @@ def add(path: Path, credential: Credential) -> None:
     """
     lost = False
 
-    def offline(store: Maintenance) -> None:
+    def offline(store: Maintenance) -> Mapping[str, Any]:
         store.add_credential(credential)
+        return _reply(credential)
 
     def gone() -> None:
         nonlocal lost
         lost = True
 
     try:
-        _change(path, {"do": "add", "credential": as_json(credential)}, offline, gone)
+        request = {"do": "add", "credential": as_json(credential)}
+        _credential(_change(path, request, offline, gone))
     except HubError as error:
         # Ids are random: what is there is what a hub kept before it was killed.
         if not (lost and error.code == "credential_exists"):
@@ -65,21 +74,53 @@ def revoke(path: Path, kind: str, id_: str) -> Credential | None:
         HubError: it is not revoked; the message says why.
     """
     now = time.time()
-    return _change(
+    reply = _change(
         path,
         {"do": "revoke", "kind": kind, "id": id_, "now": now},
-        lambda store: store.revoke_credential(kind, id_, now),
+        lambda store: _reply(store.revoke_credential(kind, id_, now)),
         lambda: None,
     )
+    return _credential(reply)
+
+
+def change_owner(path: Path, which: str | StreamPattern, owner: str | None) -> Iterator[int]:
+    """Give the streams of the store at ``path`` that ``which`` names to a subject, or to nobody.
+
+    Yields after each batch how many have changed hands in it.
+
+    Raises:
+        HubError: the rest has not; the message says why.
+    """
+    after: str | None = ""
+    while after is not None:
+        batch = partial(_change_owner, which=which, owner=owner, after=after)
+        where = {"stream": which} if isinstance(which, str) else {"match": str(which)}
+        request = {"do": "chown", **where, "owner": owner, "after": after}
+        match _change(path, request, batch, lambda: None):
+            case {"changed": int(changed), "after": str() | None as after}:
+                yield changed
+            case _:
+                raise _unknown()
+
+
+def _change_owner(
+    store: Maintenance, which: str | StreamPattern, owner: str | None, after: str
+) -> Mapping[str, Any]:
+    changed, following = store.change_owner(which, owner, after, BATCH)
+    return {"changed": len(changed), "after": following}
 
 
 def _change(
     path: Path,
     request: Mapping[str, Any],
-    offline: Callable[[Maintenance], Credential | None],
+    offline: Callable[[Maintenance], Mapping[str, Any]],
     gone: Callable[[], None],
-) -> Credential | None:
-    """Have a hub do it, or do it; ``gone`` is called when a hub ended before it answered."""
+) -> Mapping[str, Any]:
+    """Have a hub do it, or do it; ``gone`` is called when a hub ended before it answered.
+
+    Raises:
+        HubError: the hub refuses, or it cannot be done.
+    """
     socket_path = Path(f"{path}.admin")
     end = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -89,7 +130,8 @@ def _change(
             gone()
             reply = None
         if reply is not None:
-            return _credential(reply)
+            _check(reply)
+            return reply
         try:
             with Maintenance(path) as store:
                 return offline(store)
@@ -153,12 +195,24 @@ def _line(asking: socket.socket) -> bytes:
     return held
 
 
-def _credential(reply: Mapping[str, Any]) -> Credential | None:
+def _check(reply: Mapping[str, Any]) -> None:
     match reply:
         case {"error": {"code": str(code), "message": str(message)}}:
             raise HubError(message, code=code)
+
+
+def _reply(credential: Credential | None) -> Mapping[str, Any]:
+    return {"credential": None if credential is None else as_json(credential)}
+
+
+def _credential(reply: Mapping[str, Any]) -> Credential | None:
+    match reply:
         case {"credential": None}:
             return None
         case {"credential": held}:
             return from_json(held)
-    raise HubError("the hub answers what this command does not know", code="admin_unknown")
+    raise _unknown()
+
+
+def _unknown() -> HubError:
+    return HubError("the hub answers what this command does not know", code="admin_unknown")

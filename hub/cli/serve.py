@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
 import shutil
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hub.cli.config import ConfigFile, load
 from hub.cli.output import say
 from hub.cli.remote import DEFAULT_URL
-from hub.http.log_format import LogFormatter
+from hub.http.log_format import log_lines
 
 __all__ = ["serve"]
 
@@ -25,27 +22,28 @@ def serve(
     config: ConfigFile = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 for a free one.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes (more than 1: experimental).")
+    ] = None,
 ) -> None:
     """Run a hub until Ctrl-C or SIGTERM."""
-    from hub.server.serve import serve as serve_app  # other commands do not need the whole hub
+    from hub.server.serve import run  # other commands do not need the whole hub
+    from hub.server.serve import serve as serve_app
 
-    lines = logging.StreamHandler()
-    lines.setFormatter(LogFormatter())
-    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    log_lines()
     loaded = load(config)
-    given = {"host": host, "port": port}
-    server = loaded.server.model_copy(update={k: v for k, v in given.items() if v is not None})
-    loaded = loaded.model_copy(update={"server": server})
-    _run(serve_app(loaded, announce=lambda where: say(_welcome(where))))
+    given = {"host": host, "port": port, "workers": workers}
+    loaded = loaded.with_server({k: v for k, v in given.items() if v is not None})
 
+    def announce(where: str) -> None:
+        say(_welcome(where))
 
-def _run(serving: Coroutine[Any, Any, None]) -> None:
-    try:
-        from uvloop import run
-    except ImportError:  # not available on Windows
-        asyncio.run(serving)
+    if loaded.server.workers == 1:
+        run(serve_app(loaded, announce=announce))
     else:
-        run(serving)
+        from hub.server.workers import serve_workers
+
+        run(serve_workers(loaded, announce=announce))
 
 
 def _welcome(where: str) -> str:

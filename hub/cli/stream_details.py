@@ -34,6 +34,7 @@ def details(entry: Entry) -> dict[str, Any]:
         "ttl": entry.settings.ttl,
         "expires_at": entry.settings.expires_at,
         "owner": entry.settings.owner,
+        "creator": entry.settings.creator,
         "producers": len(entry.producers),
         "running": list(entry.running),
         "sequence": entry.sequence,
@@ -49,6 +50,8 @@ def lines(entry: Entry) -> Iterator[tuple[str, str]]:
     yield "type", settings.content_type
     if settings.owner is not None:
         yield "owner", settings.owner
+    if settings.creator not in (None, settings.owner):
+        yield "begun by", str(settings.creator)
     yield "state", _state(entry)
     yield "records", f"{records}, offsets {entry.head} to {entry.tail - 1}" if records else "0"
     yield "bytes", f"{entry.size}" + (", without those of its source" if settings.fork else "")

@@ -1,8 +1,8 @@
-"""``streamhub streams list|show|export|import|delete|compact|backup|restore``: the store's file.
+"""``streamhub streams list|show|export|import|delete|chown|compact|backup|restore``: the store.
 
-The commands work on the file and need no running hub. Those that only read it (list, show,
-export, backup) also work while a hub runs. The others are refused then, because the hub would not
-notice the change.
+The commands work on the file and need no running hub. Those that only read it (list, show, export,
+backup) also work while a hub runs, and ``chown`` asks it. The others are refused then, because the
+hub would not notice the change.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Annotated, Final
 
 import typer
 
+from hub.auth.stored_keys import TEXT_LENGTH
 from hub.cli.config import ConfigFile, Json, load
 from hub.cli.export_format import (
     Generations,
@@ -25,10 +26,13 @@ from hub.cli.export_format import (
     record_line,
 )
 from hub.cli.output import Progress, say, write, write_bytes, write_json, write_others
+from hub.cli.running_hub import change_owner
 from hub.cli.standard_input import STANDARD_INPUT
 from hub.cli.stream_details import details, format_size, lines, row, row_of, summary
 from hub.config.schema import Config
 from hub.domain.errors import ConfigError, HubError, RequestError, StoreError
+from hub.domain.permissions import StreamPattern
+from hub.domain.principal import Principal
 from hub.domain.records import Record
 from hub.domain.stream_names import check_name
 from hub.stores.sqlite import backup as backups
@@ -36,6 +40,9 @@ from hub.stores.sqlite.inspect import Entry, Inspector
 from hub.stores.sqlite.maintenance import Maintenance
 
 __all__ = ["app", "store_path"]
+
+REVIVED: Final = 20
+"""Credentials that are named after a restore."""
 
 SHOWN: Final = 1000
 """Records between two updates of the progress line."""
@@ -56,6 +63,11 @@ def store_path(config: Config) -> Path:
         ConfigError: it has none.
     """
     kind, _, path = config.store.url.partition(":")
+    if config.store.shared:
+        raise ConfigError(
+            "store.url is a server that the hubs share: ask one of them over HTTP",
+            code="store_shared",
+        )
     if kind != "sqlite":
         raise ConfigError(
             'store.url is "memory:": such streams exist only in the running hub, not in a file',
@@ -187,6 +199,45 @@ def delete(
 
 
 @app.command()
+def chown(
+    name: Annotated[str | None, typer.Argument(metavar="[STREAM]", help="The stream.")] = None,
+    match: Annotated[
+        str | None,
+        typer.Option("--match", metavar="PATTERN", help="All streams that a pattern matches."),
+    ] = None,
+    user: Annotated[str | None, typer.Option("--user", help="To whom they are to belong.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="The user's tenant.")] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="They are to have no owner.")] = False,
+    config: ConfigFile = None,
+) -> None:
+    """Give streams to another user; a hub may run meanwhile."""
+    if (name is None) == (match is None):
+        raise typer.BadParameter("name a stream, or a pattern with --match")
+    if (user is None) != nobody or (nobody and tenant is not None):
+        raise typer.BadParameter("give --user, perhaps with --tenant, or --nobody")
+    for text in (user, tenant):
+        if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
+            raise typer.BadParameter(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+    path = store_path(load(config))
+    if not path.exists():
+        Inspector(path)  # raises the error for a missing file
+    changed = 0
+    with Progress() as progress:
+        for count in change_owner(path, name or _pattern(match), Principal(user, tenant).subject):
+            changed += count
+            progress.show(f"{changed} streams")
+    streams = "1 stream" if changed == 1 else f"{changed} streams"
+    say(f"changed the owner of {streams}")
+
+
+def _pattern(text: str | None) -> StreamPattern:
+    try:
+        return StreamPattern.parse(text or "")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--match") from None
+
+
+@app.command()
 def compact(config: ConfigFile = None) -> None:
     """Return the space of deleted streams to the disk."""
     loaded = load(config)
@@ -226,6 +277,17 @@ def restore(file: Copy, config: ConfigFile = None) -> None:
     if copied.kept is not None:
         say(f"the replaced store is now {copied.kept}")
     say(f"restored {_summary(copied)} from {file}")
+    if copied.revoked:
+        say(f"{_counted(copied.revoked)} revoked since the backup: that holds")
+    for one in copied.revived[:REVIVED]:
+        name = f" ({one.name})" if one.name is not None else ""
+        say(f"the {one.kind} {one.id}{name} is valid again, and was not in the replaced store")
+    if (more := len(copied.revived) - REVIVED) > 0:
+        say(f"and {more} more: see streamhub token list")
+
+
+def _counted(credentials: int) -> str:
+    return "1 credential was" if credentials == 1 else f"{credentials} credentials were"
 
 
 def _watching(progress: Progress) -> Callable[[int, int], None]:

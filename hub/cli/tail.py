@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from hub.cli.output import Answer, Progress, say_reset, while_read, write_json
-from hub.cli.remote import DEFAULT_URL, Url, shown
+from hub.cli.remote import DEFAULT_URL, TokenFile, Url, credential, shown
 from hub.client import Hub
+from hub.client.tokens import Token
 from hub.domain import json_text
 
 __all__ = ["tail"]
@@ -20,17 +21,20 @@ def tail(
     stream: Annotated[str, typer.Argument(metavar="STREAM", help="The name of the stream.")],
     start: Annotated[str, typer.Option("--from", metavar="start|now|POSITION")] = "start",
     url: Url = DEFAULT_URL,
+    token_file: TokenFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write each event as JSON.")] = False,
 ) -> None:
     """Print the answers in a stream as they come, until the stream closes."""
-    asyncio.run(_tail(url, stream, start, as_json=as_json))
+    given = credential(token_file)
+    with given.explained():
+        asyncio.run(_tail(url, given.token, stream, start, as_json=as_json))
 
 
-async def _tail(url: str, stream: str, start: str, *, as_json: bool) -> None:
+async def _tail(url: str, token: Token | None, stream: str, start: str, *, as_json: bool) -> None:
     with Progress() as progress, Answer() as answer:
         async with (
             while_read(),
-            Hub(url) as hub,
+            Hub(url, token=token) as hub,
             aclosing(shown(hub, stream, start, progress)) as all_heard,
         ):
             async for heard in all_heard:

@@ -1,4 +1,4 @@
-"""``streamhub token create|list|show|revoke``: API keys.
+"""``streamhub token create|list|show|revoke``: API keys; ``login|logout``: people's sessions.
 
 Keys are kept in the store. While a hub runs, it makes the changes (see `hub.cli.running_hub`), and
 they take effect within a second; otherwise the file is changed. A hub without a file has only the
@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import typer
 
+from hub.auth import sessions
 from hub.auth.api_keys import ApiKey, new_key, parse
+from hub.auth.login_links import new_link
 from hub.auth.stored_keys import (
     KIND,
     LATEST,
@@ -33,6 +36,7 @@ from hub.cli.output import say, write, write_json, write_others
 from hub.cli.stream_details import format_time
 from hub.config.keys import dotted
 from hub.config.schema import Config
+from hub.domain.addresses import is_local
 from hub.domain.errors import ConfigError, Conflict, NotFound, RequestError
 from hub.domain.grant_rules import Identity, Who
 from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
@@ -50,7 +54,11 @@ Source = Literal["store", "configuration"]
 
 Which = Annotated[str, typer.Argument(metavar="KEY", help="The key's id or its name.")]
 
-app = typer.Typer(help="Create, list, show and revoke API keys.", no_args_is_help=False)
+User = Annotated[str, typer.Argument(metavar="USER", help="The user's name.")]
+
+app = typer.Typer(
+    help="Create, list, show and revoke API keys; sign people in and out.", no_args_is_help=False
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +147,7 @@ def list_(config: ConfigFile = None, as_json: Json = False) -> None:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
             write_others("  ".join([*cells, row[5]]) + "\n")
     if _file(loaded) is None:
-        say('store.url is "memory:": the hub has only the keys of its configuration')
+        say("store.url is no file: the hub has only the keys of its configuration")
 
 
 @app.command()
@@ -168,6 +176,81 @@ def revoke(key: Which, config: ConfigFile = None) -> None:
         raise _unknown(key)
     before = " before" if found.revoked is not None else ""
     say(f"the key {found.id}{_whose(found)} was revoked{before}")
+
+
+@app.command()
+def login(
+    user: User,
+    tenant: Annotated[str | None, typer.Option(help="The user's tenant.")] = None,
+    expires: Annotated[
+        str, typer.Option(metavar="TIME", help="How long the link works, such as 10m or 1h.")
+    ] = "10m",
+    url: Annotated[
+        str | None,
+        typer.Option(help="Where people open the page, such as https://chat.example.org."),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Write a link with which a user signs in to the page, once."""
+    now = time.time()
+    loaded = load(config)
+    root = _root(loaded, url)
+    secret, row = new_link(
+        _text("user", user) or "", _text("tenant", tenant), now=now, expires=until(expires, now)
+    )
+    if not loaded.auth.enabled:
+        raise ConfigError(
+            "the configuration has no [auth], so nobody signs in: set auth.required = true",
+            code="auth_missing",
+        )
+    running_hub.add(_store(loaded), row)
+    say(f"this link signs {user} in, once, until {format_time(row.expires or 0)}:")
+    write(f"{root}login/{secret}\n")
+    who = Identity(user, tenant)
+    if not any(Who.parse(grant.who).means(who) for grant in loaded.auth.grants):
+        say("warning: the configuration grants nothing to this user: add [[auth.grants]]")
+
+
+@app.command()
+def logout(
+    user: User,
+    tenant: Annotated[str | None, typer.Option(help="The user's tenant.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """End all sessions of a user; a running hub refuses them within a second."""
+    path = _store(load(config))
+    rows = []
+    if path.exists():
+        with Inspector(path) as inspector:
+            rows = inspector.list_credentials(sessions.KIND)
+    now = time.time()
+    held = [row for row in rows if (row.user, row.tenant) == (user, tenant) and row.ended > now]
+    for row in held:
+        running_hub.revoke(path, sessions.KIND, row.id)
+    say(f"ended {len(held)} session{'' if len(held) == 1 else 's'} of {user}")
+
+
+def _root(config: Config, url: str | None) -> str:
+    """Where people open the page, with a slash at the end.
+
+    Raises:
+        BadParameter: it is not an address that a browser can open, or is not given and not known.
+    """
+    server = config.server
+    if url is None:
+        if server.unix_socket is not None or not is_local(server.host):
+            raise typer.BadParameter(
+                "say where people open the page, such as --url https://chat.example.org",
+                param_hint="--url",
+            )
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return f"http://{host}:{server.port}/"
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise typer.BadParameter(
+            "should be an address such as https://chat.example.org", param_hint="--url"
+        )
+    return f"{url.rstrip('/')}/"
 
 
 def until(text: str, now: float) -> float:
@@ -242,7 +325,7 @@ def _pattern(text: str) -> StreamPattern:
 
 
 def _file(config: Config) -> Path | None:
-    """The file of the store; ``None`` for one in memory."""
+    """The file of the store; ``None`` if it has none."""
     kind, _, path = config.store.url.partition(":")
     return Path(path) if kind == "sqlite" else None
 
@@ -256,7 +339,7 @@ def _store(config: Config) -> Path:
     path = _file(config)
     if path is None:
         raise ConfigError(
-            'store.url is "memory:", which keeps no keys: put them into the configuration; '
+            "store.url is no file, which would keep keys: put them into the configuration; "
             "`streamhub token create --for-config` writes a table for it",
             code="store_memory",
         )

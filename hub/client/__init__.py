@@ -23,38 +23,50 @@ from hub.lazy_imports import lazy
 if TYPE_CHECKING:
     from hub.client.blocking import SyncFollowing, SyncHub
     from hub.client.following import Following, Reset, Value
-    from hub.client.hub import Generation, Hub, StreamInfo
+    from hub.client.hub import Generation, Hub, Queue, ShareLink, StreamInfo, Ticket
+    from hub.domain.conversation_view import ConversationView, Turn
     from hub.domain.errors import HubError
     from hub.domain.events import (
         Cancelled,
         Delta,
+        Dropped,
         Event,
         Failed,
         Finished,
         Interrupted,
         Message,
         Other,
+        Queued,
         Started,
         ToolCall,
         Usage,
     )
+    from hub.domain.queue_view import QueueView
 else:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             **dict.fromkeys(("SyncFollowing", "SyncHub"), "hub.client.blocking"),
             **dict.fromkeys(("Following", "Reset", "Value"), "hub.client.following"),
-            **dict.fromkeys(("Generation", "Hub", "StreamInfo"), "hub.client.hub"),
+            **dict.fromkeys(
+                ("Generation", "Hub", "Queue", "ShareLink", "StreamInfo", "Ticket"),
+                "hub.client.hub",
+            ),
             "HubError": "hub.domain.errors",
             **dict.fromkeys(("Cancelled", "Delta", "Event", "Failed"), "hub.domain.events"),
             **dict.fromkeys(("Finished", "Interrupted", "Message", "Other"), "hub.domain.events"),
             **dict.fromkeys(("Started", "ToolCall", "Usage"), "hub.domain.events"),
+            **dict.fromkeys(("Dropped", "Queued"), "hub.domain.events"),
+            "QueueView": "hub.domain.queue_view",
+            **dict.fromkeys(("ConversationView", "Turn"), "hub.domain.conversation_view"),
         },
     )
 
 __all__ = [
     "Cancelled",
+    "ConversationView",
     "Delta",
+    "Dropped",
     "Event",
     "Failed",
     "Finished",
@@ -65,12 +77,18 @@ __all__ = [
     "Interrupted",
     "Message",
     "Other",
+    "Queue",
+    "QueueView",
+    "Queued",
     "Reset",
+    "ShareLink",
     "Started",
     "StreamInfo",
     "SyncFollowing",
     "SyncHub",
+    "Ticket",
     "ToolCall",
+    "Turn",
     "Usage",
     "Value",
 ]

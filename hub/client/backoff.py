@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from hub.domain.errors import HubError
 
-__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PASSING", "retried", "wait_before"]
+__all__ = ["FIRST_WAIT", "LONGEST_WAIT", "PASSING", "TOKEN_LATE", "retried", "wait_before"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,9 @@ TRIES: Final = 5
 
 PASSING: Final = frozenset({"hub_lost", "hub_unreachable", "draining", "limit_exceeded"})
 """Codes of errors that may pass: no connection, or a hub that stops or is full."""
+
+TOKEN_LATE: Final = frozenset({"token_expired", "token_unavailable"})
+"""Codes of errors that may pass if a function returns the tokens: the next one is not there yet."""
 
 
 async def retried(request: Callable[[], Awaitable[T]], passing: Set[str] = PASSING) -> T:

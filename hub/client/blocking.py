@@ -14,7 +14,8 @@ from threading import Thread
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from hub.client.following import Following, Reset, Value
-from hub.client.hub import DEFAULT_URL, Generation, Hub, StreamInfo
+from hub.client.hub import DEFAULT_URL, Generation, Hub, ShareLink, StreamInfo
+from hub.client.tokens import in_thread
 from hub.domain.events import Event
 
 __all__ = ["SyncFollowing", "SyncHub"]
@@ -109,10 +110,18 @@ class SyncHub:
             generation = hub.generate("Tell me everything")
             for event in hub.answer(generation):
                 ...
+
+    A function as ``token`` runs in a thread of its own, and may block.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, headers: Mapping[str, str] | None = None) -> None:
-        self._hub = Hub(url, headers=headers)
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: str | Callable[[], str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._hub = Hub(url, token=None if token is None else in_thread(token), headers=headers)
         self._running: _Loop | None = None
 
     def __enter__(self) -> Self:
@@ -140,10 +149,18 @@ class SyncHub:
     def streams(self, prefix: str = "") -> Iterator[StreamInfo]:
         return _Each(self._loop, self._hub.streams(prefix))
 
+    def shares(self, stream: str | None = None) -> Iterator[ShareLink]:
+        return _Each(self._loop, self._hub.shares(stream))
+
     models = _blocking(Hub.models)
     generate = _blocking(Hub.generate)
     generation = _blocking(Hub.generation)
     cancel = _blocking(Hub.cancel)
+    queue = _blocking(Hub.queue)
+    requeue = _blocking(Hub.requeue)
     append = _blocking(Hub.append)
     fork = _blocking(Hub.fork)
     delete = _blocking(Hub.delete)
+    share = _blocking(Hub.share)
+    revoke_share = _blocking(Hub.revoke_share)
+    ticket = _blocking(Hub.ticket)

@@ -17,10 +17,11 @@ from hub.domain.errors import (
     NotFound,
     RequestError,
     TooLarge,
+    Unauthorized,
     UnsupportedType,
 )
 
-__all__ = ["ABSENT", "call", "malformed", "refusal"]
+__all__ = ["ABSENT", "call", "malformed", "refusal", "replied"]
 
 ABSENT: Final = frozenset({502, 503, 504})
 """Statuses with which a proxy answers for a hub that is down."""
@@ -28,6 +29,7 @@ ABSENT: Final = frozenset({502, 503, 504})
 # For codes that have no class of their own.
 _STATUSES: Final[Mapping[int, type[HubError]]] = {
     400: RequestError,
+    401: Unauthorized,
     403: Forbidden,
     404: NotFound,
     409: Conflict,
@@ -35,6 +37,14 @@ _STATUSES: Final[Mapping[int, type[HubError]]] = {
     413: TooLarge,
     415: UnsupportedType,
     429: LimitExceeded,
+}
+
+
+# For those of these codes that come without a status.
+_CODES: Final[Mapping[str, type[HubError]]] = {
+    **dict.fromkeys(("invalid_api_key", "invalid_credential", "invalid_token"), Unauthorized),
+    **dict.fromkeys(("link_ended", "token_expired"), Unauthorized),
+    **dict.fromkeys(("not_permitted", "author_not_permitted", "foreign_generation"), Forbidden),
 }
 
 
@@ -76,6 +86,13 @@ def _error(status: int, answer: object) -> HubError:
             f"the hub is not reachable: a proxy answers with status {status}", code="hub_lost"
         )
     return malformed(f"it answers with the HTTP status {status}")
+
+
+def replied(message: Mapping[str, Any]) -> HubError:
+    """The error in a message of the WebSocket, which has no status."""
+    code = str(message.get("code"))
+    kind = _CLASSES.get(code) or _CODES.get(code, HubError)
+    return kind(str(message.get("message")), code=code)
 
 
 def malformed(why: str) -> HubError:

@@ -2,7 +2,8 @@
 
 The position that comes with every event (``id:`` of the server-sent event) is where the next
 connection continues. The first connection must succeed; later ones are retried a bounded number
-of times, with growing waits of random length.
+of times, with growing waits of random length. A response ends with its token; the next one has a
+new token, and if there is none yet, that counts as a try.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from urllib.parse import quote
 
 import orjson
 
-from hub.client.backoff import PASSING, wait_before
+from hub.client.backoff import PASSING, TOKEN_LATE, wait_before
 from hub.client.errors import ABSENT, malformed, refusal
 from hub.client.transport import Reply, Transport
 from hub.domain import json_text
@@ -170,6 +171,7 @@ async def hear(
         HubError: the hub refuses, or cannot be reached (again).
     """
     place = _Place(start)
+    passing = PASSING | TOKEN_LATE if wire.renews_token else PASSING
     tries = 0
     while True:
         before = place.position
@@ -181,10 +183,13 @@ async def hear(
         except _Again:
             continue
         except HubError as error:
-            if error.code not in PASSING or not place.connected:
+            if error.code not in passing or not place.connected:
                 raise
+            last = error
         tries = tries + 1 if place.position == before else 1
         if tries > TRIES:
+            if last.code in TOKEN_LATE:
+                raise last
             message = f"the connection was lost and could not be made again in {TRIES} tries"
             raise HubError(message, code="hub_unreachable")
         seconds = wait_before(tries)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import quote, urlencode
@@ -14,11 +14,23 @@ from hub.client.appending import Appending
 from hub.client.backoff import PASSING, retried
 from hub.client.errors import call, malformed
 from hub.client.following import Following, Reset, Value, hear
+from hub.client.tokens import Token
 from hub.client.transport import Transport
 from hub.domain.errors import HubError
-from hub.domain.events import TERMINALS, Event, Message, Other, Usage, encode
+from hub.domain.events import (
+    TERMINALS,
+    Dropped,
+    Event,
+    Message,
+    Other,
+    Queued,
+    Usage,
+    encode,
+    from_json,
+)
+from hub.domain.generation_request import WhenBusy
 
-__all__ = ["Generation", "Hub", "StreamInfo"]
+__all__ = ["Generation", "Hub", "Queue", "ShareLink", "StreamInfo", "Ticket"]
 
 T = TypeVar("T")
 
@@ -34,8 +46,9 @@ WRITERS: Final = 1000
 class Generation:
     """One run of an upstream, as described by the hub at the time of the call.
 
-    ``state`` is ``asked``, ``waiting`` or ``streaming`` while it runs, then ``finished``,
-    ``failed``, ``cancelled`` or ``interrupted``. ``position`` is where it begins in ``stream``.
+    ``state`` is ``queued`` until its turn comes, ``asked``, ``waiting`` or ``streaming`` while it
+    runs, then ``finished``, ``failed``, ``cancelled`` or ``interrupted``; ``dropped`` if its turn
+    never came. ``position`` is where it begins in ``stream``.
     """
 
     id: str
@@ -53,6 +66,17 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
+class Queue:
+    """The prompts that wait in a stream, the next one first.
+
+    If ``held``, they wait until somebody sends one or another answer finishes.
+    """
+
+    prompts: tuple[Queued, ...]
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInfo:
     """A stream in a list; ``running`` is the id of the generation that runs in it."""
 
@@ -61,6 +85,33 @@ class StreamInfo:
     closed: bool
     tail: str
     running: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLink:
+    """A link by which anybody may read a stream.
+
+    ``until`` is ``"live"`` or the position up to which it shows the stream. Only a new link has a
+    ``url``.
+    """
+
+    id: str
+    stream: str
+    until: str
+    created_at: str
+    title: str | None = None
+    created_by: str | None = None
+    expires_at: str | None = None
+    url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A credential to read one stream with, also in a URL; ``url`` is that of the live stream."""
+
+    ticket: str = field(repr=False)
+    expires_at: str
+    url: str = field(repr=False)
 
 
 class Hub:
@@ -74,17 +125,27 @@ class Hub:
                 ...
 
     Requests that can be repeated safely are retried a few times after a lost connection, with
-    growing waits; generations and appends carry keys so that they take effect once. ``headers``
-    are sent with every request, for example to authenticate to a proxy.
+    growing waits; generations and appends carry keys so that they take effect once. ``token`` is
+    the credential, or a function that returns it, see `hub.client.tokens`. ``headers`` are sent
+    with every request, for example to authenticate to a proxy.
+
+    A token goes to this URL only, over ``http`` as over ``https``: use ``https`` wherever others
+    can read what you send.
 
     Raises:
-        RequestError: it is not a URL.
+        RequestError: it is not a URL, or not a token.
         HubError: from every method: the hub refuses, with the code and class that its error has
             in `hub.domain.errors`; or ``hub_unreachable``, ``hub_lost``, ``hub_malformed``.
     """
 
-    def __init__(self, url: str = DEFAULT_URL, *, headers: Mapping[str, str] | None = None) -> None:
-        self.wire = Transport(url, headers)
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.wire = Transport(url, headers, token)
         self._writers: dict[str, Appending] = {}
 
     async def __aenter__(self) -> Self:
@@ -106,7 +167,10 @@ class Hub:
         return Following(hear(self.wire, stream, from_, wait=wait), from_)
 
     async def answer(self, generation: Generation) -> AsyncGenerator[Event | Reset, None]:
-        """The events of one generation, from its start to its terminal event."""
+        """The events of one generation, from its start to its terminal event.
+
+        If it is queued, they begin with a `Queued`, and end with a `Dropped` if it never starts.
+        """
         following = self.follow(generation.stream, from_=generation.position or "start")
         async with aclosing(following):
             async for event in following:
@@ -116,7 +180,7 @@ class Hub:
                     continue
                 elif event.generation == generation.id:
                     yield event
-                    if isinstance(event, TERMINALS):
+                    if isinstance(event, (*TERMINALS, Dropped)):
                         return
         raise HubError("the stream closed before the answer was complete", code="stream_closed")
 
@@ -125,12 +189,12 @@ class Hub:
         query = {"limit": str(PAGE)} | ({"prefix": prefix} if prefix else {})
         while True:
             page = await self._ask("GET", f"/v1/streams?{urlencode(query)}")
-            streams, more = _read(page, _page)
+            streams, following = _read(page, _page)
             for stream in streams:
                 yield stream
-            if not more:
+            if following is None:
                 return
-            query["after"] = streams[-1].name
+            query["after"] = following
 
     async def models(self) -> list[str]:
         """The models that can be used, the default first."""
@@ -150,12 +214,23 @@ class Hub:
         author: str | None = None,
         options: Mapping[str, Any] | None = None,
         key: str | None = None,
+        when_busy: WhenBusy = "refuse",
+        after: str | None = None,
+        branch: str | None = None,
     ) -> Generation:
         """Start a generation: a ``prompt`` in a conversation, or exactly these ``messages``.
 
         It runs whether anybody follows it or not. Without a ``stream`` it gets one of its own.
         ``options`` are passed to the upstream (``temperature``, ``max_tokens`` …). Two calls with
         one ``key`` start one generation; by default each call has a key of its own.
+
+        ``when_busy`` is what happens to a ``prompt`` while the stream answers another one: it is
+        refused, waits for its turn (``queue``), or goes first: ``steer`` stops the answer where a
+        sentence ends, ``replace`` at once.
+
+        A conversation has branches. A prompt ``after`` a message or an answer, which an id or a
+        position names (``""``: the beginning), begins one; without a prompt, that message is
+        answered again. ``branch`` is any message of the branch that the prompt continues.
         """
         request = {
             "prompt": prompt,
@@ -166,6 +241,9 @@ class Hub:
             "author": author,
             "options": options,
             "key": key or uuid4().hex,
+            "when_busy": None if when_busy == "refuse" else when_busy,
+            "after": after,
+            "branch": branch,
         }
         body = {name: value for name, value in request.items() if value is not None}
         return _read(await self._ask("POST", "/v1/generations", body), _generation)
@@ -175,8 +253,29 @@ class Hub:
         return _read(await self._ask("GET", _path(generation)), _generation)
 
     async def cancel(self, generation: str) -> Generation:
-        """Cancel a generation; one that has ended is not changed."""
+        """Cancel a generation, or drop a queued one; one that has ended is not changed."""
         return _read(await self._ask("DELETE", _path(generation)), _generation)
+
+    async def queue(self, stream: str) -> Queue:
+        """The prompts that wait in a stream. Those who follow it can use a `QueueView`."""
+        return _read(await self._ask("GET", f"/v1/queue/{quote(stream)}"), _queue)
+
+    async def requeue(
+        self,
+        generation: str,
+        *,
+        prompt: str | None = None,
+        place: int | None = None,
+        now: bool = False,
+    ) -> Generation:
+        """Change a queued prompt: its text, or its ``place``, which is 1 for the next one.
+
+        ``now`` sends it at once, and stops the answer that runs. A prompt that waits no more is
+        refused with the code ``not_queued``.
+        """
+        change = {"prompt": prompt, "place": place, "now": now or None}
+        body = {name: value for name, value in change.items() if value is not None}
+        return _read(await self._ask("PATCH", _path(generation), body), _generation)
 
     # Writing
 
@@ -201,6 +300,57 @@ class Hub:
     async def delete(self, stream: str) -> None:
         """Delete a stream, and cancel the generation in it."""
         await call(self.wire, "DELETE", f"/v1/stream/{quote(stream)}")
+
+    # Sharing
+
+    async def share(
+        self,
+        stream: str,
+        *,
+        until: str = "live",
+        expires_in: int | None = None,
+        title: str | None = None,
+    ) -> ShareLink:
+        """A link by which anybody may read a stream; its `url` is told this once.
+
+        ``until`` is ``"live"``, ``"now"`` or a position: how much the link shows. ``expires_in`` is
+        in seconds; without it the link works until it is revoked. Not repeated if the connection is
+        lost: then there may be a link that nobody has.
+        """
+        asked = {"stream": stream, "until": until, "expires_in": expires_in, "title": title}
+        made = await call(self.wire, "POST", "/v1/shares", asked)
+        link = _read(made, lambda answer: _known(ShareLink, answer))
+        # Only its end: a proxy may have stripped a prefix that the hub does not know of.
+        secret = (link.url or "").rpartition("/")[2]
+        return replace(link, url=f"{self.wire.url}/s/{secret}")
+
+    async def shares(self, stream: str | None = None) -> AsyncIterator[ShareLink]:
+        """The links to a stream that work, by id; without a stream those that one has made."""
+        query = {"limit": str(PAGE)} | ({} if stream is None else {"stream": stream})
+        while True:
+            page = await self._ask("GET", f"/v1/shares?{urlencode(query)}")
+            links, more = _read(page, _links)
+            for link in links:
+                yield link
+            if not more:
+                return
+            query["after"] = links[-1].id
+
+    async def revoke_share(self, link: str) -> None:
+        """Revoke a link, by its id; its readers end within two seconds."""
+        await self._ask("DELETE", f"/v1/shares/{quote(link, safe='')}")
+
+    async def ticket(self, stream: str, *, expires_in: int | None = None) -> Ticket:
+        """A ticket to read a stream where no header can be sent, such as in an ``EventSource``.
+
+        ``expires_in`` is in seconds, by default an hour.
+        """
+        asked = {"stream": stream} | ({} if expires_in is None else {"expires_in": expires_in})
+        made = await self._ask("POST", "/v1/tickets", asked)
+        ticket = _read(made, lambda answer: _known(Ticket, answer))
+        return replace(
+            ticket, url=f"{self.wire.url}/v1/live/{quote(stream)}?ticket={ticket.ticket}"
+        )
 
     async def _ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -232,9 +382,24 @@ def _generation(answer: Any) -> Generation:
     return generation if usage is None else replace(generation, usage=_known(Usage, usage))
 
 
-def _page(answer: Any) -> tuple[list[StreamInfo], bool]:
+def _queue(answer: Any) -> Queue:
+    events = [from_json(prompt) for prompt in answer["prompts"]]
+    return Queue(
+        tuple(event for event in events if isinstance(event, Queued)), bool(answer["held"])
+    )
+
+
+def _page(answer: Any) -> tuple[list[StreamInfo], str | None]:
+    """The streams of a page, and where the next one begins, if there is one."""
     streams = [_known(StreamInfo, stream) for stream in answer["streams"]]
-    return streams, bool(answer["more"] and streams)
+    # An older hub does not say where, and has no empty pages before the last one.
+    last = streams[-1].name if streams else None
+    return streams, str(answer.get("next", last)) if answer["more"] else None
+
+
+def _links(answer: Any) -> tuple[list[ShareLink], bool]:
+    links = [_known(ShareLink, link) for link in answer["shares"]]
+    return links, bool(answer["more"] and links)
 
 
 def _known(kind: Callable[..., T], values: Mapping[str, Any]) -> T:

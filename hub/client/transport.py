@@ -7,7 +7,12 @@
         async with wire.stream("/v1/live/name", headers={"Accept": "text/plain"}) as stream:
             async for piece in stream: ...
 
-Every status is a reply. An error, always an `UpstreamError`, means that there is none:
+With a token, every request has ``Authorization: Bearer`` (RFC 6750 section 2.1). If the answer is
+401, the request is sent once more, provided that there is a new token. Redirects are not followed,
+so a token is sent to the hub's own origin only.
+
+Every status is a reply. An error means that there is none: those of `hub.client.tokens`, or an
+`UpstreamError`:
 
 - ``hub_unreachable``: nothing answers at the URL;
 - ``hub_lost``: the answer broke off;
@@ -26,9 +31,18 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from hub.client.tokens import Token, Tokens
 from hub.domain.errors import RequestError, UpstreamError
 
-__all__ = ["CONNECT_SECONDS", "Reply", "Transport", "lost", "not_a_hub", "unreachable"]
+__all__ = [
+    "CONNECT_SECONDS",
+    "Reply",
+    "Transport",
+    "check_url",
+    "lost",
+    "not_a_hub",
+    "unreachable",
+]
 
 CONNECT_SECONDS: Final = 10.0
 REQUEST_SECONDS: Final = 60.0
@@ -65,15 +79,27 @@ class Transport:
     """The connections to the hub at a URL, for an ``async with``.
 
     Raises:
-        RequestError: it is not a URL.
+        RequestError: it is not a URL, or ``bad_token``.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str] | None = None, token: Token | None = None
+    ) -> None:
         self._url = url.rstrip("/")
+        self._tokens = None if token is None else Tokens(token)
         self._headers = {"User-Agent": "streamhub", **(headers or {})}
         self._client: aiohttp.ClientSession | None = None
-        if not _is_http(self._url):
-            raise RequestError(f'"{url}" is not the URL of a hub, such as http://127.0.0.1:7000')
+        check_url(url, with_token=token is not None)
+
+    @property
+    def url(self) -> str:
+        """The hub's URL, without a slash at the end."""
+        return self._url
+
+    @property
+    def renews_token(self) -> bool:
+        """Whether an expired token can be followed by a new one."""
+        return self._tokens is not None and not self._tokens.fixed
 
     async def __aenter__(self) -> Self:
         self._client = aiohttp.ClientSession(
@@ -99,7 +125,7 @@ class Transport:
         """Send a request; returns the status and the decoded JSON, ``None`` for an empty reply.
 
         Raises:
-            UpstreamError: there is no such reply; see the module for the codes.
+            HubError: there is no such reply; see the module for the codes.
         """
         sent = dict(headers or {})
         if json is not None:
@@ -119,7 +145,7 @@ class Transport:
         """Send a request; returns the status, the headers and the body of the reply.
 
         Raises:
-            UpstreamError: as `request`.
+            HubError: as `request`.
         """
         try:
             async with (
@@ -143,13 +169,31 @@ class Transport:
         """Send a GET request, and read the reply as it comes; leaving closes the socket.
 
         Raises:
-            UpstreamError: ``hub_unreachable``, ``hub_malformed``.
+            HubError: as `request`.
         """
         async with self._response("GET", path, None, headers or {}) as response:
             yield Reply(self._url, response)
 
     @asynccontextmanager
     async def _response(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        tokens = self._tokens
+        if tokens is None:
+            async with self._answer(method, path, body, headers) as response:
+                yield response
+            return
+        token = await tokens.get()
+        async with self._answer(method, path, body, _with(token, headers)) as response:
+            fresh = await tokens.renewed(token) if response.status == 401 else None
+            if fresh is None:
+                yield response
+                return
+        async with self._answer(method, path, body, _with(fresh, headers)) as response:
+            yield response
+
+    @asynccontextmanager
+    async def _answer(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._client is None:
@@ -175,12 +219,24 @@ class Transport:
             response.close()
 
 
-def _is_http(url: str) -> bool:
+def _with(token: str, headers: Mapping[str, str]) -> dict[str, str]:
+    return {**headers, "Authorization": f"Bearer {token}"}
+
+
+def check_url(url: str, *, with_token: bool) -> None:
+    """Check that a URL can be that of a hub.
+
+    Raises:
+        RequestError: it cannot, or it has a user name, which would take the place of the token.
+    """
     try:
         parsed = URL(url)
     except ValueError:
-        return False
-    return parsed.scheme in ("http", "https") and bool(parsed.host)
+        parsed = URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise RequestError(f'"{url}" is not the URL of a hub, such as http://127.0.0.1:7000')
+    if with_token and parsed.user is not None:
+        raise RequestError("the URL of the hub has a user name: leave it out, or the token")
 
 
 def unreachable(url: str) -> UpstreamError:

@@ -1,7 +1,7 @@
 """``[auth]``: who may come in, and what they may do.
 
-There is authentication as soon as the table says who may come in: by a key, an issuer or a grant,
-or that a credential is ``required``.
+There is authentication as soon as the table says who may come in: by a key, an issuer, a grant or
+an OpenID provider, or that a credential is ``required``.
 No secret stands here: a table names the variable or the file that holds it, and of an API key there
 is only the hash.
 """
@@ -18,14 +18,26 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from hub.config.fields import URL, Count, Line, Seconds, Variable
+from hub.config.fields import URL, Count, Header, Line, Seconds, Variable
 from hub.config.table import Table, refuse
+from hub.domain import defaults
 from hub.domain.addresses import is_local
 from hub.domain.errors import ConfigError
 from hub.domain.grant_rules import Who
+from hub.domain.members import Member
 from hub.domain.permissions import Permission, StreamPattern
 
-__all__ = ["Auth", "AuthLimits", "GrantTable", "IssuerTable", "KeyTable", "seconds"]
+__all__ = [
+    "Auth",
+    "AuthLimits",
+    "GrantTable",
+    "IssuerTable",
+    "KeyTable",
+    "OIDCTable",
+    "SessionTable",
+    "WebhookTable",
+    "seconds",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +46,7 @@ Public = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]
 Algorithm = Shared | Public
+WebhookEvent = Literal["connect", "subscribe", "generate", "refresh"]
 
 _BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
 """The least bytes of a secret (RFC 7518 section 3.2): a shorter one can be found by trying."""
@@ -81,7 +94,32 @@ def seconds(time: str) -> float:
 Pattern = Annotated[str, _parsed_by(StreamPattern.parse)]
 Hash = Annotated[str, AfterValidator(_hash)]
 Leeway = Annotated[float, Field(ge=0, le=300)]
+Scope = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]
 Time = Annotated[str, AfterValidator(_time)]
+
+WHOEVER_ANSWERS: Final = "must be an https:// URL: whoever answers decides who is who"
+
+
+def _secret_file(name: str, what: str) -> bytes:
+    """A file that holds a secret: ``what``, for messages.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    held, mode = _file(name, what)
+    if mode & 0o004:
+        logger.warning("everybody on this machine can read the secret in %s: chmod 600", name)
+    return held
+
+
+def _file(name: str, what: str) -> tuple[bytes, int]:
+    """What a file holds, and its mode."""
+    path = Path(name).expanduser()
+    try:
+        return path.read_bytes(), path.stat().st_mode
+    except OSError as error:
+        why = error.strerror or "it cannot be read"
+        raise ConfigError(f"cannot read {what} from {path}: {why}") from None
 
 
 class GrantTable(Table):
@@ -154,10 +192,8 @@ class IssuerTable(Table):
                 if shared
                 else f"must be of {other} for public keys",
             )
-        if self.jwks is not None:
-            parts = urlsplit(self.jwks)
-            if parts.scheme != "https" and not is_local(parts.hostname or ""):
-                yield ("jwks",), "must be an https:// URL: whoever answers decides who is who"
+        if self.jwks is not None and not _is_private(self.jwks):
+            yield ("jwks",), WHOEVER_ANSWERS
         if (self.previous_secret_env is None) != (self.previous_until is None):
             yield ("previous_until",), "belongs together with previous_secret_env: give both"
         if self.previous_secret_env is not None and not shared:
@@ -180,7 +216,7 @@ class IssuerTable(Table):
         if self.secret_env is not None:
             return self._variable(self.secret_env, environ)
         if self.secret_file is not None:
-            held = self._file(self.secret_file, secret=True).strip()
+            held = _secret_file(self.secret_file, self._whose_key).strip()
             return self._checked(held, f"the file {self.secret_file}")
         return None
 
@@ -200,24 +236,17 @@ class IssuerTable(Table):
         Raises:
             ConfigError: it cannot be read.
         """
-        return None if self.public_key_file is None else self._file(self.public_key_file)
+        if self.public_key_file is None:
+            return None
+        return _file(self.public_key_file, self._whose_key)[0]
+
+    @property
+    def _whose_key(self) -> str:
+        return f'the key of the issuer "{self._name}"'
 
     def _variable(self, name: str, environ: Mapping[str, str]) -> bytes:
         held = environ.get(name, "").strip().encode("utf-8", "surrogateescape")
         return self._checked(held, f"the environment variable {name}")
-
-    def _file(self, name: str, *, secret: bool = False) -> bytes:
-        path = Path(name).expanduser()
-        try:
-            held, mode = path.read_bytes(), path.stat().st_mode
-        except OSError as error:
-            why = error.strerror or "it cannot be read"
-            raise ConfigError(
-                f'cannot read the key of the issuer "{self._name}" from {path}: {why}'
-            ) from None
-        if secret and mode & 0o004:
-            logger.warning("everybody on this machine can read the secret in %s: chmod 600", path)
-        return held
 
     def _checked(self, secret: bytes, where: str) -> bytes:
         whose = f'the secret shared with the issuer "{self._name}"'
@@ -239,15 +268,110 @@ class IssuerTable(Table):
         return secret
 
 
+class WebhookTable(Table):
+    """An application that is asked who somebody is and what they may do, ``[auth.webhook]``."""
+
+    url: URL
+    secret_env: Variable
+    on: Annotated[list[WebhookEvent], Field(min_length=1)] = Field(
+        default=["connect", "subscribe", "generate", "refresh"]
+    )
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        refuse(self._wrong())
+        return self
+
+    def _wrong(self) -> Iterable[tuple[tuple[str, ...], str]]:
+        if not _is_private(self.url):
+            yield ("url",), "must be an https:// URL: it is sent tokens, and decides who is who"
+        if "refresh" in self.on and "connect" not in self.on:
+            yield ("on",), 'has "refresh", which is only asked for whom "connect" has let in'
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody on the way can read or change what is said to this URL."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or is_local(parts.hostname or "")
+
+
 def _said(algorithms: object) -> str:
     return ", ".join(get_args(algorithms))
+
+
+class OIDCTable(Table):
+    """The OpenID provider that people sign in to the page with, ``[auth.oidc]``."""
+
+    issuer: URL | None = None
+    client_id: Line | None = None
+    client_secret_env: Variable | None = None
+    client_secret_file: Line | None = None
+    title: Line = "single sign-on"
+    scopes: list[Scope] = Field(default=["openid", "profile", "email"])
+    user_claim: Line = "sub"
+    tenant: Line | None = None
+    tenant_claim: Line | None = None
+    allowed: list[Annotated[str, _parsed_by(Member.parse)]] = Field(default=[])
+    sign_out_at_provider: bool = False
+
+    @property
+    def enabled(self) -> bool:
+        """Whether people can sign in like this."""
+        return self.issuer is not None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        refuse(self._wrong())
+        return self
+
+    def _wrong(self) -> Iterable[tuple[tuple[str, ...], str]]:
+        if (self.issuer is None) != (self.client_id is None):
+            missing = "issuer" if self.issuer is None else "client_id"
+            yield (missing,), "is missing: give both issuer and client_id"
+        if self.issuer is not None and not _is_private(self.issuer):
+            yield ("issuer",), WHOEVER_ANSWERS
+        if self.client_secret_env is not None and self.client_secret_file is not None:
+            yield ("client_secret_file",), "give this or client_secret_env, not both"
+        if "openid" not in self.scopes:
+            yield (
+                ("scopes",),
+                'must contain "openid": without it the provider does not say who it is',
+            )
+
+    def secret(self, environ: Mapping[str, str]) -> str | None:
+        """The hub's secret at the provider, read anew; ``None`` for a public client.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        if self.client_secret_env is not None:
+            held = environ.get(self.client_secret_env, "").strip()
+            where = f"the environment variable {self.client_secret_env}"
+        elif self.client_secret_file is not None:
+            read = _secret_file(self.client_secret_file, "the client secret of auth.oidc")
+            held = read.decode("utf-8", "replace").strip()
+            where = f"the file {self.client_secret_file}"
+        else:
+            return None
+        if not held or not held.isprintable():
+            raise ConfigError(f"{where} must hold the client secret of auth.oidc, in one line")
+        return held
 
 
 class AuthLimits(Table):
     """What one principal may use at a time; 0 is no limit."""
 
     requests_per_minute: int = Field(default=600, ge=0, le=10**6)
+    connections: int = Field(default=defaults.CONNECTIONS_OF_ONE, ge=0, le=10**6)
     generations: int = Field(default=20, ge=0, le=10**6)
+    shares: int = Field(default=defaults.SHARES, ge=0, le=10**6)
+
+
+class SessionTable(Table):
+    """Sessions of browsers, ``[auth.session]``."""
+
+    hours: Annotated[float, Field(gt=0, le=8760)] = 12.0
 
 
 class Auth(Table):
@@ -256,15 +380,21 @@ class Auth(Table):
     required: bool = False
     open: bool = False
     token_seconds: Seconds = 10.0
+    header: Header | None = None
     issuers: dict[Line, IssuerTable] = Field(default={})
     keys: dict[Line, KeyTable] = Field(default={})
     grants: list[GrantTable] = Field(default=[])
+    public_url: URL | None = None
+    oidc: OIDCTable = OIDCTable()
+    session: SessionTable = SessionTable()
     limits: AuthLimits = AuthLimits()
+    webhook: WebhookTable | None = None
 
     @property
     def enabled(self) -> bool:
         """Whether there is authentication at all."""
-        return bool(self.required or self.issuers or self.keys or self.grants)
+        ways = (self.header, self.issuers, self.keys, self.grants, self.oidc.enabled, self.webhook)
+        return self.required or any(ways)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from hub.domain.addresses import parse_network
+
 __all__ = [
     "URL",
     "Ancestor",
@@ -18,6 +20,8 @@ __all__ = [
     "Host",
     "Line",
     "Origin",
+    "Prefix",
+    "Proxy",
     "Seconds",
     "StoreURL",
     "Variable",
@@ -60,6 +64,15 @@ def _ancestor(value: str) -> str:
     return value.lower()
 
 
+def _proxy(value: str) -> str:
+    if value != "unix":
+        try:
+            parse_network(value)
+        except ValueError as error:
+            raise PydanticCustomError("hub", "{said}", {"said": str(error)}) from None
+    return value
+
+
 def _url(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -77,13 +90,47 @@ def _url(value: str) -> str:
 
 def _store(value: str) -> str:
     kind, colon, path = value.partition(":")
+    if kind in ("redis", "rediss", "unix"):
+        return _server(value)
     if value != "memory:" and not (kind == "sqlite" and colon and path):
-        raise PydanticCustomError("hub", 'must be "sqlite:" with the path of a file, or "memory:"')
+        wanted = 'must be "sqlite:" with the path of a file, "memory:", or a redis:// URL'
+        raise PydanticCustomError("hub", wanted)
     if path.startswith("//"):
         # Other programs write two or three more slashes, which have no meaning here.
         wanted = 'must be a plain path after "sqlite:", as in "sqlite:data/streamhub.db"'
         raise PydanticCustomError("hub", wanted)
     return _line(value)
+
+
+def _server(value: str) -> str:
+    """The URL of a Redis server, or of its socket, and perhaps the number of a database."""
+    try:
+        parts = urlsplit(value)
+        local = parts.scheme == "unix"
+        usable = bool(parts.path.strip("/")) and not parts.netloc if local else parts.hostname
+        usable = usable and (local or re.fullmatch(r"/?|/\d{1,5}", parts.path)) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not value.isprintable() or " " in value or "#" in value:
+        wanted = (
+            'must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1" or '
+            '"unix:///run/redis/redis.sock"'
+        )
+        raise PydanticCustomError("hub", wanted)
+    if "@" in parts.netloc:
+        wanted = "must not contain a user or password: use user_env and password_env"
+        raise PydanticCustomError("hub", wanted)
+    if "?" in value:
+        raise PydanticCustomError("hub", "must not contain ?")
+    return value
+
+
+def _prefix(value: str) -> str:
+    # Braces decide which server of a cluster has a key.
+    if not re.fullmatch(r"[A-Za-z0-9:._-]{1,64}", value):
+        wanted = "must be 1 to 64 letters, digits and : . _ -"
+        raise PydanticCustomError("hub", wanted)
+    return value
 
 
 def _variable(value: str) -> str:
@@ -115,6 +162,8 @@ Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Host = Annotated[str, AfterValidator(_host)]
 Line = Annotated[str, AfterValidator(_line)]
 Origin = Annotated[str, AfterValidator(_origin)]
+Proxy = Annotated[str, AfterValidator(_proxy)]
+Prefix = Annotated[str, AfterValidator(_prefix)]
 StoreURL = Annotated[str, AfterValidator(_store)]
 URL = Annotated[str, AfterValidator(_url)]
 Variable = Annotated[str, AfterValidator(_variable)]

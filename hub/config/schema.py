@@ -35,6 +35,8 @@ from hub.config.fields import (
     Host,
     Line,
     Origin,
+    Prefix,
+    Proxy,
     Seconds,
     StoreURL,
     Variable,
@@ -43,6 +45,7 @@ from hub.config.fields import (
 from hub.config.source import Source
 from hub.config.table import Table, refuse
 from hub.domain import defaults
+from hub.domain.addresses import is_local
 from hub.domain.defaults import KIB, MIB
 from hub.domain.errors import ConfigError
 
@@ -51,6 +54,7 @@ __all__ = [
     "Config",
     "Fanout",
     "Limits",
+    "Node",
     "Server",
     "Store",
     "Streams",
@@ -72,6 +76,9 @@ class Server(Table):
     origins: list[Origin] = Field(default=[])
     frame_ancestors: list[Ancestor] = Field(default=[])
     unix_socket: Line | None = None
+    workers: int = Field(default=1, ge=1, le=64)
+    trusted_proxies: list[Proxy] = Field(default=[])
+    proxy_headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     list_streams: bool = False
     drain_seconds: Wait = 10.0
     idle_seconds: Seconds = 75.0
@@ -88,6 +95,62 @@ class Store(Table):
     url: StoreURL = Field(default="sqlite:data/streamhub.db", repr=False)
     sync: Literal["full", "normal"] = "full"
     lock_seconds: Wait = 15.0
+    user_env: Variable | None = None
+    password_env: Variable | None = None
+    ca_file: Line | None = None
+    prefix: Prefix = "sh:"
+    insecure: bool = False
+    acknowledge: Literal["memory", "replica", "disk"] = "memory"
+
+    @property
+    def shared(self) -> bool:
+        """Whether several hubs may use it at once."""
+        return self.url.partition(":")[0] in ("redis", "rediss", "unix")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        parts = urlsplit(self.url)
+        wrong = [
+            ((key,), "is only for a redis:// url")
+            for key in ("user_env", "password_env")
+            if getattr(self, key) is not None and not self.shared
+        ]
+        if self.acknowledge != "memory" and not self.shared:
+            wrong.append((("acknowledge",), "is only for a redis:// url"))
+        if self.user_env is not None and self.password_env is None:
+            wrong.append((("user_env",), "needs password_env"))
+        if self.ca_file is not None and parts.scheme != "rediss":
+            wrong.append((("ca_file",), "is only for a rediss:// url"))
+        if parts.scheme == "redis" and not (self.insecure or is_local(parts.hostname or "")):
+            said = (
+                "would send everything over the network as plain text: use rediss://, or set "
+                "insecure = true if nobody else can read that network"
+            )
+            wrong.append((("url",), said))
+        refuse(wrong)
+        return self
+
+    def credentials(self, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+        """The user and the password for the server.
+
+        Raises:
+            ConfigError: ``store_password_missing``: a variable is not set.
+        """
+        found = []
+        for variable in (self.user_env, self.password_env):
+            if variable is not None and not environ.get(variable):
+                said = f"set the environment variable {variable}, which [store] names"
+                raise ConfigError(said, code="store_password_missing")
+            found.append(None if variable is None else environ[variable])
+        return found[0], found[1]
+
+
+class Node(Table):
+    """This hub among several that use one store."""
+
+    name: Line | None = None
+    lease_seconds: float = Field(default=defaults.LEASE, ge=0.5, le=60.0)
+    settle_seconds: float = Field(default=defaults.SETTLE, ge=0.1, le=60.0)
 
 
 class Streams(Table):
@@ -132,9 +195,12 @@ class Limits(Table):
     event_bytes: Count = defaults.EVENT_BYTES
     name_length: Count = defaults.NAME_LENGTH
     prompt_bytes: Count = defaults.PROMPT_BYTES
+    prompt_messages: Count = defaults.PROMPT_MESSAGES
     generations: Count = defaults.GENERATIONS
     generation_seconds: Seconds = defaults.GENERATION
     idempotency_keys: Count = defaults.IDEMPOTENCY_KEYS
+    queued_prompts: Count = defaults.QUEUED_PROMPTS
+    queued_bytes: Count = defaults.QUEUED_BYTES
 
 
 class UpstreamTable(Table):
@@ -232,6 +298,7 @@ class Config(Table):
 
     server: Server = Server()
     store: Store = Store()
+    node: Node = Node()
     streams: Streams = Streams()
     fanout: Fanout = Fanout()
     limits: Limits = Limits()
@@ -249,6 +316,13 @@ class Config(Table):
             ("tutorial", "llm"): self.tutorial.llm,
             ("tutorial", "faq"): self.tutorial.faq,
         }
+        if self.store.shared:
+            refuse(self._not_shared("a redis:// store", "one hub"))
+        if self.server.workers > 1:
+            refuse(self._not_with_workers())
+        if self.auth.header is not None and not self.server.trusted_proxies:
+            wanted = 'only counts from server.trusted_proxies: name the proxy there, or "unix"'
+            refuse([(("auth", "header"), wanted)])
         refuse(
             [
                 (key, self._unknown_upstream(name))
@@ -262,6 +336,28 @@ class Config(Table):
             ]
         )
         return self
+
+    def _not_with_workers(self) -> Iterable[tuple[tuple[str, ...], str]]:
+        """What cannot be had with several workers, or not yet."""
+        if self.store.url.partition(":")[0] != "sqlite":
+            said = 'are for a store in a file ("sqlite:"); with a redis:// store, start more hubs'
+            yield ("server", "workers"), said
+        else:
+            yield from self._not_shared("several workers", "one")
+
+    def _not_shared(self, where: str, one: str) -> Iterable[tuple[tuple[str, ...], str]]:
+        """What cannot be had where several hubs use one store, or not yet."""
+        fanout, streams = self.fanout, self.streams
+        if fanout.deliver == "at_once" and "deliver" in fanout.model_fields_set:
+            said = (
+                f'is always "committed" with {where}, because what {one} shows, all have: set it '
+                "to that, or leave it out"
+            )
+            yield ("fanout", "deliver"), said
+        for key in ("keep_closed_seconds", "keep_idle_seconds"):
+            if getattr(streams, key):
+                said = f"cannot be used with {where} yet: give streams a Stream-TTL"
+                yield ("streams", key), said
 
     def _unknown_upstream(self, name: str) -> str:
         known = ", ".join(self.upstreams) or "none"
@@ -297,6 +393,20 @@ class Config(Table):
             raise  # not reached: a ValidationError has at least one mistake
         source.check()
         return config
+
+    def with_server(self, given: Mapping[str, Any]) -> Config:
+        """The configuration with other, valid values in ``[server]``.
+
+        Raises:
+            ConfigError: they do not agree with the rest.
+        """
+        server = self.server.model_copy(update=given)
+        changed = self.model_copy(update={"server": server})
+        wrong = changed._not_with_workers() if server.workers > 1 else ()
+        lines = [f"{'.'.join(key)}: {said}" for key, said in wrong]
+        if lines:
+            raise ConfigError("\n".join(lines))
+        return changed
 
     def shown(self) -> dict[str, Any]:
         """The configuration as TOML values, with secrets masked; unset keys are ``None``."""

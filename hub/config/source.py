@@ -4,6 +4,7 @@ The environment overrides the file. ``STREAMHUB_SERVER__PORT`` is ``port`` in ``
 underscores separate tables and keys, and ``-`` in the name of an upstream is written ``_``. The
 value of a variable is parsed as TOML, otherwise as JSON, otherwise it is text. A variable with the
 prefix that matches no key is a mistake, unless a key such as ``api_key_env`` names it.
+``STREAMHUB_TOKEN`` is the credential of the commands that connect to a hub.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = ["PREFIX", "Source"]
 
 PREFIX: Final = "STREAMHUB_"
 STEP: Final = "__"
+NO_KEYS: Final = frozenset({"STREAMHUB_TOKEN"})
 
 # Messages by pydantic's type of error, for the person who edits the file. None contains the value,
 # which may be an API key in the wrong place.
@@ -67,7 +69,7 @@ class Source:
             ConfigError: the file cannot be read or is not TOML.
         """
         source = cls(model) if path is None else cls(model, str(path), *_parse(path))
-        source._override({name: text for name, text in environ.items() if name.startswith(PREFIX)})
+        source._override({name: text for name, text in environ.items() if _is_key(name)})
         return source
 
     def check(self, error: ValidationError | None = None) -> None:
@@ -147,6 +149,10 @@ class Source:
             return f"unknown key; {hint(self.model, detail['loc'])}"
         sentence = _SENTENCES.get(kind)
         return sentence.format(**detail.get("ctx", {})) if sentence else detail["msg"]
+
+
+def _is_key(variable: str) -> bool:
+    return variable.startswith(PREFIX) and variable not in NO_KEYS
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], Mapping[Key, int]]:

@@ -22,10 +22,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from hub.connections.participants import Participant
 from hub.connections.pending_subscription import PendingSubscription
@@ -33,10 +33,11 @@ from hub.connections.stall import StallDetector
 from hub.connections.subscription import Subscription
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import Conflict, LimitExceeded, StoreError
+from hub.domain.errors import Conflict, LimitExceeded, StoreError, StreamNotFound
 from hub.domain.principal import LOCAL, Principal
 from hub.frames.chunked import Chunked, for_text
 from hub.frames.encoder import Encoder
+from hub.frames.messages import error_message
 from hub.frames.websocket import close_frame
 from hub.http.client_socket import ClientSocket, close_by_reset, give_up
 from hub.http.errors import CloseCode
@@ -79,12 +80,25 @@ class Pace:
     write_buffer_bytes: int = defaults.WRITE_BUFFER_BYTES
 
 
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """The errors of streams that a client followed and may not read any more."""
+
+    names: tuple[str, ...]
+    encoder: Encoder
+
+    def frame(self) -> bytes:
+        errors = [error_message(StreamNotFound.named(one), stream=one) for one in self.names]
+        return b"".join(self.encoder.control(error) or b"" for error in errors)
+
+
 class Connection:
     """The sending side of one WebSocket or one streaming HTTP response.
 
     ``wire`` is aiohttp's protocol object, ``drain`` waits until its buffer is low again, and
     ``encoder`` encodes events and beats. With ``over`` the connection ends with its last
-    subscription, and then resolves that future. ``by`` is the principal that opened it.
+    subscription, also one to a stream that it waits for, and then resolves that future. ``by`` is
+    the principal that opened it.
     """
 
     __slots__ = (
@@ -105,6 +119,7 @@ class Connection:
         "ended",
         "expired",
         "last_closed",
+        "opening",
         "parts",
         "pending",
         "subscriptions",
@@ -132,6 +147,8 @@ class Connection:
         """Its participation in streams, by name."""
         self.busy = False
         """Whether the outbox holds something, or the writer is running."""
+        self.opening = False
+        """Whether more streams are about to be followed: the end of those here is not the end."""
         self.ended = False
         """Whether nothing more is written."""
         self.complete = False
@@ -244,6 +261,10 @@ class Connection:
         await self._replies.acquire()
         self.enqueue(frame)
 
+    async def tell(self, message: Mapping[str, Any]) -> None:
+        """Send a message of `hub.v1`, if the format has these."""
+        await self.send(self.encoder.control(message) or b"")
+
     def note(self, note: Note) -> None:
         """Write a note now if the connection is clear, otherwise when its turn comes."""
         if self.busy or self.wire.writing_paused:
@@ -318,7 +339,12 @@ class Connection:
         self.write(self.encoder.closed(stream.name, stream.position))
         self.unsubscribe(stream.name)
         self.last_closed = stream
-        self.complete = self._over is not None and not self.subscriptions
+        self._check_complete()
+
+    def _check_complete(self) -> None:
+        """Note that all of a response has been written once it follows nothing any more."""
+        following = self.opening or self.subscriptions or self.pending
+        self.complete = self._over is not None and not following
 
     def write(self, frame: bytes) -> None:
         """Write a frame now, before what waits; for a connection's first frame, and its writer.
@@ -378,10 +404,10 @@ class Connection:
 
     def refuse(self, pending: PendingSubscription) -> None:
         """A stream that was waited for has begun, but cannot be followed."""
-        if self._over is None:
-            self.note(pending)
+        if pending.frame():
+            self._give_up(pending)
         else:
-            # A response cannot say so; the next request gets the error as a status.
+            # The format cannot say so; the next request gets the error as a status.
             self.abort()
 
     def abort(self, *, sent: bool = False) -> None:
@@ -395,16 +421,41 @@ class Connection:
             leave()
         self.end()
 
-    def revoke(self) -> None:
-        """End at once, because the credential of its principal was revoked."""
+    def revoke(self, code: CloseCode = CloseCode.REVOKED) -> None:
+        """End at once, because its principal may not go on; ``code`` is for a WebSocket."""
         if self._over is not None:
             # As when the credential expires; the client is refused when it comes back.
             self.expired = True
             self.end()
         else:
             if not self.busy:
-                self.write(close_frame(CloseCode.REVOKED))
+                self.write(close_frame(code))
             self.abort(sent=True)
+
+    def lose(self, names: Iterable[str]) -> None:
+        """Tell the client of streams that it may not follow any more, and does not."""
+        lost = _Lost(tuple(names), self.encoder)
+        if lost.frame():
+            self._give_up(lost)
+        else:
+            self.expired = True
+            self.end()
+
+    def _give_up(self, why: Note) -> None:
+        """Tell the client why it does not follow a stream any more; others go on."""
+        self._check_complete()
+        if self.complete:
+            self.enqueue(why)  # the writer then ends the response
+        else:
+            self.note(why)
+
+    def opened(self) -> None:
+        """No more streams are about to be followed; ends a response that follows none by now."""
+        self.opening = False
+        if not self.ended:
+            self._check_complete()
+            if self.complete:
+                self.enqueue(b"")
 
     def end(self) -> None:
         """Write and follow nothing more; the socket is not closed."""

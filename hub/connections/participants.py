@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection, Mapping
 from secrets import token_hex
 from typing import Final, Protocol
 
@@ -64,10 +65,15 @@ class Participants:
         self.state_bytes = state_bytes
         self._members = members
         self._gatherings: dict[str, _Gathering] = {}
+        self._changed: set[str] = set()
+        self.shared = False
+        """Whether somebody tells other hubs of changes."""
+        self.changed = asyncio.Event()
+        """Set once members of this hub have changed; see `take_changed`."""
 
     def __len__(self) -> int:
-        """The number of members in all streams."""
-        return sum(len(gathering.presence) for gathering in self._gatherings.values())
+        """The number of members in all streams, without those of other hubs."""
+        return sum(len(gathering.own) for gathering in self._gatherings.values())
 
     @property
     def streams(self) -> frozenset[str]:
@@ -86,7 +92,8 @@ class Participants:
         if part is None:
             gathering = self._gatherings.get(stream)
             if gathering is None:
-                gathering = self._gatherings[stream] = _Gathering(stream, self._gatherings)
+                gathering = _Gathering(stream, self._gatherings, self._note)
+                self._gatherings[stream] = gathering
             part = connection.parts[stream] = Participant(connection, gathering)
         return part.enter(label, state)
 
@@ -97,6 +104,40 @@ class Participants:
             part.leave(label)
             if not part.members:
                 part.end()
+
+    # Members of other hubs, see `hub.connections.shared_presence`
+
+    def _note(self, stream: str) -> None:
+        if self.shared:
+            self._changed.add(stream)
+            self.changed.set()
+
+    def mark_all(self) -> None:
+        """Note all streams as changed."""
+        for stream in self._gatherings:
+            self._note(stream)
+
+    def take_changed(self) -> set[str]:
+        """The streams whose members of this hub have changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def own(self, stream: str) -> dict[str, bytes] | None:
+        """The members of this hub in a stream and their states; ``None`` if nobody takes part."""
+        gathering = self._gatherings.get(stream)
+        return None if gathering is None else gathering.own
+
+    def put_others(self, stream: str, node: str, states: Mapping[str, bytes]) -> None:
+        """Take note of all members that another hub has in a stream."""
+        gathering = self._gatherings.get(stream)
+        if gathering is not None:
+            gathering.put_others(node, states)
+
+    def keep_others(self, nodes: Collection[str]) -> None:
+        """Drop the members of all other hubs than these."""
+        for gathering in self._gatherings.values():
+            for node in [node for node in gathering.others if node not in nodes]:
+                gathering.put_others(node, {})
 
     def _check_space(self, connection: Attendee, stream: str) -> None:
         gathering, part = self._gatherings.get(stream), connection.parts.get(stream)
@@ -124,15 +165,13 @@ class Participant:
 
     def enter(self, label: str, state: bytes) -> str:
         member = self.members.setdefault(label, f"mem_{token_hex(8)}")
-        self.gathering.presence.put(member, state)
-        self.gathering.mark()
+        self.gathering.put(member, state)
         return member
 
     def leave(self, label: str) -> None:
         member = self.members.pop(label, None)
         if member is not None:
-            self.gathering.presence.remove(member)
-            self.gathering.mark()
+            self.gathering.drop(member)
 
     def end(self) -> None:
         """Remove all members, and stop reading."""
@@ -159,19 +198,61 @@ class Participant:
 class _Gathering:
     """The participants of one stream, and the rounds that send them changes."""
 
-    __slots__ = ("_frames", "_next", "_others", "_timer", "presence", "readers", "stream")
+    __slots__ = (
+        "_all",
+        "_frames",
+        "_next",
+        "_note",
+        "_timer",
+        "others",
+        "own",
+        "presence",
+        "readers",
+        "stream",
+    )
 
-    def __init__(self, stream: str, others: dict[str, _Gathering]) -> None:
+    def __init__(
+        self, stream: str, gatherings: dict[str, _Gathering], note: Callable[[str], None]
+    ) -> None:
         self.stream = stream
         self.presence = Presence()
+        self.own: dict[str, bytes] = {}
+        """The members of this hub, and their states."""
+        self.others: dict[str, set[str]] = {}
+        """Those of each other hub."""
+        self._note = note
         self.readers: dict[Participant, None] = {}
-        self._others = others
-        """The gatherings of all streams that have readers."""
+        self._all = gatherings
+        """Those of all streams that have readers."""
         self._frames: dict[int, bytes] = {}
         """Frames that lead to the present view, by the number of the previous view."""
         self._timer: asyncio.TimerHandle | None = None
         self._next = 0.0
         """The earliest time of the next round."""
+
+    def put(self, member: str, state: bytes) -> None:
+        """Add a member of this hub, or change its state."""
+        self.own[member] = state
+        self.presence.put(member, state)
+        self._note(self.stream)
+        self.mark()
+
+    def drop(self, member: str) -> None:
+        """Remove a member of this hub."""
+        self.own.pop(member, None)
+        self.presence.remove(member)
+        self._note(self.stream)
+        self.mark()
+
+    def put_others(self, node: str, states: Mapping[str, bytes]) -> None:
+        """Take note of all members of another hub."""
+        for member in self.others.pop(node, set()) - states.keys():
+            self.presence.remove(member)
+        for member, state in states.items():
+            self.presence.put(member, state)
+        if states:
+            self.others[node] = set(states)
+        self.mark()
 
     def mark(self) -> None:
         """Schedule a round, because something has changed."""
@@ -182,8 +263,9 @@ class _Gathering:
     def remove(self, reader: Participant) -> None:
         """Remove a reader, and the gathering with the last one."""
         self.readers.pop(reader, None)
-        if not self.readers and self._others.get(self.stream) is self:
-            del self._others[self.stream]
+        if not self.readers and self._all.get(self.stream) is self:
+            del self._all[self.stream]
+            self._note(self.stream)
             if self._timer is not None:
                 self._timer.cancel()
 

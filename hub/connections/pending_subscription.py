@@ -7,7 +7,8 @@ from typing import Protocol
 
 from hub.domain.errors import Conflict, HubError
 from hub.domain.records import Position
-from hub.frames.websocket import error_frame
+from hub.frames.encoder import Encoder
+from hub.frames.messages import error_message
 from hub.streams.followed import FollowedStream
 from hub.streams.history import From, Place
 from hub.streams.waiters import StreamWaiters
@@ -18,6 +19,7 @@ __all__ = ["PendingSubscription", "Subscriber"]
 class Subscriber(Protocol):
     """What a pending subscription needs of its connection."""
 
+    encoder: Encoder
     pending: dict[str, PendingSubscription]
 
     def choose_encoder(self, stream: FollowedStream) -> None:
@@ -79,5 +81,11 @@ class PendingSubscription:
             connection.subscribe(stream, stream.place(self._start))
 
     def frame(self) -> bytes:
-        """The error, if the stream cannot be followed; see `hub.connections.connection.Note`."""
-        return b"" if self._refusal is None else error_frame(self._refusal, stream=self.name)
+        """The error, if the stream cannot be followed and the format can say so; see
+        `hub.connections.connection.Note`.
+        """
+        if self._refusal is None:
+            return b""
+        return (
+            self.connection.encoder.control(error_message(self._refusal, stream=self.name)) or b""
+        )

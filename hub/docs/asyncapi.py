@@ -30,7 +30,7 @@ CLOSES: Final[dict[CloseCode, str]] = {
     CloseCode.TOO_MANY_CONNECTIONS: "There are too many connections: reconnect later.",
     CloseCode.TOKEN_EXPIRED: "The token has expired: reconnect with a new one.",
     CloseCode.AUTH_TIMEOUT: "No credential came in time: reconnect, and send one at once.",
-    CloseCode.PROTOCOL_ERROR: "The client broke the protocol: do not repeat what it sent.",
+    CloseCode.PROTOCOL_ERROR: "Too many frames were no commands: do not repeat them.",
     CloseCode.UNAUTHORIZED: "The credential is not valid, or allows nothing: do not use it again.",
     CloseCode.REVOKED: "The credential was revoked: do not use it again.",
 }

@@ -28,6 +28,7 @@ CODES: Final[Mapping[str, Code]] = {
     "bad_request": Code(e.RequestError, "the request is malformed"),
     "bad_body": Code(e.RequestError, "the body does not match its headers"),
     "bad_content_type": Code(e.RequestError, "Content-Type is missing or malformed"),
+    "bad_cursor": Code(e.RequestError, "the cursor is not known any more: begin anew"),
     "bad_event": Code(e.RequestError, "not an event, or one that only the hub may write"),
     "bad_expectation": Code(e.RequestError, "the hub does not support this Expect header"),
     "bad_expiry": Code(e.RequestError, "Stream-TTL or Stream-Expires-At is malformed"),
@@ -42,6 +43,7 @@ CODES: Final[Mapping[str, Code]] = {
     "bad_name": Code(e.InvalidName, "the stream name is malformed or too long"),
     "bad_position": Code(e.PositionError, "the position is malformed"),
     "bad_producer": Code(e.RequestError, "the producer headers are malformed or incomplete"),
+    "bad_title": Code(e.RequestError, "the title is not one line, or is too long"),
     "bad_wait": Code(e.RequestError, "wait must be true or false"),
     "body_timeout": Code(e.RequestError, "the body arrived too slowly"),
     "empty_body": Code(e.RequestError, "the body contains nothing to append"),
@@ -52,6 +54,7 @@ CODES: Final[Mapping[str, Code]] = {
         "a part of a message cannot be sent to the upstream, or one of the reply to the client",
     ),
     "unsupported_option": Code(e.RequestError, "the upstream does not take this option"),
+    "token_too_long": Code(e.RequestError, "the token is too long for a ticket"),
     "too_large": Code(e.TooLarge, "a body, an event or a prompt is over its limit"),
     "unsupported_type": Code(e.UnsupportedType, "this route does not take this content type"),
     "unsupported_transfer": Code(e.RequestError, "the only supported Transfer-Encoding is chunked"),
@@ -65,19 +68,40 @@ CODES: Final[Mapping[str, Code]] = {
     "not_supported": Code(e.CommandError, "this hub does not support the command yet"),
     # The client has no valid credential.
     "unauthorized": Code(e.Unauthorized, "the request needs a credential"),
-    "invalid_credential": Code(e.Unauthorized, "the Authorization header is not Bearer TOKEN"),
+    "invalid_credential": Code(e.Unauthorized, "it was revoked, or is not in its place"),
     "invalid_api_key": Code(e.Unauthorized, "the API key is unknown, revoked or expired"),
     "invalid_token": Code(e.Unauthorized, "the token is malformed, or not for this hub"),
+    "invalid_ticket": Code(e.Unauthorized, "the ticket is malformed, or not of this hub"),
+    "link_ended": Code(
+        e.Unauthorized, "the share link was revoked, has expired, or there is no such link"
+    ),
+    "credential_revoked": Code(
+        e.Unauthorized, "the credential with which the prompt was queued has been revoked"
+    ),
     "token_expired": Code(e.Unauthorized, "the token has expired: get a new one"),
+    "login_cancelled": Code(e.Unauthorized, "the user did not sign in at the identity provider"),
+    "login_expired": Code(
+        e.Unauthorized, "the browser has not begun this sign-in, or too long ago: sign in again"
+    ),
+    "login_refused": Code(e.Unauthorized, "the identity provider's answer does not hold"),
+    "session_ended": Code(e.Unauthorized, "the session of the browser has ended: sign in again"),
     # The request is not allowed, does not fit the state, or has to wait.
     "forbidden": Code(e.Forbidden, "not allowed"),
     "foreign_generation": Code(
         e.Forbidden, "only the hub runs generations, unless streams.foreign_generations is set"
     ),
     "host_not_allowed": Code(e.Forbidden, "the Host header does not name this hub"),
+    "https_required": Code(e.Forbidden, "signing in needs HTTPS, except on the hub's own machine"),
+    "email_not_verified": Code(
+        e.Forbidden, "the identity provider has not verified the user's e-mail address"
+    ),
+    "login_not_allowed": Code(e.Forbidden, "this user may not sign in: see auth.oidc.allowed"),
     "listing_off": Code(e.Forbidden, "this hub does not list its streams"),
     "max_tokens_not_permitted": Code(
         e.Forbidden, "the credential allows shorter answers only, or one at a time"
+    ),
+    "option_not_permitted": Code(
+        e.Forbidden, "the credential limits models or lengths, and the option may exceed them"
     ),
     "model_not_permitted": Code(e.Forbidden, "the credential does not allow this model"),
     "author_not_permitted": Code(
@@ -88,18 +112,33 @@ CODES: Final[Mapping[str, Code]] = {
     "producer_fenced": Code(e.ProducerFenced, "a newer epoch of the producer has taken over"),
     "not_found": Code(e.NotFound, "nothing is at this address"),
     "generation_not_found": Code(e.GenerationNotFound, "no generation has this id"),
+    "message_not_found": Code(
+        e.MessageNotFound, "no message of the conversation has this id or position"
+    ),
+    "login_link_invalid": Code(e.NotFound, "the sign-in link was used or has expired"),
     "model_not_found": Code(e.NotFound, "no model has this name: see /v1/models"),
     "response_not_found": Code(e.NotFound, "no stored response has this id"),
+    "share_not_found": Code(e.NotFound, "no share link has this id"),
     "stream_not_found": Code(e.StreamNotFound, "no stream has this name"),
     "upstream_not_found": Code(e.UpstreamNotFound, "no upstream has this name"),
     "conflict": Code(e.Conflict, "the current state does not allow this"),
+    "auth_off": Code(e.Conflict, "this hub checks no credentials of its own"),
     "content_type": Code(e.Conflict, "the stream has another content type"),
     "generation_owned": Code(e.Conflict, "only the hub writes the events of its generations"),
     "key_reused": Code(e.KeyReused, "the idempotency key was used for a different request"),
     "not_json": Code(e.Conflict, "the stream does not hold events"),
     "producer_gap": Code(e.ProducerGap, "an earlier append of the producer is missing"),
+    "not_queued": Code(e.Conflict, "the prompt waits no more: it has begun, or was dropped"),
+    "prompt_changed": Code(e.Conflict, "somebody else has changed the prompt at the same time"),
+    "queue_changed": Code(
+        e.Conflict, "what waits in the stream was changed at the same time: try again"
+    ),
     "stream_busy": Code(e.StreamBusy, "a generation is already running in the stream"),
     "stream_closed": Code(e.StreamClosed, "the stream is closed"),
+    "generation_ended": Code(
+        e.StreamClosed, "another hub has ended the generation, because this one seemed to be dead"
+    ),
+    "stream_moved": Code(e.Conflict, "the stream was written to at the same time: try again"),
     "generation_deleted": Code(
         e.Gone, "the generation that the idempotency key started was deleted"
     ),
@@ -112,19 +151,38 @@ CODES: Final[Mapping[str, Code]] = {
     "position_unwritten": Code(e.Gone, "the records at that position were lost in a crash"),
     "trimmed": Code(e.Gone, "the generation that the idempotency key started is no longer kept"),
     "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again later"),
+    "queue_full": Code(e.LimitExceeded, "as many prompts wait in the stream as may"),
+    "too_many_credentials": Code(e.LimitExceeded, "the hub has as many as it may have"),
+    "too_many_shares": Code(
+        e.LimitExceeded, "the stream has as many links as it may have, or one user has made so many"
+    ),
     "rate_limit_exceeded": Code(
         e.RateLimited, "the credential is used too often, or for too much at a time: wait"
     ),
     "draining": Code(e.Draining, "the hub is shutting down: reconnect"),
     "unavailable": Code(e.Unavailable, "the hub cannot reach a service that it needs: try again"),
+    "oidc_client_refused": Code(
+        e.Unavailable, "the identity provider refuses auth.oidc.client_id or its secret"
+    ),
+    "oidc_unavailable": Code(e.Unavailable, "the identity provider does not answer"),
     "key_set_unavailable": Code(
         e.Unavailable, "the keys of the token's issuer cannot be fetched: try again"
+    ),
+    "webhook_unavailable": Code(
+        e.Unavailable, "the application that decides who may do this gives no answer: try again"
     ),
     "store_failed": Code(e.StoreError, "the store cannot save the data"),
     "store_corrupt": Code(e.StoreError, "the store's file is damaged"),
     "store_full": Code(e.StoreError, "the disk is full: writing resumes when there is space"),
     "store_rejected": Code(
         e.StoreError, "a bug in the hub: the store cannot save this; see the hub's log"
+    ),
+    "store_damaged": Code(
+        e.StoreError, "what the server has of the stream was not written by a hub"
+    ),
+    "store_newer": Code(e.StoreError, "a newer hub has written the stream: update this one"),
+    "store_unavailable": Code(
+        e.StoreError, "the server that the hubs share cannot be reached: try again"
     ),
     "store_slow": Code(e.StoreError, "the store does not keep up"),
     "internal": Code(e.HubError, "the hub failed: see its log"),

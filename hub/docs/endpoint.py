@@ -21,7 +21,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hub.docs import files, page, recipes
+from hub.docs import files
 from hub.http.memory_files import MemoryFile
 
 __all__ = ["Documents"]
@@ -32,12 +32,22 @@ POLICY: Final = (
 )
 
 
+def _page() -> str:
+    # It imports what describes every field, which is a sixth of a hub's start.
+    from hub.docs import page
+
+    return page.page(json.loads(files.openapi()), json.loads(files.asyncapi()))
+
+
+def _recipes() -> str:
+    from hub.docs import recipes  # it brings a parser of Markdown
+
+    return recipes.page(files.recipes().read_text("utf-8"))
+
+
 _SOURCES: Final[dict[str, tuple[str, Callable[[], str]]]] = {
-    "/docs": (
-        "text/html",
-        lambda: page.page(json.loads(files.openapi()), json.loads(files.asyncapi())),
-    ),
-    "/docs/recipes": ("text/html", lambda: recipes.page(files.recipes().read_text("utf-8"))),
+    "/docs": ("text/html", _page),
+    "/docs/recipes": ("text/html", _recipes),
     "/docs/openapi.json": ("application/json", files.openapi),
     "/docs/asyncapi.json": ("application/json", files.asyncapi),
     "/docs/docs.css": ("text/css", lambda: files.STYLE.read_text("utf-8")),

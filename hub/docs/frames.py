@@ -1,4 +1,6 @@
-"""The frames that the hub sends over the WebSocket, and the fields of `ok` for each command."""
+"""The frames of `hub.v1`, which the hub sends over the WebSocket and to `POST /v1/follow`, and the
+fields of `ok` for each command.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from hub.docs.json_schema import (
 from hub.docs.shapes import STATE
 from hub.protocols.websocket import commands
 
-__all__ = ["ANSWERED", "COMMANDS", "FRAMES", "TITLES", "ok_frame"]
+__all__ = ["ANSWERED", "COMMANDS", "FOLLOWED", "FRAMES", "TITLES", "ok_frame"]
 
 ID: Final[Schema] = {"type": ["string", "integer"]}
 MEMBER: Final = object_of("", {"member": TEXT, "state": ANY})
@@ -39,10 +41,14 @@ TITLES: Final[Mapping[str, str]] = {
     "100 ms.",
     "Fork": "Create `stream` with the records of `source` before `position`, by default all.",
     "Generate": "Start a generation: with a `prompt` in the conversation of a stream, or with "
-    "exactly these `messages`. `key` makes retries safe.",
+    "exactly these `messages`. `key` makes retries safe. `when_busy` says what happens to a prompt "
+    "while the stream answers another one. `after` and `branch` say what of the conversation it "
+    "follows; with `after` alone, that is answered again.",
     "Ping": "The hub responds with `ok`.",
     "Presence": "Join a stream that this connection follows, with a `state` that all other members "
     "see; `null` leaves. `member` is a label of the client's choice.",
+    "Requeue": "Change the text of a queued prompt, or its place (1 is the next), or send it "
+    "`now`, which stops the answer that runs.",
     "Subscribe": "Follow a stream from `start`, `now` or a position. With `wait` the stream need "
     "not exist yet.",
     "Unsubscribe": "Stop following a stream.",
@@ -53,9 +59,15 @@ ANSWERED: Final[Mapping[str, Mapping[str, Schema]]] = {
     "Auth": {"expires_in": nullable(NUMBER)},
     "Cancel": {"generation": TEXT, "state": STATE},
     "Fork": {"stream": TEXT, "position": ref("Position")},
-    "Generate": {"generation": TEXT, "stream": TEXT, "position": nullable(ref("Position"))},
+    "Generate": {
+        "generation": TEXT,
+        "stream": TEXT,
+        "position": nullable(ref("Position")),
+        "state": STATE,
+    },
     "Ping": {},
     "Presence": {"stream": TEXT, "member": nullable(TEXT)},
+    "Requeue": {"generation": TEXT, "state": STATE},
     "Subscribe": {
         "stream": TEXT,
         "position": nullable(ref("Position")),
@@ -103,7 +115,8 @@ FRAMES: Final[Mapping[str, Schema]] = {
             "error",
             "The command with this `id` failed. With a `stream` and no `id`: the stream that the "
             "connection was waiting for does not hold events, or the credential does not allow a "
-            "stream that it followed.",
+            "stream that it followed. `POST /v1/follow` has no commands: there each `error` has a "
+            "`stream`, which is followed no more.",
             {"code": {"enum": [*CODES]}, "message": TEXT, "id?": ID, "stream?": TEXT},
         ),
         ("beat", "A heartbeat, sent when there was nothing else to send.", {}),
@@ -115,6 +128,25 @@ FRAMES: Final[Mapping[str, Schema]] = {
         ),
     )
 }
+
+
+_BEGUN: Final = tagged("The stream is followed from here on.", "ok", ANSWERED["Subscribe"])
+# Client generators know no array in a union.
+_RECORDS: Final = array({"description": "An `Event`, or another JSON value."})
+_EVENTS: Final = FRAMES["events"]
+_OF_FOLLOW: Final[Mapping[str, Schema]] = {
+    **FRAMES,
+    "ok": _BEGUN,
+    "events": {**_EVENTS, "properties": {**_EVENTS["properties"], "events": _RECORDS}},
+}
+
+FOLLOWED: Final[Mapping[str, Schema]] = {
+    "FollowFrame": {
+        "description": "A message about one of the streams that a response carries, or about all.",
+        "anyOf": [frame for kind, frame in _OF_FOLLOW.items() if kind != "presence"],
+    }
+}
+"""What `POST /v1/follow` sends."""
 
 
 def ok_frame(command: str) -> dict[str, Any]:

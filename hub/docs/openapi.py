@@ -9,12 +9,13 @@ from pydantic import BaseModel
 
 from hub.docs.chunks import CHUNKS
 from hub.docs.codes import by_status
+from hub.docs.frames import FOLLOWED
 from hub.docs.json_schema import TEXT, Schema, ref
 from hub.docs.operations import JSON, ErrorFormat, Operation
 from hub.docs.requests import PARTS
 from hub.docs.routes import GROUPS
 from hub.docs.shapes import EVENTS, RESPONSES, of_model
-from hub.protocols import generations, tutorial
+from hub.protocols import follow, generations, shares, tutorial
 from hub.protocols.agui import endpoint as agui
 from hub.protocols.aisdk import endpoint as aisdk
 from hub.protocols.openai import chat
@@ -33,8 +34,9 @@ _UNSAFE_ERRORS: Final = (
 """What any request that changes something can cause."""
 
 _CREDENTIAL_ERRORS: Final = (
-    "unauthorized invalid_credential invalid_api_key invalid_token token_expired not_permitted "
-    "rate_limit_exceeded key_set_unavailable"
+    "unauthorized invalid_credential invalid_api_key invalid_token token_expired session_ended "
+    "invalid_ticket link_ended not_permitted rate_limit_exceeded key_set_unavailable "
+    "webhook_unavailable"
 )
 """What any request that needs a credential can cause, if the hub has authentication."""
 
@@ -47,12 +49,17 @@ BEARER: Final = {
 _ERROR_CONTENT: Final[Mapping[ErrorFormat, Mapping[str, Schema]]] = {
     "hub": {JSON: ref("Error")},
     "openai": {JSON: ref("OpenAIError")},
+    "page": {"text/html": TEXT},
     "sentence": {JSON: ref("Sentence")},
     "text": {"text/plain": TEXT},
 }
 
 MODELS: Final[dict[str, type[BaseModel]]] = {
     "GenerationRequest": generations.GenerationAsked,
+    "QueueChange": generations.QueueChange,
+    "ShareRequest": shares.ShareAsked,
+    "TicketRequest": shares.TicketAsked,
+    "FollowRequest": follow.FollowAsked,
     "CompletionRequest": chat.CompletionAsked,
     "ResponseRequest": ResponseAsked,
     "ChatRequest": aisdk.ChatAsked,
@@ -92,7 +99,7 @@ def document() -> dict[str, Any]:
         "tags": [{"name": group.name, "description": group.description} for group in GROUPS],
         "paths": paths,
         "components": {
-            "schemas": {**models, **PARTS, **RESPONSES, **CHUNKS, **EVENTS},
+            "schemas": {**models, **PARTS, **RESPONSES, **CHUNKS, **FOLLOWED, **EVENTS},
             "securitySchemes": {"bearer": BEARER},
         },
     }

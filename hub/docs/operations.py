@@ -35,8 +35,9 @@ __all__ = [
     "query",
 ]
 
-ErrorFormat = Literal["hub", "openai", "sentence", "text"]
-"""How errors are written: the hub's JSON, OpenAI's JSON, one sentence in JSON, or plain text."""
+ErrorFormat = Literal["hub", "openai", "page", "sentence", "text"]
+"""How errors are written: the hub's JSON, OpenAI's JSON, a page, one sentence in JSON, or plain
+text."""
 
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"

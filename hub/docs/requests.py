@@ -22,7 +22,7 @@ from hub.docs.json_schema import (
     ref,
     tagged,
 )
-from hub.docs.operations import KEY, NAME
+from hub.docs.operations import FROM, KEY, NAME
 
 __all__ = ["EXAMPLES", "FIELDS", "PARTS", "REFUSED", "STREAM_EXAMPLES"]
 
@@ -165,6 +165,13 @@ FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
         "stream": {**TEXT, **NAME},
         "key": {**TEXT, **KEY},
     },
+    "QueueChange": {
+        "prompt": {**TEXT, "minLength": 1},
+        "place": {"type": "integer", "minimum": 1, "description": "1 is the next one."},
+    },
+    "SubscriptionAsked": {"stream": {**TEXT, **NAME}, "from": {**TEXT, **FROM}},
+    "ShareRequest": {"stream": {**TEXT, **NAME}},
+    "TicketRequest": {"stream": {**TEXT, **NAME}},
     "CompletionRequest": {
         "messages": array(ref("ChatMessage"), least=1),
         "n": nullable({"type": "integer", "const": 1}),
@@ -205,6 +212,13 @@ EXAMPLES: Final[Mapping[str, list[Any]]] = {
     "GenerationRequest": [
         {"prompt": "Write a poem about rivers.", "stream": "team/rivers"},
         {"messages": [_HELLO], "options": {"temperature": 0.2}},
+        {"prompt": "Now in French.", "stream": "team/rivers", "when_busy": "queue"},
+    ],
+    "QueueChange": [{"prompt": "Now in Spanish."}, {"place": 1}, {"now": True}],
+    "ShareRequest": [{"stream": "team/rivers", "until": "now", "expires_in": 604800}],
+    "TicketRequest": [{"stream": "team/rivers"}],
+    "FollowRequest": [
+        [{"stream": "team/rivers", "from": "start"}, {"stream": "team/lakes", "wait": True}]
     ],
     "CompletionRequest": [
         {"model": "demo", "messages": [_HELLO], "stream": True},

@@ -43,7 +43,7 @@ def of_model(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Schema]]:
     for inner, definition in schema.pop("$defs", {}).items():
         yield inner.strip("_"), _without_defaults(plain(definition))
     schema = _without_defaults(plain(schema))
-    schema["properties"].update(requests.FIELDS.get(name, {}))
+    schema.get("properties", {}).update(requests.FIELDS.get(name, {}))
     if name in requests.REFUSED:
         schema["not"] = requests.REFUSED[name]
     yield name, {**schema, "examples": requests.EXAMPLES[name]}
@@ -55,6 +55,8 @@ def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
     The value of an absent field is not the caller's concern, and openapi-typescript makes a field
     with a default a required one.
     """
+    if "properties" not in schema:
+        return schema  # an array
     fields = {name: _without_default(field) for name, field in schema["properties"].items()}
     return {**schema, "properties": fields}
 
@@ -145,6 +147,7 @@ _LISTS: Final[Mapping[str, Schema]] = {
         )
     ),
 }
+_HELD: Final = {**BOOLEAN, "description": "The queued prompts wait until somebody sends one."}
 _OF_REPLY: Final = {"service_tier?": TEXT, "system_fingerprint?": TEXT}
 """What the provider says about the whole reply."""
 
@@ -190,12 +193,30 @@ _MORE_FIELDS: Final[Mapping[type, Mapping[str, Schema]]] = {
         },
         "attempts?": {**NUMBER, "description": "How many requests the hub made, if several."},
         "param?": {**TEXT, "description": "The field of the request that the hub refused."},
+        "held?": _HELD,
     },
     events.Finished: _OF_REPLY,
+    events.Queued: {"upstream?": TEXT, "model?": TEXT},
+    events.Dropped: {"held?": _HELD},
+    events.Cancelled: {
+        "held?": _HELD,
+        "reason?": {**const("steered"), "description": "It made way for another prompt."},
+    },
 }
 """Fields that `hub.domain.provider_fields`, `hub.domain.annotations` and `hub.domain.failures`
 add to events."""
 
+
+_SHARED: Final[Mapping[str, Schema]] = {
+    "id": TEXT,
+    "stream": TEXT,
+    "title": TEXT_OR_NULL,
+    "until": {**TEXT, "description": "`live`, or the position up to which it shows the stream."},
+    "created_by": {**TEXT_OR_NULL, "description": "Who made it: a user, or `key:` and an id."},
+    "created_at": TEXT,
+    "expires_at": TEXT_OR_NULL,
+}
+_SHARE: Final = object_of("A share link, without its secret.", _SHARED)
 
 EVENTS: Final[Mapping[str, Schema]] = {
     **{
@@ -315,6 +336,31 @@ RESPONSES: Final[Mapping[str, Schema]] = {
     ),
     "Deleted": object_of("", {"id": TEXT, "object": const("response"), "deleted": {"const": True}}),
     "ChatAddress": object_of("The address of a reply.", {"streamUrl": TEXT}),
+    "Me": object_of(
+        "Whoever makes a request, and how they could sign in.",
+        {
+            **dict.fromkeys(("user", "tenant", "key", "expires"), TEXT_OR_NULL),
+            "signed_in": {
+                **TEXT_OR_NULL,
+                "description": "How: `link`, `header`, `key`, `token`, `application`, or the name "
+                "of another way. `null` if they have not.",
+            },
+            "allowed": {**BOOLEAN, "description": "Whether they may do anything."},
+            "folder": {
+                **TEXT_OR_NULL,
+                "description": "What the names of conversations begin with in which they may take "
+                "part: empty, or with a slash at the end. `null` if there are none.",
+            },
+            "methods": array(
+                object_of(
+                    "A way to sign in. Its URL is relative to the hub's root; it is `null` if one "
+                    "begins elsewhere.",
+                    {"kind": TEXT, "label": TEXT, "url": TEXT_OR_NULL},
+                )
+            ),
+        },
+    ),
+    "SignedOut": object_of("Where to go next, relative to the hub's root.", {"url": TEXT}),
     "Generation": object_of(
         "One run of an upstream for one prompt. While it runs, `usage` is its usage so far.",
         {
@@ -333,6 +379,11 @@ RESPONSES: Final[Mapping[str, Schema]] = {
             "ended_at?": TEXT_OR_NULL,
         },
     ),
+    "Queue": object_of(
+        "The prompts that wait in a stream, the next one first. If `held`, they wait until "
+        "somebody sends one or another answer finishes.",
+        {"prompts": array(ref("Queued")), "held": BOOLEAN},
+    ),
     "Streams": object_of(
         "A page of streams, ordered by name.",
         {
@@ -348,6 +399,30 @@ RESPONSES: Final[Mapping[str, Schema]] = {
                 )
             ),
             "more": BOOLEAN,
+            "next?": TEXT,
+        },
+    ),
+    "Share": _SHARE,
+    "NewShare": object_of(
+        "A new share link.",
+        {
+            **_SHARED,
+            "url": {
+                **TEXT,
+                "description": "Its address on the hub, which is shown only this once. `sl_` and "
+                "its last part is the credential that a program presents.",
+            },
+        },
+    ),
+    "Shares": object_of(
+        "A page of share links, ordered by id.", {"shares": array(ref("Share")), "more": BOOLEAN}
+    ),
+    "Ticket": object_of(
+        "A ticket for one stream.",
+        {
+            "ticket": TEXT,
+            "expires_at": TEXT,
+            "url": {**TEXT, "description": "The stream's address on the hub, with the ticket."},
         },
     ),
     "Model": object_of(

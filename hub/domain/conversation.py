@@ -1,9 +1,8 @@
 """Read a stream as a conversation: the messages so far, as an upstream takes them.
 
 A stream only grows, but a conversation can go back, to regenerate a reply or to edit a question.
-The event that starts the new branch names, in its field ``after``, the message that the branch
-continues from (``null``: the start). Everything between the two remains in the stream but no longer
-belongs to the conversation.
+The event that starts the new branch names, in its field ``after``, what the branch continues from
+(`hub.domain.branches`).
 
 ::
 
@@ -11,8 +10,7 @@ belongs to the conversation.
     {"type":"started","generation":"gen_1"}  …          a reply
     {"type":"started","generation":"gen_2","after":"q1"}  …  another reply in its place
 
-The name of a message is its ``id``. The name of a reply is its generation, or the ``message`` that
-the generation belongs to.
+An upstream is sent one branch: that of the last turn, or any other that a prompt continues.
 
 The messages are in the OpenAI chat format, oldest first. A reply is the text of a generation's
 deltas, even if the generation failed or was cancelled: it is what people have read. Reasoning is
@@ -30,8 +28,9 @@ from typing import Any, Final
 import orjson
 
 from hub.domain import json_text
-from hub.domain.errors import RequestError
-from hub.domain.events import Delta, Event, Message, Started, ToolCall, from_json
+from hub.domain.branches import AFTER, START, Branches
+from hub.domain.errors import MessageNotFound, RequestError
+from hub.domain.events import NOTHING, Delta, Event, Message, Started, ToolCall, from_json
 from hub.domain.media import IMAGES, MEDIA, image_parts
 from hub.domain.memory_budget import parsed_size
 from hub.domain.provider_fields import EXTRA, LISTS, is_signed_media, placed, signed
@@ -39,12 +38,10 @@ from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["AFTER", "Conversation"]
 
-AFTER: Final = "after"
-
 EMPTY_BYTES: Final = "".__sizeof__()
 
 TURN_BYTES: Final = 600
-"""Memory of a turn besides its text."""
+"""Memory of a turn, or of a call, besides its text."""
 
 
 class Conversation:
@@ -54,17 +51,43 @@ class Conversation:
         self.start = self.end = start
         self.size = 0
         """An upper bound of its bytes in memory."""
-        self._turns: list[_Turn] = []
+        self.count = 0
+        """The messages, replies and tool calls that were read, of all branches."""
+        self._turns: Branches[_Turn] = Branches()
         self._replies: dict[str, _Turn] = {}
         self._calls: dict[str, _Call] = {}
         self._pictured: list[Any] = []
         """The images that are kept."""
 
-    def messages(self) -> tuple[Mapping[str, Any], ...]:
-        return tuple(message for turn in self._turns for message in turn.messages())
+    def messages(self, place: int | None = None) -> tuple[Mapping[str, Any], ...]:
+        """The messages up to a place of `find` or `newest`, by default the last one."""
+        turns = self._turns.branch(self._turns.last if place is None else place)
+        return tuple(message for turn in turns for message in turn.messages())
+
+    def find(self, name: str) -> int:
+        """The place that a name or a position means; that of the beginning for an empty one.
+
+        Raises:
+            MessageNotFound: nothing has that name.
+        """
+        place = START if name == "" else self._turns.find(name)
+        if place is None:
+            raise MessageNotFound(f'no message of the conversation is called "{name[:100]}"')
+        return place
+
+    def newest(self, name: str) -> tuple[int, int | None]:
+        """Where the branch with a message has got to, and the offset after the beginning of that.
+
+        The offset is ``None`` if the next turn goes there anyway.
+
+        Raises:
+            MessageNotFound: nothing has that name.
+        """
+        place = self._turns.newest(self.find(name))
+        return place, None if place == self._turns.last else self._turns.begins(place) + 1
 
     def read(self, bodies: Sequence[bytes]) -> None:
-        """Read the bodies of the stream's next records.
+        """Read the bodies of the records from ``end`` on.
 
         Nearly all are deltas of plain text, and a client is waiting. Parsing thousands at once
         without making events of them takes a tenth of the time.
@@ -72,91 +95,91 @@ class Conversation:
         speaking: str | None = None
         parts: list[str] = []
         size = 0
-        for value in _parse_all(bodies):
+        for offset, value in enumerate(_parse_all(bodies), start=self.end):
             if type(value) is dict and len(value) == 3 and value.get("type") == "delta":
                 generation, text = value.get("generation"), value.get("text")
                 if type(generation) is str and type(text) is str:
                     if text:
                         if generation != speaking:
-                            speaking, parts = generation, self._reply(generation).parts
+                            speaking = generation
+                            parts = self._reply(generation, offset).parts
                         parts.append(text)
                         size += text.__sizeof__() - EMPTY_BYTES
                     continue
             speaking = None
             with suppress(RequestError):  # not an event, so not part of the conversation
-                self.take(from_json(value))
+                self._take(from_json(value), offset)
         self.size += size
+        self.end += len(bodies)
 
     def take(self, event: Event) -> None:
-        """Read the stream's next event."""
+        """Read the event of the record at ``end``."""
+        self._take(event, self.end)
+        self.end += 1
+
+    def _take(self, event: Event, offset: int) -> None:
         self.size += _memory(event)
-        if isinstance(event, Message | Started) and AFTER in event.extra:
-            self._go_back(event.extra[AFTER])
         if isinstance(event, Message):
-            self._add_message(event)
+            self._add_message(event, offset)
         elif isinstance(event, Started):
-            self._reply(event.generation, event.extra.get("message"))
+            self._reply(event.generation, offset, event.extra)
         elif isinstance(event, Delta):
             if event.text:
-                self._reply(event.generation).parts.append(event.text)
+                self._reply(event.generation, offset).parts.append(event.text)
             if event.tool is not None:
-                self._add_call(event.generation, event.tool)
+                self._add_call(event.generation, event.tool, offset)
             if event.extra:
-                fields = self._reply(event.generation).fields
+                reply = self._reply(event.generation, offset)
                 for name in LISTS:
                     if isinstance(value := event.extra.get(name), list):
-                        fields.setdefault(name, []).extend(value)
+                        reply.fields.setdefault(name, []).extend(value)
                 if is_signed_media(event.extra):
-                    self._add_images(event)
+                    self._add_images(reply, event)
 
-    def _add_images(self, event: Delta) -> None:
+    def _add_images(self, reply: _Turn, event: Delta) -> None:
         """Keep signed images, and only those of one reply: a long conversation would be too large.
 
         `hub.domain.provider_fields` says how they go back.
         """
-        images = self._reply(event.generation).fields.setdefault(IMAGES, [])
+        images = reply.fields.setdefault(IMAGES, [])
         if self._pictured is not images:
             self._pictured.clear()
             self._pictured = images
         images += image_parts(event.extra)
 
-    def _go_back(self, name: object) -> None:
-        """Drop the turns after a message; none, if no message has that name."""
-        places = [at for at, turn in enumerate(self._turns) if name in turn.names]
-        if places or name is None:
-            end = places[-1] + 1 if places else 0
-            for turn in self._turns[end:]:
-                # Its generation may still run, but what it adds is never sent.
-                turn.parts.clear()
-                for call in turn.calls.values():
-                    self._calls.pop(call.key, None)
-                turn.calls.clear()
-                turn.fields.clear()
-            del self._turns[end:]
-
-    def _add_message(self, message: Message) -> None:
+    def _add_message(self, message: Message, offset: int) -> None:
         if message.role != "tool":
-            self._turns.append(_Turn(message.role, message.extra.get("id")))
-            self._turns[-1].parts.append(message.text)
+            turn = _Turn(message.role)
+            turn.parts.append(message.text)
+            self._append(turn, offset, [message.extra.get("id")], message.extra)
             return
         # A result is of no use to an upstream without the call.
         call = self._calls.get(str(message.extra.get("tool_call_id")))
         if call is not None:
             call.result = message.text
 
-    def _reply(self, generation: str, message: object = None) -> _Turn:
+    def _reply(self, generation: str, offset: int, extra: Mapping[str, Any] = NOTHING) -> _Turn:
         """A generation's turn, created at its first event."""
-        if generation not in self._replies:
-            self._replies[generation] = _Turn("assistant", generation, message)
-            self._turns.append(self._replies[generation])
-        return self._replies[generation]
+        turn = self._replies.get(generation)
+        if turn is None:
+            turn = self._replies[generation] = _Turn("assistant")
+            self._append(turn, offset, [generation, extra.get("message")], extra)
+        return turn
 
-    def _add_call(self, generation: str, piece: ToolCall) -> None:
-        calls = self._reply(generation).calls
+    def _append(
+        self, turn: _Turn, offset: int, names: Sequence[object], fields: Mapping[str, Any]
+    ) -> None:
+        self._turns.add(turn, offset, names, fields)
+        self.count += 1
+
+    def _add_call(self, generation: str, piece: ToolCall, offset: int) -> None:
+        calls = self._reply(generation, offset).calls
         call = calls.get(piece.index)
         if call is None:
             call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
             self._calls[call.key] = call
+            self.count += 1
+            self.size += TURN_BYTES
         call.custom |= piece.custom
         call.name = piece.name or call.name
         call.pieces.append(piece.arguments)
@@ -183,13 +206,19 @@ def _memory(event: Event) -> int:
 
 
 def _parse_all(bodies: Sequence[bytes]) -> Iterator[object]:
-    try:
-        yield from orjson.loads(b"[%s]" % b",".join(bodies))
-    except orjson.JSONDecodeError:
+    """The JSON of each body; ``None`` for one that is none."""
+    values: list[object] = []
+    with suppress(orjson.JSONDecodeError):
+        values = orjson.loads(b"[%s]" % b",".join(bodies))
+    if len(values) == len(bodies):
+        yield from values
+    else:
         # Some valid JSON is refused by orjson, and other programs may have written anything.
         for body in bodies:
-            with suppress(ValueError):
+            try:
                 yield json_text.loads(body)
+            except ValueError:
+                yield None
 
 
 class _Call:
@@ -220,9 +249,8 @@ class _Call:
 class _Turn:
     """A message or a reply."""
 
-    def __init__(self, role: str, *names: object) -> None:
+    def __init__(self, role: str) -> None:
         self.role = role
-        self.names = [name for name in names if isinstance(name, str)]
         self.parts: list[str] = []
         self.calls: dict[int, _Call] = {}
         self.fields: dict[str, list[Any]] = {}

@@ -16,6 +16,7 @@
     ├── NotFound                not_found           nothing is at this address
     │   ├── StreamNotFound      stream_not_found    no stream has this name
     │   ├── GenerationNotFound  generation_not_found
+    │   ├── MessageNotFound     message_not_found   no message of the conversation has this name
     │   └── UpstreamNotFound    upstream_not_found  no upstream has this name
     ├── Conflict                conflict            the current state does not allow it
     │   ├── StreamClosed        stream_closed       a closed stream takes no more records
@@ -41,9 +42,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 __all__ = [
+    "MISSING",
     "CommandError",
     "ConfigError",
     "Conflict",
@@ -137,6 +139,10 @@ class UnsupportedType(RequestError):
     default_code = "unsupported_type"
 
 
+MISSING: Final = "this needs a credential: send a key or a token of this hub"
+"""What `Unauthorized` says to whoever has shown none."""
+
+
 class Unauthorized(HubError):
     default_code = "unauthorized"
 
@@ -172,6 +178,12 @@ class GenerationNotFound(NotFound):
     default_code = "generation_not_found"
 
 
+class MessageNotFound(NotFound):
+    """A conversation has no message of that name."""
+
+    default_code = "message_not_found"
+
+
 class UpstreamNotFound(NotFound):
     default_code = "upstream_not_found"
 
@@ -190,6 +202,12 @@ class StreamClosed(Conflict):
     ) -> None:
         super().__init__(message, code=code)
         self.position = position
+
+    @classmethod
+    def named(cls, name: str, position: str) -> StreamClosed:
+        """The error of a write to a closed stream."""
+        said = f'stream "{name}" is closed and takes no more records'
+        return cls(said, position=position)
 
 
 class StreamBusy(Conflict):

@@ -2,8 +2,9 @@
 
 A generation is ``Started``, then any number of ``Delta``, then exactly one of the terminals
 ``Finished``, ``Failed``, ``Cancelled`` and ``Interrupted``. ``Message`` is a message of a
-participant. ``Other`` is any other JSON object; it passes through a stream unchanged. ``extra``
-preserves fields that this version does not know.
+participant. ``Queued`` is a prompt that waits for its turn, until its generation has a ``Started``
+or it is ``Dropped``. ``Other`` is any other JSON object; it passes through a stream
+unchanged. ``extra`` preserves fields that this version does not know.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ __all__ = [
     "TYPE_OF",
     "Cancelled",
     "Delta",
+    "Dropped",
     "Event",
     "Failed",
     "Finished",
     "Interrupted",
     "Message",
     "Other",
+    "Queued",
     "Reason",
     "Seconds",
     "Started",
@@ -180,6 +183,33 @@ class Interrupted(_Stopped):
 
 
 @dataclass(frozen=True, slots=True)
+class Queued:
+    """A prompt waits in ``stream`` for its turn; written again, its text or place has changed.
+
+    ``place`` is 1 for the next one. A fork of the stream has the event and not the prompt.
+    """
+
+    generation: str = ""
+    stream: str = ""
+    text: str = ""
+    author: str | None = None
+    place: int | None = None
+    at: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A queued prompt waits no more. If it could not begin, ``code`` and ``message`` say why."""
+
+    generation: str = ""
+    code: str = ""
+    message: str = ""
+    at: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=_nothing)
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """A JSON object that is not one of the hub's events."""
 
@@ -187,7 +217,7 @@ class Other:
 
 
 Terminal = Finished | Failed | Cancelled | Interrupted
-Event = Message | Started | Delta | Terminal | Other
+Event = Message | Started | Delta | Terminal | Queued | Dropped | Other
 
 TERMINALS: Final = (Finished, Failed, Cancelled, Interrupted)
 
@@ -199,6 +229,8 @@ TYPE_OF: Final[Mapping[type, str]] = {
     Failed: "failed",
     Cancelled: "cancelled",
     Interrupted: "interrupted",
+    Queued: "queued",
+    Dropped: "dropped",
 }
 
 
@@ -323,6 +355,12 @@ class _Fields:
     def optional(self, name: str) -> Any:
         return self._take(name, str)
 
+    def count(self, name: str) -> int | None:
+        value = self._left.pop(name, None)
+        if value is not None and (type(value) is not int or value < 1):
+            raise self._wrong(name, "a whole number from 1")
+        return value
+
     def choice(self, name: str) -> Any:
         value = self._take(name, str)
         if value not in (allowed := _CHOICES[name]):
@@ -388,8 +426,9 @@ _Reader = Callable[[_Fields, str], Any]
 _READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(_CHOICES, _Fields.choice),
     **dict.fromkeys(
-        ("generation", "upstream", "text", "reasoning", "code", "message"), _Fields.text
+        ("generation", "stream", "upstream", "text", "reasoning", "code", "message"), _Fields.text
     ),
+    "place": _Fields.count,
     **dict.fromkeys(("model", "author", "at"), _Fields.optional),
     "usage": _Fields.usage,
     "seconds": _Fields.seconds,

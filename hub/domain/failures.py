@@ -30,6 +30,7 @@ __all__ = [
     "masked_refusal",
     "passed_on",
     "raised",
+    "too_long",
 ]
 
 RETRYABLE: Final = frozenset({"upstream_rate_limited", "upstream_overloaded", "upstream_error"})
@@ -58,6 +59,12 @@ def failed(error: HubError) -> Failed:
     if error.param is not None:
         extra["param"] = error.param
     return Failed(code=error.code, message=error.message, extra=extra)
+
+
+def too_long(seconds: float) -> Failed:
+    """The terminal event of a reply that took longer than any may."""
+    message = f"stopped after {seconds:g} s, the longest allowed"
+    return Failed(code="generation_too_long", message=message)
 
 
 def raised(event: Failed) -> UpstreamError:

@@ -10,6 +10,9 @@
                                     ▼  Finished · Failed · Cancelled · Interrupted
                        finished · failed · cancelled · interrupted
 
+A prompt that waits for its turn has a generation, too: it is `queued` until it is asked, or
+`dropped`.
+
 Every event of a run goes through `Generation.apply`, which consults the table. An event that the
 table does not allow is a `ValueError`: a bug in this program, never a client's mistake. So a
 generation has exactly one terminal event and nothing after it, because no row allows a second one.
@@ -29,11 +32,13 @@ from hub.domain.events import (
     TERMINALS,
     Cancelled,
     Delta,
+    Dropped,
     Event,
     Failed,
     Finished,
     Interrupted,
     Other,
+    Queued,
     Seconds,
     Started,
     Terminal,
@@ -50,6 +55,7 @@ _ID: Final = re.compile(r"gen_[0-9a-f]{32}")
 
 
 class State(StrEnum):
+    QUEUED = "queued"
     ASKED = "asked"
     WAITING = "waiting"
     STREAMING = "streaming"
@@ -57,6 +63,7 @@ class State(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     INTERRUPTED = "interrupted"
+    DROPPED = "dropped"
 
 
 _ENDS: Final[Mapping[type[Event], State]] = {
@@ -67,14 +74,15 @@ _ENDS: Final[Mapping[type[Event], State]] = {
 }
 
 _TABLE: Final[Mapping[State, Mapping[type[Event], State]]] = {
-    State.ASKED: {Started: State.WAITING, **_ENDS},
+    State.QUEUED: {Queued: State.QUEUED, Started: State.WAITING, Dropped: State.DROPPED},
+    State.ASKED: {Queued: State.QUEUED, Started: State.WAITING, **_ENDS},
     State.WAITING: {Other: State.WAITING, Delta: State.STREAMING, **_ENDS},
     State.STREAMING: {Delta: State.STREAMING, **_ENDS},
-    **{ended: {} for ended in _ENDS.values()},
+    **{ended: {} for ended in (*_ENDS.values(), State.DROPPED)},
 }
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, eq=False, repr=False, weakref_slot=True)
 class Generation:
     """One run: its state, its usage so far, and its terminal event once there is one."""
 
@@ -91,6 +99,8 @@ class Generation:
     terminal: Terminal | None = field(default=None, init=False)
     usage: Usage | None = field(default=None, init=False)
     """The usage that the upstream has reported so far."""
+    yields: bool = field(default=False, init=False)
+    """Whether it is to stop where a sentence ends, because another prompt goes first."""
     asked: int | None = field(default=None, init=False)
     """An estimate of the prompt's tokens."""
     _deltas: int = field(default=0, init=False)
@@ -117,8 +127,10 @@ class Generation:
         if isinstance(event, Started):
             self.upstream, self.model = event.upstream or "", event.model
             self.started_at = event.at or self.started_at
-        elif self.state is State.ASKED:
+            self.asked = None if event.usage is None else event.usage.prompt_tokens
+        elif self.state is State.ASKED and not isinstance(event, Queued | Dropped):
             self.state = State.WAITING  # its first events are no longer kept
+        self._deltas += isinstance(event, Delta)
         self.state = _TABLE[self.state].get(type(event), self.state)
         if isinstance(event, TERMINALS):
             self.terminal = event
@@ -127,7 +139,12 @@ class Generation:
 
     @property
     def ended(self) -> bool:
-        return self.terminal is not None
+        return self.terminal is not None or self.state is State.DROPPED
+
+    def take_turn(self, upstream: str, model: str | None) -> None:
+        """Go from the queue to the upstream: its time counts from now."""
+        self.upstream, self.model = upstream, model
+        self._began, self.started_at = self.clock(), now()
 
     def hand_on(self, upstream: str, model: str | None) -> None:
         """Switch to another upstream, which the terminal event will name."""

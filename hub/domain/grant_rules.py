@@ -88,12 +88,23 @@ class Rules:
         """What the configuration grants to somebody."""
         return filled((rule.grant for rule in self._rules if rule.who.means(one)), one)
 
+    def asked(self, claims: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Of claims, what these grants ask for; with it, somebody gets the same grants."""
+        found: dict[str, list[str]] = {}
+        for rule in self._rules:
+            who = rule.who
+            if who.kind == "claim" and who.means(Identity(claims=claims)):
+                held = found.setdefault(who.name, [])
+                if who.value not in held:
+                    held.append(who.value)
+        return found
+
 
 def filled(grants: Iterable[Grant], one: Identity) -> tuple[Grant, ...]:
     """Grants with the variables of their patterns filled in; without those that lack a value."""
     values = {"user": one.user, "tenant": one.tenant, "key": one.key}
     return tuple(
-        replace(grant, match=match)
+        replace(grant, match=match, personal=grant.personal or grant.match.personal)
         for grant in grants
         if (match := grant.match.fill(values)) is not None
     )

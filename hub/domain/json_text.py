@@ -17,12 +17,12 @@ import orjson
 
 __all__ = ["loads", "member", "members"]
 
-# A surrogate pair, half of one, or any other escape.
-_ESCAPED: Final = re.compile(
-    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-    r"|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
+_HIGH: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}"
+_LOW: Final = r"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+# Half of a surrogate pair, in a text in which each backslash begins an escape.
+_HALF: Final = re.compile(rf"{_HIGH}(?!{_LOW})|(?<!{_HIGH}){_LOW}")
+_BACKSLASH: Final = r"\\"
+_NOT_IN_JSON: Final = "\0"
 _OPENS: Final = re.compile(r"[ \t\r\n]*\{[ \t\r\n]*")
 _COLON: Final = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
 _COMMA: Final = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
@@ -43,7 +43,7 @@ def loads(text: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return _TOLERANT.decode(_ESCAPED.sub(_without_half, text.decode()))
+        return _TOLERANT.decode(_without_halves(text.decode()))
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 
@@ -108,8 +108,19 @@ def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
     return found.end()
 
 
-def _without_half(escaped: re.Match[str]) -> str:
-    return r"\ufffd" if escaped[1] else escaped[0]
+def _without_halves(text: str) -> str:
+    """The JSON text with U+FFFD for halves of surrogate pairs.
+
+    Without a Python function for each escape, of which a body may have millions.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    if _NOT_IN_JSON in text:
+        raise ValueError("JSON holds no control character")
+    # A backslash that is escaped begins no escape.
+    marked = text.replace(_BACKSLASH, _NOT_IN_JSON)
+    return _HALF.sub(r"\\ufffd", marked).replace(_NOT_IN_JSON, _BACKSLASH)
 
 
 def _whole_number(digits: str) -> int | float:

@@ -7,13 +7,17 @@ estimated before decoding.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from hub.domain.errors import LimitExceeded
 
-__all__ = ["MemoryBudget", "parsed_size"]
+__all__ = ["MemoryBudget", "parsed_size", "request_size"]
+
+SMALL: Final = 1024
+"""Bytes of a request that takes nothing: to stop something must be possible when all is taken."""
 
 LIST_BYTES: Final = 80
 OBJECT_BYTES: Final = 80
@@ -38,42 +42,71 @@ def parsed_size(text: bytes) -> int:
     )
 
 
+def request_size(text: bytes) -> int:
+    """The bytes that a request takes from a budget, `parsed_size` unless it is small."""
+    return 0 if len(text) <= SMALL else parsed_size(text)
+
+
 class MemoryBudget:
-    """A number of bytes that all users together may take."""
+    """A number of bytes that all users together may take, each of them a ``share`` at most.
 
-    __slots__ = ("held", "most")
+    ``caller`` is who takes them, `Principal.counted_as`; what is nobody's has no share. By default
+    a share is four fifths: as large as the largest request needs, as its body and as its prompt at
+    once.
+    """
 
-    def __init__(self, most: int) -> None:
+    __slots__ = ("_of", "held", "most", "share")
+
+    def __init__(self, most: int, *, share: int | None = None) -> None:
         self.most = most
+        self.share = most * 4 // 5 if share is None else share
+        """The bytes that one caller may take."""
         self.held = 0
         """The bytes taken now."""
+        self._of: Counter[str] = Counter()
 
-    def check(self, size: int) -> None:
+    def held_by(self, caller: str) -> int:
+        """The bytes that a caller has taken now."""
+        return self._of[caller]
+
+    def check(self, size: int, caller: str | None = None) -> None:
         """Check that ``size`` bytes are left.
 
         Raises:
             LimitExceeded: they are not.
         """
+        if caller is not None and self._of[caller] + size > self.share:
+            raise LimitExceeded(
+                "your requests and the answers that run for you take too much memory: wait for one "
+                "to end (limits.bodies_bytes)"
+            )
         if self.held + size > self.most:
             raise LimitExceeded("the hub is receiving too much data: try again later")
 
-    def take(self, size: int) -> None:
+    def take(self, size: int, caller: str | None = None) -> None:
         """Take bytes, which the caller must `give` back.
 
         Raises:
             LimitExceeded: as `check`; nothing is taken.
         """
-        self.check(size)
-        self.held += size
+        if size:
+            self.check(size, caller)
+            self.held += size
+            if caller is not None:
+                self._of[caller] += size
 
-    def give(self, size: int) -> None:
+    def give(self, size: int, caller: str | None = None) -> None:
         self.held -= size
+        if size and caller is not None:
+            self._of[caller] -= size
+            if not self._of[caller]:
+                del self._of[caller]
 
     @contextmanager
-    def taken(self, size: int) -> Iterator[None]:
+    def taken(self, size: int, caller: str | None = None) -> Iterator[None]:
         """Take bytes for the duration of a ``with`` block; raises what `take` does."""
-        self.take(size)
+        self.take(size, caller)
         try:
             yield
         finally:
-            self.give(size)
+            self.give(size, caller)

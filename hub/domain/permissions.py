@@ -57,6 +57,9 @@ SEGMENT_LENGTH: Final = 100
 """The longest name that is a segment as it is; a hash keeps a stream's name short enough."""
 
 
+_ANY: Final = (REST,)
+
+
 @dataclass(frozen=True, slots=True)
 class StreamPattern:
     """A pattern of stream names, as its segments."""
@@ -82,6 +85,11 @@ class StreamPattern:
                 )
         return cls(segments)
 
+    @classmethod
+    def literal(cls, name: str) -> StreamPattern:
+        """The pattern that only matches one name."""
+        return cls(tuple(name.split("/")))
+
     def fill(self, values: Mapping[str, str | None]) -> StreamPattern | None:
         """The pattern for one principal; ``None`` if a variable of it has no value."""
         filled = []
@@ -95,14 +103,31 @@ class StreamPattern:
         return StreamPattern(tuple(filled))
 
     @property
+    def personal(self) -> bool:
+        """Whether it depends on the user's name and not on its tenant."""
+        return "{user}" in self.segments and "{tenant}" not in self.segments
+
+    @property
     def matches_new(self) -> bool:
         """Whether it matches the name that the hub gives to a new stream: one segment, any text."""
-        return self.segments in ((REST,), (ONE,))
+        return self.segments in (_ANY, (ONE,))
+
+    @property
+    def beginning(self) -> str:
+        """How all names begin that it matches."""
+        plain: list[str] = []
+        for one in self.segments:
+            if one in (ONE, REST):
+                return "".join(f"{part}/" for part in plain)
+            plain.append(one)
+        return "/".join(plain)
 
     def matches(self, name: str) -> bool:
         """Whether it matches a stream's name."""
-        parts = name.split("/")
         own = self.segments
+        if own == _ANY:
+            return True
+        parts = name.split("/")
         if own[-1] == REST:
             if len(parts) < len(own):
                 return False
@@ -127,7 +152,7 @@ def segment(value: str) -> str:
     return "~" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-ANYWHERE: Final = StreamPattern((REST,))
+ANYWHERE: Final = StreamPattern(_ANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +160,8 @@ class Grant:
     """Permissions on the streams that a pattern matches.
 
     ``upstreams`` and ``models`` limit what may be asked for (``None``: any), ``max_tokens`` how
-    long an answer may be.
+    long an answer may be. One that is ``personal`` was filled in with a user's name and not with
+    its tenant, so it is not for streams of a user of another tenant.
     """
 
     can: frozenset[Permission]
@@ -143,6 +169,7 @@ class Grant:
     upstreams: frozenset[str] | None = None
     models: frozenset[str] | None = None
     max_tokens: int | None = None
+    personal: bool = False
 
     def allows(self, permission: Permission, stream: str | None) -> bool:
         """Whether it allows this on a stream; with ``None``, on any stream at all."""

@@ -11,16 +11,33 @@ application that the hub is part of.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import quote
 
-from hub.domain.permissions import ALL, Grant, Permission
+from hub.domain.permissions import ALL, Grant, Permission, StreamPattern
+from hub.domain.records import Position
 
-__all__ = ["LOCAL", "NOBODY", "OF_THE_HUB", "Principal"]
+__all__ = ["ANYBODY", "LOCAL", "NOBODY", "OF_THE_HUB", "Principal", "SharedStream"]
 
 OF_THE_HUB: Final[frozenset[Permission]] = frozenset({"list", "admin"})
 """Permissions that concern the hub, not one stream."""
+
+
+ANYBODY: Final = "?/?"
+"""Stands for an owner of any tenant, and is nobody's subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedStream:
+    """What a share link shows: a stream up to ``until``, or live.
+
+    It is the stream that had the name in ``epoch``, and none that gets the name later.
+    """
+
+    stream: str
+    epoch: int
+    until: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +51,8 @@ class Principal:
     ``grants`` are what it may do, with all variables filled in. ``within`` narrows them, for a
     credential that allows less than its user may: what is done must be in both. Owning a stream
     stands in for ``grants`` and never for ``within``. ``expires`` is when the credential does, in
-    seconds since 1970; ``credential`` names it for a revocation.
+    seconds since 1970; ``credential`` names it for a revocation. ``shared`` is what it shows if it
+    is a share link.
     """
 
     user: str | None = None
@@ -44,6 +62,12 @@ class Principal:
     within: tuple[Grant, ...] | None = field(default=None, repr=False)
     expires: float | None = None
     credential: str | None = None
+    shared: SharedStream | None = None
+    ticket: bool = False
+    """Whether it presented a ticket, which is to read one stream and for nothing else."""
+    refresh: float | None = field(default=None, compare=False, repr=False)
+    """When an open connection has to be allowed to go on, in seconds since 1970; see
+    `hub.access.hooks.Hooks.refresh`."""
     address: str | None = field(default=None, compare=False, repr=False)
     """The network that the request came from; what somebody without a subject is counted by."""
 
@@ -60,11 +84,16 @@ class Principal:
         return own if self.tenant is None else f"{_quoted(self.tenant)}/{own}"
 
     @property
+    def is_nobody(self) -> bool:
+        """Whether it has shown no credential, and may do nothing without one."""
+        return self.credential is None and self.subject is None and not self.grants
+
+    @property
     def scope(self) -> str | None:
         """Within what its idempotency keys and producer ids are unique; ``None`` for `LOCAL`."""
         if self is LOCAL or (self.address is None and self == LOCAL):
             return None
-        return self.subject or ""
+        return self.subject or ""  # not by address: a retry may come from another network
 
     @property
     def counted_as(self) -> str | None:
@@ -73,29 +102,44 @@ class Principal:
             return subject
         return None if self.address is None else f"address {self.address}"  # no subject has a space
 
-    def may(self, permission: Permission, stream: str | None = None) -> bool:
-        """Whether it is allowed this on a stream.
+    def may(
+        self, permission: Permission, stream: str | None = None, owner: str | None = None
+    ) -> bool:
+        """Whether it is allowed this on a stream of an ``owner``, if that is known.
 
         ``None`` stands for no stream where the hub as a whole is meant (``list``, ``admin``), and
         else for a new stream that will be the principal's own, under a name that the hub gives it.
         """
-        return _allowed(self.grants, permission, stream) and self._within(permission, stream)
+        granted = _allowed(self.grants_for(owner), permission, stream)
+        return granted and self.credential_allows(permission, stream)
+
+    def grants_for(self, owner: str | None) -> Iterable[Grant]:
+        """Its grants, on a stream of a user of another tenant without those that are personal."""
+        if owner is None or _tenant_of(owner) == _tenant_of(self.subject or ""):
+            return self.grants
+        return [grant for grant in self.grants if not grant.personal]
 
     def may_new(self, permission: Permission) -> bool:
         """Whether it is allowed this on any new stream that the hub names, also if not its own."""
-        return any(grant.allows_new(permission) for grant in self.grants) and self._within(
-            permission, None
-        )
+        granted = any(grant.allows_new(permission) for grant in self.grants)
+        return granted and self.credential_allows(permission, None)
 
     def may_own(self, permission: Permission, stream: str | None = None) -> bool:
         """Whether it is allowed this on a stream of its own: if it is on any stream at all."""
         return (
             permission not in ("speak", "admin")
             and _allowed(self.grants, permission, None)
-            and self._within(permission, stream)
+            and self.credential_allows(permission, stream)
         )
 
-    def _within(self, permission: Permission, stream: str | None) -> bool:
+    def only_reading(self, stream: str) -> Principal:
+        """The same principal with a ticket, which only allows it to read one stream."""
+        here = Grant(frozenset({"read"}), StreamPattern.literal(stream))
+        within = (here,) if self.credential_allows("read", stream) else ()
+        return replace(self, within=within, ticket=True)
+
+    def credential_allows(self, permission: Permission, stream: str | None) -> bool:
+        """Whether its credential is for this, whatever its user may do or owns."""
         if self.within is None:
             return True
         if stream is None and permission not in OF_THE_HUB:
@@ -106,6 +150,12 @@ class Principal:
 
 def _allowed(grants: Iterable[Grant], permission: Permission, stream: str | None) -> bool:
     return any(grant.allows(permission, stream) for grant in grants)
+
+
+def _tenant_of(subject: str) -> str:
+    """The tenant of a `Principal.subject`, quoted; an empty text where it has none."""
+    tenant, slash, _ = subject.partition("/")
+    return tenant if slash else ""
 
 
 def _quoted(name: str) -> str:

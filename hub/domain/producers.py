@@ -19,12 +19,13 @@ of producers of a stream is bounded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from hub.domain import defaults
 from hub.domain.errors import Conflict, ProducerFenced, ProducerGap, RequestError
 
-__all__ = ["Producers", "Stamp"]
+__all__ = ["Producers", "Stamp", "too_many"]
 
 
 class Stamp(NamedTuple):
@@ -46,6 +47,11 @@ class Producers:
         self._last = dict(last or {})
         self._most = most
 
+    @property
+    def all(self) -> Mapping[str, tuple[int, int]]:
+        """The last epoch and number of each."""
+        return self._last
+
     def check(self, stamp: Stamp) -> bool:
         """Whether the append is new; false for a duplicate.
 
@@ -56,11 +62,7 @@ class Producers:
             Conflict: the stream has as many producers as it may have.
         """
         if stamp.producer not in self._last and len(self._last) >= self._most:
-            raise Conflict(
-                f"the stream has {self._most} producers, the most it may have: use the id of one "
-                "of them, or raise streams.max_producers",
-                code="too_many_producers",
-            )
+            raise too_many(self._most)
         epoch, last = self._last.get(stamp.producer, (-1, -1))
         if stamp.epoch < epoch:
             raise ProducerFenced(
@@ -86,3 +88,12 @@ class Producers:
     def last(self, stamp: Stamp) -> int:
         """The highest number accepted in the producer's current epoch."""
         return self._last.get(stamp.producer, (stamp.epoch, stamp.number))[1]
+
+
+def too_many(most: int) -> Conflict:
+    """The error of another producer in a stream that has as many as it may have."""
+    return Conflict(
+        f"the stream has {most} producers, the most it may have: use the id of one of them, or "
+        "raise streams.max_producers",
+        code="too_many_producers",
+    )

@@ -20,6 +20,7 @@ the reply before the field: some providers require their fields in the original 
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -198,11 +199,11 @@ def woven(text: str, calls: int, fields: Iterable[Object]) -> Iterator[str | int
 def placed(fields: Iterable[Object], calls: Sequence[int]) -> list[Object]:
     """The fields that still fit when only the calls with these numbers are left."""
     found: list[Object] = []
+    ordered = sorted(calls)
     for one in fields:
         at = one.get("at")
         before = _count(at.get("calls")) if isinstance(at, dict) else 0
-        left = sum(call < before for call in calls)
-        if not before or left == before:
+        if not before or bisect_left(ordered, before) == before:
             found.append(one)
     return found
 

@@ -39,21 +39,36 @@ class RateWindows:
         Returns 0, or the seconds to wait if the limit is reached; then nothing is counted.
         """
         minute, passed = divmod(now, SECONDS)
-        number = int(minute)
-        last, count, before = self._counts.get(name, (number, 0, 0))
-        if last != number:
-            before = count if last == number - 1 else 0
-            count = 0
-        used = count + before * (1 - passed / SECONDS)
-        wait = 0.0 if used + 1 <= self._most + ROUNDING else self._wait(count, before, passed)
-        self._counts[name] = (number, count if wait else count + 1, before)
+        count, before = self._held(name, int(minute))
+        wait = self._wait(count, before, passed)
+        self._counts[name] = (int(minute), count if wait else count + 1, before)
         self._counts.move_to_end(name)
         if len(self._counts) > NAMES:
             self._counts.popitem(last=False)
         return wait
 
+    def spend(self, name: str, more: int, now: float) -> None:
+        """Count what cannot be refused any more as ``more`` times, if `hit` was called before."""
+        minute, _ = divmod(now, SECONDS)
+        count, before = self._held(name, int(minute))
+        self._counts[name] = (int(minute), count + more, before)
+
+    def wait(self, name: str, now: float) -> float:
+        """What `hit` would return; nothing is counted."""
+        minute, passed = divmod(now, SECONDS)
+        return self._wait(*self._held(name, int(minute)), passed)
+
+    def _held(self, name: str, minute: int) -> tuple[int, int]:
+        """What was done in a minute, and in the one before."""
+        last, count, before = self._counts.get(name, (minute, 0, 0))
+        if last == minute:
+            return count, before
+        return 0, count if last == minute - 1 else 0
+
     def _wait(self, count: int, before: int, passed: float) -> float:
-        """Seconds until once more is allowed, if nothing else is done meanwhile; never 0."""
+        """Seconds until once more is allowed, if nothing else is done meanwhile."""
+        if count + before * (1 - passed / SECONDS) + 1 <= self._most + ROUNDING:
+            return 0.0
         room = self._most - 1 - count
         if room >= 0:
             # What was done in the minute before fades until it leaves room for one more.

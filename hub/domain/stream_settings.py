@@ -40,8 +40,10 @@ class StreamSettings:
     expires_at: str | None = None
     fork: Fork | None = None
     owner: str | None = field(default=None, compare=False)
-    """The subject that began it (`hub.domain.principal.Principal.subject`), if it had one. Two
+    """The subject that it belongs to (`hub.domain.principal.Principal.subject`), if any. Two
     requests for a stream mean the same one whoever sends them."""
+    creator: str | None = field(default=None, compare=False)
+    """The subject that began it, its first owner."""
 
     def of_type_of(self, source: StreamSettings) -> StreamSettings:
         """The settings of a fork, with its source's content type unless it has its own."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -17,6 +17,10 @@ from hub.domain.provider_fields import signed
 from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["Call", "Calls", "Piece"]
+
+
+CALL_BYTES: Final = 400
+"""Memory of a call besides its arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,11 @@ class Calls:
         copied = type(self)(self._generation)
         copied._calls = dict(self._calls)
         return copied
+
+    @property
+    def size(self) -> int:
+        """About the bytes of memory that they take."""
+        return sum(CALL_BYTES + len(call.arguments) for call in self._calls.values())
 
     def add(self, piece: ToolCall) -> Piece | None:
         """Add a piece; ``None`` while the call has no name."""

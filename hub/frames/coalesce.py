@@ -35,8 +35,8 @@ def boundary(offset: int) -> int:
 
 def merge(records: Sequence[Record]) -> list[Record]:
     """The records, with runs of deltas of one kind joined."""
-    # `Record.event` is read once: it may have to decode the body.
-    decoded = [(record, record.event) for record in records]
+    # `Record.event` is read once, and only where it can matter: it may have to decode the body.
+    decoded = [(record, record.event if _may_be_delta(record.body) else None) for record in records]
     merged: list[Record] = []
     for (kind, _), group in groupby(decoded, key=_group):
         run = list(group)
@@ -45,6 +45,11 @@ def merge(records: Sequence[Record]) -> list[Record]:
         else:
             merged.append(_joined(run))
     return merged
+
+
+def _may_be_delta(body: bytes) -> bool:
+    """Whether a body can be that of a delta: the word is in it, or a letter of it is escaped."""
+    return b"delta" in body or b"\\u" in body
 
 
 def _group(decoded: Decoded) -> tuple[Kind | None, int]:

@@ -5,6 +5,8 @@ encoder         an event                            other messages
 ==============  ==================================  ============================================
 `WEBSOCKET`     one RFC 6455 text frame for a       ``reset``, ``closed``, ``beat``,
                 batch: ``{"type":"events",…}``     ``draining`` messages
+`MESSAGE_…`     the same as a server-sent event,    the same
+                or as a line of NDJSON
 `EVENT_STREAM`  ``id: POSITION`` / ``data: {…}``    ``event: reset``, ``event: closed``, comments,
                                                     ``retry:``
 `LINES`         a line of NDJSON                    ``{"type":"position"|"reset"|"closed"|"beat"}``
@@ -19,7 +21,8 @@ written to the socket as it is.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from hub.domain.records import Position, Record
 
@@ -57,6 +60,9 @@ class Encoder(Protocol):
     def closed(self, stream: str, position: Position) -> bytes:
         """The stream has ended and all of it was sent."""
 
+    def control(self, message: Mapping[str, Any]) -> bytes | None:
+        """A message that is about no record; ``None`` if the format has none of that kind."""
+
     def beat(self) -> bytes:
         """A sign of life."""
 
@@ -81,6 +87,9 @@ class BaseEncoder:
 
     def closed(self, stream: str, position: Position) -> bytes:
         return self.message("closed", stream, position) or b""
+
+    def control(self, message: Mapping[str, Any]) -> bytes | None:
+        return None
 
     def beat(self) -> bytes:
         return b""
@@ -109,6 +118,10 @@ class WrappingEncoder:
 
     def closed(self, stream: str, position: Position) -> bytes:
         return self.wrap(self._inner.closed(stream, position))
+
+    def control(self, message: Mapping[str, Any]) -> bytes | None:
+        frame = self._inner.control(message)
+        return None if frame is None else self.wrap(frame)
 
     def beat(self) -> bytes:
         return self.wrap(self._inner.beat())

@@ -7,11 +7,10 @@ from typing import Final
 
 import orjson
 
-from hub.domain.errors import HubError
-from hub.domain.records import Position
-from hub.frames.encoder import BaseEncoder, Batch, Encoder
+from hub.frames.encoder import Encoder
+from hub.frames.messages import MessageEncoder
 
-__all__ = ["WEBSOCKET", "close_frame", "error_frame", "pong_frame", "presence_frame", "text_frame"]
+__all__ = ["WEBSOCKET", "close_frame", "pong_frame", "presence_frame", "text_frame"]
 
 
 def text_frame(text: bytes) -> bytes:
@@ -34,43 +33,11 @@ def close_frame(code: int) -> bytes:
     return b"\x88\x02" + code.to_bytes(2)
 
 
-class _WebSocket(BaseEncoder):
+class _WebSocket(MessageEncoder):
     """`hub.v1` messages."""
 
-    merges = True
-
-    def events(self, batch: Batch) -> bytes:
-        records = batch.records
-        offsets = b""
-        # If no record is merged, a client can count back from the position.
-        if len(records) > 1 and records[-1].offset - records[0].offset >= len(records):
-            after = b",".join([b"%d" % (record.offset + 1) for record in records])
-            offsets = b'"offsets":[%s],' % after
-        return text_frame(
-            b'{"type":"events","stream":%s,"position":"%s",%s"events":[%s]}'
-            % (
-                orjson.dumps(batch.stream),
-                str(batch.position).encode(),
-                offsets,
-                b",".join([record.body for record in records]),
-            )
-        )
-
-    def message(self, kind: str, stream: str, position: Position, **more: str) -> bytes:
-        fields = {"type": kind, "stream": stream, "position": str(position), **more}
-        return text_frame(orjson.dumps(fields))
-
-    def beat(self) -> bytes:
-        return text_frame(b'{"type":"beat"}')
-
-    def retry(self, milliseconds: int) -> bytes:
-        return text_frame(b'{"type":"draining","retry_ms":%d}' % milliseconds)
-
-
-def error_frame(error: HubError, **fields: str | int) -> bytes:
-    """An error message; ``fields`` say what the error is about."""
-    message = {"type": "error", **fields, "code": error.code, "message": error.message}
-    return text_frame(orjson.dumps(message))
+    def enclose(self, text: bytes) -> bytes:
+        return text_frame(text)
 
 
 def presence_frame(stream: str, joined: Iterable[tuple[str, bytes]], left: Iterable[str]) -> bytes:

@@ -15,12 +15,21 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from hub.domain.errors import Conflict, Gone, HubError, KeyReused, RequestError, StreamNotFound
-from hub.domain.events import Started
+from hub.domain.events import Queued, Started
 from hub.domain.generation import Generation
+from hub.generations.recovery import events_of
 from hub.stores import Keyed, Keys, Store
+from hub.streams.opened import StreamRegistry
 from hub.streams.registry import Streams
 
-__all__ = ["IdempotencyKeys"]
+__all__ = [
+    "IdempotencyKeys",
+    "check_kept",
+    "check_key",
+    "check_same",
+    "deleted",
+    "generation_of_key",
+]
 
 KEY_LENGTH: Final = 255
 """Characters."""
@@ -52,24 +61,18 @@ class IdempotencyKeys:
             RequestError: the key is empty, too long or not text.
             KeyReused: it was used with another fingerprint.
         """
-        if not 0 < len(key) <= KEY_LENGTH:
-            said = f"an idempotency key has 1 to {KEY_LENGTH} characters"
-            raise RequestError(said, code="bad_key")
-        try:
-            key.encode()
-        except UnicodeEncodeError:
-            raise RequestError("an idempotency key must be text", code="bad_key") from None
+        check_key(key)
         key = key if kept_as is None else kept_as
         known = self._known.get(key)
         if known is not None:
-            _check_same(known[0], fingerprint)
+            check_same(known[0], fingerprint)
             return await asyncio.shield(known[1])
         begun: asyncio.Future[Generation] = asyncio.get_running_loop().create_future()
         self._known[key] = (fingerprint, begun)
         try:
             kept = await self._store.keyed(key)
             if kept is not None:
-                _check_same(kept.fingerprint, fingerprint)
+                check_same(kept.fingerprint, fingerprint)
             generation = await (begin() if kept is None else recall(kept))
         except BaseException as error:
             # Nothing was begun, so the key may be used again; waiting requests fail, too.
@@ -92,21 +95,18 @@ async def generation_of_key(kept: Keyed, streams: Streams, store: Store) -> Gene
     try:
         stream = await streams.open(kept.stream)
     except (StreamNotFound, Gone):
-        raise _deleted() from None
+        raise deleted() from None
     # The start of the hub may have written its end, which is shown once it is committed.
     await store.synced(stream.name)
-    own = [
-        event
-        async for event in stream.events(kept.position.offset)
-        if getattr(event, "generation", None) == kept.generation
-    ]
+    start = kept.position.offset
+    own = [event async for event in events_of(stream, kept.generation, start)]
     generation = Generation.told(kept.generation, stream.name, kept.position, own)
     if not generation.ended:
         raise Gone("the generation that this key began is no longer kept", code="trimmed")
     return generation
 
 
-async def check_kept(generation: Generation, streams: Streams) -> None:
+async def check_kept(generation: Generation, streams: StreamRegistry) -> None:
     """Check that the stream of a generation that has ended still holds it.
 
     Raises:
@@ -115,23 +115,44 @@ async def check_kept(generation: Generation, streams: Streams) -> None:
     try:
         stream = await streams.open(generation.stream)
     except (StreamNotFound, Gone):
-        raise _deleted() from None
+        raise deleted() from None
     position = generation.position
     if position is None or position.offset < stream.head:
         return  # its records are not kept, so it cannot be checked
     async for event in stream.events(position.offset):
+        if isinstance(event, Started | Queued) and event.generation == generation.id:
+            return
         if isinstance(event, Started):
-            if event.generation == generation.id:
-                return
             break
-    raise _deleted()  # another stream has the name now
+    raise deleted()  # another stream has the name now
 
 
-def _deleted() -> Gone:
+def check_key(key: str) -> None:
+    """Check an idempotency key.
+
+    Raises:
+        RequestError: ``bad_key``: it is empty, too long or not text.
+    """
+    if not 0 < len(key) <= KEY_LENGTH:
+        said = f"an idempotency key has 1 to {KEY_LENGTH} characters"
+        raise RequestError(said, code="bad_key")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise RequestError("an idempotency key must be text", code="bad_key") from None
+
+
+def deleted() -> Gone:
+    """The error for a key whose generation was deleted with its stream."""
     said = "the generation of this idempotency key was deleted: use a new key to start another"
     return Gone(said, code="generation_deleted")
 
 
-def _check_same(before: bytes, now: bytes) -> None:
+def check_same(before: bytes, now: bytes) -> None:
+    """Check that a key is used again for the same request.
+
+    Raises:
+        KeyReused: it is another one.
+    """
     if before != now:
         raise KeyReused("this idempotency key was used for another request: use a new key")

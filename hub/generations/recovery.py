@@ -8,16 +8,17 @@ that was running when a process died gets its end at the next start.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from hub.domain.errors import GenerationNotFound, Gone, InvalidName, NotFound
-from hub.domain.events import Delta, Event, Interrupted, Started, now
+from hub.domain.events import TERMINALS, Delta, Event, Interrupted, Started, now
 from hub.domain.generation import Generation, cut_off
 from hub.stores import Ended, GenerationLocation, Store, Unended
+from hub.streams.followed import FollowedStream
+from hub.streams.opened import StreamRegistry
 from hub.streams.registry import Streams
-from hub.streams.stream import Stream
 
-__all__ = ["interrupt", "recall"]
+__all__ = ["events_of", "interrupt", "interrupted", "read", "recall"]
 
 log = logging.getLogger("hub.runs")
 
@@ -35,7 +36,7 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
         await store.synced()
         location = await store.locate(name)
     try:
-        found = None if location is None else await _read(streams, name, location)
+        found = None if location is None else await read(streams, name, location)
     except (NotFound, Gone):
         found = None
     if found is None or not found.ended:
@@ -43,7 +44,7 @@ async def recall(streams: Streams, store: Store, name: str) -> Generation:
     return found
 
 
-async def _read(streams: Streams, name: str, location: GenerationLocation) -> Generation:
+async def read(streams: StreamRegistry, name: str, location: GenerationLocation) -> Generation:
     """A generation from its first and last event."""
     stream = await streams.open(location.stream)
     events: list[Event] = []
@@ -55,6 +56,15 @@ async def _read(streams: Streams, name: str, location: GenerationLocation) -> Ge
     return Generation.told(name, stream.name, location.position, own)
 
 
+async def events_of(stream: FollowedStream, generation: str, start: int) -> AsyncIterator[Event]:
+    """The events of a generation from an offset on; nothing is read after its end."""
+    async for event in stream.events(start):
+        if getattr(event, "generation", None) == generation:
+            yield event
+            if isinstance(event, TERMINALS):
+                return
+
+
 async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> None:
     """End the generations that were running when the last process died."""
     for name, generation, started in left:
@@ -62,8 +72,8 @@ async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> 
         try:
             stream = await streams.open(name)
             if not stream.sealed:
-                interrupted = await _interrupted(stream, generation, started)
-                end = stream.append(interrupted, safe=True).offset
+                terminal = await interrupted(stream, generation, started)
+                end = stream.append(terminal, safe=True).offset
             if name == generation:
                 stream.close()
         except (NotFound, Gone, InvalidName):
@@ -71,11 +81,11 @@ async def interrupt(streams: Streams, store: Store, left: Iterable[Unended]) -> 
         store.note(Ended(name, generation, end))
 
 
-async def _interrupted(stream: Stream, generation: str, started: int) -> Interrupted:
+async def interrupted(stream: FollowedStream, generation: str, started: int) -> Interrupted:
     """The end of an abandoned generation, with the tokens that its events account for."""
     asked, deltas = None, 0
-    async for event in stream.events(started):
-        if isinstance(event, Started) and event.generation == generation and event.usage:
+    async for event in events_of(stream, generation, started):
+        if isinstance(event, Started) and event.usage:
             asked = event.usage.prompt_tokens
-        deltas += isinstance(event, Delta) and event.generation == generation
+        deltas += isinstance(event, Delta)
     return Interrupted(generation, cut_off(None, asked, deltas), at=now())

@@ -26,24 +26,34 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import closing
-from typing import Final
+from typing import Any, Final
 
 from hub.dialects import Reasoning, Stopping
 from hub.domain.errors import FramingError, UpstreamError
-from hub.domain.events import TERMINALS, Delta, Event, Failed, Finished, Other, Terminal
-from hub.domain.failures import REFUSES_KEY, raised
+from hub.domain.events import (
+    TERMINALS,
+    Cancelled,
+    Delta,
+    Event,
+    Failed,
+    Finished,
+    Other,
+    Terminal,
+)
+from hub.domain.failures import REFUSES_KEY, raised, too_long
 from hub.domain.generation import Generation
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk, Framing
 from hub.generations.read_deadline import ReadDeadline
+from hub.generations.steering import STEERED, ends_sentence
 from hub.stores.writer import Appender
 from hub.upstreams.fallback import is_no_answer, stand_ins
 from hub.upstreams.field_negotiation import FieldNegotiation
 from hub.upstreams.upstream import Body, Upstream
 
-__all__ = ["relay"]
+__all__ = ["relay", "within"]
 
 log = logging.getLogger("hub.relay")
 
@@ -79,6 +89,17 @@ async def relay(
         upstream, prompt = found
         stream.append(generation.apply(_retrying(generation, error, upstream=upstream.name)))
         generation.hand_on(upstream.name, prompt.model)
+
+
+async def within(seconds: float, reading: Coroutine[Any, Any, Terminal]) -> Terminal:
+    """What `relay` returns, or that it took longer than ``seconds``, and was stopped."""
+    try:
+        async with asyncio.timeout(seconds) as longest:
+            return await reading
+    except TimeoutError:
+        if not longest.expired():
+            raise
+        return too_long(seconds)
 
 
 async def _answer(
@@ -171,6 +192,7 @@ class _Reading:
             async with upstream.open(dialect, self._prompt, self._fields) as body:
                 broken = await self._read(body, dialect.framing(upstream.chunk_limit))
                 stopped = isinstance(dialect, Stopping) and dialect.stopped
+                stopped |= isinstance(self._terminal, Cancelled)
                 body.over = self._terminal is not None and not stopped
                 if self._terminal is None:
                     # A reply that broke off is whole if the provider has said so.
@@ -249,6 +271,9 @@ class _Reading:
                 self._fields.accepted()
             self._said = True
             self._stream.append(self._generation.apply(event))
+            if self._generation.yields and isinstance(event, Delta) and ends_sentence(event):
+                self._terminal = Cancelled(extra=STEERED)
+                return
 
     def _patience(self) -> float:
         """Seconds that the next content may take."""

@@ -7,6 +7,8 @@ from any client. However the task ends, `_settle` appends the one terminal event
     it raised a HubError        Failed with that error's code
     it was cancelled            Cancelled if somebody asked for that, else Interrupted
 
+A prompt for a stream that is answering can wait for its turn (`hub.generations.prompt_queues`).
+
 A stream that is closed or removed ends the generation in it (`hub.streams.stream.Stream.close`):
 the terminal event is written first, and then the task is stopped.
 """
@@ -15,53 +17,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final
-from weakref import WeakKeyDictionary
+from typing import Final
 
-from hub.domain import defaults
-from hub.domain.conversation import Conversation
 from hub.domain.counters import Counters
 from hub.domain.errors import (
-    Draining,
+    Conflict,
+    Forbidden,
     GenerationNotFound,
     Gone,
     HubError,
-    LimitExceeded,
     NotFound,
-    RateLimited,
-    RequestError,
     StreamBusy,
-    TooLarge,
 )
-from hub.domain.events import (
-    Cancelled,
-    Event,
-    Failed,
-    Interrupted,
-    Message,
-    Started,
-    Terminal,
-    encode,
-    now,
-)
-from hub.domain.failures import failed
-from hub.domain.generation import Generation
+from hub.domain.events import Terminal
+from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
-from hub.domain.prompt import Prompt, beside_of, bulk_of, input_of
+from hub.domain.prompt import Prompt
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
+from hub.generations.admission import Admission, RunLimits
+from hub.generations.conversations import Conversations, Past, beginning_of, memory_of
+from hub.generations.endings import encodable, ending_of, stopped
 from hub.generations.followed import FollowedGeneration
 from hub.generations.idempotency import IdempotencyKeys, check_kept, generation_of_key
+from hub.generations.prompt_queues import PromptQueues
+from hub.generations.queue_changes import CheckedPrompt, find, holds, not_queued, revoked
 from hub.generations.recovery import interrupt, recall
-from hub.generations.relay import relay
+from hub.generations.relay import relay, within
+from hub.generations.steering import make_way
 from hub.stores import Ended, Keyed, Store, Unended
-from hub.stores.writer import Beginning, Writer
+from hub.stores.writer import Beginning
+from hub.streams.opened import check_epoch
 from hub.streams.registry import Streams
 from hub.streams.stream import Stream
 from hub.streams.writer import LocalWriter
@@ -70,35 +64,10 @@ from hub.upstreams.upstream import Upstream
 
 __all__ = ["RunLimits", "Runs"]
 
-Messages = tuple[Mapping[str, Any], ...]
-
 log = logging.getLogger("hub.runs")
-
-MODEL_LENGTH: Final = 200
-"""Characters."""
-
-MESSAGE_BYTES: Final = 300
-"""Memory that a message takes besides its text."""
 
 UNSHOWN_SECONDS: Final = 1.0
 """How often code that waits for an end checks whether the store has failed to write it."""
-
-CONVERSATIONS: Final = 100
-CONVERSATION_BYTES: Final = 32 * 1024 * 1024
-"""The conversations that are kept in memory, and the bytes that they may take: reading a long one
-again from its beginning blocks the loop for tens of milliseconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """Limits of generations; none runs longer than ``seconds``."""
-
-    generations: int = defaults.GENERATIONS
-    seconds: float = defaults.GENERATION
-    prompt_bytes: int = defaults.PROMPT_BYTES
-    keys: int = defaults.IDEMPOTENCY_KEYS
-    of_one: int = 0
-    """Of one principal at a time; 0 is no limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -106,7 +75,8 @@ class _Run:
     """A generation and its task: the writer of its stream (`ActiveWriter`); ``settle`` ends it.
 
     ``size`` is the memory that its prompt takes, in bytes. ``cancelled`` is true once somebody has
-    asked for it to stop.
+    asked for it to stop; ``steering`` stops it for a prompt that goes first, if it has not found
+    a place to stop by then.
     """
 
     generation: Generation
@@ -116,6 +86,7 @@ class _Run:
     counted_as: str | None = None
     size: int = 0
     cancelled: bool = False
+    steering: asyncio.TimerHandle | None = None
     started: int | None = None
     task: asyncio.Task[Terminal] | None = None
 
@@ -128,14 +99,17 @@ class _Run:
         if self.task is None:
             self.stream.writer = None  # it has not begun, and notices that it cannot
         elif self.task.done():
-            self.settle(self, _ending(self, self.task))
+            self.settle(self, ending_of(self.task, self.generation, cancelled=self.cancelled))
         else:
             self.task.cancel()
-            self.settle(self, Cancelled() if self.cancelled else Interrupted())
+            self.settle(self, stopped(self.generation, cancelled=self.cancelled))
 
 
 class Runs:
-    """The generations that run, and those that ended last."""
+    """The generations that run, and those that ended last.
+
+    ``holds`` says whether a credential was not revoked, before a prompt that waited begins.
+    """
 
     def __init__(
         self,
@@ -146,23 +120,22 @@ class Runs:
         allowance: MemoryBudget,
         limits: RunLimits,
         counts: Counters,
+        holds: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._streams = streams
-        self._writer: Writer = LocalWriter(streams)
+        self._writer = LocalWriter(streams)
         self._store = store
-        self._upstreams = upstreams
         self._allowance = allowance
         self._limits = limits
         self._counts = counts
+        self._holds = holds
         self._active: dict[str, _Run] = {}
         self._ended: OrderedDict[str, Generation] = OrderedDict()
         self._keys = IdempotencyKeys(store, limits.keys)
-        self._pasts: WeakKeyDictionary[Stream, Conversation] = WeakKeyDictionary()
-        """The conversations that were used last, the oldest first."""
+        self._admission = Admission(upstreams, limits)
+        self._conversations = Conversations(limits.prompt_messages)
+        self._queues = PromptQueues(streams, store, limits.queue, self._begin_queued)
         self._mending: set[asyncio.Task[None]] = set()
-        self._draining = False
-        self._counted: Counter[str] = Counter()
-        """The running generations of each principal, if they are limited."""
 
     @property
     def active(self) -> int:
@@ -173,39 +146,24 @@ class Runs:
         """The id of the running generation by the name of its stream."""
         return {run.stream.name: name for name, run in self._active.items()}
 
-    def running_in(self, stream: str) -> Generation | None:
+    async def running_in(self, stream: str) -> Generation | None:
         """The running generation of a stream, if there is one."""
         found = (run.generation for run in self._active.values() if run.stream.name == stream)
         return next(found, None)
 
     async def find(self, generation: str) -> Generation:
-        """A generation by its id.
-
-        Raises:
-            GenerationNotFound: it is unknown, or its end is no longer kept.
-            StoreError: the store cannot be read.
-        """
-        run = self._active.get(generation)
-        found = run.generation if run is not None else self._ended.get(generation)
+        """See `hub.generations.operations.GenerationOperations.find`."""
+        found = self._known(generation) or await self._queues.find(generation)
+        # It may have begun, or been dropped, while the queue was looked up.
+        found = found or self._known(generation)
         return found or await recall(self._streams, self._store, generation)
 
-    async def start(self, request: GenerationRequest) -> Generation:
-        """Begin a generation, or find the one that was begun with the same key.
+    def _known(self, generation: str) -> Generation | None:
+        run = self._active.get(generation)
+        return run.generation if run is not None else self._ended.get(generation)
 
-        Raises:
-            RequestError: neither or both of prompt and messages are given, or one is not valid.
-            TooLarge: the prompt exceeds its limit.
-            UpstreamNotFound: there is no such upstream.
-            NotFound: ``model_not_found``: the upstream has no such model.
-            KeyReused: the key was used for another request.
-            StreamBusy: another generation runs in that stream.
-            StreamClosed: the stream takes no more records.
-            LimitExceeded: too many generations run; `RateLimited`: of this principal.
-            StreamNotFound: the stream is not the one of ``request.epoch``.
-            Draining: the hub is shutting down.
-            StoreError: the store cannot write at the moment.
-            Gone: the generation of the key is no longer kept, or was deleted.
-        """
+    async def start(self, request: GenerationRequest) -> Generation:
+        """See `hub.generations.operations.GenerationOperations.start`."""
         if request.key is None:
             generation = await self._start(request)
         else:
@@ -218,6 +176,8 @@ class Runs:
             )
         # Should this fail, the generation has begun all the same: the key finds it again.
         await self._store.synced(generation.stream)
+        if generation.state is State.QUEUED:
+            await self._queues.find(generation.id)  # it may have been dropped since
         if request.key is not None and generation.ended:
             await check_kept(generation, self._streams)
         return generation
@@ -230,29 +190,72 @@ class Runs:
             return await generation_of_key(kept, self._streams, self._store)
 
     async def _start(self, request: GenerationRequest) -> Generation:
-        self._check(request)
+        self._admission.check(request)
+        self._admit_write()
+        upstream = self._admission.upstream(request)
+        if request.when_busy != "refuse" and request.stream is not None:
+            queued = await self._queue_if_busy(request, request.stream)
+            if queued is not None:
+                return queued
         self._admit()
-        upstream = self._upstreams.find(request.upstream)
-        if not upstream.knows(request.model):
-            raise NotFound(
-                f'"{upstream.name}" has no model called "{(request.model or "")[:100]}"',
-                code="model_not_found",
-                param="model",
-            )
-        self._count(request.counted_as)
-        try:
-            return await self._start_counted(request, upstream)
-        except BaseException:
-            self._uncount(request.counted_as)
-            raise
-
-    async def _start_counted(self, request: GenerationRequest, upstream: Upstream) -> Generation:
+        self._admission.admit(request.counted_as)
         generation = Generation("", upstream.name, request.model or upstream.model)
-        settings = None if request.owner is None else StreamSettings(owner=request.owner)
+        owner = request.owner
+        settings = None if owner is None else StreamSettings(owner=owner, creator=owner)
         if request.stream is None:
             stream = self._streams.begin(generation.id, settings)
         else:
+            if request.continues:
+                await self._streams.open(request.stream)
             stream, _ = await self._streams.create(request.stream, settings, epoch=request.epoch)
+        stream.expect_events()
+        if stream.busy and request.when_busy == "refuse":
+            raise StreamBusy(
+                f'a generation is already running in "{stream.name}": cancel it or wait for its end'
+            )
+        if stream.busy:
+            return self._queue(request, stream)
+        await self._run(request, upstream, generation, stream)
+        return generation
+
+    async def _queue_if_busy(self, request: GenerationRequest, name: str) -> Generation | None:
+        """Queue a prompt, also where no more generations may run now; ``None`` if it can begin."""
+        try:
+            stream = await self._streams.open(name)
+        except (NotFound, Gone):
+            return None
+        check_epoch(name, stream, request.epoch)
+        return self._queue(request, stream) if stream.busy else None
+
+    def _queue(self, request: GenerationRequest, stream: Stream) -> Generation:
+        generation = self._queues.add(stream, request)
+        self._make_way(stream)
+        return generation
+
+    async def _begin_queued(
+        self, stream: Stream, queued: QueuedPrompt, generation: Generation
+    ) -> None:
+        """See `hub.generations.prompt_queues.QueueStep`."""
+        request = queued.request
+        self._admit()
+        upstream = self._admission.upstream(request)
+        generation.take_turn(upstream.name, request.model or upstream.model)
+        try:
+            await self._run(request, upstream, generation, stream, queued)
+        except BaseException:
+            if not generation.ended:
+                generation.state = State.QUEUED
+            raise
+
+    async def _run(
+        self,
+        request: GenerationRequest,
+        upstream: Upstream,
+        generation: Generation,
+        stream: Stream,
+        queued: QueuedPrompt | None = None,
+    ) -> None:
+        """Begin a generation in a stream in which nothing runs."""
         run = _Run(
             generation,
             stream,
@@ -260,81 +263,46 @@ class Runs:
             one_off=request.stream is None,
             counted_as=request.counted_as,
         )
-        stream.expect_events()
-        if stream.writer is not None:
-            raise StreamBusy(
-                f'a generation is already running in "{stream.name}": cancel it or wait for its end'
-            )
+        self._admission.count(request.counted_as)
         stream.writer = run
         try:
             if stream.end > stream.tail:
                 await stream.committed()  # the conversation includes what is not shown yet
-            past = () if request.prompt is None else await self._past(stream)
+            past = await self._conversations.before(stream, request)
             # This run holds the stream, so the conversation has not changed in between.
-            self._check_past(request, past)
+            self._admission.check_past(request, past.messages)
             self._admit()
-            size = request.memory() + _memory(past)
-            self._allowance.take(size)
+            size = request.memory() + memory_of(past.messages)
+            self._allowance.take(size, run.counted_as)
             run.size = size
-            await self._begin(request, past, upstream, run)
+            await self._begin(request, past, upstream, run, queued)
         except BaseException:
-            self._allowance.give(run.size)
+            self._admission.uncount(request.counted_as)
+            self._allowance.give(run.size, run.counted_as)
             if stream.writer is run:
                 stream.writer = None
+                if queued is None:
+                    self._queues.advance(stream)
             raise
-        return generation
-
-    def _count(self, name: str | None) -> None:
-        """Count a generation of a principal, until `_uncount`.
-
-        Raises:
-            RateLimited: as many run as may.
-        """
-        if name is None or not self._limits.of_one:
-            return
-        if self._counted[name] >= self._limits.of_one:
-            raise RateLimited(
-                f"{self._limits.of_one} of your generations are running, the most that may at a "
-                "time (auth.limits.generations): wait for the end of one"
-            )
-        self._counted[name] += 1
-
-    def _uncount(self, name: str | None) -> None:
-        if name is not None and self._limits.of_one:
-            self._counted[name] -= 1
-            if not self._counted[name]:
-                del self._counted[name]
-
-    async def _past(self, stream: Stream) -> Messages:
-        """The messages of a stream; only the new ones are read."""
-        past = self._pasts.pop(stream, None)
-        if past is None or past.start != stream.head:
-            past = Conversation(stream.head)
-        async for records in stream.stretches(past.end):
-            past.read([record.body for record in records])
-        past.end = stream.tail
-        messages = past.messages()
-        if past.size <= CONVERSATION_BYTES:
-            self._pasts[stream] = past
-        size = sum(one.size for one in self._pasts.values())
-        while size > CONVERSATION_BYTES or len(self._pasts) > CONVERSATIONS:
-            size -= self._pasts.pop(next(iter(self._pasts))).size
-        return messages
+        self._make_way(stream)
 
     async def _begin(
-        self, request: GenerationRequest, past: Messages, upstream: Upstream, run: _Run
+        self,
+        request: GenerationRequest,
+        past: Past,
+        upstream: Upstream,
+        run: _Run,
+        queued: QueuedPrompt | None,
     ) -> None:
         generation, stream = run.generation, run.stream
+        if queued is not None:
+            await self._check_credential(request.credential)
+        if queued is not None and stream.queue[:1] != (queued,):
+            raise not_queued()
         generation.stream = stream.name
-        said: list[Event] = list(request.said)
-        if request.prompt is not None:
-            said.insert(0, Message("user", request.prompt, request.author, now()))
-            past = (*past, {"role": "user", "content": request.prompt})
-        prompt = Prompt(request.messages or past, request.model, request.options, request.items)
-        generation.asked = prompt.tokens()
-        events = [*said, generation.apply(Started(extra=request.beside))]
+        prompt, events = beginning_of(request, past, generation)
         fingerprint = b"" if request.key is None else request.fingerprint()
-        beginning = Beginning(generation.id, events, request.kept_key, fingerprint)
+        beginning = Beginning(generation.id, events, request.kept_key, fingerprint, queued)
         # No wait after this one: the run is listed as soon as it is written.
         epoch, end = (await self._writer.begin(stream.name, beginning)).position
         generation.position = Position(epoch, end - len(events))
@@ -343,53 +311,43 @@ class Runs:
         run.task = asyncio.create_task(self._relay(upstream, prompt, run, request.fallbacks))
         run.task.add_done_callback(partial(self._over, run))
 
-    def _check(self, request: GenerationRequest) -> None:
-        """Check that the request is valid."""
-        if (request.prompt is None) == (request.messages is None):
-            raise RequestError('a generation needs either "prompt" or "messages"')
-        if not (request.prompt or request.messages):
-            raise RequestError("the prompt is empty: say something")
-        most = self._limits.prompt_bytes
-        if request.size() > most:
-            raise TooLarge(f"a prompt has at most {most} bytes (limits.prompt_bytes)")
-        if request.model is not None and len(request.model) > MODEL_LENGTH:
-            raise RequestError(f"the name of a model has at most {MODEL_LENGTH} characters")
+    async def _check_credential(self, credential: str | None) -> None:
+        """Check that a prompt's credential was not revoked while it waited.
 
-    def _check_past(self, request: GenerationRequest, past: Messages) -> None:
-        """Check that the prompt and the conversation before it are within the limit."""
-        size, most = request.size() + sum(map(bulk_of, past)), self._limits.prompt_bytes
-        if past and size > most:
-            raise TooLarge(
-                f"the prompt and its conversation have {size} bytes, more than {most}"
-                " (limits.prompt_bytes): begin another conversation"
-            )
+        Raises:
+            Unauthorized: ``credential_revoked``.
+            StoreError: the store cannot be read.
+        """
+        if self._holds is None or credential is None or await self._holds(credential):
+            return
+        raise revoked()
+
+    @contextmanager
+    def relaying(self, request: GenerationRequest) -> Iterator[Upstream]:
+        self._admission.admit_relay(len(self._active))
+        with self._admission.relaying(request, self._allowance) as upstream:
+            yield upstream
 
     def _admit(self) -> None:
         """Check that another generation may run now."""
-        if self._draining:
-            raise Draining("the hub is shutting down: try again in a moment")
+        self._admit_write()
+        self._admission.admit_relay(len(self._active))
+
+    def _admit_write(self) -> None:
+        """Check that a prompt may be taken now."""
+        self._admission.admit_work()
         self._store.admit()
-        if len(self._active) >= self._limits.generations:
-            raise LimitExceeded("too many generations are running: try again later")
 
     async def _relay(
         self, upstream: Upstream, prompt: Prompt, run: _Run, fallbacks: frozenset[str] | None
     ) -> Terminal:
-        try:
-            async with asyncio.timeout(self._limits.seconds) as longest:
-                appender = self._writer.appender(run.stream.name, run.id)
-                return await relay(upstream, prompt, run.generation, appender, fallbacks)
-        except TimeoutError:
-            if not longest.expired():
-                raise
-            return Failed(
-                code="generation_too_long",
-                message=f"stopped after {self._limits.seconds:g} s, the longest allowed",
-            )
+        appender = self._writer.appender(run.stream.name, run.id)
+        reading = relay(upstream, prompt, run.generation, appender, fallbacks)
+        return await within(self._limits.seconds, reading)
 
     def _over(self, run: _Run, task: asyncio.Task[Terminal]) -> None:
         """The task has ended, by itself or because the run was ended."""
-        ending = _ending(run, task)
+        ending = ending_of(task, run.generation, cancelled=run.cancelled)
         if not run.generation.ended:
             self._settle(run, ending)
 
@@ -397,10 +355,16 @@ class Runs:
         """Append the terminal event; nothing else does."""
         generation, stream = run.generation, run.stream
         del self._active[generation.id]
-        self._uncount(run.counted_as)
-        self._allowance.give(run.size)
+        self._admission.uncount(run.counted_as)
+        self._allowance.give(run.size, run.counted_as)
+        if run.steering is not None:
+            run.steering.cancel()
         stream.writer = None
-        terminal = generation.apply(_encodable(ending))
+        ending = encodable(ending)
+        held = holds(ending, stream.queue)
+        if held:
+            ending = replace(ending, extra={**ending.extra, "held": True})
+        terminal = generation.apply(ending)
         if stream.sealed:
             # The stream was abandoned, and is loaded again as the store has it, without this end.
             mending = asyncio.create_task(self._mend(generation.id))
@@ -410,6 +374,9 @@ class Runs:
             # Safe: a reader that has seen an end does not come back for another one.
             last = stream.append(terminal, safe=True)
             self._store.note(Ended(stream.name, generation.id, last.offset))
+            if held:
+                stream.set_queue(stream.queue, held=True)
+            self._queues.advance(stream)
         if run.one_off:
             stream.close()
         self._counts.generations[generation.state.value] += 1
@@ -424,39 +391,94 @@ class Runs:
             if location is not None and location.ended is None:
                 left = [Unended(location.stream, generation, location.started)]
                 await interrupt(self._streams, self._store, left)
+                await self._queues.resume_one(location.stream)
         except HubError as error:
             log.error("generation %s has no end until the next start: %s", generation, error)
 
     def stop(self, generation: str) -> None:
-        """Stop a generation without waiting for its end; does nothing if it is not running."""
+        """See `hub.generations.operations.GenerationOperations.stop`."""
         run = self._active.get(generation)
         if run is not None and run.task is not None:
             run.cancelled = True
             run.task.cancel()
 
     async def cancel(self, generation: str) -> Generation:
-        """Stop a generation and wait for its end; one that has ended stays as it is.
-
-        Raises:
-            GenerationNotFound: there is none.
-        """
+        """See `hub.generations.operations.GenerationOperations.cancel`."""
+        found = await self.find(generation)
+        if found.state is State.QUEUED:
+            with suppress(Conflict, NotFound, Gone):
+                return await self.drop(generation)
+        if found.state is State.DROPPED:
+            return found
         self.stop(generation)
         return await self.wait(generation)
 
-    async def leave(self, stream: Stream) -> None:
-        """Stop the generations of a stream and wait for their ends."""
+    async def drop(self, generation: str, *, checked: CheckedPrompt | None = None) -> Generation:
+        """See `hub.generations.operations.GenerationOperations.drop`."""
+        found = await self.find(generation)
+        stream = await self._streams.open(found.stream)
+        if not self._queues.drop(stream, generation, checked=checked):
+            raise not_queued()
+        await self._store.synced(stream.name)
+        return found
+
+    async def queued(self, generation: str) -> QueuedPrompt:
+        """See `hub.generations.operations.GenerationOperations.queued`."""
+        found = await self.find(generation)
+        prompt = find((await self._streams.open(found.stream)).queue, generation)
+        if prompt is None:
+            raise not_queued()
+        return prompt
+
+    async def requeue(
+        self,
+        generation: str,
+        *,
+        request: GenerationRequest | None = None,
+        place: int | None = None,
+        now: bool = False,
+        may_stop: bool = True,
+        checked: CheckedPrompt | None = None,
+    ) -> Generation:
+        """See `hub.generations.operations.GenerationOperations.requeue`."""
+        found = await self.find(generation)
+        if request is not None:
+            self._admission.check(request)
+        self._store.admit()
+        stream = await self._streams.open(found.stream)
+        if now and stream.busy and not may_stop:
+            raise Forbidden(
+                'your credential does not allow "cancel" on this stream, and an answer runs',
+                code="not_permitted",
+            )
+        self._queues.change(
+            stream, generation, request=request, place=place, now=now, checked=checked
+        )
+        self._make_way(stream)
+        self._queues.advance(stream)
+        await self._store.synced(stream.name)
+        return found
+
+    def _make_way(self, stream: Stream) -> None:
+        """Stop the answer that runs, if the next prompt does not wait for its end."""
+        run = None if stream.writer is None else self._active.get(stream.writer.id)
+        if run is not None:  # one that has not begun yet is stopped once it has
+            make_way(run, stream.queue, partial(self.stop, run.id))
+
+    async def leave(self, stream: str) -> None:
+        """See `hub.generations.operations.GenerationOperations.leave`."""
+        held = self._streams.loaded(stream)
+        if held is not None:
+            await self._leave(held)
+
+    async def _leave(self, stream: Stream) -> None:
+        if stream.queue:
+            stream.set_queue(stream.queue, held=True)  # so that nothing else begins
         for run in [run for run in self._active.values() if run.stream is stream]:
             await self.cancel(run.id)
 
     async def wait(self, generation: str) -> Generation:
-        """Wait until a generation has ended and its end is stored and shown.
-
-        Cancelling this does not affect the generation.
-
-        Raises:
-            GenerationNotFound: there is none.
-            StoreError: the store failed to write the end.
-        """
+        """See `hub.generations.operations.GenerationOperations.wait`."""
         found = await self.find(generation)
         try:
             stream = None if found.ended else await self._streams.open(found.stream)
@@ -477,12 +499,16 @@ class Runs:
         return found if found.ended else followed.seen
 
     async def interrupted(self, left: Iterable[Unended]) -> None:
-        """End the generations that were running when the last process died."""
+        """End the generations that were running when the last process died, and go on with the
+        queues.
+        """
         await interrupt(self._streams, self._store, left)
+        await self._queues.resume()
 
     async def close(self, grace: float) -> None:
         """Refuse new generations; interrupt those still running after ``grace`` seconds."""
-        self._draining = True
+        self._admission.draining = True
+        await self._queues.close()
         tasks = [run.task for run in self._active.values() if run.task is not None]
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=grace)
@@ -491,32 +517,3 @@ class Runs:
             if left:
                 await asyncio.wait(left)
         await asyncio.gather(*self._mending)
-
-
-def _memory(past: Messages) -> int:
-    """Bytes of memory that messages and their tool calls take."""
-    texts = [message["content"] or "" for message in past]
-    texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
-    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))
-
-
-def _encodable(ending: Terminal) -> Terminal:
-    """The terminal event, or a failure in place of one that cannot be encoded."""
-    try:
-        encode(ending)
-    except RequestError:
-        said = "the upstream's last event cannot be written as JSON"
-        return Failed(code="upstream_malformed", message=said)
-    return ending
-
-
-def _ending(run: _Run, task: asyncio.Task[Terminal]) -> Terminal:
-    if task.cancelled():
-        return Cancelled() if run.cancelled else Interrupted()
-    error = task.exception()
-    if error is None:
-        return task.result()
-    if isinstance(error, HubError):
-        return failed(error)
-    log.error("generation %s failed", run.generation.id, exc_info=error)
-    return Failed(code="internal", message="the hub itself failed: its log says more")

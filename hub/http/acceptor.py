@@ -15,6 +15,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, cast
 
 from aiohttp import web
@@ -22,7 +23,9 @@ from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, L
 from aiohttp.log import access_logger
 
 from hub.domain.errors import HubError, LimitExceeded, RequestError, UnsupportedType
+from hub.http.access_log import AccessLog
 from hub.http.errors import error_body, error_response, retry_headers, status_of
+from hub.http.forwarded import TrustedProxies
 from hub.http.request_ids import HEADER, made
 from hub.http.sockets import BACKLOG
 from hub.http.streaming import SERVER_NAME
@@ -30,8 +33,8 @@ from hub.http.streaming import SERVER_NAME
 __all__ = ["PROBES", "Acceptor"]
 
 LINGER: Final = 0.05
-"""Seconds to read the rest of an unwanted body, so that its sender receives the response.
-aiohttp also decompresses it without yielding to the loop; a megabyte can take seconds."""
+"""Seconds to read the rest of an unwanted body, so that its sender receives the response. What is
+packed stays so (`hub.http.bodies.leave_packed`)."""
 
 RESERVE: Final = 32
 """How many connections beyond the limit may send a request head, and how many may be served."""
@@ -63,7 +66,13 @@ class Acceptor:
     """Accepts connections for the application of a runner that is set up."""
 
     def __init__(
-        self, runner: web.AppRunner, *, sockets: int, idle_seconds: float, access_log: bool
+        self,
+        runner: web.AppRunner,
+        *,
+        sockets: int,
+        idle_seconds: float,
+        access_log: bool,
+        proxies: TrustedProxies | None = None,
     ) -> None:
         if runner.server is None:
             raise RuntimeError("the runner is not set up")
@@ -72,6 +81,7 @@ class Acceptor:
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
             "access_log": access_logger if access_log else None,
+            "access_log_class": partial(AccessLog, proxies=proxies or TrustedProxies()),
             "lingering_time": LINGER,
         }
         self._listening: list[tuple[socket.socket, asyncio.Server]] = []

@@ -37,6 +37,8 @@ from hub.domain.errors import (
     printable,
 )
 from hub.domain.failures import REFUSES_KEY, passed_on
+from hub.http.bodies import leave_packed
+from hub.http.logged_paths import logged_path
 from hub.http.retry_times import wait
 
 __all__ = [
@@ -181,7 +183,7 @@ def answer_to(error: Exception, request: web.Request) -> web.Response:
         # Not an error of the hub, and nobody reads this. nginx logs the same status.
         return _response(499, "client_left", "the client disconnected before the response")
     # %r, because a path may contain line breaks, which would look like another record.
-    log.error("%s %r failed", request.method, request.path, exc_info=error)
+    log.error("%s %r failed", request.method, logged_path(request.path), exc_info=error)
     return _response(500, "internal", "the hub failed: see its log")
 
 
@@ -198,7 +200,9 @@ def unmatched(
 
 
 async def _respond(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
-    return answer_to(error, request)
+    response = answer_to(error, request)
+    leave_packed(request, response)
+    return response
 
 
 def _explain(request: web.Request, error: web.HTTPException) -> str:

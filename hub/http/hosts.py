@@ -1,23 +1,25 @@
-"""Check the ``Host`` header against the hub's names (RFC 9110 section 7.2).
+"""Check the host that a request names against the hub's names (RFC 9110 section 7.2).
 
 The owner of a name can first serve a page under it and then make it resolve to 127.0.0.1 (DNS
 rebinding). To the browser that page and the hub have the same origin: the page may read every
 response, and its ``Origin`` equals ``Host``. Only ``Host`` gives it away. So a request that arrives
 at a loopback address must name a loopback address, too, or a configured name. At any other address
 every name is accepted, unless names are configured; then only these are, and the address itself,
-which probes use. No browser can reach a Unix socket or omit ``Host``.
+which probes use. A trusted proxy tells which name its client used. No browser can reach a Unix
+socket or omit ``Host``.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import web
 
+from hub.domain.addresses import is_local, is_loopback
 from hub.domain.errors import Forbidden
+from hub.http.forwarded import host as named_host
 
 __all__ = ["Hosts"]
 
@@ -34,15 +36,15 @@ class Hosts:
         """Check a request.
 
         Raises:
-            Forbidden: its ``Host`` does not name the hub.
+            Forbidden: it does not name the hub.
         """
-        host = request.headers.get("Host", "")
+        host = named_host(request)
         here = _address(request)
-        if not host or "*" in self._named or not (self._named or _is_loopback(here)):
+        if not host or "*" in self._named or not (self._named or is_loopback(here)):
             return
         found = _HOST.fullmatch(host)
         name = _plain(found[1] or found[2]) if found else ""
-        if name and (name in self._named or name == here or _is_local(name)):
+        if name and (name in self._named or name == here or is_local(name)):
             return
         shown = (name or host)[:200]
         message = f'"{shown}" is not a name of this hub: to allow it, add it to server.hosts'
@@ -53,22 +55,7 @@ def _plain(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
-def _is_local(name: str) -> bool:
-    """Whether a name always means this machine, whatever DNS says (RFC 6761 section 6.3)."""
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-
-
 def _address(request: web.Request) -> str:
     """The address at which a request arrived; empty for a Unix socket."""
     place = None if request.transport is None else request.transport.get_extra_info("sockname")
     return str(place[0]) if isinstance(place, tuple) else ""
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed: IPv4Address | IPv6Address = ip_address(address)
-    except ValueError:
-        return False
-    # A dual-stack socket has ::ffff:127.0.0.1.
-    inner = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return (inner or parsed).is_loopback

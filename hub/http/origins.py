@@ -16,11 +16,14 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hub.domain.errors import Forbidden
+from hub.http.forwarded import host, known_scheme
 
-__all__ = ["Origins"]
+__all__ = ["Origins", "from_own_page"]
 
 UNSUSPECTED: Final = frozenset({"same-origin", "none"})
 """``Sec-Fetch-Site`` for the hub's own pages, and for addresses that a person typed."""
+
+DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class Origins:
@@ -45,8 +48,7 @@ class Origins:
             raise Forbidden(message, code="origin_not_allowed")
         if origin.lower() in self._allowed:
             return
-        # A proxy in front may terminate TLS, so the scheme of this request means nothing.
-        if _host(origin) == request.headers.get("Host", "").lower() != "":
+        if _is_own(origin, known_scheme(request), host(request)):
             return
         raise Forbidden(
             f"pages of {origin[:200]} may not use this hub: to allow it, add it to server.origins",
@@ -54,9 +56,28 @@ class Origins:
         )
 
 
-def _host(origin: str) -> str:
-    """The host and port of an origin; empty if it is not one, such as ``null``."""
+def from_own_page(request: web.Request) -> bool:
+    """Whether a request comes from the hub's own pages, was typed, or is not a browser's at all.
+
+    Other origins do not count, whatever is configured. Nor do those of the same site: other ports
+    of this machine, and other names below the same domain.
+    """
+    origin = request.headers.get("Origin")
+    own = origin is None or _is_own(origin, known_scheme(request), host(request))
+    return own and request.headers.get("Sec-Fetch-Site", "none") in UNSUSPECTED
+
+
+def _is_own(origin: str, scheme: str | None, host: str) -> bool:
+    """Whether an origin is the hub's own.
+
+    A proxy in front may end TLS, so only a scheme that is known says something.
+    """
     try:
-        return urlsplit(origin).netloc.lower()
+        parts = urlsplit(origin.lower())
     except ValueError:
-        return ""
+        return False
+    port = DEFAULT_PORTS.get(parts.scheme, "")
+    return (
+        scheme in (None, parts.scheme)
+        and parts.netloc.removesuffix(port) == host.lower().removesuffix(port) != ""
+    )

@@ -18,7 +18,19 @@ from typing import Any, Final, Protocol, TypeVar
 from hub.domain.errors import HubError
 from hub.http.client_socket import give_up
 
-__all__ = ["Request", "Response", "ResponseEncoder", "deliver"]
+__all__ = [
+    "WHOLE_BYTES",
+    "Request",
+    "Response",
+    "ResponseEncoder",
+    "WholeRequest",
+    "WholeResponse",
+    "deliver",
+    "deliver_whole",
+]
+
+WHOLE_BYTES: Final = 65536
+"""A whole response with a larger body is sent with `deliver_whole`: so much may wait anywhere."""
 
 LOOK_SECONDS: Final = 0.25
 """How often a delivery checks that the client is still connected and reading."""
@@ -49,11 +61,26 @@ class Response(Protocol):
     async def prepare(self, request: Any, /) -> object:
         """Send the status and the headers."""
 
-    async def write(self, data: bytes, /) -> None:
+    async def write(self, data: bytes | memoryview, /) -> None:
         """Send more of the body; waits while the client is slow."""
 
     async def write_eof(self) -> None:
         """Send the end of the body."""
+
+
+class WholeRequest(Request, Protocol):
+    """A request of which is known how it was made."""
+
+    @property
+    def method(self) -> str:
+        """Its method."""
+
+
+class WholeResponse(Response, Protocol):
+    """A response that has its body, such as `aiohttp.web.Response`."""
+
+    body: Any
+    """The bytes of the body, or ``None``."""
 
 
 class ResponseEncoder(Protocol[T_contra, R_co]):
@@ -94,6 +121,22 @@ async def deliver(
         async with _while_reading(request, patience):
             await _write(batches, request, response, encoder)
     return response
+
+
+async def deliver_whole(response: WholeResponse, request: WholeRequest, patience: float) -> None:
+    """Send a response that has its body; returns once it is sent, or the client is given up.
+
+    It is given up as in `deliver`, and sent in pieces: aiohttp by itself would keep a copy of the
+    body in the transport, for as long as a client likes to read nothing.
+    """
+    with suppress(_ClientLeft):
+        async with _while_reading(request, patience):
+            await _to_client(response.prepare(request))
+            if request.method != "HEAD":
+                body, response.body = memoryview(response.body), None
+                for start in range(0, len(body), JOINED_BYTES):
+                    await _to_client(response.write(body[start : start + JOINED_BYTES]))
+            await _to_client(response.write_eof())
 
 
 async def _write(

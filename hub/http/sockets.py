@@ -24,8 +24,13 @@ BACKLOG: Final = 1024
 """How many connections may wait to be accepted when many clients reconnect at once."""
 
 
-def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:
+def listen(
+    host: str, port: int, *, notsent_lowat: int, shared: bool = False
+) -> list[socket.socket]:
     """Listen on every address of ``host``; port 0 chooses a free port.
+
+    Sockets that are all ``shared`` may listen on one port, and the kernel spreads connections over
+    them (``SO_REUSEPORT``).
 
     ``TCP_NODELAY`` keeps a token from waiting for the next one. ``TCP_NOTSENT_LOWAT`` (bytes) is
     set because the kernel would otherwise buffer 3-4 MB for a client that has stopped reading, and
@@ -49,7 +54,8 @@ def listen(host: str, port: int, *, notsent_lowat: int) -> list[socket.socket]:
             # With port 0, all addresses use the port chosen for the first.
             taken = sockets[0].getsockname()[1] if sockets else port
             try:
-                sockets.append(_listen(family, (address[0], taken, *address[2:]), notsent_lowat))
+                where = (address[0], taken, *address[2:])
+                sockets.append(_listen(family, where, notsent_lowat, shared=shared))
             except OSError as error:
                 # "localhost" resolves to ::1 even without IPv6.
                 if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
@@ -87,11 +93,15 @@ def prepare(made: socket.socket, notsent_lowat: int) -> None:
     made.setblocking(False)
 
 
-def _listen(family: int, address: Any, notsent_lowat: int) -> socket.socket:
+def _listen(
+    family: int, address: Any, notsent_lowat: int, *, shared: bool = False
+) -> socket.socket:
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         if family != socket.AF_UNIX:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         prepare(made, notsent_lowat)

@@ -35,6 +35,8 @@ def streaming_headers(content_type: str, *, charset: bool = True) -> dict[str, s
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
+        # The URL may have a ticket.
+        "Referrer-Policy": "no-referrer",
     }
 
 

@@ -1,36 +1,51 @@
-"""`/v1/generations`: start a generation, look at it, cancel it."""
+"""`/v1/generations`: start a generation, look at it, cancel it; `/v1/queue`: what waits."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
+from hub.domain.events import to_json
 from hub.domain.generation import Generation
-from hub.domain.generation_request import GenerationRequest
+from hub.domain.generation_request import GenerationRequest, WhenBusy
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
+from hub.http.json_models import ObjectsOrNone, Place
 from hub.hub import Hub
 from hub.protocols.durable.headers import named
 
-__all__ = ["GenerationAsked", "Generations"]
+__all__ = ["GenerationAsked", "Generations", "QueueChange"]
 
 
 class GenerationAsked(BaseModel):
-    """The body of a POST: one of ``prompt`` and ``messages``; everything else is optional."""
+    """The body of a POST: ``prompt``, ``messages`` or ``after``; everything else is optional."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: str | None = None
-    messages: tuple[dict[str, Any], ...] | None = None
+    messages: ObjectsOrNone = None
     stream: str | None = None
     upstream: str | None = None
     model: str | None = None
     author: str | None = None
     key: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    when_busy: WhenBusy = "refuse"
+    after: Place = None
+    branch: str | None = None
+
+
+class QueueChange(BaseModel):
+    """The body of a PATCH: what is to change; ``place`` is 1 for the next prompt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str | None = None
+    place: Annotated[int, Strict()] | None = None
+    now: bool = False
 
 
 class Generations:
@@ -42,7 +57,9 @@ class Generations:
         return [
             web.post("/v1/generations", self._start),
             web.get(one, self._show),
+            web.patch(one, self._change),
             web.delete(one, self._cancel),
+            web.get("/v1/queue/{name:.+}", self._queue, allow_head=False),
         ]
 
     async def _start(self, request: web.Request) -> web.Response:
@@ -63,6 +80,22 @@ class Generations:
     async def _show(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
         return _json(await self._hub.generations.find(name, by=request[PRINCIPAL]))
+
+    async def _change(self, request: web.Request) -> web.Response:
+        change = await read_json(request, QueueChange)
+        name = request.match_info["id"]
+        return _json(
+            await self._hub.generations.requeue(name, **dict(change), by=request[PRINCIPAL])
+        )
+
+    async def _queue(self, request: web.Request) -> web.Response:
+        prompts, held = await self._hub.generations.queue(
+            request.match_info["name"], by=request[PRINCIPAL]
+        )
+        shown = [to_json(prompt.event(place)) for place, prompt in enumerate(prompts, start=1)]
+        return web.json_response(
+            {"prompts": shown, "held": held}, headers={"Cache-Control": "no-store"}
+        )
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]

@@ -30,8 +30,6 @@ from aiohttp import web
 from hub.connections.connection import Pace
 from hub.domain.errors import Gone, RequestError, StreamNotFound
 from hub.domain.events import Cancelled, Failed, Interrupted
-from hub.frames.chunked import Chunked
-from hub.frames.encoder import Encoder
 from hub.frames.ndjson import LINES, OBJECTS
 from hub.frames.sse import EVENT_STREAM
 from hub.frames.text import TEXT
@@ -39,28 +37,21 @@ from hub.http.admission import PRINCIPAL
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub, parse_from
+from hub.protocols.formats import Format, chosen
 from hub.protocols.response_connection import ResponseConnection
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
 __all__ = ["Live"]
 
 
-class _Format:
-    """A format of the response, with the encoders that all its readers share."""
-
-    def __init__(self, content_type: str, encoder: Encoder) -> None:
-        self.content_type = content_type
-        self.plain = encoder
-        self.chunked = Chunked(encoder)
-
-
-_SSE: Final = _Format("text/event-stream", EVENT_STREAM)
-_TEXT: Final = _Format("text/plain", TEXT)
-_FORMATS: Final[Mapping[str, _Format]] = {
+_SSE: Final = Format("text/event-stream", EVENT_STREAM)
+_TEXT: Final = Format("text/plain", TEXT)
+_FORMATS: Final[Mapping[str, Format]] = {
     "sse": _SSE,
-    "ndjson": _Format("application/x-ndjson", LINES),
-    "json": _Format("application/json", OBJECTS),
+    "ndjson": Format("application/x-ndjson", LINES),
+    "json": Format("application/json", OBJECTS),
     "text": _TEXT,
 }
 
@@ -75,13 +66,13 @@ class Live:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         # One function and not several, as its frame is kept for every reader.
-        form = _format(request)
+        form = chosen(request, _FORMATS)
         # An EventSource that reconnects repeats its URL, so the header goes first.
         last = request.headers.get("Last-Event-ID")
         start = parse_from(last or request.query.get("from", "start"))
         waits = _waits(request)
         name = request.match_info["name"]
-        self._hub.admit()
+        stand_open(self._hub, request)
         headers = streaming_headers(form.content_type)
         stream: FollowedStream | None = None
         place = Place(0)
@@ -121,33 +112,6 @@ class Live:
                 # The body must not look complete: no last chunk, no clean end.
                 connection.abort()
         return reading.response
-
-
-def _format(request: web.Request) -> _Format:
-    name = request.query.get("format")
-    if name is not None:
-        if name not in _FORMATS:
-            raise RequestError(f"format must be one of {', '.join(_FORMATS)}", code="bad_format")
-        return _FORMATS[name]
-    accepted = request.headers.get("Accept", "").lower()
-    ranked = sorted(
-        ((_quality(part), part.split(";")[0].strip()) for part in accepted.split(",")),
-        key=lambda ranking: -ranking[0],
-    )
-    by_type = {form.content_type: form for form in _FORMATS.values()}
-    return next((by_type[kind] for _, kind in ranked if kind in by_type), _SSE)
-
-
-def _quality(part: str) -> float:
-    """The weight of one member of ``Accept`` (RFC 9110 section 12.4.2)."""
-    for parameter in part.split(";")[1:]:
-        name, _, value = parameter.strip().partition("=")
-        if name == "q":
-            try:
-                return float(value)
-            except ValueError:
-                return 0.0
-    return 1.0
 
 
 def _waits(request: web.Request) -> bool:

@@ -1,7 +1,8 @@
 """`GET /v1/streams`: the streams of a hub in the order of their names, page by page.
 
-``?prefix=`` selects names that begin with it, ``?after=`` names after one, which gives the next
-page while ``more`` is true, and ``?limit=`` is the size of a page.
+``?prefix=`` selects names that begin with it, ``?after=`` names after one, and ``?limit=`` is the
+size of a page. While ``more`` is true, ``?after=`` with ``next`` gives the next page; a page may be
+short, or even empty, before the last one.
 
 It is off unless ``server.list_streams`` is set: without authentication a stream is protected only
 by a name that nobody can guess. With it, the list has what the principal may ``list``.
@@ -15,6 +16,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from hub.access.streams import Shown
+from hub.access.visible_streams import CURSOR
 from hub.domain.errors import Forbidden, RequestError
 from hub.http.admission import PRINCIPAL
 from hub.hub import Hub
@@ -26,6 +28,7 @@ LARGEST: Final = 1000
 
 _PART: Final = re.compile(r"[A-Za-z0-9._~:@+/-]*")
 """The beginning of a name."""
+_CURSOR: Final = re.compile(re.escape(CURSOR) + "[A-Za-z0-9_-]{22}")
 
 
 class Listing:
@@ -44,12 +47,18 @@ class Listing:
                 "this hub does not list its streams: set server.list_streams to turn that on",
                 code="listing_off",
             )
-        prefix, after = _part(request, "prefix"), _part(request, "after")
-        streams, more = await self._hub.streams.listed(
+        prefix, after = _part(request, "prefix"), request.query.get("after", "")
+        if _CURSOR.fullmatch(after) is None:
+            after = _part(request, "after")
+        streams, following = await self._hub.streams.listed(
             prefix, after, _limit(request), by=request[PRINCIPAL]
         )
         return web.json_response(
-            {"streams": [_to_json(one) for one in streams], "more": more},
+            {
+                "streams": [_to_json(one) for one in streams],
+                "more": following is not None,
+                **({} if following is None else {"next": following}),
+            },
             headers={"Cache-Control": "no-store"},
         )
 

@@ -21,14 +21,15 @@ first object is answered with an ordinary error.
 The two relays are **tied to their request**: when the client leaves, the upstream is read no
 further. They start no generation that others could follow or would have to stop; for replies that
 outlive a tab there is ``/v1/generations``. Upstreams may cost money, so pages of other origins
-must not call them, not even with an image.
+must not call them, not even with an image; relays count as generations, in every limit, and end
+with the credential of their request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Protocol, TypeVar
@@ -40,17 +41,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from hub.domain import defaults
 from hub.domain.errors import HubError, NotFound, UpstreamError
 from hub.domain.events import Delta, Event, Failed, Finished
-from hub.domain.failures import raised
+from hub.domain.failures import raised, too_long
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.principal import Principal
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk, ConcatenatedJSON
 from hub.http.admission import PRINCIPAL
-from hub.http.bodies import read_json
+from hub.http.bodies import read_json, release
 from hub.http.file_ranges import RangedFile
+from hub.http.json_models import fail_fast
 from hub.http.origins import Origins
 from hub.http.response_formats import JSONObjects, ServerEvent, ServerEvents, TextLines
 from hub.http.streaming import attachment
 from hub.hub import Hub
 from hub.pipeline.pipeline import Pipeline
+from hub.protocols.standing import stay_open
 from hub.upstreams.upstream import Upstream
 
 __all__ = ["MessagesAsked", "QueryAsked", "Settings", "Tutorial", "relayed"]
@@ -96,7 +101,7 @@ class Settings(Protocol):
 class MessagesAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    messages: Annotated[tuple[dict[str, Any], ...], Field(min_length=1)]
+    messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
 
 
 class QueryAsked(BaseModel):
@@ -156,9 +161,11 @@ class Tutorial:
         return web.json_response({"hello": "hello aiohttp"}, headers={"Cache-Control": "no-store"})
 
     async def _characters(self, request: web.Request) -> web.StreamResponse:
+        stay_open(self._hub, request)
         return await self._sentence().respond(request, JSONObjects(_failure))
 
     async def _characters_relayed(self, request: web.Request) -> web.StreamResponse:
+        stay_open(self._hub, request)
         served = self._sentence().map(JSONObjects().encode)
         return await relayed(served).respond(request, JSONObjects(_failure))
 
@@ -167,26 +174,51 @@ class Tutorial:
             messages = (await read_json(request, MessagesAsked)).messages
         else:
             messages = ({"role": "user", "content": QUESTION},)
-        return await self._relay(request, self._settings.llm, Prompt(messages))
+        return await self._relay(request, self._settings.llm, messages)
 
     async def _ask_faq(self, request: web.Request) -> web.StreamResponse:
         if request.method == "POST":
             query = (await read_json(request, QueryAsked)).query
         else:
             query = request.query.get("query") or QUERY
-        prompt = Prompt(({"role": "user", "content": query},))
-        return await self._relay(request, self._settings.faq, prompt)
+        messages = ({"role": "user", "content": query},)
+        return await self._relay(request, self._settings.faq, messages)
 
     async def _relay(
-        self, request: web.Request, name: str | None, prompt: Prompt
+        self, request: web.Request, name: str | None, messages: tuple[Mapping[str, Any], ...]
     ) -> web.StreamResponse:
         # It may be a GET, but it may cost money.
         self._origins.check(request)
-        upstream = self._hub.generations.upstream(name, by=request[PRINCIPAL])
-        reply = self._hub.pipeline(lambda: self._reply(upstream, prompt))
-        objects = reply.flat_map(_objects)
-        beating = objects.beat(self._beat_seconds, None, first=self._grace_seconds)
-        return await beating.respond(request, JSONObjects(_failure))
+        stay_open(self._hub, request)
+        by = request[PRINCIPAL]
+        asked = GenerationRequest(messages=messages, upstream=name)
+        async with self._hub.generations.relaying(asked, by=by) as upstream:
+            release(request)
+            reply = self._hub.pipeline(lambda: self._reply(upstream, Prompt(messages)))
+            look = min(self._hub.limits.look_seconds, self._beat_seconds)
+            looked = reply.flat_map(_objects).beat(look, None, first=min(look, self._grace_seconds))
+            watched = looked.flat_map(self._watched(by))
+            return await watched.respond(request, JSONObjects(_failure))
+
+    def _watched(self, by: Principal) -> Callable[[Object | None], Iterable[Object | None]]:
+        """A step that ends a relay in time, and lets a `None` pass only if a beat is due."""
+        loop = asyncio.get_running_loop()
+        longest = self._hub.limits.runs.seconds
+        ends = loop.time() + longest
+        due = loop.time() + self._grace_seconds
+
+        def watch(item: Object | None) -> Iterable[Object | None]:
+            nonlocal due
+            now = loop.time()
+            self._hub.check_current(by)
+            if now >= ends:
+                raise raised(too_long(longest))
+            if item is None and now < due:
+                return ()
+            due = now + self._beat_seconds
+            return (item,)
+
+        return watch
 
     async def _reply(self, upstream: Upstream, prompt: Prompt) -> AsyncGenerator[Event, None]:
         dialect = upstream.dialect()
@@ -198,12 +230,14 @@ class Tutorial:
                     yield upstream.discreet(event) if isinstance(event, Failed) else event
 
     async def _lines(self, request: web.Request) -> web.StreamResponse:
+        stay_open(self._hub, request)
         lines = self._hub.pipeline(lambda: _each(range(1, TIMES + 1))).map(
             lambda n: f"line {n} of {TIMES}"
         )
         return await self._paced(lines, 10).respond(request, TextLines())
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        stay_open(self._hub, request)
         last = request.headers.get("Last-Event-ID", "")
         first = int(last) + 1 if last in {str(n) for n in range(1, TIMES + 1)} else 1
         if first > TIMES:

@@ -7,7 +7,10 @@ its reply; then the connection ends::
     {"do": "add", "credential": {"kind": "key", "id": "…", "hash": "…", …}}
     {"do": "revoke", "kind": "key", "id": "…", "now": 1893456000.0}
 
+    {"do": "chown", "match": "chat/**", "owner": "acme/ann", "after": ""}
+
     {"credential": {…}}
+    {"changed": 12, "after": "chat/7"}
     {"error": {"code": "credential_exists", "message": "…"}}
 
 A secret never comes through it, only its hash.
@@ -17,23 +20,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import socket
-import stat
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
+from hub.access import shares
+from hub.auth import login_links, sessions
 from hub.auth.api_keys import is_id
 from hub.auth.stored_keys import KIND, LATEST, TEXT_LENGTH, key_of
 from hub.domain.errors import CommandError, HubError
-from hub.stores import Credential, Credentials
+from hub.domain.permissions import StreamPattern
+from hub.http.private_sockets import listen_privately
+from hub.stores import Credential, Credentials, credential_json
+from hub.stores.credential_json import as_json
 
-__all__ = ["LINE_BYTES", "AdminSocket", "address", "admin_path", "as_json", "from_json"]
+__all__ = ["LINE_BYTES", "AdminSocket", "admin_path", "from_json"]
 
 log = logging.getLogger("hub")
 
@@ -43,40 +48,15 @@ LINE_BYTES: Final = 64 * 1024
 REQUEST_SECONDS: Final = 10.0
 """How long a request may take to arrive."""
 
-ADDRESS_BYTES: Final = 100
-"""Longer paths cannot be the address of a socket: 103 bytes on macOS, 107 on Linux."""
-
-BACKLOG: Final = 16
+REVOKED: Final = frozenset({KIND, login_links.KIND, sessions.KIND, shares.KIND})
+"""The kinds of credentials that can be revoked: not the secrets of the hub itself, whose rows hold
+more than a hash."""
 
 
 def admin_path(store_url: str) -> Path | None:
     """Where the admin socket of a hub with this ``store.url`` is; ``None`` if it has no file."""
     kind, _, path = store_url.partition(":")
     return Path(f"{path}.admin") if kind == "sqlite" else None
-
-
-@contextmanager
-def address(path: Path) -> Iterator[str]:
-    """The address to listen on or connect to, for a socket at ``path``.
-
-    Linux has another name for a path that is too long, for as long as its folder is open.
-
-    Raises:
-        OSError: the folder cannot be opened.
-    """
-    if len(os.fsencode(path)) <= ADDRESS_BYTES:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def as_json(one: Credential) -> dict[str, Any]:
-    """A credential as JSON values."""
-    return {**asdict(one), "hash": one.hash.hex()}
 
 
 def from_json(held: object) -> Credential:
@@ -97,30 +77,43 @@ def from_json(held: object) -> Credential:
         if held.get(name) is None:
             raise CommandError(f'a credential needs the field "{name}"')
     try:
-        return Credential(**{**held, "hash": bytes.fromhex(held["hash"])})
+        return credential_json.from_json(held)
     except ValueError:
         raise CommandError("the hash of a credential is not hexadecimal") from None
+
+
+ChangeOwner = Callable[
+    [str | StreamPattern, str | None, str], Awaitable[tuple[list[str], str | None]]
+]
+"""See `hub.hub.Hub.change_owner`."""
 
 
 class AdminSocket:
     """Listens at ``path`` and changes ``credentials``. A hub also runs without it.
 
-    ``revoked`` is called with the id of each credential that was revoked.
+    ``revoked`` is called with the id of each credential that was revoked (`hub.hub.Hub.revoke`),
+    ``change_owner`` for streams that are to belong to somebody else.
     """
 
     def __init__(
-        self, path: Path, credentials: Credentials, revoked: Callable[[str], None]
+        self,
+        path: Path,
+        credentials: Credentials,
+        revoked: Callable[[str], Awaitable[None] | None],
+        change_owner: ChangeOwner | None = None,
     ) -> None:
         self._path = path
         self._credentials = credentials
         self._revoked = revoked
+        self._change_owner = change_owner
         self._server: asyncio.Server | None = None
+        self._inode = 0
         self._serving: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Listen; replaces the socket of a dead hub. If that is not possible, it is logged."""
         try:
-            listening = _listen(self._path)
+            listening = listen_privately(self._path)
         except OSError as error:
             log.warning(
                 "the command line cannot reach this hub: cannot listen on %s: %s",
@@ -131,6 +124,8 @@ class AdminSocket:
         self._server = await asyncio.start_unix_server(
             self._accept, sock=listening, limit=LINE_BYTES
         )
+        with suppress(OSError):
+            self._inode = self._path.stat().st_ino
 
     async def close(self) -> None:
         """End all connections and remove the socket."""
@@ -142,7 +137,9 @@ class AdminSocket:
         if self._serving:
             await asyncio.wait(self._serving)
         with suppress(OSError):
-            self._path.unlink()
+            # A worker that replaces this one has a socket of its own there.
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
         self._server = None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -164,14 +161,14 @@ class AdminSocket:
 
     async def _reply(self, line: bytes) -> Mapping[str, Any]:
         try:
-            return {"credential": await self._do(line)}
+            return await self._do(line)
         except HubError as error:
             return {"error": {"code": error.code, "message": error.message}}
         except Exception:
             log.exception("a request at the admin socket failed")
             return {"error": {"code": "internal", "message": "the hub failed: see its log"}}
 
-    async def _do(self, line: bytes) -> dict[str, Any] | None:
+    async def _do(self, line: bytes) -> dict[str, Any]:
         try:
             asked = orjson.loads(line)
         except orjson.JSONDecodeError:
@@ -184,57 +181,58 @@ class AdminSocket:
                 _check(one)
                 await self._credentials.add(one)
                 log.info("added the %s %s", one.kind, one.id)
-                return as_json(one)
+                return {"credential": as_json(one)}
             case {"do": "revoke", "kind": str(kind), "id": str(id_), "now": float(now)}:
+                if kind not in REVOKED:
+                    raise CommandError(f'no credentials of the kind "{kind}" can be revoked here')
                 found = await self._credentials.revoke(kind, id_, now)
                 if found is not None:
                     log.info("revoked the %s %s", kind, id_)
-                    self._revoked(id_)
-                return None if found is None else as_json(found)
+                    if (told := self._revoked(id_)) is not None:
+                        await told
+                return {"credential": None if found is None else as_json(found)}
+            case {"do": "chown", "owner": str() | None as owner, "stream": str(name)}:
+                return await self._chown(name, owner, "")
+            case {"do": "chown", "owner": str() | None as owner, "match": str(match)}:
+                return await self._chown(_pattern(match), owner, str(asked.get("after", "")))
         raise CommandError("this hub does not know this request: use its own streamhub command")
+
+    async def _chown(
+        self, which: str | StreamPattern, owner: str | None, after: str
+    ) -> dict[str, Any]:
+        if self._change_owner is None:
+            raise CommandError("this hub does not change owners")
+        changed, following = await self._change_owner(which, owner, after)
+        for name in changed:
+            log.info("the stream %s belongs to %s now", name, owner or "nobody")
+        return {"changed": len(changed), "after": following}
+
+
+def _pattern(text: str) -> StreamPattern:
+    try:
+        return StreamPattern.parse(text)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
 
 
 def _check(one: Credential) -> None:
     """Refuse what this hub could not use; a newer command line may send it."""
-    if one.kind != KIND:
+    if one.kind not in (KIND, login_links.KIND, shares.KIND):
         raise CommandError(f'this hub knows no credentials of the kind "{one.kind}"')
+    if one.kind == login_links.KIND and (one.user is None or one.expires is None):
+        raise CommandError("a sign-in link is for a user, and expires")
     if not is_id(one.id) or len(one.hash) != 32:
-        raise CommandError("this is not the id, or not the hash, of a key")
+        raise CommandError("this is not the id, or not the hash, of a credential")
     for text in (one.name, one.user, one.tenant):
         if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
             raise CommandError(f"a name is one line of 1 to {TEXT_LENGTH} characters")
-    for at in (one.created, one.expires, one.revoked, one.last_used):
+    for at in (one.created, one.expires, one.revoked):
         if at is not None and not 0 <= at <= LATEST:
             raise CommandError("a time is before 1970 or after 9999")
     try:
-        key_of(one)
+        if one.kind == shares.KIND:
+            shares.Share.of(one)
+        else:
+            key_of(one)
     except ValueError as error:
         raise CommandError(f"this hub does not know these grants: {error}") from None
-
-
-def _listen(path: Path) -> socket.socket:
-    """A socket that listens at ``path``, for its owner alone.
-
-    Raises:
-        OSError: it is not possible to listen there, or there is something else.
-    """
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(0, "there is something else with this name")
-        path.unlink()  # the store's lock is ours, so its hub is dead
-    except FileNotFoundError:
-        pass
-    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # With a chmod after it, others could connect in between.
-    mask = os.umask(0o177)
-    try:
-        with address(path) as where:
-            made.bind(where)
-        made.listen(BACKLOG)
-        made.setblocking(False)
-    except BaseException:
-        made.close()
-        raise
-    finally:
-        os.umask(mask)
-    return made

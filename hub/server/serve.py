@@ -11,6 +11,7 @@ SIGHUP     Nothing: the hub outlives its terminal.
 =========  ====================================================================================
 
 Sockets that were passed to the process (see `hub.server.systemd`) are used instead of new ones.
+A worker (see `hub.server.workers`) has what its parent has made for it.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
-from hub.app import FAREWELL, HUB, make_app
+from hub.app import FAREWELL, HUB, make_app, trusted_proxies
+from hub.backends import SharedStore
 from hub.config.schema import Config
 from hub.domain.addresses import is_local, is_loopback
 from hub.domain.errors import ConfigError
@@ -34,7 +37,7 @@ from hub.http.sockets import listen, listen_unix
 from hub.server.admin import AdminSocket, admin_path
 from hub.server.systemd import inherited, notify
 
-__all__ = ["serve"]
+__all__ = ["Place", "Signals", "address_of", "check_access", "run", "serve", "unless"]
 
 log = logging.getLogger("hub")
 
@@ -45,14 +48,37 @@ AT_ONCE_SECONDS: Final = 1.0
 """How long closing the store may take when the hub must exit at once."""
 
 
-async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
+@dataclass(slots=True)
+class Place:
+    """What a worker is given: where it listens and what it shares, and how it is told to end."""
+
+    sockets: list[socket.socket]
+    store: SharedStore
+    admin: bool
+    """Whether the command line talks to this one."""
+    signals: Signals
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a hub in a loop of its own."""
+    try:
+        from uvloop import run as run_in_loop
+    except ImportError:  # not available on Windows
+        asyncio.run(serving)
+    else:
+        run_in_loop(serving)
+
+
+async def serve(
+    config: Config, *, announce: Callable[[str], None], place: Place | None = None
+) -> None:
     """Run a hub until SIGTERM or SIGINT; ``announce`` is called with the URL once it listens.
 
     Raises:
         ConfigError: the hub cannot run as configured.
         StoreError: the store cannot be used.
     """
-    app = make_app(config)
+    app = make_app(config, store=None if place is None else place.store)
     runner = web.AppRunner(
         app,
         handle_signals=False,
@@ -61,27 +87,31 @@ async def serve(config: Config, *, announce: Callable[[str], None]) -> None:
     )
     lowat = config.fanout.notsent_lowat
     handed = inherited(os.environ, notsent_lowat=lowat)
-    sockets = handed or _listen(config)
-    signals = _Signals()
+    sockets = place.sockets if place is not None else handed or _listen(config)
+    signals = Signals() if place is None else place.signals
     admin = None
     try:
-        _check_access(config, sockets)
-        if await _unless(signals.stop, runner.setup()):
-            if (path := admin_path(config.store.url)) is not None:
-                admin = AdminSocket(path, app[HUB].credentials, app[HUB].revoke)
+        check_access(config, sockets)
+        if await unless(signals.stop, runner.setup()):
+            path = admin_path(config.store.url)
+            if path is not None and (place is None or place.admin):
+                hub = app[HUB]
+                admin = AdminSocket(path, hub.credentials, hub.revoke, hub.change_owner)
                 await admin.open()
             acceptor = Acceptor(
                 runner,
                 sockets=config.limits.sockets,
                 idle_seconds=config.server.idle_seconds,
                 access_log=config.server.access_log,
+                proxies=trusted_proxies(config),
             )
             await acceptor.open(sockets)
-            announce(_address(sockets[0], config.server.host))
+            announce(address_of(sockets[0], config.server.host))
             notify(os.environ, "READY=1")
             await signals.stop.wait()
             notify(os.environ, "STOPPING=1")
-            await _unless(signals.at_once, _shut_down(acceptor, app, heirs=bool(handed)))
+            heirs = bool(handed) or signals.replaced
+            await unless(signals.at_once, _shut_down(acceptor, app, heirs=heirs))
     finally:
         for listening in sockets:
             listening.close()
@@ -104,7 +134,7 @@ def _listen(config: Config) -> list[socket.socket]:
     return listen(server.host, server.port, notsent_lowat=config.fanout.notsent_lowat)
 
 
-def _check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
+def check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
     """Refuse to let other machines in without authentication, unless the configuration wants it.
 
     Raises:
@@ -115,6 +145,7 @@ def _check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
     addresses = [str(each.getsockname()[0]) for each in sockets if each.family != socket.AF_UNIX]
     why = [f"it listens on {address}" for address in addresses if not is_loopback(address)]
     why += [f'server.hosts has "{name}"' for name in config.server.hosts if not is_local(name)]
+    why += [f'server.trusted_proxies has "{one}"' for one in config.server.trusted_proxies]
     if why:
         raise ConfigError(
             f"other machines can reach this hub ({why[0]}), and anybody may use it: say in [auth] "
@@ -123,7 +154,7 @@ def _check_access(config: Config, sockets: Iterable[socket.socket]) -> None:
         )
 
 
-def _address(listening: socket.socket, host: str) -> str:
+def address_of(listening: socket.socket, host: str) -> str:
     """The address of a socket: a URL, or ``unix:`` and a path."""
     name = listening.getsockname()
     if listening.family == socket.AF_UNIX:
@@ -139,7 +170,7 @@ async def _shut_down(acceptor: Acceptor, app: web.Application, *, heirs: bool) -
     await app[FAREWELL].say()
 
 
-async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+async def unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     """Run ``work`` until it ends, or cancel it when the event is set; whether it ended.
 
     Raises:
@@ -159,22 +190,36 @@ async def _unless(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool
     return True
 
 
-class _Signals:
-    """The signals of the process, as events."""
+class Signals:
+    """The signals of the process, as events; ``hangup`` is called on SIGHUP."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, hangup: Callable[[], object] = lambda: log.info("SIGHUP is ignored")
+    ) -> None:
         self.stop = asyncio.Event()
         self.at_once = asyncio.Event()
+        self.replaced = False
+        """Another process accepts the connections that still wait."""
         self._loop = asyncio.get_running_loop()
         self._last = signal.SIGTERM
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._handle, number)
-        self._loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP is ignored")
+        self._loop.add_signal_handler(signal.SIGHUP, hangup)
 
     def forget(self) -> None:
         """Remove all signal handlers."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             self._loop.remove_signal_handler(number)
+
+    def replace(self) -> None:
+        """Stop as by SIGTERM, and leave what waits to be accepted to another process."""
+        self.replaced = not self.stop.is_set()
+        self.stop.set()
+
+    def abandon(self) -> None:
+        """Stop at once, as by a second SIGTERM."""
+        self.stop.set()
+        self._handle(signal.SIGTERM)
 
     def die(self) -> None:
         """Kill the process with its last signal, so that its parent sees which it was."""

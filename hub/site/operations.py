@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import Field, fields
+from functools import partial
 from typing import Final
 
 from aiohttp import web
@@ -12,26 +14,23 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from hub.domain.addresses import is_loopback
+from hub.domain.counters import Counters
 from hub.domain.errors import Forbidden, Unauthorized
 from hub.http.acceptor import PROBES
 from hub.http.admission import PRINCIPAL
+from hub.http.forwarded import client_address, is_forwarded
 from hub.hub import Hub
 
 __all__ = ["Operations"]
 
-FORWARDED: Final = frozenset(
-    {"cf-connecting-ip", "forwarded", "true-client-ip", "via", "x-client-ip", "x-real-ip"}
-)
-"""What proxies add to a request, beside ``X-Forwarded-…``."""
-
 
 class Operations:
-    """The state of one hub, for probes and for Prometheus."""
+    """The state of one hub, for probes and for Prometheus; the metrics are those of all workers."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._registry = CollectorRegistry()
-        self._registry.register(_Collector(hub))
+        if hub.survey is not None:
+            hub.survey.numbers = partial(_numbers, hub)
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application's router."""
@@ -62,55 +61,89 @@ class Operations:
         except (Unauthorized, Forbidden):
             if not _from_here(request):
                 raise
+        registry = CollectorRegistry()
+        registry.register(_Numbers(await self._all_numbers()))
         return web.Response(
-            body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+            body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
+
+    async def _all_numbers(self) -> Mapping[str, float]:
+        """The numbers of this hub, or the sums over all workers that answer."""
+        survey = self._hub.survey
+        if survey is None:
+            return _numbers(self._hub)
+        others = await survey.ask()
+        sums: Counter[str] = Counter()
+        for numbers in (_numbers(self._hub), *others):
+            sums.update(numbers)
+        missing = survey.hubs - 1 - len(others)
+        return {**sums, "workers": survey.hubs - missing, "workers_missing": missing}
 
 
 def _from_here(request: web.Request) -> bool:
     """Whether a request comes from this machine itself, and not through a proxy on it."""
-    place = None if request.transport is None else request.transport.get_extra_info("peername")
-    if not isinstance(place, tuple) or not is_loopback(str(place[0])):
-        return False
-    return not any(
-        name.lower() in FORWARDED or name.lower().startswith("x-forwarded-")
-        for name in request.headers
-    )
+    return is_loopback(client_address(request)) and not is_forwarded(request)
 
 
 def _not_ready(why: str) -> web.Response:
     return web.Response(status=503, text=f"{why}\n", headers={"Retry-After": "5"})
 
 
-class _Collector(Collector):
-    """Reads the hub's counters at each scrape, so that counting costs only an addition."""
+GAUGES: Final = {
+    "connections": "Open connections",
+    "connections_behind": "Connections that are catching up",
+    "subscriptions": "Open subscriptions",
+    "streams": "Streams held",
+    "stream_bytes": "Bytes of memory of the records held",
+    "generations_running": "Running generations",
+}
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+WORKERS: Final = {
+    "workers": "Workers whose numbers are in these sums",
+    "workers_missing": "Workers that did not answer in time",
+}
+
+STATE: Final = "generations "
+"""What the names of numbers begin with that count generations which ended, before the state."""
+
+
+def _numbers(hub: Hub) -> dict[str, float]:
+    """The numbers of one hub at this moment; to count costs only an addition."""
+    counts = hub.counts
+    return {
+        "connections": len(hub.connections),
+        "connections_behind": sum(one.busy for one in hub.connections),
+        "subscriptions": sum(len(one.subscriptions) for one in hub.connections),
+        "streams": hub.streams.held,
+        "stream_bytes": hub.streams.size,
+        "generations_running": hub.generations.active,
+        **{total.name: getattr(counts, total.name) for total in _totals()},
+        **{STATE + state: count for state, count in counts.generations.items()},
+    }
+
+
+def _totals() -> list[Field[int]]:
+    return [total for total in fields(Counters) if "description" in total.metadata]
+
+
+class _Numbers(Collector):
+    """Numbers of one hub, or sums of those of several."""
+
+    def __init__(self, numbers: Mapping[str, float]) -> None:
+        self._numbers = numbers
 
     def collect(self) -> Iterator[Metric]:
-        hub = self._hub
-        subscriptions = sum(len(one.subscriptions) for one in hub.connections)
-        behind = sum(one.busy for one in hub.connections)
-        for name, what, value in (
-            ("connections", "Open connections", len(hub.connections)),
-            ("connections_behind", "Connections that are catching up", behind),
-            ("subscriptions", "Open subscriptions", subscriptions),
-            ("streams", "Streams held", hub.streams.held),
-            ("stream_bytes", "Bytes of memory of the records held", hub.streams.size),
-            ("generations_running", "Running generations", hub.generations.active),
-        ):
-            yield GaugeMetricFamily(f"streamhub_{name}", what, value=value)
-        for total in fields(hub.counts):
-            if "description" in total.metadata:
-                yield CounterMetricFamily(
-                    f"streamhub_{total.name}",
-                    total.metadata["description"],
-                    value=getattr(hub.counts, total.name),
-                )
+        numbers = self._numbers
+        for name, what in {**GAUGES, **WORKERS}.items():
+            if name in numbers:
+                yield GaugeMetricFamily(f"streamhub_{name}", what, value=numbers[name])
+        for total in _totals():
+            what = total.metadata["description"]
+            yield CounterMetricFamily(f"streamhub_{total.name}", what, value=numbers[total.name])
         ended = CounterMetricFamily(
             "streamhub_generations", "Generations that ended", labels=["state"]
         )
-        for state, count in hub.counts.generations.items():
-            ended.add_metric([state], count)
+        for name, count in numbers.items():
+            if name.startswith(STATE):
+                ended.add_metric([name.removeprefix(STATE)], count)
         yield ended

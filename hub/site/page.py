@@ -32,8 +32,19 @@ LISTING: Final = "built.json"
 PAGES: Final = {"": "index.html", "single.html": "single.html"}
 BESIDE: Final = ("favicon.svg", "theme.js")
 """Files that the pages load first, under fixed names."""
-FOR_OTHERS: Final = ("client.js", "client-worker.js", "client.d.ts", "elements.js")
-"""Files that pages of other allowed origins load."""
+FOR_OTHERS: Final = (
+    "client.js",
+    "client-worker.js",
+    "client.d.ts",
+    "elements.js",
+    "math.js",
+    "diagram.js",
+)
+"""Files that pages of other allowed origins load, and a frame that has no origin."""
+FONTS: Final = ".woff2"
+"""The fonts of formulas, which those pages load, too."""
+DIAGRAM: Final = "diagram.html"
+"""The frame in which diagrams are drawn."""
 
 TYPES: Final = {
     ".css": "text/css",
@@ -54,9 +65,17 @@ POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     # Pictures and sounds of answers are data: URLs.
     "img-src 'self' data:; media-src data:; "
+    # The fonts of formulas, and the frame of diagrams.
+    "font-src 'self'; frame-src 'self'; "
     "worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors {ancestors}; "
     "require-trusted-types-for 'script'; trusted-types default dompurify lit-html"
+)
+DIAGRAM_POLICY: Final = (
+    # It draws what a model wrote, with inline styles. It has no origin and no network, and asks and
+    # shows nothing of the hub, so any page may hold it.
+    "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; sandbox allow-scripts; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors *"
 )
 UNUSED: Final = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
 
@@ -85,6 +104,7 @@ class Page:
         return [
             *(web.get(f"/{path}", self._page) for path in PAGES),
             *(web.get(f"/{name}", self._file) for name in (*BESIDE, *FOR_OTHERS)),
+            web.get(f"/{DIAGRAM}", self._file),
             web.get("/{folder:assets|licenses}/{name}", self._file),
             # For a prefix without a slash: the page's URLs are relative to the slash.
             web.get("", self._to_slash),
@@ -99,15 +119,22 @@ class Page:
     async def _page(self, request: web.Request) -> web.StreamResponse:
         files = await asyncio.to_thread(self._files)
         file = files.get(PAGES[request.path.rpartition("/")[2]])
-        if file is None:
-            response = web.Response(status=503, text=MISSING, content_type="text/html")
-            response.headers["Cache-Control"] = "no-store"
-        else:
-            response = file.response(request)
+        response = self.missing() if file is None else file.response(request)
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = UNUSED
-        return self._safe(response)
+        return self.safe(response)
+
+    def missing(self) -> web.Response:
+        """What is shown instead of a page if none is built."""
+        response = web.Response(status=503, text=MISSING, content_type="text/html")
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def built(self, name: str) -> str | None:
+        """The text of a built file; ``None`` if it is not there."""
+        file = (await asyncio.to_thread(self._files)).get(name)
+        return None if file is None else file.whole.decode()
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         name = "/".join([*request.match_info.values()]) or request.path.rpartition("/")[2]
@@ -118,18 +145,19 @@ class Page:
             body = error_body("page_not_built", "the page is not built: run `make run`")
             return web.Response(status=503, body=body, content_type="application/json")
         response = files[name].response(request)
-        if name in FOR_OTHERS:
+        if name in FOR_OTHERS or name.endswith(FONTS):
             response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
             response.headers["Vary"] = "Accept-Encoding, Origin"
         else:
             response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         if name.startswith("assets/"):
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return self._safe(response)
+        return self.safe(response, DIAGRAM_POLICY if name == DIAGRAM else None)
 
-    def _safe(self, response: web.Response) -> web.Response:
+    def safe(self, response: web.StreamResponse, policy: str | None = None) -> web.StreamResponse:
+        """The response with the headers that guard the page; ``policy`` is another one than its."""
         # On scripts, too: a worker's policy is the one that its script was served with.
-        response.headers["Content-Security-Policy"] = self._policy
+        response.headers["Content-Security-Policy"] = policy or self._policy
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

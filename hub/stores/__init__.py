@@ -19,11 +19,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
+
+import orjson
 
 from hub.domain.events import NOTHING
 from hub.domain.frozen import frozen
 from hub.domain.producers import Stamp
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import Position, Record
 from hub.domain.stream_settings import StreamSettings
 
@@ -45,9 +48,13 @@ __all__ = [
     "Hidden",
     "Keyed",
     "Keys",
+    "Label",
     "Listed",
     "Listing",
+    "OwnerChanged",
     "Past",
+    "PromptIndex",
+    "QueueSet",
     "Raised",
     "Rejections",
     "Removed",
@@ -127,6 +134,13 @@ class Touched(Change):
 
 
 @frozen
+class OwnerChanged(Change):
+    """The stream belongs to another subject; ``None``: to nobody."""
+
+    owner: str | None
+
+
+@frozen
 class Closed(Change):
     """The stream takes no more records; ``stamp`` is the producer's that closed it."""
 
@@ -178,6 +192,14 @@ class Keyed(Change):
     position: Position
 
 
+@frozen
+class QueueSet(Change):
+    """These prompts wait in the stream, in this order; ``held``: until somebody sends one."""
+
+    queue: tuple[QueuedPrompt, ...]
+    held: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A stream as a store kept it.
@@ -199,6 +221,9 @@ class Saved:
     expires: float | None = None
     hidden: bool = False
     forks: int = 0
+    queue: tuple[QueuedPrompt, ...] = ()
+    held: bool = False
+    """Whether the ``queue`` waits until somebody sends one of its prompts."""
 
 
 class Unended(NamedTuple):
@@ -229,6 +254,16 @@ class Listed:
     tail: Position
     closed: bool
     owner: str | None = None
+    running: str | None = None
+    """The generation that runs in it, if the store knows."""
+
+
+class Label(NamedTuple):
+    """What credentials of a kind are found by: whose or of what they are."""
+
+    of: Literal["user", "stream", "maker"]
+    value: str
+    """A ``user``, the name of a ``stream``, or the subject of a ``maker``; "" is one without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +271,8 @@ class Credential:
     """Something that lets its holder in, such as an API key. The secret itself is not kept.
 
     ``id`` is unique among those of its ``kind``; ``hash`` is the SHA-256 of the secret. ``grants``
-    is JSON, which only its kind understands. Times are in seconds since 1970.
+    is JSON, which only its kind understands; but of an object the texts ``stream`` and ``by`` (who
+    made it) are `labels`. Times are in seconds since 1970.
     """
 
     kind: str
@@ -249,13 +285,30 @@ class Credential:
     created: float = 0.0
     expires: float | None = None
     revoked: float | None = None
-    last_used: float | None = None
 
     @property
     def ended(self) -> float:
         """When it was revoked or expires, whichever is earlier; infinity if it never does."""
         times = [time for time in (self.expires, self.revoked) if time is not None]
         return min(times, default=inf)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What it is found by."""
+        found = [] if self.user is None else [Label("user", self.user)]
+        try:
+            held = orjson.loads(self.grants or "")
+        except orjson.JSONDecodeError:
+            held = None
+        if isinstance(held, dict):
+            stream, by = held.get("stream"), held.get("by") or ""
+            found += [Label("stream", stream)] if isinstance(stream, str) else []
+            found += [Label("maker", by)] if isinstance(by, str) else []
+        return tuple(found)
+
+    def holds(self, now: float) -> bool:
+        """Whether it was not revoked and has not expired at ``now``."""
+        return self.revoked is None and self.ended > now
 
 
 class Past(Protocol):
@@ -288,6 +341,11 @@ class Listing(Protocol):
         Without hidden ones and those that have expired at ``now`` (seconds since 1970).
         """
 
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int, now: float
+    ) -> list[Listed]:
+        """As `listed`, of one owner's streams, which are found without a look at the others."""
+
 
 class Expiry(Protocol):
     """Finds streams that are due for removal."""
@@ -303,6 +361,16 @@ class GenerationIndex(Protocol):
 
     async def locate(self, generation: str) -> GenerationLocation | None:
         """Where a generation's events are, for as long as its stream holds them."""
+
+
+class PromptIndex(Protocol):
+    """Finds the streams in which prompts wait."""
+
+    async def waiting_in(self, generation: str) -> str | None:
+        """The stream in which the prompt of a generation waits; ``None`` if it does in none."""
+
+    async def unheld(self) -> list[str]:
+        """The streams with a queue that is not held."""
 
 
 class Credentials(Protocol):
@@ -335,6 +403,22 @@ class Credentials(Protocol):
             StoreError: the store cannot be read.
         """
 
+    async def held(
+        self, kind: str, label: Label, after: str, limit: int, now: float
+    ) -> list[Credential]:
+        """As `listed`, those with a label that hold at ``now``, without a look at the others.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
+    async def count(self, kind: str, label: Label, now: float) -> int:
+        """How many of a kind with a label hold at ``now``.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+
     async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
         """Revoke a credential at ``now``; a second time changes nothing.
 
@@ -359,7 +443,7 @@ class Rejections(Protocol):
         """Accept changes again: the rejected stream has been evicted from memory."""
 
 
-class Store(Past, Keys, Listing, Expiry, GenerationIndex, Rejections, Protocol):
+class Store(Past, Keys, Listing, Expiry, GenerationIndex, PromptIndex, Rejections, Protocol):
     """Takes changes and returns streams as those changes left them."""
 
     @property

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left, bisect_right, insort
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
+from typing import TypeVar
 
 from hub.domain.errors import Conflict, LimitExceeded
 from hub.domain.events import NOTHING
@@ -18,7 +22,9 @@ from hub.stores import (
     Credential,
     GenerationLocation,
     Keyed,
+    Label,
     Listed,
+    QueueSet,
     Removed,
     Saved,
     Unended,
@@ -27,41 +33,105 @@ from hub.stores import (
 __all__ = ["MemoryCredentials", "MemoryStore"]
 
 
+class _Kind:
+    """The credentials of one kind: by id, in the order in which they end, and by label."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[str, Credential] = {}
+        self.ids: list[str] = []
+        """In order."""
+        self.ends: list[tuple[float, str]] = []
+        """When each ends, and its id, in order."""
+        self.labelled: dict[Label, list[str]] = {}
+        """The ids of those that were not revoked, in order."""
+
+    def put(self, one: Credential) -> None:
+        """Keep a credential instead of the one that has its id, if there is one."""
+        self.remove(one.id)
+        self.by_id[one.id] = one
+        insort(self.ids, one.id)
+        insort(self.ends, (one.ended, one.id))
+        if one.revoked is None:
+            for label in one.labels:
+                insort(self.labelled.setdefault(label, []), one.id)
+
+    def remove(self, id_: str) -> None:
+        one = self.by_id.pop(id_, None)
+        if one is None:
+            return
+        _take(self.ids, id_)
+        _take(self.ends, (one.ended, id_))
+        if one.revoked is None:
+            for label in one.labels:
+                _take(self.labelled[label], id_)
+                if not self.labelled[label]:
+                    del self.labelled[label]
+
+    def make_room(self, now: float) -> None:
+        """Remove those that ended long ago, and if there are too many, the one that ended first."""
+        while self.ends:
+            ended, id_ = self.ends[0]
+            crowded = ended <= now and len(self.by_id) >= CREDENTIALS
+            if ended > now - KEEP_ENDED_SECONDS and not crowded:
+                return
+            self.remove(id_)
+
+    def held(self, label: Label, after: str, now: float) -> Iterator[Credential]:
+        """Those with a label that hold, after an id, by id."""
+        ids = self.labelled.get(label, [])
+        found = (self.by_id[id_] for id_ in islice(ids, bisect_right(ids, after), None))
+        return (one for one in found if one.holds(now))
+
+
 class MemoryCredentials:
     """Keeps credentials as long as the process runs."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, dict[str, Credential]] = {}
+        self._kinds: defaultdict[str, _Kind] = defaultdict(_Kind)
 
     async def add(self, credential: Credential) -> None:
-        held = self._kinds.setdefault(credential.kind, {})
-        if credential.id in held:
+        kind = self._kinds[credential.kind]
+        if credential.id in kind.by_id:
             raise Conflict(
                 f'there is already a credential "{credential.id}"', code="credential_exists"
             )
-        by_end = sorted(held.values(), key=lambda one: one.ended)
-        for place, one in enumerate(by_end):
-            due = one.ended <= credential.created - KEEP_ENDED_SECONDS
-            if due or (one.ended <= credential.created and len(by_end) - place >= CREDENTIALS):
-                del held[one.id]
-        if len(held) >= CREDENTIALS:
+        kind.make_room(credential.created)
+        if len(kind.by_id) >= CREDENTIALS:
             raise LimitExceeded(
                 f"there are {CREDENTIALS} already: revoke some", code="too_many_credentials"
             )
-        held[credential.id] = credential
+        kind.put(credential)
 
     async def find(self, kind: str, id_: str) -> Credential | None:
-        return self._kinds.get(kind, {}).get(id_)
+        return self._kinds[kind].by_id.get(id_)
 
     async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
-        held = self._kinds.get(kind, {})
-        return [held[id_] for id_ in sorted(held) if id_ > after][:limit]
+        held = self._kinds[kind]
+        first = bisect_right(held.ids, after)
+        return [held.by_id[id_] for id_ in held.ids[first : first + limit]]
+
+    async def held(
+        self, kind: str, label: Label, after: str, limit: int, now: float
+    ) -> list[Credential]:
+        return list(islice(self._kinds[kind].held(label, after, now), limit))
+
+    async def count(self, kind: str, label: Label, now: float) -> int:
+        return sum(1 for _ in self._kinds[kind].held(label, "", now))
 
     async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
         found = await self.find(kind, id_)
         if found is not None and found.revoked is None:
-            found = self._kinds[kind][id_] = replace(found, revoked=now)
+            found = replace(found, revoked=now)
+            self._kinds[kind].put(found)
         return found
+
+
+T = TypeVar("T", str, tuple[float, str])
+
+
+def _take(ordered: list[T], one: T) -> None:
+    """Remove one from a list in order."""
+    del ordered[bisect_left(ordered, one)]
 
 
 class MemoryStore:
@@ -81,6 +151,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._epoch = 0
         self._removals = RemovedNames()
+        self._waiting: dict[str, dict[str, None]] = {}
+        """The generations whose prompts wait, by stream."""
         self.credentials = MemoryCredentials()
 
     async def start(self) -> list[Unended]:
@@ -101,6 +173,11 @@ class MemoryStore:
     async def listed(self, prefix: str, after: str, limit: int, now: float) -> list[Listed]:
         return []
 
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int, now: float
+    ) -> list[Listed]:
+        return []
+
     async def keyed(self, key: str) -> Keyed | None:
         return None
 
@@ -109,6 +186,12 @@ class MemoryStore:
 
     async def locate(self, generation: str) -> GenerationLocation | None:
         return None
+
+    async def waiting_in(self, generation: str) -> str | None:
+        return next((name for name, held in self._waiting.items() if generation in held), None)
+
+    async def unheld(self) -> list[str]:
+        return []
 
     def epoch(self) -> int:
         """The clock, or one more than the last epoch if the clock stands still."""
@@ -125,8 +208,13 @@ class MemoryStore:
         pass
 
     def note(self, change: Change) -> None:
-        """Forget the change, but remember removed names for a while."""
-        if isinstance(change, Removed):
+        """Forget the change, but remember where prompts wait, and removed names for a while."""
+        if isinstance(change, QueueSet):
+            self._waiting[change.stream] = dict.fromkeys(one.generation for one in change.queue)
+            if not change.queue:
+                del self._waiting[change.stream]
+        elif isinstance(change, Removed):
+            self._waiting.pop(change.stream, None)
             self._removals.note(change.stream, self._epoch)
 
     def after(self, done: Callable[[], None], stream: str | None = None) -> None:

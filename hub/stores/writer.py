@@ -5,7 +5,9 @@ changed; otherwise it returns the state right after the write. The write is not 
 that must not run ahead of the store also awaits `hub.stores.Store.synced`.
 
 A generation writes often and waits for nothing. It has an `Appender`, which writes for as long
-as the generation holds its stream.
+as the generation holds its stream. How it begins is not part of `Writer`: it depends on whether the
+stream can be held first (`hub.streams.writer.LocalWriter.begin`) or not
+(`hub.streams.shared_appender.Ticker.begin`).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from typing import Protocol
 from hub.domain.events import Event
 from hub.domain.outcome import Outcome
 from hub.domain.producers import Stamp
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import Body, Position, Record
 from hub.domain.stream_settings import StreamSettings
 
@@ -26,8 +29,10 @@ __all__ = ["Appender", "Beginning", "Writer"]
 class Appender(Protocol):
     """Writes the events of a generation."""
 
-    def append(self, event: Event, *, safe: bool = False) -> Record:
+    def append(self, event: Event, *, safe: bool = False) -> Record | None:
         """Append an event; ``safe`` shows it to readers only once it is committed.
+
+        Returns its record, unless it is written later and has no offset yet.
 
         Raises:
             StreamClosed, StreamNotFound: the stream takes no more records.
@@ -50,6 +55,8 @@ class Beginning:
     key: str | None = None
     fingerprint: bytes = b""
     """Of the request that the idempotency key stands for."""
+    queued: QueuedPrompt | None = None
+    """The prompt that it takes from the stream's queue, whose first one it must still be."""
 
 
 class Writer(Protocol):
@@ -109,22 +116,6 @@ class Writer(Protocol):
             Conflict: ``stream_seq``: the sequence is not greater than the last; ``not_json``: the
                 stream holds no events.
             HubError: as `load` or, with ``settings``, `create`.
-        """
-
-    async def begin(self, stream: str, beginning: Beginning) -> Outcome:
-        """Write the first events of a generation and note that it runs.
-
-        Raises:
-            StreamBusy: the stream is not held for this generation.
-            RequestError: an event cannot be written as JSON.
-            HubError: as `write`.
-        """
-
-    def appender(self, stream: str, fence: str) -> Appender:
-        """The appender of the generation with the id ``fence``, which holds the stream.
-
-        Raises:
-            StreamBusy: the generation does not hold the stream.
         """
 
     async def fork(

@@ -20,7 +20,7 @@ __all__ = ["FollowedStream"]
 class FollowedStream(History):
     """A history that can be followed. Used from one event loop."""
 
-    __slots__ = ("__weakref__", "_counts", "fanout", "frames", "lost")
+    __slots__ = ("__weakref__", "_counts", "ended", "fanout", "frames", "lost")
 
     def __init__(
         self,
@@ -35,6 +35,8 @@ class FollowedStream(History):
         super().__init__(name, saved, store, cache_budget)
         self.lost = False
         """It is not as readers have seen it, so they cannot go on."""
+        self.ended = 0
+        """An offset at which no generation is unfinished, as far as is known."""
         self.frames: dict[tuple[int, int, bool, Encoder], bytes] = {}
         """Catch-up frames for several readers, dropped about once a second."""
         self._counts = counts if counts is not None else Counters()

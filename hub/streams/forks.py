@@ -12,11 +12,21 @@ from datetime import datetime
 from typing import Final
 
 from hub.domain.errors import Conflict, RequestError
-from hub.domain.events import TERMINALS, Delta, Event, Interrupted, Started, now
+from hub.domain.events import (
+    TERMINALS,
+    Delta,
+    Dropped,
+    Event,
+    Interrupted,
+    Queued,
+    Started,
+    now,
+)
 from hub.domain.generation import cut_off, is_own
 from hub.domain.records import Position, Record
 from hub.domain.stream_settings import StreamSettings, essence
-from hub.streams.stream import Stream
+from hub.streams.opened import OpenedStream
+from hub.streams.turns import next_turn
 
 __all__ = ["Beginning", "beginning", "inherited", "is_fork", "same"]
 
@@ -40,7 +50,7 @@ class Beginning:
     ends: tuple[Interrupted, ...] = ()
 
 
-async def beginning(source: Stream, position: Position | None, further: int) -> Beginning:
+async def beginning(source: OpenedStream, position: Position | None, further: int) -> Beginning:
     """Where a fork begins: ``further`` after a position, or after the tail.
 
     ``further`` counts records of a JSON stream, otherwise bytes within one record.
@@ -68,7 +78,7 @@ async def beginning(source: Stream, position: Position | None, further: int) -> 
     return Beginning(place.offset, body[:further])
 
 
-async def _ends(source: Stream, offset: int) -> tuple[Interrupted, ...]:
+async def _ends(source: OpenedStream, offset: int) -> tuple[Interrupted, ...]:
     """Terminal events for the generations that are unfinished at an offset."""
     unfinished = _Unfinished(source, offset)
     first = source.ended if source.ended <= offset else 0
@@ -82,7 +92,7 @@ async def _ends(source: Stream, offset: int) -> tuple[Interrupted, ...]:
 class _Unfinished:
     """Finds unfinished generations by reading back from an offset."""
 
-    def __init__(self, source: Stream, offset: int) -> None:
+    def __init__(self, source: OpenedStream, offset: int) -> None:
         self._left = LOOKED_BACK
         self._own = False
         """A generation of the hub was found; there is only one at a time."""
@@ -90,9 +100,9 @@ class _Unfinished:
         """Generations that are finished, or read back to their start."""
         self._open: dict[str, tuple[int | None, int]] = {}
         """The prompt tokens, if known, and the number of deltas of unfinished generations."""
-        writer = source.writer
-        if writer is not None and writer.started is not None and writer.started < offset:
-            self._open[writer.id] = None, 0
+        running = source.unfinished
+        if running is not None and running[1] < offset:
+            self._open[running[0]] = None, 0
 
     @property
     def complete(self) -> bool:
@@ -104,8 +114,8 @@ class _Unfinished:
         """Read the next record further back."""
         self._left -= 1
         name = getattr(event, "generation", "")
-        if not name:
-            return
+        if not name or isinstance(event, Queued | Dropped):
+            return  # what waits in the source does not wait in the fork
         self._own = self._own or is_own(name)
         if isinstance(event, TERMINALS) and name not in self._open:
             self._over.add(name)
@@ -124,7 +134,7 @@ class _Unfinished:
         )
 
 
-async def _reversed(source: Stream, offset: int, first: int) -> AsyncIterator[Record]:
+async def _reversed(source: OpenedStream, offset: int, first: int) -> AsyncIterator[Record]:
     """The records between ``first`` and an offset, the last one first."""
     first = max(first, source.head)
     while offset > first:
@@ -139,6 +149,8 @@ async def _reversed(source: Stream, offset: int, first: int) -> AsyncIterator[Re
         for record in reversed(found):
             yield record
         offset = start
+        if offset > first:
+            await next_turn()
 
 
 def inherited(settings: StreamSettings, source: StreamSettings) -> StreamSettings:
@@ -165,7 +177,7 @@ def same(one: StreamSettings, other: StreamSettings) -> bool:
     )
 
 
-async def is_fork(stream: Stream, wanted: StreamSettings, first: Beginning | None) -> bool:
+async def is_fork(stream: OpenedStream, wanted: StreamSettings, first: Beginning | None) -> bool:
     """Whether a stream is the requested fork; without ``first`` it may begin anywhere."""
     fork = stream.settings.fork
     if fork is None or wanted.fork is None or fork.source != wanted.fork.source:

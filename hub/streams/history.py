@@ -22,19 +22,20 @@ that keeps nothing, warm equals head. There is never a silent hole.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal
 
 from hub.domain.epochs import Epochs, Life
-from hub.domain.errors import Conflict
+from hub.domain.errors import Conflict, Gone
 from hub.domain.events import Event
 from hub.domain.records import RECORD_BYTES, Position, Record
 from hub.frames.coalesce import boundary
 from hub.frames.encoder import Batch
 from hub.stores import Past, Saved
 from hub.streams.shared_budget import SharedBudget
+from hub.streams.turns import next_turn
 
 __all__ = ["From", "History", "Place", "Reset"]
 
@@ -45,6 +46,9 @@ WALK: Final = 4096
 
 EVENTS_BYTES: Final = 256 * 1024
 """Bytes that are read at a time when a whole stream is read."""
+
+SLICE: Final = 256
+"""The most records that a walk reads before others have a turn: some milliseconds of work."""
 
 READS: Final = 32
 READ_BYTES: Final = 64 * 1024
@@ -136,6 +140,11 @@ class History:
         return self._lives.last[0]
 
     @property
+    def first_epoch(self) -> int:
+        """The first epoch that is known of it."""
+        return next(iter(self._lives))[0]
+
+    @property
     def life(self) -> Life:
         """The present epoch and its first offset."""
         return self._lives.last
@@ -187,6 +196,14 @@ class History:
                 f"use /v1/stream/{self.name}",
                 code="not_json",
             )
+
+    def lives_until(self, offset: int) -> tuple[Life, ...]:
+        """The epochs that had begun at an offset, with their first offsets."""
+        return tuple(self._lives.until(offset))
+
+    def lived(self, epoch: int) -> bool:
+        """See `hub.stores.Past.lived`."""
+        return self._store.lived(epoch)
 
     def trimmed(self) -> Reset:
         """The reset of a reader whose place has been trimmed."""
@@ -271,18 +288,48 @@ class History:
 
     async def stretches(self, start: int = 0) -> AsyncIterator[Sequence[Record]]:
         """The records from an offset, or the head if that is later, to the tail at the time, in
-        batches.
+        slices.
+
+        The loop serves others after each but the last. Whatever walks over a stream should do it
+        with this, or with what is made of it: `events`, `batches`.
         """
         offset = max(start, self.head)
+        begun = False
         while offset < self.tail:
             records = await self._from(offset, EVENTS_BYTES)
             if records:
+                for part in _slices(records):
+                    if begun:
+                        await next_turn()
+                    begun = True
+                    yield part
                 offset = records[-1].offset + 1
-                yield records
             elif offset >= self.head:
                 return  # the stream was removed meanwhile
             else:
                 offset = self.head
+
+    async def batches(self, start: int) -> AsyncIterator[Batch]:
+        """The records from an offset to the tail at the time, as `stretches`, each batch of one
+        epoch; of a stream of events.
+
+        Raises:
+            Gone: ``position_trimmed``: some of them are no longer kept.
+        """
+        offset = start
+        async for records in self.stretches(start):
+            if records[0].offset != offset:
+                break
+            last = records[-1].offset
+            while offset <= last:
+                end = self._lives.end(offset)
+                first = offset - records[0].offset
+                part = records[first : None if end is None else first + end - offset]
+                after = Position(self._lives.of(offset), offset + len(part))
+                offset = after.offset
+                yield Batch(self.name, list(part), after, latest=offset == self.tail)
+        if offset < self.tail:
+            raise Gone("the records at this offset are no longer kept", code="position_trimmed")
 
     def newest(self, start: int, end: int) -> list[Record]:
         """The records from ``start``, which is `warm` or later, up to ``end``."""
@@ -356,11 +403,25 @@ class History:
     def _unwritten_after(self, position: Position) -> int | None:
         """Where the lost records begin that a reader at ``position`` saw, if there are any."""
         epoch, offset = position
-        known = epoch in self._lives or self._store.lived(epoch)
-        if position > self.position or (offset and not known):
+        if position > self.position or (offset and not self._knows(epoch)):
             return 0  # where the records of an unknown epoch part from ours is unknown
         begins = self._lives.after(epoch)
         return begins if begins is not None and offset > begins else None
+
+    def _knows(self, epoch: int) -> bool:
+        """Whether the stream was in an epoch, or could have been."""
+        return epoch in self._lives or self._store.lived(epoch)
+
+
+def _slices(records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """Records in parts of at most `SLICE`, and of about `EVENTS_BYTES` or less."""
+    begin = size = 0
+    for at, record in enumerate(records):
+        size += len(record.body)
+        if at > begin and (at - begin == SLICE or size > EVENTS_BYTES):
+            yield records[begin:at]
+            begin, size = at, len(record.body)
+    yield records[begin:]
 
 
 def _result(reading: asyncio.Future[list[Record]]) -> list[Record]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Final, Literal
@@ -32,9 +32,11 @@ from hub.domain.errors import Conflict, Gone, LimitExceeded, StoreError, StreamN
 from hub.domain.records import Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores import Created, Hidden, Listed, Removed, Saved, Store, Touched
+from hub.stores import Created, Hidden, Listed, OwnerChanged, Removed, Saved, Store, Touched
+from hub.streams.followed import FollowedStream
 from hub.streams.forks import Beginning, beginning, inherited, is_fork
 from hub.streams.listing import page
+from hub.streams.opened import ABSENT, check_epoch
 from hub.streams.residency import LoadedStream, StreamLimits
 from hub.streams.shared_budget import SharedBudget
 from hub.streams.stream import Retention, Stream
@@ -43,9 +45,6 @@ from hub.streams.waiters import StreamWaiters
 __all__ = ["ABSENT", "StreamLimits", "Streams", "check_epoch", "check_name"]
 
 log = logging.getLogger("hub.streams")
-
-ABSENT: Final = -1
-"""The epoch of a name without a stream."""
 
 SHARED: Final = 64
 """Records that a fork takes over in memory if the store has all of them."""
@@ -99,13 +98,7 @@ class Streams:
         return self._held.get(name)
 
     async def open(self, name: str) -> Stream:
-        """An existing stream.
-
-        Raises:
-            InvalidName: no stream can have this name.
-            StreamNotFound: there is no such stream.
-            Gone: it was deleted, and is only kept for its forks.
-        """
+        """See `hub.streams.opened.StreamRegistry.open`."""
         stream = await self._find(name)
         if stream is None:
             raise StreamNotFound.named(name)
@@ -113,27 +106,45 @@ class Streams:
             raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
         return stream
 
+    def is_same(self, stream: FollowedStream, epoch: int) -> bool:
+        """Whether a stream is the one that had its name in an epoch, and not a later one.
+
+        A name that was removed begins again in a later epoch than any that it has had. An empty
+        stream may no longer know its first epochs, but then none of its name was removed since.
+        """
+        return stream.first_epoch <= epoch or self._store.last(stream.name) < epoch
+
+    async def exists(self, name: str, epoch: int) -> bool:
+        """See `hub.streams.opened.StreamRegistry.exists`."""
+        found, _ = await self.listed(name, "", 1)
+        if not found or found[0].name != name:
+            return False
+        if self._store.last(name) < epoch:
+            return True
+        try:
+            stream = await self.open(name)
+        except (StreamNotFound, Gone):
+            return False
+        return self.is_same(stream, epoch)
+
+    def expect(self, name: str) -> None:
+        """A stream that begins tells all who wait for it; one that is in memory has begun."""
+        stream = self._held.get(name)
+        if stream is not None and not stream.gone and not stream.hidden:
+            self.awaited.begun(stream)
+
     async def create(
         self, name: str, settings: StreamSettings | None = None, *, epoch: int | None = None
     ) -> tuple[Stream, bool]:
-        """The stream of a name, created if there is none, and whether it was.
-
-        With an ``epoch`` only the stream of that epoch is meant; `ABSENT`: only a new one.
-
-        Raises:
-            InvalidName: no stream can have this name.
-            StreamNotFound: the name is not in that epoch.
-            LimitExceeded: there are as many streams as there may be.
-            Conflict: it was deleted, and its forks still hold the name.
-        """
+        """See `hub.streams.opened.StreamRegistry.create`."""
         stream = await self._find(name)
-        check_epoch(name, stream, epoch)
-        if stream is not None and not stream.hidden:
-            return stream, False
-        if stream is not None:
+        if stream is not None and stream.hidden:
             raise Conflict(
                 f'"{name}" was deleted, and its forks still hold the name', code="stream_deleted"
             )
+        check_epoch(name, stream, epoch)
+        if stream is not None:
+            return stream, False
         return self.begin(name, settings), True
 
     def begin(self, name: str, settings: StreamSettings | None = None) -> Stream:
@@ -197,15 +208,17 @@ class Streams:
             if not origin.gone and not origin.hidden and first.offset >= origin.head:
                 break
         check_epoch(source, origin, source_epoch)
-        check_epoch(name, taken, epoch)
         whole = replace(inherited(settings, origin.settings), fork=Fork(source, first.offset))
         if taken is not None:
             asked = None if position is None else first
+            if not taken.hidden:
+                check_epoch(name, taken, epoch)
             if taken.hidden or not await is_fork(taken, whole, asked):
                 raise Conflict(
                     f'there is already a different stream "{name}"', code="stream_exists"
                 )
             return taken, False
+        check_epoch(name, None, epoch)
         self._check_space()
         lives = above(origin.forked(first.offset, self._store.epoch()), self._store.last(name))
         # Shared records cost a reference each. If the store has them, the newest are enough, or a
@@ -235,17 +248,52 @@ class Streams:
         return origin, await beginning(origin, position, further)
 
     async def listed(self, prefix: str, after: str, limit: int) -> tuple[list[Listed], bool]:
-        """Up to ``limit`` streams by name, and whether there are more.
-
-        Their names begin with ``prefix`` and come after ``after``.
-        """
+        """See `hub.streams.opened.StreamRegistry.listed`."""
         await self._synced()  # the list must not contain streams that are already deleted
-        return await page(self._store, self._shown, prefix, after, limit, self._clock())
+        return await page(self._store.listed, self._shown, prefix, after, limit, self._clock())
+
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int
+    ) -> tuple[list[Listed], bool]:
+        """As `listed`, of one owner's streams."""
+        await self._synced()
+
+        async def stored(prefix: str, after: str, limit: int, now: float) -> list[Listed]:
+            return await self._store.owned(owner, prefix, after, limit, now)
+
+        def in_memory() -> Iterator[tuple[str, Stream | None]]:
+            for name, stream in self._shown():
+                its = stream is not None and stream.settings.owner == owner
+                yield name, stream if its else None
+
+        return await page(stored, in_memory, prefix, after, limit, self._clock())
+
+    async def set_owner(self, names: Iterable[str], owner: str | None) -> None:
+        """See `hub.streams.opened.StreamRegistry.set_owner`."""
+        for name in names:
+            stream = self._held.get(name)
+            if stream is not None and not stream.gone:
+                stream.settings = replace(stream.settings, owner=owner)
+            # One that is just being loaded is loaded as this leaves it.
+            self._store.note(OwnerChanged(name, owner))
+        await self._store.synced()
+
+    def admit(self) -> None:
+        """See `hub.streams.opened.StreamRegistry.admit`."""
+        self._store.admit()
+
+    async def committed(self, stream: str | None = None) -> None:
+        """See `hub.streams.opened.StreamRegistry.committed`."""
+        await self._store.synced(stream)
 
     def _shown(self) -> Iterator[tuple[str, Stream | None]]:
-        """The streams in memory by name; ``None`` for those that are not listed."""
-        for name, stream in self._held.items():
-            yield name, None if stream.hidden or self._expired(stream) else stream
+        """The streams in memory by name; ``None`` for those that are not listed.
+
+        Those that come later are not among them, and those that are removed are none any more.
+        """
+        for name, stream in list(self._held.items()):
+            hidden = stream.hidden or stream.gone or self._expired(stream)
+            yield name, None if hidden else stream
 
     async def remove(self, stream: Stream) -> None:
         """Remove a stream, or hide it while it has forks.
@@ -259,6 +307,12 @@ class Streams:
             if stream.hidden:
                 raise Gone(f'"{stream.name}" was deleted already', code="stream_deleted")
             raise StreamNotFound(f'"{stream.name}" was deleted already')
+
+    def written(self, name: str) -> None:
+        """See `hub.streams.opened.StreamRegistry.written`."""
+        stream = self._held.get(name)
+        if stream is not None:
+            self.touch(stream)
 
     def touch(self, stream: Stream) -> None:
         """Postpone the expiry of a stream with a ``ttl``, because it is read or written."""
@@ -497,16 +551,6 @@ class Streams:
         self._held[name] = stream
         loaded = self._loaded[name] = LoadedStream(stream)
         return loaded
-
-
-def check_epoch(name: str, stream: Stream | None, epoch: int | None) -> None:
-    """Refuse a stream, or its absence, if another epoch of its name is meant.
-
-    Raises:
-        StreamNotFound: it is not the one that was meant.
-    """
-    if epoch is not None and epoch != (ABSENT if stream is None else stream.epoch):
-        raise StreamNotFound.named(name)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ append at `end`, readers read up to `tail`, and a commit moves the tail.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
@@ -19,9 +19,10 @@ from typing import Literal, Protocol
 from hub.domain import defaults
 from hub.domain.counters import Counters
 from hub.domain.errors import Conflict, StreamBusy, StreamClosed, StreamNotFound
-from hub.domain.events import Event, encode
+from hub.domain.events import Dropped, Event, encode, now
 from hub.domain.outcome import Outcome
 from hub.domain.producers import Producers, Stamp
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import UNREAD, Body, Position, Record, Unread, lean
 from hub.domain.stream_settings import JSON, StreamSettings
 from hub.stores import (
@@ -30,6 +31,7 @@ from hub.stores import (
     Began,
     Closed,
     Keyed,
+    QueueSet,
     Raised,
     Saved,
     Sequenced,
@@ -38,7 +40,7 @@ from hub.stores import (
 )
 from hub.stores.memory import MemoryStore
 from hub.stores.writer import Beginning
-from hub.streams.followed import FollowedStream
+from hub.streams.opened import OpenedStream
 from hub.streams.shared_budget import SharedBudget
 
 __all__ = ["JSON", "ActiveWriter", "Body", "Retention", "Stream"]
@@ -71,7 +73,7 @@ class ActiveWriter(Protocol):
         """Write the terminal event now, and nothing after it."""
 
 
-class Stream(FollowedStream):
+class Stream(OpenedStream):
     """A stream that is written in this process, one write after the other."""
 
     _store: Store
@@ -84,13 +86,11 @@ class Stream(FollowedStream):
         "_retention",
         "closed_by",
         "end",
-        "ended",
         "expires",
         "forks",
         "gone",
         "hidden",
         "producers",
-        "sealed",
         "sequence",
         "writer",
     )
@@ -120,10 +120,7 @@ class Stream(FollowedStream):
         )
         self.end = self.tail
         """The offset of the next record to write."""
-        self.ended = 0
-        """An offset at which no generation is unfinished, as far as is known."""
         self.sealed = saved.closed
-        """Whether nothing more may be written."""
         self.writer: ActiveWriter | None = None
         """The generation that writes here; only one at a time."""
         self.sequence = saved.sequence
@@ -135,6 +132,8 @@ class Stream(FollowedStream):
         self.gone = False
         """Removed: another stream may have its name, so nothing more is noted with the store."""
         self.forks = saved.forks
+        self.queue, self.held = saved.queue, saved.held
+        self.size += _size(self.queue)
         self._deferred = deliver == "committed"
         self._deferred_shows = 0
         """The number of writes that are shown once they are committed."""
@@ -147,8 +146,28 @@ class Stream(FollowedStream):
 
     @property
     def in_use(self) -> bool:
-        """Whether somebody is subscribed, or a generation writes here."""
-        return self.writer is not None or len(self.fanout) > 0
+        """Whether somebody is subscribed, or a generation writes here or is about to."""
+        return self.busy or len(self.fanout) > 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether a generation writes here, or a queued one is about to."""
+        return self.writer is not None or self.moves
+
+    @property
+    def moves(self) -> bool:
+        """Whether the next prompt of its queue begins as soon as nothing runs."""
+        return bool(self.queue) and not self.held
+
+    def has_been(self, epoch: int) -> bool:
+        """See `hub.streams.opened.OpenedStream.has_been`."""
+        return epoch == self.epoch
+
+    @property
+    def unfinished(self) -> tuple[str, int] | None:
+        """The generation that writes here and the offset of its first event, once it has one."""
+        writer = self.writer
+        return None if writer is None or writer.started is None else (writer.id, writer.started)
 
     # Writing
 
@@ -186,7 +205,7 @@ class Stream(FollowedStream):
         known = self.judge(stamp, sequence, only_close=close and not bodies)
         if known is not None:
             return known
-        if close and self.writer is not None:
+        if close and self.busy:
             raise StreamBusy(f'a generation runs in "{self.name}": cancel it, or wait for its end')
         self._store.admit()
         for body, event in bodies:
@@ -243,6 +262,9 @@ class Stream(FollowedStream):
         generation = beginning.generation
         if self.writer is None or self.writer.id != generation:
             raise StreamBusy(f'"{self.name}" is not held for {generation}')
+        queued = beginning.queued
+        if queued is not None and self.queue[:1] != (queued,):
+            raise Conflict("it is not the next prompt of the queue any more", code="not_queued")
         bodies = [encode(event) for event in beginning.events]
         position = Position(self.epoch, self.end)
         for body, event in zip(bodies, beginning.events, strict=True):
@@ -251,31 +273,61 @@ class Stream(FollowedStream):
         if beginning.key is not None:
             key, fingerprint = beginning.key, beginning.fingerprint
             self._store.note(Keyed(self.name, key, fingerprint, generation, position))
+        if self.queue:
+            # With what was held back before: another answer may end well.
+            self.set_queue(self.queue if queued is None else self.queue[1:], held=False)
         return self.outcome()
+
+    def set_queue(self, queue: Iterable[QueuedPrompt], *, held: bool) -> None:
+        """Let these prompts wait, in this order; the caller writes the events that tell of it."""
+        queue = tuple(queue)
+        self.size += _size(queue) - _size(self.queue)
+        self.queue = queue
+        self.held = held and bool(self.queue)
+        if not self.gone:
+            self._store.note(QueueSet(self.name, self.queue, self.held))
 
     def _expect_open(self) -> None:
         if self.gone:
             raise StreamNotFound(f'"{self.name}" was deleted')
         if self.sealed:
-            raise StreamClosed(
-                f'stream "{self.name}" is closed and takes no more records',
-                position=str(Position(self.epoch, self.end)),
-            )
+            raise StreamClosed.named(self.name, str(Position(self.epoch, self.end)))
 
     def close(self, stamp: Stamp | None = None) -> None:
         """Let nothing more be written; does nothing if the stream is closed.
 
         A generation that writes here is ended first, so that its terminal event comes before the
-        close. Readers are told once the close is committed, because they would not come back to
-        learn that it was lost.
+        close, and what waits is dropped. Readers are told once the close is committed, because they
+        would not come back to learn that it was lost.
         """
         if self.writer is not None:
             self.writer.end()
         if not self.sealed:
+            self.drop(self.queue)
             self.sealed = True
             self.closed_by = stamp
             self._store.note(Closed(self.name, stamp))
             self._show(safe=True)
+
+    def drop(
+        self,
+        prompts: Iterable[QueuedPrompt],
+        *,
+        code: str = "",
+        message: str = "",
+        hold: bool = False,
+    ) -> None:
+        """Take prompts out of the queue; ``code`` and ``message`` say why they cannot begin.
+
+        With ``hold`` the others wait until somebody sends one of them.
+        """
+        dropped = [one.generation for one in prompts]
+        if dropped:
+            left = [one for one in self.queue if one.generation not in dropped]
+            held = self.held or hold
+            for one in dropped:
+                self.append(Dropped(one, code, message, now(), {"held": True} if held else {}))
+            self.set_queue(left, held=held)
 
     def abandon(self) -> None:
         """Give the stream up, because the store cannot keep it: cut off its readers, and end the
@@ -352,3 +404,7 @@ class Stream(FollowedStream):
         mine = self._lives.until(offset)
         own = [] if mine and mine[-1][0] >= epoch else [(epoch, offset)]
         return tuple(mine + own)
+
+
+def _size(queue: tuple[QueuedPrompt, ...]) -> int:
+    return sum(prompt.size for prompt in queue)

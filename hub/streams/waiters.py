@@ -43,6 +43,10 @@ class StreamWaiters:
     def __len__(self) -> int:
         return sum(map(len, self._waiters.values()))
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a stream of this name is waited for, or not all of its waiters were called."""
+        return name in self._waiters or name in self._beginning
+
     @property
     def names(self) -> frozenset[str]:
         """The names of the streams that are waited for, or not all of whose waiters were called."""

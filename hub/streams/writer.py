@@ -70,10 +70,24 @@ class LocalWriter:
         return outcome
 
     async def begin(self, stream: str, beginning: Beginning) -> Outcome:
+        """Write the first events of a generation and note that it runs.
+
+        Raises:
+            StreamBusy: the stream is not held for this generation.
+            Conflict: ``not_queued``: another prompt is the first of the queue, or it has changed.
+            RequestError: an event cannot be written as JSON.
+            HubError: as `write`.
+        """
         return (await self._streams.open(stream)).begin(beginning)
 
     def appender(self, stream: str, fence: str) -> Appender:
-        """The stream itself, which ends the generation before it closes."""
+        """The appender of the generation with the id ``fence``, which holds the stream.
+
+        It is the stream itself, which ends the generation before it closes.
+
+        Raises:
+            StreamBusy: the generation does not hold the stream.
+        """
         found = self._streams.loaded(stream)
         if found is None or found.writer is None or found.writer.id != fence:
             raise StreamBusy(f'"{stream}" is not held for {fence}')

@@ -12,6 +12,7 @@ from hub.access.permissions import Permissions
 from hub.domain.counters import Counters
 from hub.domain.errors import Forbidden, HubError, StreamNotFound, Unauthorized
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.grant_rules import Identity, filled
 from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
 from hub.domain.principal import LOCAL, NOBODY, Principal
 from hub.stores.memory import MemoryStore
@@ -121,6 +122,32 @@ def test_a_tenant_of_the_same_name_is_no_owner() -> None:
     assert not PERMISSIONS_OF.allows(ann, "read", "gen_1", "ann")
 
 
+@pytest.mark.parametrize("tenant", [None, "acme"])
+@pytest.mark.parametrize("owner", ["ann", "acme/ann", "evil/ann", "acme/bob", "bob", "key:k1"])
+def test_the_folder_of_a_name_is_not_that_of_another_tenant(tenant: str | None, owner: str) -> None:
+    rule = grant("read append generate delete", "chat/{user}/**")
+    mine = filled([rule], Identity(user="ann", tenant=tenant))
+    ann = Principal("ann", tenant, grants=mine, credential="app:1")
+    same = owner.startswith("acme/") == (tenant == "acme") and not owner.startswith("evil/")
+    for permission in ("read", "append", "delete", "generate"):
+        assert PERMISSIONS_OF.allows(ann, permission, "chat/ann/1", owner) is same
+        assert PERMISSIONS_OF.allows(ann, permission, "chat/ann/1", None)
+    asked = ask("chat/ann/1")
+    if same:
+        assert PERMISSIONS_OF.generation(ann, asked, "mini", "gpt", owner) == asked
+    else:
+        with pytest.raises(StreamNotFound):
+            PERMISSIONS_OF.generation(ann, asked, "mini", "gpt", owner)
+
+
+def test_a_folder_that_names_the_tenant_is_for_all_of_it_who_may() -> None:
+    rules = [grant("read", "{tenant}/{user}/*"), grant("read", "all/**")]
+    mine = filled(rules, Identity(user="ann", tenant="acme"))
+    ann = Principal("ann", "acme", grants=mine, credential="app:1")
+    assert PERMISSIONS_OF.allows(ann, "read", "acme/ann/1", "evil/bob")
+    assert PERMISSIONS_OF.allows(ann, "read", "all/1", "evil/bob")
+
+
 def test_a_narrowed_credential_reaches_no_other_stream_of_its_owner() -> None:
     ann = user(grant("read append"), within=(grant("read", "chat/7"),))
     PERMISSIONS_OF.check(ann, "read", "chat/7", "ann")
@@ -225,6 +252,44 @@ def test_no_other_model_comes_in_by_an_option(name: str) -> None:
     by = user(grant("generate", models="gpt"))
     assert not_allowed(by, ask(**{name: "large"})) == ("model_not_permitted", name)
     assert PERMISSIONS_OF.generation(by, ask(), "mini", "gpt") == ask()
+
+
+UNDOING: list[dict[str, Any]] = [
+    {"N": 9}, {"Max_Completion_Tokens": 9}, {"Models": ["large"]}, {"Extra_Body": {}},
+    {"max_tokens_to_sample": 9}, {"maxOutputTokens": 9}, {"engine": "large"}, {"api_base": "http://x"},
+    {"extra_headers": {}}, {"provider": {}}, {"plugins": []}, {"route": "fallback"},
+    {"web_search_options": {}}, {"service_tier": "priority"}, {"store": True},
+    {"modalities": ["text", "image"]}, {"previous_response_id": "resp_1"},
+    {"tools": [{"type": "image_generation", "model": "large"}]}, {"tools": [{"google_search": {}}]},
+    {"tools": {"type": "function"}}, {"tools": [{"name": "f", "googleSearch": {}}]},
+    {"tools": [{"type": "function", "function": {"name": "f"}, "googleSearch": {}}]},
+    {"tools": [{"type": "custom", "name": "f", "model": "large"}]},
+    {"reasoning": {"max_tokens": 101}}, {"reasoning": True},
+    {"thinking": {"type": "enabled", "budget_tokens": 10**6}}, {"thinking": {"model": "large"}},
+]  # fmt: skip
+
+KEEPING: list[dict[str, Any]] = [
+    {"temperature": 0.5, "stop": ["x"]}, {"service_tier": "auto", "store": False},
+    {"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "auto"},
+    {"tools": [{"name": "f", "input_schema": {}}]}, {"thinking": {"budget_tokens": 100}},
+    {"reasoning": {"effort": "low", "summary": "auto"}}, {"unknown": None},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", UNDOING, ids=str)
+def test_an_option_that_is_not_known_may_undo_a_limit(options: dict[str, Any]) -> None:
+    (name,) = options
+    assert not_allowed(LIMITED, ask(**options)) == ("option_not_permitted", name)
+    anything = user(grant("generate"))
+    assert PERMISSIONS_OF.generation(anything, ask(**options), "mini", "gpt").options == options
+    if name not in ("reasoning", "thinking"):
+        models = user(grant("generate", models="gpt"))
+        assert not_allowed(models, ask(**options)) == ("option_not_permitted", name)
+
+
+@pytest.mark.parametrize("options", KEEPING, ids=str)
+def test_options_that_undo_no_limit_are_passed_on(options: dict[str, Any]) -> None:
+    assert bounded(LIMITED, ask(**options)) == {**options, "max_tokens": 100}
 
 
 JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text()

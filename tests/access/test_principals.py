@@ -20,9 +20,11 @@ from hub import Hub, make_app
 from hub.access.permissions import Permission, Permissions
 from hub.access.streams import StreamAccess
 from hub.auth.api_keys import new_key
+from hub.auth.sessions import Sessions
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.permissions import PERMISSIONS
+from hub.domain.grant_rules import Rule, Rules, Who
+from hub.domain.permissions import PERMISSIONS, Grant, StreamPattern
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.stream_settings import StreamSettings
 from hub.http.admission import PRINCIPAL, Admission
@@ -77,11 +79,27 @@ def _tutorial() -> list[Row]:
 def _files() -> list[Row]:
     docs = ("", "/recipes", "/openapi.json", "/asyncapi.json", "/docs.css")
     scripts = ("client.js", "client-worker.js", "client.d.ts", "elements.js")
-    page = ("", "single.html", "favicon.svg", "theme.js", *scripts)
+    later = ("math.js", "diagram.js", "diagram.html")
+    page = ("", "single.html", "favicon.svg", "theme.js", *scripts, *later)
     return [
         *(Row("GET", f"/docs{path}") for path in docs),
         *(Row("GET", f"/{path}", status=0) for path in page),
         Row("GET", "/{folder}/{name}", path="/assets/none", status=404),
+        Row("GET", "/s/{secret}", path="/s/none", status=404),
+    ]
+
+
+def _login() -> list[Row]:
+    return [
+        Row("GET", "/login"),
+        # This hub has no provider.
+        *(Row("GET", f"/login/oidc{rest}", status=404) for rest in ("", "/callback", "/logout")),
+        *(
+            Row(method, "/login/{secret}", path="/login/none", status=404)
+            for method in ("GET", "POST")
+        ),
+        Row("GET", "/v1/me"),
+        Row("POST", "/v1/logout", status=204),
     ]
 
 
@@ -92,6 +110,7 @@ QUESTION: Final = {"model": "demo", "messages": [USER]}
 
 ROWS: Final = [
     Row("GET", "/v1/live/{name}", "read", "/v1/live/closed", "?format=ndjson"),
+    Row("POST", "/v1/follow", "read", "/v1/follow", "?", [{"stream": "closed", "from": "start"}]),
     Row("PUT", STREAM, "append authors", "/v1/stream/new", headers=JSON, status=201),
     Row("PUT", STREAM, f"{WRITES} close", "/v1/stream/new", "", [HELLO], CLOSE, 201),
     Row("PUT", STREAM, "read fork append", "/v1/stream/new", headers=FORK, status=201),
@@ -107,7 +126,32 @@ ROWS: Final = [
     Row("POST", "/v1/generations", "generate", json={"prompt": "echo hi"}, status=201),
     Row("GET", "/v1/generations/{id}", "read", "/v1/generations/{slow}"),
     Row("DELETE", "/v1/generations/{id}", "cancel", "/v1/generations/{slow}"),
+    Row("DELETE", "/v1/generations/{id}", "cancel", "/v1/generations/{queued}"),
+    *(
+        Row("PATCH", "/v1/generations/{id}", asks, "/v1/generations/{queued}", "?", change)
+        for asks, change in (
+            ("read cancel", {"place": 1}),
+            ("read cancel", {"now": True}),
+            ("read cancel generate", {"prompt": "echo hi"}),
+        )
+    ),
+    Row(
+        "POST",
+        "/v1/generations",
+        "generate cancel",
+        query="?",
+        json={"prompt": "echo hi", "stream": "slow", "when_busy": "replace"},
+        status=201,
+    ),
+    Row("GET", "/v1/queue/{name}", "read", "/v1/queue/slow"),
     Row("GET", "/v1/streams", "list"),
+    Row("POST", "/v1/shares", "read share", json={"stream": "talk"}, status=201),
+    Row("GET", "/v1/shares"),
+    Row("GET", "/v1/shares", "share", query="?stream=talk"),
+    Row("DELETE", "/v1/shares/{id}", "share", "/v1/shares/{share}", status=204),
+    # Whose credential the request has, not whose permissions: 401 where it has none.
+    Row("POST", "/v1/tickets", "read", json={"stream": "talk"}, status=0),
+    *_login(),
     Row("GET", "/livez"),
     Row("GET", "/readyz"),
     Row("GET", "/metrics", "admin"),
@@ -174,6 +218,12 @@ COMMANDS: Final[list[tuple[str, dict[str, Any]]]] = [
     ("generate", {"type": "generate", "prompt": "echo hi"}),
     ("read fork append", {"type": "fork", "stream": "new", "source": "talk"}),
     ("cancel", {"type": "cancel", "generation": "{slow}"}),
+    (
+        "generate cancel",
+        {"type": "generate", "prompt": "a", "stream": "slow", "when_busy": "steer"},
+    ),
+    ("read cancel", {"type": "requeue", "generation": "{queued}", "place": 1}),
+    ("read cancel generate", {"type": "requeue", "generation": "{queued}", "prompt": "a"}),
     ("presence", {"type": "presence", "stream": "talk", "state": {}}),
     ("presence", {"type": "presence", "stream": "talk", "state": None}),
     ("", {"type": "ping"}),
@@ -238,7 +288,9 @@ class World:
 
 @pytest.fixture
 async def world(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> World:
-    running, names = await _world(start_hub)
+    # Share links need authentication; whoever comes is Ann.
+    anyone = {"who": "anyone", "can": sorted(PERMISSIONS)}
+    running, names = await _world(start_hub, auth={"grants": [anyone]})
     monkeypatch.setattr(Admission, "admit", _ann(Admission.admit))
     return World(running, Asked(monkeypatch), names)
 
@@ -258,11 +310,19 @@ async def _world(
         await hub.streams.append_to(name, Message("user", "Hello"))
     await hub.streams.make("closed", StreamSettings(), close=True)
     slow = await hub.generations.start(GenerationRequest("Hi", stream="slow", upstream="slow"))
+    more = GenerationRequest("More", stream="slow", when_busy="queue")
+    queued = await hub.generations.start(more)
     await (await hub.streams.open("slow")).committed()
     asked = {"model": "demo", "input": "echo hi"}
     async with running.client.post("/v1/responses", json=asked, headers=headers) as response:
         told = await response.json()
-    return running, {"slow": slow.id, "response": told["id"]}
+    share, _ = await hub.shares.create("talk")
+    return running, {
+        "slow": slow.id,
+        "queued": queued.id,
+        "response": told["id"],
+        "share": share.id,
+    }
 
 
 def _ann(admit: Callable[..., Awaitable[None]]) -> Any:
@@ -316,8 +376,18 @@ FULL: Final = sorted(PERMISSIONS)
 MADE: Final = {name: new_key() for name in ("everything", *FULL)}
 """Keys: one that may do everything, and each other without the permission that is its name."""
 
-ANYTHING: Final = {"/docs", *(row.route for row in (*_tutorial(), *_files()[:5]))}
+GRANTS: Final = {name: frozenset(one for one in FULL if one != name) for name in MADE}
+RULES: Final = Rules(
+    Rule(Who("claim", "lacks", name), Grant(can, StreamPattern.parse("**")))
+    for name, can in GRANTS.items()
+)
+"""What people may do whose sessions lack a permission, or none."""
+
+ANYTHING: Final = {"/docs", "/v1/shares", *(row.route for row in (*_tutorial(), *_files()[:5]))}
 """Routes whose operations ask for nothing, and which are still for those who may do something."""
+
+ALSO_ADMIN: Final = {"/v1/shares/{id}"}
+"""Routes that whoever may ``admin`` may use all the same."""
 
 OF_NO_STREAM: Final = {
     "/v1/chat/completions",
@@ -341,58 +411,96 @@ async def guarded(start_hub: StartHub) -> World:
         }
         for name, (_, made, digest) in MADE.items()
     }
-    world = await _world(start_hub, auth={"keys": keys}, headers=_bearer("everything"))
+    grants = [
+        {"who": f"claim lacks={name}", "match": "**", "can": sorted(can)}
+        for name, can in GRANTS.items()
+    ]
+    auth = {"keys": keys, "grants": grants}
+    world = await _world(start_hub, auth=auth, headers=_bearer("everything"))
     return World(world[0], None, world[1])
 
 
+# A proxy's header: whoever comes from this machine itself may read the metrics.
+PROXIED: Final = {"X-Forwarded-For": "203.0.113.1"}
+
+
 def _bearer(name: str | None) -> dict[str, str]:
-    # A proxy's header: whoever comes from this machine itself may read the metrics.
     by = {} if name is None else {"Authorization": f"Bearer {MADE[name][0]}"}
-    return {"X-Forwarded-For": "203.0.113.1", **by}
+    return {**PROXIED, **by}
+
+
+async def _cookie(world: World, name: str) -> dict[str, str]:
+    """The headers of a browser, of whose user a session has just begun."""
+    credentials = world.running.hub.credentials
+    sessions = Sessions(credentials, RULES, seconds=3600, revoked=lambda _: None)
+    token, _ = await sessions.begin(f"no {name}", claims={"lacks": name}, by="link")
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
+    return {**PROXIED, **own, "Cookie": f"streamhub={token}"}
 
 
 def _missing(asks: str) -> list[str]:
     return [one for one in asks.split() if one in PERMISSIONS]
 
 
-@pytest.mark.parametrize(
-    ("row", "missing"),
-    [(row, one) for row in ROWS for one in (None, "", *_missing(row.asks))],
-    ids=str,
-)
-async def test_a_route_refuses_whoever_may_not(
-    guarded: World, row: Row, missing: str | None
+@pytest.mark.parametrize("row", ROWS, ids=str)
+async def test_a_route_refuses_whoever_may_not(guarded: World, row: Row) -> None:
+    """One hub for all of them: a refusal leaves no trace, so that whoever may can do it last."""
+    await _check_route(guarded, row, None, _bearer(None))
+    for missing in _missing(row.asks):
+        await _check_route(guarded, row, missing, _bearer(missing))
+        await _check_route(guarded, row, missing, await _cookie(guarded, missing))
+    await _check_route(guarded, row, "", _bearer("everything"))
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.asks], ids=str)
+async def test_a_route_can_be_used_with_a_session(guarded: World, row: Row) -> None:
+    await _check_route(guarded, row, "", await _cookie(guarded, "everything"))
+
+
+async def _check_route(
+    guarded: World, row: Row, missing: str | None, credential: dict[str, str]
 ) -> None:
     """``None`` is nobody, and nothing is missing of ``""``."""
-    who = "everything" if missing == "" else missing
     path = guarded.filled(row.path or row.route) + row.query
     body = {} if row.json is None else {"json": guarded.filled(row.json)}
-    headers = {**(JSON if row.json is not None else {}), **row.headers, **_bearer(who)}
+    headers = {**(JSON if row.json is not None else {}), **row.headers, **credential}
     client = guarded.running.client
     async with client.request(row.method, path, headers=headers, **body) as response:
+        told = (missing, "" if response.ok else await response.text())
         if not missing:
             needs = row.asks or row.route in ANYTHING or row.route.startswith("/v1/models")
             wanted = 401 if missing is None and needs else row.status
-            assert response.status == wanted or not wanted, await response.text()
+            assert response.status == wanted or not wanted, told
             if wanted == 401:
                 assert response.headers["WWW-Authenticate"].startswith("Bearer")
             return
+        if row.route == "/v1/follow":  # each stream is refused by itself
+            assert (response.status, "stream_not_found" in await response.text()) == (200, True)
+            return
         names_a_stream = row.route not in OF_NO_STREAM or row.query == "?"
         wanted = 404 if missing == "read" and names_a_stream else 403
-        assert response.status == wanted, await response.text()
+        if row.route in ALSO_ADMIN:
+            wanted = row.status
+        assert response.status == wanted, told
 
 
-@pytest.mark.parametrize("over", ["header", "command"])
-@pytest.mark.parametrize(
-    ("asks", "command", "missing"),
-    [(asks, command, one) for asks, command in COMMANDS for one in (None, "", *_missing(asks))],
-    ids=str,
-)
+@pytest.mark.parametrize("over", ["header", "command", "cookie"])
+@pytest.mark.parametrize(("asks", "command"), COMMANDS, ids=str)
 async def test_a_command_refuses_whoever_may_not(
+    guarded: World, asks: str, command: dict[str, Any], over: str
+) -> None:
+    for missing in (None, *_missing(asks), ""):
+        await _check_command(guarded, asks, command, missing, over)
+
+
+async def _check_command(
     guarded: World, asks: str, command: dict[str, Any], missing: str | None, over: str
 ) -> None:
+    """As `_check_route`, with the credential in a header, a command or a cookie."""
     who = "everything" if missing == "" else missing
     given = _bearer(who if over == "header" else None)
+    if over == "cookie" and who is not None:
+        given = await _cookie(guarded, who)
     client = guarded.running.client
 
     async with client.ws_connect("/v1/ws", protocols=["hub.v1"], headers=given) as socket:
@@ -412,14 +520,16 @@ async def test_a_command_refuses_whoever_may_not(
             )
         code = await done(guarded.filled(command))
     if command["type"] == "auth":
-        assert code == "invalid_token"
+        wanted = "invalid_token"
     elif missing == "":
-        assert code == "ok"
+        wanted = "ok"
     elif missing is None:
         refused = "unauthorized" if asks and command["type"] != "presence" else ""
-        assert code == (refused or ("ok" if command["type"] == "ping" else "not_subscribed"))
+        wanted = refused or ("ok" if command["type"] == "ping" else "not_subscribed")
     else:
-        assert code == ("stream_not_found" if missing == "read" else "not_permitted")
+        lacking = "generation_not_found" if "generation" in command else "stream_not_found"
+        wanted = lacking if missing == "read" else "not_permitted"
+    assert (missing, code) == (missing, wanted)
 
 
 # Connections
@@ -440,6 +550,9 @@ async def everybody(world: World) -> AsyncIterator[Hub]:
             response = await stack.enter_async_context(client.get(path))
             assert response.status == 200
         slowly = {"model": "slow", "stream": True}
+        several = [{"stream": "talk"}, {"stream": "none", "wait": True}]
+        response = await stack.enter_async_context(client.post("/v1/follow", json=several))
+        assert response.status == 200
         for path, more in (
             ("/v1/chat/completions", {"messages": [USER]}),
             ("/v1/responses", {"input": "Hi"}),
@@ -451,7 +564,7 @@ async def everybody(world: World) -> AsyncIterator[Hub]:
 
 
 async def test_a_connection_keeps_its_principal(everybody: Hub) -> None:
-    assert [connection.by for connection in everybody.connections] == [ANN] * 8
+    assert [connection.by for connection in everybody.connections] == [ANN] * 9
 
 
 # Embedding

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from hub.access.revocations import Revocations
 from hub.auth.api_keys import ApiKey, new_key
 from hub.auth.authenticator import TOKEN_SECONDS, Authenticator
 from hub.auth.credentials import bearer
@@ -252,6 +253,18 @@ async def test_a_revocation_takes_a_second(world: World) -> None:
     world.keys.change(key, revoked=1.0)
     world.clock.passed += 1.01
     await world.refused(key, "invalid_api_key")
+    await world.refused(key, "invalid_api_key")
+
+
+async def test_a_revocation_by_this_hub_takes_no_time() -> None:
+    """A page asks who uses it as soon as its connection has ended."""
+    revoked = Revocations()
+    world = World(is_revoked=revoked.has)
+    key = world.keys.add(user="ann")
+    by = await world.principal(key)
+    world.keys.change(key, revoked=1.0)
+    assert await world.principal(key) == by, "it is remembered"
+    revoked.add(str(by.credential))
     await world.refused(key, "invalid_api_key")
 
 

@@ -6,6 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from hub.auth.admit import Admit, always
+from hub.auth.cookies import SessionCookie
 from hub.auth.gate import Gate
 from hub.domain.addresses import network
 from hub.domain.errors import RateLimited, Unauthorized
@@ -18,10 +20,13 @@ class Credentials:
 
     anyone = Principal(grants=(Grant(PERMISSIONS),))
 
-    async def principal(self, token: str) -> Principal:
+    async def principal(self, token: str, admit: Admit = always) -> Principal:
         if token != "ann":
             raise Unauthorized("no", code="invalid_token")
         return Principal("ann", credential="1")
+
+    async def ticket(self, token: str, stream: str, expires: float) -> str:
+        return f"st_{stream}"
 
 
 def request(token: str | None = None) -> web.Request:
@@ -40,6 +45,25 @@ async def test_subjects_addresses_and_wrong_credentials_are_counted_apart() -> N
         assert 60 <= caught.value.wait <= 120
     with pytest.raises(RateLimited):  # counted with those of its address
         await gate.principal(request("bob"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"Authorization": "Basic eDp5"}, {"Cookie": "streamhub=x", "Host": "localhost"}],
+)
+async def test_what_has_no_credentials_form_is_counted_too(headers: dict[str, str]) -> None:
+    gate = Gate(
+        credentials=Credentials(),
+        cookie=SessionCookie(),
+        requests_per_minute=2,
+        clock=lambda: 0.0,
+    )
+    own_page = {"Sec-Fetch-Site": "same-origin", **headers}
+    for _ in range(2):
+        with pytest.raises(Unauthorized):
+            await gate.principal(make_mocked_request("GET", "/", headers=own_page))
+    with pytest.raises(RateLimited):
+        await gate.principal(make_mocked_request("GET", "/", headers=own_page))
 
 
 async def test_whoever_may_do_everything_is_still_not_the_application() -> None:

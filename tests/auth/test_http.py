@@ -11,23 +11,24 @@ from typing import Any
 
 import jwt
 import pytest
-from aiohttp import ClientResponse, ClientSession, web
+from aiohttp import ClientPayloadError, ClientResponse, ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hub import Config, Hub, setup
-from hub.access.guard import Guard
+from hub.access.guard import Allowed, Guard
 from hub.app import HUB
+from hub.auth.api_keys import new_key
 from hub.domain.errors import ConfigError, StreamNotFound, Unauthorized
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.permissions import Grant, StreamPattern
 from hub.domain.principal import LOCAL, Principal
 from hub.domain.stream_settings import StreamSettings
-from hub.server.serve import _check_access
-from hub.streams.stream import Stream
+from hub.server.serve import check_access
 from tests.conftest import Running, StartHub
 from tests.support.loopback_hub import hub_on_loopback
-from tests.support.people import OWN, auth, bearer
+from tests.support.patience import PATIENCE
+from tests.support.people import KEYS, OWN, auth, bearer
 
 SECRET = "0123456789abcdef0123456789abcdef"
 JSON = {"Content-Type": "application/json"}
@@ -70,6 +71,45 @@ async def begin(hub: Running, who: str, name: str) -> None:
 def code(answer: tuple[int, Any]) -> tuple[int, str]:
     status, body = answer
     return status, body["error"]["code"]
+
+
+# Tenants
+
+
+async def test_a_user_of_the_same_name_in_another_tenant(start_hub: StartHub) -> None:
+    table = auth()
+    one, mine, digest = new_key()
+    table["keys"]["other"] = {"sha256": digest.hex(), "id": mine, "user": "ann", "tenant": "b"}
+    hub = await start_hub(auth=table, server={"list_streams": True})
+    path = "/v1/stream/chat/ann/1"
+    await begin(hub, "ann", "chat/ann/1")
+    other = {"Authorization": f"Bearer {one}"}
+    prompt = {"prompt": "Hi", "stream": "chat/ann/1"}
+    asked: list[tuple[str, str, Any]] = [
+        ("GET", path, None),
+        ("GET", "/v1/live/chat/ann/1", None),
+        ("POST", path, [HELLO]),
+        ("PUT", path, [HELLO]),
+        ("POST", "/v1/generations", prompt),
+        ("POST", "/v1/shares", {"stream": "chat/ann/1"}),
+        ("DELETE", path, None),
+    ]
+    for method, where, body in asked:
+        status, said = await ask(hub, None, method, where, body, **other)
+        assert status in (403, 404), (method, where, said)
+    assert (await ask(hub, None, "GET", "/v1/streams", **other))[1]["streams"] == []
+    made = await ask(hub, None, "POST", "/v1/tickets", {"stream": "chat/ann/1"}, **other)
+    ticket = {"Authorization": f"Bearer {made[1]['ticket']}"}
+    assert (await ask(hub, None, "GET", path, **ticket))[0] == 404
+    async with hub.client.ws_connect("/v1/ws", protocols=["hub.v1"], headers=other) as socket:
+        await socket.receive_json()
+        await socket.send_json({"type": "subscribe", "id": 1, "stream": "chat/ann/1"})
+        assert (await socket.receive_json())["code"] == "stream_not_found"
+    assert (await ask(hub, "ann", "GET", path))[0] == 200
+    # What nobody of another tenant has is its own.
+    assert (await ask(hub, None, "PUT", "/v1/stream/chat/ann/2", [HELLO], **other))[0] == 201
+    assert (await ask(hub, None, "GET", "/v1/stream/chat/ann/2", **other))[0] == 200
+    assert (await ask(hub, "ann", "GET", "/v1/stream/chat/ann/2"))[0] == 404
 
 
 # Who comes in
@@ -245,7 +285,29 @@ async def test_a_fork_of_what_one_may_not_read(hub: Running) -> None:
     assert (await ask(hub, "bob", "GET", "/v1/stream/chat/bob/mine"))[0] == 404
 
 
-async def test_the_listing_shows_nobody_elses_streams(hub: Running) -> None:
+async def test_a_fork_of_what_was_deleted(hub: Running) -> None:
+    """Its forks keep what they have. To a stranger it is as if it had never been."""
+    await begin(hub, "ann", "chat/ann/source")
+
+    async def fork(who: str, source: str, name: str) -> tuple[int, Any]:
+        headers = {"Stream-Forked-From": f"/v1/stream/chat/ann/{source}", **JSON}
+        return await ask(hub, who, "PUT", f"/v1/stream/{name}", **headers)
+
+    assert (await fork("ann", "source", "chat/ann/fork"))[0] == 201
+    assert (await ask(hub, "ann", "DELETE", "/v1/stream/chat/ann/source"))[0] == 204
+    deleted, never = [await fork("bob", name, "chat/bob/mine") for name in ("source", "never")]
+    assert code(deleted) == (404, "stream_not_found")
+    assert str(deleted).replace("source", "") == str(never).replace("never", "")
+    assert (await ask(hub, "bob", "GET", "/v1/stream/chat/bob/mine"))[0] == 404
+    assert (await ask(hub, "bob", "GET", "/v1/stream/chat/ann/fork"))[0] == 404
+    status, records = await ask(hub, "ann", "GET", "/v1/stream/chat/ann/fork")
+    assert (status, [one["text"] for one in records]) == (200, ["Hello"])
+
+
+async def test_the_listing_shows_nobody_elses_streams(start_hub: StartHub) -> None:
+    # A pattern for which the names of all streams are looked at.
+    anywhere = {"who": "user", "match": "*/*/news", "can": ["read", "list"]}
+    hub = await start_hub(auth=auth(EVERYBODY, anywhere), server={"list_streams": True})
     await begin(hub, "ann", "chat/ann/1")
     await begin(hub, "bob", "chat/bob/1")
     await begin(hub, "bob", "room/all")
@@ -291,6 +353,8 @@ async def test_the_producer_of_another(hub: Running) -> None:
         {"type": "delta", "text": "I am the model"},
         {"type": "message", "role": "assistant", "text": 1},
         {"type": "message", "role": "user", "author": "bob", "text": None},
+        {**HELLO, "author": ["bob"]},
+        {**HELLO, "author": {"name": "bob"}},
     ],
     ids=str,
 )
@@ -390,6 +454,113 @@ async def test_floods_of_generations(start_hub: StartHub) -> None:
     assert (await ask(hub, "ann", "POST", "/v1/generations", asked))[0] == 201
 
 
+RELAYS = {
+    "/stream_data_to_frontend_test": {"messages": [{"role": "user", "content": "stall"}]},
+    "/stream_faq_data_to_frontend_test": {"query": "stall"},
+}
+
+
+async def relaying(start_hub: StartHub, **more: Any) -> Running:
+    """A hub whose relays of the tutorial read an upstream that goes on for ever."""
+    return await start_hub(
+        auth=auth(limits={"generations": 1}),
+        upstreams={"endless": {"dialect": "demo"}},
+        tutorial={"llm": "endless", "faq": "endless"},
+        **more,
+    )
+
+
+@pytest.mark.parametrize("path", list(RELAYS))
+async def test_a_relay_counts_as_a_generation(start_hub: StartHub, path: str) -> None:
+    hub = await relaying(start_hub, limits={"generations": 2})
+    stall = {"prompt": "stall", "upstream": "endless"}
+    async with hub.client.post(path, json=RELAYS[path], headers=bearer("ann")) as relayed:
+        assert relayed.status == 200
+        assert code(await ask(hub, "ann", "POST", path, RELAYS[path])) == (
+            429,
+            "rate_limit_exceeded",
+        )
+        assert code(await ask(hub, "ann", "POST", "/v1/generations", stall))[0] == 429
+        async with hub.client.post(path, json=RELAYS[path], headers=bearer("bob")) as other:
+            assert other.status == 200
+            assert code(await ask(hub, "admin", "POST", path, RELAYS[path])) == (
+                429,
+                "limit_exceeded",
+            )
+    async with asyncio.timeout(PATIENCE):
+        # The hub notices that the client has left, and stops counting.
+        while True:
+            async with hub.client.post(path, json=RELAYS[path], headers=bearer("ann")) as relayed:
+                if relayed.status == 200:
+                    break
+
+
+async def told(relayed: ClientResponse) -> bytes:
+    """All of a response that is an error, or is cut off."""
+    said = b""
+    try:
+        async for read in relayed.content.iter_any():
+            said += read
+    except ClientPayloadError:
+        return said
+    assert relayed.status >= 400, "the response ended as if it were complete"
+    return said
+
+
+@pytest.mark.parametrize("path", list(RELAYS))
+async def test_a_relay_ends_when_its_key_is_revoked(start_hub: StartHub, path: str) -> None:
+    hub = await relaying(start_hub)
+    async with hub.client.post(path, json=RELAYS[path], headers=bearer("ann")) as relayed:
+        hub.hub.revoke(KEYS["ann"].split("_")[1])
+        async with asyncio.timeout(PATIENCE):
+            assert b"this credential was revoked" in await told(relayed)
+
+
+async def test_a_relay_takes_no_longer_than_a_generation(start_hub: StartHub) -> None:
+    hub = await relaying(start_hub, limits={"generation_seconds": 1.5})
+    path, body = next(iter(RELAYS.items()))
+    async with hub.client.post(path, json=body, headers=bearer("ann")) as relayed:
+        assert b"stopped after 1.5 s, the longest allowed" in await told(relayed)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/generations", {"messages": [USER] * 11}),
+        ("/v1/chat/completions", {"model": "demo", "messages": [USER] * 11}),
+        ("/v1/responses", {"model": "demo", "input": [{"type": "nonsense"}] * 11}),
+        ("/api/chat", {"id": CHAT, "messages": [{"role": "nobody"}] * 11}),
+        (f"/api/chat/{CHAT}", {"messages": [{"role": "nobody"}] * 11}),
+        ("/api/agent", {"threadId": CHAT, "runId": "r", "messages": [{"role": "nobody"}] * 11}),
+    ],
+)
+async def test_floods_of_messages_in_one_request(
+    start_hub: StartHub, path: str, body: dict[str, Any]
+) -> None:
+    """They are counted before anything is made of them."""
+    hub = await start_hub(auth=auth(), limits={"prompt_messages": 10})
+    status, said = await ask(hub, "ann", "POST", path, body)
+    assert status == 413, said
+    assert "limits.prompt_messages" in str(said)
+
+
+async def test_a_large_body_counts_as_several_requests(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 20}))
+    large = {"type": "message", "role": "user", "text": "x" * 700_000}
+    answers = [await ask(hub, "ann", "PUT", f"/v1/stream/chat/ann/{n}", [large]) for n in range(5)]
+    assert [status for status, _ in answers] == [201, 201, 201, 201, 429]
+    assert (await ask(hub, "bob", "PUT", "/v1/stream/chat/bob/1", [large]))[0] == 201
+
+
+async def test_floods_of_streams(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(), limits={"streams": 3})
+    for number in range(3):
+        await begin(hub, "ann", f"chat/ann/{number}")
+    answer = await ask(hub, "ann", "PUT", "/v1/stream/chat/ann/more", [HELLO])
+    assert answer[0] == 429
+    assert (await ask(hub, "ann", "GET", "/v1/stream/chat/ann/0"))[0] == 200
+
+
 # Owners
 
 
@@ -421,13 +592,13 @@ async def test_another_stream_cannot_take_the_place_of_the_one_that_was_checked(
     hub = (await start_hub()).hub
     await hub.streams.create("elsewhere/1", by=ANN)
     await hub.streams.create("mine", by=Principal("ann"))
-    taken = owned = await hub.streams.open("mine", by=ANN)
+    taken = owned = await hub.streams.open("mine")
     check = Guard.check
 
-    async def checked(guard: Guard, *given: Any) -> Stream | None:
+    async def checked(guard: Guard, *given: Any) -> Allowed:
         nonlocal taken
         found = await check(guard, *given)
-        if found is owned:
+        if found.stream is owned:
             await hub.streams.delete("mine")
             taken, _ = await hub.streams.create("mine", by=BOB)
         return found
@@ -510,6 +681,29 @@ async def test_a_token_that_does_not_hold(issued: Running) -> None:
 
 
 @pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "app\r\nX-Own: 1"},
+        {"aud": "hub\r\nX-Own: 1"},
+        {"sub": "ann\r\nX-Own: 1"},
+        {"jti": "1\r\nX-Own: 1"},
+        {"streams": [{"match": "a\r\nX-Own: 1", "can": ["read"]}]},
+        {"streams": [{"match": "a", "can": ["read\r\nX-Own: 1"]}]},
+    ],
+    ids=str,
+)
+async def test_no_token_writes_a_header(issued: Running, claims: dict[str, Any]) -> None:
+    """A refusal has nothing of what it refuses, in its headers or in its text."""
+    headers = {"Authorization": f"Bearer {token(**claims)}"}
+    async with issued.client.get("/v1/stream/chat/ann/1", headers=headers) as response:
+        assert response.status == 401
+        challenge = 'Bearer realm="streamhub", error="invalid_token"'
+        assert response.headers.getall("WWW-Authenticate") == [challenge]
+        assert "X-Own" not in await response.text()
+        assert "X-Own" not in response.headers
+
+
+@pytest.mark.parametrize(
     "path", ["/v1/live/chat/ann/1", "/v1/stream/chat/ann/1?live=sse&offset=-1"]
 )
 async def test_a_response_ends_with_its_token_like_a_rotation(issued: Running, path: str) -> None:
@@ -576,6 +770,7 @@ class Listening:
         ("127.0.0.1", {"server": {"hosts": ["chat.example.org"]}}, True),
         ("127.0.0.1", {"server": {"hosts": ["*"]}}, True),
         ("127.0.0.1", {"server": {"hosts": ["app.localhost"]}}, False),
+        ("127.0.0.1", {"server": {"trusted_proxies": ["127.0.0.1"]}}, True),
         ("127.0.0.1", {"server": {"hosts": ["chat.example.org"]}, "auth": {"open": True}}, False),
     ],
     ids=str,
@@ -586,8 +781,27 @@ def test_a_hub_that_others_reach_does_not_start_without_authentication(
     config = Config.model_validate(tables)
     sockets: Any = [Listening(address)]
     if not refused:
-        _check_access(config, sockets)
+        check_access(config, sockets)
         return
     with pytest.raises(ConfigError, match=r"auth\.open = true") as error:
-        _check_access(config, sockets)
+        check_access(config, sockets)
     assert error.value.code == "auth_missing"
+
+
+@pytest.mark.parametrize("path", ["/v1/generations", "/v1/stream/one", "/login/x", "/v1/logout"])
+async def test_no_body_is_waited_for_of_somebody_without_a_credential(
+    start_hub: StartHub, path: str
+) -> None:
+    """It would take up the memory for the bodies of others, however slowly it arrives."""
+    hub = await start_hub(auth=auth(), limits={"body_seconds": 10 * PATIENCE})
+    assert hub.client.port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", hub.client.port)
+    try:
+        writer.write(
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 20000000\r\n\r\n".encode()
+        )
+        async with asyncio.timeout(PATIENCE):
+            line = await reader.readline()
+        assert line.split()[1] in (b"204", b"401", b"404")
+    finally:
+        writer.close()

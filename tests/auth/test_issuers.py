@@ -537,6 +537,9 @@ async def test_a_token_adds_only_where_its_issuer_may_grant(form: int) -> None:
     assert not ann.may("append", "team/bob/1")
     assert not ann.may("read", "chat/ann/1")  # narrowed all the same
     assert not ann.may("append", "chat/7")
+    narrowed = await believed(hs(claims(**told)))
+    assert not narrowed.may("read", "chat/7")
+    assert not narrowed.may("append", "team/ann/1")
     plain = await believed(hs(), shared(may_grant=True))
     assert plain.may("read", "chat/ann/1")
     assert not plain.may("read", "chat/7")

@@ -215,7 +215,9 @@ async def test_a_set_without_usable_keys_is_none(
 
 async def test_one_broken_key_takes_no_other_with_it(server: KeyServer, key_set: KeySet) -> None:
     broken: list[Any] = [{"kty": "oct"}, {"kty": "RSA", "alg": []}, None, {"kty": "EC", "crv": {}}]
-    server.keys = [*broken, KEYS["RS256"].jwk]
+    names: list[Any] = [["ES256"], {}, 1]
+    odd = [{**KEYS["ES256"].jwk, "alg": alg} for alg in names]
+    server.keys = [*broken, *odd, KEYS["RS256"].jwk]
     assert await has(key_set, KEYS["RS256"])
 
 

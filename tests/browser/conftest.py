@@ -12,16 +12,20 @@ All tests here run in one event loop, because the browser lives in it.
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
-from tests.browser.ground import PATIENCE, SCREENSHOTS, Ground
+from tests.browser.ground import CLOSING, PATIENCE, SCREENSHOTS, Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.strangers import Strangers
 from tests.support.scripted_upstream import Scripted
@@ -37,16 +41,25 @@ async () => {
 """
 """Nothing that fades or moves is judged half-way."""
 
+JUDGED: Final = """
+async (options) => {
+  const only = { resultTypes: ["violations"], ...options };
+  return (await axe.run(document, only)).violations;
+}
+"""
+"""Every rule is tried, but nothing is told of the thousands of elements that one finds well."""
+
 Axe = Callable[..., Awaitable[list[dict[str, Any]]]]
-Shot = Callable[[Page, str], Awaitable[Path]]
+Shot = Callable[[Page, str], Awaitable[None]]
 StartHubProcess = Callable[..., Awaitable[HubProcess]]
 NewGround = Callable[[str], Ground]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One event loop for the tests of this folder; this is called for those of all folders."""
+    here = f"{Path(__file__).parent}{os.sep}"
     for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
+        if str(item.path).startswith(here):
             item.add_marker(pytest.mark.asyncio(loop_scope="package"), append=False)
 
 
@@ -74,7 +87,9 @@ async def chromium(outside: Strangers) -> AsyncIterator[Browser]:
             timeout=STARTS,
         )
         yield browser
-        await browser.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING):
+                await browser.close()
 
 
 @pytest_asyncio.fixture(loop_scope="package")
@@ -139,12 +154,12 @@ def ground(new_ground: Callable[[str], Ground], hub_process: HubProcess) -> Grou
 
 @pytest.fixture
 def shot() -> Shot:
-    """Write what a tab shows into a folder that git ignores."""
+    """Write what a tab shows into a folder that git ignores, where somebody wants to look."""
+    wanted = "STREAMHUB_TEST_SCREENSHOTS" in os.environ
 
-    async def take(page: Page, name: str) -> Path:
-        path = SCREENSHOTS / f"{name}.png"
-        await page.screenshot(path=path)
-        return path
+    async def take(page: Page, name: str) -> None:
+        if wanted:
+            await page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     return take
 
@@ -158,10 +173,32 @@ def axe() -> Axe:
         if not await page.evaluate("typeof axe === 'object'"):
             await page.evaluate(source)
         await page.evaluate(FINISHED)
-        found: dict[str, Any] = await page.evaluate(
-            "options => axe.run(document, options)", options
-        )
-        violations: list[dict[str, Any]] = found["violations"]
-        return violations
+        found: list[dict[str, Any]] = await page.evaluate(JUDGED, options)
+        return found
 
     return violations
+
+
+@pytest_asyncio.fixture(loop_scope="package")
+async def elsewhere() -> AsyncIterator[Callable[[str], str]]:
+    """Serve a page at an origin of its own; gives that."""
+    page = ""
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", show)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert runner.addresses
+
+    def serve(text: str) -> str:
+        nonlocal page
+        page = text
+        return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+    yield serve
+    await runner.cleanup()

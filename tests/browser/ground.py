@@ -6,7 +6,9 @@ console that is an error fail the test in the end, unless the test has said to e
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
@@ -15,7 +17,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from tests.support.patience import patient
 
-__all__ = ["PATIENCE", "PHONE", "SCREENSHOTS", "Ground"]
+__all__ = ["CLOSING", "PATIENCE", "PHONE", "SCREENSHOTS", "Ground"]
 
 SCREENSHOTS: Final = Path(__file__).parents[1] / "screenshots"
 PHONE: Final[dict[str, Any]] = {
@@ -26,9 +28,32 @@ PHONE: Final[dict[str, Any]] = {
 }
 """Options of a context that is a phone."""
 
+_SLOW_SCREEN: Final = """
+{
+  const draw = window.requestAnimationFrame.bind(window);
+  const frames = new Map();
+  let count = 0, next = 0;
+  const run = (now) => {
+    const due = [...frames.values()];
+    frames.clear();
+    next = 0;
+    for (const frame of due) frame(now);
+  };
+  window.requestAnimationFrame = (frame) => {
+    frames.set(++count, frame);
+    next ||= setTimeout(draw, 70, run);
+    return count;
+  };
+  window.cancelAnimationFrame = (id) => frames.delete(id);
+}
+"""
+"""A dozen frames a second: what an answer costs while it comes is nearly all for its frames."""
+
 _LOCAL: Final = ("about", "blob", "data")
 PATIENCE: Final = patient(40.0) * 1000
 """Milliseconds after which something hangs."""
+CLOSING: Final = patient(20.0)
+"""Seconds after which nobody waits any longer for a browser to close what no test needs."""
 
 
 class Ground:
@@ -36,6 +61,11 @@ class Ground:
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.url = url
+        self.lively = False
+        """Whether contexts made from now on show every frame, and what moves does.
+
+        That costs half as much again, and is for tests of scrolling and of the pace.
+        """
         self.faults: list[str] = []
         self._browser = browser
         self._contexts: list[BrowserContext] = []
@@ -45,9 +75,12 @@ class Ground:
 
     async def context(self, **options: Any) -> BrowserContext:
         """A context of its own, which shares nothing: another browser, another person."""
-        options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **options}
+        calm = {} if self.lively else {"reduced_motion": "reduce"}
+        options = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **calm, **options}
         context = await self._browser.new_context(**options)
         context.set_default_timeout(PATIENCE)
+        if not self.lively:
+            await context.add_init_script(_SLOW_SCREEN)
         context.on("request", self._requested)
         context.on("console", self._said)
         context.on("weberror", self._failed)
@@ -75,7 +108,10 @@ class Ground:
         """Close every tab, and fail for what went wrong in any of them."""
         faults = self.faults.copy()
         for context in self._contexts:
-            await context.close()
+            # Seldom, Chromium never says that one is closed, which no test is about.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING):
+                    await context.close()
         unexpected = [
             fault
             for fault in faults

@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from hub.config import Config
+from hub.server.serve import serve
 from tests.browser.line import Line
+from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
-from tests.support.processes import environ
 
 __all__ = ["HubProcess"]
 
-HERE: Final = Path(__file__).parents[2]
-_RUN: Final = """\
-import asyncio
-import sys
-from hub.server.serve import serve
-from hub.config import Config
-config = Config.model_validate_json(sys.argv[1])
-asyncio.run(serve(config, announce=lambda where: print(where, flush=True)))
-"""
+
+def serve_config() -> None:
+    """What runs in the process: the hub of a configuration in JSON."""
+    config = Config.model_validate_json(sys.argv[1])
+    asyncio.run(serve(config, announce=lambda where: print(where, flush=True)))  # noqa: T201
 
 
 class HubProcess:
@@ -41,13 +38,14 @@ class HubProcess:
         self.url = f"http://127.0.0.1:{self.port}"
         self.line = Line(self.port)
         self.log = folder / "hub.log"
+        self._said = folder / "hub.said"
         self.tables: dict[str, Any] = {
             "store": {"url": f"sqlite:{folder / 'hub.db'}"},
             "upstreams": {"demo": {"dialect": "demo", "options": {"pace": 200}}},
             **tables,
             "server": {"drain_seconds": 0.5, **tables.get("server", {}), "port": self.port},
         }
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Forked | None = None
 
     @property
     def runs(self) -> bool:
@@ -58,18 +56,18 @@ class HubProcess:
         assert not self.runs
         if not self.line.url:
             await self.line.mend()
-        with self.log.open("ab") as log:
-            self._process = process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-c", _RUN, json.dumps(self.tables)),
-                env=environ(),
-                cwd=HERE,
-                stdout=subprocess.PIPE,
-                stderr=log,
+        with self.log.open("ab") as log, self._said.open("wb") as said:
+            self._process = Forked(
+                f"{__name__}:serve_config",
+                json.dumps(self.tables),
+                output=said.fileno(),
+                errors=log.fileno(),
             )
-        assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            said = await process.stdout.readline()
-        assert said.decode().strip() == self.url, self.log.read_text("utf-8")
+            while not (url := self._said.read_text("utf-8")).endswith("\n"):
+                assert self.runs, self.log.read_text("utf-8")
+                await asyncio.sleep(0.01)
+        assert url.strip() == self.url, self.log.read_text("utf-8")
 
     async def stop(self) -> None:
         """Tell it to stop, and wait until it has."""
@@ -91,9 +89,6 @@ class HubProcess:
         self._held.release()
 
     async def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if self.runs:
+        if self._process is not None:
             self._process.send_signal(number)
-        async with asyncio.timeout(PATIENCE):
-            await self._process.wait()
+            await self._process.ended()

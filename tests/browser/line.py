@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 __all__ = ["Line"]
 
@@ -20,6 +20,7 @@ class Line:
         line.hold()             # connections stay open and nothing goes through: a dead network
         line.release()          # what was held goes through
         line.refuse(b"GET /v1/ws")  # as some proxies do: connections that begin so get a 403
+        line.limit(6)           # further connections wait until one of so many ends
     """
 
     def __init__(self, hub_port: int) -> None:
@@ -30,6 +31,7 @@ class Line:
         self._flows = asyncio.Event()
         self._flows.set()
         self._refused: bytes | None = None
+        self._free: asyncio.Semaphore | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def mend(self) -> None:
@@ -59,6 +61,10 @@ class Line:
         """Answer connections whose first request begins like this with a 403."""
         self._refused = beginning
 
+    def limit(self, connections: int) -> None:
+        """Let through so many connections at a time, of those that are not refused."""
+        self._free = asyncio.Semaphore(connections)
+
     def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._join(reader, writer))
         self._tasks.add(task)
@@ -72,17 +78,23 @@ class Line:
                     writer.write(REFUSAL)
                     await writer.drain()
                     return
-                there, back = await asyncio.open_connection("127.0.0.1", self._hub_port)
-                try:
-                    await self._flows.wait()
-                    back.write(first)
-                    async with asyncio.TaskGroup() as both:
-                        both.create_task(self._pass(reader, back))
-                        both.create_task(self._pass(there, writer))
-                finally:
-                    back.transport.abort()
+                async with self._free or nullcontext():
+                    await self._connect(first, reader, writer)
         finally:
             writer.transport.abort()
+
+    async def _connect(
+        self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self._hub_port)
+        try:
+            await self._flows.wait()
+            back.write(first)
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pass(reader, back))
+                both.create_task(self._pass(there, writer))
+        finally:
+            back.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

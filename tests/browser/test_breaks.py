@@ -96,11 +96,10 @@ async def test_what_cannot_be_sent_is_kept(hub_process: HubProcess, new_ground: 
     await chat.live()
     await line.cut()
     await chat.send("echo at last")
-    await expect(chat.complaint).to_contain_text("The hub cannot be reached. Your text is kept.")
-    await expect(chat.composer).to_have_value("echo at last")
+    await expect(chat.page.get_by_text("Not sent yet")).to_be_visible()
+    await expect(chat.composer).to_have_value("")
     await line.mend()
     await chat.live()
-    await chat.composer.press("Enter")
     await chat.answered("at last")
     await expect(chat.complaint).to_have_count(0)
     await expect(chat.said).to_have_count(1)
@@ -133,11 +132,11 @@ async def test_the_hub_restarts_in_mid_answer(
     start_hub_process: StartHubProcess, new_ground: NewGround, shot: Shot, *, kill: bool
 ) -> None:
     """Two tabs that share a connection and one that does not end up with what the stream has."""
-    options: dict[str, object] = {"pace": 40}
+    options: dict[str, object] = {"pace": 10}
     hub = await start_hub_process(upstreams={"demo": {"dialect": "demo", "options": options}})
     ground = new_ground(hub.url)
     ground.expect(*DOWN)
-    said = words(2000)
+    said = words(500)
     first = await begun(ground, f"echo {said}")
     chats = [first, Chat(await ground.tab("/#/c/one"))]
     chats.append(Chat(await ground.tab("/#/c/one", context=await ground.context())))
@@ -162,8 +161,8 @@ async def test_the_hub_restarts_in_mid_answer(
     # And it can be had after all, in every tab.
     await first.replies.last.get_by_role("button", name="Retry").click()
     for chat in chats:
-        await expect(chat.replies).to_have_count(2)
         await chat.answered(said)
+        await expect(chat.replies).to_have_count(1)
         await expect(chat.said).to_have_count(1)
 
 

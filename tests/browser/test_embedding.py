@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest_asyncio
-from aiohttp import web
 from playwright.async_api import expect
 
 from tests.browser.conftest import StartHubProcess
@@ -33,31 +31,6 @@ STRANGER = """\
 </script>
 <iframe src="HUB/single.html" title="framed"></iframe>
 """
-
-
-@pytest_asyncio.fixture(loop_scope="package")
-async def elsewhere() -> AsyncIterator[Callable[[str], str]]:
-    """Serve a page at an origin of its own; gives that."""
-    page = ""
-
-    async def show(_: web.Request) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
-
-    app = web.Application()
-    app.router.add_get("/", show)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert runner.addresses
-
-    def serve(text: str) -> str:
-        nonlocal page
-        page = text
-        return f"http://127.0.0.1:{runner.addresses[0][1]}"
-
-    yield serve
-    await runner.cleanup()
 
 
 async def test_a_page_of_an_allowed_origin_imports_the_client_and_frames_the_page(

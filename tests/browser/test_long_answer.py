@@ -95,6 +95,7 @@ async def test_a_long_answer(
         upstreams={"demo": {"dialect": "demo", "options": {"pace": PACE}}}
     )
     ground = new_ground(hub.url)
+    ground.lively = True
     context = await ground.context()
     for attempt in range(TRIES):
         chat, tasks = await answered_at_length(ground, context, f"long{attempt}")

@@ -267,7 +267,9 @@ async def test_scrolling_yields_to_the_reader(
     upstream.answers(Answer(*steps))
     far = {"dialect": "openai-chat", "url": upstream.url, "model": "scripted"}
     hub = await start_hub_process(default_upstream="far", upstreams={"far": far})
-    chat = await opened(new_ground(hub.url))
+    ground = new_ground(hub.url)
+    ground.lively = True
+    chat = await opened(ground)
     page = chat.page
     from_end = "log => Math.round(log.scrollHeight - log.clientHeight - log.scrollTop)"
 

@@ -30,6 +30,7 @@ async def test_paper_has_the_conversation_alone_and_all_of_it(ground: Ground) ->
 
 
 async def test_a_wheel_over_the_way_to_the_end_still_scrolls(ground: Ground) -> None:
+    ground.lively = True
     chat = Chat(await ground.tab("/#/c/one", context=await ground.context(viewport=LOW)))
     page = chat.page
     await chat.live()

@@ -44,7 +44,7 @@ async def test_under_a_prefix(new_ground: NewGround) -> None:
             for chat in (first, second):
                 await expect(chat.ending).to_contain_text("Stopped")
             await first.replies.last.get_by_role("button", name="Answer again").click()
-            await expect(first.said.last.locator(".count")).to_have_text("2/2")
+            await expect(first.replies.last.locator(".count")).to_have_text("2/2")
             await first.page.reload()
             await first.begun()
             await first.composer.press("Escape")

@@ -9,6 +9,7 @@ from tests.browser.ground import Ground
 
 
 async def test_the_page_answers_a_prompt(ground: Ground, shot: Shot, axe: Axe) -> None:
+    ground.lively = True
     tab = await ground.tab()
     await tab.get_by_role("textbox").fill("help")
     await tab.keyboard.press("Enter")

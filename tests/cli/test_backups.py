@@ -290,3 +290,64 @@ def test_an_import_cannot_use_up_all_epochs(command: Command, here: Path) -> Non
         assert said.code == code, said.err
     assert said.err.endswith("(export_malformed)\n")
     assert len(str(life(DATABASE))) == 16
+
+
+# Keys
+
+
+def created(command: Command, name: str, *more: str) -> str:
+    """The id of a new key."""
+    return command("token", "create", "--name", name, *more).out.split("_")[1]
+
+
+def states(command: Command) -> dict[str, str]:
+    lines = command("token", "list", "--json").out.splitlines()
+    return {one["name"]: one["state"] for one in map(orjson.loads, lines)}
+
+
+def test_a_key_that_was_revoked_since_the_backup_stays_revoked(
+    command: Command, here: Path
+) -> None:
+    keep(*stream("a"))
+    for name in ("kept", "revoked", "before"):
+        created(command, name)
+    command("token", "revoke", "before")
+    command("streams", "backup", str(COPY))
+    command("token", "revoke", "revoked")
+    created(command, "later")
+    said = command("streams", "restore", str(COPY))
+    assert said.err.splitlines()[2:] == ["1 credential was revoked since the backup: that holds"]
+    assert states(command) == {"kept": "valid", "revoked": "revoked", "before": "revoked"}
+    # Nor does going back to what was replaced let it in.
+    command("token", "revoke", "kept")
+    said = command("streams", "restore", str(kept_before()))
+    assert states(command) == {
+        "kept": "revoked", "revoked": "revoked", "before": "revoked", "later": "valid",
+    }  # fmt: skip
+    (told,) = [line for line in said.err.splitlines() if "valid again" in line]
+    assert "(later) is valid again" in told
+
+
+def test_keys_that_the_replaced_store_does_not_have_are_named(command: Command, here: Path) -> None:
+    keep(*stream("a"))
+    ids = [created(command, f"key{number}") for number in range(22)]
+    expired = created(command, "expired", "--expires", "30d")
+    with apsw.Connection(str(DATABASE)) as database:
+        database.execute("UPDATE credentials SET expires = 1 WHERE id = ?", (expired,))
+    database.close()
+    command("streams", "backup", str(COPY))
+    spoil(DATABASE)
+    said = command("streams", "restore", str(COPY))
+    lines = [line for line in said.err.splitlines() if "valid again" in line]
+    assert len(lines) == 20
+    assert all(line.split()[2] in ids for line in lines)
+    assert said.err.endswith("and 2 more: see streamhub token list\n")
+
+
+def test_a_store_from_before_there_were_keys_is_restored(command: Command, here: Path) -> None:
+    keep(*stream("a"))
+    with apsw.Connection(str(DATABASE)) as database:
+        database.execute("DROP TABLE credentials")
+    database.close()
+    command("streams", "backup", str(COPY))
+    assert command("streams", "restore", str(COPY)).code == 0

@@ -121,3 +121,25 @@ def test_config_check_reads_the_secrets_and_keys_of_issuers(command: Command, he
     assert said.code == 1
     assert "set the environment variable APP_SECRET" in said.err
     assert "the file key.pem must hold an RSA, EC or Ed25519 public key" in said.err
+
+
+def test_config_check_reads_the_secrets_of_a_provider_and_a_webhook(
+    command: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = """
+        [auth.oidc]
+        issuer = "https://id.example.org"
+        client_id = "hub"
+        client_secret_env = "OIDC_SECRET"
+        [auth.webhook]
+        url = "https://app.example.org/hub"
+        secret_env = "HOOK_SECRET"
+    """
+    (here / "config.toml").write_text(text, "utf-8")
+    said = command("config", "check")
+    assert said.code == 1
+    assert "OIDC_SECRET must hold the client secret" in said.err
+    assert "set the environment variable HOOK_SECRET" in said.err
+    monkeypatch.setenv("OIDC_SECRET", "secret")
+    monkeypatch.setenv("HOOK_SECRET", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=")
+    assert command("config", "check").code == 0

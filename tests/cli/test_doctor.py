@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hub.cli import doctor
 from hub.stores.sqlite.health import sqlite_version, wal_is_safe
 from tests.cli.stored_streams import DATABASE, keep, stream
 from tests.support.processes import Command
+from tests.support.redis_server import RedisServer
 
 
 def findings(command: Command, *, code: int) -> dict[str, list[dict[str, Any]]]:
@@ -182,3 +184,17 @@ def test_a_sqlite_with_the_bug_fails(
     monkeypatch.setattr(doctor, "sqlite_version", lambda: "3.51.2")
     (finding,) = findings(command, code=1)["sqlite"]
     assert "3.51.3" in finding["advice"]
+
+
+async def test_the_server_that_hubs_share_is_tried(
+    command: Command, here: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMHUB_STORE__URL", f"redis://127.0.0.1:{redis_server.port}")
+    (found,) = (await asyncio.to_thread(findings, command, code=0))["store"]
+    assert (found["state"], found["said"][:18]) == ("ok", "the server answers")
+    await redis_server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    (found,) = (await asyncio.to_thread(findings, command, code=1))["store"]
+    assert "set it to noeviction" in found["said"]
+    await redis_server.kill()
+    (found,) = (await asyncio.to_thread(findings, command, code=1))["store"]
+    assert "cannot be used at the moment" in found["said"]

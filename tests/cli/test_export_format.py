@@ -10,19 +10,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.cli.export_format import header_line, read_header, read_records, record_line
+from hub.cli.export_format import (
+    Generations,
+    header_line,
+    read_header,
+    read_records,
+    record_line,
+)
 from hub.cli.stream_details import details, lines
 from hub.domain.errors import RequestError
+from hub.domain.events import (
+    Dropped,
+    Event,
+    Finished,
+    Interrupted,
+    Queued,
+    Started,
+    decode,
+    encode,
+)
+from hub.domain.records import Record
 from hub.domain.stream_settings import JSON, StreamSettings
 from hub.stores.sqlite.inspect import Entry
 
 
 def test_the_owner_comes_back() -> None:
-    settings = StreamSettings(owner="acme/ann")
+    settings = StreamSettings(owner="acme/ann", creator="acme/bob")
     entry = Entry(settings=settings, epochs=((0, 0),), number=1, name="chat", size=0, running=())
-    assert read_header(BytesIO(header_line(entry))).saved().settings.owner == "acme/ann"
-    assert dict(lines(entry))["owner"] == "acme/ann"
-    assert details(entry)["owner"] == "acme/ann"
+    read = read_header(BytesIO(header_line(entry))).saved().settings
+    assert (read.owner, read.creator) == ("acme/ann", "acme/bob")
+    shown = dict(lines(entry))
+    assert (shown["owner"], shown["begun by"]) == ("acme/ann", "acme/bob")
+    assert (details(entry)["owner"], details(entry)["creator"]) == ("acme/ann", "acme/bob")
 
 
 VALUES = st.recursive(
@@ -129,3 +148,25 @@ def test_a_first_line_that_is_none_is_refused(changed: dict[str, object]) -> Non
 def test_what_is_no_export_at_all_is_refused(text: bytes) -> None:
     with pytest.raises(RequestError):
         read_header(BytesIO(text))
+
+
+def test_a_copy_has_no_queue() -> None:
+    """What waited in the stream waits nowhere in its copy; what ran there is interrupted."""
+    events: list[Event] = [
+        Queued("ran", "a", "One"),
+        Started("ran"),
+        Queued("waits", "a", "Two"),
+        Queued("gone", "a", "Three"),
+        Dropped("gone"),
+        Queued("over", "a", "Four"),
+        Started("over"),
+        Finished("over"),
+    ]
+    generations = Generations(["ran"], 0, len(events))
+    for offset, event in enumerate(events):
+        generations.read(Record(offset, encode(event), event))
+    ends = [decode(body) for body in generations.ends()]
+    assert [(type(end), getattr(end, "generation", "")) for end in ends] == [
+        (Interrupted, "ran"),
+        (Dropped, "waits"),
+    ]

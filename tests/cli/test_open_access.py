@@ -13,6 +13,7 @@ from tests.support.processes import Command
 
 GRANTS = '[[auth.grants]]\nwho = "{who}"\nmatch = "{match}"\ncan = ["read", "append"]'
 ISSUER = '[auth.issuers.{name}]\naudience = "hub"\njwks = "https://{name}.example/keys"\n'
+OIDC = '[auth.oidc]\nclient_id = "hub"\nissuer = "{issuer}"\n'
 CLOSED = {
     "nothing": "",
     "loopback": '[server]\nhost = "::1"',
@@ -26,6 +27,15 @@ CLOSED = {
     + 'tenant = "a"\n'
     + ISSUER.format(name="b")
     + 'tenant = "b"\n',
+    "a provider of one's own": OIDC.format(issuer="https://id.example.org"),
+    "some users of a provider": OIDC.format(issuer="https://accounts.google.com")
+    + 'allowed = ["email *@example.org"]\n',
+    "a provider that also issues tokens": OIDC.format(issuer="https://a.example")
+    + ISSUER.format(name="a")
+    + 'issuer = "https://a.example"\n',
+    "a provider with a tenant": OIDC.format(issuer="https://id.example.org")
+    + 'tenant = "team"\n'
+    + ISSUER.format(name="a"),
     "an issuer with a tenant": ISSUER.format(name="a") + ISSUER.format(name="b") + 'tenant = "b"\n',
 }
 
@@ -36,6 +46,16 @@ OPEN = {
         '[server]\nhosts = ["*"]\n[auth]\nrequired = true',
         ["server.hosts"],
         "DNS rebinding",
+    ),
+    "every proxy": (
+        '[server]\ntrusted_proxies = ["10.0.0.1", "::/0"]\n[auth]\nrequired = true',
+        ["server.trusted_proxies"],
+        '"::/0" lets whoever can reach the hub write its own address',
+    ),
+    "a proxy": (
+        '[server]\ntrusted_proxies = ["unix"]\nunix_socket = "x"',
+        ["auth"],
+        "can reach it through a proxy",
     ),
     "a public address": ('[server]\nhost = "0.0.0.0"', ["auth"], "can reach 0.0.0.0"),
     "a public name": ('[server]\nhosts = ["a.example"]', ["auth"], "can reach a.example"),
@@ -78,6 +98,24 @@ OPEN = {
     "an issuer that names tenants": (
         ISSUER.format(name="a") + 'tenant_claim="t"\n' + ISSUER.format(name="b") + 'tenant="b"\n',
         ["auth.issuers.b"],
+        "count as one user",
+    ),
+    "a provider for everybody": (
+        OIDC.format(issuer="https://accounts.google.com"),
+        ["auth.oidc"],
+        "everybody with an account at https://accounts.google.com may sign in",
+    ),
+    "a provider beside an issuer": (
+        OIDC.format(issuer="https://id.example.org") + ISSUER.format(name="a"),
+        ["auth.oidc"],
+        'a user of the provider and one of "a" with the same name count as one user',
+    ),
+    "a provider that names users in another way": (
+        OIDC.format(issuer="https://a.example")
+        + 'user_claim = "email"\n'
+        + ISSUER.format(name="a")
+        + 'issuer = "https://a.example"\n',
+        ["auth.oidc"],
         "count as one user",
     ),
 }

@@ -34,6 +34,8 @@ from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.lock import FileLock
 from hub.stores.sqlite.maintenance import Maintenance
 from tests.cli.stored_streams import DATABASE
+from tests.support import forked
+from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.processes import COMMAND, Command, environ
 
@@ -325,25 +327,26 @@ def test_a_key_that_opens_nothing_is_warned_of(command: Command, here: Path) -> 
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A hub that runs in a folder; its log is ``log`` there."""
-    with (
-        (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            [*COMMAND, "serve", "--port", "0"], cwd=folder, stderr=log, env=environ()
-        ) as hub,
-    ):
-        try:
-            end = time.monotonic() + PATIENCE
-            while "Streamhub runs at" not in (folder / "log").read_text():
-                assert hub.poll() is None, (folder / "log").read_text()
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            yield hub
-        finally:
-            if hub.poll() is None:
-                hub.send_signal(signal.SIGTERM)
-    assert hub.returncode in (0, -signal.SIGKILL)
+def serving(folder: Path, *, command: bool = False) -> Iterator[Forked | subprocess.Popen[bytes]]:
+    """A hub that runs in a folder; its log is ``log`` there. It may be started as a command."""
+    words = ["serve", "--port", "0"]
+    hub: Forked | subprocess.Popen[bytes]
+    with (folder / "log").open("wb") as log:
+        if command:
+            hub = subprocess.Popen([*COMMAND, *words], cwd=folder, stderr=log, env=environ())
+        else:
+            hub = Forked("hub.cli:main", *words, errors=log.fileno(), folder=folder)
+    try:
+        end = time.monotonic() + PATIENCE
+        while "Streamhub runs at" not in (folder / "log").read_text():
+            assert hub.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        yield hub
+    finally:
+        hub.send_signal(signal.SIGTERM)
+        code = hub.wait()
+    assert code in (0, -signal.SIGKILL)
 
 
 def url_in(folder: Path) -> str:
@@ -353,22 +356,15 @@ def url_in(folder: Path) -> str:
     return found[0]
 
 
-def token(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def token(folder: Path, *arguments: str) -> forked.Command:
     """A command in a process of its own."""
-    return subprocess.Popen(
-        [*COMMAND, "token", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environ(),
-        text=True,
-    )
+    return forked.Command("token", *arguments, folder=folder)
 
 
-def ended(running: subprocess.Popen[str]) -> str:
+def ended(running: forked.Command) -> str:
     """What a command wrote, which must succeed."""
-    out, err = running.communicate(timeout=PATIENCE)
-    assert running.returncode == 0, err
+    code, out, err = running.ended()
+    assert code == 0, err
     assert "Traceback" not in err
     return out
 
@@ -381,7 +377,7 @@ def test_a_running_hub_keeps_what_is_created_also_if_it_is_killed(here: Path) ->
         second = ended(token(here, "create", "--name", "two")).strip()
         ended(token(here, "revoke", "two"))
         hub.kill()
-        hub.wait(PATIENCE)
+        hub.wait()
         assert ADMIN.exists(), "nobody could remove it"
     told = [orjson.loads(line) for line in ended(token(here, "list", "--json")).splitlines()]
     assert [(one["id"], one["state"]) for one in told] == [
@@ -397,7 +393,7 @@ def test_a_running_hub_keeps_what_is_created_also_if_it_is_killed(here: Path) ->
 
 
 def test_the_key_itself_is_nowhere(here: Path) -> None:
-    with serving(here) as hub:
+    with serving(here, command=True) as hub:
         secret = ended(token(here, "create", "--name", "ci")).strip()
         seen = b"".join(
             Path(f"/proc/{hub.pid}/{name}").read_bytes() for name in ("cmdline", "environ")

@@ -5,11 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from unittest.mock import ANY
 
 import pytest
 
-from hub.client import Delta, Finished, Hub, HubError, Message, Other, Started
+from hub.client import (
+    Delta,
+    Dropped,
+    Event,
+    Finished,
+    Hub,
+    HubError,
+    Message,
+    Other,
+    Queued,
+    QueueView,
+    Started,
+)
 from hub.domain.errors import Conflict, GenerationNotFound, RequestError, TooLarge
+from hub.domain.generation_request import GenerationRequest
 from tests.support.loopback_hub import Loopback, hub_on_loopback
 
 
@@ -166,3 +180,51 @@ async def test_the_models_are_listed() -> None:
 def test_a_url_that_is_none_is_refused() -> None:
     with pytest.raises(RequestError):
         Hub("localhost:7000")
+
+
+async def test_prompts_wait_for_their_turn() -> None:
+    slow = {"slow": {"dialect": "demo", "options": {"pace": 200}}}
+    async with hub_on_loopback(upstreams=slow) as running, Hub(at(running)) as hub:
+        await hub.generate("long", stream="chat", upstream="slow")
+        two = await hub.generate("echo two", stream="chat", author="Ada", when_busy="queue")
+        three = await hub.generate("echo 3", stream="chat", when_busy="queue")
+        four = await hub.generate("echo four", stream="chat", when_busy="queue")
+        assert two.state == three.state == "queued"
+        assert (await hub.requeue(three.id, prompt="echo three", place=1)).state == "queued"
+        assert (await hub.cancel(four.id)).state == "dropped"
+        queue = await hub.queue("chat")
+        assert [(one.generation, one.text) for one in queue.prompts] == [
+            (three.id, "echo three"),
+            (two.id, "echo two"),
+        ]
+        assert (queue.prompts[1].author, queue.held) == ("Ada", False)
+        assert (await hub.generation(two.id)).state == "queued"
+        await hub.requeue(two.id, now=True)
+        answer = [event async for event in hub.answer(two)]
+        assert isinstance(answer[0], Queued)
+        assert isinstance(answer[-1], Finished)
+        assert [event async for event in hub.answer(four)][-1] == Dropped(four.id, at=ANY)
+        async for event in hub.answer(three):
+            assert not isinstance(event, Dropped)
+        view, said = QueueView("chat"), []
+        async for one in hub.follow("chat"):
+            if isinstance(one, Event):
+                view.hear(one)
+            if isinstance(one, Message):
+                said.append(one.text)
+            if isinstance(one, Finished) and one.generation == three.id:
+                break
+        assert said == ["long", "echo two", "echo three"]
+        assert view.prompts == ()
+        with pytest.raises(Conflict) as caught:
+            await hub.requeue(three.id, now=True)
+        assert caught.value.code == "not_queued"
+
+
+async def test_a_prompt_that_is_sent_again_after_a_lost_reply_waits_once() -> None:
+    slow = {"slow": {"dialect": "demo", "options": {"pace": 5}}}
+    async with hub_on_loopback(upstreams=slow) as running:
+        await running.hub.generations.start(GenerationRequest("long", stream="c", upstream="slow"))
+        async with losing_replies(at(running), first=2) as proxy, Hub(proxy) as hub:
+            queued = await hub.generate("echo two", stream="c", when_busy="queue")
+            assert [one.generation for one in (await hub.queue("c")).prompts] == [queued.id]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import openai
-from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI
 from pydantic import SecretStr
 
@@ -162,6 +161,9 @@ _PYTHON: Final = {
 
 
 async def _langchain(url: str, api: str, mode: str, question: Question) -> Heard:
+    # It takes over a second, for which every process that only collects the tests would wait.
+    from langchain_openai import ChatOpenAI
+
     heard = Heard()
     chat: Any = ChatOpenAI(
         model=question.model,

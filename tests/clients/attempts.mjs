@@ -1,11 +1,8 @@
 // What an official client with its own retries raises, for each question: a line of JSON with all.
-//
-//   node attempts.mjs '{"client": "ai 6", "asks": [{"url": "http://…/v1", "stream": true, "model": "m"}]}'
+// Given: {"client": "ai 6", "asks": [{"url": "http://…/v1", "stream": true, "model": "m"}]}
 import OpenAI from "openai"
 
 import { load } from "./aisdk.mjs"
-
-const { client, asks } = JSON.parse(process.argv[2])
 
 const ways = {
   async "openai-node"({ url, stream, model }) {
@@ -38,7 +35,8 @@ const shown = (error) => {
   }
 }
 
-const [way, version] = client.split(" ")
-const all = asks.map((ask) => ways[way](ask, version).then(() => ({ kind: null }), shown))
-console.log(JSON.stringify(await Promise.all(all)))
-process.exit(0)
+export default async ({ given: { client, asks }, say }) => {
+  const [way, version] = client.split(" ")
+  const all = asks.map((ask) => ways[way](ask, version).then(() => ({ kind: null }), shown))
+  say(await Promise.all(all))
+}

@@ -1,15 +1,12 @@
 // Chats of the AI SDK and conversations of TanStack AI, unchanged, told what to do.
 //
 // Each line of the input is a command with a number, each line of the output its reply.
-import { createInterface } from "node:readline"
-
 import { createDurableChatTransport } from "@durable-streams/aisdk-transport"
 import { durableStreamConnection } from "@durable-streams/tanstack-ai-transport"
 import { ChatClient } from "@tanstack/ai-client"
 
 import { load } from "./aisdk.mjs"
 
-const chats = new Map()
 const plain = (held) => JSON.parse(JSON.stringify(held))
 const texts = (message) =>
   (message?.parts ?? [])
@@ -104,33 +101,41 @@ class TanStackChat {
   leave = () => this.held.unsubscribe()
 }
 
-const met = (state, { status, text, last, busy, errors }) =>
+const met = (state, { status, text, last, busy, errors, chunks }) =>
   (status === undefined || state.status === status) &&
   (text === undefined || state.text.includes(text)) &&
   (last === undefined || texts(state.messages.at(-1)).includes(last)) &&
   (busy === undefined || state.busy === busy) &&
-  (errors === undefined || state.errors.length >= errors)
+  (errors === undefined || state.errors.length >= errors) &&
+  (chunks === undefined || state.chunks.length >= chunks)
 
-const commands = {
+const commandsOf = (chats, signal) => ({
   open: async ({ name, kind = "aisdk", version = 6, ...options }) => {
     chats.set(name, kind === "aisdk" ? new AISDKChat(options, await load(version)) : new TanStackChat(options))
   },
   state: ({ name }) => chats.get(name).state,
   until: async ({ name, ...wanted }) => {
     const chat = chats.get(name)
-    while (!met(chat.state, wanted)) await new Promise((done) => setTimeout(done, 5))
+    while (!met(chat.state, wanted) && !signal.aborted) await new Promise((done) => setTimeout(done, 5))
     return chat.state
   },
   call: async ({ name, method, given = [] }) => {
     await chats.get(name)[method](...given)
   },
-}
+})
 
-for await (const line of createInterface({ input: process.stdin })) {
-  const { number, do: action, ...options } = JSON.parse(line)
-  Promise.resolve()
-    .then(() => commands[action](options))
-    .then((told) => ({ told: told === undefined ? null : plain(told) }), (error) => ({ error: String(error.stack) }))
-    .then((answer) => process.stdout.write(JSON.stringify({ number, ...answer }) + "\n"))
+export default async ({ say, lines, signal }) => {
+  const chats = new Map()
+  const commands = commandsOf(chats, signal)
+  for await (const line of lines) {
+    const { number, do: action, ...options } = JSON.parse(line)
+    Promise.resolve()
+      .then(() => commands[action](options))
+      .then((told) => ({ told: told === undefined ? null : plain(told) }), (error) => ({ error: String(error.stack) }))
+      .then((answer) => say({ number, ...answer }))
+  }
+  for (const chat of chats.values()) {
+    chat.stop()
+    chat.leave?.()
+  }
 }
-process.exit(0)

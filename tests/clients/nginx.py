@@ -33,17 +33,20 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   proxy_read_timeout 3s;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass http://127.0.0.1:{hub}; }}
-    location /v1/ws {{
-      proxy_pass http://127.0.0.1:{hub};
-      proxy_http_version 1.1;
-      proxy_set_header Upgrade $http_upgrade;
-      proxy_set_header Connection upgrade;
-    }}
-  }}
+  {server}
 }}
+"""
+SERVER: Final = """
+server {
+  listen 127.0.0.1:PORT;
+  location / { proxy_pass http://127.0.0.1:HUB; }
+  location /v1/ws {
+    proxy_pass http://127.0.0.1:HUB;
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection upgrade;
+  }
+}
 """
 
 
@@ -65,14 +68,18 @@ def _found() -> str | None:
 
 
 @asynccontextmanager
-async def in_front(hub: int, folder: Path) -> AsyncIterator[str]:
-    """Run nginx before the hub at this port; gives its URL."""
+async def in_front(hub: int, folder: Path, server: str = SERVER) -> AsyncIterator[str]:
+    """Run nginx before the hub at this port; gives its URL.
+
+    ``server`` is its server, with ``PORT`` and ``HUB`` for the ports of both.
+    """
     nginx = await asyncio.to_thread(installed)
     port = Port()
     number = port.number
     port.release()
     config = folder / "nginx.conf"
-    config.write_text(CONFIG.format(folder=folder, port=number, hub=hub), "utf-8")
+    server = server.replace("PORT", str(number)).replace("HUB", str(hub))
+    config.write_text(CONFIG.format(folder=folder, server=server), "utf-8")
     process = await asyncio.create_subprocess_exec(
         *(nginx, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log"))
     )

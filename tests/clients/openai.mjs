@@ -1,12 +1,7 @@
 // The official npm client, asked several things in turn: for each it says in a line of JSON
 // what it was told, and how that ended.
-//
-//   node openai.mjs '{"url": "http://…/v1", "asks": [{"api": "chat", "mode": "stream", …}]}'
+// Given: {"url": "http://…/v1", "asks": [{"api": "chat", "mode": "stream", …}]}
 import OpenAI from "openai"
-
-const { url, asks } = JSON.parse(process.argv[2])
-const client = new OpenAI({ apiKey: "none", baseURL: url, maxRetries: 0 })
-const say = (held) => process.stdout.write(JSON.stringify(held) + "\n")
 
 const nothing = () => ({ text: "", reasoning: "", calls: [], finish: null, usage: null, error: null })
 
@@ -19,13 +14,13 @@ const ofMessage = (message, found) => {
 }
 
 const chat = {
-  async whole(body, found) {
+  async whole(client, body, found) {
     const answer = await client.chat.completions.create(body)
     ofMessage(answer.choices[0].message, found)
     found.finish = answer.choices[0].finish_reason
     found.usage = answer.usage
   },
-  async stream(body, found) {
+  async stream(client, body, found) {
     const more = { stream: true, stream_options: { include_usage: true } }
     for await (const chunk of await client.chat.completions.create({ ...body, ...more })) {
       found.usage = chunk.usage ?? found.usage
@@ -42,7 +37,7 @@ const chat = {
       }
     }
   },
-  async helper(body, found) {
+  async helper(client, body, found) {
     const stream = client.chat.completions.stream({ ...body, stream_options: { include_usage: true } })
     stream.on("content", (piece) => (found.text += piece))
     const answer = await stream.finalChatCompletion()
@@ -66,10 +61,10 @@ const ofResponse = (response, found) => {
 }
 
 const responses = {
-  async whole(body, found) {
+  async whole(client, body, found) {
     ofResponse(await client.responses.create(body), found)
   },
-  async stream(body, found) {
+  async stream(client, body, found) {
     for await (const event of await client.responses.create({ ...body, stream: true })) {
       if (event.type === "response.output_text.delta") found.text += event.delta
       if (event.type === "response.completed") ofResponse({
@@ -77,18 +72,21 @@ const responses = {
       }, found)
     }
   },
-  async helper(body, found) {
+  async helper(client, body, found) {
     ofResponse(await client.responses.stream(body).finalResponse(), found)
   },
 }
 
-for (const { api, mode, body } of asks) {
-  const found = nothing()
-  try {
-    await { chat, responses }[api][mode](body, found)
-  } catch (error) {
-    found.error = { kind: error.constructor.name, message: error.message, code: error.code ?? null,
-      status: error.status ?? null }
+export default async ({ given: { url, asks }, say }) => {
+  const client = new OpenAI({ apiKey: "none", baseURL: url, maxRetries: 0 })
+  for (const { api, mode, body } of asks) {
+    const found = nothing()
+    try {
+      await { chat, responses }[api][mode](client, body, found)
+    } catch (error) {
+      found.error = { kind: error.constructor.name, message: error.message, code: error.code ?? null,
+        status: error.status ?? null }
+    }
+    say(found)
   }
-  say(found)
 }

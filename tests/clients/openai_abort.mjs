@@ -1,21 +1,20 @@
 // The official npm client: it begins to read a stream, and aborts it.
-//
-//   node openai_abort.mjs '{"url": "http://…/v1", "api": "chat", "headers": {}}'
+// Given: {"url": "http://…/v1", "api": "chat", "headers": {}}
 import OpenAI from "openai"
 
-const { url, api, headers } = JSON.parse(process.argv[2])
-const client = new OpenAI({ apiKey: "none", baseURL: url, maxRetries: 0, defaultHeaders: headers })
-const say = (held) => process.stdout.write(JSON.stringify(held) + "\n")
+export default async ({ given: { url, api, headers }, say }) => {
+  const client = new OpenAI({ apiKey: "none", baseURL: url, maxRetries: 0, defaultHeaders: headers })
 
-const stream =
-  api === "chat"
-    ? await client.chat.completions.create({
-        model: "scripted", messages: [{ role: "user", content: "Hi" }], stream: true,
-      })
-    : await client.responses.create({ model: "scripted", input: "Hi", stream: true })
-for await (const _ of stream) {
-  // More may have come with the first.
-  if (!stream.controller.signal.aborted) say("begun")
-  stream.controller.abort()
+  const stream =
+    api === "chat"
+      ? await client.chat.completions.create({
+          model: "scripted", messages: [{ role: "user", content: "Hi" }], stream: true,
+        })
+      : await client.responses.create({ model: "scripted", input: "Hi", stream: true })
+  for await (const _ of stream) {
+    // More may have come with the first.
+    if (!stream.controller.signal.aborted) say("begun")
+    stream.controller.abort()
+  }
+  say("aborted")
 }
-say("aborted")

@@ -392,7 +392,7 @@ async def test_stop_stops_reading_and_the_route_stops_the_answer(world: World) -
     assert (await chat.until(status="ready"))["errors"] == []
     request = await world.upstream.request()
     assert request.gone is None
-    assert world.hub.hub.generations.running_in("chat") is not None
+    assert await world.hub.hub.generations.running_in("chat") is not None
     answer = await world.hub.client.post("/api/chat/chat/stop")
     assert (await answer.json())["state"] == "cancelled"
     await request.left()

@@ -162,6 +162,8 @@ async def test_an_answer_that_is_cut_is_an_error(world: World, ending: Ending | 
     blocks = openai_sse("Half an ", "ans", reason=None, done=False)
     world.upstream.answers(Answer(*blocks, *endings))
     first, second = await world.open(), await world.open()
+    for chat in (first, second):
+        await chat.until(chunks=1)  # who connects later is shown the half answer, and no error
     await first.call("send", "Hello")
     for chat in (first, second):
         state = await chat.until(errors=1, text="Half an ans")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hub.config.auth import Auth, AuthLimits, GrantTable, IssuerTable, KeyTable, seconds
+from hub.config.auth import Auth, AuthLimits, GrantTable, IssuerTable, KeyTable, OIDCTable, seconds
 from hub.domain.errors import ConfigError
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -278,3 +278,91 @@ def test_the_previous_secret_holds_until_its_date() -> None:
         table.previous_secret({"OLD": "abc"})
     with pytest.raises(ConfigError, match="set the environment variable OLD"):
         table.previous_secret({})
+
+
+OIDC = {"issuer": "https://id.example.org/realms/a", "client_id": "hub"}
+
+
+def oidc(**keys: Any) -> OIDCTable:
+    return Auth.model_validate({"oidc": {**OIDC, **keys}}).oidc
+
+
+def test_a_provider_makes_authentication() -> None:
+    assert Auth.model_validate({"oidc": OIDC}).enabled
+    assert not Auth.model_validate({"oidc": {"user_claim": "email"}}).enabled
+
+
+def test_a_provider_is_read() -> None:
+    table = oidc(
+        scopes=["openid", "groups", "api://hub/x"],
+        allowed=["claim groups=staff", "email *@example.org"],
+        user_claim="email",
+        tenant="acme",
+        sign_out_at_provider=True,
+    )
+    assert table.secret({}) is None
+    assert table.enabled
+    for local in ("http://127.0.0.1:8080/realms/a", "http://localhost", "https://a.example/"):
+        assert oidc(issuer=local).issuer == local
+
+
+@pytest.mark.parametrize(
+    ("keys", "place", "said"),
+    [
+        ({"issuer": "http://id.example.org"}, "oidc.issuer", "https://"),
+        ({"issuer": "https://a.example/?x=1"}, "oidc.issuer", "must not contain"),
+        ({"client_id": None}, "oidc.client_id", "give both issuer and client_id"),
+        ({"issuer": None}, "oidc.issuer", "give both issuer and client_id"),
+        ({"client_secret": SECRET}, "oidc.client_secret", "Extra inputs"),
+        ({"client_secret_env": SECRET}, "oidc.client_secret_env", "must be the name of"),
+        (
+            {"client_secret_env": "A", "client_secret_file": "b"},
+            "oidc.client_secret_file",
+            "not both",
+        ),
+        ({"scopes": ["email"]}, "oidc.scopes", 'must contain "openid"'),
+        ({"scopes": ["openid email"]}, "oidc.scopes.0", "match pattern"),
+        ({"allowed": ["groups=staff"]}, "oidc.allowed.0", 'should be "claim NAME=VALUE"'),
+        ({"allowed": "email *@example.org"}, "oidc.allowed", "valid list"),
+        ({"user_claim": ""}, "oidc.user_claim", "one line"),
+    ],
+)
+def test_mistakes_about_a_provider(keys: dict[str, Any], place: str, said: str) -> None:
+    found = mistakes(oidc={**OIDC, **keys})
+    assert [*found] == [place]
+    assert said in found[place]
+
+
+def test_the_secret_at_the_provider(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(" a: b/ü \n")
+    file.chmod(0o600)
+    assert oidc(client_secret_env="OIDC").secret({"OIDC": " a: b/ü "}) == "a: b/ü"
+    assert oidc(client_secret_file=str(file)).secret({}) == "a: b/ü"
+
+
+@pytest.mark.parametrize("held", [None, "", " ", f"{SECRET}\n{SECRET}", f"{SECRET}\x00"])
+def test_a_secret_that_cannot_be_one(tmp_path: Path, held: str | None) -> None:
+    file = tmp_path / "secret"
+    if held is not None:
+        file.write_text(held)
+    environ = {} if held is None else {"OIDC": held}
+    for table, where in (
+        (oidc(client_secret_env="OIDC"), "OIDC"),
+        (oidc(client_secret_file=str(file)), str(file)),
+    ):
+        with pytest.raises(ConfigError, match=r"client secret of auth\.oidc") as caught:
+            table.secret(environ)
+        assert where in str(caught.value)
+        assert SECRET not in str(caught.value)
+
+
+def test_a_secret_that_everybody_can_read_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("hush")
+    file.chmod(0o644)
+    assert oidc(client_secret_file=str(file)).secret({}) == "hush"
+    assert "chmod 600" in caplog.text
+    assert "hush" not in caplog.text

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from hub.cli.config import _toml
-from hub.config.auth import GrantTable, IssuerTable, KeyTable
+from hub.config.auth import GrantTable, IssuerTable, KeyTable, WebhookTable
 from hub.config.schema import MASK, Config, UpstreamTable
 from hub.domain.errors import ConfigError
 from tests.support.config_mistakes import SECRET, told
@@ -61,6 +61,7 @@ TABLES: dict[tuple[str, ...], tuple[str, type[BaseModel]]] = {
     ("auth", "grants"): ("[auth.grants]", GrantTable),
     ("auth", "keys"): ("auth.keys.ci", KeyTable),
     ("auth", "issuers"): ("auth.issuers.app", IssuerTable),
+    ("auth", "webhook"): ("auth.webhook", WebhookTable),
 }
 """Tables of which there is none by default, and where the shipped file has an example."""
 
@@ -89,9 +90,14 @@ def test_the_examples_of_authentication_are_usable(file: Path) -> None:
         "previous_secret_env",
         "previous_until",
     )
-    kept = [line for line in lines if not line.startswith(others)]
-    file.write_text("\n".join(["[[auth.grants]]", *kept]), "utf-8")
+    before, _, webhook = "\n".join(lines).partition("[auth.webhook]\n")
+    kept = [line for line in before.split("\n") if not line.startswith(others)]
+    written = "\n".join(["[[auth.grants]]", *kept, "[auth.webhook]", webhook])
+    file.write_text(written, "utf-8")
     auth = Config.load(file, {}).auth
+    assert auth.webhook == WebhookTable(
+        url="https://app.example.org/streamhub", secret_env="WEBHOOK_SECRET"
+    )
     assert (len(auth.grants), set(auth.keys), set(auth.issuers)) == (1, {"ci"}, {"app"})
 
 
@@ -143,6 +149,11 @@ def test_a_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         Config().server.port = 1  # type: ignore[misc]  # this is the point
 
+
+SERVERS = (
+    '2: store.url: must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1" or '
+    '"unix:///run/redis/redis.sock"'
+)
 
 MISTAKES: dict[str, tuple[str, list[str]]] = {
     "unknown key": ("[server]\n\nprot = 1", ['3: server.prot: unknown key; did you mean "port"?']),
@@ -226,13 +237,86 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
         ["2: server.host: must be one line of text and not empty"],
     ),
     "a store there is not": (
-        "[store]\nurl = 'redis://u:sk-verysecret@h'",
-        ['2: store.url: must be "sqlite:" with the path of a file, or "memory:"'],
+        "[store]\nurl = 'mongodb://u:sk-verysecret@h'",
+        ['2: store.url: must be "sqlite:" with the path of a file, "memory:", or a redis:// URL'],
+    ),
+    "a password in the URL of a store": (
+        "[store]\nurl = 'rediss://u:sk-verysecret@h'",
+        [
+            "2: store.url: must not contain a user or password: use user_env and password_env",
+        ],
+    ),
+    "options in the URL of a store": (
+        "[store]\nurl = 'rediss://h?ssl_cert_reqs=none'",
+        ["2: store.url: must not contain ?"],
+    ),
+    "a store on no server": ("[store]\nurl = 'redis://'", [SERVERS]),
+    "a store in no socket": ("[store]\nurl = 'unix:'", [SERVERS]),
+    "a store that is no database": ("[store]\nurl = 'redis://localhost/one'", [SERVERS]),
+    "a store over plain text": (
+        "[store]\nurl = 'redis://redis.example.org'",
+        [
+            "2: store.url: would send everything over the network as plain text: use rediss://, "
+            "or set insecure = true if nobody else can read that network"
+        ],
+    ),
+    "what a file does not need": (
+        "[store]\nuser_env = 'A'\npassword_env = 'B'\nca_file = 'c'",
+        [
+            "2: store.user_env: is only for a redis:// url",
+            "3: store.password_env: is only for a redis:// url",
+            "4: store.ca_file: is only for a rediss:// url",
+        ],
+    ),
+    "a user without a password": (
+        "[store]\nurl = 'redis://localhost'\nuser_env = 'A'",
+        ["3: store.user_env: needs password_env"],
+    ),
+    "acknowledgements of Redis without Redis": (
+        "[store]\nacknowledge = 'replica'",
+        ["2: store.acknowledge: is only for a redis:// url"],
+    ),
+    "a prefix with braces": (
+        "[store]\nprefix = '{a}'",
+        ["2: store.prefix: must be 1 to 64 letters, digits and : . _ -"],
+    ),
+    "what several hubs cannot do": (
+        "[store]\nurl = 'redis://localhost'\n[fanout]\ndeliver = 'at_once'\n"
+        "[streams]\nkeep_closed_seconds = 1.0\nkeep_idle_seconds = 1.0",
+        [
+            '4: fanout.deliver: is always "committed" with a redis:// store, because what one hub '
+            "shows, all have: set it to that, or leave it out",
+            "6: streams.keep_closed_seconds: cannot be used with a redis:// store yet: give "
+            "streams a Stream-TTL",
+            "7: streams.keep_idle_seconds: cannot be used with a redis:// store yet: give streams "
+            "a Stream-TTL",
+        ],
+    ),
+    "what several workers cannot do": (
+        "[server]\nworkers = 2\n[fanout]\ndeliver = 'at_once'\n"
+        "[streams]\nkeep_closed_seconds = 1.0",
+        [
+            '4: fanout.deliver: is always "committed" with several workers, because what one '
+            "shows, all have: set it to that, or leave it out",
+            "6: streams.keep_closed_seconds: cannot be used with several workers yet: give "
+            "streams a Stream-TTL",
+        ],
+    ),
+    "workers without a file": (
+        "[server]\nworkers = 2\n[store]\nurl = 'redis://localhost'",
+        [
+            '2: server.workers: are for a store in a file ("sqlite:"); with a redis:// store, '
+            "start more hubs",
+        ],
+    ),
+    "no worker": (
+        "[server]\nworkers = 0",
+        ["2: server.workers: must be at least 1"],
     ),
     "a store in no file": (
         "[store]\nurl = 'sqlite:'\nsync = 'off'",
         [
-            '2: store.url: must be "sqlite:" with the path of a file, or "memory:"',
+            '2: store.url: must be "sqlite:" with the path of a file, "memory:", or a redis:// URL',
             "3: store.sync: must be 'full' or 'normal'",
         ],
     ),
@@ -304,6 +388,25 @@ def test_streams_are_kept_in_a_file_and_for_ever_unless_said_otherwise(file: Pat
     assert Config.load(file, {}).store.url == "memory:"
     environ = {"STREAMHUB_STORE__URL": "sqlite:/tmp/with: a colon.db"}
     assert Config.load(file, environ).store.url == "sqlite:/tmp/with: a colon.db"
+
+
+def test_a_store_of_several_hubs_is_used_at_once_only_if_nothing_else_is_said(file: Path) -> None:
+    for url in ("redis://localhost", "redis://[::1]:7/3", "rediss://a.b:1/2", "unix:///run/r.sock"):
+        file.write_text(f"[store]\nurl = '{url}'\n[fanout]\nslice = 7", "utf-8")
+        assert Config.load(file, {}).store.shared
+    file.write_text("[store]\nurl = 'redis://a.b'\ninsecure = true", "utf-8")
+    assert Config.load(file, {}).store.shared
+    assert not Config().store.shared
+
+
+def test_the_secrets_of_a_store_are_in_the_environment(file: Path) -> None:
+    text = "[store]\nurl = 'rediss://h'\nuser_env = 'U'\npassword_env = 'P'"
+    file.write_text(text, "utf-8")
+    store = Config.load(file, {}).store
+    assert store.credentials({"U": "me", "P": SECRET}) == ("me", SECRET)
+    with pytest.raises(ConfigError, match="set the environment variable P"):
+        store.credentials({"U": "me", "P": ""})
+    assert Config().store.credentials({}) == (None, None)
 
 
 URLS = {
@@ -454,3 +557,12 @@ def test_what_the_documents_say_is_a_configuration(tmp_path: Path) -> None:
         file = tmp_path / "config.toml"
         file.write_text(block, "utf-8")
         Config.load(file, {"LOCAL_KEY": "k"})
+
+
+def test_workers_of_the_command_line_must_agree_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[fanout]\ndeliver = 'at_once'", "utf-8")
+    loaded = Config.load(file, {})
+    assert loaded.with_server({"workers": 1, "port": 5}).server.port == 5
+    with pytest.raises(ConfigError, match='deliver: is always "committed" with several workers'):
+        loaded.with_server({"workers": 2})

@@ -39,7 +39,7 @@ async def talk(running: Running) -> AsyncIterator[Talk]:
 
 
 def waiting(running: Running) -> int:
-    return len(running.hub._streams.awaited)
+    return len(running.hub._backend.streams.awaited)
 
 
 async def wait(talk: Talk, stream: str = "chat", **more: Any) -> Obj:
@@ -179,7 +179,7 @@ async def test_waits_count_as_subscriptions_and_end_with_the_connection(
     async with asyncio.timeout(PATIENCE):
         while waiting(running):  # noqa: ASYNC110 - until the hub has seen it leave
             await asyncio.sleep(0.01)
-    assert not running.hub._streams.awaited.names
+    assert not running.hub._backend.streams.awaited.names
 
 
 async def test_a_response_that_waits_ends_with_its_client(running: Running) -> None:

@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.strategies import examples
 from tests.support.transcripts import TRANSCRIPTS, Transcript, text_of
 
 TERMINAL = {"finished", "failed"}
@@ -61,7 +62,7 @@ def test_the_events_are_the_expected_ones(transcript: Transcript) -> None:
     assert terminals(transcript.expected) in ([], transcript.expected[-1:])
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(transcript=short, places=st.lists(st.integers(0, 6000), max_size=12))
 def test_cut_anywhere(transcript: Transcript, places: list[int]) -> None:
     body = transcript.body
@@ -70,7 +71,7 @@ def test_cut_anywhere(transcript: Transcript, places: list[int]) -> None:
     assert transcript.replay(pieces) == transcript.expected
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(transcript=short, place=st.integers(0, 6000))
 def test_cut_off_anywhere(transcript: Transcript, place: int) -> None:
     """What comes of a beginning is a beginning of the whole, and no success without an end."""

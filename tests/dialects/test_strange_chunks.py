@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.dialects.reply.error_reports import find_error
@@ -15,6 +15,7 @@ from hub.domain.errors import UpstreamError
 from hub.domain.events import Event
 from hub.framing import Chunk
 from hub.upstreams.http_errors import explain
+from tests.support.strategies import examples
 from tests.support.transcripts import READERS, ended, replay, shown
 
 # The names that dialects look for, so that strange values stand where they look.
@@ -94,7 +95,7 @@ each_reader = pytest.mark.parametrize("reader", READERS)
 
 
 @each_reader
-@settings(max_examples=200)
+@examples(200)
 @given(chunks=CHUNKS)
 def test_strange_chunks(reader: str, chunks: list[Chunk]) -> None:
     dialect = READERS[reader]()
@@ -112,7 +113,7 @@ def test_strange_chunks(reader: str, chunks: list[Chunk]) -> None:
 
 
 @each_reader
-@settings(max_examples=100)
+@examples(100)
 @given(
     pieces=st.lists(st.binary(max_size=40) | st.sampled_from([b"data: ", b"\n\n", b'{"a":', b"}"]))
 )
@@ -120,14 +121,14 @@ def test_strange_bytes(reader: str, pieces: list[bytes]) -> None:
     replay(READERS[reader](), pieces)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(value=NEARLY)
 def test_strange_complaints(value: Any) -> None:
     found = find_error(value)
     assert found is None or shown(found.failure(None))["code"].startswith("upstream_")
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     status=st.integers(300, 599),
     reason=st.text(max_size=10),

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from hub.docs.frames import COMMANDS
 from tests.conftest import Running, StartHub
-from tests.support.documented_answers import ASKED, OVER_HTTP, ask, validator
+from tests.support.documented_answers import ask, asyncapi_document, openapi_document, validator
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Scripted, openai_sse, refusal
 
@@ -49,6 +49,16 @@ async def test_generations(hub: Running) -> None:
         assert 400 <= answer.status < 500
     assert (await ask(hub, "POST", "/v1/generations", data=b"{}")).status == 415
     assert (await ask(hub, "POST", "/v1/generations", json={"prompt": "a" * 6_000})).status == 413
+    stalls = {"prompt": "stall", "stream": "chat"}
+    await ask(hub, "POST", "/v1/generations", json=stalls)
+    queued = await ask(hub, "POST", "/v1/generations", json={**stalls, "when_busy": "queue"})
+    waiting = f"/v1/generations/{(await queued.json())['id']}"
+    for change in ({"place": 1}, {"prompt": "help"}, {"place": 0}):
+        await ask(hub, "PATCH", waiting, json=change)
+    assert (await ask(hub, "GET", "/v1/queue/chat")).status == 200
+    assert (await ask(hub, "GET", "/v1/queue/none")).status == 404
+    assert (await ask(hub, "DELETE", waiting)).status == 200
+    assert (await ask(hub, "PATCH", waiting, json={"place": 1})).status == 409
     key = {"Idempotency-Key": "k"}
     await ask(hub, "POST", "/v1/generations", json={"prompt": "a"}, headers=key)
     again = await ask(hub, "POST", "/v1/generations", json={"prompt": "b"}, headers=key)
@@ -66,7 +76,7 @@ async def test_the_events_of_a_stream(hub: Running, prompt: str) -> None:
     assert {"message", "started", "closed"} <= kinds
     for event in found:
         if event["type"] not in ("position", "closed"):
-            validator(OVER_HTTP, "Event").validate(event)
+            validator(openapi_document(), "Event").validate(event)
 
 
 async def test_a_retry_and_an_upstream_that_stands_in_are_events(start_hub: StartHub) -> None:
@@ -93,11 +103,11 @@ async def test_a_retry_and_an_upstream_that_stands_in_are_events(start_hub: Star
     assert [event.get("upstream") for event in retrying] == [None, "b"]
     for event in found:
         if event["type"] not in ("position", "closed"):
-            validator(OVER_HTTP, "Event").validate(event)
+            validator(openapi_document(), "Event").validate(event)
 
 
 def test_the_schema_of_an_event_can_fail() -> None:
-    event = validator(OVER_HTTP, "Event")
+    event = validator(openapi_document(), "Event")
     assert event.is_valid({"type": "mine", "usage": 1})
     assert event.is_valid({"type": "delta", "generation": "g", "text": "a"})
     assert not event.is_valid({"type": "delta", "text": 1})
@@ -120,6 +130,35 @@ async def test_live(hub: Running) -> None:
     assert (await ask(hub, "GET", "/v1/live/bytes")).status == 409
 
 
+async def test_follow(hub: Running) -> None:
+    begun = await ask(hub, "POST", "/v1/generations", json={"prompt": "long", "stream": "talk"})
+    closed = await ask(hub, "POST", "/v1/generations", json={"prompt": "help"})
+    asked = [
+        {"stream": "talk", "from": "start"},
+        {"stream": (await closed.json())["stream"], "from": "start"},
+        {"stream": "later", "wait": True},
+        {"stream": "none"},
+        {"stream": "talk/again", "from": "tomorrow"},
+    ]
+    kinds = set()
+    for form in ("sse", "ndjson"):
+        answer = await ask(hub, "POST", f"/v1/follow?format={form}", json=asked)
+        assert answer.status == 200
+        lines = (await answer.text()).split("\n")
+        for line in filter(None, lines):
+            frame = json.loads(line.removeprefix("data: "))
+            kinds.add(frame["type"])
+            validator(openapi_document(), "FollowFrame").validate(frame)
+    assert kinds == {"ok", "events", "closed", "error"}
+    await ask(hub, "DELETE", f"/v1/generations/{(await begun.json())['id']}")
+    for wrong in (b"", b"{}", b"[]", b'[{"stream":1}]', b'[{"stream":"a"},{"stream":"a"}]'):
+        answer = await ask(hub, "POST", "/v1/follow", data=wrong, headers=JSON)
+        assert answer.status == 400
+    answer = await ask(hub, "POST", "/v1/follow?format=text", json=asked)
+    assert answer.status == 400
+    assert (await ask(hub, "POST", "/v1/follow", data=b"[]")).status == 415
+
+
 async def test_streams(hub: Running, start_hub: StartHub) -> None:
     await ask(hub, "POST", "/v1/generations", json={"prompt": "long", "stream": "a"})
     answer = await ask(hub, "GET", "/v1/streams?prefix=a&limit=1")
@@ -138,7 +177,7 @@ async def test_chat_completions(hub: Running) -> None:
         lines = [line for line in (await streamed.text()).split("\n") if line.startswith("data: ")]
         assert lines.pop() == "data: [DONE]"
         for line in lines:
-            validator(OVER_HTTP, "CompletionChunk").validate(json.loads(line[6:]))
+            validator(openapi_document(), "CompletionChunk").validate(json.loads(line[6:]))
     for wrong in (
         {},
         {**asked, "model": "x/y", "n": 2},
@@ -273,12 +312,12 @@ async def test_every_frame_is_as_it_is_described(start_hub: StartHub) -> None:
 
     async def tell(command: str, **fields: Any) -> dict[str, Any]:
         asked = {"type": command, "id": command, **fields}
-        validator(ASKED, command.title()).validate(asked)
+        validator(asyncapi_document(), command.title()).validate(asked)
         await socket.send_json(asked)
         answer = await hear("ok")
         while answer.get("id") != command:
             answer = await hear("ok")
-        validator(ASKED, f"{command.title()}Ok").validate(answer)
+        validator(asyncapi_document(), f"{command.title()}Ok").validate(answer)
         return answer
 
     await tell("subscribe", stream="later", wait=True)
@@ -324,9 +363,9 @@ async def test_every_frame_is_as_it_is_described(start_hub: StartHub) -> None:
     await closing
     for frame in heard:
         if frame["type"] != "ok":
-            validator(ASKED, f"{frame['type'].title()}Frame").validate(frame)
+            validator(asyncapi_document(), f"{frame['type'].title()}Frame").validate(frame)
         for event in frame.get("events", ()):
-            validator(ASKED, "Event").validate(event)
+            validator(asyncapi_document(), "Event").validate(event)
     kinds = {frame["type"] for frame in heard}
     assert kinds == {
         "ok", "error", "events", "reset", "closed", "presence", "beat", "draining",
@@ -335,6 +374,8 @@ async def test_every_frame_is_as_it_is_described(start_hub: StartHub) -> None:
 
 def test_frames_are_held_against_schemas_that_can_fail() -> None:
     for name in COMMANDS:
-        assert not validator(ASKED, f"{name}Ok").is_valid({"type": "error"})
-    assert not validator(ASKED, "EventsFrame").is_valid({"type": "events", "stream": "a"})
-    assert isinstance(validator(ASKED, "Event"), Draft202012Validator)
+        assert not validator(asyncapi_document(), f"{name}Ok").is_valid({"type": "error"})
+    assert not validator(asyncapi_document(), "EventsFrame").is_valid(
+        {"type": "events", "stream": "a"}
+    )
+    assert isinstance(validator(asyncapi_document(), "Event"), Draft202012Validator)

@@ -189,3 +189,38 @@ def test_a_conversation_as_long_as_a_stream_may_be_is_read_in_one_go() -> None:
     events = [Delta("one", text="x" * 100)] * 100_000
     ((message),) = history(events)
     assert len(message["content"]) == 10_000_000
+
+
+def test_going_back_compares_no_other_names() -> None:
+    """A conversation with many branches must not cost a walk over all its messages for each."""
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    conversation = Conversation()
+    for number in range(1_000):
+        conversation.take(question("Hi", Name(f"q{number}")))
+    for number in range(1_000):
+        conversation.take(question("No", "other", after=Name(f"nobody{number}")))
+    assert compared < 100
+    assert len(conversation.messages()) == 2_000
+    conversation.take(question("Back", "last", after="q0"))
+    assert conversation.messages() == said(("user", "Hi"), ("user", "Back"))
+
+
+def test_a_name_that_was_used_twice_means_the_last_message_that_has_it() -> None:
+    events = [
+        question("1", "same"),
+        question("2", "other"),
+        question("3", "same"),
+        question("4", "fourth", after="other"),
+        question("5", "fifth", after="same"),
+    ]
+    assert history(events) == said(("user", "1"), ("user", "2"), ("user", "3"), ("user", "5"))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.presence import NOBODY, Presence, View
+from tests.support.strategies import examples
 
 
 class Listener:
@@ -39,7 +40,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(steps)
 def test_what_each_was_told_adds_up_to_who_is_there(taken: list[tuple[Any, ...]]) -> None:
     presence, listeners, now = Presence(), [Listener() for _ in range(3)], dict[str, bytes]()

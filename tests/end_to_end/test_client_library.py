@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import itertools
 import json
 import os
 import random
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from hub.domain.events import (
     Cancelled,
@@ -37,9 +40,11 @@ from hub.domain.events import (
 from hub.domain.records import Position, Record
 from hub.frames.coalesce import merge
 from hub.frames.encoder import Batch
-from hub.frames.sse import EVENT_STREAM
+from hub.frames.follow import MESSAGE_EVENTS
 from hub.frames.websocket import WEBSOCKET
+from hub.protocols.websocket import endpoint
 from tests.conftest import StartHub
+from tests.support.issuer import hub_with_issuer, issue, stored_key
 from tests.support.patience import patient
 from web import node
 
@@ -123,8 +128,14 @@ def _folded(records: Sequence[Record], epochs: Mapping[int, int]) -> dict[str, A
         elif isinstance(event, Other) and event.object["type"] == "branch":
             branches.append(dict(event.object))
     running = list(replies)
-    told = {"turns": turns, "position": after, "running": running, "branches": branches}
-    return {**told, "closed": True}
+    told = {
+        "turns": turns,
+        "all": turns,
+        "position": after,
+        "running": running,
+        "branches": branches,
+    }
+    return {**told, "queue": {"prompts": [], "held": False}, "closed": True}
 
 
 def _reply(event: Started, before: str) -> dict[str, Any]:
@@ -165,21 +176,21 @@ class _Wire:
 
     def __init__(self) -> None:
         self.websocket: list[str] = []
-        self.sse = EVENT_STREAM.retry(1000)
+        self.follow = b""
 
     def records(self, records: list[Record], epoch: int, *, merged: bool) -> None:
         sent = merge(records) if merged else records
         batch = Batch("s", sent, Position(epoch, records[-1].offset + 1))
         self.websocket.append(_text(WEBSOCKET.events(batch)))
-        self.sse += EVENT_STREAM.events(batch)
+        self.follow += MESSAGE_EVENTS.events(batch)
 
     def reset(self, position: Position) -> None:
         self.websocket.append(_text(WEBSOCKET.reset("s", position, "unwritten") or b""))
-        self.sse += EVENT_STREAM.reset("s", position, "unwritten") or b""
+        self.follow += MESSAGE_EVENTS.reset("s", position, "unwritten") or b""
 
     def closed(self, position: Position) -> None:
         self.websocket += [_text(WEBSOCKET.beat()), _text(WEBSOCKET.closed("s", position))]
-        self.sse += EVENT_STREAM.beat() + EVENT_STREAM.closed("s", position)
+        self.follow += MESSAGE_EVENTS.beat() + MESSAGE_EVENTS.closed("s", position)
 
 
 def _text(frame: bytes) -> str:
@@ -213,7 +224,7 @@ def _told(seed: int, *, merged: bool | None, crash: bool) -> dict[str, Any]:
     return {
         "name": f"seed {seed}, merged {merged}, crash {crash}",
         "websocket": wire.websocket,
-        "sse": base64.b64encode(wire.sse).decode(),
+        "follow": base64.b64encode(wire.follow).decode(),
         "expected": _folded(records, epochs),
     }
 
@@ -239,7 +250,7 @@ def _vitest(**environ: str) -> None:
     kept = {name: held for name, held in os.environ.items() if not name.startswith("STREAMHUB_")}
     options = {"NODE_OPTIONS": "--experimental-websocket", "NO_COLOR": "1"}
     done = subprocess.run(
-        [*found, str(script), "run", "--testTimeout=120000", "test/client/interop.test.ts"],
+        [*found, str(script), "run", "test/client/interop.test.ts"],
         cwd=WEB,
         env={**kept, **options, **environ},
         stdin=subprocess.DEVNULL,
@@ -275,3 +286,36 @@ async def test_the_library_uses_a_hub(start_hub: StartHub) -> None:
     hub = await start_hub(upstreams={"demo": {"dialect": "demo", "options": {"pace": 500}}})
     url = str(hub.client.make_url("/"))
     await asyncio.to_thread(_vitest, STREAMHUB_URL=url)
+
+
+@pytest.mark.timeout(PATIENCE * 2)
+async def test_the_library_uses_a_hub_with_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "EXPIRED_SECONDS", 0.5)
+    upstreams = {"slow": {"dialect": "demo", "options": {"pace": 20}}}
+    async with hub_with_issuer(monkeypatch, upstreams=upstreams) as running:
+        key, revoke = await stored_key(running)
+        async with TestServer(_issuer(key, revoke)) as issuer:
+            await asyncio.to_thread(
+                _vitest,
+                STREAMHUB_URL=f"http://127.0.0.1:{running.port}/",
+                STREAMHUB_ISSUER=str(issuer.make_url("")).rstrip("/"),
+            )
+
+
+def _issuer(key: str, revoke: Callable[[], Awaitable[None]]) -> web.Application:
+    """The application that issues Ann's tokens, each of them another one."""
+    count = itertools.count()
+
+    async def token(request: web.Request) -> web.Response:
+        return web.Response(text=issue(float(request.query["seconds"]), jti=str(next(count))))
+
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(text=key)
+
+    async def end(_: web.Request) -> web.Response:
+        await revoke()
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.get("/token", token), web.get("/key", show), web.get("/revoke", end)])
+    return app

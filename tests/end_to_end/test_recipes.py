@@ -8,6 +8,7 @@ formats. A recipe is found by its heading, so a new one is run without a line he
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import sys
@@ -23,6 +24,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from playwright.async_api import async_playwright, expect
 
 from hub import HUB, Config, dialects, make_app
+from hub.auth.api_keys import new_key
 from hub.domain.prompt import Prompt
 from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
 from tests.conftest import Running, StartHub
@@ -63,7 +65,10 @@ def read() -> list[Recipe]:
 
 RECIPES = read()
 CLIENTS = [recipe for recipe in RECIPES if recipe.part == "Clients"]
+WITH_TOKEN = [recipe for recipe in RECIPES if recipe.part == "Clients with a token"]
 PROVIDERS = [recipe for recipe in RECIPES if recipe.part == "Providers"]
+ASKS = "A hub that asks for a token"
+MADE = "A token for it"
 
 SAID = {
     "OpenAI": "https://api.openai.com/v1/chat/completions",
@@ -99,6 +104,20 @@ async def hub(start_hub: StartHub, upstream: str) -> Running:
     return await start_hub(upstreams={"demo": table(upstream)})
 
 
+@pytest.fixture
+async def guarded(start_hub: StartHub, upstream: str, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """A hub with the grants of the recipes; the environment has Alice's key."""
+    (asks,) = (recipe for recipe in WITH_TOKEN if recipe.name == ASKS)
+    key, name, digest = new_key()
+    alice = {"id": name, "sha256": digest.hex(), "user": "alice"}
+    monkeypatch.setenv("STREAMHUB_TOKEN", key)
+    auth = {**tomllib.loads(asks.text)["auth"], "keys": {"mine": alice}}
+    hub = await start_hub(auth=auth, server={"origins": ["*"]}, upstreams={"demo": table(upstream)})
+    async with hub.client.get("/v1/models") as refused:
+        assert refused.status == 401
+    return hub
+
+
 def table(upstream: str) -> dict[str, str]:
     return {"dialect": "openai-chat", "url": f"{upstream}/v1", "model": "gpt-4o"}
 
@@ -108,7 +127,9 @@ def test_the_recipes_are_read() -> None:
     assert {recipe.language for recipe in RECIPES} == {"python", "js", "html", "console", "toml"}
     assert {recipe.name for recipe in PROVIDERS} == {*SAID, "A fallback for another upstream"}
     assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)
-    assert all(HUB_AT in recipe.text for recipe in CLIENTS)
+    assert len(WITH_TOKEN) >= 17
+    clients = [recipe for recipe in WITH_TOKEN if recipe.name not in (ASKS, MADE)]
+    assert all(HUB_AT in recipe.text for recipe in CLIENTS + clients)
 
 
 # Clients
@@ -140,7 +161,8 @@ async def run(*command: str, given: str = "", cwd: Path = HERE) -> str:
             process.kill()
             await process.wait()
     assert process.returncode == 0, wrong.decode()
-    assert not wrong, wrong.decode()
+    # AG-UI's client names every field that is not the protocol's own.
+    assert not re.sub(rb"(?m)^\[ag-ui\].*\n", b"", wrong), wrong.decode()
     return out.decode()
 
 
@@ -165,15 +187,23 @@ async def test_javascript(recipe: Recipe, hub: Running) -> None:
 
 @named(CLIENTS, "html")
 async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str) -> None:
-    """As a page of another origin, which the hub allows."""
     hub = await start_hub(server={"origins": ["*"]}, upstreams={"demo": table(upstream)})
+    await works_in_a_page(recipe, hub)
+
+
+async def works_in_a_page(recipe: Recipe, hub: Running) -> None:
+    """As a page of another origin, which the hub allows, and whose application issues tokens."""
     body = recipe.text.replace(HUB_AT, address(hub))
 
     async def show(_: web.Request) -> web.Response:
         return web.Response(text=body, content_type="text/html")
 
+    async def issue(_: web.Request) -> web.Response:
+        return web.Response(text=os.environ.get("STREAMHUB_TOKEN", ""))
+
     app = web.Application()
     app.router.add_get("/", show)
+    app.router.add_get("/token", issue)
     async with TestServer(app) as pages, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=str(find_chromium()), args=list(ARGUMENTS), timeout=STARTS
@@ -186,12 +216,16 @@ async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str) -> 
 
 @named(CLIENTS, "console")
 async def test_in_a_shell(recipe: Recipe, hub: Running) -> None:
+    await works_in_a_shell(recipe, hub)
+
+
+async def works_in_a_shell(recipe: Recipe, hub: Running) -> None:
     text = recipe.text.replace(HUB_AT, address(hub)).replace("--max-time 5", "--max-time 3")
     commands = [line[2:] for line in text.splitlines() if line.startswith("$ ")]
     assert len(commands) == len(text.splitlines())
     for command in commands:
         process = await asyncio.create_subprocess_exec(
-            *shlex.split(command), stdout=asyncio.subprocess.PIPE
+            *shlex.split(os.path.expandvars(command)), stdout=asyncio.subprocess.PIPE
         )
         out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         said = out.decode()
@@ -203,6 +237,29 @@ async def test_in_a_shell(recipe: Recipe, hub: Running) -> None:
         if "completions" in command:
             assert "".join(re.findall(r'"content":"([^"]*)"', said)) == STORY
             assert said.endswith("data: [DONE]\n\n")
+
+
+# Clients with a token
+
+
+@named(WITH_TOKEN, "python")
+async def test_python_with_a_token(recipe: Recipe, guarded: Running) -> None:
+    await test_python(recipe, guarded)
+
+
+@named(WITH_TOKEN, "js")
+async def test_javascript_with_a_token(recipe: Recipe, guarded: Running) -> None:
+    await test_javascript(recipe, guarded)
+
+
+@named(WITH_TOKEN, "html")
+async def test_in_a_page_with_a_token(recipe: Recipe, guarded: Running) -> None:
+    await works_in_a_page(recipe, guarded)
+
+
+@named([recipe for recipe in WITH_TOKEN if recipe.name != MADE], "console")
+async def test_in_a_shell_with_a_token(recipe: Recipe, guarded: Running) -> None:
+    await works_in_a_shell(recipe, guarded)
 
 
 # Providers

@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,9 +19,9 @@ import aiohttp
 
 from hub.domain.records import Position
 from hub.stores.sqlite.lock import holder
+from tests.support.forked import Forked
 from tests.support.patience import patient
 from tests.support.ports import Port
-from tests.support.processes import environ
 
 __all__ = ["Machine", "Reader", "compared", "over"]
 
@@ -39,17 +36,13 @@ class Machine:
         self.file = folder / "hub.db"
         self._port = Port()
         self.url = f"http://127.0.0.1:{self._port.number}"
-        config = {
-            "server": {"port": self._port.number, "drain_seconds": 0},
-            "store": {"url": f"sqlite:{self.file}"},
-        }
-        self._nursery = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.nursery", json.dumps(config)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environ(),
+        self._config = json.dumps(
+            {
+                "server": {"port": self._port.number, "drain_seconds": 0},
+                "store": {"url": f"sqlite:{self.file}"},
+            }
         )
-        self._child = 0
+        self._hub: Forked | None = None
         self._marks = 0
 
     def __enter__(self) -> Self:
@@ -57,20 +50,19 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         self.clear()
-        self._nursery.communicate()
         self._port.release()
 
     def clear(self) -> None:
         """End the hub, and leave nothing of its store."""
-        if self._child:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._child, signal.SIGKILL)
+        if self._hub is not None:
+            self._hub.kill()
+            self._hub.wait()
         for file in self.file.parent.glob(f"{self.file.name}*"):
             file.unlink()
 
     async def start(self) -> None:
         """Start a hub, and wait until it can be reached."""
-        self._child = self._begin()
+        self._hub = Forked("tests.faults.mortal:serve_config", self._config, errors=2)
         async with asyncio.timeout(PATIENCE), aiohttp.ClientSession() as client:
             while True:
                 with contextlib.suppress(aiohttp.ClientError, OSError):
@@ -79,19 +71,12 @@ class Machine:
                             return
                 await asyncio.sleep(0.01)
 
-    def _begin(self) -> int:
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        self._nursery.stdin.write(b"\n")
-        self._nursery.stdin.flush()
-        return int(self._nursery.stdout.readline().split()[0])
-
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, and wait until it has let go of the file."""
-        os.kill(self._child, how)
-        async with asyncio.timeout(PATIENCE):
-            while holder(self.file) is not None:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0.01)
+        assert self._hub is not None
+        self._hub.send_signal(how)
+        await self._hub.ended()
+        assert holder(self.file) is None
 
     async def write(self, *texts: str, stream: str = "s") -> None:
         """Append messages, and wait until they are safe."""

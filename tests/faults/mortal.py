@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
+import logging
 import sys
 import time
 from pathlib import Path
@@ -21,12 +20,22 @@ from typing import Any, Self
 
 import aiohttp
 
+from hub.config.schema import Config
+from hub.server.serve import run, serve
+from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 
-__all__ = ["LOST", "Mortal"]
+__all__ = ["LOST", "Mortal", "serve_config"]
 
 LOST = (aiohttp.ClientError, OSError, asyncio.TimeoutError)
+
+
+def serve_config() -> None:
+    """What runs in the process: the hub of a configuration in JSON."""
+    config = Config.model_validate_json(sys.argv[1])
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    run(serve(config, announce=lambda _: None))
 
 
 class Mortal:
@@ -38,6 +47,7 @@ class Mortal:
         server = {**config.get("server", {}), "port": self._port.number}
         self._config = json.dumps({**config, "server": server})
         self._client: aiohttp.ClientSession
+        self._hub: Forked | None = None
         self.pid = 0
         self.deaths = 0
         self.slowest = 0.0
@@ -52,28 +62,15 @@ class Mortal:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        with contextlib.ExitStack() as stack:
-            log = None if self._log is None else stack.enter_context(self._log.open("ab"))
-            self._nursery = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tests.faults.nursery",
-                self._config,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
         self._client = aiohttp.ClientSession(self.url, timeout=aiohttp.ClientTimeout(total=10))
         await self.again()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        assert self._nursery.stdin is not None
-        self._nursery.stdin.close()
-        await self._nursery.wait()
+        if self._hub is not None:
+            self._hub.kill()
+            await self._hub.ended()
         self._port.release()
 
     async def again(self) -> int:
@@ -81,15 +78,14 @@ class Mortal:
 
         Gives how the one before ended.
         """
-        assert self._nursery.stdin is not None
-        assert self._nursery.stdout is not None
-        self._nursery.stdin.write(b"\n")
-        async with asyncio.timeout(PATIENCE):
-            answer = await self._nursery.stdout.readline()
-        if self.pid:
+        ended = 0
+        if self._hub is not None:
+            ended = await self._hub.ended()
             self.deaths += 1
-        pid, ended = map(int, answer.split())
-        self.pid = pid
+        with contextlib.ExitStack() as stack:
+            log = 2 if self._log is None else stack.enter_context(self._log.open("ab")).fileno()
+            self._hub = Forked(f"{__name__}:serve_config", self._config, output=log, errors=log)
+        self.pid = self._hub.pid
         self.slowest = max(self.slowest, await self.ready())
         return ended
 

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import aiohttp
 
+from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import COMMAND, environ
@@ -61,7 +62,7 @@ class Process:
         }
         self._environ = environ(**{**settings, **more})
         self._said = folder / f"said-{id(self)}"
-        self.process: subprocess.Popen[bytes]
+        self.process: subprocess.Popen[bytes] | Forked
         self.client: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -80,14 +81,22 @@ class Process:
 
     def launch(self) -> None:
         """Start it, and wait for nothing."""
-        command = [*COMMAND, "serve", "--config", str(self._config)]
-        numbers = [made.fileno() for made in self._listening]
-        if numbers:
-            handed = ",".join(map(str, numbers))
-            command = [sys.executable, "-c", HAND_OVER, handed, *command]
+        command = ["serve", "--config", str(self._config)]
         with self._said.open("wb") as said:
+            if not self._listening:
+                file = said.fileno()
+                self.process = Forked(
+                    "hub.cli:main", *command, output=file, errors=file, env=self._environ
+                )
+                return
+            numbers = [made.fileno() for made in self._listening]
+            handed = ",".join(map(str, numbers))
             self.process = subprocess.Popen(
-                command, env=self._environ, stdout=said, stderr=said, pass_fds=numbers
+                [sys.executable, "-c", HAND_OVER, handed, *COMMAND, *command],
+                env=self._environ,
+                stdout=said,
+                stderr=said,
+                pass_fds=numbers,
             )
 
     async def start(self) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.counters import Counters
@@ -29,6 +29,7 @@ from hub.stores.sqlite import SQLiteStore
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
 from tests.conftest import Running, StartHub
+from tests.support.strategies import examples
 
 T = TypeVar("T")
 
@@ -196,7 +197,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(before=st.lists(st.sampled_from(OPERATIONS), max_size=6), steps=STEPS)
 def test_whatever_happens_at_the_same_time_can_be_written(
     before: list[str], steps: list[tuple[str, str, str] | int]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention, Stream
 from tests.conftest import Running, StartHub
 from tests.support.patience import PATIENCE, patient
+from tests.support.redis_server import RedisServer
 
 DEPTH: Final = 300
 
@@ -181,7 +183,15 @@ BACKGROUND: Final = (
     "the sweep of connections",
     "the sweep of streams",
     "the eviction of rejected streams",
+    "the refresh of principals",
 )
+
+SHARED: Final = ("the lease of this hub", "the presence of others", "the news of other hubs")
+"""Those of a hub that shares its store with others."""
+
+
+# A hub that asks an application has all of them.
+ASKED: Final = {"webhook": {"url": "http://127.0.0.1:9/", "secret_env": "ASKED_SECRET"}}
 
 
 async def status(running: Running) -> int:
@@ -198,7 +208,20 @@ async def test_a_task_of_the_hub_that_ends_is_told_of_and_begins_again(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr("hub.background.SOUND_SECONDS", 1.0)
-    running = await start_hub()
+    monkeypatch.setenv("ASKED_SECRET", "whsec_" + "QUFB" * 11)
+    await is_told_of(await start_hub(auth=ASKED), what)
+
+
+@pytest.mark.parametrize("what", SHARED)
+async def test_a_task_of_a_hub_among_several_that_ends_is_told_of_and_begins_again(
+    start_hub: StartHub, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr("hub.background.SOUND_SECONDS", 1.0)
+    store = {"url": f"redis://127.0.0.1:{redis_server.port}"}
+    await is_told_of(await start_hub(store=store), what)
+
+
+async def is_told_of(running: Running, what: str) -> None:
     assert await status(running) == 200
     killed = task(what)
     killed.cancel()
@@ -214,8 +237,12 @@ async def test_a_task_of_the_hub_that_ends_is_told_of_and_begins_again(
 
 def test_every_task_of_the_hub_is_killed_above() -> None:
     """Whoever adds one adds it there."""
-    source = (Path(__file__).parents[2] / "hub" / "hub.py").read_text("utf-8")
-    assert source.count("Background(") == len(BACKGROUND)
+    hub = Path(__file__).parents[2] / "hub"
+    source, backends = ((hub / name).read_text("utf-8") for name in ("hub.py", "backends.py"))
+    named = re.findall(r'Background\("([^"]+)"', source)
+    of_backends = re.findall(r'return \{"([^"]+)": self', backends)
+    assert len(named) == source.count("Background(") - 1, "one is of the backend"
+    assert sorted([*named, *of_backends]) == sorted([*BACKGROUND, *SHARED])
 
 
 async def test_a_task_that_fails_every_time_keeps_the_hub_from_being_ready(

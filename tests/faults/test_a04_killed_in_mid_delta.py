@@ -18,7 +18,7 @@ import aiohttp
 import pytest
 
 from hub.client import Delta, Hub, Interrupted, Reset
-from tests.clients.node import script
+from tests.clients.node import process
 from tests.promises.test_faults import LOST, Server
 from tests.support.patience import PATIENCE
 from web.build import DIST, build
@@ -218,7 +218,7 @@ async def test_every_reader_has_the_text_of_the_stream_after_a_kill_in_mid_delta
     readers = [kind(server) for kind in (WebSocket, ServerSent, Lines, Durable)]
     begun = asyncio.Event()
     given = {"client": (DIST / "client.js").as_uri(), "url": server.url + "/", "stream": STREAM}
-    async with asyncio.timeout(PATIENCE), script("follows.mjs", given) as follower:
+    async with asyncio.timeout(PATIENCE), process("follows.mjs", given) as follower:
         reading = [asyncio.create_task(reader.read()) for reader in readers]
         reading_too = asyncio.create_task(library(server, begun))
         await asyncio.gather(_until_reading(readers), begun.wait(), follower.line())

@@ -26,7 +26,7 @@ from hub.domain.records import Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import Appended, Change, Closed, Created, Raised
 from hub.stores.sqlite import SQLiteStore
-from tests.clients.node import told
+from tests.clients.node import process
 from tests.conftest import StartHub
 from web.build import DIST, build
 
@@ -390,7 +390,8 @@ async def test_whoever_comes_back_to_the_library_of_the_page_has_what_there_is(
         "all": ALL,
         "streams": [lost(kept) for kept in range(1, RECORDS + 1)],
     }
-    found = await told("resets.mjs", given)
+    async with process("resets.mjs", given) as reader:
+        found = await reader.lines()
     assert len(found) == RECORDS
     for kept, one in enumerate(found, start=1):
         assert set(one["texts"]) == {right(kept)}, one["stream"]

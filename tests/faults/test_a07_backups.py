@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import apsw
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.records import Position
@@ -28,6 +28,7 @@ from hub.stores.sqlite.backup import back_up, restore
 from hub.stores.sqlite.maintenance import Maintenance
 from hub.streams.stream import Stream
 from tests.faults.copies import Machine, Reader, compared, over
+from tests.support.strategies import examples
 
 OLD: Final = [f"old {at}" for at in range(5)]
 """What is in every copy."""
@@ -421,7 +422,7 @@ async def lived_through(steps: list[tuple[str, int, bool]], folder: Path) -> Non
     await world.stop()
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(st.lists(STEPS, min_size=4, max_size=14))
 def test_whatever_is_done_to_the_file_a_position_has_one_content(
     steps: list[tuple[str, int, bool]],

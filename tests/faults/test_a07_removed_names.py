@@ -189,7 +189,14 @@ async def test_what_an_older_hub_removed_is_not_mistaken_either(tmp_path: Path) 
     database = apsw.Connection(str(path))
     database.execute("DROP TABLE removed; DELETE FROM hub WHERE key = 'forgotten'")
     # These came later.
-    database.execute("ALTER TABLE streams DROP COLUMN owner; DROP TABLE credentials")
+    database.execute(
+        "DROP INDEX owned; ALTER TABLE streams DROP COLUMN owner;"
+        " ALTER TABLE streams DROP COLUMN creator"
+    )
+    database.execute("ALTER TABLE streams DROP COLUMN held")
+    database.execute(
+        "DROP TABLE credentials; DROP TABLE prompts; DROP TABLE counted; DROP TABLE claims"
+    )
     database.pragma("user_version", 3)
     migrate(database, str(path))
     database.close()

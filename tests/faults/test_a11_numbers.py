@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import orjson
 import pytest
 from aiohttp.test_utils import TestClient
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.client import Hub
@@ -30,6 +30,7 @@ from hub.protocols.websocket.commands import Append, parse
 from tests.conftest import Running, StartHub
 from tests.support.patience import PATIENCE
 from tests.support.processes import environ
+from tests.support.strategies import examples
 
 T = TypeVar("T")
 
@@ -180,7 +181,7 @@ async def test_any_object_is_the_same_over_every_transport(start_hub: StartHub) 
     def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE)
 
-    @settings(max_examples=60)
+    @examples(60)
     @given(objects)
     @example('{"event":1,"type":"ping"}')
     def same(text: str) -> None:
@@ -292,7 +293,7 @@ def _strictly(text: str) -> bool:
     return True
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(objects, st.data())
 def test_whatever_is_kept_is_json_to_every_reader(text: str, data: st.DataObject) -> None:
     """A record that is not stops everybody who reads the stream."""

@@ -96,5 +96,5 @@ async def test_a_hub_by_hand_forgets_nothing() -> None:
         stream.close()
         await hub.streams.create("idle")
         for now in (1.0, YEAR, 2 * YEAR):
-            await hub._streams.sweep(now)
+            await hub._backend.sweep(now)
         assert hub.streams.held == 2

@@ -105,7 +105,7 @@ async def cut(response: aiohttp.ClientResponse) -> str:
     """What comes until the connection ends in mid-body."""
     pieces: list[bytes] = []
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with response, asyncio.timeout(PATIENCE):
             while piece := await response.content.readany():
                 pieces.append(piece)
     except aiohttp.ClientError:

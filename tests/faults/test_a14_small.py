@@ -125,24 +125,23 @@ async def made(client: Client, name: str, **headers: str) -> ClientResponse:
     [
         ({}, "http://{}/v1/stream/a"),
         ({"X_Forwarded_Proto": "https"}, "https://{}/v1/stream/a"),
+        ({"X_Forwarded_Proto": "HTTPS", "X_Forwarded_For": "1.2.3.4"}, "https://{}/v1/stream/a"),
         (
-            {"X_Forwarded_Proto": "HTTPS, http", "X_Forwarded_For": "1.2.3.4"},
+            {"X_Forwarded_Proto": "https, http", "X_Forwarded_For": "1.2.3.4, 127.0.0.2"},
             "https://{}/v1/stream/a",
         ),
         ({"X_Forwarded_Proto": "http"}, "http://{}/v1/stream/a"),
-        ({"Forwarded": "for=1.2.3.4;proto=https;by=x, for=2;proto=http"}, "https://{}/v1/stream/a"),
-        ({"Forwarded": 'for=x;Proto="https"'}, "https://{}/v1/stream/a"),
-        ({"Forwarded": "for=1.2.3.4"}, "/v1/stream/a"),
         ({"X_Forwarded_For": "1.2.3.4"}, "/v1/stream/a"),
         ({"Via": "1.1 edge"}, "/v1/stream/a"),
         ({"X_Forwarded_Proto": "javascript"}, "/v1/stream/a"),
         ({"X_Forwarded_Proto": "https://evil/?"}, "/v1/stream/a"),
+        ({"Forwarded": "for=1.2.3.4;proto=https"}, "/v1/stream/a"),
     ],
 )
 async def test_the_address_of_a_stream_has_the_scheme_that_its_client_used(
     headers: dict[str, str], where: str, start_hub: StartHub
 ) -> None:
-    client = (await start_hub()).client
+    client = (await start_hub(server={"trusted_proxies": ["127.0.0.0/8"]})).client
     answer = await made(client, "a", **headers)
     assert answer.status == 201
     place = f"{client.host}:{client.port}"

@@ -14,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from tests.conftest import Running, StartHub
-from tests.support.openai_client import HELLO, said, url_of
+from tests.support.openai_client import HELLO, official_client, said
 
 LOOK: Final[Any] = {"type": "object", "properties": {}}
 ASKED: Final[list[dict[str, Any]]] = [
@@ -39,12 +39,7 @@ async def hub(start_hub: StartHub) -> Running:
 
 @pytest.fixture
 async def client(hub: Running) -> AsyncIterator[AsyncOpenAI]:
-    async with AsyncOpenAI(
-        api_key="none",
-        base_url=url_of(hub),
-        max_retries=0,
-        _strict_response_validation=True,
-    ) as made:
+    async with official_client(hub, strict=True) as made:
         yield made
 
 

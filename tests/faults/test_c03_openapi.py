@@ -13,14 +13,19 @@ from jsonschema import Draft202012Validator
 
 from hub.docs import files
 from hub.docs.requests import EXAMPLES
+from hub.domain.events import Message
 from tests.conftest import Running, StartHub
-from tests.support.documented_answers import OVER_HTTP, validator
+from tests.support.documented_answers import openapi_document, validator
+from tests.support.people import auth, bearer
 from tests.support.pip import TOOLS
 from web.node import find_node, install
 
 HERE: Final = Path(__file__).parents[1]
 ROUTES: Final = {
+    "FollowRequest": "/v1/follow",
     "GenerationRequest": "/v1/generations",
+    "ShareRequest": "/v1/shares",
+    "TicketRequest": "/v1/tickets",
     "CompletionRequest": "/v1/chat/completions",
     "ResponseRequest": "/v1/responses",
     "ChatRequest": "/api/chat",
@@ -76,46 +81,65 @@ def objects(held: Any) -> list[dict[str, Any]]:
 
 def test_what_may_be_left_out_has_no_default_in_a_body() -> None:
     """openapi-typescript makes of a field with a default one that must be there."""
-    schemas = OVER_HTTP["components"]["schemas"]
+    schemas = openapi_document()["components"]["schemas"]
     assert [one for one in objects(schemas) if "default" in one.get("properties", {})] == []
     fields = [f for one in objects(schemas) for f in one.get("properties", {}).values()]
     assert [field for field in fields if isinstance(field, dict) and "default" in field] == []
 
 
 def test_no_schema_has_a_name_that_generated_code_needs() -> None:
-    assert not {"Response", "Client", "File", "Unset"} & set(OVER_HTTP["components"]["schemas"])
+    assert not {"Response", "Client", "File", "Unset"} & set(
+        openapi_document()["components"]["schemas"]
+    )
 
 
 def test_bodies_of_streams_are_described() -> None:
     for method in ("put", "post"):
-        content = OVER_HTTP["paths"]["/v1/stream/{name}"][method]["requestBody"]["content"]
+        content = openapi_document()["paths"]["/v1/stream/{name}"][method]["requestBody"]["content"]
         assert set(content) == {"application/json", "application/octet-stream"}
         assert content["application/json"]["schema"]["examples"]
 
 
 @pytest.mark.parametrize("name", ROUTES)
-async def test_every_body_has_examples_and_the_hub_takes_them(name: str, hub: Running) -> None:
-    examples = OVER_HTTP["components"]["schemas"][name]["examples"]
+async def test_every_body_has_examples_and_the_hub_takes_them(
+    name: str, start_hub: StartHub
+) -> None:
+    hub = await start_hub(auth=auth(), tutorial={"pace": 0})
+    await hub.hub.streams.append_to("team/rivers", Message("user", "Hello"))
+    examples = openapi_document()["components"]["schemas"][name]["examples"]
     assert examples == EXAMPLES[name]
     for example in examples:
-        validator(OVER_HTTP, name).validate(example)
-        async with hub.client.post(ROUTES[name], json=example) as answer:
+        validator(openapi_document(), name).validate(example)
+        headers = bearer("admin")
+        async with hub.client.post(ROUTES[name], json=example, headers=headers) as answer:
             assert answer.status < 300, await answer.text()
 
 
 def test_every_body_that_a_model_checks_has_one() -> None:
     bodies = [
         held["requestBody"]["content"]["application/json"]["schema"]
-        for methods in OVER_HTTP["paths"].values()
+        for methods in openapi_document()["paths"].values()
         for held in methods.values()
         if "requestBody" in held
     ]
     named = {body["$ref"].rpartition("/")[2] for body in bodies if "$ref" in body}
-    assert named == set(ROUTES)
+    assert named == {*ROUTES, "QueueChange"}
+
+
+async def test_a_queued_prompt_takes_the_examples_of_its_changes(hub: Running) -> None:
+    asked = {"prompt": "stall", "stream": "queued", "when_busy": "queue"}
+    ids = []
+    for _ in range(2):
+        async with hub.client.post("/v1/generations", json=asked) as answer:
+            ids.append((await answer.json())["id"])
+    for example in EXAMPLES["QueueChange"]:
+        validator(openapi_document(), "QueueChange").validate(example)
+        async with hub.client.patch(f"/v1/generations/{ids[1]}", json=example) as answer:
+            assert answer.status == 200, await answer.text()
 
 
 def test_every_example_of_a_parameter_is_one() -> None:
-    for methods in OVER_HTTP["paths"].values():
+    for methods in openapi_document()["paths"].values():
         for held in methods.values():
             for parameter in held.get("parameters", ()):
                 for example in parameter["schema"].get("examples", ()):
@@ -134,7 +158,7 @@ async def test_a_python_client_is_generated_and_works(
     # Only files of the page are of types that it does not know.
     assert "Endpoint will not be generated" not in said
     assert "Unable to parse this part" not in said
-    operations = [method for methods in OVER_HTTP["paths"].values() for method in methods]
+    operations = [method for methods in openapi_document()["paths"].values() for method in methods]
     made = [file for file in (where / "api").rglob("*.py") if file.stem != "__init__"]
     assert len(made) == len(operations)
     await ran(*TOOLS.command("-m", "compileall", "-q"), str(where))

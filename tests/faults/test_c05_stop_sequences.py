@@ -11,6 +11,8 @@ import pytest
 
 from hub.dialects.openai_responses.reader import OpenAIResponses
 from hub.dialects.reply.stop_sequences import StopSequences
+from hub.dialects.request.chat_request import stop_sequences
+from hub.domain.errors import RequestError
 from hub.domain.events import Delta, Event, Failed, Finished, ToolCall, Usage
 from hub.domain.prompt import Prompt
 from tests.faults.replies import named
@@ -139,3 +141,10 @@ async def test_the_upstream_is_cut_off_at_once(monkeypatch: pytest.MonkeyPatch) 
             (request,) = upstream.requests
             await request.left()
     assert answer["choices"][0]["message"]["content"] == "One, "
+
+
+@pytest.mark.parametrize("stop", [["x"] * 65, ["x" * 5000], [f"{n:070}" for n in range(64)]])
+def test_there_are_not_so_many_that_to_look_for_them_takes_long(stop: list[str]) -> None:
+    with pytest.raises(RequestError, match="at most 64 strings"):
+        stop_sequences(stop)
+    assert stop_sequences(["x" * 64] * 64) == ["x" * 64] * 64

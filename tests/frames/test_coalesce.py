@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import example, given
 
 from hub.domain.events import Delta, Event, Message, ToolCall, decode, encode
-from hub.domain.records import Record
+from hub.domain.records import UNREAD, Record
 from hub.frames.coalesce import merge
 from tests.support.strategies import quick, records, runs_of_deltas
 
@@ -127,3 +127,13 @@ def test_records_that_are_no_events_stay_as_they_are() -> None:
     held = [Record(0, b"raw", None), Record(1, b"raw", None)]
     assert merge(held) == held
     assert merge([]) == []
+
+
+def test_a_delta_is_joined_however_its_type_is_spelled() -> None:
+    """A body is only decoded where it may be a delta, and a producer may escape any letter."""
+    bodies = [
+        b'{"type":"%b","generation":"g","text":"%d"}' % (kind, number)
+        for number, kind in enumerate((b"delta", b"\\u0064elta", b"delt\\u0061"))
+    ]
+    (merged,) = merge([Record(place, body, UNREAD) for place, body in enumerate(bodies)])
+    assert merged.event == Delta("g", "012")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.framing import Chunk, ConcatenatedJSON, Framing, JSONArray, JSONSeq
-from hub.framing.values import MAX_DEPTH, MAX_DIGITS
+from hub.framing.values import MAX_DEPTH, MAX_DIGITS, has_long_number
 from tests.support.cut_bodies import Outcome, cuttings, outcome, same_however_cut
 
 SCALARS = (
@@ -244,6 +244,12 @@ def test_a_number_that_python_refuses_to_convert_is_malformed() -> None:
 def test_digits_in_a_string_are_no_number() -> None:
     body = b'{"pi":"%s","say":"\\"%s"}' % (b"3" * 5000, b"1" * 5000)
     assert outcome(ConcatenatedJSON(), [body]).data == [body]
+
+
+def test_a_long_number_is_one_run_of_digits() -> None:
+    digits = (b"1234567890" * MAX_DIGITS)[: MAX_DIGITS + 1]
+    assert has_long_number(b"[1," + digits + b"]")
+    assert not has_long_number(b"[" + digits[1:] + b"," + digits[1:] + b"]")
 
 
 def test_a_long_string_in_small_reads() -> None:

@@ -117,7 +117,7 @@ async def test_whoever_waits_for_a_run_sees_its_end_whatever_happens_meanwhile(k
         for _ in range(turns):
             await asyncio.sleep(0)
         waits.append(asyncio.create_task(desk.runs.cancel(generation.id)))
-        await asyncio.gather(desk.runs.leave(stream), desk.streams.remove(stream))
+        await asyncio.gather(desk.runs.leave(stream.name), desk.streams.remove(stream))
         found = await asyncio.wait_for(asyncio.gather(*waits), timeout=5)
         assert [one.terminal for one in found] == [generation.terminal] * len(waits)
         assert generation.ended

@@ -164,13 +164,13 @@ async def test_what_was_trimmed_is_no_longer_sent(keep: Keep) -> None:
 async def test_no_more_conversations_are_remembered_than_may_be(
     keep: Keep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hub.generations.runs.CONVERSATIONS", 2)
-    monkeypatch.setattr("hub.generations.runs.CONVERSATION_BYTES", 2000)
+    monkeypatch.setattr("hub.generations.conversations.CONVERSATIONS", 2)
+    monkeypatch.setattr("hub.generations.conversations.CONVERSATION_BYTES", 2000)
     desk = keep(Runner(FakeUpstream([said("Hello"), END])))
     for name in ("a", "b", "c", "c", "c"):
         generation = await desk.ask("Hi", stream=name)
         await desk.runs.wait(generation.id)
-    assert [stream.name for stream in desk.runs._pasts] == ["b"]
+    assert desk.runs._conversations.kept == ["b"]
 
 
 @pytest.mark.parametrize("deliver", ["at_once", "committed"])
@@ -337,16 +337,31 @@ def _nested(levels: int) -> dict[str, Any]:
         ({"key": ""}, RequestError),
         ({"key": "k" * 256}, RequestError),
         ({"model": "m" * 201}, RequestError),
+        ({"prompt": None, "messages": ({"content": "a"},) * 3}, TooLarge),
     ],
 )
 async def test_what_cannot_be_asked_leaves_nothing_behind(
     keep: Keep, fields: dict[str, Any], error: type[HubError]
 ) -> None:
-    desk = keep(Runner(talks("Hi"), prompt_bytes=100))
+    desk = keep(Runner(talks("Hi"), prompt_bytes=100, prompt_messages=2))
     with pytest.raises(error):
         await desk.ask(**fields)
     assert desk.runs.active == 0
     assert len(desk.streams) == 0
+
+
+async def test_a_prompt_in_a_conversation_of_too_many_messages_changes_nothing(keep: Keep) -> None:
+    desk = keep(Runner(talks("Hi"), prompt_messages=4))
+    await desk.runs.wait((await desk.ask(stream="chat")).id)
+    await desk.runs.wait((await desk.ask(stream="chat")).id)
+    stream = await desk.stream("chat")
+    stream.append(Message("user", "One more"))
+    for _ in range(2):
+        with pytest.raises(TooLarge, match=r"limits\.prompt_messages"):
+            await desk.ask(stream="chat")
+    assert not stream.in_use
+    messages = ({"role": "user", "content": "What matters"},)
+    await desk.runs.wait((await desk.ask(None, messages=messages, stream="chat")).id)
 
 
 async def test_nothing_is_asked_in_a_closed_stream(keep: Keep) -> None:

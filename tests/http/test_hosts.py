@@ -12,7 +12,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 import hub
-from hub.http.hosts import _is_loopback
 from tests.conftest import StartHub
 from tests.support.patience import PATIENCE
 from tests.support.raw_socket import client_frame, exchange
@@ -185,9 +184,3 @@ async def test_there_names_that_are_configured_hold_and_the_address_itself(
     client = (await start_hub(server={"hosts": ["chat.example.org"]})).client
     monkeypatch.setattr("hub.http.hosts._address", lambda _: "192.0.2.7")
     assert (await exchange(client.port, asked(host)))[9:12] == status
-
-
-def test_a_socket_of_both_kinds_says_loopback_in_its_own_way() -> None:
-    assert _is_loopback("::ffff:127.0.0.1")
-    assert not _is_loopback("::ffff:192.0.2.1")
-    assert not _is_loopback("fe80::1%eth0")

@@ -91,6 +91,15 @@ def test_a_port_in_use_is_named_with_the_way_out() -> None:
     )
 
 
+def test_only_sockets_that_are_all_shared_listen_on_one_port() -> None:
+    first = listen("127.0.0.1", 0, notsent_lowat=16384, shared=True)
+    port = first[0].getsockname()[1]
+    second = listen("127.0.0.1", port, notsent_lowat=16384, shared=True)
+    assert refused("127.0.0.1", port).code == "port_in_use"
+    for made in first + second:
+        made.close()
+
+
 def test_a_port_that_was_just_left_is_free() -> None:
     with listening("127.0.0.1") as (made,):
         address = made.getsockname()

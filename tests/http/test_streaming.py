@@ -11,6 +11,7 @@ def test_nothing_on_the_way_may_store_change_hold_back_or_guess() -> None:
         "Cache-Control": "no-store, no-transform",
         "X-Accel-Buffering": "no",
         "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
     }
 
 

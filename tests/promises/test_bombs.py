@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import pytest
+from aiohttp.compression_utils import ZLibDecompressor
 
 from tests.conftest import StartHub
+from tests.support.loop_rounds import Rounds
 from tests.support.scripted_upstream import Scripted
 from tests.support.upstream_answers import Answer, openai_sse
 
@@ -50,6 +53,49 @@ async def test_the_body_of_a_request(path: str, bomb: bytes, start_hub: StartHub
         async with client.post(path, data=bomb, headers=headers) as response:
             assert response.status == 413
     assert len(bomb) < 100_000
+
+
+@pytest.fixture
+async def unpacked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Rounds]:
+    """How many bytes are unpacked in each round of the loop."""
+    unpack = ZLibDecompressor.decompress_sync
+    with Rounds() as rounds:
+
+        def noting(packer: ZLibDecompressor, data: bytes, max_length: int = 0) -> bytes:
+            found = unpack(packer, data, max_length=max_length)
+            rounds.note(len(found))
+            return found
+
+        monkeypatch.setattr(ZLibDecompressor, "decompress_sync", noting)
+        yield rounds
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/v1/generations", 413), ("/nothing", 404), ("/readyz", 405)]
+)
+async def test_what_nobody_reads_is_not_unpacked(
+    path: str, status: int, bomb: bytes, start_hub: StartHub, unpacked: Rounds
+) -> None:
+    """Neither beyond the limit, nor where no body is wanted."""
+    client = (await start_hub(limits={"body_bytes": 2**20})).client
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with client.post(path, data=bomb, headers=headers) as response:
+        assert response.status == status
+        assert response.headers["Connection"] == "close"
+        await response.read()
+    await asyncio.sleep(0.05)
+    assert sum(unpacked.noted.values()) < UNPACKED / 5
+
+
+async def test_a_large_body_is_unpacked_in_turns(
+    bomb: bytes, start_hub: StartHub, unpacked: Rounds
+) -> None:
+    client = (await start_hub(limits={"body_bytes": 2 * UNPACKED})).client
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with client.post("/v1/generations", data=bomb, headers=headers) as response:
+        assert response.status == 400
+    assert sum(unpacked.noted.values()) >= UNPACKED
+    assert unpacked.most < UNPACKED / 5
 
 
 ASKED: Final[dict[str, Any]] = {"model": "b", "messages": [{"role": "user", "content": "hello"}]}

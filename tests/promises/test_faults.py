@@ -21,6 +21,7 @@ import aiohttp
 import pytest
 
 from tests.faults.storm import Plan, Storm
+from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import COMMAND, environ
@@ -44,7 +45,8 @@ class Server:
             **more,
         )
         self._config.write_text('[upstreams.demo]\ndialect = "demo"\noptions = { pace = 30 }\n')
-        self.process: subprocess.Popen[bytes] | None = None
+        self._said = folder / "said"
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         self.client: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
@@ -57,23 +59,27 @@ class Server:
         self.kill()
         self._held.release()
 
-    def command(self) -> list[str]:
-        return [*self._before, *COMMAND, "serve", "--config", str(self._config)]
-
     async def start(self) -> None:
-        self.process = self._run()
+        with self._said.open("wb") as said:
+            self.process = self._run(said.fileno())
         await self.until_ready()
 
-    def _run(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            self.command(), env=self._environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def _run(self, said: int) -> Forked | subprocess.Popen[bytes]:
+        command = ["serve", "--config", str(self._config)]
+        if self._before:
+            return subprocess.Popen(
+                [*self._before, *COMMAND, *command],
+                env=self._environ,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+        return Forked("hub.cli:main", *command, output=said, errors=said, env=self._environ)
 
     async def until_ready(self) -> None:
         assert self.process is not None
         async with asyncio.timeout(PATIENCE):
             while await self.ready() != 200:
-                assert self.process.poll() is None, self.process.communicate()[0]
+                assert self.process.poll() is None, self._said.read_text()
                 await asyncio.sleep(0.02)
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> str:
@@ -81,8 +87,11 @@ class Server:
         if self.process is None:
             return ""
         self.process.send_signal(how)
-        said, _ = self.process.communicate(timeout=PATIENCE)
-        self.process = None
+        ended, self.process = self.process, None
+        if isinstance(ended, Forked):
+            ended.wait()
+            return self._said.read_text()
+        said, _ = ended.communicate(timeout=PATIENCE)
         return said.decode()
 
     def refused(self) -> str:
@@ -92,7 +101,8 @@ class Server:
             "STREAMHUB_SERVER__PORT": "0",
             "STREAMHUB_STORE__LOCK_SECONDS": "0",
         }
-        done = subprocess.run(self.command(), env=other, capture_output=True, timeout=PATIENCE)
+        command = [*COMMAND, "serve", "--config", str(self._config)]
+        done = subprocess.run(command, env=other, capture_output=True, timeout=PATIENCE)
         assert done.returncode == 1
         assert not done.stdout
         return done.stderr.decode()

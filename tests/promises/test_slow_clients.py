@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
+from unittest.mock import patch
 
 import pytest
 
 from hub.connections.connection import GIVEN_UP, REPLIES, Connection
+from hub.domain.stream_settings import StreamSettings
+from hub.http import response as http_response
+from hub.http.client_socket import give_up
+from tests.conftest import StartHub
 from tests.support.loopback_hub import eventually, hub_on_loopback
 from tests.support.numbered_records import Run, both_loops, length, numbers, say
+from tests.support.people import auth, bearer
 from tests.support.raw_socket import client_frame
 from tests.support.transport_readers import NDJSON, SSE, Reader, Text, WebSocket
 
@@ -241,6 +248,54 @@ async def _goodbye() -> None:
         client.write(client_frame(b"\x03\xe8", 8))
         await eventually(lambda: not running.hub.connections)
         await eventually(lambda: connection.wire.transport is None)
+
+
+@both_loops
+def test_p7_who_asks_for_much_and_reads_nothing_is_cut(run: Run) -> None:
+    run(_unread())
+
+
+async def _unread() -> None:
+    waiting: list[int] = []
+
+    def noted(transport: asyncio.Transport) -> None:
+        waiting.append(transport.get_write_buffer_size())
+        give_up(transport)
+
+    with patch.object(http_response, "give_up", noted):
+        await _unread_with_patience()
+    assert waiting[0] < 1_000_000, "no copy of the body waits in the transport"
+
+
+async def _unread_with_patience() -> None:
+    async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
+        hub = running.hub
+        await hub.streams.make("much", StreamSettings("text/plain"), [(b"x" * 5_000_000, None)])
+        asking = socket.socket()
+        with asking:
+            asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            asking.connect(("127.0.0.1", running.port))
+            asking.send(b"GET /v1/stream/much?offset=-1 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            await eventually(lambda: hub.unsent.held >= 5_000_000)
+            await eventually(lambda: not hub.unsent.held)
+
+
+async def test_p7_responses_of_one_user_that_are_not_read_have_a_limit(start_hub: StartHub) -> None:
+    running = await start_hub(auth=auth())
+    hub, client = running.hub, running.client
+    for name in ("ann", "bob"):
+        path = f"/v1/stream/chat/{name}/1"
+        head = {**bearer(name), "Content-Type": "text/plain"}
+        async with client.put(path, data=b"x" * 100_000, headers=head) as response:
+            assert response.status == 201
+    hub.unsent.take(hub.unsent.share, "ann")
+    statuses = []
+    for name in ("ann", "bob"):
+        path = f"/v1/stream/chat/{name}/1?offset=-1"
+        async with client.get(path, headers=bearer(name)) as response:
+            statuses.append((response.status, len(await response.read()) == 100_000))
+    assert statuses == [(429, False), (200, True)]
+    assert hub.unsent.held == hub.unsent.share
 
 
 async def test_p7_subscriptions_and_frames_have_a_limit() -> None:

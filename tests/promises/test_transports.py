@@ -15,7 +15,7 @@ from hub.domain.generation_request import GenerationRequest
 from hub.streams.stream import Stream
 from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
 from tests.support.numbered_records import STORY, TEXT, bodies, heard
-from tests.support.transport_readers import DRIVERS, HTTP, SSE, Reader, Text, WebSocket
+from tests.support.transport_readers import DRIVERS, HTTP, SSE, Follow, Reader, Text, WebSocket
 
 
 class World:
@@ -215,7 +215,7 @@ async def test_who_comes_back_too_late_is_reset_to_the_oldest_kept(make_world: M
             "type": "reset",
             "position": head,
             "reason": "trimmed",
-            **({"stream": "a/chat"} if isinstance(reader, WebSocket) else {}),
+            **({"stream": "a/chat"} if isinstance(reader, WebSocket | Follow) else {}),
         }
     ]
 
@@ -295,7 +295,11 @@ async def test_what_cannot_be_followed_is_one_clear_error(
     reader = await world.reader(stream).open(start)
     assert reader.error["code"] == code
     assert reader.error["message"]
-    if isinstance(reader, HTTP):
+    if isinstance(reader, Follow):
+        assert reader.status == 200
+        await reader.until(lambda: reader.end)
+        assert reader.end == "whole", "there is nothing more to send"
+    elif isinstance(reader, HTTP):
         assert reader.status == status
     else:
         assert not reader.end, "one mistake does not end the connection"

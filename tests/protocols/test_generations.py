@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hub.protocols.websocket import commands
 from tests.conftest import Running, StartHub
 from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
@@ -255,3 +256,68 @@ async def test_a_hub_that_drains_begins_nothing_and_says_when_to_come_back(
         assert response.status == 503
         assert response.headers["Retry-After"] in RETRY_AFTER
         assert (await response.json())["error"]["code"] == "draining"
+
+
+async def test_prompts_wait_are_changed_and_listed(running: Running, upstream: Scripted) -> None:
+    gate = Gate()
+    upstream.answers(
+        Answer(openai_block({"content": "One"}), gate, *openai_sse("!")),
+        *(Answer(*openai_sse(text)) for text in ("Two", "Three")),
+    )
+    asked: dict[str, Any] = {"upstream": "scripted", "stream": "team/chat"}
+    first = await ask(running, prompt="One", **asked)
+    await gate.reached()
+    two = await ask(running, prompt="Two", when_busy="queue", **asked)
+    three = await ask(running, prompt="Three", when_busy="queue", **asked)
+    assert (two["state"], three["state"]) == ("queued", "queued")
+
+    async def change(name: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+        async with running.client.patch(f"/v1/generations/{name}", json=fields) as response:
+            return response.status, await response.json()
+
+    async def waiting() -> tuple[list[str], bool]:
+        async with running.client.get("/v1/queue/team/chat") as response:
+            assert response.headers["Cache-Control"] == "no-store"
+            told = await response.json()
+        return [one["text"] for one in told["prompts"]], told["held"]
+
+    status, shown = await change(three["id"], place=1, prompt="Drei")
+    assert (status, shown["state"]) == (200, "queued")
+    assert await waiting() == (["Drei", "Two"], False)
+    for wrong in ({"place": 0}, {"place": True}, {"place": "1"}, {"prompt": ""}, {"more": 1}):
+        assert (await change(three["id"], **wrong))[0] == 400
+    assert (await cancel(running, two["id"]))["state"] == "dropped"
+    assert (await change(two["id"], place=1))[1]["error"]["code"] == "not_queued"
+    assert (await cancel(running, first["id"]))["state"] == "cancelled"
+    assert await waiting() == (["Drei"], True)
+    gate.open()
+    assert (await change(three["id"], now=True))[0] == 200
+    await running.hub.generations.wait(three["id"])
+    assert await waiting() == ([], False)
+    async with running.client.get("/v1/queue/none") as response:
+        assert response.status == 404
+
+
+async def test_null_is_the_beginning_of_a_conversation(
+    running: Running, upstream: Scripted
+) -> None:
+    """As in events, over HTTP and the WebSocket; what is not said is no place."""
+    upstream.answers(*[Answer(*openai_sse("Yes"))] * 4)
+    first = await ask(running, stream="chat", upstream="scripted", prompt="One")
+    await running.hub.generations.wait(first["id"])
+    for body, messages in (
+        ({"prompt": "Two"}, 3),
+        ({"prompt": "Three", "after": None}, 1),
+        ({"after": first["id"], "prompt": "Four"}, 3),
+    ):
+        begun = await ask(running, stream="chat", upstream="scripted", **body)
+        await running.hub.generations.wait(begun["id"])
+        assert len(upstream.requests[-1].json["messages"]) == messages
+    for text, place in (("{}", None), ('{"after":null}', ""), ('{"after":"q1"}', "q1")):
+        command = commands.parse(json.dumps({"type": "generate", **json.loads(text)}))
+        assert isinstance(command, commands.Generate)
+        assert command.after == place
+    body = {"stream": "chat", "prompt": "Five", "after": "nobody"}
+    async with running.client.post("/v1/generations", json=body) as response:
+        assert response.status == 404
+        assert (await response.json())["error"]["code"] == "message_not_found"

@@ -15,9 +15,11 @@ from typing import Any
 import orjson
 import pytest
 
+from hub.http.private_sockets import address
 from hub.server import admin
-from hub.server.admin import AdminSocket, address, admin_path, as_json, from_json
+from hub.server.admin import AdminSocket, admin_path, from_json
 from hub.stores import Credential
+from hub.stores.credential_json import as_json
 from hub.stores.memory import MemoryCredentials
 from tests.support.patience import PATIENCE
 
@@ -40,6 +42,17 @@ def path(tmp_path: Path) -> Path:
 def revoked() -> list[str]:
     """The ids that the hub was told of."""
     return []
+
+
+async def test_the_socket_of_a_successor_is_left_alone(path: Path) -> None:
+    first, second = (AdminSocket(path, MemoryCredentials(), print) for _ in range(2))
+    await first.open()
+    await second.open()
+    await first.close()
+    assert await ask(path, b"{}\n")
+    await second.close()
+    with pytest.raises(FileNotFoundError):
+        mode(path)
 
 
 @pytest.fixture
@@ -127,6 +140,12 @@ MISTAKES = {
     "an id that is none": line(do="add", credential={**as_json(KEY), "id": "two\nlines...."}),
     "a name of two lines": line(do="add", credential={**as_json(KEY), "name": "a\nb"}),
     "a time that nobody can write": line(do="add", credential={**as_json(KEY), "expires": 1e15}),
+    "a link of nobody": line(
+        do="add", credential={**as_json(KEY), "kind": "login", "user": None, "expires": 9.0}
+    ),
+    "a link without an end": line(do="add", credential={**as_json(KEY), "kind": "login"}),
+    "a session": line(do="add", credential={**as_json(KEY), "kind": "session"}),
+    "a secret of the hub": line(do="revoke", kind="secret", id="tickets", now=1.0),
     "strange grants": line(do="add", credential={**as_json(KEY), "grants": "[{}]"}),
 }
 

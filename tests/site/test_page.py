@@ -27,6 +27,9 @@ BUILT: Final = {
     "client-worker.js": "onconnect = 1;",
     "client.d.ts": "export {};",
     "elements.js": "customElements",
+    "math.js": "export const markup = 1;",
+    "diagram.js": "diagram()",
+    "diagram.html": "<!doctype html><title>diagram</title>",
     "assets/page-1a2b.js": "page()" * 100,
     "assets/page-1a2b.css": "a{}",
     "assets/font-1a2b.woff2": "font",
@@ -43,6 +46,9 @@ SERVED: Final = [
     ("/client-worker.js", "client-worker.js", JAVASCRIPT, "no-cache"),
     ("/client.d.ts", "client.d.ts", "application/typescript; charset=utf-8", "no-cache"),
     ("/elements.js", "elements.js", JAVASCRIPT, "no-cache"),
+    ("/math.js", "math.js", JAVASCRIPT, "no-cache"),
+    ("/diagram.js", "diagram.js", JAVASCRIPT, "no-cache"),
+    ("/diagram.html", "diagram.html", HTML, "no-cache"),
     ("/assets/page-1a2b.js", "assets/page-1a2b.js", JAVASCRIPT, FOREVER),
     ("/assets/page-1a2b.css", "assets/page-1a2b.css", "text/css; charset=utf-8", FOREVER),
     ("/assets/font-1a2b.woff2", "assets/font-1a2b.woff2", "font/woff2", FOREVER),
@@ -154,6 +160,9 @@ async def test_the_policy_lets_nothing_in_but_its_own_files(
         # The pictures and sounds of answers.
         "img-src": "'self' data:",
         "media-src": "data:",
+        # The fonts of formulas, and the frame in which diagrams are drawn.
+        "font-src": "'self'",
+        "frame-src": "'self'",
         "worker-src": "'self'",
         "manifest-src": "'self'",
         "base-uri": "'none'",
@@ -170,6 +179,25 @@ async def test_who_may_show_it_in_a_frame_is_configured(built: Path, start_hub: 
     assert policy["frame-ancestors"] == f"'self' {ORIGIN} https://*.example.com:8443"
 
 
+async def test_the_frame_of_diagrams_has_no_origin_and_no_network(
+    built: Path, start_hub: StartHub
+) -> None:
+    client = (await start_hub()).client
+    async with client.get("/diagram.html") as response:
+        assert directives(response.headers["Content-Security-Policy"]) == {
+            "default-src": "'none'",
+            "script-src": "'self'",
+            "style-src": "'unsafe-inline'",
+            "sandbox": "allow-scripts",
+            "base-uri": "'none'",
+            "form-action": "'none'",
+            "frame-ancestors": "*",
+        }
+    # Its script is that of another origin to it.
+    async with client.get("/diagram.js") as response:
+        assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+
+
 async def test_a_page_keeps_to_itself(built: Path, start_hub: StartHub) -> None:
     client = (await start_hub()).client
     async with client.get("/") as response:
@@ -181,7 +209,17 @@ async def test_a_page_keeps_to_itself(built: Path, start_hub: StartHub) -> None:
 # Other pages
 
 
-@pytest.mark.parametrize("name", ["client.js", "client-worker.js", "client.d.ts", "elements.js"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "client.js",
+        "client-worker.js",
+        "client.d.ts",
+        "elements.js",
+        "math.js",
+        "assets/font-1a2b.woff2",
+    ],
+)
 async def test_what_is_for_other_pages_can_be_had_by_those_that_are_allowed(
     name: str, built: Path, start_hub: StartHub
 ) -> None:

@@ -20,7 +20,9 @@ import pytest
 
 from hub.domain.errors import StoreError
 from hub.domain.events import Message, encode
+from hub.domain.generation_request import GenerationRequest
 from hub.domain.producers import Stamp
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import (
@@ -34,6 +36,7 @@ from hub.stores import (
     GenerationLocation,
     Hidden,
     Keyed,
+    QueueSet,
     Raised,
     Removed,
     Saved,
@@ -228,7 +231,9 @@ async def test_a_store_that_lost_something_begins_later_epochs(any_store: Opened
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_everything_that_was_synced_comes_back(kept: Opened, how: str) -> None:
-    settings = StreamSettings("text/plain; charset=utf-8", ttl=60, owner="acme/ann")
+    settings = StreamSettings(
+        "text/plain; charset=utf-8", ttl=60, owner="acme/ann", creator="acme/bob"
+    )
     records = [Record(at, b"%d" % at, None) for at in range(5)]
     await kept.keep(
         Created("s", settings, ((3, 0),)),
@@ -249,7 +254,7 @@ async def test_everything_that_was_synced_comes_back(kept: Opened, how: str) -> 
     saved = await kept.load("s")
     assert [(r.offset, r.body) for r in saved.records] == [(2, b"2"), (3, b"3"), (4, b"4")]
     assert (saved.settings, saved.epochs) == (settings, ((3, 0), (7, 4)))
-    assert saved.settings.owner == "acme/ann"
+    assert (saved.settings.owner, saved.settings.creator) == ("acme/ann", "acme/bob")
     assert [one.owner for one in await kept.store.listed("", "", 10, 0.0)] == ["acme/ann"]
     assert (saved.head, saved.tail) == (2, 5)
     assert (saved.closed, saved.closed_by) == (True, Stamp("a", 0, 1))
@@ -533,6 +538,37 @@ async def test_a_key_is_remembered(kept: Opened, how: str) -> None:
     await kept.keep(used)
     await kept.leave(how)
     assert await kept.store.keyed("k") == used
+
+
+def waiting(number: int, stream: str = "s") -> QueuedPrompt:
+    request = GenerationRequest(
+        f"Prompt {number}",
+        stream=stream,
+        options={"temperature": 0.5},
+        when_busy="queue",
+        scope="ann",
+        fallbacks=frozenset({"a", "b"}),
+    )
+    return QueuedPrompt(f"gen_{number}", request, Position(1, number), "2026-01-01T00:00:00.000Z")
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_prompts_wait_in_order(kept: Opened, how: str) -> None:
+    one, two, other = waiting(1), waiting(2), waiting(3, "t")
+    await kept.keep(created("s"), created("t"), created("u"))
+    await kept.keep(QueueSet("s", (one, two), held=False), QueueSet("t", (other,), held=True))
+    await kept.keep(QueueSet("u", (waiting(4, "u"),), held=False), QueueSet("u", (), held=False))
+    await kept.keep(QueueSet("s", (two, one), held=False), QueueSet("gone", (), held=False))
+    await kept.leave(how)
+    assert (found := await kept.store.load("s")) is not None
+    assert (found.queue, found.held) == ((two, one), False)
+    assert (found := await kept.store.load("t")) is not None
+    assert (found.queue, found.held) == ((other,), True)
+    assert await kept.store.unheld() == ["s"]
+    assert await kept.store.waiting_in("gen_2") == "s"
+    assert await kept.store.waiting_in("gen_4") is None
+    await kept.keep(Removed("s"))
+    assert await kept.store.waiting_in("gen_2") is None
 
 
 async def test_streams_expire_in_their_time(kept: Opened) -> None:

@@ -34,6 +34,7 @@ class Offsets:
 
     reset = LINES.reset
     closed = LINES.closed
+    control = LINES.control
     beat = LINES.beat
     retry = LINES.retry
 

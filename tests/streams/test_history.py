@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.domain.errors import Conflict, StoreError
+from hub.domain.errors import Conflict, Gone, StoreError
 from hub.domain.events import Message, encode
 from hub.domain.records import Position, Record
 from hub.domain.stream_settings import StreamSettings
 from hub.frames.coalesce import SPAN as S
 from hub.stores import Saved
 from hub.stores.memory import MemoryStore
-from hub.streams.history import History, Place, Reset
+from hub.streams.history import EVENTS_BYTES, SLICE, History, Place, Reset
+from tests.support.loop_rounds import Rounds
 
 TEXT = StreamSettings("text/plain")
 LIMIT = 1024 * 1024
@@ -299,6 +300,50 @@ async def test_events_are_read_from_anywhere() -> None:
         assert [event async for event in of.events()] == [said[1], *said[3:]]
         assert [event async for event in of.events(4)] == said[4:]
         assert [event async for event in of.events(6)] == []
+
+
+@pytest.mark.parametrize("warm", [0, 5000])
+async def test_the_loop_serves_others_after_each_slice_of_a_walk(warm: int) -> None:
+    stream = history(tail=5000, warm=warm)
+    with Rounds() as rounds:
+        async for records in stream.stretches():
+            rounds.note(len(records))
+    assert sum(rounds.noted.values()) == 5000
+    assert rounds.most <= SLICE
+
+
+async def test_a_slice_of_a_walk_is_bounded_in_bytes() -> None:
+    body = b"x" * (EVENTS_BYTES // 4)
+    records = tuple(record(at, body) for at in range(20))
+    stream = History("s", Saved(TEXT, ((0, 0),), 0, 20, records), FakeStore())
+    assert [len(part) async for part in stream.stretches()] == [4] * 5
+
+
+async def test_a_walk_of_one_slice_does_not_wait() -> None:
+    with Rounds() as rounds:
+        assert [len(part) async for part in history(tail=SLICE).stretches()] == [SLICE]
+    assert rounds.count == 1
+
+
+async def test_batches_are_of_one_life_each_and_leave_nothing_out() -> None:
+    stream = history((0, 0), (3, 4), (5, 300), tail=1000)
+    batches = [batch async for batch in stream.batches(2)]
+    offsets = [one.offset for batch in batches for one in batch.records]
+    assert offsets == list(range(2, 1000))
+    assert [batch.position.epoch for batch in batches][:3] == [0, 3, 3]
+    assert batches[-1].position == stream.position
+    assert [batch.latest for batch in batches] == [False] * (len(batches) - 1) + [True]
+
+
+async def test_batches_do_not_skip_what_is_no_longer_kept() -> None:
+    with pytest.raises(Gone):
+        _ = [batch async for batch in history(head=3).batches(2)]
+    stream = history(tail=5000, store=FakeStore())
+    reading = stream.batches(0)
+    assert (await anext(reading)).position.offset == SLICE
+    stream.trim(5000)
+    with pytest.raises(Gone):
+        _ = [batch async for batch in reading]
 
 
 async def test_the_events_of_a_stream_that_went_away_come_to_an_end() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.domain.errors import StreamNotFound
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.records import Position
@@ -17,10 +20,12 @@ from hub.domain.stream_settings import StreamSettings
 from hub.stores import Created, Listed
 from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
-from hub.streams.listing import page
+from hub.streams import listing
+from hub.streams.listing import SLICE, page
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
 from tests.support.fake_stores import reading_connections
+from tests.support.loop_rounds import Rounds
 from tests.support.strategies import quick
 
 Obj = dict[str, Any]
@@ -58,7 +63,7 @@ def test_every_name_comes_once_whatever_is_where(
         more, after = True, ""
         while more:
             those, more = await page(
-                store,
+                store.listed,
                 lambda: [(n, None if n in gone else s) for n, s in streams.items()],
                 prefix,
                 after,
@@ -135,7 +140,7 @@ async def test_page_by_page(running: Running) -> None:
         told = await ask(running, f"?prefix=s&limit=3&after={after}")
         more = told["more"]
         seen.append([one["name"] for one in told["streams"]])
-        after = seen[-1][-1]
+        after = told.get("next", "")
     assert seen == [["s0", "s1", "s2"], ["s3", "s4", "s5"], ["s6"]]
     assert await ask(running, "?prefix=none") == {"streams": [], "more": False}
     assert await ask(running, "?after=zz") == {"streams": [], "more": False}
@@ -216,3 +221,35 @@ async def test_of_very_many_only_a_page_is_read(
     assert len(await store.listed("s", "", 1000, 0.0)) == 1000
     assert few <= 1 < steps, "the work is that of the page"
     await store.stop()
+
+
+async def test_the_loop_serves_others_while_a_page_is_made() -> None:
+    """With all streams in memory a page took 20 ms, and a request may look at several."""
+    streams = {str(n): Stream(str(n)) for n in range(3 * SLICE)}
+    with Rounds() as rounds:
+
+        def in_memory() -> Iterator[tuple[str, Stream]]:
+            for item in streams.items():
+                rounds.note()
+                yield item
+
+        found, more = await page(Drawer(set()).listed, in_memory, "1", "10", 5, 0.0)
+        assert rounds.most <= SLICE
+    assert ([one.name for one in found], more) == (["100", "1000", "1001", "1002", "1003"], True)
+
+
+async def test_a_stream_that_is_removed_while_a_page_is_made_is_not_in_it(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SLICE", 1)
+    streams = (await start_hub()).hub.streams
+    for name in "abcd":
+        await streams.append_to(name, HELLO)
+
+    async def next_turn() -> None:
+        with suppress(StreamNotFound):
+            await streams.delete("c")
+
+    monkeypatch.setattr(listing, "next_turn", next_turn)
+    found, _ = await streams.listed("", "", 10)
+    assert [one.stream.name for one in found] == ["a", "b", "d"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 from aiohttp import ClientResponse
@@ -12,10 +13,7 @@ from jsonschema import Draft202012Validator
 from hub.docs import files
 from tests.conftest import Running
 
-__all__ = ["ASKED", "OVER_HTTP", "ask", "operation", "validator"]
-
-OVER_HTTP: dict[str, Any] = json.loads(files.openapi())
-ASKED: dict[str, Any] = json.loads(files.asyncapi())
+__all__ = ["ask", "asyncapi_document", "openapi_document", "operation", "validator"]
 
 STANDARD = {
     "connection", "content-length", "content-type", "date", "server", "transfer-encoding",
@@ -27,6 +25,20 @@ STANDARD = {
 """Headers of HTTP itself, and those that guard a page."""
 
 
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document; it takes a while to make."""
+    document: dict[str, Any] = json.loads(files.openapi())
+    return document
+
+
+@cache
+def asyncapi_document() -> dict[str, Any]:
+    """The AsyncAPI document."""
+    document: dict[str, Any] = json.loads(files.asyncapi())
+    return document
+
+
 def validator(document: dict[str, Any], name: str) -> Any:
     """For the schema of this name."""
     schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
@@ -36,7 +48,7 @@ def validator(document: dict[str, Any], name: str) -> Any:
 def operation(method: str, path: str) -> dict[str, Any]:
     """What the document says of this method at this address; a fixed path goes first."""
     found: list[tuple[int, dict[str, Any]]] = []
-    for template, methods in OVER_HTTP["paths"].items():
+    for template, methods in openapi_document()["paths"].items():
         pattern = re.sub(r"{name}", ".+", re.sub(r"{(?!name)\w+}", "[^/]+", template))
         if re.fullmatch(pattern, path.partition("?")[0]) and method.lower() in methods:
             found.append((template.count("{"), methods[method.lower()]))
@@ -62,7 +74,9 @@ async def ask(hub: Running, method: str, path: str, **more: Any) -> ClientRespon
     schema = content.get(media, {}).get("schema")
     if media == "application/json" and schema:
         for held in _objects(body):
-            Draft202012Validator({**schema, "components": OVER_HTTP["components"]}).validate(held)
+            Draft202012Validator(
+                {**schema, "components": openapi_document()["components"]}
+            ).validate(held)
             if answer.status >= 400 and str(answer.status) in told and "x-codes" in response:
                 code = held["code"] if "code" in held else held["error"]["code"]
                 assert code in response["x-codes"], where

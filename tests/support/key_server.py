@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any, Final
 
 import aiohttp
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-__all__ = ["AUDIENCE", "ISSUER", "KeyServer", "Signer", "claims", "signers"]
+__all__ = ["AUDIENCE", "ISSUER", "Handler", "KeyServer", "Signer", "claims", "signers"]
 
 ISSUER: Final = "https://id.example.org"
 AUDIENCE: Final = "streamhub"
@@ -66,8 +67,9 @@ class Signer:
         )
 
 
-def signers(*, kid: str = "") -> dict[str, Signer]:
-    """A new key of each kind, by its algorithm."""
+@cache
+def signers(*, kid: str = "") -> Mapping[str, Signer]:
+    """A key of each kind, by its algorithm; the same at each call, for RSA's take long to make."""
     one = rsa.generate_private_key(65537, 2048)
     keys: dict[str, PrivateKey] = {
         "RS256": one,
@@ -95,16 +97,24 @@ class KeyServer:
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_get("/jwks.json", self._handle)
-        app.router.add_get("/elsewhere", self._keys)
+        self._route(app.router)
         self._server = TestServer(app)
         await self._server.start_server()
         self._session = aiohttp.ClientSession()
 
+    def _route(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/jwks.json", self._handle)
+        router.add_get("/elsewhere", self._keys)
+
     @property
     def url(self) -> str:
+        """Where the key set is."""
+        return self.at("/jwks.json")
+
+    def at(self, path: str) -> str:
+        """A URL of this server."""
         assert self._server is not None
-        return str(self._server.make_url("/jwks.json"))
+        return str(self._server.make_url(path))
 
     def client(self) -> aiohttp.ClientSession:
         """The client that a key set is fetched with."""

@@ -24,7 +24,7 @@ def install() -> None:
 
 def main() -> None:
     """Install all packages that tests use, before the first of them has to wait for it."""
-    for folder in (FOLDER.parent, FOLDER, WEB):
+    for folder in (FOLDER.parent, FOLDER, FOLDER.parent / "openid", WEB):
         node.install(folder)
 
 

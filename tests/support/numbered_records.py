@@ -18,6 +18,7 @@ import uvloop
 
 from hub.domain.events import Delta, Event, Finished, Message, Other
 from hub.hub import Hub
+from hub.streams.followed import FollowedStream
 from hub.streams.stream import Stream
 from tests.support.loopback_hub import Loopback
 from tests.support.scripted_upstream import Scripted
@@ -70,7 +71,7 @@ def fold(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return told
 
 
-def bodies(stream: Stream, since: int = 0) -> list[dict[str, Any]]:
+def bodies(stream: FollowedStream, since: int = 0) -> list[dict[str, Any]]:
     """What the stream holds from an offset on, all of it in memory."""
     assert stream.warm == stream.head
     start = max(since, stream.head)
@@ -79,7 +80,7 @@ def bodies(stream: Stream, since: int = 0) -> list[dict[str, Any]]:
     return [json.loads(record.body) for record in stream.between(start, stream.tail).records]
 
 
-def heard(reader: Reader, stream: Stream, since: int = 0) -> bool:
+def heard(reader: Reader, stream: FollowedStream, since: int = 0) -> bool:
     """The reader has got exactly what the stream holds, each record once, in order."""
     held = bodies(stream, since)
     if not reader.resumes:
@@ -93,7 +94,7 @@ def say(hub: Hub, stream: Stream, count: int, size: int = 0) -> None:
         hub.streams.append(stream, Delta("g", text=f"<{stream.tail}>" + "x" * size))
 
 
-async def length(stream: Stream) -> int:
+async def length(stream: FollowedStream) -> int:
     """How long the text of all records is."""
     return sum([len(event.text) async for event in stream.events() if isinstance(event, Delta)])
 

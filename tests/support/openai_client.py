@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, Final
 
-from openai import AsyncOpenAI, AsyncStream
+from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpxClient
 from openai.types.chat import ChatCompletionChunk
 
 from tests.conftest import Running, StartHub
 from tests.support.scripted_upstream import Scripted
 
-__all__ = ["HELLO", "World", "chunks", "completing", "request", "said", "text_of", "url_of"]
+__all__ = [
+    "HELLO",
+    "World",
+    "chunks",
+    "completing",
+    "official_client",
+    "request",
+    "said",
+    "text_of",
+    "url_of",
+]
 
 HELLO: Final[list[Any]] = [{"role": "user", "content": "Hello"}]
 
@@ -45,8 +57,27 @@ async def completing(start_hub: StartHub, **config: Any) -> AsyncIterator[World]
     async with Scripted() as upstream:
         table = {"dialect": "openai-chat", "url": upstream.url, "model": "m-1", "retries": 0}
         running = await start_hub(upstreams={"scripted": table}, **config)
-        async with AsyncOpenAI(api_key="none", base_url=url_of(running), max_retries=0) as client:
+        async with official_client(running) as client:
             yield World(running, upstream, client)
+
+
+def official_client(running: Running, *, strict: bool = False) -> AsyncOpenAI:
+    """A client of the hub that asks once; ``strict`` refuses answers of another form than OpenAI's.
+
+    Its certificates are read once for all, because that takes ten times as long as the rest.
+    """
+    return AsyncOpenAI(
+        api_key="none",
+        base_url=url_of(running),
+        max_retries=0,
+        http_client=DefaultAsyncHttpxClient(verify=_tls()),
+        _strict_response_validation=strict,
+    )
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def url_of(running: Running) -> str:

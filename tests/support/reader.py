@@ -125,6 +125,10 @@ class Reader(ABC):
             self._link = None
         self._pending = []
 
+    def move(self, port: int) -> None:
+        """Go to another hub with the next `open`."""
+        self._port = port
+
     def pause(self) -> None:
         """Stop reading; the connection stays."""
         assert self._link is not None

@@ -21,6 +21,7 @@ __all__ = ["NEEDS", "forbid_processes", "needs", "rank", "unit", "workers"]
 NEEDS: Final[Mapping[str, Sequence[str]]] = {
     "browser": ("tests/browser/",),
     "npm": (
+        "tests/auth/oidc/test_real_provider.py",
         "tests/clients/",
         "tests/docs/test_docs.py::test_asyncapi_is_valid",
         "tests/end_to_end/test_aimock.py",
@@ -36,6 +37,7 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/site/test_web_build.py",
     ),
     "process": (
+        "tests/auth/test_nodes.py",
         "tests/bench/",
         "tests/cli/",
         "tests/client/test_blocking.py",
@@ -51,7 +53,23 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/faults/test_c07_logs.py",
         "tests/faults/test_c08_imports.py",
         "tests/faults/test_soak.py",
+        "tests/connections/test_shared_presence.py",
+        "tests/end_to_end/test_nodes.py",
+        "tests/end_to_end/test_nodes_faults.py",
+        "tests/generations/test_leases.py",
+        "tests/generations/test_shared_runs.py",
         "tests/promises/test_faults.py",
+        "tests/promises/test_two_hubs.py",
+        "tests/docs/test_deploy.py",
+        "tests/stores/redis/test_acknowledgements.py",
+        "tests/stores/redis/test_client.py",
+        "tests/stores/redis/test_engine.py",
+        "tests/stores/redis/test_server.py",
+        "tests/streams/test_mirrors.py",
+        "tests/streams/test_shared_appender.py",
+        "tests/streams/test_shared_storm.py",
+        "tests/streams/test_shared_writer.py",
+        "tests/stores/test_shared_engine.py",
         "tests/stores/test_credentials.py::test_what_was_acknowledged_survives_a_kill",
         "tests/test_imports.py",
         "tests/test_old_names.py",
@@ -85,9 +103,35 @@ A test is long that takes more than a second of CPU, or a file with many that ne
 """
 
 SHARED: Final[Mapping[str, Sequence[str]]] = {
+    # A worker keeps its browser for all of them. A single worker would still be at the tests of
+    # the browser when all others are done, so they are four units, each a tenth of the whole.
+    "browser that loses its hub": (
+        "tests/browser/test_breaks.py",
+        "tests/browser/test_eventsource.py",
+        "tests/browser/test_ground.py",
+        "tests/browser/test_reach.py",
+        "tests/browser/test_tabs.py",
+    ),
+    "browser that shows much": (
+        "tests/browser/test_documents.py",
+        "tests/browser/test_elements.py",
+        "tests/browser/test_formulas.py",
+        "tests/browser/test_hostile.py",
+        "tests/browser/test_long_answer.py",
+    ),
+    "browser that signs in": (
+        "tests/browser/test_oidc_login.py",
+        "tests/browser/test_shares.py",
+        "tests/browser/test_sign_in.py",
+        "tests/browser/test_tokens.py",
+    ),
     "browser": NEEDS["browser"],
-    # Each starts Node, and two folders of packages are written at their first use.
-    "npm": NEEDS["npm"],
+    # A worker keeps the processes of the frameworks, which take long to import.
+    "frameworks": (
+        "tests/clients/test_matrix.py",
+        "tests/clients/test_openai_clients.py",
+        "tests/faults/test_b05_upstream_errors.py",
+    ),
     # They judge the memory or the time that something takes, or load the machine themselves.
     "measuring": (
         "tests/bench/",
@@ -108,9 +152,13 @@ SPLIT: Final[Sequence[str]] = (
 )
 
 FIRST: Final[Sequence[str]] = (
+    *SHARED["browser that loses its hub"],
+    *SHARED["frameworks"],
+    *SHARED["browser that shows much"],
+    # With four browsers at once each would have half a core.
+    *NEEDS["npm"],
+    *SHARED["browser that signs in"],
     *SHARED["browser"],
-    "tests/clients/",
-    *SHARED["npm"],
     "tests/faults/test_a02_memory.py",
     "tests/faults/test_soak.py",
     *SHARED["measuring"],

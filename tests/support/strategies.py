@@ -27,6 +27,7 @@ from hub.domain.records import Record
 
 __all__ = [
     "events",
+    "examples",
     "json_objects",
     "json_values",
     "others",
@@ -36,7 +37,15 @@ __all__ = [
     "texts",
 ]
 
-quick: Final = settings(max_examples=40)
+
+def examples(count: int) -> settings:
+    """So many examples of a test, but in `make test-fast` no more than any other has there."""
+    usual = settings()
+    fast = settings.get_current_profile_name() == "fast"
+    return settings(max_examples=min(count, usual.max_examples) if fast else count)
+
+
+quick: Final = examples(40)
 """For what is slow to make up: enough to find what there is to find within days."""
 
 # Everything that UTF-8 can hold; half a surrogate pair is not text.

@@ -34,7 +34,7 @@ from tests.support.reference_parsers import (
     ServerSent,
 )
 
-__all__ = ["DRIVERS", "HTTP", "JSON", "NDJSON", "SSE", "Reader", "Text", "WebSocket"]
+__all__ = ["DRIVERS", "HTTP", "JSON", "NDJSON", "SSE", "Follow", "Reader", "Text", "WebSocket"]
 
 
 class WebSocket(Reader):
@@ -255,6 +255,60 @@ class SSE(HTTP):
             self._control(held)
 
 
+class Follow(HTTP):
+    """`POST /v1/follow`, with one stream; what it is refused is in ``error``, under a 200."""
+
+    name = "follow"
+    form = "sse"
+
+    def _request(self, start: str) -> bytes:
+        self._answered = False
+        body = json.dumps([{"stream": self.stream, "from": start}]).encode()
+        return (
+            f"POST /v1/follow?format={self.form} HTTP/{self.version}\r\nHost: localhost\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        ).encode() + body
+
+    def _make_parser(self) -> _Format:
+        return ServerEvents()
+
+    def _begun(self, first: str) -> None:
+        assert self.status in (200, 429, 503)
+
+    async def _opened(self, start: str) -> None:
+        await super()._opened(start)
+        await self.until(lambda: self._answered or self.end)
+
+    def _told(self, told: Any) -> None:
+        assert (told.event, told.last_id) == ("message", "")
+        self._message(json.loads(told.data))
+
+    def _message(self, told: Told) -> None:
+        kind = told["type"]
+        assert told.get("stream", self.stream) == self.stream
+        if kind == "ok":
+            assert not self._answered
+            self._answered = True
+            self.position = self.position or told["position"]
+        elif kind == "error":
+            self._answered, self.error = True, told
+        elif kind == "events":
+            self._commit(told["events"], told["position"], told.get("offsets"))
+        elif kind != "draining":
+            self._control(told)
+
+
+class FollowLines(Follow):
+    name = "follow ndjson"
+    form = "ndjson"
+
+    def _make_parser(self) -> _Format:
+        return Lines()
+
+    def _told(self, told: Any) -> None:
+        self._message(told)
+
+
 class Text(HTTP):
     """Knows no position, so that coming back it reads everything again."""
 
@@ -312,6 +366,10 @@ class OldText(_Old, Text):
     name = "text/1.0"
 
 
+class OldFollow(_Old, Follow):
+    name = "follow/1.0"
+
+
 DRIVERS: list[type[Reader]] = [
     WebSocket,
     SSE,
@@ -322,4 +380,7 @@ DRIVERS: list[type[Reader]] = [
     OldNDJSON,
     OldJSON,
     OldText,
+    Follow,
+    FollowLines,
+    OldFollow,
 ]

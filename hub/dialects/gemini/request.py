@@ -125,6 +125,7 @@ def _parts(message: ChatMessage, unsigned: str | None) -> list[dict[str, Any]]:
         calls = (_call(message, place, unsigned) for place in range(len(message.calls)))
         return [*(_part(part) for part in message.parts if part), *calls]
     found: list[dict[str, Any]] = []
+    pictures = _pictures(message)
     for part in woven(message.text, len(message.calls), message.owned):
         if isinstance(part, str):
             found.append({"text": part})
@@ -133,22 +134,32 @@ def _parts(message: ChatMessage, unsigned: str | None) -> list[dict[str, Any]]:
         elif (index := part.get("media")) is None:
             _add_own(part, found)
         elif part.get("format") == GEMINI:
-            found += _signed_picture(message, index, part)
+            found += _signed_picture(pictures, index, part)
+    return found
+
+
+def _pictures(message: ChatMessage) -> dict[int, re.Match[str]]:
+    """The beginnings of the ``data:`` URLs of the pictures in a message, by their indexes."""
+    found: dict[int, re.Match[str]] = {}
+    for image in map(as_object, as_list(message.raw.get(IMAGES))):
+        url, index = as_object(image.get("image_url")).get("url"), image.get("index")
+        if isinstance(index, int) and isinstance(url, str) and (head := DATA_URL.match(url)):
+            found.setdefault(index, head)
     return found
 
 
 def _signed_picture(
-    message: ChatMessage, index: Any, held: Mapping[str, Any]
+    pictures: dict[int, re.Match[str]], index: Any, held: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """A picture that the model has made, with its signature; nothing if it was left out."""
-    for image in map(as_object, as_list(message.raw.get(IMAGES))):
-        url = as_object(image.get("image_url")).get("url")
-        if image.get("index") != index or not isinstance(url, str):
-            continue
-        if (head := DATA_URL.match(url)) is not None:
-            inline = {"mimeType": held.get("media_type") or head[1], "data": url[head.end() :]}
-            return [{"inlineData": inline, "thoughtSignature": held.get("data")}]
-    return []
+    """A picture that the model has made, with its signature; nothing if it was left out.
+
+    It is taken out of ``pictures``: each is sent once, however many signatures name it.
+    """
+    head = pictures.pop(index, None) if isinstance(index, int) else None
+    if head is None:
+        return []
+    inline = {"mimeType": held.get("media_type") or head[1], "data": head.string[head.end() :]}
+    return [{"inlineData": inline, "thoughtSignature": held.get("data")}]
 
 
 def _call(message: ChatMessage, place: int, unsigned: str | None) -> dict[str, Any]:
@@ -220,8 +231,13 @@ def _response(message: ChatMessage) -> dict[str, Any]:
 def _tools(request: ChatRequest) -> list[Any]:
     """The tools; those that Google runs itself are passed on unchanged."""
     held = request.raw_tools
-    run = [tool for tool in held if _RUN & as_object(tool).keys()]
-    declared = [_declaration(request.tool(tool)) for tool in held if tool not in run]
+    run: list[Any] = []
+    declared: list[dict[str, Any]] = []
+    for tool in held:
+        if _RUN & as_object(tool).keys():
+            run.append(tool)
+        else:
+            declared.append(_declaration(request.tool(tool)))
     return [*([{"functionDeclarations": declared}] if declared else []), *run]
 
 

@@ -221,8 +221,10 @@ class ChatRequest:
         held = self.options.get("tools", [])
         if not isinstance(held, list):
             raise RequestError("tools must be a list")
-        allowed = self.allowed
-        return held if allowed is None else [tool for tool in held if _tool_name(tool) in allowed]
+        if (allowed := self.allowed) is None:
+            return held
+        names = frozenset(allowed)
+        return [t for t in held if isinstance(name := _tool_name(t), str) and name in names]
 
     @property
     def allowed(self) -> list[str] | None:
@@ -301,15 +303,24 @@ class ChatRequest:
         return Tool(name, about, schema, _bool(function.get("strict")))
 
 
+STOPS: Final = 64
+STOP_LENGTH: Final = 4096
+
+
 def stop_sequences(held: Any) -> list[str]:
     """The strings of a ``stop`` option.
 
     Raises:
-        RequestError: it is neither a string nor a list of strings.
+        RequestError: it is neither a string nor a list of strings, or they are too many.
     """
     stops = [held] if isinstance(held, str) else held or []
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
         raise RequestError("stop must be a string or a list of strings", param="stop")
+    if len(stops) > STOPS or sum(map(len, stops)) > STOP_LENGTH:
+        # Where the provider has none, the hub looks for each of them in every delta.
+        raise RequestError(
+            f"stop has at most {STOPS} strings, of {STOP_LENGTH} characters together", param="stop"
+        )
     return stops
 
 

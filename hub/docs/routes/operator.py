@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from hub.docs.json_schema import ANY, TEXT, ref
-from hub.docs.operations import JSON, Operation, Response, group, path
+from hub.docs.operations import JSON, Operation, Response, group, path, query
 
 __all__ = ["GROUPS"]
 
@@ -56,12 +56,34 @@ GROUPS: Final = (
         "The hub's page, and scripts for other pages.",
         _file("/", "The page", "text/html", _PAGE_NOT_BUILT),
         _file("/single.html", "A single conversation, to embed", "text/html", _PAGE_NOT_BUILT),
+        Operation(
+            "GET",
+            "/s/{secret}",
+            "The page of a share link",
+            "Shows one conversation, read-only. Clients that do not take HTML get plain text, and "
+            "so does whoever asks for it. If the link does not work, a page says so, the same "
+            "whatever the reason.",
+            (
+                path("secret", "The link's secret."),
+                query("format", "`text` for plain text.", enum=["text"]),
+            ),
+            responses=(
+                Response(200, "The page, or the conversation as text.", {**_HTML, **_PLAIN}),
+                Response(404, "The link does not work.", _HTML),
+                Response(429, "Too many links were tried from the client's network.", _HTML),
+                _PAGE_NOT_BUILT,
+            ),
+            public=True,
+        ),
         _script("/favicon.svg", "The page's icon", "image/svg+xml"),
         _script("/theme.js", "The script that sets light or dark before the page is drawn"),
         _script("/client.js", "The hub's client for browsers"),
         _script("/client-worker.js", "The worker that tabs share"),
         _script("/client.d.ts", "The types of the client", "application/typescript"),
         _script("/elements.js", "The custom elements"),
+        _script("/math.js", "What sets formulas, loaded when the first one is shown"),
+        _script("/diagram.html", "The frame in which diagrams are drawn", "text/html"),
+        _script("/diagram.js", "What draws them"),
         Operation(
             "GET",
             "/{folder}/{name}",

@@ -12,6 +12,7 @@ from hub.docs.operations import (
     NAME,
     Operation,
     Response,
+    events_of,
     group,
     header,
     path,
@@ -76,6 +77,35 @@ GROUP: Final = group(
         "limit_exceeded draining",
     ),
     Operation(
+        "POST",
+        "/v1/follow",
+        "Follow many streams in one response",
+        "For clients without a WebSocket, whose connections are few. Each stream is named once and "
+        "followed from `start`, `now` or a position; with `wait` it need not exist yet. The "
+        "response has the messages of the WebSocket. Each stream gets an `ok` with its position, "
+        "or an `error` of its own while the others go on. To change the set, end the response "
+        "and ask again with your positions. The response ends when all of its streams have, and "
+        "after `streams.sse_rotate_seconds`: ask again for those that were neither `closed` nor "
+        "refused. At most `limits.subscriptions` streams are followed, and 256.",
+        (
+            query(
+                "format",
+                "The format of the response; `Accept` can choose it too.",
+                enum=["sse", "ndjson"],
+                default="sse",
+            ),
+        ),
+        {JSON: ref("FollowRequest")},
+        responses=(
+            Response(
+                200,
+                "The messages, each as the `data` of a server-sent event or as a line.",
+                {EVENT_STREAM: events_of("FollowFrame"), "application/x-ndjson": TEXT},
+            ),
+        ),
+        errors="bad_format bad_request bad_json unsupported_type limit_exceeded draining",
+    ),
+    Operation(
         "GET",
         "/v1/streams",
         "List streams",
@@ -86,8 +116,8 @@ GROUP: Final = group(
             query("prefix", "Only list names that start with this.", pattern=_NAME_PREFIX),
             query(
                 "after",
-                "Start after this name, the last one of the page before.",
-                pattern=_NAME_PREFIX,
+                "Start after this name, or where `next` of the page before says.",
+                pattern=f"{_NAME_PREFIX}|^![A-Za-z0-9_-]{{22}}$",
             ),
             query(
                 "limit",
@@ -97,9 +127,14 @@ GROUP: Final = group(
             ),
         ),
         responses=(
-            Response(200, "A page; `more` is true if another follows.", {JSON: ref("Streams")}),
+            Response(
+                200,
+                "A page. If another follows, `more` is true and `next` is its `after`; a page "
+                "before the last one may be short or empty.",
+                {JSON: ref("Streams")},
+            ),
         ),
-        errors="bad_name bad_limit listing_off",
+        errors="bad_name bad_limit bad_cursor listing_off",
     ),
     Operation(
         "GET",

@@ -38,6 +38,7 @@ from hub.domain.events import (
     Delta,
     Failed,
     Finished,
+    Interrupted,
     Message,
     Started,
     Terminal,
@@ -62,6 +63,13 @@ _FINISH: Final = {
     "tool": "stop",
     "filter": "content_filter",
 }
+
+RUNS: Final = 100
+"""The most generations that have begun and not ended; the oldest one ends where another begins. The
+hub has one at a time, but other programs may write anything."""
+
+RUN_BYTES: Final = 400
+"""Memory of one, besides its calls."""
 
 
 @dataclass(slots=True)
@@ -206,6 +214,10 @@ class AGUIChunks:
         new._runs = {name: replace(run, calls=run.calls.copy()) for name, run in self._runs.items()}
         return new
 
+    @property
+    def size(self) -> int:
+        return sum(RUN_BYTES + run.calls.size for run in self._runs.values()) + RUN_BYTES
+
     def add(self, record: Record) -> list[Chunk]:
         event = record.event
         if isinstance(event, Message):
@@ -214,10 +226,12 @@ class AGUIChunks:
             return self._start(event)
         if not isinstance(event, (Delta, *TERMINALS)) or event.generation not in self._runs:
             return []
-        run = self._runs[event.generation]
         if isinstance(event, Delta):
-            return run.add(event)
-        del self._runs[event.generation]
+            return self._runs[event.generation].add(event)
+        return self._finish(event)
+
+    def _finish(self, event: Terminal) -> list[Chunk]:
+        run = self._runs.pop(event.generation)
         calls = run.calls.told() if isinstance(event, Finished) else []
         return [
             *run.end_reasoning(),
@@ -230,8 +244,12 @@ class AGUIChunks:
         if event.generation in self._runs:
             return []
         name = str(event.extra.get("message", event.generation))
+        unended: list[Chunk] = []
+        if len(self._runs) == RUNS:
+            unended = self._finish(Interrupted(next(iter(self._runs))))
         self._runs[event.generation] = _Run(event.generation, name, Calls(event.generation))
         return [
+            *unended,
             {"type": "RUN_STARTED", **self._ids(event.generation)},
             {"type": "TEXT_MESSAGE_START", "messageId": name, "role": "assistant"},
         ]
@@ -255,6 +273,10 @@ class AGUIRun:
         new = type(self)(*self._ids)
         new.over, new._chunks = self.over, self._chunks.copy()
         return new
+
+    @property
+    def size(self) -> int:
+        return self._chunks.size
 
     def add(self, record: Record) -> list[Chunk]:
         event = record.event

@@ -26,7 +26,8 @@ former one in what a model is shown later (`hub.domain.conversation`).
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
@@ -37,14 +38,18 @@ from hub.domain.events import Message
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import Principal
+from hub.domain.records import Record
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
+from hub.http.json_models import fail_fast
 from hub.hub import Hub
 from hub.protocols.agui import messages as agui_messages
 from hub.protocols.agui.chunks import AGUIChunks, AGUIRun
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
+from hub.protocols.conversation.checkpoints import Checkpoints
 from hub.protocols.conversation.one_request import Replies, generation_headers, resolve
+from hub.protocols.conversation.stream_indexes import Indexes, key_of, note
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
 from hub.streams.followed import FollowedStream
@@ -65,7 +70,7 @@ class _Choice(BaseModel):
 class ConversationAsked(_Choice):
     """The body of a POST."""
 
-    messages: tuple[dict[str, Any], ...] = Field(min_length=1)
+    messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     data: _Choice | None = None
 
 
@@ -76,8 +81,8 @@ class RunAsked(BaseModel):
 
     threadId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
     runId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
-    messages: tuple[dict[str, Any], ...] = Field(min_length=1)
-    tools: tuple[dict[str, Any], ...] = ()
+    messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
+    tools: Annotated[tuple[dict[str, Any], ...], fail_fast] = ()
     forwardedProps: _Choice | None = None  # noqa: N815 - AG-UI's name
 
 
@@ -86,6 +91,8 @@ class TanStack:
         self._hub = hub
         self._replies = replies
         self._pace = pace
+        self._checkpoints = Checkpoints()
+        self._indexes = Indexes(MessageIndex)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -99,11 +106,12 @@ class TanStack:
             return await self._run(request)  # AG-UI's client, which reads only the response
         body = await read_json(request, ConversationAsked)
         name, by = request.match_info["id"], request[PRINCIPAL]
+        await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
         last = ui_messages.new_messages(body.messages)
         known = await self._known(name, by)
         new = _unknown(last, known)
-        running = self._hub.generations.running_in(name, by=by)
-        if running is not None and last and not new and known[-1] == _identity(last[-1]):
+        running = await self._hub.generations.running_in(name, by=by)
+        if running is not None and last and not new and known.newest == _key_of(last[-1]):
             return _accepted(running)
         messages = ui_messages.chat_messages(body.messages)
         beside = ui_messages.reply_fields(body.messages, again=not new)
@@ -113,14 +121,16 @@ class TanStack:
             generation,
             stream,
         ):
-            await self._replies.first_word(generation, stream)
+            await self._replies.first_word(request, generation, stream)
             return _accepted(generation)
 
     async def _run(self, request: web.Request) -> web.StreamResponse:
         """Answer AG-UI's client with the events of its run."""
         body = await read_json(request, RunAsked)
         name = request.match_info.get("id", body.threadId)
-        known = await self._known(name, request[PRINCIPAL])
+        by = request[PRINCIPAL]
+        await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
+        known = await self._known(name, by)
         new = _unknown(agui_messages.new_messages(body.messages), known)
         messages = agui_messages.chat_messages(body.messages)
         beside = ui_messages.reply_fields(body.messages, again=not new)
@@ -132,10 +142,12 @@ class TanStack:
             generation,
             stream,
         ):
-            await self._replies.first_word(generation, stream)
+            await self._replies.first_word(request, generation, stream)
             start = generation.position
             begin = stream.head if start is None else start.offset
-            viewed = Viewed(stream, begin, lambda: AGUIRun(name, generation.id, run))
+            view = generation.id, run
+            translate = partial(AGUIRun, name, *view)
+            viewed = Viewed(stream, begin, translate, self._checkpoints, view)
             # RUN_ERROR says what is wrong and is an end; a body that is cut would say less.
             return await view_reading.follow(
                 request,
@@ -146,14 +158,14 @@ class TanStack:
                 done=b"",
             )
 
-    async def _known(self, name: str, by: Principal) -> list[str]:
-        """The identities of the messages in a conversation, oldest first."""
+    async def _known(self, name: str, by: Principal) -> _Known:
+        """The messages in a conversation."""
         try:
             stream = await self._hub.streams.open(name, by=by)
         except StreamNotFound:
-            return []
+            return _Known(MessageIndex(), 0)
         stream.expect_events()
-        return [_identity(event) async for event in stream.events() if isinstance(event, Message)]
+        return _Known(await self._indexes.of(stream), stream.head)
 
     def _generation_request(
         self,
@@ -186,11 +198,42 @@ class TanStack:
         name = request.match_info["id"]
 
         async def find(stream: FollowedStream) -> Viewed:
-            return Viewed(stream, stream.head, lambda: AGUIChunks(name))
+            return Viewed(stream, stream.head, lambda: AGUIChunks(name), self._checkpoints, ())
 
         return await view_reading.read(
             request, self._hub, name, find, self._pace, unbegun=lambda: AGUIChunks(name)
         )
+
+
+class MessageIndex:
+    """Where each message was last in a conversation, by its identity."""
+
+    def __init__(self) -> None:
+        self.places: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def add(self, record: Record) -> None:
+        if isinstance(record.event, Message):
+            note(self.places, _key_of(record.event), record.offset)
+
+
+class _Known:
+    """The messages of a conversation from its head on."""
+
+    def __init__(self, index: MessageIndex, head: int) -> None:
+        self._places = index.places
+        self._head = head
+
+    def __contains__(self, key: str) -> bool:
+        return self._places.get(key, -1) >= self._head
+
+    @property
+    def newest(self) -> str | None:
+        """The newest one; ``None`` if there is none."""
+        newest = next(reversed(self._places), None)
+        return newest if newest is not None and newest in self else None
 
 
 def _accepted(generation: Generation) -> web.Response:
@@ -203,9 +246,14 @@ def _identity(message: Message) -> str:
     return str(message.extra.get("id") or message.extra.get("tool_call_id") or "")
 
 
-def _unknown(messages: tuple[Message, ...], known: list[str]) -> tuple[Message, ...]:
+def _key_of(message: Message) -> str:
+    """The identity of a message in a `MessageIndex`."""
+    return key_of(_identity(message))
+
+
+def _unknown(messages: tuple[Message, ...], known: _Known) -> tuple[Message, ...]:
     """The messages that are not in the conversation; one without an identity never is."""
-    return tuple(m for m in messages if _identity(m) not in known or not _identity(m))
+    return tuple(m for m in messages if not (one := _key_of(m)) or one not in known)
 
 
 def _key(name: str, new: tuple[Message, ...]) -> str | None:

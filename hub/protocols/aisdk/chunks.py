@@ -69,6 +69,13 @@ _FINISH: Final = {
     "filter": "content-filter",
 }
 
+SOURCES: Final = 1000
+"""The most sources of a message; what follows is left out."""
+
+STATE_BYTES: Final = 1000
+SOURCE_BYTES: Final = 300
+"""Memory of a translation besides its calls and sources, and of a source."""
+
 
 class UIChunks:
     """The translation of one generation, or of the ``message`` that it is the end of."""
@@ -97,6 +104,10 @@ class UIChunks:
         new._sources = self._sources
         new._open, new._parts, new._calls = self._open, self._parts, self._calls.copy()
         return new
+
+    @property
+    def size(self) -> int:
+        return STATE_BYTES + self._calls.size + SOURCE_BYTES * len(self._sources)
 
     def add(self, record: Record) -> list[Chunk]:
         event = record.event
@@ -193,7 +204,7 @@ class UIChunks:
         about = as_object(annotation.get(str(annotation.get("type"))))
         url, title = about.get("url"), about.get("title") or about.get("filename")
         name = str(url or title or about.get("file_id") or "")
-        if not name or name in self._sources:
+        if not name or name in self._sources or len(self._sources) == SOURCES:
             return []
         self._sources = {**self._sources, name: len(self._sources)}
         source: Chunk = {

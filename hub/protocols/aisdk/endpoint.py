@@ -34,7 +34,8 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Final
+from functools import partial
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -47,22 +48,25 @@ from hub.domain.events import Message, Started
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.principal import Principal
+from hub.domain.records import Record
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
+from hub.http.json_models import fail_fast
 from hub.hub import Hub
 from hub.protocols.aisdk.chunks import UIChunks
 from hub.protocols.conversation import messages as ui_messages
 from hub.protocols.conversation import view_reading
+from hub.protocols.conversation.checkpoints import Checkpoints
 from hub.protocols.conversation.one_request import Replies, generation_headers, resolve
+from hub.protocols.conversation.stream_indexes import Indexes, key_of, note
 from hub.protocols.conversation.view_reading import Viewed, ViewPace
 from hub.protocols.durable.headers import named
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 
 __all__ = ["AISDK", "ChatAsked"]
 
 VERSION: Final = {"x-vercel-ai-ui-message-stream": "v1"}
-
-READ_BYTES: Final = 256 * 1024
 
 
 class ChatAsked(BaseModel):
@@ -71,7 +75,7 @@ class ChatAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: str
-    messages: tuple[dict[str, Any], ...] = Field(min_length=1)
+    messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     trigger: str = "submit-message"
     messageId: str | None = None  # noqa: N815 - the AI SDK's name
     upstream: str | None = None
@@ -84,6 +88,7 @@ class AISDK:
         self._hub = hub
         self._replies = replies
         self._pace = pace
+        self._views = _Views(hub)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -95,26 +100,29 @@ class AISDK:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         chat = await read_json(request, ChatAsked)
+        await self._hub.generations.check(
+            chat.id, messages=len(chat.messages), by=request[PRINCIPAL], chat=True
+        )
         ask = _generation_request(self._hub, request, chat)
         async with self._replies.begun(request, ask, outlives=True, chat=True) as (
             generation,
             stream,
         ):
-            await self._replies.first_word(generation, stream)
-            viewed = await _viewed(self._hub, stream, generation.id, request[PRINCIPAL])
+            await self._replies.first_word(request, generation, stream)
+            viewed = await self._views.find(stream, generation.id, request[PRINCIPAL])
             address = _address(request.rel_url.raw_path, generation)
             return await self._respond(request, generation, viewed, address, 201)
 
     async def _resume(self, request: web.Request) -> web.StreamResponse:
         by = request[PRINCIPAL]
-        generation = self._hub.generations.running_in(request.match_info["id"], by=by)
+        generation = await self._hub.generations.running_in(request.match_info["id"], by=by)
         if generation is None:
             return web.Response(status=204, headers={"Cache-Control": "no-store"})
         stream = await self._hub.streams.open(generation.stream, by=by)
-        self._hub.admit()
+        stand_open(self._hub, request)
         # Its beginning may be written but not yet visible.
-        await stream.committed()
-        viewed = await _viewed(self._hub, stream, generation.id, by, whole=True)
+        await self._hub.streams.committed(stream.name)
+        viewed = await self._views.find(stream, generation.id, by, whole=True)
         root = request.rel_url.raw_path.rsplit("/", 2)[0]
         address = f"{_address(root, generation)}?whole=true"
         return await self._respond(request, generation, viewed, address, 200)
@@ -138,7 +146,7 @@ class AISDK:
 
     async def _stop(self, request: web.Request) -> web.Response:
         by = request[PRINCIPAL]
-        generation = self._hub.generations.running_in(request.match_info["id"], by=by)
+        generation = await self._hub.generations.running_in(request.match_info["id"], by=by)
         if generation is None:
             return web.Response(status=204)
         stopped = await self._hub.generations.cancel(generation.id, by=by)
@@ -149,55 +157,101 @@ class AISDK:
         whole = request.query.get("whole") == "true"
 
         async def find(stream: FollowedStream) -> Viewed:
-            return await _viewed(self._hub, stream, name, by, whole=whole)
+            return await self._views.find(stream, name, by, whole=whole)
 
         return await view_reading.read(
             request, self._hub, request.match_info["id"], find, self._pace
         )
 
 
-async def _viewed(
-    hub: Hub, stream: FollowedStream, name: str, by: Principal, *, whole: bool = False
-) -> Viewed:
-    """A generation, or the ``whole`` message that it is the end of, in UI message chunks.
+class _Begun(NamedTuple):
+    """Where a generation starts, and the message that it is a part of, if it is one of several."""
 
-    Raises:
-        GenerationNotFound: it is not in the stream.
-    """
-    begin: int | None = None
-    # It may be one from before the hub was restarted.
-    with suppress(GenerationNotFound):
-        generation = await hub.generations.find(name, by=by)
-        if generation.stream == stream.name and generation.position is not None:
-            begin = generation.position.offset
-    if begin is None:
-        begin, _ = await _start(stream, stream.head, name)
-    if whole:
-        _, started = await _start(stream, begin, name)
-        message = started.extra.get("message")
-        if isinstance(message, str):
-            begin, _ = await _start(stream, stream.head, name, message)
-            return Viewed(stream, begin, lambda: UIChunks(name, message))
-    return Viewed(stream, begin, lambda: UIChunks(name))
+    offset: int
+    message: str | None
 
 
-async def _start(
-    stream: FollowedStream, at: int, name: str, message: str | None = None
-) -> tuple[int, Started]:
-    """Where a generation starts, or the first one that is a part of ``message``."""
-    while at < stream.tail:
-        batch = await stream.fetch(at, READ_BYTES)
-        for record in batch.records:
-            event = record.event
-            if isinstance(event, Started) and (
-                event.generation in (name, message)
-                or (message is not None and event.extra.get("message") == message)
-            ):
-                return record.offset, event
-        if not batch.records:
-            break
-        at = batch.position.offset
-    raise GenerationNotFound(f'no generation is called "{name[:100]}"')
+class GenerationIndex:
+    """Where generations, and the messages that they are parts of, start in a conversation."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, _Begun] = {}
+        self._parts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._begun) + len(self._parts)
+
+    def add(self, record: Record) -> None:
+        event = record.event
+        if not isinstance(event, Started):
+            return
+        message = event.extra.get("message")
+        part_of = message if isinstance(message, str) else None
+        if (key := key_of(event.generation)) not in self._begun:
+            note(self._begun, key, _Begun(record.offset, part_of))
+        if part_of is not None and (key := key_of(part_of)) not in self._parts:
+            note(self._parts, key, record.offset)
+
+    def find(self, name: str) -> _Begun | None:
+        """The start of a generation."""
+        return self._begun.get(key_of(name))
+
+    def first(self, name: str, message: str) -> int:
+        """The start of the first generation that is a part of a message, as this one is."""
+        begun = (self.find(name), self.find(message))
+        places = [one.offset for one in begun if one is not None]
+        part = self._parts.get(key_of(message))
+        return min(places if part is None else [*places, part])
+
+
+class _Views:
+    """Finds answers in the streams of a hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._checkpoints = Checkpoints()
+        self._indexes = Indexes(GenerationIndex)
+
+    async def find(
+        self, stream: FollowedStream, name: str, by: Principal, *, whole: bool = False
+    ) -> Viewed:
+        """A generation, or the ``whole`` message that it is the end of, in UI message chunks.
+
+        Raises:
+            GenerationNotFound: it is not in the stream.
+        """
+        begin: int | None = None
+        # It may be one from before the hub was restarted.
+        with suppress(GenerationNotFound):
+            generation = await self._hub.generations.find(name, by=by)
+            if generation.stream == stream.name and generation.position is not None:
+                begin = generation.position.offset
+        if begin is None or whole:
+            first, message = await self._start(stream, name, whole=whole)
+            if message is not None:
+                view = name, message
+                return Viewed(stream, first, partial(UIChunks, *view), self._checkpoints, view)
+            begin = first if begin is None else begin
+        return Viewed(stream, begin, partial(UIChunks, name), self._checkpoints, (name,))
+
+    async def _start(self, stream: FollowedStream, name: str, *, whole: bool) -> _Begun:
+        """Where a generation starts, or the ``whole`` message that it is a part of, if it is.
+
+        Raises:
+            GenerationNotFound: it is not in the stream.
+        """
+        for anew in (False, True):
+            index = await self._indexes.of(stream, anew=anew)
+            begun = index.find(name)
+            if begun is None or begun.offset >= stream.tail:
+                raise GenerationNotFound(f'no generation is called "{name[:100]}"')
+            if begun.message is None or not whole:
+                found = _Begun(begun.offset, None)
+            else:
+                found = _Begun(index.first(name, begun.message), begun.message)
+            if found.offset >= stream.head:
+                break  # else a later one may be the first that is kept
+        return found
 
 
 def _generation_request(hub: Hub, request: web.Request, chat: ChatAsked) -> GenerationRequest:

@@ -96,6 +96,7 @@ class _Step:
     calls: dict[str, _Call] = field(default_factory=dict)
     answered: bool = False
     """A result has come in a part of its own."""
+    has_results: bool = False
 
     @property
     def results(self) -> list[_Call]:
@@ -105,7 +106,7 @@ class _Step:
         """Whether a part begins another step, as it follows a result."""
         if kind == "tool-call":
             return self.answered
-        return kind == "text" and bool(self.results)
+        return kind == "text" and self.has_results
 
     def chat_messages(self) -> Iterator[dict[str, Any]]:
         text, results = "".join(self.texts), self.results
@@ -116,7 +117,7 @@ class _Step:
                 message[IMAGES] = images
             if results:
                 message["tool_calls"] = [call.to_json() for call in results]
-            left = [number for number, call in enumerate(self.calls.values()) if call in results]
+            left = [n for n, call in enumerate(self.calls.values()) if call.result is not None]
             yield message | {name: placed(values, left) for name, values in self.fields.items()}
         for call in results:
             yield {"role": "tool", "tool_call_id": call.id, "content": call.result}
@@ -269,15 +270,18 @@ def _file(part: Object) -> dict[str, Any] | None:
 
 def _steps(message: Object) -> list[_Step]:
     steps = [_Step()]
+    # A message can have thousands of parts: none may cost a walk over the others.
+    places: dict[str, int] = {}
+    """The numbers of the last steps with a call of each id."""
     for part in _parts(message):
         kind = part.get("type")
         sealed = unseal(part.get("signature")) if kind == "thinking" else {}
-        known = {str(call.get("id")) for call in sealed.get(EXTRA, ())}
-        of_calls = next((one for one in reversed(steps) if known & one.calls.keys()), None)
-        begins = bool(sealed) and of_calls is None and bool(steps[-1].results)
+        known = (str(call.get("id")) for call in sealed.get(EXTRA, ()))
+        of_calls = max((places[one] for one in known if one in places), default=None)
+        begins = bool(sealed) and of_calls is None and steps[-1].has_results
         if kind == "step-start" or begins or steps[-1].ends_before(kind):
             steps.append(_Step())
-        step = of_calls or steps[-1]
+        step = steps[-1 if of_calls is None else of_calls]
         details = _objects(_metadata(part, "providerMetadata").get(DETAILS))
         if details := [*details, *sealed.get(DETAILS, ())]:
             step.fields.setdefault(DETAILS, []).extend(details)
@@ -286,13 +290,17 @@ def _steps(message: Object) -> list[_Step]:
         elif kind == "file" and isinstance(url := part.get("url"), str):
             step.images.append(image_part(url, len(step.images)))
         elif kind == "tool-result":
-            _answer(steps, part)
+            place = places.get(str(part.get("toolCallId")))
+            if place is not None:
+                _answer(steps[place], part)
         elif executed := _signature(part).get(EXECUTED):
             step.fields.setdefault(EXECUTED, []).extend(executed)
         elif part.get("providerExecuted") is True:
             step.fields.setdefault(EXECUTED, []).extend(_executed(part))
         elif call := _call(part):
             step.calls[call.id] = call
+            step.has_results |= call.result is not None
+            places[call.id] = len(steps) - 1
     return steps
 
 
@@ -318,19 +326,17 @@ def _executed(part: Object) -> list[dict[str, Any]]:
         with suppress(orjson.JSONDecodeError):
             output = orjson.loads(output) if isinstance(output, str) else output
     shown = {"arguments": _json(part.get("input")), "output": output}
-    tools = _objects(_metadata(part, "callProviderMetadata").get(EXECUTED))
+    # A part is one call: the output of more would be sent once for each.
+    tools = _objects(_metadata(part, "callProviderMetadata").get(EXECUTED))[:1]
     return [{**tool, **shown} for tool in tools]
 
 
-def _answer(steps: list[_Step], part: Object) -> None:
-    """Read a result in a part of its own, for a call of this step or an earlier one."""
-    for step in reversed(steps):
-        call = step.calls.get(str(part.get("toolCallId")))
-        if call is not None:
-            error = part.get("error")
-            call.answer(error or part.get("content"), failed=bool(error))
-            step.answered = True
-            return
+def _answer(step: _Step, part: Object) -> None:
+    """Read a result in a part of its own, for a call of this step."""
+    error = part.get("error")
+    call = step.calls[str(part.get("toolCallId"))]
+    call.answer(error or part.get("content"), failed=bool(error))
+    step.answered = step.has_results = True
 
 
 def _call(part: Object) -> _Call | None:

@@ -29,10 +29,13 @@ from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
 from hub.frames.encoder import Batch, Encoder
 from hub.generations.followed import FollowedGeneration
+from hub.generations.recovery import events_of
 from hub.http.admission import PRINCIPAL
+from hub.http.bodies import release
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
 from hub.protocols.response_connection import Ending, ResponseConnection
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
@@ -74,7 +77,7 @@ class Replies:
             RequestError: the header is malformed; else as `hub.generations.runs.Runs.start`.
         """
         cancels = _cancels(request, "continue" if outlives else self._on_disconnect)
-        self._hub.admit()
+        stand_open(self._hub, request)
         by = request[PRINCIPAL]
         then: tuple[Permission, ...] = ("read", "cancel") if cancels else ("read",)
         starting = asyncio.ensure_future(
@@ -86,6 +89,7 @@ class Replies:
             if cancels:
                 starting.add_done_callback(self._stop_started)
             raise
+        release(request)  # the answer may take an hour
         stop = partial(self._hub.generations.stop, generation.id)
         check = _DisconnectCheck(request, stop) if cancels else None
         try:
@@ -104,14 +108,18 @@ class Replies:
         if not starting.cancelled() and starting.exception() is None:
             self._hub.generations.stop(starting.result().id)
 
-    async def first_word(self, generation: Generation, stream: FollowedStream) -> None:
+    async def first_word(
+        self, request: web.Request, generation: Generation, stream: FollowedStream
+    ) -> None:
         """Wait until something has been said, or nothing will be, or the grace is over.
 
         Raises:
             UpstreamError: the generation has failed, and a status can still tell it.
+            Unauthorized: the credential of the request was revoked meanwhile.
         """
         followed = FollowedGeneration(stream, generation)
-        await followed.until(_has_spoken, within=self._grace_seconds)
+        speaks = followed.until(_has_spoken, within=self._grace_seconds)
+        await self._hub.answer(speaks, request[PRINCIPAL])
         end = followed.seen.terminal
         if isinstance(end, Failed) and not await deltas_of(generation, stream):
             raise broken_off(end)
@@ -121,8 +129,10 @@ class Replies:
 
         Raises:
             UpstreamError: the generation did not finish.
+            Unauthorized: the credential of the request was revoked meanwhile.
         """
-        waited = await self._hub.generations.wait(generation.id, by=request[PRINCIPAL])
+        by = request[PRINCIPAL]
+        waited = await self._hub.answer(self._hub.generations.wait(generation.id, by=by), by)
         if not isinstance(waited.terminal, Finished):
             raise broken_off(waited.terminal)
         return waited.terminal
@@ -228,11 +238,9 @@ def beginning(generation: Generation, stream: FollowedStream) -> Place:
 
 async def deltas_of(generation: Generation, stream: FollowedStream) -> list[Delta]:
     """The deltas of a generation so far, in a stream to which others may write, too."""
-    return [
-        event
-        async for event in stream.events()
-        if isinstance(event, Delta) and event.generation == generation.id
-    ]
+    start = 0 if generation.position is None else generation.position.offset
+    own = events_of(stream, generation.id, start)
+    return [event async for event in own if isinstance(event, Delta)]
 
 
 def generation_headers(generation: Generation) -> dict[str, str]:

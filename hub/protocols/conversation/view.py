@@ -48,6 +48,10 @@ class Translation(Protocol):
     def copy(self) -> Self:
         """An independent copy in the same state."""
 
+    @property
+    def size(self) -> int:
+        """About the bytes of memory that the state takes."""
+
 
 class ViewBatch(NamedTuple):
     """Chunks, and the position from which a reader that has them reads on."""

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from hub.connections.connection import Pace
 from hub.domain.errors import Gone, StreamNotFound
+from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.frames.encoder import Batch
@@ -24,17 +25,16 @@ from hub.http.admission import PRINCIPAL
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
+from hub.protocols.conversation.checkpoints import Checkpoints
 from hub.protocols.conversation.view import DONE, DurableChunks, Translation, UIEvents, View
 from hub.protocols.durable import headers, responses
 from hub.protocols.durable.responses import Part
 from hub.protocols.response_connection import Ending, ResponseConnection
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
 __all__ = ["ViewPace", "Viewed", "follow", "read"]
-
-READ_BYTES: Final = 256 * 1024
-"""How much of the stream is translated at a time."""
 
 PART_CHUNKS: Final = 10_000
 """About the most chunks that one response holds."""
@@ -59,11 +59,17 @@ class ViewPace:
 
 @dataclass(frozen=True, slots=True)
 class Viewed:
-    """A stream from an offset on, translated by what ``translate`` returns."""
+    """A stream from an offset on, translated by what ``translate`` returns.
+
+    ``name`` is that of the translation: two of one name in the same stream differ at most in where
+    they began.
+    """
 
     stream: FollowedStream
     begin: int
     translate: Callable[[], Translation]
+    checkpoints: Checkpoints
+    name: tuple[str, ...]
 
     async def view(self, offset: int) -> View:
         """A view at an offset, which has translated everything before it.
@@ -73,19 +79,20 @@ class Viewed:
         """
         if self.begin < self.stream.head:
             raise Gone("the beginning is no longer kept", code="position_trimmed")
-        translation = self.translate()
-        at = self.begin
-        while at < offset and not translation.over:
-            batch = await self.stream.fetch(at, READ_BYTES)
-            if not batch.records:
-                raise Gone(
-                    "the records before this offset are no longer kept", code="position_trimmed"
-                )
-            for record in batch.records:
-                if record.offset < offset:
-                    translation.add(record)
-            at = batch.position.offset
-        return View(translation, max(offset, self.begin))
+        if offset <= self.begin:
+            return View(self.translate(), self.begin)
+        async with self.checkpoints.of(self.stream, self.name) as states:
+            at, translation = states.before(offset, self.begin) or (self.begin, self.translate())
+            if at < offset:
+                async for batch in self.stream.batches(at):
+                    if translation.over or at >= offset:
+                        break
+                    for record in batch.records:
+                        if record.offset < offset:
+                            translation.add(record)
+                            states.keep(record.offset + 1, translation)
+                    at = batch.position.offset
+        return View(translation, offset)
 
     async def part(self, view: View, offset: int) -> Part:
         """What one response holds of ``view``, which is at an offset.
@@ -96,10 +103,9 @@ class Viewed:
         stream = self.stream
         bodies: list[bytes] = []
         start = end = stream.position_at(offset)
-        while end.offset < stream.tail and not view.over and len(bodies) < PART_CHUNKS:
-            batch = await stream.fetch(end.offset, READ_BYTES)
-            if not batch.records:
-                raise Gone("the records at this offset are no longer kept", code="position_trimmed")
+        async for batch in stream.batches(offset):
+            if view.over or len(bodies) >= PART_CHUNKS:
+                break
             chunks, end = view.add(batch)
             bodies += map(orjson.dumps, chunks)
         latest = view.over or end.offset == stream.tail
@@ -177,18 +183,26 @@ async def read(
             part = await viewed.part(view, position.offset)
         response = part.response(JSON, {"Cache-Control": "no-store"})
     else:
-        hub.admit()
+        stand_open(hub, request)
         if viewed is None:
             await asyncio.sleep(min(UNBEGUN_SECONDS, pace.long_poll_seconds))
         else:
-            part = await _poll(hub, viewed, view, position.offset, pace.long_poll_seconds)
+            seconds = pace.long_poll_seconds
+            part = await _poll(hub, viewed, view, position.offset, seconds, request[PRINCIPAL])
         response = responses.polled(request, part, JSON, empty=not part.bodies)
     response.headers.update(responses.SANDBOXED)
     return response
 
 
-async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: float) -> Part:
-    """What a view gives from an offset on, within some seconds if there is nothing yet."""
+async def _poll(
+    hub: Hub, viewed: Viewed, view: View, offset: int, seconds: float, by: Principal
+) -> Part:
+    """What a view gives a principal from an offset on, within some seconds if there is nothing yet.
+
+    Raises:
+        Unauthorized: the principal's credential does not hold any more.
+        StreamNotFound: the principal may not read the stream any more.
+    """
     stream = viewed.stream
     time = asyncio.get_running_loop().time
     until = time() + seconds
@@ -198,7 +212,10 @@ async def _poll(hub: Hub, viewed: Viewed, view: View, offset: int, seconds: floa
         return stream.tail > part.end.offset or stream.closed
 
     while not part.bodies and not part.closed and (left := until - time()) > 0:
-        await hub.callers.until(stream, goes_on, within=left)
+        await hub.callers.until(stream, goes_on, within=left, by=by)
+        hub.check_current(by)
+        if not hub.streams.reads(stream, by=by):
+            raise StreamNotFound.named(stream.name)  # it belongs to somebody else by now
         part = await viewed.part(view, part.end.offset)
     return part
 
@@ -213,7 +230,7 @@ async def _follow(
     pace: ViewPace,
 ) -> web.StreamResponse:
     """Server-sent events from a position on; if there is no stream yet, once it begins."""
-    hub.admit()
+    stand_open(hub, request)
     shown = streaming_headers("text/event-stream", charset=False)
     shown |= {"Stream-Next-Offset": str(position), **responses.SANDBOXED}
     chunks = DurableChunks(view, known=headers.known_interval(request))

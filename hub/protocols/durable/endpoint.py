@@ -33,11 +33,13 @@ from hub.domain.stream_settings import StreamSettings, essence
 from hub.frames.chunked import Chunked
 from hub.frames.encoder import Batch
 from hub.http.admission import PRINCIPAL
+from hub.http.bodies import body_of
 from hub.http.retry_times import lost
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
 from hub.protocols.durable import headers, json_messages, responses, sse
 from hub.protocols.response_connection import ResponseConnection
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
@@ -78,7 +80,7 @@ class Durable:
         fork = headers.fork(request)
         settings = headers.settings(request, DEFAULT_TYPE if fork is None else "")
         close = headers.closes(request)
-        body = await _body(request)
+        body = await body_of(request)
         if fork is None:
             bodies = _records(settings, body)
             outcome = await streams.make(name, settings, bodies, close=close, by=by)
@@ -108,10 +110,10 @@ class Durable:
         stamp = headers.stamp(request)
         close = headers.closes(request)
         sequence = headers.named(request, "Stream-Seq")
-        body = await _body(request)
+        body = await body_of(request)
         by = request[PRINCIPAL]
         to: Permission = "append" if body else "close"
-        stream = await self._hub.streams.open(request.match_info["name"], by=by, to=to)
+        stream = await self._hub.streams.open_to(to, request.match_info["name"], by=by)
         if not body and not close:
             raise RequestError("the body is empty: there is nothing to append", code="empty_body")
         if body and not stream.sealed:
@@ -168,7 +170,9 @@ class Durable:
             empty = part._replace(bodies=[])
             return empty.response(stream.settings, {"Cache-Control": "no-store"})
         tag = f"{part.start}:{part.end}{':c' if part.closed else ''}"
-        shown = {"ETag": f'"{tag}"', "Cache-Control": "private, no-cache"}
+        # Asked again each time, because it depends on who asks; a URL with a ticket is never kept.
+        kept = "no-store" if "ticket" in request.query else "private, no-cache"
+        shown = {"ETag": f'"{tag}"', "Cache-Control": kept, "Vary": "Authorization, Cookie"}
         if any(known.value in (tag, "*") for known in request.if_none_match or ()):
             return web.Response(status=304, headers={**shown, **part.headers})
         return part.response(stream.settings, shown)
@@ -177,12 +181,14 @@ class Durable:
         self, request: web.Request, stream: FollowedStream, offset: int
     ) -> web.Response:
         position = stream.position_at(offset)
-        self._hub.admit()
+        stand_open(self._hub, request)
+        by = request[PRINCIPAL]
         await self._hub.callers.until(
-            stream, lambda: stream.tail > offset or stream.closed, within=self._long_poll
+            stream, lambda: stream.tail > offset or stream.closed, within=self._long_poll, by=by
         )
+        self._hub.check_current(by)
         # By now it may have been deleted, or even created again.
-        stream = await self._hub.streams.open(stream.name, by=request[PRINCIPAL])
+        stream = await self._hub.streams.open(stream.name, by=by)
         place = responses.check_kept(stream.place(position))
         part = await responses.read_part(stream, place.offset)
         empty = not part.bodies and part.end.offset == part.start.offset
@@ -192,7 +198,7 @@ class Durable:
         self, request: web.Request, stream: FollowedStream, place: Place
     ) -> web.StreamResponse:
         # One function and not several, as its frame is kept for every reader.
-        self._hub.admit()
+        stand_open(self._hub, request)
         write = sse.data_writer(stream.settings)
         encoder, chunked = _SHARED[write]
         known = headers.known_interval(request)
@@ -211,15 +217,6 @@ class Durable:
             await asyncio.wait([reading.over], timeout=self._rotate)
             await reading.rotate()
         return reading.response
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        return await request.read()
-    except web.RequestPayloadError:
-        raise RequestError(
-            "the body is not encoded as Content-Encoding or Transfer-Encoding says", code="bad_body"
-        ) from None
 
 
 def _records(settings: StreamSettings, body: bytes) -> list[Body]:

@@ -18,6 +18,7 @@ from hub.domain.errors import RequestError, StreamNotFound
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
+from hub.http.forwarded import host, is_forwarded, known_scheme, scheme
 from hub.streams.history import From
 
 __all__ = [
@@ -38,11 +39,8 @@ LARGEST: Final = 2**53 - 1
 
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,15}")
 PRODUCER_LENGTH: Final = 255
-PROXIED: Final = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP")
-"""Headers that only proxies add to a request."""
 
 _OFFSETS: Final[Mapping[str, From]] = {"-1": "start", "now": "now"}
-_PROTO: Final = re.compile(r'proto="?([a-z]+)', re.IGNORECASE)
 _DIGITS: Final = re.compile(r"[0-9]{1,16}")
 _TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
@@ -113,20 +111,14 @@ def settings(request: web.Request, default_type: str) -> StreamSettings:
 def address(request: web.Request) -> str:
     """The URL of the request, as the client knows it.
 
-    The protocol wants an absolute URL (section 5.1), so it needs the scheme that the client
-    used. If there is a proxy that does not tell it, the result is a path (RFC 9110 section
-    10.2.2). A client that lies about it only gets its own lie back.
+    The protocol wants an absolute URL (section 5.1), so it needs the scheme and the host that the
+    client used. Where a proxy is not trusted or does not tell them, the result is a path (RFC 9110
+    section 10.2.2).
     """
     path = request.rel_url.raw_path
-    forwarded = [
-        *_PROTO.findall(request.headers.get("Forwarded", "")),
-        request.headers.get("X-Forwarded-Proto", ""),
-    ]
-    schemes = (value.split(",")[0].strip().lower() for value in forwarded)
-    scheme = next(filter(None, schemes), None)
-    if scheme is None and not any(name in request.headers for name in PROXIED):
-        scheme = request.scheme
-    return f"{scheme}://{request.host}{path}" if scheme in ("http", "https") else path
+    used = known_scheme(request) if is_forwarded(request) else scheme(request)
+    named = host(request)
+    return path if used is None or not named else f"{used}://{named}{path}"
 
 
 def stamp(request: web.Request) -> Stamp | None:

@@ -16,7 +16,7 @@ from hub.domain import json_text
 from hub.domain.errors import FramingError, RequestError, TooLarge
 from hub.framing import ConcatenatedJSON, JSONArray
 from hub.framing.chunk import BOM
-from hub.framing.values import LONG_NUMBER, MAX_DEPTH, MAX_DIGITS
+from hub.framing.values import MAX_DEPTH, has_long_number
 
 __all__ = ["one", "split"]
 
@@ -69,7 +69,7 @@ def _whole(text: bytes, what: str) -> bytes:
 
 def _is_plain(text: bytes) -> bool:
     """A quick check that the text is one value that every parser accepts, as nearly all are."""
-    if len(text) > MAX_DIGITS and LONG_NUMBER.search(text):
+    if has_long_number(text):
         return False
     try:
         value = orjson.loads(text)

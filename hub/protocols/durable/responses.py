@@ -26,6 +26,7 @@ SANDBOXED: Final[Mapping[str, str]] = {
     # only pages that CORS allows can read it.
     "Cross-Origin-Resource-Policy": "same-origin",
     "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Referrer-Policy": "no-referrer",
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,14 +11,16 @@ handles clients that leave, and `hub.upstreams.registry` says what ``model`` mea
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.errors import RequestError
 from hub.domain.generation_request import GenerationRequest
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
+from hub.http.json_models import fail_fast
 from hub.hub import Hub
 from hub.protocols.conversation.one_request import Replies, beginning, deltas_of, generation_headers
 from hub.protocols.durable.headers import named
@@ -37,7 +39,7 @@ class CompletionAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     model: str
-    messages: tuple[dict[str, Any], ...] = Field(min_length=1)
+    messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     n: int | None = None
@@ -53,12 +55,16 @@ class OpenAI:
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await read_json(request, CompletionAsked)
+        stream_name = request.headers.get("Streamhub-Stream")
+        await self._hub.generations.check(
+            stream_name, messages=len(body.messages), by=request[PRINCIPAL]
+        )
         if body.n not in (None, 1):
             raise RequestError("n: an answer has one choice: ask again for another", param="n")
         upstream, model = self._hub.upstreams.resolve(body.model)
         ask = GenerationRequest(
             messages=body.messages,
-            stream=request.headers.get("Streamhub-Stream"),
+            stream=stream_name,
             upstream=upstream,
             model=model,
             key=named(request, "Idempotency-Key"),
@@ -66,7 +72,7 @@ class OpenAI:
         )
         async with self._replies.begun(request, ask) as (generation, stream):
             if body.stream:
-                await self._replies.first_word(generation, stream)
+                await self._replies.first_word(request, generation, stream)
                 usage = bool(body.stream_options and body.stream_options.include_usage)
                 chunks = Chunks(generation, include_usage=usage)
                 return await self._replies.streamed(request, generation, stream, chunks)

@@ -22,7 +22,7 @@ class Models:
 
     async def _list(self, request: web.Request) -> web.Response:
         upstreams, by = self._hub.upstreams, request[PRINCIPAL]
-        self._hub.permissions.check_any(by)
+        self._hub.permissions.check_beyond_a_stream(by)
         names = sorted(
             (name for name in upstreams if self._hub.generations.may_ask(name, by=by)),
             key=lambda name: (name != upstreams.default, name),
@@ -31,7 +31,7 @@ class Models:
 
     async def _one(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        self._hub.permissions.check_any(by)
+        self._hub.permissions.check_beyond_a_stream(by)
         upstream, model = self._hub.upstreams.resolve(name)
         if not self._hub.generations.may_ask(upstream, model, by=by):
             raise no_model(name)

@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
+import orjson
 from aiohttp import web
 
 from hub.domain.errors import (
@@ -36,6 +37,7 @@ from hub.domain.errors import (
     NotFound,
     RequestError,
     StreamNotFound,
+    TooLarge,
 )
 from hub.domain.events import TERMINALS, Delta, Event, Started
 from hub.domain.generation import Generation
@@ -44,16 +46,18 @@ from hub.domain.json_values import as_object
 from hub.domain.media import IMAGES
 from hub.domain.principal import Principal
 from hub.domain.provider_fields import LISTS, is_signed_media
+from hub.generations.recovery import events_of
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.hub import Hub
 from hub.protocols.conversation.one_request import Replies, beginning, generation_headers
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import message_of
-from hub.protocols.openai.responses_input import input_items, input_page
+from hub.protocols.openai.responses_input import InputItems, input_page
 from hub.protocols.openai.responses_request import ResponseAsked
 from hub.protocols.openai.responses_sse import ResponseEvents
 from hub.protocols.openai.responses_state import ResponseBuilder
+from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 
 __all__ = ["OpenAIResponses"]
@@ -65,7 +69,7 @@ _ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9]+")
 """The id of an item, with that of its response (`hub.protocols.openai.responses_state`)."""
 
 LONGEST: Final = 1000
-"""Responses in a row, at most."""
+"""Responses in a row, and references to items in one request, at most."""
 
 
 class _Stored(NamedTuple):
@@ -105,12 +109,12 @@ class OpenAIResponses:
     async def _begin(self, request: web.Request) -> web.StreamResponse:
         by = request[PRINCIPAL]
         body = await read_json(request, ResponseAsked)
+        await self._hub.generations.check(None, messages=body.count, by=by)
         body.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
         if isinstance(body.input, list):
-            resolved = [await self._item(item, by) for item in body.input]
-            body = body.model_copy(update={"input": resolved})
+            body = body.model_copy(update={"input": await self._resolved(body.input, by)})
         upstream, model = self._hub.upstreams.resolve(body.model)
         native = self._hub.upstreams[upstream].native_items
         repeated, given = body.repeated(), body.messages(native=native)
@@ -130,46 +134,82 @@ class OpenAIResponses:
             builder = ResponseBuilder(generation.id, repeated)
             if body.stream:
                 if not background:
-                    await self._replies.first_word(generation, stream)
+                    await self._replies.first_word(request, generation, stream)
                 events = ResponseEvents(builder)
                 return await self._replies.streamed(request, generation, stream, events)
             if not background:
                 await self._replies.whole(request, generation)
                 beginning(generation, stream)
-            async for event in stream.events():
+            async for event in events_of(stream, generation.id, 0):
                 builder.tell(event)
         return _json(builder.response(), generation)
 
-    async def _item(self, given: Any, by: Principal) -> Any:
-        """An item of the input, looked up if only its id was given."""
-        if not isinstance(given, dict) or given.get("type") != "item_reference":
-            return given
-        name = str(given.get("id"))
-        match = _ITEM.fullmatch(name)
-        if match is not None:
-            with suppress(NotFound):
-                stored = await self._find(f"resp_{match[1]}", by)
-                for item in stored.response()["output"]:
-                    if item["id"] == name:
-                        return item
-        raise _not_found("item of a response", name)
+    async def _resolved(self, given: list[Any], by: Principal) -> list[Any]:
+        """The items of the input, looked up where only their ids were given.
+
+        A reference is short and what it stands for long, so no more is looked up than a prompt
+        may have.
+
+        Raises:
+            RequestError: there are too many references.
+            NotFound: ``response_not_found``.
+            TooLarge: what they stand for is larger than a prompt.
+        """
+        if sum(map(_is_reference, given)) > LONGEST:
+            raise RequestError(f"input: more than {LONGEST} items of type item_reference")
+        whole = 0
+        read: dict[str, dict[str, tuple[int, Any]]] = {}
+        found: list[Any] = []
+        for item in given:
+            if not _is_reference(item):
+                found.append(item)
+                continue
+            name = str(item.get("id"))
+            match = _ITEM.fullmatch(name)
+            if match is not None and match[1] not in read:
+                read[match[1]] = await self._output(match[1], by)
+            size, meant = read[match[1]].get(name, (0, None)) if match else (0, None)
+            if meant is None:
+                raise _not_found("item of a response", name)
+            whole += size
+            self._check_size("input: the items that are referred to", whole)
+            found.append(meant)
+        return found
+
+    async def _output(self, name: str, by: Principal) -> dict[str, tuple[int, Any]]:
+        """The items of an earlier response, each with its bytes; none if there is no response."""
+        with suppress(NotFound):
+            stored = await self._find(f"resp_{name}", by)
+            output = stored.response()["output"]
+            return {item["id"]: (len(orjson.dumps(item)), item) for item in output}
+        return {}
 
     async def _before(self, last: str | None, by: Principal) -> AsyncIterator[Mapping[str, Any]]:
         """The messages up to and including a response, oldest first."""
-        chain: list[_Stored] = []
+        chain: list[list[Mapping[str, Any]]] = []
+        size = 0
         while last is not None:
             if len(chain) == LONGEST:
                 raise RequestError(f"previous_response_id: more than {LONGEST} responses in a row")
-            chain.append(await self._find(last, by))
-            previous = chain[-1].asked.get("previous_response_id")
-            last = previous if isinstance(previous, str) else None
-        for stored in reversed(chain):
+            stored = await self._find(last, by)
             if not any(isinstance(event, TERMINALS) for event in stored.events):
                 raise Conflict("previous_response_id: that response has not ended: wait for it")
-            for message in stored.input:
-                yield message
             deltas = [event for event in stored.events if isinstance(event, Delta)]
-            yield _for_upstream(message_of(stored.generation.id, deltas))
+            answer = _for_upstream(message_of(stored.generation.id, deltas))
+            chain.append([*stored.input, answer])
+            size += len(orjson.dumps(chain[-1]))
+            self._check_size("previous_response_id: those responses", size)
+            previous = stored.asked.get("previous_response_id")
+            last = previous if isinstance(previous, str) else None
+        for messages in reversed(chain):
+            for message in messages:
+                yield message
+
+    def _check_size(self, what: str, size: int) -> None:
+        """Refuse what has more bytes than a prompt, before more of it is read."""
+        most = self._hub.limits.runs.prompt_bytes
+        if size > most:
+            raise TooLarge(f"{what} have more than {most} bytes (limits.prompt_bytes)")
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         streamed, after = _streaming(request)
@@ -177,13 +217,13 @@ class OpenAIResponses:
         if not streamed:
             return _json(stored.response(), stored.generation)
         events = ResponseEvents(stored.builder(), after)
-        self._hub.admit()
+        stand_open(self._hub, request)
         return await self._replies.streamed(request, stored.generation, stored.stream, events)
 
     async def _input(self, request: web.Request) -> web.Response:
         stored = await self._find(request.match_info["id"], request[PRINCIPAL])
         query = {name: request.query.get(name) for name in ("after", "limit", "order")}
-        page = input_page(input_items(stored.generation.id, stored.input), **query)
+        page = input_page(InputItems(stored.generation.id, stored.input), **query)
         return _json(page, stored.generation)
 
     async def _cancel(self, request: web.Request) -> web.Response:
@@ -215,11 +255,7 @@ class OpenAIResponses:
         stream.expect_events()
         if stream.head > 0:
             raise Gone("the beginning of this response is no longer kept: ask again")
-        events = [
-            event
-            async for event in stream.events()
-            if getattr(event, "generation", None) == generation_id
-        ]
+        events = [event async for event in events_of(stream, generation_id, 0)]
         kept = events[0].extra.get(KEPT) if events and isinstance(events[0], Started) else None
         asked, given = as_object(kept).get("asked"), as_object(kept).get("input")
         if not (name.startswith("resp_") and isinstance(asked, dict) and isinstance(given, list)):
@@ -230,6 +266,10 @@ class OpenAIResponses:
             start = stream.position_at(0)
             generation = Generation.told(generation_id, stream.name, start, events)
         return _Stored(generation, stream, asked, given, events)
+
+
+def _is_reference(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "item_reference"
 
 
 def _not_found(what: str, name: str) -> NotFound:

@@ -13,8 +13,9 @@ which counts calls of built-in tools. (Source: OpenAI API reference, "Responses"
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,6 +31,7 @@ from hub.domain.provider_fields import (
     is_signed_media,
     unseal,
 )
+from hub.http.json_models import Few, fail_fast
 
 __all__ = ["ResponseAsked"]
 
@@ -59,7 +61,7 @@ class ResponseAsked(BaseModel):
     model: str
     input: Any
     instructions: str | None = None
-    tools: list[dict[str, Any]] | None = None
+    tools: Annotated[list[dict[str, Any]] | None, fail_fast] = None
     tool_choice: str | dict[str, Any] | None = None
     parallel_tool_calls: bool | None = None
     text: dict[str, Any] | None = None
@@ -67,7 +69,7 @@ class ResponseAsked(BaseModel):
     max_output_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = None
     top_p: float | None = None
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str] | None, Few] = None
     previous_response_id: str | None = None
     store: bool | None = None
     stream: bool | None = None
@@ -78,11 +80,11 @@ class ResponseAsked(BaseModel):
     prompt_cache_retention: str | None = None
     service_tier: str | None = None
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    include: list[str] | None = None
+    include: Annotated[list[str] | None, fail_fast] = None
     truncation: Literal["auto", "disabled"] | None = None
     max_tool_calls: int | None = Field(default=None, ge=1)
     seed: int | None = None
-    stop: str | list[str] | None = None
+    stop: Annotated[str | list[str] | None, Few] = None
     stream_options: dict[str, Any] | None = None
     """Ignored: it only says how a stream is padded."""
 
@@ -90,6 +92,11 @@ class ResponseAsked(BaseModel):
     def kept(self) -> bool:
         """Whether the response can be retrieved later."""
         return self.store is not False
+
+    @property
+    def count(self) -> int:
+        """The number of its input items."""
+        return len(self.input) if isinstance(self.input, list) else 1
 
     def check(self) -> None:
         """Refuse options that the hub does not have.
@@ -187,51 +194,43 @@ def _refused(name: str) -> RequestError:
 def _messages(items: Iterable[Mapping[str, Any]], *, native: bool) -> list[Message]:
     items = list(items)
     sealed_items = _sealed_items(items) if native else set()
-    messages: list[Message] = []
-    fields: dict[str, list[Any]] = {}
-    """Unsealed fields of the assistant's next message or, if there is none, of its last one."""
-    extras: dict[Any, Any] = {}
-    """Unsealed fields of calls, by their ids."""
+    messages = _Messages()
+    extras: dict[str, deque[Any]] = {}
+    """Unsealed fields of calls, by their ids; each is for one call."""
     for item in items:
         kind = item.get("type", "message")
         if kind == "reasoning":
             sealed = unseal(item.get("encrypted_content"))
-            extras |= {str(one.get("id")): one.get(EXTRA) for one in sealed.pop(EXTRA, ())}
-            for name, values in sealed.items():
-                fields.setdefault(name, []).extend(values)
+            for one in sealed.pop(EXTRA, ()):
+                extras.setdefault(str(one.get("id")), deque()).append(one.get(EXTRA))
+            messages.add_fields(sealed)
         elif kind == "message":
-            _add_message(messages, _message(item), fields)
+            messages.add(_message(item))
         elif kind in ("function_call", "custom_tool_call"):
-            _add_call(messages, item)
-            _add_fields(messages, fields)
+            messages.add_call(_call(item))
         elif kind in ("function_call_output", "custom_tool_call_output"):
-            _add_fields(messages, fields)
             call_id = _required(item, "call_id", kind)
             output = _content(item.get("output"), "function_call_output")
-            messages.append({"role": "tool", "tool_call_id": call_id, "content": output})
+            messages.add_result({"role": "tool", "tool_call_id": call_id, "content": output})
         elif _EXECUTED_ITEM.fullmatch(str(item.get("id"))):
             if isinstance(data := item.get("result"), str):
-                images = fields.setdefault(IMAGES, [])
-                images.append(image_part(f"data:image/png;base64,{data}", len(images)))
+                messages.add_image(f"data:image/png;base64,{data}")
         elif _identity(item) in sealed_items:
             continue
         elif not native:
             raise _refused(f"input: an item of type {kind}")
         elif str(kind).endswith(("_output", "_response")):
-            _drop_unsigned_images(fields)
-            if fields:
-                _begin_assistant(messages)
-            _add_fields(messages, fields)
+            messages.begin_answer_of_fields()
             call_id = item.get("call_id") or item.get("approval_request_id") or kind
             result = {"role": "tool", "tool_call_id": str(call_id), "content": "", ITEM: dict(item)}
-            messages.append(result)
+            messages.add_result(result)
         else:
-            _add_item(messages, item, fields)
-    _add_answer_of_images(messages, fields)
-    for call in [call for message in messages for call in message.get("tool_calls", ())]:
-        if isinstance(extra := extras.get(call["id"]), dict):
+            messages.add_item(item)
+    done = messages.end()
+    for call in [call for message in done for call in message.get("tool_calls", ())]:
+        if (left := extras.get(call["id"])) and isinstance(extra := left.popleft(), dict):
             call[EXTRA] = extra
-    return messages
+    return done
 
 
 def _identity(item: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -248,22 +247,130 @@ def _sealed_items(items: Iterable[Mapping[str, Any]]) -> set[tuple[Any, ...]]:
     }
 
 
-def _add_item(
-    messages: list[Message], item: Mapping[str, Any], fields: dict[str, list[Any]]
-) -> None:
-    """Add an item that only its provider understands, after everything before it."""
-    _begin_assistant(messages)
-    _add_fields(messages, fields)
-    last = messages[-1]
-    before = [one.get("index") for name in LISTS for one in last.get(name, ())]
-    call = {
-        "name": str(item.get("type")),
-        "item": dict(item),
-        "format": RESPONSES,
-        "index": 1 + max((index for index in before if type(index) is int), default=-1),
-        "at": {"text": len(last["content"] or ""), "calls": len(last.get("tool_calls", ()))},
-    }
-    last.setdefault(EXECUTED, []).append(call)
+class _Messages:
+    """Messages, made of one item after another.
+
+    What the last one has is counted as it comes, and its text is joined at its end: to look
+    through it or to copy it for each item would take longer with each.
+    """
+
+    def __init__(self) -> None:
+        self._done: list[Message] = []
+        self._fields: dict[str, list[Any]] = {}
+        """Unsealed fields of the assistant's next message or, if there is none, of its last one."""
+        self._signed = False
+        """Whether these sign an image."""
+        self._texts: list[str] = []
+        """The text of the last message, if it is text."""
+        self._characters = 0
+        """Of that text."""
+        self._index = 0
+        """Of what the last message has next in its lists."""
+
+    def add(self, message: Message) -> None:
+        """Add a message, or join it to the last one if sealed reasoning shows that they are one."""
+        last = self._done[-1] if self._done else {}
+        if message["role"] == last.get("role") == "assistant" and any(
+            name in each for each in (self._fields, last) for name in LISTS
+        ):
+            self._add_text(message["content"])
+        else:
+            if message["role"] != "assistant":
+                self._add_answer_of_images()
+            self._append(message)
+        self._move_fields()
+
+    def add_call(self, call: dict[str, Any]) -> None:
+        """Add a call. Calls in a row, and the text before them, are one message."""
+        self._begin_assistant()
+        self._done[-1].setdefault("tool_calls", []).append(call)
+        self._move_fields()
+
+    def add_result(self, message: Message) -> None:
+        """Add the result of a call."""
+        self._move_fields()
+        self._append(message)
+
+    def add_item(self, item: Mapping[str, Any]) -> None:
+        """Add an item that only its provider understands, after everything before it."""
+        self._begin_assistant()
+        self._move_fields()
+        last = self._done[-1]
+        call = {
+            "name": str(item.get("type")),
+            "item": dict(item),
+            "format": RESPONSES,
+            "index": self._index,
+            "at": {"text": self._characters, "calls": len(last.get("tool_calls", ()))},
+        }
+        last.setdefault(EXECUTED, []).append(call)
+        self._index += 1
+
+    def add_fields(self, fields: Mapping[str, list[Any]]) -> None:
+        """Add unsealed fields, whose message may be still to come."""
+        for name, values in fields.items():
+            self._fields.setdefault(name, []).extend(values)
+        self._signed = self._signed or is_signed_media(fields)
+
+    def add_image(self, url: str) -> None:
+        images = self._fields.setdefault(IMAGES, [])
+        images.append(image_part(url, len(images)))
+
+    def begin_answer_of_fields(self) -> None:
+        """Begin a message of the assistant if there are fields that need one."""
+        self._drop_unsigned_images()
+        if self._fields:
+            self._begin_assistant()
+
+    def end(self) -> list[Message]:
+        """All messages, when there are no more items."""
+        self._add_answer_of_images()
+        self._join()
+        return self._done
+
+    def _append(self, message: Message) -> None:
+        self._join()
+        self._done.append(message)
+        self._texts, self._characters, self._index = [], 0, 0
+        if isinstance(message["content"], str):
+            self._add_text(message["content"])
+
+    def _add_text(self, text: str) -> None:
+        self._texts.append(text)
+        self._characters += len(text)
+
+    def _join(self) -> None:
+        if self._texts:
+            self._done[-1]["content"] = "".join(self._texts)
+
+    def _begin_assistant(self) -> None:
+        """Begin a message of the assistant, unless the last one is the assistant's."""
+        if not (self._done and self._done[-1]["role"] == "assistant"):
+            self._append({"role": "assistant", "content": None})
+
+    def _move_fields(self) -> None:
+        """Move the fields into the last message, if it is the assistant's."""
+        if self._done and self._done[-1]["role"] == "assistant":
+            self._drop_unsigned_images()
+            for name, values in self._fields.items():
+                self._done[-1].setdefault(name, []).extend(values)
+            places = [one.get("index") for name in LISTS for one in self._fields.get(name, ())]
+            after = [place + 1 for place in places if type(place) is int]
+            self._index = max(self._index, *after, 0)
+            self._fields.clear()
+            self._signed = False
+
+    def _drop_unsigned_images(self) -> None:
+        """Leave out images without a signature, which do not go back to the model."""
+        if not self._signed:
+            self._fields.pop(IMAGES, None)
+
+    def _add_answer_of_images(self) -> None:
+        """Add the fields at the end of an answer, which may have nothing but images."""
+        self._drop_unsigned_images()
+        if IMAGES in self._fields:
+            self._begin_assistant()
+        self._move_fields()
 
 
 def _message(item: Mapping[str, Any]) -> Message:
@@ -276,63 +383,14 @@ def _message(item: Mapping[str, Any]) -> Message:
     return {"role": role, "content": content}
 
 
-def _add_message(messages: list[Message], message: Message, fields: dict[str, list[Any]]) -> None:
-    """Add a message, or join it to the last one if sealed reasoning shows that they are one."""
-    last = messages[-1] if messages else {}
-    contents = [each.get("content") or "" for each in (last, message)]
-    if (
-        message["role"] == last.get("role") == "assistant"
-        and any(name in each for each in (fields, last) for name in LISTS)
-        and all(isinstance(text, str) for text in contents)
-    ):
-        last["content"] = "".join(contents)
-    else:
-        if message["role"] != "assistant":
-            _add_answer_of_images(messages, fields)
-        messages.append(message)
-    _add_fields(messages, fields)
-
-
-def _add_fields(messages: list[Message], fields: dict[str, list[Any]]) -> None:
-    """Move the fields into the last message, if it is the assistant's."""
-    if messages and messages[-1]["role"] == "assistant":
-        _drop_unsigned_images(fields)
-        for name, values in fields.items():
-            messages[-1].setdefault(name, []).extend(values)
-        fields.clear()
-
-
-def _drop_unsigned_images(fields: dict[str, list[Any]]) -> None:
-    """Leave out images without a signature, which do not go back to the model."""
-    if not is_signed_media(fields):
-        fields.pop(IMAGES, None)
-
-
-def _add_answer_of_images(messages: list[Message], fields: dict[str, list[Any]]) -> None:
-    """Add the fields at the end of an answer, which may have nothing but images."""
-    _drop_unsigned_images(fields)
-    if IMAGES in fields:
-        _begin_assistant(messages)
-    _add_fields(messages, fields)
-
-
-def _begin_assistant(messages: list[Message]) -> None:
-    """Begin a message of the assistant, unless the last one is the assistant's."""
-    if not (messages and messages[-1]["role"] == "assistant"):
-        messages.append({"role": "assistant", "content": None})
-
-
-def _add_call(messages: list[Message], item: Mapping[str, Any]) -> None:
-    """Add a call. Calls in a row, and the text before them, are one message."""
-    _begin_assistant(messages)
+def _call(item: Mapping[str, Any]) -> dict[str, Any]:
     if item.get("type") == "custom_tool_call":
         kind, arguments = "custom", {"input": item.get("input") or ""}
     else:
         kind, arguments = "function", {"arguments": item.get("arguments") or "{}"}
     named = {"name": _required(item, "name", f"{kind}_call")}
     call_id = _required(item, "call_id", f"{kind}_call")
-    call = {"id": call_id, "type": kind, kind: named | arguments}
-    messages[-1].setdefault("tool_calls", []).append(call)
+    return {"id": call_id, "type": kind, kind: named | arguments}
 
 
 def _required(item: Mapping[str, Any], name: str, kind: str) -> str:

@@ -18,8 +18,11 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from hub.domain.errors import CommandError, RequestError, TooLarge
+from hub.domain.generation_request import WhenBusy
 from hub.domain.json_text import member, members
+from hub.http.json_models import ObjectsOrNone, Place, first_error, validated
 from hub.protocols.durable import json_messages
+from hub.protocols.subscribing import SubscriptionAsked
 
 __all__ = [
     "Append",
@@ -30,6 +33,7 @@ __all__ = [
     "Generate",
     "Ping",
     "Presence",
+    "Requeue",
     "Subscribe",
     "Unsubscribe",
     "encoded_state",
@@ -77,12 +81,8 @@ class Auth(_Command):
     token: str
 
 
-class Subscribe(_Command):
+class Subscribe(_Command, SubscriptionAsked):
     type: Literal["subscribe"]
-    stream: str
-    start: Annotated[str, Field(alias="from")] = "now"
-    wait: bool = False
-    """Follow a stream that does not exist yet once it begins."""
 
 
 class Unsubscribe(_Command):
@@ -100,12 +100,25 @@ class Generate(_Command):
     type: Literal["generate"]
     stream: str | None = None
     prompt: str | None = None
-    messages: tuple[dict[str, Any], ...] | None = None
+    messages: ObjectsOrNone = None
     upstream: str | None = None
     model: str | None = None
     author: str | None = None
     key: str | None = None
     options: dict[str, Any] = Field(default_factory=dict)
+    when_busy: WhenBusy = "refuse"
+    after: Place = None
+    branch: str | None = None
+
+
+class Requeue(_Command):
+    """Change the ``prompt`` of a queued generation or its ``place``, or send it ``now``."""
+
+    type: Literal["requeue"]
+    generation: str
+    prompt: str | None = None
+    place: Annotated[int, Strict()] | None = None
+    now: bool = False
 
 
 class Fork(_Command):
@@ -138,7 +151,9 @@ class Ping(_Command):
 _AS_WRITTEN: Final = {"append": "event", "presence": "state"}
 """The fields that others will read, by their commands."""
 
-Command = Auth | Subscribe | Unsubscribe | Append | Fork | Generate | Cancel | Presence | Ping
+Command = (
+    Auth | Subscribe | Unsubscribe | Append | Fork | Generate | Requeue | Cancel | Presence | Ping
+)
 
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 
@@ -160,7 +175,9 @@ def parse(text: str | bytes) -> Command:
     if not isinstance(fields.get("type"), str):
         raise CommandError('a command needs a "type"', reply_to=reply_to)
     try:
-        return _COMMANDS.validate_python(fields)
+        return validated(_COMMANDS.validate_python, fields)
+    except RequestError as error:
+        raise CommandError(error.message, reply_to=reply_to) from None
     except ValidationError as invalid:
         raise CommandError(_explained(fields["type"], invalid), reply_to=reply_to) from None
 
@@ -178,7 +195,8 @@ def _read(text: str | bytes) -> Any:
     else:
         if not isinstance(fields, dict) or (kept := _kept(fields.get("type"))) not in fields:
             return fields
-        if kept is not None and isinstance(text, str) and (value := member(text, kept)):
+        text = text if isinstance(text, str) else text.decode()
+        if kept is not None and (value := member(text, kept)):
             fields[kept] = value
             return fields
     written = members(text if isinstance(text, str) else text.decode())
@@ -210,7 +228,7 @@ def encoded_state(state: str, limit: int) -> bytes:
 
 def _explained(kind: str, invalid: ValidationError) -> str:
     """One sentence about the first error."""
-    first = invalid.errors(include_url=False, include_input=False)[0]
+    first = first_error(invalid)
     if first["type"] == "union_tag_invalid":
         known = ", ".join(command.__name__.lower() for command in get_args(Command))
         return f"unknown command {kind[:64]!r}; there are: {known}"

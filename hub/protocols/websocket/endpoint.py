@@ -14,8 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from hub.auth.gate import Gate, address_of
 from hub.connections.connection import Connection, Pace
@@ -24,6 +23,7 @@ from hub.domain.errors import (
     Conflict,
     Forbidden,
     HubError,
+    RateLimited,
     RequestError,
     StreamNotFound,
     TooLarge,
@@ -31,17 +31,21 @@ from hub.domain.errors import (
 )
 from hub.domain.events import decode
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.memory_budget import parsed_size
+from hub.domain.memory_budget import request_size
 from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
 from hub.domain.records import Position
-from hub.frames.websocket import WEBSOCKET, error_frame, pong_frame, text_frame
+from hub.domain.token_bucket import TokenBucket
+from hub.frames.messages import error_message
+from hub.frames.websocket import WEBSOCKET, pong_frame
 from hub.http.admission import PRINCIPAL
 from hub.http.errors import CloseCode
 from hub.http.origins import Origins
 from hub.http.retry_times import moments
-from hub.hub import Hub, parse_from
+from hub.hub import Hub
 from hub.protocols.durable import json_messages
+from hub.protocols.standing import hand_over, stand_open
+from hub.protocols.subscribing import subscribe
 from hub.protocols.websocket import commands
 from hub.protocols.websocket.commands import (
     Append,
@@ -52,9 +56,11 @@ from hub.protocols.websocket.commands import (
     Generate,
     Ping,
     Presence,
+    Requeue,
     Subscribe,
     Unsubscribe,
 )
+from hub.protocols.websocket.incoming import Incoming
 
 __all__ = ["WebSockets"]
 
@@ -66,21 +72,55 @@ EXPIRED_SECONDS: Final = 25.0
 DAY: Final = 86_400.0
 """The longest timer; a credential may last for years."""
 
+EARLY_FRAMES: Final = 20.0
+"""Frames that a connection may send at once before it has shown a credential."""
+
+EARLY_BYTES: Final = 32_768
+"""The largest of them, more than any credential needs."""
+
+TOO_LARGE: Final = 4
+"""A message of more than so many times what it may have closes the connection."""
+
+PINGS: Final = 1_000.0
+"""Pings of the protocol that a connection may send at once where there is no authentication."""
+PINGS_SAVED: Final = 50.0
+"""Of these it gets back in a second; more are answered later. Commands may come at any pace there:
+whoever publishes may do so as fast as the hub can."""
+
+BAD_FRAMES: Final = 128.0
+"""Frames without a command that a connection may send at once; a large one counts for several."""
+FORGIVEN: Final = 1.0
+"""Of these are forgotten in a second."""
+BAD_BYTES: Final = 8192
+"""To find out that a frame is no command costs as much as so many bytes of it; it counts once more
+for each of these."""
+
 CLOSE_SECONDS: Final = 1.0
 """How long a client may take to answer a close frame before its socket is closed."""
 
 
 class WebSockets:
-    """The WebSocket endpoint of one hub; ``frame_bytes`` is the most that a client may send."""
+    """The WebSocket endpoint of one hub.
+
+    ``frame_bytes`` is the most that a client may send at once, within ``frame_seconds``.
+    """
 
     def __init__(
-        self, hub: Hub, gate: Gate | None, *, pace: Pace, frame_bytes: int, origins: Origins
+        self,
+        hub: Hub,
+        gate: Gate | None,
+        *,
+        pace: Pace,
+        frame_bytes: int,
+        frame_seconds: float,
+        origins: Origins,
     ) -> None:
         self._hub = hub
         self._gate = gate
         self._closing: set[asyncio.Task[None]] = set()
         self._pace = pace
         self._frame_bytes = frame_bytes
+        self._frame_seconds = frame_seconds
         self._origins = origins
         self._open: dict[web.WebSocketResponse, _Client] = {}
 
@@ -92,7 +132,7 @@ class WebSockets:
         by = request[PRINCIPAL]
         if self._gate is None or not self._gate.takes_tokens or by.credential is not None:
             self._hub.permissions.check_any(by)  # else a credential may still come
-        self._hub.admit()
+        stand_open(self._hub, request)
         _check(request)
         socket = web.WebSocketResponse(
             protocols=(PROTOCOL,),
@@ -104,7 +144,7 @@ class WebSockets:
             autoclose=False,
             timeout=CLOSE_SECONDS,
             # A frame that is a bit too large gets an error; far beyond, aiohttp closes.
-            max_msg_size=self._frame_bytes * 4,
+            max_msg_size=self._frame_bytes * TOO_LARGE,
         )
         try:
             writer = await socket.prepare(request)
@@ -121,26 +161,42 @@ class WebSockets:
             by=by,
         )
         gate = self._gate
-        auth = None if gate is None else _Authentication(gate, request, partial(self._end, socket))
+        end = partial(self._end, socket)
+        auth = None if gate is None else _Authentication(self._hub, gate, request, end)
         client = _Client(self._hub, connection, self._frame_bytes, auth)
+        incoming = Incoming(
+            self._hub.allowance,
+            lambda: connection.by,
+            connection.abort,
+            early=EARLY_BYTES * TOO_LARGE,
+            seconds=self._frame_seconds,
+        )
         self._hub.connect(connection)
         self._open[socket] = client
         if auth is not None:
             auth.watch(by)
+        incoming.listen(request.protocol)
         try:
             async for message in socket:
+                incoming.came(message)
                 if message.type is WSMsgType.ERROR:
                     break  # the client violated the protocol: aiohttp has closed
+                if wait := client.pace(message):
+                    await asyncio.sleep(wait)
+                    if connection.ended:
+                        break
                 if message.type is WSMsgType.PING:
                     await connection.send(pong_frame(message.data))
                 elif message.type is not WSMsgType.PONG:
                     await client.receive(message.type, message.data)
-                    if auth is not None and auth.refused is not None:
-                        await _farewell(socket, connection, auth.refused, CLOSE_SECONDS)
+                    if client.refused is not None:
+                        await _farewell(socket, connection, client.refused, CLOSE_SECONDS)
+                incoming.answering = False
             connection.end()
             await socket.close()
         finally:
             del self._open[socket]
+            incoming.end()
             if auth is not None:
                 auth.end()
             await self._hub.disconnect(connection)
@@ -207,30 +263,47 @@ class _Authentication:
     ``close`` ends the connection.
     """
 
-    __slots__ = ("_address", "_close", "_timer", "gate", "refused")
+    __slots__ = ("_address", "_close", "_early", "_hub", "_request", "_timer", "gate", "refused")
 
     def __init__(
-        self, gate: Gate, request: web.Request, close: Callable[[CloseCode], None]
+        self, hub: Hub, gate: Gate, request: web.Request, close: Callable[[CloseCode], None]
     ) -> None:
         self.gate = gate
+        self._hub = hub
+        self._request = request
         self.refused: CloseCode | None = None
         """Why the connection is to be closed, after the reply to the command."""
         self._address = address_of(request)
         self._close = close
         self._timer: asyncio.TimerHandle | None = None
+        self._early: TokenBucket | None = None
+        """For the frames before the first credential."""
+
+    def pace(self, by: Principal, size: int) -> float:
+        """Count a frame; returns how many seconds to wait before it is read.
+
+        Until it shows a credential a connection is counted by itself: others at its address must
+        not keep it from that.
+        """
+        if not by.is_nobody:
+            return self.gate.pace(by, size)
+        now = asyncio.get_running_loop().time()
+        if self._early is None:
+            self._early = TokenBucket(EARLY_FRAMES, EARLY_FRAMES / self.gate.token_seconds, now)
+        return self._early.take(1 + size / EARLY_BYTES, now)
 
     def watch(self, by: Principal) -> None:
         """Close the connection when its principal's time is up."""
         self.end()
         later = asyncio.get_running_loop().call_later
         if by.expires is not None:
-            left = by.expires - time.time() + EXPIRED_SECONDS
+            left = _left(by, by.expires)
             self._timer = later(min(max(left, 0), DAY), self._check_time, by)
         elif by.credential is None and not by.grants:
             self._timer = later(self.gate.token_seconds, self._close, CloseCode.AUTH_TIMEOUT)
 
     def _check_time(self, by: Principal) -> None:
-        if by.expires is not None and by.expires - time.time() + EXPIRED_SECONDS <= 0:
+        if by.expires is not None and _left(by, by.expires) <= 0:
             self._close(CloseCode.TOKEN_EXPIRED)
         else:
             self.watch(by)
@@ -256,6 +329,7 @@ class _Authentication:
 
         Raises:
             Unauthorized, Unavailable, RateLimited: as `Gate.present`.
+            RateLimited: as many connections of that principal are open as may be.
             Forbidden: ``not_permitted``.
         """
         try:
@@ -265,21 +339,37 @@ class _Authentication:
                 expired = error.code == "token_expired"
                 self.refused = CloseCode.TOKEN_EXPIRED if expired else CloseCode.UNAUTHORIZED
             raise
-        if before.subject not in (None, by.subject):
+        # A link only reads: whoever is signed in may look at what others have shared.
+        if by.shared is None and before.subject not in (None, by.subject):
             raise Forbidden(
                 "this token is somebody else's: open another connection", code="not_permitted"
             )
         if not by.grants or by.within == ():
             self.refused = CloseCode.UNAUTHORIZED
             raise Forbidden("your credential allows nothing here", code="not_permitted")
+        hand_over(self._hub, self._request, by)
         self.watch(by)
         return by
+
+
+def _left(by: Principal, expires: float) -> float:
+    """After how many seconds a connection is closed; a share link cannot be renewed."""
+    return expires - time.time() + (EXPIRED_SECONDS if by.shared is None else 0.0)
 
 
 class _Client:
     """One client: its commands, one after another, and the reply to each."""
 
-    __slots__ = ("_auth", "_busy", "_frame_bytes", "_hub", "_waiter", "connection")
+    __slots__ = (
+        "_auth",
+        "_bad",
+        "_busy",
+        "_frame_bytes",
+        "_hub",
+        "_pings",
+        "_waiter",
+        "connection",
+    )
 
     def __init__(
         self, hub: Hub, connection: Connection, frame_bytes: int, auth: _Authentication | None
@@ -288,22 +378,62 @@ class _Client:
         self._auth = auth
         self._hub = hub
         self._frame_bytes = frame_bytes
+        self._bad: TokenBucket | CloseCode | None = None
+        """Its frames without a command, or that there were too many; most clients send none."""
+        self._pings: TokenBucket | None = None
+        """For those where there is no authentication; most clients send none."""
         self._busy = False
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def refused(self) -> CloseCode | None:
+        """Why the connection is to be closed, after the last reply."""
+        if isinstance(self._bad, CloseCode):
+            return self._bad
+        return None if self._auth is None else self._auth.refused
+
+    def pace(self, message: WSMessage) -> float:
+        """Count a frame; returns how many seconds to wait before it is read."""
+        if self._auth is not None:
+            return self._auth.pace(self.connection.by, len(message.data))
+        if message.type not in (WSMsgType.PING, WSMsgType.PONG):
+            return 0.0
+        now = asyncio.get_running_loop().time()
+        if self._pings is None:
+            self._pings = TokenBucket(PINGS, PINGS_SAVED, now)
+        return self._pings.take(1, now)
 
     async def receive(self, kind: WSMsgType, text: Any) -> None:
         """Reply to one frame, whatever it holds."""
         self._busy = True
+        size = 0  # for what is not even looked at
         try:
             frame = self._check(kind, text)
-            with self._hub.allowance.taken(parsed_size(frame)):
+            with self._hub.allowance.taken(request_size(frame), self.connection.by.counted_as):
+                size = len(frame)
                 await self._reply(frame)
+        except (CommandError, TooLarge) as error:
+            await self._send_error(self._count_bad(size) or error, getattr(error, "reply_to", None))
         except HubError as error:
-            await self._send_error(error, getattr(error, "reply_to", None))
+            await self._send_error(error, None)
         finally:
             self._busy = False
             if self._waiter is not None and not self._waiter.done():
                 self._waiter.set_result(None)
+
+    def _count_bad(self, size: int) -> HubError | None:
+        """Count a frame without a command; returns why it is refused, if not for what it is."""
+        now = asyncio.get_running_loop().time()
+        if self._bad is None:
+            self._bad = TokenBucket(BAD_FRAMES, FORGIVEN, now)
+        if isinstance(self._bad, TokenBucket) and self._bad.take(1 + size / BAD_BYTES, now):
+            self._bad = CloseCode.PROTOCOL_ERROR
+        try:
+            if self._auth is not None:
+                self._auth.gate.count(self.connection.by)
+        except RateLimited as error:
+            return error
+        return None
 
     async def replied(self, within: float) -> None:
         """Wait for the reply to the current command, ``within`` seconds at most."""
@@ -314,14 +444,14 @@ class _Client:
     def _check(self, kind: WSMsgType, text: Any) -> bytes:
         if kind is not WSMsgType.TEXT:
             raise CommandError("commands must be text frames, not binary ones", code="bad_frame")
-        if len(text) <= self._frame_bytes:
+        most, why = self._frame_bytes, "limits.frame_bytes"
+        if self._auth is not None and self.connection.by.is_nobody and most > EARLY_BYTES:
+            most, why = EARLY_BYTES, "until you show a credential"
+        if len(text) <= most:
             frame: bytes = text.encode()
-            if len(frame) <= self._frame_bytes:
+            if len(frame) <= most:
                 return frame
-        raise TooLarge(
-            f"a frame must have at most {self._frame_bytes} bytes (limits.frame_bytes)",
-            code="frame_too_large",
-        )
+        raise TooLarge(f"a frame must have at most {most} bytes ({why})", code="frame_too_large")
 
     async def _reply(self, frame: bytes) -> None:
         command = commands.parse(frame)
@@ -348,6 +478,8 @@ class _Client:
                 await self._fork(command)
             case Generate():
                 await self._generate(command)
+            case Requeue():
+                await self._requeue(command)
             case Cancel():
                 generation = await self._hub.generations.cancel(
                     command.generation, by=self.connection.by
@@ -369,29 +501,10 @@ class _Client:
         left = None if by.expires is None else max(int(by.expires - time.time()), 0)
         await self._ok(command, expires_in=left)
         for name in refused:
-            await self.connection.send(error_frame(StreamNotFound.named(name), stream=name))
+            await self.connection.tell(error_message(StreamNotFound.named(name), stream=name))
 
     async def _subscribe(self, command: Subscribe) -> None:
-        start = parse_from(command.start)
-        self.connection.admit(command.stream)
-        try:
-            stream = await self._hub.streams.open(command.stream, by=self.connection.by)
-        except StreamNotFound:
-            if not command.wait:
-                raise
-            self._hub.streams.check_wait(command.stream, by=self.connection.by)
-            await self._ok(command, stream=command.stream, position=None, tail=None)
-            # The stream may have begun while the reply had to wait.
-            await self._hub.streams.expect(
-                self.connection, command.stream, start, by=self.connection.by
-            )
-            return
-        stream.expect_events()
-        place = stream.place(start)
-        # The reply comes before the first events, and the place does not move meanwhile.
-        position, tail = str(stream.position_at(place.offset)), str(stream.position)
-        await self._ok(command, stream=stream.name, position=position, tail=tail)
-        self.connection.subscribe(stream, place)
+        await subscribe(self._hub, self.connection, command, **_named(command.id))
 
     async def _presence(self, command: Presence) -> None:
         streams, by, member = self._hub.streams, self.connection.by, None
@@ -435,16 +548,29 @@ class _Client:
             generation=generation.id,
             stream=generation.stream,
             position=str(generation.position),
+            state=generation.state.value,
         )
 
+    async def _requeue(self, command: Requeue) -> None:
+        generation = await self._hub.generations.requeue(
+            command.generation,
+            prompt=command.prompt,
+            place=command.place,
+            now=command.now,
+            by=self.connection.by,
+        )
+        await self._ok(command, generation=generation.id, state=generation.state.value)
+
     async def _ok(self, command: Command, **fields: Any) -> None:
-        named = {} if command.id is None else {"id": command.id}
-        message = {"type": "ok", **named, **fields}
-        await self.connection.send(text_frame(orjson.dumps(message)))
+        await self.connection.tell({"type": "ok", **_named(command.id), **fields})
 
     async def _send_error(self, error: HubError, reply_to: str | int | None) -> None:
-        named = {} if reply_to is None else {"id": reply_to}
-        await self.connection.send(error_frame(error, **named))
+        await self.connection.tell(error_message(error, **_named(reply_to)))
+
+
+def _named(reply_to: str | int | None) -> dict[str, str | int]:
+    """The field of a reply that names its command."""
+    return {} if reply_to is None else {"id": reply_to}
 
 
 def _not_subscribed() -> Conflict:

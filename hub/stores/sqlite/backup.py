@@ -7,6 +7,7 @@ it. A copy is a single file, complete or absent.
 
 Nothing in a copy marks it as one. A hub begins a new epoch on whatever file it is started (see
 `hub.stores.sqlite.epochs`), so readers who have seen what the copy lacks are reset.
+A credential that was revoked since the copy was made stays revoked.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +24,8 @@ from typing import Final, NamedTuple
 import apsw
 
 from hub.domain.errors import StoreError
+from hub.stores import Credential
+from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import BUSY_MS, open_read_only
 from hub.stores.sqlite.errors import explained, explaining
 from hub.stores.sqlite.health import damage
@@ -42,11 +45,18 @@ Watch = Callable[[int, int], None]
 
 
 class Copied(NamedTuple):
-    """A finished copy: its bytes, the number of its streams, and where the replaced file is now."""
+    """A finished copy: its bytes, the number of its streams, and where the replaced file is now.
+
+    ``revoked`` is how many credentials of a restored copy are revoked, because they were in the
+    replaced file. ``revived`` are those that hold, and that the replaced file did not have or could
+    not tell of.
+    """
 
     size: int
     streams: int
     kept: Path | None = None
+    revoked: int = 0
+    revived: tuple[Credential, ...] = ()
 
 
 def back_up(path: Path, target: Path, watch: Watch, *, replace: bool = False) -> Copied:
@@ -97,13 +107,18 @@ def restore(path: Path, backup: Path, watch: Watch) -> Copied:
         with _writing(path), _part(path) as part:
             with closing(_opened(backup)) as source:
                 streams = _copy(source, backup, part, watch)
-            _raise_epoch(part, _checkpoint(path))
+            replaced = _checkpoint(path)
+            with closing(apsw.Connection(str(part))) as copy:
+                copy.pragma("synchronous", "full")
+                with copy:
+                    _raise_epoch(copy, replaced.epoch)
+                    revoked, revived = _carry_over(copy, replaced.credentials)
             size = part.stat().st_size
             kept = _keep(path)
             _replace(part, path)
     finally:
         lock.release()
-    return Copied(size, streams, kept)
+    return Copied(size, streams, kept, revoked, revived)
 
 
 # Copying
@@ -165,28 +180,59 @@ def _damaged(path: Path, wrong: str) -> StoreError:
 # The file to be replaced
 
 
-def _checkpoint(path: Path) -> int:
-    """Move the WAL into the present file; returns the highest epoch that it has assigned.
+class _Replaced(NamedTuple):
+    """What a copy must know of the file that it replaces: the highest epoch that it has assigned,
+    and its credentials, by kind and id.
+    """
+
+    epoch: int
+    credentials: Mapping[tuple[str, str], Credential]
+
+
+def _checkpoint(path: Path) -> _Replaced:
+    """Move the WAL into the present file, and look at it.
 
     A file that cannot be read, which may be why it is replaced, is left as it is.
     """
     if not path.exists():
-        return 0
+        return _Replaced(0, {})
     try:
         with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as database:
             database.set_busy_timeout(BUSY_MS)
             epoch = database.execute("SELECT value FROM hub WHERE key = 'life'").get
+            held = {(one.kind, one.id): one for one in _credentials(database)}
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except apsw.Error:
-        return 0
-    return int(epoch or 0)
+        return _Replaced(0, {})
+    return _Replaced(int(epoch or 0), held)
 
 
-def _raise_epoch(part: Path, epoch: int) -> None:
+def _credentials(database: apsw.Connection) -> list[Credential]:
+    """All credentials of a file; an older one has no table of them."""
+    table = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'credentials'").get
+    return [] if table is None else CredentialTable(database).all()
+
+
+def _raise_epoch(copy: apsw.Connection, epoch: int) -> None:
     """Have the next epoch of a copy begin above ``epoch``; it hardly ever would not."""
-    with closing(apsw.Connection(str(part))) as copy:
-        copy.pragma("synchronous", "full")
-        copy.execute("UPDATE hub SET value = max(value, ?) WHERE key = 'life'", (epoch,))
+    copy.execute("UPDATE hub SET value = max(value, ?) WHERE key = 'life'", (epoch,))
+
+
+def _carry_over(
+    copy: apsw.Connection, replaced: Mapping[tuple[str, str], Credential]
+) -> tuple[int, tuple[Credential, ...]]:
+    """Revoke in a copy what the replaced file has revoked since; see `Copied`."""
+    revoked, revived = 0, []
+    for one in _credentials(copy):
+        before = replaced.get((one.kind, one.id))
+        if one.ended <= time.time():
+            continue
+        if before is None:
+            revived.append(one)
+        elif before.revoked is not None:
+            CredentialTable(copy).revoke(one.kind, one.id, before.revoked)
+            revoked += 1
+    return revoked, tuple(revived)
 
 
 def _keep(path: Path) -> Path | None:

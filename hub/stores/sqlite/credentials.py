@@ -1,26 +1,31 @@
-"""The table of credentials (see `hub.stores.Credentials`), in whichever thread has the connection.
+"""The credentials in the file (see `hub.stores.Credentials`).
 
-All methods raise ``apsw.Error`` if the file cannot be read or written.
+All methods of the table raise ``apsw.Error`` if the file cannot be read or written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Final, Protocol, TypeVar
 
 import apsw
 
 from hub.domain.errors import Conflict, LimitExceeded
-from hub.stores import CREDENTIALS, KEEP_ENDED_SECONDS, Credential
+from hub.stores import CREDENTIALS, KEEP_ENDED_SECONDS, Credential, Label
+from hub.stores.sqlite.schema import MAKER, STREAM
 
-__all__ = ["CredentialTable"]
+__all__ = ["CredentialTable", "KeptCredentials"]
 
-_COLUMNS: Final = "kind, id, hash, name, user, tenant, grants, created, expires, revoked, last_used"
+_COLUMNS: Final = "kind, id, hash, name, user, tenant, grants, created, expires, revoked"
 _ENDED: Final = "min(ifnull(expires, 9e999), ifnull(revoked, 9e999))"
+_OF: Final = {"user": "user", "stream": STREAM, "maker": MAKER}
+
+
+T = TypeVar("T")
 
 
 class CredentialTable:
-    """The credentials in a database."""
+    """The credentials in a database, in whichever thread has the connection."""
 
     def __init__(self, database: apsw.Connection) -> None:
         self._database = database
@@ -36,7 +41,7 @@ class CredentialTable:
         self._make_room(one.kind, one.created)
         values = (
             *(one.kind, one.id, one.hash, one.name, one.user, one.tenant, one.grants),
-            *(one.created, one.expires, one.revoked, one.last_used),
+            *(one.created, one.expires, one.revoked),
         )
         places = ", ".join("?" * len(values))
         self._database.execute(
@@ -72,6 +77,26 @@ class CredentialTable:
         """Credentials of a kind, by id."""
         return list(self._rows("kind = ? AND id > ? ORDER BY id LIMIT ?", kind, after, limit))
 
+    def held(self, kind: str, label: Label, after: str, limit: int, now: float) -> list[Credential]:
+        """Credentials of a kind with a label that hold, by id."""
+        found: Any = self._database.execute(
+            f"SELECT {_COLUMNS} {_holding(label)} AND id > ? ORDER BY id LIMIT ?",
+            (kind, label.value, now, after, limit),
+        ).fetchall()
+        return [Credential(*row) for row in found]
+
+    def count(self, kind: str, label: Label, now: float) -> int:
+        """How many `held` finds."""
+        found: Any = self._database.execute(
+            f"SELECT count(*) {_holding(label)}",
+            (kind, label.value, now),
+        ).get
+        return int(found)
+
+    def all(self) -> list[Credential]:
+        """All credentials."""
+        return list(self._rows("true"))
+
     def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
         """Mark a credential as revoked, unless it is already; returns it, if there is one."""
         self._database.execute(
@@ -86,3 +111,49 @@ class CredentialTable:
             values,
         ).fetchall()
         return (Credential(*row) for row in rows)
+
+
+class InThread(Protocol):
+    """Calls something with the table, in a thread that has a connection, and returns the result."""
+
+    def __call__(self, ask: Callable[[CredentialTable], T], /) -> Awaitable[T]: ...
+
+
+class KeptCredentials:
+    """The credentials of a store: read in one thread of it, written in another."""
+
+    def __init__(self, read: InThread, write: InThread) -> None:
+        self._read = read
+        self._write = write
+
+    async def add(self, credential: Credential) -> None:
+        await self._write(lambda table: table.add(credential))
+
+    async def find(self, kind: str, id_: str) -> Credential | None:
+        return await self._read(lambda table: table.find(kind, id_))
+
+    async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
+        return await self._read(lambda table: table.listed(kind, after, limit))
+
+    async def held(
+        self, kind: str, label: Label, after: str, limit: int, now: float
+    ) -> list[Credential]:
+        return await self._read(lambda table: table.held(kind, label, after, limit, now))
+
+    async def count(self, kind: str, label: Label, now: float) -> int:
+        return await self._read(lambda table: table.count(kind, label, now))
+
+    async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
+        return await self._write(lambda table: table.revoke(kind, id_, now))
+
+
+def _holding(label: Label) -> str:
+    """Where those are that hold, by their kind, the value of the label, and the time.
+
+    The index is named, because SQLite would rather walk over all of the kind in order.
+    """
+    return (
+        f"FROM credentials INDEXED BY credentials_of_{label.of} "
+        f"WHERE kind = ? AND {_OF[label.of]} = ? AND revoked IS NULL "
+        "AND ifnull(expires, 9e999) > ?"
+    )

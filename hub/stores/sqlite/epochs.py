@@ -38,14 +38,14 @@ REMEMBERED: Final = 10_000
 """Epochs that are remembered; a reader from an older one reads from the head again."""
 
 
-def begin_life(database: apsw.Connection) -> tuple[int, frozenset[int]]:
-    """Begin a new epoch of the file; returns it, and all epochs that the file remembers.
+def begin_life(database: apsw.Connection, *, above: int = 0) -> tuple[int, frozenset[int]]:
+    """Begin a new epoch of the file above ``above``; returns it, and all that the file remembers.
 
     Streams that begin after this need an epoch above it. Otherwise a name that is used again
     could have an epoch that the file remembers.
     """
     with database:
-        life = new_epoch(database)
+        life = new_epoch(database, above=above)
         database.execute("INSERT INTO epochs (stream, epoch, first) VALUES (0, ?, 0)", (life,))
         database.execute(
             "DELETE FROM epochs WHERE stream = 0 AND epoch <= (SELECT epoch FROM epochs"

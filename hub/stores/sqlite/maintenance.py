@@ -15,10 +15,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from hub.domain.epochs import above
 from hub.domain.errors import Conflict, Gone, RequestError, StreamNotFound
+from hub.domain.permissions import StreamPattern
 from hub.domain.producers import Stamp
 from hub.domain.records import Position, Record
 from hub.stores import (
@@ -31,6 +32,7 @@ from hub.stores import (
     Credential,
     Ended,
     Hidden,
+    OwnerChanged,
     Removed,
     Saved,
     Sequenced,
@@ -97,6 +99,39 @@ class Maintenance:
         """Revoke a credential, unless it is already; returns it, if there is one."""
         with self._transaction():
             return CredentialTable(self._database).revoke(kind, id_, now)
+
+    def change_owner(
+        self, which: str | StreamPattern, owner: str | None, after: str, limit: int
+    ) -> tuple[list[str], str | None]:
+        """Give streams to a subject, or to nobody; see
+        `hub.access.streams.StreamAccess.change_owner`.
+
+        Raises:
+            StreamNotFound, Gone: as `delete`.
+        """
+        with self._transaction():
+            following = None
+            if isinstance(which, str):
+                self._expect(which)
+                names = [which]
+            else:
+                names, following = self._page(which.beginning, after, limit)
+                names = [name for name in names if which.matches(name)]
+            names = [name for name in names if self._owner(name) != owner]
+            self._writer.apply(OwnerChanged(name, owner) for name in names)
+        return names, following
+
+    def _page(self, prefix: str, after: str, limit: int) -> tuple[list[str], str | None]:
+        rows: Any = self._database.execute(
+            "SELECT name FROM streams WHERE name >= ?1 AND name < ?2 || char(127) AND name <> ?3"
+            " AND NOT hidden ORDER BY name LIMIT ?4",
+            (max(prefix, after), prefix, after, limit + 1),
+        ).fetchall()
+        names = [name for (name,) in rows[:limit]]
+        return names, names[-1] if len(rows) > limit else None
+
+    def _owner(self, name: str) -> Any:
+        return self._database.execute("SELECT owner FROM streams WHERE name = ?", (name,)).get
 
     def delete(self, name: str) -> bool:
         """Remove a stream; false if it is only hidden because forks need its records.
@@ -169,12 +204,7 @@ class Maintenance:
 
     def _delete(self, name: str) -> bool:
         """As `hub.streams.registry.Streams.remove`: a hidden source goes with its last fork."""
-        found = self._find(name)
-        if found is None:
-            raise StreamNotFound(f'there is no stream "{name}" in {self._path}')
-        source, forks, hidden, closed = found
-        if hidden:
-            raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
+        source, forks, closed = self._expect(name)
         if forks:
             changes = [Hidden(name)] if closed else [Hidden(name), Closed(name)]
             self._writer.apply(changes)
@@ -186,6 +216,20 @@ class Maintenance:
                 break
             self._writer.apply([Removed(name)])
         return True
+
+    def _expect(self, name: str) -> tuple[str | None, int, int]:
+        """The source of a stream that is there, the number of its forks, and whether it is closed.
+
+        Raises:
+            StreamNotFound, Gone: as `delete`.
+        """
+        found = self._find(name)
+        if found is None:
+            raise StreamNotFound(f'there is no stream "{name}" in {self._path}')
+        source, forks, hidden, closed = found
+        if hidden:
+            raise Gone(f'"{name}" was deleted; only its forks remain', code="stream_deleted")
+        return source, forks, closed
 
     def _find(self, name: str) -> tuple[str | None, int, int, int] | None:
         """A stream's source, the number of its forks, and whether it is hidden and closed."""

@@ -10,9 +10,12 @@ from typing import Any, Final
 import orjson
 
 from hub.domain.producers import Stamp
+from hub.domain.queued_prompt import QueuedPrompt
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Keyed, Listed, Saved
+from hub.stores.sequenced import Counted, Kept, Runs
+from hub.stores.shared import Claim
 from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import FOREVER, open_read_only
 
@@ -32,7 +35,8 @@ STREAMS: Final = """
 SELECT s.id, s.content_type, s.ttl, s.expires_at, f.name, s.fork_offset, s.head,
     (SELECT max(offset) + 1 FROM records WHERE stream = s.id),
     s.closed, s.closed_by, s.sequence, s.expires, s.hidden,
-    (SELECT count(*) FROM streams WHERE source = s.id), s.owner, s.name
+    (SELECT count(*) FROM streams WHERE source = s.id), s.owner, s.creator,
+    s.held, s.name
 FROM streams s LEFT JOIN streams f ON f.id = s.source
 """
 """Rows for `Reader._fields`."""
@@ -64,6 +68,46 @@ class Reader:
             start = max(fields["head"], row[5])
             return Saved(**fields, records=self._newest(row[0], start, fields["settings"]))
 
+    def kept(self, name: str) -> Kept | None:
+        """A stream that several hubs share, without its records."""
+        with self._transaction():
+            row = self._one(f"{STREAMS} WHERE s.name = ?", name)
+            if row is None:
+                return None
+            number = row[0]
+            counted = self._one(
+                "SELECT born, life, change, number, node, cancelled FROM counted WHERE stream = ?",
+                number,
+            )
+            running = self._one(
+                "SELECT id, epoch, first, started FROM generations"
+                " WHERE stream = ? AND ended IS NULL LIMIT 1",
+                number,
+            )
+            forks = self._rows("SELECT name FROM streams WHERE source = ?", number)
+            return Kept(
+                Saved(**self._fields(row)),
+                frozenset(fork for (fork,) in forks),
+                None if counted is None else _counted(name, counted),
+                None if running is None else Runs(*running),
+            )
+
+    def running(self) -> dict[str, str]:
+        """The generations that run, by stream."""
+        return dict(
+            self._rows(
+                "SELECT s.name, g.id FROM generations g JOIN streams s ON s.id = g.stream"
+                " WHERE g.ended IS NULL"
+            )
+        )
+
+    def claimed(self, key: str, now: float) -> Claim | None:
+        """What an idempotency key was first used for."""
+        row = self._one(
+            "SELECT fingerprint, stream, born FROM claims WHERE key = ? AND expires > ?", key, now
+        )
+        return None if row is None else Claim(*row)
+
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """Everything that is read within the ``with`` statement is from one commit."""
@@ -73,10 +117,10 @@ class Reader:
     def _fields(self, row: Row) -> dict[str, Any]:
         """The fields of `Saved`, without its records, from a row of `STREAMS`."""
         number, content_type, ttl, expires_at, source, fork_offset, head, tail, *rest = row
-        closed, closed_by, sequence, expires, hidden, forks, owner, _ = rest
+        closed, closed_by, sequence, expires, hidden, forks, owner, creator, held, name = rest
         fork = None if source is None else Fork(source, fork_offset)
         return {
-            "settings": StreamSettings(content_type, ttl, expires_at, fork, owner),
+            "settings": StreamSettings(content_type, ttl, expires_at, fork, owner, creator),
             "epochs": tuple(
                 self._rows(
                     "SELECT epoch, first FROM epochs WHERE stream = ? ORDER BY epoch", number
@@ -96,6 +140,13 @@ class Reader:
             "expires": expires,
             "hidden": bool(hidden),
             "forks": forks,
+            "queue": tuple(
+                QueuedPrompt.decode(generation, name, body)
+                for generation, body in self._rows(
+                    "SELECT generation, body FROM prompts WHERE stream = ? ORDER BY place", number
+                )
+            ),
+            "held": bool(held),
         }
 
     def read(self, name: str, offset: int, limit: int) -> list[Record] | None:
@@ -135,18 +186,30 @@ class Reader:
         )
         return [name for (name,) in rows]
 
-    def listed(self, prefix: str, after: str, limit: int, now: float, life: int) -> list[Listed]:
-        """Streams by name, with the tails they would have if they were opened in epoch ``life``."""
+    def listed(
+        self,
+        prefix: str,
+        after: str,
+        limit: int,
+        now: float,
+        life: int,
+        owner: str | None = None,
+    ) -> list[Listed]:
+        """Streams by name, with the tails they would have if they were opened in epoch ``life``;
+        with an ``owner`` only theirs.
+        """
+        of_owner = "" if owner is None else " AND s.owner = ?6"
         rows = self._rows(
-            "SELECT s.name, s.content_type, s.closed, max(s.head, s.fork_offset,"
+            "SELECT s.name, s.content_type, s.closed, max(s.head, s.fork_offset,"  # noqa: S608 - constants
             " (SELECT ifnull(max(offset) + 1, 0) FROM records WHERE stream = s.id)),"
             " (SELECT ifnull(max(epoch), 0) FROM epochs WHERE stream = s.id), s.owner"
             # Of two lower bounds SQLite would use one, perhaps the one that is far below. No name
             # has a character beyond the last one of ASCII.
             " FROM streams s WHERE s.name >= ?1 AND s.name < ?2 || char(127) AND s.name <> ?3"
-            " AND NOT s.hidden AND (s.expires IS NULL OR s.expires > ?4)"
+            f" AND NOT s.hidden AND (s.expires IS NULL OR s.expires > ?4){of_owner}"
             " ORDER BY s.name LIMIT ?5",
             *(max(prefix, after), prefix, after, now, limit),
+            *(() if owner is None else (owner,)),
         )
         return [
             Listed(name, content_type, Position(max(epoch, life), tail), bool(closed), owner)
@@ -175,6 +238,21 @@ class Reader:
             return None
         stream, epoch, first, started, ended = row
         return GenerationLocation(stream, Position(epoch, first), started, ended)
+
+    def waiting_in(self, generation: str) -> str | None:
+        """The stream in which the prompt of a generation waits."""
+        row = self._one(
+            "SELECT s.name FROM prompts p JOIN streams s ON s.id = p.stream WHERE p.generation = ?",
+            generation,
+        )
+        return None if row is None else row[0]
+
+    def unheld(self) -> list[str]:
+        """The streams with a queue that is not held."""
+        rows = self._rows(
+            "SELECT name FROM streams WHERE NOT held AND id IN (SELECT stream FROM prompts)"
+        )
+        return [name for (name,) in rows]
 
     def read_parts(
         self, parts: list[tuple[int, int]], offset: int, limit: int, settings: StreamSettings
@@ -221,8 +299,29 @@ class Reader:
             found.append(Record(offset, body, unread))
         return tuple(reversed(found))
 
+    def newest(self, name: str, end: int, limit: int) -> list[Record]:
+        """See `hub.stores.sequenced.SequencedStore.newest`."""
+        found: list[Record] = []
+        size = 0
+        rows = self._database.execute(
+            "SELECT offset, body FROM records WHERE offset < ? AND stream ="
+            " (SELECT id FROM streams WHERE name = ?) ORDER BY offset DESC",
+            (end, name),
+        )
+        for offset, body in rows if limit else ():
+            found.append(Record(offset, body, None))
+            size += len(body)
+            if size >= limit:
+                break
+        return found[::-1]
+
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         return self._database.execute(statement, values).fetchall()
 
     def _one(self, statement: str, *values: Any) -> Row | None:
         return self._database.execute(statement, values).fetchone()
+
+
+def _counted(name: str, row: Row) -> Counted:
+    born, life, change, number, node, cancelled = row
+    return Counted(name, born, life, change, number, node, bool(cancelled))

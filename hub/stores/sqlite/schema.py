@@ -179,7 +179,7 @@ FROM hub WHERE key = 'life';
 """
 
 _OWNERS: Final = """
--- Who began the stream: Principal.subject. Streams of before have no owner.
+-- Whose the stream is: Principal.subject. Streams of before have no owner.
 ALTER TABLE streams ADD COLUMN owner TEXT;
 """
 
@@ -196,12 +196,74 @@ CREATE TABLE credentials (
     created   REAL NOT NULL,
     expires   REAL,
     revoked   REAL,
-    last_used REAL,
     PRIMARY KEY (kind, id)
 ) WITHOUT ROWID;
 """
 
-_MIGRATIONS: Final = (_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS, _CREDENTIALS)
+_PROMPTS: Final = """
+-- Prompts that wait for their turn in a stream, in the order of ``place``. ``body`` is
+-- QueuedPrompt.encode(). A stream that is ``held`` begins none of them by itself.
+CREATE TABLE prompts (
+    stream     INTEGER NOT NULL,
+    place      INTEGER NOT NULL,
+    generation TEXT NOT NULL UNIQUE,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (stream, place)
+) WITHOUT ROWID;
+ALTER TABLE streams ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+"""
+
+_OWNED: Final = """
+-- The streams of an owner, by name.
+CREATE INDEX owned ON streams (owner, name) WHERE owner IS NOT NULL;
+"""
+
+_CREATORS: Final = """
+-- Who began the stream; until now its owner could not change.
+ALTER TABLE streams ADD COLUMN creator TEXT;
+UPDATE streams SET creator = owner WHERE owner IS NOT NULL;
+"""
+
+_IS_OBJECT: Final = "json_valid(grants) AND json_type(grants) = 'object'"
+STREAM: Final = f"CASE WHEN {_IS_OBJECT} THEN json_extract(grants, '$.stream') END"
+MAKER: Final = f"CASE WHEN {_IS_OBJECT} THEN ifnull(json_extract(grants, '$.by'), '') END"
+"""Of what stream a credential is, and who made it, as `hub.stores.Label` says. An index is used
+only for the very expression that it was made with."""
+
+_LABELS: Final = f"""
+-- The credentials that were not revoked, by user, stream and maker.
+CREATE INDEX credentials_of_user ON credentials (kind, user) WHERE revoked IS NULL;
+CREATE INDEX credentials_of_stream ON credentials (kind, {STREAM}) WHERE revoked IS NULL;
+CREATE INDEX credentials_of_maker ON credentials (kind, {MAKER}) WHERE revoked IS NULL;
+"""
+
+_COUNTED: Final = """
+-- What a coordinator counts in a stream that several hubs write: hub.stores.sequenced.Counted.
+CREATE TABLE counted (
+    stream    INTEGER PRIMARY KEY,
+    born      INTEGER NOT NULL,
+    life      INTEGER NOT NULL,
+    change    INTEGER NOT NULL,
+    number    INTEGER NOT NULL,
+    node      TEXT NOT NULL,
+    cancelled INTEGER NOT NULL
+);
+-- What an idempotency key was first used for: hub.stores.shared.Claim.
+CREATE TABLE claims (
+    key         TEXT PRIMARY KEY,
+    fingerprint BLOB NOT NULL,
+    stream      TEXT NOT NULL,
+    born        INTEGER NOT NULL,
+    expires     REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX claims_by_expiry ON claims (expires);
+"""
+
+_MIGRATIONS: Final = (
+    *(_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS, _CREDENTIALS),
+    *(_OWNED, _CREATORS),
+    *(_PROMPTS, _LABELS, _COUNTED),
+)
 VERSION: Final = len(_MIGRATIONS)
 
 

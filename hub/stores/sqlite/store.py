@@ -50,16 +50,16 @@ from hub.stores import (
     Appended,
     Change,
     Created,
-    Credential,
     Credentials,
     GenerationLocation,
     Keyed,
     Listed,
+    QueueSet,
     Removed,
     Saved,
     Unended,
 )
-from hub.stores.sqlite.credentials import CredentialTable
+from hub.stores.sqlite.credentials import CredentialTable, KeptCredentials
 from hub.stores.sqlite.database import open_read_write
 from hub.stores.sqlite.epochs import begin_life
 from hub.stores.sqlite.errors import explained
@@ -117,31 +117,6 @@ class _Task:
             self.done.set_result(result)
 
 
-class _Credentials:
-    """The credentials in the file: written by the writer's thread, read by the reader's."""
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self._store = store
-
-    async def add(self, credential: Credential) -> None:
-        await self._store._in_writer(lambda database: CredentialTable(database).add(credential))
-
-    async def find(self, kind: str, id_: str) -> Credential | None:
-        return await self._store._in_reader(
-            lambda: self._store._readers().credentials.find(kind, id_)
-        )
-
-    async def listed(self, kind: str, after: str, limit: int) -> list[Credential]:
-        return await self._store._in_reader(
-            lambda: self._store._readers().credentials.listed(kind, after, limit)
-        )
-
-    async def revoke(self, kind: str, id_: str, now: float) -> Credential | None:
-        return await self._store._in_writer(
-            lambda database: CredentialTable(database).revoke(kind, id_, now)
-        )
-
-
 @dataclass(slots=True)
 class _Loads:
     """The loads of one stream that are in progress."""
@@ -169,7 +144,10 @@ class SQLiteStore:
         self.trouble: str | None = None
         self.life = 0
         self.path = Path(path)
-        self.credentials: Credentials = _Credentials(self)
+        self.credentials: Credentials = KeptCredentials(
+            lambda ask: self._in_reader(lambda: ask(self._readers().credentials)),
+            lambda change: self._in_writer(lambda database: change(CredentialTable(database))),
+        )
         self._sync = sync
         self._epochs: frozenset[int] = frozenset()
         self._epoch = 0
@@ -261,6 +239,13 @@ class SQLiteStore:
             lambda: self._readers().listed(prefix, after, limit, now, self.life)
         )
 
+    async def owned(
+        self, owner: str, prefix: str, after: str, limit: int, now: float
+    ) -> list[Listed]:
+        return await self._in_reader(
+            lambda: self._readers().listed(prefix, after, limit, now, self.life, owner)
+        )
+
     async def keyed(self, key: str) -> Keyed | None:
         return await self._in_reader(lambda: self._readers().keyed(key))
 
@@ -269,6 +254,12 @@ class SQLiteStore:
 
     async def locate(self, generation: str) -> GenerationLocation | None:
         return await self._in_reader(lambda: self._readers().locate(generation))
+
+    async def waiting_in(self, generation: str) -> str | None:
+        return await self._in_reader(lambda: self._readers().waiting_in(generation))
+
+    async def unheld(self) -> list[str]:
+        return await self._in_reader(lambda: self._readers().unheld())
 
     def epoch(self) -> int:
         """One more than the epoch of this start, and one more for each removal since."""
@@ -295,6 +286,8 @@ class SQLiteStore:
         size = CHANGE_BYTES
         if type(change) is Appended:
             size += change.record.size
+        elif isinstance(change, QueueSet):
+            size += sum(one.size for one in change.queue)
         elif isinstance(change, Removed):
             self._removals.note(change.stream, self._epoch)
             self._epoch += 1

@@ -31,12 +31,15 @@ from hub.stores import (
     Ended,
     Hidden,
     Keyed,
+    OwnerChanged,
+    QueueSet,
     Raised,
     Removed,
     Sequenced,
     Touched,
     Trimmed,
 )
+from hub.stores.sequenced import Counted
 from hub.stores.sqlite.database import FOREVER
 from hub.stores.sqlite.removed_names import remember_removal
 
@@ -81,6 +84,7 @@ class Writer:
         self._appended: list[tuple[int, int, bytes]] = []
         self._columns: dict[tuple[str, int], object] = {}
         self._producers: dict[tuple[int, str], tuple[int, int]] = {}
+        self._counted: dict[int, tuple[object, ...]] = {}
         self.littered = True
         """There may be records to delete."""
         self._writes: Mapping[type[Change], Callable[[Any], None]] = {
@@ -91,12 +95,15 @@ class Writer:
             Sequenced: lambda change: self._set("sequence", change.stream, change.value),
             Trimmed: lambda change: self._set("head", change.stream, change.head),
             Touched: lambda change: self._set("expires", change.stream, change.expires),
+            OwnerChanged: lambda change: self._set("owner", change.stream, change.owner),
             Closed: self._closed,
             Hidden: lambda change: self._set("hidden", change.stream, 1),
             Removed: self._removed,
             Began: self._began,
             Ended: self._ended,
             Keyed: self._keyed,
+            QueueSet: self._queue_set,
+            Counted: self._count,
         }
 
     def write(self, changes: Sequence[Change]) -> Mapping[str, str]:
@@ -178,6 +185,7 @@ class Writer:
             self._appended.clear()
             self._columns.clear()
             self._producers.clear()
+            self._counted.clear()
             if self._database.in_transaction:  # SQLite rolls back by itself after some errors
                 self._run("ROLLBACK")
             raise
@@ -242,6 +250,14 @@ class Writer:
             if column == "head":
                 self._discard_unshared(stream, value)
         self._columns.clear()
+        if self._counted:
+            self._database.executemany(
+                "INSERT OR REPLACE INTO counted"
+                " (stream, born, life, change, number, node, cancelled)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(stream, *values) for stream, values in self._counted.items()],
+            )
+            self._counted.clear()
 
     def _append(self, change: Appended) -> None:
         record = change.record
@@ -252,9 +268,10 @@ class Writer:
         source = None if settings.fork is None else self._id(settings.fork.source)
         offset = 0 if settings.fork is None else settings.fork.offset
         self._insert(
-            "INTO streams (name, content_type, ttl, expires_at, source, fork_offset, head, owner)",
+            "INTO streams"
+            " (name, content_type, ttl, expires_at, source, fork_offset, head, owner, creator)",
             *(change.stream, settings.content_type, settings.ttl, settings.expires_at),
-            *(source, offset, change.head, settings.owner),
+            *(source, offset, change.head, settings.owner, settings.creator),
         )
         self._ids[change.stream] = stream = self._database.last_insert_rowid()
         self._set_lives(stream, Epochs(change.epochs))
@@ -291,7 +308,7 @@ class Writer:
             stream = self._id(change.stream)
         except LookupError:
             return  # it is gone already
-        for table in ("epochs", "producers", "generations"):
+        for table in ("epochs", "producers", "generations", "prompts", "counted"):
             self._run(f"DELETE FROM {table} WHERE stream = ?", stream)  # noqa: S608 - constants
         self._run("DELETE FROM streams WHERE id = ?", stream)
         self._discard(stream, FOREVER)
@@ -319,6 +336,25 @@ class Writer:
             str(change.position),
         )
         self._run("DELETE FROM keys WHERE number <= ?", self._database.last_insert_rowid() - KEYS)
+
+    def _queue_set(self, change: QueueSet) -> None:
+        with suppress(LookupError):  # it was removed while somebody held it
+            stream = self._id(change.stream)
+            self._set("held", change.stream, int(change.held))
+            self._run("DELETE FROM prompts WHERE stream = ?", stream)
+            self._database.executemany(
+                "INSERT INTO prompts (stream, place, generation, body) VALUES (?, ?, ?, ?)",
+                (
+                    (stream, place, one.generation, one.encode())
+                    for place, one in enumerate(change.queue)
+                ),
+            )
+
+    def _count(self, change: Counted) -> None:
+        self._counted[self._id(change.stream)] = (
+            *(change.born, change.life, change.change),
+            *(change.number, change.node, int(change.cancelled)),
+        )
 
     def _discard_unshared(self, stream: int, before: Any) -> None:
         """Mark the records before an offset for deletion, unless a fork still reads them."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.dialects import KeyHeader, find
@@ -16,6 +16,7 @@ from hub.domain.events import Delta, Finished, ToolCall, Usage
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk
 from tests.support.strange_chunks import reads_without_breaking, strange_chunks, strange_values
+from tests.support.strategies import examples
 from tests.support.transcripts import read, replay
 
 HI = Prompt(({"role": "user", "content": "Hi"},), "claude-sonnet-4-5")
@@ -161,13 +162,13 @@ PLACES = (
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(chunks=strange_chunks(strange_values(WORDS), PLACES))
 def test_strange_chunks(chunks: list[Chunk]) -> None:
     reads_without_breaking(Anthropic(), chunks)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     pieces=st.lists(
         st.binary(max_size=40)
@@ -178,7 +179,7 @@ def test_strange_bytes(pieces: list[bytes]) -> None:
     replay(Anthropic(), pieces)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     blocks=st.lists(
         st.tuples(st.sampled_from(["text", "thinking", "tool_use"]), st.text(max_size=12)),

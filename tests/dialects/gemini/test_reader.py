@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.dialects import KeyHeader, find
@@ -16,6 +16,7 @@ from hub.domain.events import Finished, Usage
 from hub.domain.prompt import Prompt
 from hub.framing import Chunk
 from tests.support.strange_chunks import reads_without_breaking, strange_chunks, strange_values
+from tests.support.strategies import examples
 from tests.support.transcripts import read, replay
 
 HI = Prompt(({"role": "user", "content": "Hi"},), "gemini-2.5-flash")
@@ -192,13 +193,13 @@ PLACES = (
 )  # fmt: skip
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(chunks=strange_chunks(strange_values(WORDS), PLACES))
 def test_strange_chunks(chunks: list[Chunk]) -> None:
     reads_without_breaking(Gemini(), chunks)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     pieces=st.lists(
         st.binary(max_size=40)

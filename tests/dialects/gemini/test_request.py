@@ -10,6 +10,8 @@ import pytest
 from hub.dialects.gemini.request import UNSIGNED, request_body, request_path
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
+from tests.support.counted_names import Name
+from tests.support.operations import is_linear
 
 HI = {"role": "user", "content": "Hi"}
 SCHEMA = {"type": "object", "properties": {"a": {"$ref": "#/$defs/x"}}, "$defs": {"x": {}}}
@@ -256,3 +258,40 @@ def test_what_it_does_not_have_is_refused_by_name(option: str, held: Any) -> Non
 
 def test_effort_and_thinking_config_together_are_refused() -> None:
     assert "give one of the two" in refusal(thinkingConfig={}, reasoning_effort="low")
+
+
+def _signed_pictures(count: int) -> Prompt:
+    pictures = [
+        {"image_url": {"url": f"data:image/png;base64,{n:04}"}, "index": n} for n in range(count)
+    ]
+    signatures = [
+        {"media": n, "data": "s", "format": "google-gemini-v1", "index": n} for n in range(count)
+    ]
+    fields = {"images": pictures, "reasoning_details": [*signatures, *signatures]}
+    return Prompt(
+        model="gemini-3", messages=({"role": "assistant", "content": None, **fields},), options={}
+    )
+
+
+def test_a_picture_is_sent_once_however_often_it_is_signed() -> None:
+    (content,) = request_body(_signed_pictures(3), thoughts=False)["contents"]
+    sent = [part["inlineData"]["data"] for part in content["parts"]]
+    assert sent == ["0000", "0001", "0002"]
+
+
+def test_no_signature_costs_a_walk_over_the_pictures() -> None:
+    assert is_linear(lambda count: request_body(_signed_pictures(count), thoughts=False))
+
+
+def test_no_tool_costs_a_walk_over_those_that_google_runs() -> None:
+    run = [{"google_search": {Name("a"): n}} for n in range(50)]
+    ours = [{"google_search_": {Name("a"): -1}, "function": {"name": f"f{n}"}} for n in range(50)]
+    prompt = Prompt(
+        model="gemini-3",
+        messages=({"role": "user", "content": "Hi"},),
+        options={"tools": run + ours},
+    )
+    Name.compared = 0
+    held = request_body(prompt, thoughts=False)["tools"]
+    assert [len(held[0]["functionDeclarations"]), held[1:]] == [50, run]
+    assert Name.compared < 200

@@ -16,6 +16,7 @@ from hub.dialects.request.chat_request import (
 )
 from hub.domain.errors import RequestError
 from hub.domain.prompt import Prompt
+from tests.support.counted_names import Name
 
 EVERY = (
     "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice", "response_format",
@@ -218,3 +219,15 @@ def test_copied() -> None:
     made = asked(temperature=0.5, max_tokens=None)
     assert made.copied({"temperature": "heat", "max_tokens": "most"}) == {"heat": 0.5}
     assert made.copied(("temperature", "stop")) == {"temperature": 0.5}
+
+
+def test_allowed_tools_are_not_compared_with_each_tool() -> None:
+    def named(letter: str) -> list[Any]:
+        return [{"type": "function", "function": {"name": Name(f"{letter}{n}")}} for n in range(99)]
+
+    tools = [*named("a"), {"type": "function", "function": {"name": ["b1"]}}]
+    choice = {"type": "allowed_tools", "allowed_tools": {"tools": [*named("b"), tools[1]]}}
+    request = asked({"role": "user", "content": "Hi"}, tools=tools, tool_choice=choice)
+    Name.compared = 0
+    assert request.raw_tools == tools[1:2]
+    assert Name.compared < 10

@@ -21,7 +21,7 @@ from hub.domain.events import (
     encode,
 )
 from hub.domain.records import Record
-from hub.protocols.agui.chunks import AGUIChunks
+from hub.protocols.agui.chunks import RUNS, AGUIChunks
 
 G = "gen_1"
 
@@ -118,3 +118,14 @@ def test_two_runs_keep_apart_and_strangers_say_nothing() -> None:
     said = [(c["messageId"], c["delta"]) for c in told if c["type"] == "TEXT_MESSAGE_CONTENT"]
     assert said == [("a", "1"), ("b", "2")]
     assert [c["runId"] for c in told if c["type"] == "RUN_FINISHED"] == ["a", "b"]
+
+
+def test_the_oldest_of_too_many_unended_runs_ends_where_another_begins() -> None:
+    begun = [Started(f"r{number}") for number in range(RUNS + 1)]
+    told = chunks(*begun, Delta("r0", "late"), Delta("r1", "on time"))
+    assert [chunk["type"] for chunk in told[2 * RUNS :]] == [
+        *("TEXT_MESSAGE_END", "RUN_ERROR", "RUN_STARTED", "TEXT_MESSAGE_START"),
+        "TEXT_MESSAGE_CONTENT",
+    ]
+    assert told[2 * RUNS + 1]["runId"] == "r0"
+    assert told[-1]["messageId"] == "r1"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hub.domain.errors import RequestError
 from hub.domain.provider_fields import EXECUTED, EXTRA, seal
 from hub.protocols.agui import messages
 from hub.protocols.conversation import messages as ui_messages
+from tests.support.strategies import examples
 
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=5),
@@ -67,7 +68,7 @@ UI = objects(
 
 
 @example([{"role": "tool", "toolCallId": []}])
-@settings(max_examples=500)
+@examples(500)
 @given(st.lists(AGENT, min_size=1, max_size=4))
 def test_any_messages_of_an_agent_are_read_or_refused(given: list[dict[str, Any]]) -> None:
     try:
@@ -78,7 +79,7 @@ def test_any_messages_of_an_agent_are_read_or_refused(given: list[dict[str, Any]
 
 
 @example([{"role": "assistant", "parts": [{"type": "thinking", "signature": LIST_AS_ID}]}])
-@settings(max_examples=500)
+@examples(500)
 @given(st.lists(UI, min_size=1, max_size=4))
 def test_any_messages_of_a_page_are_read_or_refused(given: list[dict[str, Any]]) -> None:
     try:

@@ -22,7 +22,7 @@ from hub.domain.events import (
     encode,
 )
 from hub.domain.records import Record
-from hub.protocols.aisdk.chunks import UIChunks
+from hub.protocols.aisdk.chunks import SOURCES, UIChunks
 
 G = "gen_1"
 
@@ -212,3 +212,12 @@ def test_every_sequence_is_one_that_the_sdk_takes(deltas: list[Delta], end: Even
     assert said["text"] == "".join(delta.text for delta in deltas)
     assert said["reasoning"] == "".join(delta.reasoning for delta in deltas)
     assert not open_parts or isinstance(end, Failed)
+
+
+def test_a_message_has_at_most_so_many_sources() -> None:
+    cited = [
+        {"type": "url_citation", "url_citation": {"url": f"https://e.org/{number}"}}
+        for number in range(SOURCES + 1)
+    ]
+    told = chunks(Started(G), Delta(G, extra={"annotations": cited}))
+    assert sum(chunk["type"] == "source-url" for chunk in told) == SOURCES

@@ -14,7 +14,15 @@ from aiohttp.test_utils import TestClient, TestServer
 from yarl import URL
 
 from hub import Config, setup
-from hub.domain.events import Delta, Message
+from hub.domain.errors import GenerationNotFound
+from hub.domain.events import Delta, Message, Started
+from hub.domain.generation import Generation
+from hub.domain.principal import LOCAL, Principal
+from hub.domain.records import Record
+from hub.protocols.aisdk.endpoint import GenerationIndex, _Views
+from hub.streams.followed import FollowedStream
+from hub.streams.frozen import FrozenStream
+from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
 from tests.support.loopback_hub import eventually
 from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted, openai_sse, refusal
@@ -225,7 +233,7 @@ async def test_a_chat_in_segments_under_a_prefix_of_another_application() -> Non
                 assert text_of(chunks(await answer.text())) == "Hello"
                 where = URL(answer.headers["Location"], encoded=True)
                 assert text_of(await (await client.get(where)).json()) == "Hello"
-            assert hub.generations.running_in("team/one") is None
+            assert await hub.generations.running_in("team/one") is None
 
 
 # As a Durable Stream
@@ -341,7 +349,7 @@ async def test_who_reads_late_is_told_all_of_it_once(
         writer.write(head + length + body)
         await reader.readuntil(b"\r\n\r\n")
         gate.open()
-        running = hub.hub.generations.running_in("c")
+        running = await hub.hub.generations.running_in("c")
         assert running is not None
         await hub.hub.generations.wait(running.id)
         behind = hub.hub.counts.catch_ups
@@ -456,3 +464,60 @@ async def test_stop_while_nothing_has_been_said(world: World) -> None:
         "abort",
         "[DONE]",
     ]
+
+
+async def test_no_request_looks_at_what_one_before_it_has_seen(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for an answer that is not there, nor for the message that one is a part of."""
+    world.upstream.answers(Answer(*HELLO))
+    where = await world.address()
+    await (await world.client.get(where)).read()
+    looked: list[int] = []
+    add = GenerationIndex.add
+
+    def noting(index: GenerationIndex, record: Record) -> None:
+        looked.append(record.offset)
+        add(index, record)
+
+    monkeypatch.setattr(GenerationIndex, "add", noting)
+    for _ in range(2):
+        assert (await world.client.get("/api/chat/c/stream/gen_none")).status == 404
+        assert (await world.client.get(f"{where}?whole=true")).status == 200
+    assert looked == sorted(set(looked))
+    assert len(looked) == (await world.hub.hub.streams.open("c")).tail
+
+
+async def test_a_message_begins_with_its_first_part_that_is_kept() -> None:
+    stream = Stream("s")
+    for name, message in (("a", None), ("b", "a"), ("other", None), ("c", "a"), ("d", "a")):
+        extra = {} if message is None else {"message": message}
+        stream.append(Started(name, "demo", "m", extra=extra))
+
+    views = _Views(Absent())  # type: ignore[arg-type]  # only this is needed of a hub
+
+    async def begin(name: str, *, whole: bool, of: FollowedStream = stream) -> int:
+        return (await views.find(of, name, LOCAL, whole=whole)).begin
+
+    for name, part, whole in (("a", 0, 0), ("c", 3, 0), ("other", 2, 2), ("d", 4, 0)):
+        assert await begin(name, whole=False) == part
+        assert await begin(name, whole=True) == whole
+    with pytest.raises(GenerationNotFound):
+        await begin("d", whole=True, of=FrozenStream(stream, 4))
+    assert await begin("c", whole=True, of=FrozenStream(stream, 4)) == 0
+    stream.trim(3)
+    assert await begin("d", whole=True) == 3
+    for _ in range(2):
+        with pytest.raises(GenerationNotFound):
+            await begin("a", whole=False)
+
+
+class Absent:
+    """A hub that knows no generations."""
+
+    @property
+    def generations(self) -> Absent:
+        return self
+
+    async def find(self, name: str, *, by: Principal) -> Generation:
+        raise GenerationNotFound(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.errors import HubError, RequestError
+from hub.domain.provider_fields import EXTRA, seal
 from hub.protocols.conversation.messages import (
     chat_messages,
     message_id,
     new_messages,
     reply_fields,
 )
+from tests.support.operations import is_linear
 
 PNG = "data:image/png;base64,iVBORw=="
 
@@ -227,3 +230,54 @@ def test_whatever_is_sent_is_understood_or_refused(messages: list[dict[str, Any]
     except HubError:
         return
     assert all(isinstance(m["role"], str) for m in found)
+
+
+def _answered(count: int) -> list[dict[str, Any]]:
+    return [call(str(n), output=1) for n in range(count)]
+
+
+def _open_and_texts(count: int) -> list[dict[str, Any]]:
+    return [part for n in range(count) for part in (call(str(n), "input-available"), text("And: "))]
+
+
+def _steps_and_results(count: int) -> list[dict[str, Any]]:
+    result = {"type": "tool-result", "toolCallId": "nobody's", "content": "x"}
+    return [{"type": "step-start"}] * count + [result] * count
+
+
+def _steps_and_thoughts(count: int) -> list[dict[str, Any]]:
+    thought = {"type": "thinking", "signature": seal({EXTRA: [{"id": "nobody's"}]})}
+    return [{"type": "step-start"}] * count + [thought] * count
+
+
+@pytest.mark.parametrize(
+    "parts", [_answered, _open_and_texts, _steps_and_results, _steps_and_thoughts]
+)
+def test_no_part_costs_a_walk_over_the_others(parts: Callable[[int], list[Any]]) -> None:
+    def work(count: int) -> None:
+        said = message(*parts(count), role="assistant")
+        chat_messages([said])
+        new_messages((said,))
+
+    assert is_linear(work)
+
+
+def test_the_output_of_a_providers_call_is_sent_once() -> None:
+    """Once for each of a million empty objects beside it would be more memory than there is."""
+    tools = {"streamhub": {"executed_tools": [{"name": "search"}, {}, {}]}}
+    part = call(output="found", providerExecuted=True, callProviderMetadata=tools)
+    (said,) = chat_messages([message(part, text("Look."), role="assistant")])
+    (tool,) = said["executed_tools"]
+    assert tool == {"name": "search", "arguments": '{"city":"Paris"}', "output": "found"}
+
+
+def test_a_result_is_for_the_last_call_of_its_id() -> None:
+    """Also if it comes in a later step."""
+    made = {"type": "tool-call", "id": "c1", "name": "weather", "arguments": '{"city":"Paris"}'}
+    step, done = {"type": "step-start"}, {"type": "tool-result", "toolCallId": "c1"}
+    parts = (made, step, made, text("Hm."), step, {**done, "content": "clear"}, text("Sunny."))
+    assert chat_messages([message(*parts, role="assistant")]) == (
+        {"role": "assistant", "content": "Hm.", "tool_calls": [CALLED]},
+        {"role": "tool", "tool_call_id": "c1", "content": "clear"},
+        {"role": "assistant", "content": "Sunny."},
+    )

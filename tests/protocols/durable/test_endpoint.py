@@ -258,7 +258,7 @@ async def test_a_stream_lives_as_long_as_somebody_follows_it(
     """A sliding expiry is one of silence, and a reader who listens is none."""
     hub = await start_hub(server={"beat_seconds": 0.4}, streams={"sse_rotate_seconds": 60})
     now = [1000.0]
-    monkeypatch.setattr(hub.hub._streams, "_clock", lambda: now[0])
+    monkeypatch.setattr(hub.hub._backend.streams, "_clock", lambda: now[0])
     await put(hub, "slid", {**TEXT, "Stream-TTL": "60"})
     stream = await hub.hub.streams.open("slid")
     reader = await hub.client.get("/v1/stream/slid?offset=-1&live=sse")

@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.domain.errors import RequestError, TooLarge
 from hub.domain.events import Message, Other, recorded
 from hub.framing.values import MAX_DEPTH, MAX_DIGITS
 from hub.protocols.durable.json_messages import one, split
+from tests.support.strategies import examples
 
 VALUES = st.recursive(
     st.none()
@@ -25,7 +26,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(VALUES), st.sampled_from([None, 0, 2]), st.booleans())
 def test_an_array_is_taken_apart_by_one_level(
     held: list[Any], indent: int | None, escaped: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 from typing import Any
 
 from hypothesis import given
@@ -74,6 +75,18 @@ def test_bytes_that_are_no_text_do_not_break_the_response() -> None:
 def test_there_is_no_space_unless_the_line_has_one() -> None:
     frame = TEXT_LINES.events(batches([b"a\n b"])[0])
     assert frame.startswith(b"event: data\ndata:a\ndata:  b\n\nevent: control\ndata:{")
+
+
+def test_a_record_of_nothing_but_line_ends_takes_a_few_times_its_bytes() -> None:
+    """The lines of 20 MB would be gigabytes, and half a minute in which nobody is answered."""
+    (batch,) = batches([b"\n" * 1_000_000])
+    tracemalloc.start()
+    try:
+        TEXT_LINES.events(batch)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 30_000_000
 
 
 def test_what_a_batch_says_cannot_be_taken_for_a_field() -> None:

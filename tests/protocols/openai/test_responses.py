@@ -14,6 +14,9 @@ import pytest
 
 from hub.dialects.demo.answers import POEM
 from hub.domain.events import Delta, Finished, Started
+from hub.domain.principal import Principal
+from hub.protocols.openai.responses import OpenAIResponses
+from hub.protocols.openai.responses_request import ResponseAsked
 from tests.conftest import StartHub
 from tests.support.openai_client import HELLO, World, completing
 from tests.support.patience import PATIENCE
@@ -539,3 +542,71 @@ async def test_a_response_goes_into_no_stream_of_another_name(world: World) -> N
     headers = {"Streamhub-Stream": "radio"}
     with pytest.raises(openai.BadRequestError, match="Streamhub-Stream"):
         await world.client.responses.create(model="scripted", input="Hi", extra_headers=headers)
+
+
+async def test_a_response_is_read_once_however_often_it_is_referred_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upstream.answers(Answer(*openai_sse("Hi")), Answer(*openai_sse("Again")))
+    made = await world.client.responses.create(model="scripted", input="Hi")
+    read = _read(monkeypatch)
+    reference = {"type": "item_reference", "id": made.output[0].id}
+    asked: Any = [*[reference] * 10, {"role": "user", "content": "And?"}]
+    await world.client.responses.create(model="scripted", input=asked)
+    assert read == [made.id]
+    messages = world.upstream.requests[1].json["messages"]
+    assert [one["content"] for one in messages] == [*["Hi"] * 10, "And?"]
+
+
+async def test_no_more_is_looked_up_than_a_prompt_may_have(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference is short, and what it stands for may be as long as a stream."""
+    limits = {"prompt_bytes": 10_000}
+    async with completing(start_hub, default_upstream="scripted", limits=limits) as world:
+        world.upstream.answers(Answer(*openai_sse("x" * 4_000)))
+        made = await world.client.responses.create(model="scripted", input="Hi")
+        monkeypatch.setattr(ResponseAsked, "messages", None)  # it is not asked
+        reference = {"type": "item_reference", "id": made.output[0].id}
+        for count, status in ((3, 413), (1_001, 400)):
+            asked: Any = [reference] * count
+            with pytest.raises(openai.APIStatusError) as caught:
+                await world.client.responses.create(model="scripted", input=asked)
+            assert caught.value.status_code == status
+
+
+async def test_no_more_of_the_responses_before_is_read_than_a_prompt_may_have(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with completing(
+        start_hub, default_upstream="scripted", limits={"prompt_bytes": 5_000}
+    ) as world:
+        world.upstream.answers(*(Answer(*openai_sse("x" * n)) for n in (10, 10, 3_000, 3_000)))
+        made: list[str] = []
+        for _ in range(4):
+            answer = await world.client.responses.create(
+                model="scripted",
+                input="Hi",
+                previous_response_id=made[-1] if made else openai.omit,
+            )
+            made.append(answer.id)
+        read = _read(monkeypatch)
+        with pytest.raises(openai.APIStatusError, match="prompt_bytes") as caught:
+            await world.client.responses.create(
+                model="scripted", input="And?", previous_response_id=made[-1]
+            )
+        assert caught.value.status_code == 413
+        assert read == made[:1:-1]
+
+
+def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The responses that are read from now on."""
+    read: list[str] = []
+    find = OpenAIResponses._find
+
+    async def counted(self: OpenAIResponses, name: str, by: Principal) -> Any:
+        read.append(name)
+        return await find(self, name, by)
+
+    monkeypatch.setattr(OpenAIResponses, "_find", counted)
+    return read

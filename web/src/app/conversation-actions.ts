@@ -10,11 +10,16 @@ import { notice } from "../ui/notice.js";
 import type { ConversationList, Entry } from "./conversation-list.js";
 import { linkTo } from "./route.js";
 
-export function shareChoices(name: string): Choice[] {
+/** `links`: show the hub's share links, if it has them. */
+export function shareChoices(name: string, links?: () => void): Choice[] {
+  const byLink: Choice[] = links
+    ? [{ label: "Share by link…", hint: "Read-only, for people without an account", icon: icons.share, run: links }]
+    : [];
   return [
+    ...byLink,
     {
       label: "Copy link",
-      hint: "Anyone who has it can take part",
+      hint: links ? "For those who may take part" : "Anyone who has it can take part",
       icon: icons.link,
       run: () => void copyOrShow(linkTo("conversation", name), "Link"),
     },

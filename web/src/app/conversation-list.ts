@@ -1,10 +1,11 @@
 /**
  * The conversations of this browser, a stored list that all its tabs share.
  *
- * The hub has no users, so only the browser knows which conversations are its own. Every change
- * reads the stored list, changes it and stores it within one turn of the event loop, so that tabs
- * do not undo each other's changes. The list is bounded; the conversation that was inactive for
- * longest leaves it (the conversation itself stays on the hub).
+ * Only the browser knows which conversations a user took part in here, for each user apart. Each
+ * is stored under a key of its own: tabs run in several processes, which see each other's values a
+ * little later, so of two tabs that store one list at once one would undo what the other did. The
+ * list is bounded; the conversation that was inactive for longest leaves it (the conversation
+ * itself stays on the hub).
  */
 
 import type { LocalStore } from "./local-store.js";
@@ -30,7 +31,9 @@ export interface Placed {
 }
 
 export const MOST = 300;
-const KEY = "conversations";
+const PREFIX = "conversation:";
+/** Under this key earlier versions of the page stored the whole list. */
+const WHOLE = "conversations";
 const LONGEST_TITLE = 120;
 
 export class ConversationList {
@@ -38,11 +41,9 @@ export class ConversationList {
   #entries: readonly Entry[];
 
   constructor(private readonly store: LocalStore) {
-    this.#entries = this.#stored();
-    store.watch(KEY, () => {
-      this.#entries = this.#stored();
-      this.#tell();
-    });
+    this.#divide();
+    this.#entries = latest(this.#stored());
+    store.watch(PREFIX, this.#changed, { prefix: true });
   }
 
   /** The latest first. */
@@ -56,35 +57,45 @@ export class ConversationList {
 
   /** Change or add an entry; `undefined` removes a field. */
   put(name: string, changes: { readonly [K in keyof Omit<Entry, "name">]?: Entry[K] | undefined }): void {
-    const stored = this.#stored();
-    const old = stored.find((entry) => entry.name === name);
+    const old = this.#read(PREFIX + name);
     const entry = checked({ title: "", at: Date.now(), ...old, ...changes, name });
     if (!entry || JSON.stringify(entry) === JSON.stringify(old)) return;
-    this.#store([entry, ...stored.filter((other) => other.name !== name)]);
+    this.store.set(PREFIX + name, entry);
+    for (const { name: quiet } of byTime(this.#stored()).slice(MOST)) this.store.remove(PREFIX + quiet);
+    this.#changed();
   }
 
   remove(name: string): void {
-    this.#store(this.#stored().filter((entry) => entry.name !== name));
+    this.store.remove(PREFIX + name);
+    this.#changed();
   }
 
   onChange(listener: () => void): void {
     this.#listeners.add(listener);
   }
 
-  #stored(): readonly Entry[] {
-    const value = this.store.get(KEY);
-    const entries = Array.isArray(value) ? value.map(checked).filter((entry) => entry !== undefined) : [];
-    return bounded(entries);
-  }
-
-  #store(entries: readonly Entry[]): void {
-    this.#entries = bounded(entries);
-    this.store.set(KEY, this.#entries);
-    this.#tell();
-  }
-
-  #tell(): void {
+  readonly #changed = (): void => {
+    this.#entries = latest(this.#stored());
     for (const listener of this.#listeners) listener();
+  };
+
+  #stored(): readonly Entry[] {
+    return this.store.keys(PREFIX).map((key) => this.#read(key)).filter((entry) => entry !== undefined);
+  }
+
+  #read(key: string): Entry | undefined {
+    const entry = checked(this.store.get(key));
+    return entry && PREFIX + entry.name === key ? entry : undefined;
+  }
+
+  /** Store each entry of an earlier version's list under its own key. */
+  #divide(): void {
+    const whole = this.store.get(WHOLE);
+    if (whole === undefined) return;
+    for (const entry of Array.isArray(whole) ? whole.map(checked) : []) {
+      if (entry && !this.#read(PREFIX + entry.name)) this.store.set(PREFIX + entry.name, entry);
+    }
+    this.store.remove(WHOLE);
   }
 }
 
@@ -124,9 +135,8 @@ export function found(entries: readonly Entry[], query: string): readonly Entry[
 const plain = (text: string): string =>
   text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
 
-function bounded(entries: readonly Entry[]): readonly Entry[] {
-  return entries.toSorted((one, other) => other.at - one.at).slice(0, MOST);
-}
+const byTime = (entries: readonly Entry[]): readonly Entry[] => entries.toSorted((one, other) => other.at - one.at);
+const latest = (entries: readonly Entry[]): readonly Entry[] => byTime(entries).slice(0, MOST);
 
 function checked(value: unknown): Entry | undefined {
   if (typeof value !== "object" || value === null) return undefined;

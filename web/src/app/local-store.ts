@@ -7,10 +7,12 @@
  * caller validates it.
  */
 
-type Backing = Pick<Storage, "getItem" | "setItem">;
+type Backing = Pick<Storage, "getItem" | "setItem" | "removeItem" | "key" | "length">;
 
-/** The path under which the page, and so its hub, is served. */
-export const scopeOf = (address: string): string => new URL(".", address).pathname;
+/** The path under which the page, and so its hub, is served; and the user, if it is theirs alone. */
+export function scopeOf(address: string, subject = ""): string {
+  return new URL(".", address).pathname + (subject && `@${subject}`);
+}
 
 export class LocalStore {
   readonly #unstored = new Map<string, string>();
@@ -40,11 +42,34 @@ export class LocalStore {
     }
   }
 
-  /** Call `changed` when another tab changes the value; returns a function that stops it. */
-  watch(key: string, changed: () => void): () => void {
+  remove(key: string): void {
+    this.#unstored.delete(key);
+    try {
+      this.storage?.removeItem(this.#full(key));
+    } catch {
+      // No storage, so it was not stored.
+    }
+  }
+
+  /** The keys that begin with a prefix, in no order. */
+  keys(prefix: string): readonly string[] {
+    const full = this.#full(prefix);
+    const stored = Array.from({ length: this.storage?.length ?? 0 }, (_, i) => this.storage?.key(i) ?? "")
+      .filter((key) => key.startsWith(full))
+      .map((key) => key.slice(full.length - prefix.length));
+    const unstored = [...this.#unstored.keys()].filter((key) => key.startsWith(prefix));
+    return [...new Set([...stored, ...unstored])];
+  }
+
+  /**
+   * Call `changed` when another tab changes the value; returns a function that stops it. With
+   * `prefix`, of any value whose key begins with `key`.
+   */
+  watch(key: string, changed: () => void, { prefix = false } = {}): () => void {
+    const full = this.#full(key);
     const listener = (event: StorageEvent): void => {
       // Without a key, everything was cleared.
-      if (event.key === null || event.key === this.#full(key)) changed();
+      if (event.key === null || event.key === full || (prefix && event.key.startsWith(full))) changed();
     };
     addEventListener("storage", listener);
     return () => {

@@ -16,9 +16,11 @@ import { render } from "lit";
 
 import type { ScrollRestore } from "../chat/scroll-restore.js";
 import { connect } from "../client/index.js";
+import { shownAside } from "../model/branches.js";
 import { documentTitle, titleOf, UNTITLED } from "../model/title.js";
 import { dialogOpen } from "../ui/dialogs.js";
 import { menuOpen, toggleMenu } from "../ui/menu.js";
+import { type Account, askWho, LastAccount, signOut, watchAccount } from "./account.js";
 import { bar, type BarCallbacks } from "./bar.js";
 import { entryChoices, exportChoices, shareChoices } from "./conversation-actions.js";
 import { ConversationList } from "./conversation-list.js";
@@ -28,22 +30,29 @@ import { type KeyBindings, listenForKeys } from "./keys.js";
 import { LocalStore, scopeOf } from "./local-store.js";
 import { ModelPicker } from "./model-picker.js";
 import { newName } from "./names.js";
+import { notice } from "../ui/notice.js";
 import { hashOf, type Route, routeOf } from "./route.js";
 import { watchRunning } from "./running.js";
+import { showShareLinks } from "./share-dialog.js";
+import { showSignIn } from "./sign-in.js";
 import { inOrder, sidebar, type SidebarCallbacks } from "./sidebar.js";
 import { Stage } from "./stage.js";
 import { ThemeChoice } from "./theme.js";
 
 const SINGLES = "keys";
+const ROOT = new URL(".", location.href).href;
+const PLACE = `streamhub:${scopeOf(location.href)}:place`;
+/** How long to wait before the hub is asked again who uses the page, in milliseconds. */
+const AGAIN = 2000;
 
 class Page {
   #route: Exclude<Route, { kind: "new" }> = { kind: "unknown", what: "" };
   /** The search query; `undefined` while there is no search. */
   #query: string | undefined;
   #drawing = false;
-  readonly #hub = connect(new URL(".", location.href).href);
+  readonly #hub;
   readonly #store = new LocalStore(scopeOf(location.href));
-  readonly #conversations = new ConversationList(this.#store);
+  readonly #conversations;
   readonly #side = byId("sidebar");
   readonly #bar = byId("bar");
   readonly #main = byId("main");
@@ -57,20 +66,29 @@ class Page {
     this.#stage.model(model);
     this.#drawSoon();
   });
-  readonly #stage: Stage = new Stage(this.#main, this.#hub, this.#models.element, {
-    changed: () => {
-      this.#note();
-    },
-    lagged: (records) => {
-      const status = this.#bar.querySelector("hub-status");
-      if (status) status.lag = records;
-    },
-    forked: (stream, restore) => {
-      this.#go(this.#route.kind === "view" ? "view" : "conversation", stream, restore);
-      // This is a new version, and the button that was pressed is gone.
-      if (!restore) this.#composeByHand();
-    },
-  });
+  readonly #stage: Stage;
+
+  constructor(
+    private readonly account: Account,
+    private readonly last: LastAccount,
+  ) {
+    this.#hub = connect(ROOT, { account: account.subject });
+    this.#conversations = new ConversationList(new LocalStore(scopeOf(location.href, account.subject)));
+    this.#stage = new Stage(this.#main, this.#hub, this.#models.element, account, {
+      changed: () => {
+        this.#note();
+      },
+      lagged: (records) => {
+        const status = this.#bar.querySelector("hub-status");
+        if (status) status.lag = records;
+      },
+      forked: (stream, restore) => {
+        this.#go(this.#route.kind === "view" ? "view" : "conversation", stream, restore);
+        // This is a new version, and the button that was pressed is gone.
+        if (!restore) this.#composeByHand();
+      },
+    });
+  }
 
   start(): void {
     addEventListener("hashchange", () => {
@@ -80,12 +98,16 @@ class Page {
       this.#drawSoon();
     });
     this.#hub.onStatus(({ state }) => {
-      if (state === "live") void this.#models.ask(this.#hub);
+      if (state !== "live") return;
+      void this.#models.ask(this.#hub);
     });
     byId("skip").addEventListener("click", (event) => {
       // A jump within the page must not change the address, which names the conversation.
       event.preventDefault();
       if (!this.#stage.compose()) this.#main.focus();
+    });
+    watchAccount(this.#hub, ROOT, this.account, this.last, (now) => {
+      reload(this.account.subject, now, this.last);
     });
     watchRunning(this.#conversations, this.#hub, () => this.#name);
     listenForKeys(this.#keyBindings, () => this.#singles, () => menuOpen() || dialogOpen());
@@ -116,7 +138,7 @@ class Page {
   /** Show the conversation of the address. */
   #follow(restore?: ScrollRestore): void {
     const said = routeOf(location.hash);
-    const route = said.kind === "new" ? ({ kind: "conversation", name: newName() } as const) : said;
+    const route = said.kind === "new" ? this.#unnamed() : said;
     if (route.kind !== "unknown") {
       // An old link, or none: replace the address without adding to the history.
       history.replaceState(null, "", hashOf(route.kind, route.name));
@@ -130,6 +152,13 @@ class Page {
     this.#draw();
   }
 
+  /** A new conversation, where this user may begin one. */
+  #unnamed(): Exclude<Route, { kind: "new" }> {
+    const { folder } = this.account;
+    if (folder === null) return { kind: "unknown", what: "" };
+    return { kind: "conversation", name: newName(folder) };
+  }
+
   #go(kind: "conversation" | "view", name: string, restore?: ScrollRestore): void {
     history.pushState(null, "", hashOf(kind, name));
     this.#follow(restore);
@@ -138,16 +167,25 @@ class Page {
   /** Start a new conversation, unless this one is still empty. */
   #fresh(): void {
     this.#drawer.close();
-    if (this.#route.kind !== "conversation" || this.#begun || this.#conversations.find(this.#route.name)) {
-      this.#go("conversation", newName());
+    const { kind } = this.#route;
+    const name = this.#name ?? "";
+    // In a folder of others there is nothing to see, or to begin.
+    const elsewhere = !name.startsWith(this.account.folder ?? "");
+    if (kind !== "conversation" || this.#begun || elsewhere || this.#conversations.find(name)) {
+      this.#leave(true);
     }
     this.#stage.compose();
   }
 
   /** A conversation left the list; if it is the current one, start a new one. */
   #left(name: string): void {
-    if (name !== this.#name) return;
-    history.replaceState(null, "", hashOf("conversation", newName()));
+    if (name === this.#name) this.#leave(false);
+  }
+
+  /** Go to a new conversation; `back` leads to this one if it is `kept`. */
+  #leave(kept: boolean): void {
+    if (kept) history.pushState(null, "", "#/");
+    else history.replaceState(null, "", "#/");
     this.#follow();
   }
 
@@ -177,6 +215,18 @@ class Page {
     document.getElementById("search")?.focus();
   }
 
+  async #signOut(): Promise<void> {
+    const elsewhere = await signOut(ROOT);
+    if (elsewhere === undefined) {
+      notice("You are still signed in: the hub cannot be reached. Try again.");
+      return;
+    }
+    this.last.set("");
+    forgetPlace();
+    if (elsewhere) location.assign(new URL(elsewhere, ROOT));
+    else location.reload();
+  }
+
   #showKeys(): void {
     void showKeys(this.#singles, (on) => {
       this.#store.set(SINGLES, on);
@@ -191,7 +241,7 @@ class Page {
   #note(): void {
     const { state } = this.#stage;
     const name = this.#name;
-    const last = state.turns.at(-1);
+    const last = state.all.at(-1);
     const known = this.#conversations.find(name ?? "");
     // A conversation that was deleted in another tab looks like a closed one here.
     const lost = state.closed && !known;
@@ -264,6 +314,7 @@ class Page {
     theme: (theme) => {
       this.#theme.choose(theme);
     },
+    signOut: () => void this.#signOut(),
   };
 
   readonly #barCallbacks: BarCallbacks = {
@@ -274,7 +325,10 @@ class Page {
       this.#fresh();
     },
     share: (button) => {
-      if (this.#name) toggleMenu(button, shareChoices(this.#name));
+      const name = this.#name;
+      if (!name) return;
+      const links = (): void => void showShareLinks(this.#hub.url, name, shownAside(this.#stage.state));
+      toggleMenu(button, shareChoices(name, this.account.sharesByLink ? links : undefined));
     },
     export: (button) => {
       if (this.#name) toggleMenu(button, exportChoices(this.#title, this.#name, () => this.#stage.state));
@@ -294,6 +348,7 @@ class Page {
           current: this.#name,
           query: this.#query,
           theme: this.#theme.theme,
+          account: this.account,
           now: new Date(),
         },
         this.#sidebarCallbacks,
@@ -323,4 +378,61 @@ function byId(id: string): HTMLElement {
   return found;
 }
 
-new Page().start();
+/** Remember the conversation that the address names, for when this tab is back from signing in. */
+function keepPlace(subject: string | undefined): void {
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify([subject ?? "", location.hash]));
+  } catch {
+    // No storage: then the page begins with a new conversation.
+  }
+}
+
+function restorePlace(subject: string): void {
+  try {
+    const [whose, hash] = JSON.parse(sessionStorage.getItem(PLACE) ?? "[]") as [string?, string?];
+    sessionStorage.removeItem(PLACE);
+    const mine = whose === "" || whose === subject;
+    if (mine && hash && routeOf(location.hash).kind === "new") history.replaceState(null, "", hash);
+  } catch {
+    // As above.
+  }
+}
+
+/** Leave the conversation that the address names. */
+function forgetPlace(): void {
+  history.replaceState(null, "", "./");
+}
+
+/** Load the page again for another user, who is not shown where the one before was. */
+function reload(before: string | undefined, now: Account, last: LastAccount): void {
+  const other = now.subject !== "" && now.subject !== before;
+  if ((before && other) || last.subject === "") forgetPlace();
+  location.reload();
+}
+
+async function start(): Promise<void> {
+  const last = new LastAccount(new LocalStore(scopeOf(location.href)));
+  let account = await askWho(ROOT);
+  while (!account) {
+    byId("main").textContent = "Waiting for the hub…";
+    await new Promise((resolve) => setTimeout(resolve, AGAIN));
+    account = await askWho(ROOT);
+  }
+  byId("main").textContent = "";
+  const before = last.subject;
+  if (!account.allowed) {
+    keepPlace(before);
+    showSignIn(byId("main"), account, Boolean(before));
+    watchAccount(undefined, ROOT, account, last, (now) => {
+      reload(before, now, last);
+    });
+    return;
+  }
+  restorePlace(account.subject);
+  // The address may name a conversation of whoever was here before.
+  if (before && account.subject && before !== account.subject) forgetPlace();
+  if (account.subject) last.set(account.subject);
+  new Page(account, last).start();
+}
+
+void start();

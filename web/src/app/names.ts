@@ -1,8 +1,9 @@
 /**
  * Names of conversations.
  *
- * Whoever knows the name of a conversation can read it and write to it, so a new one gets a name
- * that nobody can guess: 122 random bits. `crypto.randomUUID` does not exist outside secure
+ * Without authentication, whoever knows the name of a conversation can read it and write to it, so a
+ * new one gets a name that nobody can guess: 128 random bits. With it, the name begins with the folder
+ * in which its user may begin conversations. `crypto.randomUUID` does not exist outside secure
  * contexts (plain HTTP on a local network), unlike `getRandomValues`.
  */
 
@@ -15,7 +16,7 @@ export function isName(text: string): boolean {
   return text.length <= LONGEST && NAME.test(text) && text.split("/")[0] !== "__ds";
 }
 
-export function newName(): string {
+export function newName(folder = ""): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return `chat-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+  return `${folder}chat-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }

@@ -5,6 +5,7 @@ import { repeat } from "lit/directives/repeat.js";
 
 import { UNTITLED } from "../model/title.js";
 import * as icons from "../ui/icons.js";
+import type { Account } from "./account.js";
 import { arranged, type Entry, found, type Placed } from "./conversation-list.js";
 import { hashOf } from "./route.js";
 import { type Theme, THEMES } from "./theme.js";
@@ -22,6 +23,7 @@ export interface SidebarState {
   /** The search query; `undefined` while there is no search. */
   readonly query: string | undefined;
   readonly theme: Theme;
+  readonly account: Account;
   readonly now: Date;
 }
 
@@ -34,6 +36,7 @@ export interface SidebarCallbacks {
   readonly search: (query: string | undefined) => void;
   readonly menu: (entry: Entry, button: HTMLElement) => void;
   readonly theme: (theme: Theme) => void;
+  readonly signOut: () => void;
 }
 
 export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
@@ -44,7 +47,7 @@ export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): Templ
       <button type="button" class="quiet" aria-label="Hide the list" @click=${callbacks.hide}>${icons.sidebar()}</button>
     </div>
     <button type="button" class="fresh" @click=${callbacks.fresh}>${icons.plus()}<span>New conversation</span></button>
-    ${search(state, callbacks)} ${list(state, callbacks)}
+    ${search(state, callbacks)} ${list(state, callbacks)} ${who(state.account, callbacks)}
     <div class="foot">
       ${themes(state.theme, callbacks)}
       <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" @click=${callbacks.keys}>${icons.keys()}</button>
@@ -56,6 +59,14 @@ export function sidebar(state: SidebarState, callbacks: SidebarCallbacks): Templ
 export function inOrder(entries: readonly Entry[], query: string): readonly Placed[] {
   if (query.trim() === "") return arranged(entries);
   return found(entries, query).map((entry) => ({ entry, depth: 0 }));
+}
+
+function who({ user, session, methods }: Account, callbacks: SidebarCallbacks): TemplateResult | typeof nothing {
+  if (user === null) return methods.length === 0 ? nothing : html`<div class="who"><a href="login">Sign in</a></div>`;
+  return html`<div class="who">
+    <span class="user" dir="auto" title="Signed in as ${user}">${user}</span>
+    ${session ? html`<button type="button" class="plain" @click=${callbacks.signOut}>Sign out</button>` : nothing}
+  </div>`;
 }
 
 function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): TemplateResult | typeof nothing {

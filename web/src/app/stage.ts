@@ -13,6 +13,7 @@ import type { HubChat } from "../chat/hub-chat.js";
 import type { ScrollRestore } from "../chat/scroll-restore.js";
 import type { Hub } from "../client/hub.js";
 import { EMPTY, type State } from "../model/conversation.js";
+import type { Account } from "./account.js";
 import type { Route } from "./route.js";
 import { welcome } from "./welcome.js";
 
@@ -35,6 +36,7 @@ export class Stage {
     private readonly place: HTMLElement,
     private readonly hub: Hub,
     private readonly picker: HTMLElement,
+    private readonly account: Account,
     private readonly callbacks: StageCallbacks,
   ) {
     this.#greeting.slot = "empty";
@@ -47,13 +49,14 @@ export class Stage {
     this.callbacks.lagged(0);
     if (route.kind === "unknown") {
       this.#chat = undefined;
-      render(nowhere(), this.place);
+      render(this.account.folder === null ? nothingToBegin() : nowhere(), this.place);
       return;
     }
     const chat = document.createElement("hub-chat");
     chat.hub = this.hub;
     chat.stream = route.name;
     chat.noStatus = true;
+    chat.account = this.account.subject;
     chat.arrival = restore;
     chat.readonly = route.kind === "view";
     if (!chat.readonly) chat.append(this.picker, this.#greeting);
@@ -109,11 +112,18 @@ export class Stage {
 }
 
 /** The part of a state that the page shows around the conversation. */
-export function outlineOf({ turns, running, branches, closed }: State): string {
+export function outlineOf({ turns, all, running, branches, closed }: State): string {
   const last = turns.at(-1);
   const model = last?.kind === "reply" ? (last.model ?? last.upstream) : "";
   const first = turns[0]?.before ?? "";
-  return [turns.length, first, last?.before, model, running.join(), branches.length, closed].join(" ");
+  return [turns.length, all.length, first, last?.before, model, running.join(), branches.length, closed].join(" ");
+}
+
+function nothingToBegin(): TemplateResult {
+  return html`<div class="nowhere">
+    <h2>You can read here, but not begin a conversation</h2>
+    <p>Open the link of a conversation that somebody has shared with you.</p>
+  </div>`;
 }
 
 function nowhere(): TemplateResult {

@@ -9,11 +9,13 @@ import { html, nothing } from "lit";
 import { createRef, ref } from "lit/directives/ref.js";
 
 import { StreamingMarkdown } from "../markdown/stream.js";
+import type { Versions } from "../model/branches.js";
 import type { AssistantMessage } from "../model/conversation.js";
 import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { sentence } from "./error-notice.js";
 import { mediaOf, sourcesOf } from "./reply-extras.js";
+import { switcher } from "./version-switcher.js";
 import "../ui/buttons.js";
 import "./tool-calls.js";
 
@@ -25,6 +27,7 @@ const PATIENCE = 10_000;
 export class AssistantMessageView extends LightElement {
   static override properties = {
     reply: { attribute: false },
+    versions: { attribute: false },
     again: { type: Boolean },
     retry: { type: Boolean },
     connected: { type: Boolean },
@@ -33,9 +36,10 @@ export class AssistantMessageView extends LightElement {
   };
 
   declare reply: AssistantMessage | undefined;
+  declare versions: Versions | undefined;
   /** The reply can be regenerated. */
   declare again: boolean;
-  /** The reply can be retried in place. */
+  /** The reply broke off, and can be tried again. */
   declare retry: boolean;
   declare connected: boolean;
   /** A request to the hub is pending. */
@@ -120,6 +124,7 @@ export class AssistantMessageView extends LightElement {
       ${this.#running ? this.#waiting(reply) : this.#end(reply)}
       <div class="actions">
         <span class="stats">${this.#stats(reply)}</span>
+        ${switcher(this.versions, "this answer", (choice) => { this.tell("version", choice); })}
         ${this.#running ? nothing : this.#buttons(reply)}
       </div>
     </article>`;
@@ -156,7 +161,7 @@ export class AssistantMessageView extends LightElement {
       <p>${end?.text} ${end?.code ? html`<code>${end.code}</code>` : nothing}</p>
       ${this.retry
         ? html`<button class="plain" type="button" ?disabled=${this.busy} @click=${() => {
-            this.tell("retry", { reply });
+            this.tell("again", { reply });
           }}>Retry</button>`
         : nothing}
     </div>`;

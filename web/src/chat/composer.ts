@@ -41,6 +41,10 @@ export class Composer extends LightElement {
   declare tools: boolean;
   #draft: Draft | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** What was written when Send was pressed although the message before was still being sent. */
+  #early: string | undefined;
+  /** That message was accepted, and nothing was typed since: what is written goes next. */
+  #goesNext = false;
 
   constructor() {
     super();
@@ -62,10 +66,12 @@ export class Composer extends LightElement {
     this.leave();
   }
 
-  /** Switch to a conversation and restore its draft. */
-  open(url: string, stream: string): void {
+  /** Switch to a conversation and restore the draft of it, which is `account`'s alone. */
+  open(url: string, stream: string, account = ""): void {
     this.leave();
-    this.#draft = new Draft(url, stream, this.#typedElsewhere);
+    this.#early = undefined;
+    this.#goesNext = false;
+    this.#draft = new Draft(account ? `${url}@${account}` : url, stream, this.#typedElsewhere);
     this.#put(this.#draft.text);
   }
 
@@ -108,11 +114,12 @@ export class Composer extends LightElement {
       }}>${icons.stop()}</button>`;
   }
 
-  /** Stop replaces Send while a reply is running. */
+  /** While a reply is running, Stop replaces Send until something is written that can wait for its end. */
   #send(): unknown {
-    if (this.activity !== "nothing") return nothing;
     const why = this.#refusal();
-    return html`<button class="round send" type="submit" aria-label="Send" title=${why || "Send (Enter)"}
+    if (this.activity !== "nothing" && why !== "") return nothing;
+    const label = this.activity === "nothing" ? "Send" : "Send next";
+    return html`<button class="round send" type="submit" aria-label=${label} title=${why || `${label} (Enter)`}
       ?disabled=${why !== ""}>${icons.send()}</button>`;
   }
 
@@ -120,7 +127,6 @@ export class Composer extends LightElement {
   #refusal(): string {
     if (this.closed) return "This conversation is closed.";
     if (this.activity === "sending") return "Your message is being sent.";
-    if (this.activity !== "nothing") return "An answer is being written: wait until it ends, or stop it (Esc).";
     return this.text.trim() === "" ? "Write something first." : "";
   }
 
@@ -137,6 +143,10 @@ export class Composer extends LightElement {
       area.setSelectionRange(selectionStart, selectionEnd);
     }
     if (area && changed.has("text")) grow(area);
+    if (this.#goesNext && this.activity !== "sending") {
+      this.#goesNext = false;
+      this.#ask();
+    }
   }
 
   readonly #slotted = (event: Event): void => {
@@ -145,9 +155,18 @@ export class Composer extends LightElement {
 
   readonly #submit = (event: Event): void => {
     event.preventDefault();
-    if (this.#refusal() === "") this.tell("ask", { text: this.text.trim(), accepted: this.#accepting() });
-    else if (this.text.trim() !== "") this.hint = this.#refusal();
+    this.#ask();
   };
+
+  #ask(): void {
+    if (this.#refusal() === "") {
+      this.#early = undefined;
+      this.tell("ask", { text: this.text.trim(), accepted: this.#accepting() });
+    } else if (this.text.trim() !== "") {
+      this.hint = this.#refusal();
+      if (this.activity === "sending") this.#early = this.text;
+    }
+  }
 
   readonly #pressed = (event: KeyboardEvent): void => {
     if (entered(event)) this.#submit(event);
@@ -176,8 +195,10 @@ export class Composer extends LightElement {
     return () => {
       if (this.#draft !== draft) draft?.sent(text);
       else {
+        this.#goesNext = this.#early === this.text;
         this.#put(this.text.startsWith(text) ? this.text.slice(text.length).trimStart() : this.text);
         this.#keep();
+        this.requestUpdate();
       }
     };
   }

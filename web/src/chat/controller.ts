@@ -1,31 +1,37 @@
 /**
  * The user's actions in a conversation: send, stop, retry, edit and regenerate.
  *
+ * A message that is sent during a reply waits in the hub for its turn. One that is sent while the hub
+ * cannot be reached waits in this browser (outbox.ts), and is sent once the hub is back.
+ *
+ * A message continues the branch that is shown, wherever that has got to by its turn. Regenerating a
+ * reply, after a failure too, or editing a message begins a branch (model/branches.ts).
+ *
  * There is one request at a time. Stopping while a request is pending stops the generation that
- * it starts. A failed reply is retried in place, because a failed version is not worth keeping.
- * Any other new version of a message is a fork (model/branches.ts).
+ * it starts, or what runs if it only waits.
  */
 
 import type { Ask } from "../client/commands.js";
 import type { Hub } from "../client/hub.js";
 import { unique } from "../client/unique.js";
-import { place, type Place } from "../model/branches.js";
+import { answered, before, nameOf } from "../model/branches.js";
 import type { AssistantMessage, ChatMessage, State } from "../model/conversation.js";
-import { before, prompted } from "../model/history.js";
 import type { Activity } from "./composer.js";
-import { type ErrorNotice, errorNotice, gone } from "./error-notice.js";
+import { type ErrorNotice, errorNotice, gone, unreached } from "./error-notice.js";
 import type { LiveConversation } from "./live-conversation.js";
+import { Outbox, type UnsentPrompt } from "./outbox.js";
+import type { QueueRequest } from "./prompt-queue.js";
 
 export interface ControllerCallbacks {
   /** Something needs to be rendered. */
   changed(): void;
-  /** A new version was created. */
-  went(from: Place, stream: string): void;
+  /** A new version was begun. */
+  branched(): void;
 }
 
 const KEPT = "Your text is kept";
 
-/** A pending request; stopping it stops the generation that it starts, wherever that is. */
+/** A pending request; stopping it stops the generation that it starts, wherever that is, unless it has to wait. */
 interface PendingRequest {
   /** Whether it sends the composer's message. */
   readonly what: "message" | "other";
@@ -41,6 +47,8 @@ export class ChatController {
   /** A generation that the hub has accepted but that is not in the conversation yet. */
   #awaited: string | undefined;
   #conversation: LiveConversation | undefined;
+  #outbox: Outbox | undefined;
+  #flushing = false;
   readonly #requests: Requests;
 
   constructor(
@@ -61,9 +69,13 @@ export class ChatController {
     return this.#pending !== undefined;
   }
 
-  /** Switch to a conversation. */
-  enter(conversation: LiveConversation | undefined): void {
+  /** Switch to a conversation; what is not sent yet is `account`'s alone. */
+  enter(conversation: LiveConversation | undefined, account = ""): void {
     this.#conversation = conversation;
+    this.#outbox?.close();
+    this.#outbox = conversation && new Outbox(account ? `${this.hub.url}@${account}` : this.hub.url, conversation.stream, () => {
+      this.callbacks.changed();
+    });
     this.#pending = undefined;
     this.#awaited = undefined;
     this.#stopping = false;
@@ -76,9 +88,77 @@ export class ChatController {
     if (!this.#runs && !this.asking) this.#stopping = false;
   }
 
-  /** Send a message; returns whether the hub has accepted it. */
-  send(prompt: string): Promise<boolean> {
-    return this.#ask("message", KEPT, ({ stream }) => this.#requests.here({ stream, prompt, ...this.#whom }));
+  /** The prompts that the hub does not have yet. */
+  get unsent(): readonly UnsentPrompt[] {
+    return this.#outbox?.prompts ?? [];
+  }
+
+  /** Send a message, or keep it until the hub can be reached; returns whether either was possible. */
+  async send(prompt: string): Promise<boolean> {
+    const outbox = this.#outbox;
+    const offline = this.hub.status.state === "offline";
+    const branch = this.#branch;
+    if (outbox && (offline || outbox.prompts.length > 0) && outbox.add(prompt, branch)) {
+      // Perhaps it is back, which the connection may not notice for half a minute.
+      if (offline) this.hub.retry();
+      void this.flush();
+      return true;
+    }
+    return this.#ask(
+      "message",
+      KEPT,
+      ({ stream }) => this.#requests.send({ stream, prompt, when_busy: "queue", ...this.#whom }, branch),
+      undefined,
+      (error) => {
+        if (!unreached(error) || outbox?.add(prompt, branch, this.#requests.release()) !== true) return false;
+        // The connection may have come back while the request was still being tried.
+        void this.flush();
+        return true;
+      },
+    );
+  }
+
+  /** Send what was written while the hub could not be reached, in order. */
+  async flush(): Promise<void> {
+    const about = this.#conversation;
+    const outbox = this.#outbox;
+    if (!about || !outbox || this.#flushing || this.hub.status.state === "offline") return;
+    this.#flushing = true;
+    try {
+      for (let [next] = outbox.prompts; next && outbox === this.#outbox; [next] = outbox.prompts) {
+        const { key, text: prompt, branch } = next;
+        const where = branch === undefined ? {} : { branch };
+        await this.hub.generate({ stream: about.stream, prompt, key, when_busy: "queue", ...where, ...this.#whom });
+        outbox.remove(key);
+      }
+    } catch (error) {
+      if (this.#conversation === about && !unreached(error)) this.notice = errorNotice(error, KEPT);
+    } finally {
+      this.#flushing = false;
+      this.callbacks.changed();
+    }
+  }
+
+  /** Do what the user wants done with a prompt that waits. */
+  async requeue(request: QueueRequest): Promise<void> {
+    const { id } = request;
+    const about = this.#conversation;
+    if (this.unsent.some(({ key }) => key === id)) {
+      if (request.do === "edit") this.#outbox?.edit(id, request.text);
+      else if (request.do === "drop") this.#outbox?.remove(id);
+      return;
+    }
+    try {
+      if (request.do === "drop") await this.hub.cancel(id);
+      else if (request.do === "edit") await this.hub.requeue(id, { prompt: request.text });
+      else if (request.do === "move") await this.hub.requeue(id, { place: request.place });
+      else await this.hub.requeue(id, { now: true });
+    } catch (error) {
+      // One that has begun, or is gone, needs no change: the next event says so.
+      const over = gone(error) || (error as { code?: unknown }).code === "not_queued";
+      if (this.#conversation === about && !over) this.notice = errorNotice(error);
+    }
+    this.callbacks.changed();
   }
 
   /** Stop every running reply, whoever started it; its text so far stays. */
@@ -92,20 +172,17 @@ export class ChatController {
     await this.#cancel(running);
   }
 
-  retry(reply: AssistantMessage): Promise<boolean> {
-    return this.#ask("other", "", ({ stream, latest }) =>
-      this.#requests.here({ stream, messages: before(latest, reply), ...this.#whom }),
-    );
-  }
-
   /** Regenerate or retry a reply. */
   async again(reply: AssistantMessage): Promise<boolean> {
-    const message = this.#conversation && prompted(this.#conversation.latest, reply);
-    return message !== undefined && this.#aside(message, message.text, "");
+    const message = this.#conversation && answered(this.#conversation.latest.turns, reply);
+    return message !== undefined && this.#beside({ after: nameOf(message) }, "");
   }
 
-  edit(message: ChatMessage, text: string): Promise<boolean> {
-    return this.#aside(message, text, KEPT);
+  async edit(message: ChatMessage, prompt: string): Promise<boolean> {
+    const about = this.#conversation;
+    if (!about) return false;
+    const author = message.author === undefined ? {} : { author: message.author };
+    return this.#beside({ prompt, ...author, after: before(about.latest.turns, message) }, KEPT);
   }
 
   dismiss(): void {
@@ -121,36 +198,39 @@ export class ChatController {
     return this.upstream ? { upstream: this.upstream } : {};
   }
 
-  #aside(message: ChatMessage, prompt: string, kept: string): Promise<boolean> {
+  /** The name of what was said last on the branch that is shown. */
+  get #branch(): string | undefined {
+    const last = this.#conversation?.latest.turns.at(-1);
+    return last && nameOf(last);
+  }
+
+  /** Begin another version. */
+  #beside(ask: Ask, kept: string): Promise<boolean> {
+    const about = this.#conversation;
     return this.#ask(
       "other",
       kept,
-      async ({ stream, latest }) => {
-        const author = message.author === undefined ? {} : { author: message.author };
-        const ask = { prompt, ...author, ...this.#whom };
-        const at = place(stream, latest, message);
-        const accepted = await this.#requests.aside(at, ask).catch((error: unknown) => {
-          // The source of a fork may be deleted by now; the fork still has its records.
-          if (at.source === stream || !gone(error)) throw error;
-          return this.#requests.aside({ source: stream, position: message.before }, ask);
-        });
-        return { ...accepted, at };
-      },
-      ({ at, stream }) => {
-        this.callbacks.went(at, stream);
+      ({ stream }) => this.#requests.send({ stream, ...ask, ...this.#whom }),
+      ({ generation }) => {
+        about?.began(generation);
+        this.callbacks.branched();
       },
     );
   }
 
-  /** `next` is called when the hub has accepted it, unless the user has left the conversation. */
+  /**
+   * `next` is called when the hub has accepted it, unless the user has left the conversation;
+   * `keep` when it has not, and says whether the request is kept until it can be repeated.
+   */
   async #ask<T extends Accepted>(
     what: "message" | "other",
     kept: string,
     ask: (about: LiveConversation) => Promise<T>,
     next: (accepted: T) => void = () => undefined,
+    keep: (error: unknown) => boolean = () => false,
   ): Promise<boolean> {
     const about = this.#conversation;
-    if (!about || this.activity !== "nothing") return false;
+    if (!about || this.asking || (what === "other" && this.activity !== "nothing")) return false;
     const pending: PendingRequest = { what, stopped: false };
     this.#pending = pending;
     this.notice = undefined;
@@ -160,13 +240,16 @@ export class ChatController {
       // The hub is back, which the connection may not notice for half a minute.
       if (this.hub.status.state === "offline") this.hub.retry();
       const stays = this.#conversation === about;
-      if (stays && about.stream === accepted.stream && !has(about.latest, accepted.generation)) {
+      const begins = accepted.state !== "queued";
+      if (stays && begins && about.stream === accepted.stream && !has(about.latest, accepted.generation)) {
         this.#awaited = accepted.generation;
       }
-      if (pending.stopped) void this.#cancel([accepted.generation]);
+      // What waits is held by the stop of what runs; cancelling it would lose its text.
+      if (pending.stopped) void (begins ? this.#cancel([accepted.generation]) : this.stop());
       if (stays) next(accepted);
       return true;
     } catch (error) {
+      if (keep(error)) return true;
       if (this.#conversation === about) {
         this.notice = errorNotice(error, kept);
         this.#stopping = false;
@@ -190,60 +273,49 @@ export class ChatController {
   }
 }
 
-function has({ turns }: State, generation: string): boolean {
-  return turns.some((turn) => turn.kind === "reply" && turn.generation === generation);
+function has({ all }: State, generation: string): boolean {
+  return all.some((turn) => turn.kind === "reply" && turn.generation === generation);
 }
 
 /** A request that the hub has accepted. */
 interface Accepted {
   readonly generation: string;
   readonly stream: string;
+  readonly state?: string;
 }
 
 /** A request with its idempotency key, until the hub has accepted it. */
 interface KeyedRequest {
   readonly what: string;
   readonly key: string;
+  readonly branch: string | undefined;
 }
 
 /**
- * Requests generations from the hub: for a new prompt, a retry or another version.
+ * Requests generations from the hub.
  *
  * Each request keeps its idempotency key until the hub has accepted it, so that pressing Send
- * again after an error gives one reply and not two. For another version the name of the fork is
- * kept, too.
+ * again after an error gives one reply and not two. It keeps its branch, too: what came meanwhile
+ * may be its own doing.
  */
 class Requests {
   #pending: KeyedRequest | undefined;
 
   constructor(private readonly hub: Hub) {}
 
-  /** Request a generation in the conversation itself. */
-  async here(ask: Ask & { readonly stream: string }): Promise<Accepted> {
-    const { key } = this.#keyed(JSON.stringify(ask));
-    const asked = await this.hub.generate({ ...ask, key });
+  async send(ask: Ask & { readonly stream: string }, branch?: string): Promise<Accepted> {
+    const what = JSON.stringify(ask);
+    if (this.#pending?.what !== what) this.#pending = { what, key: unique(), branch };
+    const { key, branch: kept } = this.#pending;
+    const asked = await this.hub.generate({ ...ask, ...(kept !== undefined && { branch: kept }), key });
     this.#pending = undefined;
     return asked;
   }
 
-  /**
-   * Request a generation in a fork, which has the records before a place.
-   *
-   * The source gets its `branch` event last, when the fork is ready.
-   */
-  async aside({ source, position }: Place, ask: Omit<Ask, "stream">): Promise<Accepted> {
-    const { key } = this.#keyed(JSON.stringify([source, position, ask]));
-    const stream = `${source.replace(/~[0-9a-z]{12}$/, "").slice(0, 150)}~${key.slice(0, 12)}`;
-    await this.hub.fork(stream, source, position);
-    await this.hub.append(stream, { type: "branch", from: source, position });
-    const asked = await this.hub.generate({ ...ask, stream, key });
-    await this.hub.append(source, { type: "branch", to: stream, position });
+  /** The key of a request that was not accepted, which somebody else will repeat. */
+  release(): string | undefined {
+    const key = this.#pending?.key;
     this.#pending = undefined;
-    return asked;
-  }
-
-  #keyed(what: string): KeyedRequest {
-    if (this.#pending?.what !== what) this.#pending = { what, key: unique() };
-    return this.#pending;
+    return key;
   }
 }

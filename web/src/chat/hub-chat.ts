@@ -6,14 +6,17 @@
  *
  * Attributes: `src` (the hub's URL; by default the script's), `stream` (the conversation; without
  * one the first message starts a new one), `readonly`, `upstream` (by default the hub's default),
- * `no-status` (the page shows the connection itself). Property `hub`: an existing `Hub`. It fills
- * the height that it is given.
+ * `no-status` (the page shows the connection itself), `branch` (what to show of a conversation that
+ * has several: the position of a turn; by default what this browser showed last). Properties: `token`, the credential, which is a
+ * token or a function that returns one (no attribute, because everything in the page can read
+ * those); `hub`, an existing `Hub`, instead of `src` and `token`. It fills the height that it is
+ * given.
  *
  * Methods: `send(text)`, `stop()`, `focusComposer()`.
  *
  * Events, bubbling and composed: `hub-state` {state}, `hub-status` {status, lag}, `hub-sent`
  * {text}, and, cancelable, `hub-fork` {source, stream, position, arrival} when the user goes to
- * another version of the conversation. Unless the page prevents it, the element goes there itself.
+ * a version that is a conversation of its own. Unless the page prevents it, the element goes there itself.
  * A page that uses another element for it passes on the `arrival`, to restore the scroll position.
  *
  * Slots: `tools` in the composer's bar, `empty` while there are no messages.
@@ -29,11 +32,11 @@ import { html, LitElement, nothing, unsafeCSS } from "lit";
 import { createRef, ref } from "lit/directives/ref.js";
 
 import type { Hub } from "../client/hub.js";
+import type { Token } from "../client/token.js";
 import { unique } from "../client/unique.js";
 import markdown from "../markdown/markdown.css?inline";
-import type { Place, Versions } from "../model/branches.js";
+import type { Versions } from "../model/branches.js";
 import { type AssistantMessage, type ChatMessage, EMPTY } from "../model/conversation.js";
-import type { Position } from "../protocol/events.js";
 import type { Status } from "../protocol/frames.js";
 import * as icons from "../ui/icons.js";
 import { register } from "../ui/light-element.js";
@@ -42,21 +45,24 @@ import { Announcer } from "./announcer.js";
 import type { Composer } from "./composer.js";
 import { ChatController } from "./controller.js";
 import controls from "./controls.css?inline";
-import { hubFor } from "./hubs.js";
+import { sentence } from "./error-notice.js";
+import { UsedHub } from "./hubs.js";
 import layout from "./layout.css?inline";
 import { LiveConversation } from "./live-conversation.js";
-import type { Step } from "./message.js";
 import { presenceText } from "./presence.js";
+import type { QueueRequest } from "./prompt-queue.js";
 import { restoreScroll, scrollPlace, type ScrollRestore } from "./scroll-restore.js";
 import { Scrolling } from "./scrolling.js";
 import turns from "./turns.css?inline";
+import type { VersionChoice } from "./version-switcher.js";
 import "./composer.js";
+import "./prompt-queue.js";
 import "./hub-status.js";
 import "./turns.js";
 
 /** How many announcements the live region keeps; screen readers have read the older ones. */
 const ANNOUNCED = 4;
-const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
+const NONE: ReadonlyMap<string, Versions> = new Map();
 
 export class HubChat extends LitElement {
   static override properties = {
@@ -64,8 +70,11 @@ export class HubChat extends LitElement {
     stream: { reflect: true },
     readonly: { type: Boolean, reflect: true },
     upstream: {},
+    branch: {},
     noStatus: { type: Boolean, attribute: "no-status" },
+    token: { attribute: false },
     hub: { attribute: false },
+    account: { attribute: false },
     arrival: { attribute: false },
     status: { state: true },
   };
@@ -76,8 +85,11 @@ export class HubChat extends LitElement {
   declare stream: string | undefined;
   declare readonly: boolean;
   declare upstream: string | undefined;
+  declare branch: string | undefined;
   declare noStatus: boolean;
+  declare token: Token | undefined;
   declare hub: Hub | undefined;
+  declare account: string | undefined;
   declare arrival: ScrollRestore | undefined;
   declare status: Status;
 
@@ -86,6 +98,7 @@ export class HubChat extends LitElement {
   readonly #turns = createRef<HTMLElement>();
   readonly #announced = createRef<HTMLElement>();
   readonly #composer = createRef<Composer>();
+  readonly #used = new UsedHub();
   #hub: Hub | undefined;
   #conversation: LiveConversation | undefined;
   #controller: ChatController | undefined;
@@ -145,6 +158,7 @@ export class HubChat extends LitElement {
     this.#endStatus?.();
     this.#endStatus = undefined;
     this.#hub = undefined;
+    this.#used.release();
     this.#scrolling?.close();
     this.#scrolling = undefined;
   }
@@ -156,7 +170,7 @@ export class HubChat extends LitElement {
   protected override updated(changed: Map<PropertyKey, unknown>): void {
     // An element that is not in the page follows nothing; it starts when it is back.
     if (!this.isConnected) return;
-    if (changed.has("stream") || changed.has("hub") || changed.has("src")) this.#enter();
+    if (["stream", "hub", "src", "token"].some((name) => changed.has(name))) this.#enter();
   }
 
   #observe(): void {
@@ -170,7 +184,7 @@ export class HubChat extends LitElement {
 
   #enter(): void {
     this.#leave();
-    const hub = this.hub ?? hubFor(this.src);
+    const hub = this.#used.choose(this);
     if (hub !== this.#hub) this.#connect(hub);
     const { stream } = this;
     this.#announcer.forget();
@@ -195,10 +209,11 @@ export class HubChat extends LitElement {
         isNew = false;
         if (this.arrival) void this.updateComplete.then(this.#restoreScroll);
       },
-    });
+    }, this);
     this.#conversation = conversation;
-    this.#controller?.enter(conversation);
-    this.#composer.value?.open(hub.url, stream);
+    this.#controller?.enter(conversation, this.account);
+    void this.#controller?.flush();
+    this.#composer.value?.open(hub.url, stream, this.account);
     this.requestUpdate();
   }
 
@@ -209,12 +224,14 @@ export class HubChat extends LitElement {
       changed: () => {
         this.requestUpdate();
       },
-      went: (from, stream) => {
-        this.#go(from, stream);
+      branched: () => {
+        // The button that was pressed is gone; an on-screen keyboard must not come instead.
+        if (matchMedia("(pointer: fine)").matches) this.focusComposer();
       },
     });
     this.#endStatus = hub.onStatus((status) => {
       this.status = status;
+      if (status.state === "live") void this.#controller?.flush();
       this.#tellStatus();
     });
   }
@@ -226,14 +243,29 @@ export class HubChat extends LitElement {
     this.#controller?.enter(undefined);
   }
 
-  /** Go to another version of the conversation, or let the page do so. */
-  #go({ source, position }: Place, stream: string, arrival?: ScrollRestore): void {
-    const detail = { source, stream, position, arrival };
-    const going = new CustomEvent("hub-fork", { detail, bubbles: true, composed: true, cancelable: true });
+  readonly #version = ({ detail, target }: CustomEvent<VersionChoice>): void => {
+    const { version, position, step } = detail;
+    const { stream: source } = this;
+    const scrolling = this.#scrolling;
+    if (!source || !scrolling) return;
+    const arrival = scrollPlace(position, step, target as Element, scrolling);
+    if (version.turn !== undefined && version.stream === source) {
+      this.arrival = arrival;
+      this.#show(version.turn);
+      return;
+    }
+    const detailed = { source, stream: version.stream, position, arrival };
+    const going = new CustomEvent("hub-fork", { detail: detailed, bubbles: true, composed: true, cancelable: true });
     if (!this.dispatchEvent(going)) return;
-    this.stream = stream;
+    this.stream = version.stream;
     this.arrival = arrival;
-    if (!arrival) this.focusComposer();
+  };
+
+  /** Show the branch of a turn. */
+  #show(turn: string): void {
+    // What is already there is not news.
+    this.#announcer.forget();
+    this.#conversation?.choose(turn);
   }
 
   readonly #restoreScroll = async (): Promise<void> => {
@@ -272,7 +304,7 @@ export class HubChat extends LitElement {
     const activity = controller?.activity ?? "nothing";
     return html`<div class="log" ${ref(this.#log)} role="log" tabindex="0" aria-label="Conversation" aria-live="off"
         aria-busy=${state.running.length > 0}>
-        <div class="turns" ${ref(this.#turns)} @retry=${this.#retry} @again=${this.#again} @edit=${this.#edit} @version=${this.#version}
+        <div class="turns" ${ref(this.#turns)} @again=${this.#again} @edit=${this.#edit} @version=${this.#version}
           @above=${this.#above}>
           ${state.turns.length === 0 ? this.#middle() : nothing}
           <hub-turns .turns=${state.turns} .versions=${this.#conversation?.versions ?? NONE}
@@ -283,11 +315,12 @@ export class HubChat extends LitElement {
       </div>
       <div class="unseen" role="status" ${ref(this.#announced)}></div>
       <div class="foot">
-        ${this.#errorNotice()}
+        ${this.#errorNotice()} ${this.#elsewhere()}
         ${this.readonly
           ? nothing
           : html`<hub-composer ${ref(this.#composer)} .activity=${activity} .closed=${state.closed} @ask=${this.#asked} @halt=${this.#halt}
-              @typing=${this.#typing}></hub-composer>`}
+              @typing=${this.#typing}></hub-composer>
+              <hub-queue .queue=${state.queue} .unsent=${controller?.unsent ?? []} @requeue=${this.#requeue}></hub-queue>`}
         ${this.#line()}
       </div>`;
   }
@@ -296,6 +329,7 @@ export class HubChat extends LitElement {
   #middle(): unknown {
     const { known, failed } = this.#conversation ?? { known: !this.stream, failed: undefined };
     if (failed) return html`<div class="middle" role="alert">${failed.text} ${failed.code ? html`<code>${failed.code}</code>` : nothing}</div>`;
+    if (this.status.state === "closed") return html`<div class="middle" role="alert">${sentence(this.status.message)} <code>${this.status.code}</code></div>`;
     if (!known) return html`<div class="middle loading">${this.status.state === "live" ? "Loading…" : "Waiting for the hub…"}</div>`;
     if (this.readonly) return html`<div class="middle">Nothing has been said here yet.</div>`;
     return html`<div class="middle"><slot name="empty">Ask something to begin.</slot></div>`;
@@ -323,6 +357,19 @@ export class HubChat extends LitElement {
     </div>`;
   }
 
+  /** A reply that is not on the branch that is shown. */
+  #elsewhere(): unknown {
+    const generation = this.#conversation?.elsewhere;
+    if (generation === undefined) return nothing;
+    return html`<div class="elsewhere" role="status">
+      <p>Another version is being answered.</p>
+      <button class="plain" type="button" @click=${() => {
+        this.#show(generation);
+        this.#scrolling?.toEnd();
+      }}>Show</button>
+    </div>`;
+  }
+
   #line(): unknown {
     const here = presenceText(this.#conversation?.participants.members ?? []);
     if (this.noStatus && here === "") return html`<div class="line"></div>`;
@@ -334,10 +381,6 @@ export class HubChat extends LitElement {
 
   // -- listening
 
-  readonly #retry = ({ detail: { reply } }: CustomEvent<{ reply: AssistantMessage }>): void => {
-    void this.#controller?.retry(reply);
-  };
-
   readonly #again = ({ detail: { reply } }: CustomEvent<{ reply: AssistantMessage }>): void => {
     void this.#controller?.again(reply);
   };
@@ -346,17 +389,14 @@ export class HubChat extends LitElement {
     void this.#controller?.edit(message, text);
   };
 
-  readonly #version = ({ detail, target }: CustomEvent<{ stream: string; position: Position; step: Step }>): void => {
-    const scrolling = this.#scrolling;
-    if (!this.stream || !scrolling) return;
-    const { stream, position, step } = detail;
-    this.#go({ source: this.stream, position }, stream, scrollPlace(position, step, target as Element, scrolling));
-  };
-
   readonly #asked = async ({ detail }: CustomEvent<{ text: string; accepted: () => void }>): Promise<void> => {
     this.#conversation?.participants.typing(false);
     if (await this.send(detail.text)) detail.accepted();
     this.focusComposer();
+  };
+
+  readonly #requeue = ({ detail }: CustomEvent<QueueRequest>): void => {
+    void this.#controller?.requeue(detail);
   };
 
   readonly #halt = (): void => {

@@ -6,11 +6,14 @@
  *
  * Attributes: `stream`, its name; `src`, the hub's URL (by default the hub that served the
  * script); `from`, "start" (the default), "now" or a position; `format`, "markdown" (the default)
- * or "plain"; `quiet` hides the status line. The property `hub` takes a connected hub instead of
- * `src`. Each reply is a section, in order; the messages of people are left out.
+ * or "plain"; `quiet` hides the status line. The property `token` is the credential: a token, or a
+ * function that returns one. It is no attribute, because everything in the page can read those. The
+ * property `hub` takes a connected hub instead of `src` and `token`. Each reply is a section, in
+ * order; the messages of people are left out.
  *
- * Event: `hub-state`, a CustomEvent with `{state}`, after each change. The custom properties in
- * ui/tokens.css and markdown/markdown.css style it; part names: `status`, `text`.
+ * Events: `hub-state`, a CustomEvent with `{state}`, after each change; `hub-status` with `{status}`,
+ * also when the hub refuses the token (state `closed`, with a code and a message). The custom
+ * properties in ui/tokens.css and markdown/markdown.css style it; part names: `status`, `text`.
  *
  * Screen readers get complete paragraphs instead of single words, from a hidden live region.
  */
@@ -19,6 +22,7 @@ import { html, LitElement, nothing, unsafeCSS } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 
 import type { Hub } from "../client/hub.js";
+import type { Token } from "../client/token.js";
 import markdown from "../markdown/markdown.css?inline";
 import { type AssistantMessage, EMPTY, type State } from "../model/conversation.js";
 import type { HubError } from "../protocol/errors.js";
@@ -31,7 +35,7 @@ import { ending } from "./assistant-message.js";
 import { sentence } from "./error-notice.js";
 import { type Format, growingText, type GrowingText } from "./growing-text.js";
 import look from "./hub-stream.css?inline";
-import { hubFor } from "./hubs.js";
+import { UsedHub } from "./hubs.js";
 
 type Standing = "connecting" | "waiting" | "live" | "ended" | "failed" | "offline";
 
@@ -43,6 +47,7 @@ export class HubStream extends LitElement {
     from: { type: String },
     format: { type: String },
     quiet: { type: Boolean, reflect: true },
+    token: { attribute: false },
     hub: { attribute: false },
     state: { state: true },
     status: { state: true },
@@ -56,6 +61,7 @@ export class HubStream extends LitElement {
   declare from: From | null;
   declare format: Format;
   declare quiet: boolean;
+  declare token: Token | undefined;
   declare hub: Hub | undefined;
   declare protected state: State;
   declare protected status: Status;
@@ -66,6 +72,7 @@ export class HubStream extends LitElement {
   readonly #announcer = new Announcer((text) => (this.spoken = text));
   #texts = new Map<string, GrowingText>();
   #ends: (() => void)[] = [];
+  readonly #used = new UsedHub();
 
   constructor() {
     super();
@@ -83,10 +90,11 @@ export class HubStream extends LitElement {
   override disconnectedCallback(): void {
     super.disconnectedCallback();
     this.#leave();
+    this.#used.release();
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
-    const asked = ["stream", "src", "from", "hub"].some((name) => changed.has(name));
+    const asked = ["stream", "src", "from", "token", "hub"].some((name) => changed.has(name));
     if (asked && this.isConnected) this.#follow();
     if (changed.has("format")) this.#texts = new Map();
   }
@@ -114,8 +122,12 @@ export class HubStream extends LitElement {
     this.#leave();
     this.#forget();
     if (!this.stream) return;
-    const hub = this.hub ?? hubFor(this.src);
-    this.#ends.push(hub.onStatus((status) => (this.status = status)));
+    const hub = this.#used.choose(this);
+    const heard = (status: Status): void => {
+      this.status = status;
+      this.#tell("hub-status", { status });
+    };
+    this.#ends.push(hub.onStatus(heard));
     const more = {
       from: this.from ?? "start",
       waiting: () => (this.waiting = true),
@@ -131,7 +143,11 @@ export class HubStream extends LitElement {
     this.state = state;
     this.waiting = false;
     this.#announcer.update(state);
-    this.dispatchEvent(new CustomEvent("hub-state", { detail: { state }, bubbles: true, composed: true }));
+    this.#tell("hub-state", { state });
+  }
+
+  #tell(type: string, detail: unknown): void {
+    this.dispatchEvent(new CustomEvent(type, { detail, bubbles: true, composed: true }));
   }
 
   #replies(): readonly AssistantMessage[] {

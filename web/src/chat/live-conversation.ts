@@ -6,10 +6,11 @@
  */
 
 import type { Hub } from "../client/hub.js";
-import { type Versions, versions } from "../model/branches.js";
-import { type ChatMessage, EMPTY, type State } from "../model/conversation.js";
+import { chosen, type Versions, versions } from "../model/branches.js";
+import { EMPTY, type State } from "../model/conversation.js";
 import type { Branch } from "../protocol/events.js";
 import { forget, nextFrame } from "../ui/frames.js";
+import { ChosenBranch } from "./chosen-branch.js";
 import { type ErrorNotice, errorNotice } from "./error-notice.js";
 import { ForkWatcher } from "./fork-watcher.js";
 import { Participants } from "./presence.js";
@@ -30,8 +31,13 @@ export class LiveConversation {
   failed: ErrorNotice | undefined;
   readonly participants: Participants;
   #latest: State = EMPTY;
+  /** The latest with the branch that the stream is on. */
+  #followed: State = EMPTY;
+  readonly #branch: ChosenBranch;
+  /** The branch that was shown before one that is not there yet. */
+  #branchBefore: string | undefined;
   #forks: ReadonlyMap<string, readonly Branch[]> = new Map();
-  #versions: ReadonlyMap<ChatMessage, Versions> = new Map();
+  #versions: ReadonlyMap<string, Versions> = new Map();
   readonly #watcher: ForkWatcher;
   readonly #end: () => void;
   #left = false;
@@ -40,7 +46,9 @@ export class LiveConversation {
     hub: Hub,
     readonly stream: string,
     private readonly listener: ConversationListener,
+    { account = "", branch }: { readonly account?: string | undefined; readonly branch?: string | undefined } = {},
   ) {
+    this.#branch = new ChosenBranch(account ? `${hub.url}@${account}` : hub.url, stream, branch);
     const changed = (): void => {
       if (!this.#left) listener.changed();
     };
@@ -69,14 +77,33 @@ export class LiveConversation {
     });
   }
 
-  /** The messages that have several versions. */
-  get versions(): ReadonlyMap<ChatMessage, Versions> {
+  /** The versions of the turns that have several, by `keyOf`. */
+  get versions(): ReadonlyMap<string, Versions> {
     return this.#versions;
   }
 
   /** The latest state, rendered or not. */
   get latest(): State {
     return this.#latest;
+  }
+
+  /** The reply that runs on a branch that is not shown. */
+  get elsewhere(): string | undefined {
+    const { running, turns } = this.state;
+    return running.find((generation) => !turns.some((turn) => turn.kind === "reply" && turn.generation === generation));
+  }
+
+  /** Show the branch of a turn, by its name or the name that it will have. */
+  choose(name: string): void {
+    this.#branchBefore = this.#branch.name;
+    this.#branch.choose(name);
+    this.#update(this.#followed);
+    this.#show();
+  }
+
+  /** Show the branch of a generation, if not the one is shown that the stream is on. */
+  began(generation: string): void {
+    if (this.#branch.name !== undefined) this.choose(generation);
   }
 
   leave(): void {
@@ -90,16 +117,22 @@ export class LiveConversation {
   readonly #receive = (state: State): void => {
     if (this.#left) return;
     if (state.branches !== this.#latest.branches) this.#watcher.follow(this.stream, state.branches);
-    this.#latest = state;
     this.known = true;
-    this.listener.received(state);
+    this.#update(state);
     nextFrame(this.#show);
   };
 
+  #update(state: State): void {
+    this.#followed = state;
+    this.#latest = chosen(state, this.#branch.name, this.#branchBefore);
+    this.listener.received(this.#latest);
+  }
+
   readonly #show = (): boolean => {
     const state = this.#latest;
-    const isLonger = state.turns.length !== this.state.turns.length;
-    if (isLonger || state.branches !== this.state.branches) this.#see(state);
+    const { turns, all, branches } = this.state;
+    const isOther = state.all.length !== all.length || state.turns.at(-1)?.before !== turns.at(-1)?.before;
+    if (isOther || state.branches !== branches) this.#see(state);
     this.state = state;
     this.listener.changed(state);
     return false;

@@ -9,14 +9,12 @@ import type { ChatMessage } from "../model/conversation.js";
 import * as icons from "../ui/icons.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { entered, grow } from "./composer.js";
+import { switcher } from "./version-switcher.js";
 import "../ui/buttons.js";
 
 /** Longer messages are folded, because laying out a pasted book would block the page for seconds. */
 const LONG = 10_000;
 const SHOWN = 2_000;
-
-/** To the previous or the next version. */
-export type Step = "back" | "on";
 
 export class MessageView extends LightElement {
   static override properties = {
@@ -79,24 +77,8 @@ export class MessageView extends LightElement {
           : nothing}
         <hub-copy what="this message" .text=${message.text}></hub-copy>
       </span>
-      ${this.#switcher()}
+      ${switcher(this.versions, "this message", (choice) => { this.tell("version", choice); })}
     </div>`;
-  }
-
-  #switcher(): unknown {
-    const held = this.versions;
-    if (!held) return nothing;
-    const { streams, shown } = held;
-    const turn = (by: number, name: Step, label: string): unknown =>
-      html`<button class=${`tiny ${name}`} type="button" aria-label=${label} title=${label} ?disabled=${!streams[shown + by]}
-        @click=${() => {
-          this.tell("version", { stream: streams[shown + by], position: held.position, step: name });
-        }}>${name === "back" ? icons.back() : icons.on()}</button>`;
-    return html`<span class="versions" role="group" aria-label="Versions of this message">
-      ${turn(-1, "back", "Previous version")}
-      <span class="count">${shown + 1}/${streams.length}</span>
-      ${turn(1, "on", "Next version")}
-    </span>`;
   }
 
   #editor(message: ChatMessage): unknown {
@@ -117,13 +99,6 @@ export class MessageView extends LightElement {
     if (!host) return;
     this.#markdown ??= new StreamingMarkdown(host);
     this.#markdown.set(this.message.text, true);
-  }
-
-  /** Focus the button for this direction, or the other one at the end. */
-  focusVersions(step: Step): void {
-    const buttons = this.querySelectorAll<HTMLElement>(".versions button:enabled");
-    const wanted = [...buttons].find((button) => button.classList.contains(step)) ?? buttons[0];
-    wanted?.focus({ preventScroll: true });
   }
 
   readonly edit = async (): Promise<void> => {

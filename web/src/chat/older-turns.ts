@@ -23,10 +23,13 @@ export function older(turns: Turns, end: number): number {
   return from;
 }
 
-/** The first turn to render after turns were added; starts over if a whole history arrived at once. */
+/**
+ * The first turn to render when there are others; starts over if a whole history arrived at once.
+ * Another branch may be shorter.
+ */
 export function begin(turns: Turns, from: number, had: number): number {
   if (had === 0 || turns.length - had > TURNS) return older(turns, turns.length);
-  return Math.min(from, turns.length);
+  return Math.min(from, older(turns, turns.length));
 }
 
 /** Call `work` when the browser is idle; returns a function that cancels it. */

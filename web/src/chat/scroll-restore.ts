@@ -7,9 +7,11 @@
 
 import type { Position } from "../protocol/events.js";
 import { offsetOf } from "../protocol/position.js";
-import type { Step } from "./message.js";
+import type { AssistantMessageView } from "./assistant-message.js";
+import type { MessageView } from "./message.js";
 import type { Scrolling } from "./scrolling.js";
 import type { Turns } from "./turns.js";
+import { focusVersions, type Step } from "./version-switcher.js";
 
 /** Where to show a message, in any conversation with a version of it. */
 export interface ScrollRestore {
@@ -28,12 +30,12 @@ export function scrollPlace(position: Position, step: Step, message: Element, sc
 export async function restoreScroll(place: ScrollRestore, turns: Turns, scrolling: Scrolling): Promise<boolean> {
   await turns.updateComplete;
   const at = offsetOf(place.position);
-  const found = [...turns.querySelectorAll("hub-said")].find(
+  const found = [...turns.querySelectorAll<MessageView | AssistantMessageView>("hub-said, hub-reply")].find(
     ({ versions }) => versions !== undefined && offsetOf(versions.position) === at,
   );
   if (!found) return false;
   await found.updateComplete;
   scrolling.pin(found, place.top);
-  found.focusVersions(place.step);
+  focusVersions(found, place.step);
   return true;
 }

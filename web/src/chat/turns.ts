@@ -3,7 +3,7 @@
 import { html, type TemplateResult } from "lit";
 import { repeat } from "lit/directives/repeat.js";
 
-import type { Versions } from "../model/branches.js";
+import { keyOf, type Versions } from "../model/branches.js";
 import type { AssistantMessage, ChatMessage, State } from "../model/conversation.js";
 import { LightElement, register } from "../ui/light-element.js";
 import { begin, idle, older } from "./older-turns.js";
@@ -12,7 +12,7 @@ import "./message.js";
 
 type Turn = ChatMessage | AssistantMessage;
 
-const NONE: ReadonlyMap<ChatMessage, Versions> = new Map();
+const NONE: ReadonlyMap<string, Versions> = new Map();
 /** The newest turns are always laid out, so that following the end does not depend on guessed heights. */
 const FRESH = 2;
 
@@ -27,7 +27,7 @@ export class Turns extends LightElement {
   };
 
   declare turns: State["turns"];
-  declare versions: ReadonlyMap<ChatMessage, Versions>;
+  declare versions: ReadonlyMap<string, Versions>;
   /** The conversation can be changed now: nothing is running, and the user may write. */
   declare open: boolean;
   declare connected: boolean;
@@ -70,7 +70,7 @@ export class Turns extends LightElement {
         return prompted;
       }),
     );
-    return repeat(shown, key, (turn) => {
+    return repeat(shown, keyOf, (turn) => {
       const place = fresh.has(turn) ? "fresh" : "";
       return turn.kind === "message"
         ? this.#message(turn, place)
@@ -79,13 +79,13 @@ export class Turns extends LightElement {
   }
 
   #message(message: ChatMessage, place: string): TemplateResult {
-    return html`<hub-said class=${place} .message=${message} .versions=${this.versions.get(message)} .busy=${this.busy}
+    return html`<hub-said class=${place} .message=${message} .versions=${this.versions.get(keyOf(message))} .busy=${this.busy}
       .editable=${this.open && message.role === "user"}></hub-said>`;
   }
 
   #assistant(reply: AssistantMessage, place: string, last: boolean, answerable: boolean): TemplateResult {
     const wrong = reply.state === "failed" || reply.state === "interrupted";
-    return html`<hub-reply class=${place} .reply=${reply} .connected=${this.connected} .busy=${this.busy}
+    return html`<hub-reply class=${place} .reply=${reply} .versions=${this.versions.get(keyOf(reply))} .connected=${this.connected} .busy=${this.busy}
       .again=${this.open && answerable} .retry=${this.open && last && wrong}></hub-reply>`;
   }
 
@@ -97,10 +97,6 @@ export class Turns extends LightElement {
       this.from = older(this.turns, this.from);
     });
   }
-}
-
-function key(turn: Turn): string {
-  return turn.kind === "reply" ? turn.generation : turn.before || "first";
 }
 
 function isPrompt(turn: Turn): boolean {

@@ -2,7 +2,7 @@
  * A connection to the hub that reconnects: a series of links, and the subscriptions that use them.
  *
  * It tries a WebSocket. If that fails to open twice in a row although the hub responds over HTTP,
- * something blocks it, and server-sent events are used until they break off.
+ * something blocks it, and one HTTP response for all streams is used until it breaks off.
  */
 
 import type { From } from "../protocol/events.js";
@@ -14,12 +14,14 @@ import {
   type SignalListener,
   type Status,
 } from "../protocol/frames.js";
+import { HubError } from "../protocol/errors.js";
 import { backoff } from "./backoff.js";
 import { request } from "./commands.js";
 import { HttpLink } from "./http-link.js";
 import { SocketLink } from "./socket-link.js";
 import type { Presence, Source, StatusListener } from "./source.js";
-import { SharedSubscription } from "./subscription.js";
+import { PASSING, SharedSubscription } from "./subscription.js";
+import { present, type Token } from "./token.js";
 
 /** After this many failures to open, a WebSocket counts as blocked. */
 const BLOCKED = 2;
@@ -33,6 +35,7 @@ const OFFLINE = 5_000;
 export class Connection implements Source {
   readonly #url: string;
   readonly #listener: StatusListener;
+  readonly #token: Token | undefined;
   readonly #subscriptions = new Map<string, SharedSubscription>();
   #status: Status = { state: "connecting" };
   #link: Link | undefined;
@@ -41,11 +44,16 @@ export class Connection implements Source {
   #attempt = 0;
   #failures = 0;
   #unopened = 0;
+  /** The token that was presented last. */
+  #presented: string | undefined;
+  /** The hub has refused a token, and has accepted none since. */
+  #denial: { readonly error: HubError; readonly token: string | undefined } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, listener: StatusListener) {
+  constructor(url: string, listener: StatusListener, token?: Token) {
     this.#url = url;
     this.#listener = listener;
+    this.#token = token;
     this.#connect();
   }
 
@@ -75,10 +83,11 @@ export class Connection implements Source {
   #subscription<T>(stream: string, use: (subscription: SharedSubscription) => T): T {
     const known = this.#subscriptions.get(stream);
     if (known) return use(known);
-    const subscription = new SharedSubscription(this.#url, stream, () => {
+    const gone = (): void => {
       if (this.#subscriptions.get(stream) === subscription) this.#subscriptions.delete(stream);
       subscription.close();
-    });
+    };
+    const subscription = new SharedSubscription(this.#url, stream, gone, this.#token);
     this.#subscriptions.set(stream, subscription);
     queueMicrotask(() => {
       if (this.#open && this.#link && this.#subscriptions.get(stream) === subscription) subscription.attach(this.#link);
@@ -89,15 +98,33 @@ export class Connection implements Source {
   #connect(): void {
     this.#drop();
     this.#set({ state: "connecting" });
+    const attempt = this.#attempt;
+    if (this.#token === undefined) this.#dial();
+    else present(this.#token).then(
+      (token) => { if (attempt === this.#attempt) this.#dial(token); },
+      (error: unknown) => {
+        if (attempt !== this.#attempt) return;
+        const { code, message } = error as HubError;
+        if (typeof this.#token === "string") this.#end(code, message);
+        else this.#lose(message);
+      },
+    );
+  }
+
+  #dial(token?: string): void {
+    if (this.#denial && token === this.#denial.token) {
+      const { code, message } = this.#denial.error;
+      this.#end(code, message);
+      return;
+    }
+    this.#presented = token;
     const events = this.#listen();
+    const opened = (): void => {
+      this.#unopened = 0;
+      this.#up("websocket");
+    };
     try {
-      this.#link = new SocketLink(`${this.#url.replace(/^http/u, "ws")}v1/ws`, {
-        ...events,
-        opened: () => {
-          this.#unopened = 0;
-          this.#up("websocket");
-        },
-      });
+      this.#link = new SocketLink(`${this.#url.replace(/^http/u, "ws")}v1/ws`, { ...events, opened }, token, this.#token);
     } catch {
       // The page's policy forbids it.
       events.lost("a WebSocket may not be opened here");
@@ -115,6 +142,9 @@ export class Connection implements Source {
         if (!this.#open && ++this.#unopened >= BLOCKED) void this.#fallBack(why, mine);
         else this.#lose(why, after);
       },
+      denied: (error) => {
+        if (mine()) this.#deny(error);
+      },
       dismissed: (code, message) => {
         if (mine()) this.#end(code, message || "The hub refused to let this page reconnect.");
       },
@@ -123,20 +153,33 @@ export class Connection implements Source {
 
   async #fallBack(why: string, mine: () => boolean): Promise<void> {
     try {
-      await request(`${this.#url}v1/models`, { signal: AbortSignal.timeout(PATIENCE) });
-    } catch {
-      if (mine()) this.#lose(why);
+      await request(`${this.#url}v1/models`, { signal: AbortSignal.timeout(PATIENCE) }, this.#token);
+    } catch (error) {
+      if (!mine()) return;
+      if (error instanceof HubError && (error.status === 401 || error.code === "not_permitted")) this.#deny(error);
+      else this.#lose(why);
       return;
     }
     if (!mine()) return;
-    this.#link = new HttpLink(this.#url, this.#listen());
+    this.#link = new HttpLink(this.#url, this.#listen(), this.#token);
     this.#up("sse");
+  }
+
+  /** Try again if another token may help; after a refusal, once. */
+  #deny(error: HubError): void {
+    const renewable = typeof this.#token === "function";
+    if (PASSING.includes(error.code) && (renewable || error.code !== "token_expired")) this.#lose(error.message);
+    else if (renewable && !this.#denial) {
+      this.#denial = { error, token: this.#presented };
+      this.#connect();
+    } else this.#end(error.code, error.message);
   }
 
   #up(via: "websocket" | "sse"): void {
     const link = this.#link;
     if (!link) return;
     this.#open = Date.now();
+    this.#denial = undefined;
     this.#set({ state: "live", via });
     for (const subscription of [...this.#subscriptions.values()]) subscription.attach(link);
   }

@@ -12,8 +12,10 @@ export function followConversation(
   follow: Follow,
   changed: (state: State) => void,
   { from = "start", ...more }: More = {},
+  stream?: string,
 ): () => void {
-  let state = EMPTY;
+  const empty: State = { ...EMPTY, stream };
+  let state = empty;
   let over = false;
   let stop = begin();
 
@@ -31,7 +33,7 @@ export function followConversation(
         const earlier = rewind(state, position);
         // The records in between are gone: start as if following from now on.
         const gone = offsetOf(earlier.position) < offset && earlier === state;
-        state = gone ? { ...EMPTY, position } : earlier;
+        state = gone ? { ...empty, position } : earlier;
         const again = offsetOf(state.position) !== offset;
         if (again) stop();
         tell(state);

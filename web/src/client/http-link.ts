@@ -1,131 +1,60 @@
-/** A link for networks that block WebSockets, with one HTTP response for each stream. */
+/**
+ * A link for networks that block WebSockets: one standing response of `POST /v1/follow` for all
+ * streams, because a browser opens few connections to a host. When other streams are wanted it is
+ * ended and asked for again, from the positions that were reached.
+ */
 
 import { HubError } from "../protocol/errors.js";
-import type { From, HubEvent, Item, Position } from "../protocol/events.js";
-import { type Link, type LinkEvents, PATIENCE, SILENCE, type Sink } from "../protocol/frames.js";
-import { type ServerEvent, ServerEvents } from "../protocol/sse.js";
-import { escaped, request } from "./commands.js";
+import type { From } from "../protocol/events.js";
+import { deliver, type Link, type LinkEvents, PATIENCE, type ServerFrame, SILENCE, type Sink } from "../protocol/frames.js";
+import { ZERO } from "../protocol/position.js";
+import { request } from "./commands.js";
+import type { Token } from "./token.js";
 
-/** One stream as server-sent events, read with `fetch`, like a subscription of a WebSocket. */
-export class EventStream {
-  readonly #abort = new AbortController();
-  readonly #sink: Sink;
-  readonly #lost: (why: string) => void;
-  #watch: ReturnType<typeof setTimeout> | undefined;
-  #ended = false;
+/** How long further changes are waited for, in milliseconds. */
+const SOON = 20;
 
-  /** `lost` is called once when it breaks off, unless the stream has ended or was refused. */
-  constructor(url: string, stream: string, from: From, sink: Sink, lost: (why: string) => void) {
-    this.#sink = sink;
-    this.#lost = lost;
-    void this.#read(`${url}v1/live/${escaped(stream)}?format=sse&wait=true&from=${encodeURIComponent(from)}`);
-  }
+/** A response that lasted this long, in milliseconds, may end. */
+const LASTING = 1_000;
 
-  close(): void {
-    this.#ended = true;
-    clearTimeout(this.#watch);
-    this.#abort.abort();
-  }
+/** After this silence a working response is asked for again, if somebody wants to be sure. */
+const QUIET = 20_000;
 
-  /** Check this after every callback, which may have closed it. */
-  #over(): boolean {
-    return this.#ended;
-  }
-
-  async #read(url: string): Promise<void> {
-    let why = "the stream broke off";
-    try {
-      this.#expect(PATIENCE);
-      const answer = await request(url, { signal: this.#abort.signal, headers: { Accept: "text/event-stream" } });
-      if (this.#over()) return;
-      const position = answer.headers.get("Stream-Next-Offset") ?? undefined;
-      this.#sink.begun(position, undefined);
-      if (answer.status === 204) this.#end();
-      else if (answer.body) await this.#follow(answer.body.getReader());
-    } catch (error) {
-      if (this.#over()) return;
-      if (error instanceof HubError) {
-        if (error.status) {
-          this.close();
-          this.#sink.refused(error);
-          return;
-        }
-        why = error.message;
-      }
-    }
-    if (this.#over()) return;
-    this.close();
-    this.#lost(why);
-  }
-
-  async #follow(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
-    const parser = new ServerEvents();
-    for (;;) {
-      this.#expect(SILENCE);
-      const { done, value } = await reader.read();
-      if (done || this.#over()) return;
-      this.#tell(parser.feed(value), value.length);
-    }
-  }
-
-  #tell(events: readonly ServerEvent[], size: number): void {
-    let items: Item[] = [];
-    const flush = (): void => {
-      if (items.length) this.#sink.items(items, size);
-      items = [];
-    };
-    for (const { name, text, id } of events) {
-      if (this.#over()) return;
-      const held = JSON.parse(text) as unknown;
-      if (name === "") {
-        items.push({ event: held as HubEvent, position: id });
-        continue;
-      }
-      flush();
-      const { position, reason } = held as { position: Position; reason: string };
-      if (name === "reset") this.#sink.reset(position, reason);
-      else if (name === "closed") this.#end();
-    }
-    if (!this.#over()) flush();
-  }
-
-  #end(): void {
-    this.close();
-    this.#sink.closed();
-  }
-
-  #expect(within: number): void {
-    clearTimeout(this.#watch);
-    this.#watch = setTimeout(() => {
-      this.close();
-      this.#lost("the hub stopped responding");
-    }, within);
-  }
+interface Followed {
+  /** Where to go on. */
+  from: From;
+  readonly sink: Sink;
 }
 
 /** This link does not support presence. */
 export class HttpLink implements Link {
   readonly #url: string;
-  readonly #events: LinkEvents;
-  readonly #streams = new Map<string, EventStream>();
+  readonly #events: Pick<LinkEvents, "lost" | "denied">;
+  readonly #token: Token | undefined;
+  readonly #streams = new Map<string, Followed>();
+  /** The current request. */
+  #asked: AbortController | undefined;
+  /** It has not been answered yet. */
+  #opening = false;
+  #stale = false;
+  #heard = 0;
+  #after: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #watch: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(url: string, events: LinkEvents) {
+  constructor(url: string, events: Pick<LinkEvents, "lost" | "denied">, token?: Token) {
     this.#url = url;
     this.#events = events;
+    this.#token = token;
   }
 
   follow(stream: string, from: From, sink: Sink): void {
-    this.leave(stream);
-    const lost = (why: string): void => {
-      this.close();
-      this.#events.lost(why);
-    };
-    this.#streams.set(stream, new EventStream(this.#url, stream, from, sink, lost));
+    this.#streams.set(stream, { from, sink });
+    this.#renew();
   }
 
   leave(stream: string): void {
-    this.#streams.get(stream)?.close();
-    this.#streams.delete(stream);
+    if (this.#streams.delete(stream)) this.#renew();
   }
 
   join(): void {
@@ -133,11 +62,99 @@ export class HttpLink implements Link {
   }
 
   check(): void {
-    // Each stream detects its own silence.
+    if (Date.now() - this.#heard > QUIET) this.#renew();
   }
 
   close(): void {
-    for (const one of this.#streams.values()) one.close();
     this.#streams.clear();
+    this.#stop();
+  }
+
+  /** Ask again soon; one request is answered before the next, or none would be while many change. */
+  #renew(): void {
+    this.#stale = true;
+    if (!this.#opening) this.#timer ??= setTimeout(() => { void this.#ask(); }, SOON);
+  }
+
+  async #ask(): Promise<void> {
+    this.#stop();
+    const streams = new Map(this.#streams);
+    if (!streams.size) return;
+    const asked = (this.#asked = new AbortController());
+    const began = (this.#heard = Date.now());
+    let why = "the stream broke off";
+    this.#opening = true;
+    this.#expect(PATIENCE);
+    try {
+      const body = JSON.stringify([...streams].map(([stream, { from }]) => ({ stream, from, wait: true })));
+      const headers = { Accept: "text/event-stream", "Content-Type": "application/json" };
+      const answer = await request(`${this.#url}v1/follow`, { method: "POST", headers, body, signal: asked.signal }, this.#token);
+      if (asked !== this.#asked) return;
+      this.#opening = false;
+      if (this.#stale) this.#renew();
+      const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+      let rest = "";
+      for (;;) {
+        this.#expect(SILENCE);
+        const { done, value } = (await reader?.read()) ?? { done: true };
+        if (asked !== this.#asked) return;
+        if (done) break;
+        const lines = (rest + value).split("\n");
+        rest = lines.pop() ?? "";
+        // Each event has one line of data.
+        for (const line of lines) if (line.startsWith("data:")) this.#hear(line.slice(5), streams);
+      }
+      // If it ended as it should, with the last of its streams or after a while, others are asked for.
+      if (!this.#streams.size || (this.#after === undefined && Date.now() - began > LASTING)) {
+        this.#renew();
+        return;
+      }
+    } catch (error) {
+      if (asked !== this.#asked) return;
+      if (error instanceof HubError) {
+        if (error.status === 401) {
+          this.close();
+          this.#events.denied(error);
+          return;
+        }
+        why = error.message;
+      }
+    }
+    this.#lose(why);
+  }
+
+  #hear(text: string, streams: ReadonlyMap<string, Followed>): void {
+    const frame = JSON.parse(text) as ServerFrame;
+    this.#heard = Date.now();
+    if (frame.type === "draining") this.#after = frame.retry_ms;
+    const followed = streams.get(frame.stream);
+    // Not if it has been left, or is to be followed from elsewhere.
+    if (!followed || followed !== this.#streams.get(frame.stream)) return;
+    const { type, position, tail } = frame;
+    // What does not exist yet is read from its first record on, however often it is asked for.
+    if (position !== undefined) followed.from = position ?? ZERO;
+    if (type === "closed" || type === "error") this.#streams.delete(frame.stream);
+    if (type === "ok") followed.sink.begun(position, tail);
+    else deliver(frame, followed.sink, text.length);
+  }
+
+  #expect(within: number): void {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => { this.#lose("the hub stopped responding"); }, within);
+  }
+
+  #lose(why: string): void {
+    this.close();
+    this.#events.lost(why, this.#after);
+  }
+
+  #stop(): void {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#watch);
+    this.#timer = undefined;
+    this.#opening = this.#stale = false;
+    const asked = this.#asked;
+    this.#asked = undefined;
+    asked?.abort();
   }
 }

@@ -1,14 +1,16 @@
 /** `connect`: a hub, as pages use it. */
 
 import type { State } from "../model/conversation.js";
+import { HubError } from "../protocol/errors.js";
 import type { From, HubEvent, Item, Position } from "../protocol/events.js";
 import type { Member, Status } from "../protocol/frames.js";
-import { type Ask, Commands } from "./commands.js";
+import { type Ask, Commands, type Generation, type QueueChange } from "./commands.js";
 import { Connection } from "./connection.js";
 import { followConversation } from "./follow-conversation.js";
 import { Participation } from "./presence.js";
 import type { ControlItem, Handlers, Presence, Source, StatusListener } from "./source.js";
 import { iterate, Subscription } from "./subscription.js";
+import type { Token } from "./token.js";
 import { SharedConnection } from "./worker/tab.js";
 
 export interface Hub {
@@ -33,8 +35,11 @@ export interface Hub {
     more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
   ): () => void;
 
-  generate(ask: Ask): Promise<{ generation: string; stream: string }>;
+  generate(ask: Ask): Promise<Generation>;
+  /** Stop a generation, or drop a queued prompt. */
   cancel(generation: string): Promise<void>;
+  /** Change a queued prompt, or send it now. */
+  requeue(generation: string, change: QueueChange): Promise<void>;
   /** Append an event; returns the position after it. The first event creates the stream. */
   append(stream: string, event: HubEvent | Record<string, unknown>): Promise<Position>;
   /** Create `stream` with the records of `source` before `position`, by default all. */
@@ -46,6 +51,16 @@ export interface Hub {
 }
 
 export interface Options {
+  /**
+   * The credential: a token, or a function that returns one. The function is called before every
+   * connection and request, before a token expires, and once more when the hub refuses a token.
+   */
+  readonly token?: Token | undefined;
+  /**
+   * Identifies the user whom the browser's cookie stands for, where there is no token: tabs of
+   * different users never share a connection.
+   */
+  readonly account?: string | undefined;
   /** Share one connection among the tabs of this page if possible; true by default. */
   readonly shared?: boolean;
 }
@@ -55,19 +70,23 @@ export function connect(url: string | URL = import.meta.url.replace(/[^/]*$/u, "
   return new Client(new URL(url, (globalThis.location as Location | undefined)?.href), options);
 }
 
-class Client implements Hub {
+class Client extends Commands implements Hub {
   readonly url: string;
   status: Status = { state: "connecting" };
   readonly #listeners = new Set<StatusListener>();
   readonly #parts = new Set<Subscription | Participation>();
-  readonly #commands: Commands;
   readonly #closed = new AbortController();
+  readonly #token: Token | undefined;
+  readonly #account: string | undefined;
   #source: Source | undefined;
 
-  constructor(url: URL, { shared = true }: Options) {
+  constructor(url: URL, { shared = true, token, account }: Options) {
     url.search = url.hash = "";
-    this.url = url.href.endsWith("/") ? url.href : `${url.href}/`;
-    this.#commands = new Commands(this.url);
+    const root = url.href.endsWith("/") ? url.href : `${url.href}/`;
+    super(root, token);
+    this.url = root;
+    this.#token = token;
+    this.#account = account;
     void this.#open(shared);
     this.#listen(shared);
   }
@@ -97,27 +116,7 @@ class Client implements Hub {
     changed: (state: State) => void,
     more?: Pick<Handlers, "lag" | "waiting" | "failed"> & { readonly from?: From },
   ): () => void {
-    return followConversation((from, handlers) => this.#follow(stream, from, handlers), changed, more);
-  }
-
-  generate(ask: Ask): Promise<{ generation: string; stream: string }> {
-    return this.#commands.generate(ask);
-  }
-
-  cancel(generation: string): Promise<void> {
-    return this.#commands.cancel(generation);
-  }
-
-  append(stream: string, event: HubEvent | Record<string, unknown>): Promise<Position> {
-    return this.#commands.append(stream, event);
-  }
-
-  fork(stream: string, source: string, position?: Position): Promise<void> {
-    return this.#commands.fork(stream, source, position);
-  }
-
-  models(): Promise<readonly string[]> {
-    return this.#commands.models();
+    return followConversation((from, handlers) => this.#follow(stream, from, handlers), changed, more, stream);
   }
 
   presence(stream: string, state: unknown, changed: (members: readonly Member[]) => void): Presence {
@@ -142,6 +141,16 @@ class Client implements Hub {
   #begin(part: Subscription | Participation): void {
     this.#parts.add(part);
     if (this.#source) part.attach(this.#source);
+    // Not at once, because the caller must first have the function that stops it.
+    queueMicrotask(() => { this.#refuse(); });
+  }
+
+  /** A connection that the hub has closed for good carries nothing any more. */
+  #refuse(): void {
+    const { status } = this;
+    if (status.state !== "closed" || this.#closed.signal.aborted) return;
+    const error = new HubError(status.code, status.message);
+    for (const part of [...this.#parts]) if (part instanceof Subscription) part.fail(error);
   }
 
   /** Use a shared connection or, if that is not possible, one of its own. */
@@ -149,11 +158,11 @@ class Client implements Hub {
     const listener = (status: Status): void => { this.#set(status); };
     const old = this.#source;
     const source = shared
-      ? await SharedConnection.open(this.url, listener, () => { void this.#open(false); })
+      ? await SharedConnection.open(this.url, listener, (again) => { void this.#open(again); }, this.#token, this.#account)
       : undefined;
     if (this.#closed.signal.aborted) source?.close();
     else {
-      this.#source = source ?? new Connection(this.url, listener);
+      this.#source = source ?? new Connection(this.url, listener, this.#token);
       for (const part of [...this.#parts]) part.attach(this.#source);
       old?.close();
     }
@@ -184,6 +193,7 @@ class Client implements Hub {
     if (this.#closed.signal.aborted && this.status.state === "closed") return;
     this.status = status;
     for (const listener of [...this.#listeners]) listener(status);
+    this.#refuse();
   }
 }
 

@@ -33,7 +33,7 @@ export interface Handlers {
   lag?(records: number): void;
   /** The stream does not exist yet; items arrive when it does. */
   waiting?(): void;
-  /** The stream cannot be followed, because of a permanent error. */
+  /** The stream cannot be followed, because of a permanent error; also if the hub refuses the token. */
   failed?(error: HubError): void;
 }
 

@@ -14,12 +14,13 @@ import type { From, Item, Position } from "../protocol/events.js";
 import type { Joined, Link, Signal, SignalListener, Sink } from "../protocol/frames.js";
 import { offsetOf, ZERO } from "../protocol/position.js";
 import { backoff } from "./backoff.js";
-import { EventStream } from "./http-link.js";
+import { HttpLink } from "./http-link.js";
 import { Roster } from "./presence.js";
 import type { ControlItem, Follow, Handlers, Source } from "./source.js";
+import type { Token } from "./token.js";
 
-/** Temporary errors. */
-const PASSING = ["draining", "internal", "limit_exceeded", "store_failed", "store_full"];
+/** Temporary errors; after `token_expired` there will be another token. */
+export const PASSING = ["draining", "internal", "limit_exceeded", "rate_limit_exceeded", "store_failed", "store_full", "token_expired", "unavailable"];
 
 /** The limits of a replay buffer: items, and bytes of JSON. */
 const KEPT_ITEMS = 4096;
@@ -31,6 +32,13 @@ const JOINED = 1000;
 /** The most items that may wait in an iteration. */
 const WAITING = 1024;
 
+/** The most subscribers that read what they are missing at a time: other requests need connections. */
+const READING = 2;
+
+/** Those that read, and those that wait for their turn with what begins it. */
+let reading = 0;
+const turns = new Map<Subscriber, () => void>();
+
 // In the source
 
 export class SharedSubscription implements Sink {
@@ -38,6 +46,7 @@ export class SharedSubscription implements Sink {
   readonly #url: string;
   readonly #stream: string;
   readonly #gone: () => void;
+  readonly #token: Token | undefined;
   readonly #subscribers = new Set<Subscriber>();
   readonly #kept = new ReplayBuffer();
   #link: Link | undefined;
@@ -49,10 +58,11 @@ export class SharedSubscription implements Sink {
   #refusals = 0;
 
   /** `gone` is called when nobody follows it or is a member any more. */
-  constructor(url: string, stream: string, gone: () => void) {
+  constructor(url: string, stream: string, gone: () => void, token?: Token) {
     this.#url = url;
     this.#stream = stream;
     this.#gone = gone;
+    this.#token = token;
     this.roster = new Roster(stream, () => { this.#leave(); });
   }
 
@@ -173,6 +183,10 @@ export class SharedSubscription implements Sink {
 
   #read(subscriber: Subscriber): void {
     if (!this.#link || subscriber.reading) return;
+    if (reading >= READING) {
+      turns.set(subscriber, () => { this.#place(subscriber); });
+      return;
+    }
     const again = (): void => {
       subscriber.rest();
       setTimeout(() => { this.#place(subscriber); }, backoff(subscriber.failures++));
@@ -194,7 +208,9 @@ export class SharedSubscription implements Sink {
         else this.#end(subscriber, failed(error));
       },
     };
-    subscriber.reading = new EventStream(this.#url, this.#stream, subscriber.at, sink, again);
+    reading++;
+    subscriber.reading = new HttpLink(this.#url, { lost: again, denied: again }, this.#token);
+    subscriber.reading.follow(this.#stream, subscriber.at, sink);
   }
 
   #see(tail: Position | undefined): void {
@@ -227,7 +243,7 @@ class Subscriber {
   /** It is at the position of the shared subscription. */
   joined = false;
   /** Its own reader until then. */
-  reading: EventStream | undefined;
+  reading: HttpLink | undefined;
   failures = 0;
   #listener: SignalListener | undefined;
   #lag: number | undefined;
@@ -268,8 +284,14 @@ class Subscriber {
 
   /** Stop its own reader. */
   rest(): void {
-    this.reading?.close();
+    turns.delete(this);
+    if (!this.reading) return;
+    this.reading.close();
     this.reading = undefined;
+    reading--;
+    const waiting = [...turns.values()];
+    turns.clear();
+    for (const begin of waiting) begin();
   }
 
   /** An error in one listener must not affect the others. */
@@ -399,6 +421,12 @@ export class Subscription {
     this.#stopped = true;
     this.#over();
     this.#stop?.();
+  }
+
+  /** Stop it with an error. */
+  fail(error: HubError): void {
+    this.stop();
+    this.#handlers.failed?.(error);
   }
 
   #goOn(position: Position): void {

@@ -30,13 +30,16 @@ import typescript from "highlight.js/lib/languages/typescript";
 import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
 
-import { morphAfter, trimAfter } from "./morph.js";
+import { DIAGRAM, diagramButton } from "./diagram.js";
+import { morphAfter, seal, trimAfter } from "./morph.js";
 
 const SHORTEST = 1_500;
 const LONGEST = 3_000;
 
 /** An empty line, then a line without indentation. */
 const GAP = /\n[ \t]*\n(?=[^\s)\]}])/g;
+
+let count = 0;
 
 export class CodeBlock {
   readonly element = document.createElement("div");
@@ -65,6 +68,12 @@ export class CodeBlock {
     bar.append(this.label, copy);
     this.pre.append(this.code);
     this.element.append(bar, this.pre);
+    seal(this.element, `code ${count++}`);
+  }
+
+  /** Nothing more will be added; what it draws can be shown. */
+  finish(): void {
+    if (this.language === DIAGRAM) this.label.after(diagramButton());
   }
 
   /** Show this code; returns false if time ran out at `until` before all of it was shown. */

@@ -7,12 +7,11 @@
  * gone with the next frame.
  */
 
+import { formulaAt } from "./formula.js";
+
 const LINE_OF_MARKS =
   /^[ \t>]*(?:[-+*|]|\d{1,3}[.)]?|#{1,6}|`{1,2}|~{1,2}|=+|-{2,}|_{1,3}|\*{2,3}|[-+*][ \t]+\[[ xX]?\]?|\[[^\]]{1,80}\]:[^\n]*)?[ \t]*$/;
 const HALF_TAG = /<\/?(?:[a-z]{0,6}[ \t]*\/?)$/i;
-const BLOCK_START = /\n(?=[ \t]*(?:[-+*][ \t]|\d{1,9}[.)][ \t]|>|#|\||\n))/g;
-const FENCE_LINE = /^[ \t>]*(?:`{3,}|~{3,})/gm;
-
 /** How many characters back open markers are searched. */
 const REACH = 2_000;
 const LONGEST_LABEL = 200;
@@ -22,42 +21,20 @@ const MOST_OPEN = 6;
 /** The incomplete last line without markers that have no meaning yet. */
 export function mendLine(line: string, fence: string): string {
   if (fence !== "") {
-    const marks = line.trim();
+    const marks = line.replace(/^[ \t>]+/, "").trimEnd();
     return marks !== "" && marks === fence.charAt(0).repeat(marks.length) ? "" : line;
   }
   return LINE_OF_MARKS.test(line) ? "" : line.replace(HALF_TAG, "");
 }
 
-/** The last block with its open markers closed. */
-export function mendBlock(source: string): string {
-  const text = source.trimEnd();
-  if ((text.match(FENCE_LINE)?.length ?? 0) % 2 === 1) return text.replace(/\n[ \t]*[`~]{1,}$/, "\n");
-  const from = Math.max(0, text.length - REACH);
-  let start = from;
-  for (const { index } of text.slice(from).matchAll(BLOCK_START)) start = from + index + 1;
-  const last = text.slice(start);
-  if (/^ {0,3}\|/.test(last)) return text.slice(0, start) + mendTable(text.slice(0, start), last);
-  return text.slice(0, start) + mendInline(last);
-}
-
-/** Add the delimiter row early, so that a table is recognized from its first row on. */
-function mendTable(before: string, row: string): string {
-  const rows = before.split("\n").filter((line) => line.trim() !== "");
-  const above = rows.at(-1)?.trim() ?? "";
-  const isFirst = !above.startsWith("|");
-  if (isFirst) return `${finishRow(row)}\n${delimiters(row)}\n`;
-  const isSecond = !(rows.at(-2)?.trim() ?? "").startsWith("|");
-  return isSecond ? `${delimiters(above)}\n` : finishRow(row);
-}
-
-function finishRow(row: string): string {
-  const cells = mendInline(row.replace(/\|[ \t]*$/, ""));
-  return `${cells} |`;
-}
-
-function delimiters(head: string): string {
-  const cells = head.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/);
-  return `|${cells.map(() => " --- |").join("")}`;
+/** The text of the last block with its open markers closed, and where what is written ends. */
+export function mendBlock(source: string): { text: string; end: number } {
+  const written = source.trimEnd();
+  const from = Math.max(0, written.length - REACH);
+  const mended = mendInline(written.slice(from));
+  let same = 0;
+  while (same < mended.length && mended.charAt(same) === written.charAt(from + same)) same += 1;
+  return { text: written.slice(0, from) + mended, end: from + same };
 }
 
 /** Close the markers that are open at the end of a text. */
@@ -66,7 +43,9 @@ export function mendInline(text: string): string {
   let at = 0;
   while (at < text.length) {
     const character = text.charAt(at);
-    if (character === "\\") {
+    const formula = character === "\\" || character === "$" ? formulaAt(text, at, text.length) : null;
+    if (formula !== null) at = formula.end;
+    else if (character === "\\") {
       if (at + 1 === text.length) return closed(text.slice(0, at), open);
       at += 2;
     } else if (character === "`") {
@@ -104,7 +83,7 @@ function mark(text: string, at: number, run: string, open: string[]): void {
   const after = text.charAt(at + run.length);
   const known = open.lastIndexOf(run);
   if (known >= 0 && before.trim() !== "") open.length = known;
-  else if (run.length <= 3 && after.trim() !== "" && run !== "~" && !(run.startsWith("_") && /\w/.test(before))) {
+  else if (run.length <= 3 && after.trim() !== "" && (!run.startsWith("~") || run.length === 2) && !(run.startsWith("_") && /\w/.test(before))) {
     open.push(run);
   }
 }

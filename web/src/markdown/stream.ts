@@ -15,28 +15,24 @@
 import { copyText } from "../ui/clipboard.js";
 import { forget, nextFrame } from "../ui/frames.js";
 import { codeAround, CodeBlock } from "./code.js";
+import { toggleDiagram } from "./diagram.js";
+import { copyFormulas, typesetFormulas } from "./formulas.js";
+import type { References } from "./inline.js";
 import { type Block, Blocks } from "./lex.js";
 import { mendBlock, mendLine } from "./mend.js";
-import { morphAfter, trimAfter } from "./morph.js";
-import { inside, type References, shape, word } from "./render.js";
-
-/** Where the next block goes: after `last`, or into `list` after `item`. */
-interface Place {
-  readonly last: ChildNode | null;
-  readonly list: Element | null;
-  readonly item: ChildNode | null;
-}
+import { morphAfter } from "./morph.js";
+import { Place } from "./place.js";
+import { shape, word } from "./render.js";
 
 /** A finished block that refers to definitions that have not arrived. */
 interface Dangling {
-  readonly source: string;
+  readonly block: Block;
+  readonly isFirstOfItem: boolean;
   readonly missed: Set<string>;
-  readonly nodes: readonly ChildNode[];
-  /** The nodes are list items. */
-  readonly inList: boolean;
+  /** The element with its text. */
+  readonly element: Element;
 }
 
-const START: Place = { last: null, list: null, item: null };
 /** The most characters to split into blocks at a time. */
 const PIECE = 32_768;
 const ANNOUNCED_FOR = 2_000;
@@ -51,7 +47,7 @@ export class StreamingMarkdown {
   private finished = false;
   private blocks = new Blocks();
   private queue: Block[] = [];
-  private place = START;
+  private place = Place.in(this.root);
   private growing: { index: number; block: CodeBlock } | null = null;
   private references: References = { known: new Map(), missed: new Set() };
   private dangling: Dangling[] = [];
@@ -61,7 +57,8 @@ export class StreamingMarkdown {
     this.root.className = "hub-markdown";
     this.announced.className = "hub-told";
     this.announced.setAttribute("role", "status");
-    this.root.addEventListener("click", (event) => void this.copy(event.target));
+    this.root.addEventListener("click", (event) => void this.clicked(event.target));
+    this.root.addEventListener("copy", copyFormulas);
     host.append(this.root, this.announced);
   }
 
@@ -87,7 +84,7 @@ export class StreamingMarkdown {
     this.finished = false;
     this.blocks = new Blocks();
     this.queue = [];
-    this.place = START;
+    this.place = Place.in(this.root);
     this.growing = null;
     this.references = { known: new Map(), missed: new Set() };
     this.dangling = [];
@@ -105,6 +102,7 @@ export class StreamingMarkdown {
       else if (this.stale.size > 0) this.resolve();
       else return this.showEnd(until);
     } while (performance.now() < until);
+    typesetFormulas(until);
     return true;
   };
 
@@ -142,68 +140,45 @@ export class StreamingMarkdown {
     let [place, isMore] = [this.place, false];
     for (const [i, block] of blocks.entries()) {
       const isLast = i === blocks.length - 1;
-      const source = isLast && block.kind !== "fence" ? mendBlock(block.source) : block.source;
-      const shown = this.put({ ...block, source }, place, false, until);
+      const isText = isLast && block.kind !== "code";
+      const { text: source, end } = isText ? mendBlock(block.source) : { text: block.source, end: undefined };
+      const shown = this.put({ ...block, source }, place, false, until, end);
       place = shown.place;
       isMore = !shown.whole;
     }
-    if (place.list !== null) trimAfter(place.list, place.item);
-    trimAfter(this.root, place.last);
+    place.trim();
+    typesetFormulas(until);
     return isMore;
   }
 
   /** Show a block at its place; returns the next place, and whether the block is complete. */
-  private put(block: Block, place: Place, final: boolean, until: number): { place: Place; whole: boolean } {
-    if (block.kind === "fence") return this.putFence(block, place, final, until);
+  private put(block: Block, before: Place, final: boolean, until: number, end?: number): { place: Place; whole: boolean } {
+    const place = before.enter(block.within);
+    if (block.kind === "code") return this.putCode(block, place, final, until);
+    if (this.growing?.index === block.index) this.growing = null;
+    const { isFirstOfItem } = place;
     const missed = new Set<string>();
     const known = final ? this.references.known : new Map(this.references.known);
-    const before = known.size;
-    const nodes = shape(block.source, { known, missed });
-    const items = nodes.flatMap(inside).length;
-    const next = this.join(block, place, nodes) ?? this.follow(block, place, nodes);
-    if (final && known.size > before) this.findStale();
-    if (final && missed.size > 0) this.remember(block, missed, next, next.list === null ? nodes.length : items);
+    const count = known.size;
+    const nodes = shape(block, { known, missed }, { isFirstOfItem, end });
+    const next = follow(block, place, nodes);
+    if (final && known.size > count) this.findStale();
+    const element = final && missed.size > 0 ? textOf(block, next.newest) : null;
+    if (element !== null) this.dangling.push({ block, isFirstOfItem, missed, element });
     return { place: next, whole: true };
   }
 
-  /** Insert an item into the list of the item before, if it belongs to it. */
-  private join(block: Block, { last, list, item }: Place, nodes: ChildNode[]): Place | null {
-    const [first, ...rest] = nodes;
-    if (!block.joins || list === null || !(first instanceof Element)) return null;
-    if (first.tagName !== list.tagName) return null;
-    const joined = morphAfter(list, item, inside(first));
-    if (rest.length === 0) return { last, list, item: joined };
-    trimAfter(list, joined);
-    return { last: morphAfter(this.root, last, rest), list: null, item: null };
-  }
-
-  private follow(block: Block, place: Place, nodes: ChildNode[]): Place {
-    if (place.list !== null) trimAfter(place.list, place.item);
-    const last = morphAfter(this.root, place.last, nodes);
-    const isList = block.kind === "item" && nodes.length === 1 && last instanceof Element;
-    return isList ? { last, list: last, item: last.lastChild } : { last, list: null, item: null };
-  }
-
-  private putFence(block: Block, place: Place, final: boolean, until: number): { place: Place; whole: boolean } {
-    if (place.list !== null) trimAfter(place.list, place.item);
-    if (this.growing?.index !== block.index) {
-      this.growing = { index: block.index, block: new CodeBlock() };
-      const behind = place.last === null ? this.root.firstChild : place.last.nextSibling;
-      this.root.insertBefore(this.growing.block.element, behind);
-    }
+  private putCode(block: Block, place: Place, final: boolean, until: number): { place: Place; whole: boolean } {
+    if (this.growing?.index !== block.index) this.growing = { index: block.index, block: new CodeBlock() };
     const { block: shown } = this.growing;
+    const next = place.insert(shown.element);
     const code = final ? block.source : block.source.replace(/\n$/, "");
     const whole = shown.set(code, word(block.info), until);
-    if (final && whole) this.growing = null;
-    return { place: { last: shown.element, list: null, item: null }, whole };
-  }
-
-  private remember({ source }: Block, missed: Set<string>, at: Place, count: number): void {
-    const inList = at.list !== null;
-    const nodes: ChildNode[] = [];
-    let node = inList ? at.item : at.last;
-    for (; node !== null && nodes.length < count; node = node.previousSibling) nodes.unshift(node);
-    this.dangling.push({ source, missed, nodes, inList });
+    if (final && whole) {
+      shown.finish();
+      this.growing = null;
+    }
+    return { place: next, whole };
   }
 
   private findStale(): void {
@@ -219,25 +194,58 @@ export class StreamingMarkdown {
     if (block === undefined) return;
     this.stale.delete(block);
     block.missed.clear();
-    const shaped = shape(block.source, { known: new Map(this.references.known), missed: block.missed });
-    const nodes = block.inList ? shaped.flatMap(inside) : shaped;
-    const [first] = block.nodes;
-    if (nodes.length !== block.nodes.length || !first?.parentNode) return;
-    morphAfter(first.parentNode, first.previousSibling, nodes);
+    const references = { known: new Map(this.references.known), missed: block.missed };
+    const [shaped] = shape(block.block, references, { isFirstOfItem: block.isFirstOfItem });
+    const wanted = textOf(block.block, shaped ?? null);
+    const { element } = block;
+    if (wanted !== null && element.parentNode !== null) morphAfter(element.parentNode, element.previousSibling, [wanted]);
   }
 
-  private async copy(clicked: EventTarget | null): Promise<void> {
-    const button = clicked instanceof Element ? clicked.closest(".hub-copy") : null;
-    const code = button && codeAround(button);
-    if (button === null || code === null) return;
+  private async clicked(target: EventTarget | null): Promise<void> {
+    const button = target instanceof Element ? target.closest(".hub-copy, .hub-draw") : null;
+    if (button === null) return;
+    if (button.matches(".hub-draw")) {
+      toggleDiagram(button, (text) => {
+        this.announce(text);
+      });
+    } else await this.copy(button, codeAround(button) ?? "");
+  }
+
+  private async copy(button: Element, code: string): Promise<void> {
     const copied = await copyText(code.replace(/\n$/, ""));
     button.textContent = copied ? "Copied" : "Not copied";
-    this.announced.textContent = copied ? "Code copied" : "The browser refused to copy the code";
-    setTimeout(() => {
+    this.announce(copied ? "Code copied" : "The browser refused to copy the code", () => {
       button.textContent = "Copy";
+    });
+  }
+
+  /** Tell it to those who do not see it; then forget it. */
+  private announce(text: string, then?: () => void): void {
+    this.announced.textContent = text;
+    setTimeout(() => {
       this.announced.textContent = "";
+      then?.();
     }, ANNOUNCED_FOR);
   }
+}
+
+/** Put the nodes of a block behind those before; a row and a part join what they belong to. */
+function follow({ kind, part }: Block, place: Place, nodes: readonly ChildNode[]): Place {
+  if (kind === "row") return place.join("rows", nodes);
+  if (part === "next") return place.join("parts", nodes);
+  const next = place.put(nodes);
+  const { newest } = next;
+  if (!(newest instanceof Element)) return next;
+  const rows = kind === "table" ? newest.querySelector("tbody") : null;
+  if (rows !== null) return next.growing("rows", rows);
+  return part === "first" ? next.growing("parts", newest) : next;
+}
+
+/** The element with the text of a block, of which this is the last node. */
+function textOf({ kind, part }: Block, node: ChildNode | null): Element | null {
+  if (!(node instanceof Element)) return null;
+  if (kind === "table") return node.querySelector("thead tr");
+  return part === "first" && node.firstElementChild !== null ? node.firstElementChild : node;
 }
 
 /** Normalize line ends, and replace lone surrogates and NUL. */

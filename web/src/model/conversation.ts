@@ -7,9 +7,10 @@
  * turns there and restores those replies.
  */
 
-import type { Branch, Delta, HubEvent, Item, Position, ToolPiece, Usage } from "../protocol/events.js";
+import type { Branch, Delta, Failed, Finished, HubEvent, Item, Position, ToolPiece, Usage } from "../protocol/events.js";
 import { at, offsetOf } from "../protocol/position.js";
-import { executedCalls, type Media, type Source, withMedia, withSources } from "./reply-extras.js";
+import { NO_QUEUE, type Queue, queueAfter } from "./queue.js";
+import { executedCalls, type Media, type Source, text as string, withMedia, withSources } from "./reply-extras.js";
 
 export interface ToolCall {
   readonly index: number;
@@ -23,8 +24,12 @@ export interface ToolCall {
 }
 
 interface Turn {
-  /** The position of its first record, at which to fork for another version. */
+  /** The position of its first record. */
   readonly before: Position;
+  /** The `id` of a message, or the `message` that a reply belongs to. */
+  readonly name?: string;
+  /** The index in `all` of the turn that it follows, if that is not the one before; -1 is the beginning. */
+  readonly follows?: number;
 }
 
 /** A message of a person. */
@@ -56,42 +61,85 @@ export interface AssistantMessage extends Turn {
   /** The error, if it failed. */
   readonly error?: { readonly code: string; readonly message: string };
   /** The request is being retried; cleared by the next event. */
-  readonly retrying?: { readonly message: string; readonly after: number };
+  readonly retrying?: { readonly message: string; readonly after: number } | undefined;
   readonly usage?: Usage;
   readonly seconds?: { readonly first?: number; readonly total: number };
   readonly startedAt?: string;
   readonly endedAt?: string;
 }
 
+/** Any event that ends a generation. */
+type Ended = Partial<Omit<Finished, "type" | "reason"> & Omit<Failed, "type">> & {
+  readonly type: "finished" | "failed" | "cancelled" | "interrupted";
+  readonly reason?: string;
+};
+
 /** A state before a turn. */
-interface Checkpoint {
-  readonly position: Position;
+interface Checkpoint extends Pick<State, "position" | "running" | "queue" | "branches" | "past"> {
   readonly turns: number;
-  readonly branches: number;
-  readonly running: readonly string[];
-  /** The running replies with their indices. */
-  readonly open: readonly (readonly [number, AssistantMessage])[];
-  readonly earlier?: Checkpoint | undefined;
+  /** The running replies. */
+  readonly open: readonly AssistantMessage[];
 }
 
+export type Turns = readonly (ChatMessage | AssistantMessage)[];
+
 export interface State {
-  readonly turns: readonly (ChatMessage | AssistantMessage)[];
+  /** The turns of the branch that the stream is on, which an upstream is sent. */
+  readonly turns: Turns;
+  /** The turns of all branches, in the order in which they began. */
+  readonly all: Turns;
   /** The position to read next; "" before the first record. */
   readonly position: Position;
   /** The running generations, oldest first. */
   readonly running: readonly string[];
   readonly branches: readonly Branch[];
+  /** The prompts that wait for their turn. */
+  readonly queue: Queue;
   readonly closed: boolean;
+  /** The name of the stream, if it is known: the queue of another one is not its own. */
+  readonly stream?: string | undefined;
   /** Only for `rewind`. */
-  readonly past?: Checkpoint;
+  readonly past?: Checkpoint | undefined;
 }
 
-export const EMPTY: State = { turns: [], position: "", running: [], branches: [], closed: false };
+const NONE: Turns = [];
+export const EMPTY: State = { turns: NONE, all: NONE, position: "", running: [], branches: [], queue: NO_QUEUE, closed: false };
 
 /** The state after one more item; an item that was folded before changes nothing. */
 export function fold(state: State, item: Item): State {
-  if (item.position <= state.position) return state;
-  return { ...state, ...changes(state, item), position: item.position };
+  const { event, position } = item;
+  if (position <= state.position) return state;
+  // A stream may contain any JSON; fields of an unexpected type are ignored.
+  const data = Object(event) as Partial<HubEvent>;
+  const { all, queue, stream } = state;
+  return derived({ ...state, ...changes(state, data, position), queue: queueAfter(queue, data, stream), position }, all);
+}
+
+/** The state after turns have changed; `before` has those of all branches before. */
+function derived(state: State, before?: Turns): State {
+  const { all, turns } = state;
+  // Without branches, as nearly always, nothing needs to be walked through.
+  return { ...state, turns: turns === before && all.at(-1)?.follows === undefined ? all : branch(all) };
+}
+
+/** The turns that lead to one of `all`, by default to the last one. */
+export function branch(all: Turns, place = all.length - 1): Turns {
+  const found = [];
+  for (let turn = all[place]; turn; turn = all[place]) {
+    found.push(turn);
+    place = turn.follows ?? place - 1;
+  }
+  return found.length === all.length ? all : found.reverse();
+}
+
+/** The index in `all` of what a name or a position means: -1 is the beginning. */
+export function placeOf(all: Turns, name: unknown): number | undefined {
+  if (typeof name !== "string") return name === null ? -1 : undefined;
+  const isPosition = /^\d{16}_\d{16}$/.test(name);
+  const found = all.findLastIndex((turn) =>
+    isPosition ? offsetOf(turn.before) < offsetOf(name) : turn.name === name || (turn as AssistantMessage).generation === name,
+  );
+  return isPosition || found >= 0 ? found : undefined;
 }
 
 /** The latest earlier state at or before a position; continue reading at its own `position`. */
@@ -99,36 +147,27 @@ export function rewind(state: State, position: Position): State {
   const offset = offsetOf(position);
   if (offsetOf(state.position) <= offset) return state;
   let past = state.past;
-  while (past && offsetOf(past.position) > offset) past = past.earlier;
-  if (!past) return EMPTY;
-  const turns = state.turns.slice(0, past.turns);
-  for (const [place, reply] of past.open) turns[place] = reply;
-  return {
-    turns,
-    position: past.position,
-    running: past.running,
-    branches: state.branches.slice(0, past.branches),
-    closed: false,
-    ...(past.earlier && { past: past.earlier }),
-  };
+  while (past && offsetOf(past.position) > offset) past = past.past;
+  if (!past) return { ...EMPTY, stream: state.stream };
+  const { turns, open, ...rest } = past;
+  const all = state.all.slice(0, turns);
+  for (const reply of open) all[find(all, reply.generation)] = reply;
+  return derived({ ...state, ...rest, all, closed: false });
 }
 
-function changes(state: State, { event, position }: Item): Partial<State> {
-  // A stream may contain any JSON; fields of an unexpected type are ignored.
-  const data = (typeof event === "object" ? event : null) as Partial<HubEvent> | null;
-  switch (data?.type) {
+function changes(state: State, data: Partial<HubEvent>, position: Position): Partial<State> {
+  switch (data.type) {
     case "message": {
-      const { role, text, author, at: when } = data;
+      const { role, text, author, at: when, id: name } = data;
       if (typeof role !== "string") return {};
-      const turn = { kind: "message", role, text: string(text), ...onlyStrings({ author, at: when }) } as const;
-      return begun(state, { ...turn, before: first(position) });
+      const about = onlyStrings({ author, at: when, name });
+      return begun(state, { kind: "message", role, text: string(text), ...about, before: first(position) }, data.after);
     }
     case "started": {
-      const { generation, upstream, model, at: startedAt } = data;
-      if (find(state, generation) >= 0) return {};
-      const reply = empty(position, string(generation));
-      const about = onlyStrings({ upstream, model, startedAt });
-      return began(state, { ...reply, ...about, state: "waiting" });
+      const { generation, upstream, model, at: startedAt, message: name } = data;
+      if (find(state.all, generation) >= 0) return {};
+      const about = onlyStrings({ upstream, model, startedAt, name });
+      return begun(state, { ...empty(position, generation), ...about, state: "waiting" }, data.after);
     }
     case "delta":
       return withReply(state, data.generation, position, (reply) => added(reply, data));
@@ -142,13 +181,12 @@ function changes(state: State, { event, position }: Item): Partial<State> {
     case "failed":
     case "cancelled":
     case "interrupted": {
-      const { type, usage, seconds, at: endedAt } = data;
-      const { reason, code, message } = data as { reason?: string; code?: string; message?: string };
-      const error = type === "failed" ? { code: string(code), message: string(message) } : undefined;
+      const { type, usage, seconds, at: endedAt, reason, code, message } = data as Ended;
       return withReply(state, data.generation, position, (reply) => ({
-        ...afterRetry(reply),
+        ...reply,
+        retrying: undefined,
         ...onlyStrings({ reason, endedAt }),
-        ...(error && { error }),
+        ...(type === "failed" && { error: { code: string(code), message: string(message) } }),
         ...(usage && { usage: onlyNumbers(usage) }),
         ...(typeof seconds?.total === "number" && { seconds: onlyNumbers(seconds) }),
         state: type,
@@ -171,49 +209,41 @@ function withReply(
   position: Position,
   change: (reply: AssistantMessage) => AssistantMessage,
 ): Partial<State> {
-  const place = find(state, generation);
-  if (place < 0) return began(state, change(empty(position, string(generation))));
-  const before = state.turns[place] as AssistantMessage;
-  if (!open(before)) return {};
-  const reply = change(before);
-  const turns = state.turns.with(place, reply);
-  return open(reply) ? { turns } : { turns, running: state.running.filter((one) => one !== reply.generation) };
+  const { all } = state;
+  const place = find(all, generation);
+  if (place < 0) return begun(state, change(empty(position, generation)));
+  const reply = all[place] as AssistantMessage;
+  if (!isOpen(reply)) return {};
+  const next = change(reply);
+  return { all: all.with(place, next), running: state.running.filter((one) => one !== generation || isOpen(next)) };
 }
 
-function began(state: State, reply: AssistantMessage): Partial<State> {
-  const running = open(reply) ? [...state.running, reply.generation] : state.running;
-  return { ...begun(state, reply), running };
-}
-
-function begun(state: State, turn: ChatMessage | AssistantMessage): Partial<State> {
-  return { turns: [...state.turns, turn], past: checkpoint(state) };
-}
-
-function checkpoint(state: State): Checkpoint {
+function begun(state: State, turn: ChatMessage | AssistantMessage, after?: unknown): Partial<State> {
+  const { all, running } = state;
+  const follows = placeOf(all, after);
   return {
-    position: state.position,
-    turns: state.turns.length,
-    branches: state.branches.length,
-    running: state.running,
-    open: state.running.map((generation) => {
-      const place = find(state, generation);
-      return [place, state.turns[place] as AssistantMessage] as const;
-    }),
-    earlier: state.past,
+    all: [...all, follows === undefined ? turn : { ...turn, follows }],
+    running: isOpen(turn) ? [...running, turn.generation] : running,
+    past: checkpoint(state),
   };
 }
 
+function checkpoint({ position, running, queue, branches, past, all }: State): Checkpoint {
+  return { position, running, queue, branches, past, turns: all.length, open: all.filter(isOpen) };
+}
+
 /** The index of a generation's reply, searched from the end, where running ones nearly always are. */
-function find(state: State, generation: string | undefined): number {
+function find(all: Turns, generation: string | undefined): number {
   const wanted = string(generation);
-  return state.turns.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
+  return all.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
 }
 
 function added(reply: AssistantMessage, delta: Partial<Delta>): AssistantMessage {
   const { text, reasoning, tool, refusal, annotations, executed_tools: executed, media } = delta;
   const tools = executed ? [...reply.tools, ...executedCalls(executed)] : reply.tools;
   return {
-    ...afterRetry(reply),
+    ...reply,
+    retrying: undefined,
     state: "running",
     text: reply.text + string(text),
     reasoning: reply.reasoning + string(reasoning),
@@ -224,20 +254,12 @@ function added(reply: AssistantMessage, delta: Partial<Delta>): AssistantMessage
   };
 }
 
-/** The reply after a retry has led to something. */
-function afterRetry(reply: AssistantMessage): AssistantMessage {
-  if (!reply.retrying) return reply;
-  const other: { -readonly [K in keyof AssistantMessage]: AssistantMessage[K] } = { ...reply };
-  delete other.retrying;
-  return other;
-}
-
 /** The calls with one more piece; a piece with another id starts a new call. */
 function withPiece(tools: readonly ToolCall[], { index, id, name, arguments: more }: ToolPiece): readonly ToolCall[] {
   const place = tools.findLastIndex((call) => call.index === index);
   const call = tools[place];
-  const named = call !== undefined && (call.id !== "" || call.arguments !== "");
-  if (!call || (named && id !== undefined && id !== call.id))
+  const isNamed = call && (call.id || call.arguments);
+  if (!call || (isNamed && id !== undefined && id !== call.id))
     return [...tools, { index, id: string(id), name: string(name), arguments: string(more) }];
   return tools.with(place, {
     index,
@@ -247,22 +269,19 @@ function withPiece(tools: readonly ToolCall[], { index, id, name, arguments: mor
   });
 }
 
-function empty(position: Position, generation: string): AssistantMessage {
-  const nothing = { upstream: "", text: "", reasoning: "", tools: [], refusal: false } as const;
-  return { kind: "reply", before: first(position), generation, ...nothing, state: "running" };
+function empty(position: Position, generation: string | undefined): AssistantMessage {
+  const about = { before: first(position), generation: string(generation) };
+  return { kind: "reply", ...about, upstream: "", text: "", reasoning: "", tools: [], refusal: false, state: "running" };
 }
 
-function open(reply: AssistantMessage): boolean {
-  return reply.state === "waiting" || reply.state === "running";
+/** It is waiting or running. */
+function isOpen(turn: ChatMessage | AssistantMessage): turn is AssistantMessage {
+  return (turn as Partial<AssistantMessage>).state?.endsWith("ing") === true;
 }
 
 /** The position of the last record of an item; `position` is the one after the item. */
 function first(position: Position): Position {
   return at(position, offsetOf(position) - 1);
-}
-
-function string(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }
 
 /** Only the fields that are strings. */

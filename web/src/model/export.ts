@@ -1,8 +1,8 @@
 /**
  * Exports a conversation to a file.
  *
- * JSON has everything that the page knows, turn by turn. Markdown is for people: a heading for each
- * turn, the original text, reasoning as a quotation, tool calls as JSON, and a last line with the
+ * Both have the branch that is shown. JSON has everything that the page knows, turn by turn, and the
+ * turns of all branches if there are several. Markdown is for people: a heading for each turn, the original text, reasoning as a quotation, tool calls as JSON, and a last line with the
  * counts. A code fence that an incomplete reply left open is closed, so that it does not swallow
  * what follows.
  */
@@ -29,7 +29,7 @@ const ENDS = {
 } as const;
 
 export function asJson(state: State, about: About): string {
-  const { turns, branches, position, closed } = state;
+  const { turns, all, branches, position, closed } = state;
   const whole = {
     format: "streamhub conversation 1",
     title: about.title,
@@ -39,6 +39,7 @@ export function asJson(state: State, about: About): string {
     position,
     closed,
     turns,
+    ...(all.length > turns.length && { all }),
     branches,
   };
   return `${JSON.stringify(whole, null, 2)}\n`;

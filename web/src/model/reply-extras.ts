@@ -68,6 +68,7 @@ function objects<T extends object>(value: unknown): Partial<T>[] {
   return Array.isArray(value) ? value.filter((one): one is Partial<T> => typeof one === "object" && one !== null) : [];
 }
 
-function text(value: unknown): string {
+/** The value if it is text, otherwise none. */
+export function text(value: unknown): string {
   return typeof value === "string" ? value : "";
 }

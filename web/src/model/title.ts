@@ -5,13 +5,16 @@ import type { ChatMessage, State } from "./conversation.js";
 export const UNTITLED = "New conversation";
 const LONGEST = 60;
 
-/** In a fork it is the first message of its own, because the ones before are its source's, too. */
+/**
+ * It stays when that is edited. In a fork it is the first message of its own, because the ones before
+ * are its source's, too.
+ */
 export function titleOf(state: State): string | undefined {
   const left = state.branches.find((branch) => branch.from !== undefined)?.position ?? "";
-  const asked = state.turns.filter(
+  const asked = state.all.filter(
     (turn): turn is ChatMessage => turn.kind === "message" && turn.role === "user",
   );
-  const first = asked.find((turn) => turn.before >= left) ?? asked[0] ?? state.turns[0];
+  const first = asked.find((turn) => turn.before >= left) ?? asked[0] ?? state.all[0];
   return first && (shortened(first.text) || undefined);
 }
 

@@ -7,7 +7,8 @@ export class HubError extends Error {
     message: string,
     /** The HTTP status; 0 if there was none, because the hub was `unreachable` or a WebSocket was used. */
     readonly status = 0,
+    options?: ErrorOptions,
   ) {
-    super(message);
+    super(message, options);
   }
 }

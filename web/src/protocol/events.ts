@@ -22,6 +22,9 @@ export interface Message {
   readonly text: string;
   readonly author?: string;
   readonly at?: string;
+  /** What an `after` calls it. */
+  readonly id?: string;
+  readonly after?: After;
 }
 
 export interface Started {
@@ -30,7 +33,16 @@ export interface Started {
   readonly upstream: string;
   readonly model?: string;
   readonly at?: string;
+  /** What an `after` calls it, besides its generation. */
+  readonly message?: string;
+  readonly after?: After;
 }
+
+/**
+ * What a message or a reply follows: the `id` of a message, the generation or the `message` of a
+ * reply, or whatever began last before a position; `null` is the beginning.
+ */
+export type After = string | null;
 
 export interface ToolPiece {
   readonly index: number;
@@ -107,6 +119,26 @@ export interface Interrupted extends Terminal {
   readonly type: "interrupted";
 }
 
+/** A prompt waits in `stream`; told again, its text or its place has changed. */
+export interface Queued {
+  readonly type: "queued";
+  readonly generation: string;
+  readonly stream: string;
+  readonly text: string;
+  readonly author?: string;
+  /** 1 is the next one. */
+  readonly place: number;
+  readonly at?: string;
+}
+
+/** A queued prompt waits no more. If it could not begin, `code` and `message` say why. */
+export interface Dropped {
+  readonly type: "dropped";
+  readonly generation: string;
+  readonly code?: string;
+  readonly message?: string;
+}
+
 /** A failed request is retried after this many seconds. */
 export interface Retrying {
   readonly type: "retrying";
@@ -132,6 +164,8 @@ export type HubEvent =
   | Failed
   | Cancelled
   | Interrupted
+  | Queued
+  | Dropped
   | Retrying
   | Branch;
 

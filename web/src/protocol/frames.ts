@@ -6,7 +6,7 @@
  * `Signal`s, which pass through the worker's port unchanged.
  */
 
-import type { HubError } from "./errors.js";
+import { HubError } from "./errors.js";
 import type { From, HubEvent, Item, Position } from "./events.js";
 import { at, offsetOf } from "./position.js";
 
@@ -16,7 +16,11 @@ export type Status =
   | { readonly state: "live"; readonly via: "websocket" | "sse" }
   /** It reconnects by itself at `retryAt` (milliseconds since 1970), or with `retry()`. */
   | { readonly state: "offline"; readonly retryAt: number; readonly why: string }
-  /** It does not reconnect: `close()` was called, or the hub said so (close codes 4500 to 4999). */
+  /**
+   * It does not reconnect: `close()` was called (code `closed`), or the hub said so. It refuses the
+   * token or needs one (`unauthorized`, `invalid_token`, `invalid_api_key`, `not_permitted`), the
+   * token was `revoked` or has expired for good (`token_expired`), or `close_4500` to `close_4999`.
+   */
   | { readonly state: "closed"; readonly code: string; readonly message: string };
 
 /** A current member of a stream: a tab or a program. */
@@ -64,6 +68,8 @@ export interface LinkEvents {
   opened(): void;
   /** It broke off; reconnect, after this many milliseconds if the hub said so. */
   lost(why: string, after?: number): void;
+  /** The hub does not accept the token, or no longer; `token_expired`: another one may help. */
+  denied(error: HubError): void;
   /** The client must not reconnect. */
   dismissed(code: string, message: string): void;
 }
@@ -73,6 +79,49 @@ export const SILENCE = 50_000;
 
 /** How long a link may take to open, or to respond to a check, in milliseconds. */
 export const PATIENCE = 10_000;
+
+// Frames
+
+/** All fields that frames of the hub may have. */
+export interface ServerFrame {
+  readonly type: string;
+  readonly id?: number;
+  readonly stream: string;
+  readonly position?: Position | null;
+  readonly tail?: Position | null;
+  readonly events: readonly HubEvent[];
+  readonly offsets?: readonly number[];
+  readonly reason: string;
+  readonly code: string;
+  readonly message: string;
+  readonly member: string;
+  readonly joined?: readonly Joined[];
+  readonly left?: readonly string[];
+  readonly retry_ms: number;
+  readonly expires_in?: number | null;
+}
+
+/** Give a stream's sink what a frame of the hub tells about it. */
+export function deliver(frame: ServerFrame, sink: Sink | undefined, size: number): void {
+  const position = frame.position ?? "";
+  switch (frame.type) {
+    case "events":
+      sink?.items(itemsOf(frame.events, position, frame.offsets), size);
+      break;
+    case "reset":
+      sink?.reset(position, frame.reason);
+      break;
+    case "closed":
+      sink?.closed();
+      break;
+    case "presence":
+      sink?.members?.(frame.joined ?? [], frame.left ?? []);
+      break;
+    case "error":
+      // The stream cannot be followed, or not any more.
+      sink?.refused(new HubError(frame.code, frame.message));
+  }
+}
 
 /** The items of events that arrived together; `offsets` has the offset after each if they are not consecutive. */
 export function itemsOf(events: readonly HubEvent[], position: Position, offsets?: readonly number[]): Item[] {
@@ -98,10 +147,18 @@ export type SignalListener = (signal: Signal) => void;
 
 // Ports
 
+/**
+ * The tabs with the same one share a connection. For a `subject`, their tokens are asked for; for an
+ * `account`, the browser has a cookie.
+ */
+export type Credential = { readonly token: string } | { readonly subject: string } | { readonly account: string };
+
 /** From a tab to the worker; `id` identifies one of the tab's subscriptions or participations. */
 export type TabMessage =
   /** The tab is alive as long as this lock is held. */
-  | { readonly verb: "hello"; readonly lock: string }
+  | { readonly verb: "hello"; readonly lock: string; readonly credential: Credential | undefined }
+  /** The response to `wanted`; without a token, the tab has none. */
+  | { readonly verb: "token"; readonly id: number; readonly token: string | undefined }
   | { readonly verb: "follow"; readonly id: number; readonly stream: string; readonly from: From }
   | { readonly verb: "presence"; readonly id: number; readonly stream: string; readonly state: unknown }
   | { readonly verb: "set"; readonly id: number; readonly state: unknown }
@@ -110,10 +167,14 @@ export type TabMessage =
   | { readonly verb: "taken"; readonly id: number }
   | { readonly verb: "retry" | "offline" | "bye" };
 
-/** From the worker to a tab: the response to `hello`, each status, and the signals for one `id`. */
+/**
+ * From the worker to a tab: the response to `hello`, each status, a request for the tab's token with
+ * this number, and the signals for one `id`.
+ */
 export type WorkerMessage =
   | { readonly lock: string }
   | { readonly status: Status }
+  | { readonly wanted: number }
   | ({ readonly id: number } & PortSignal);
 
 export type PortSignal =
@@ -128,4 +189,4 @@ export const ACKNOWLEDGED = 64;
 export const UNTAKEN = 1024;
 
 /** The worker's name; another message format needs another worker. */
-export const WORKER = "streamhub 1";
+export const WORKER = "streamhub 2";

@@ -21,6 +21,8 @@ export const edit = (): TemplateResult => draw(svg`<path d="m4.5 19.5 1-4L16 5a2
 export const back = (): TemplateResult => draw(svg`<path d="m14.5 6-6 6 6 6"/>`);
 export const on = (): TemplateResult => draw(svg`<path d="m9.5 6 6 6-6 6"/>`);
 export const down = (): TemplateResult => draw(svg`<path d="M12 5v13.5M6 13l6 6 6-6"/>`);
+export const above = (): TemplateResult => draw(svg`<path d="m6 14.5 6-6 6 6"/>`);
+export const below = (): TemplateResult => draw(svg`<path d="m6 9.5 6 6 6-6"/>`);
 export const tool = (): TemplateResult => draw(svg`<path d="M14.5 6.5a4 4 0 0 0-5 5L4 17l3 3 5.5-5.5a4 4 0 0 0 5-5L15 12l-3-3Z"/>`);
 export const warning = (): TemplateResult => draw(svg`<path d="M12 8.5v4.5M12 16.5h.01"/><circle cx="12" cy="12" r="8.5"/>`);
 export const plus = (): TemplateResult => draw(svg`<path d="M12 5v14M5 12h14"/>`);

@@ -4,7 +4,8 @@ import { beforeEach, expect, test } from "vitest";
 import { arranged, ConversationList, type Entry, found, MOST } from "../../src/app/conversation-list.js";
 import { LocalStore } from "../../src/app/local-store.js";
 
-const KEY = "streamhub:/:conversations";
+const KEY = "streamhub:/:conversation:a";
+const WHOLE = "streamhub:/:conversations";
 const list = (): ConversationList => new ConversationList(new LocalStore("/"));
 const names = (entries: readonly Entry[]): string[] => entries.map((entry) => entry.name);
 const entry = (name: string, at: number, from?: string): Entry => ({ name, title: name, at, ...(from && { from }) });
@@ -52,7 +53,7 @@ test("a tab is told what another one stored, and when everything was cleared", (
   other.onChange(() => told++);
   one.put("a", { at: 1 });
   expect(other.entries).toEqual([]);
-  tellTabs("streamhub:/another/:conversations");
+  tellTabs("streamhub:/another/:conversation:a");
   expect(told).toBe(0);
   tellTabs();
   expect(names(other.entries)).toEqual(["a"]);
@@ -80,15 +81,58 @@ test("the list is bounded: what was quiet for longest goes", () => {
   expect(list().entries.length).toBe(MOST);
 });
 
-test.each(["{", "null", "7", '{"a":1}', '"x"'])("a damaged list (%s) is an empty one", (text) => {
-  localStorage.setItem(KEY, text);
-  expect(list().entries).toEqual([]);
+test("tabs that store at the same time, in processes that see each other later, lose nothing", () => {
+  // What a tab of another process sees: what was stored when it last looked, and its own changes.
+  const late = new Map<string, string>();
+  const behind = {
+    getItem: (key: string) => late.get(key) ?? null,
+    setItem: (key: string, value: string) => {
+      late.set(key, value);
+      localStorage.setItem(key, value);
+    },
+    removeItem: (key: string) => {
+      late.delete(key);
+      localStorage.removeItem(key);
+    },
+    key: (index: number) => [...late.keys()][index] ?? null,
+    get length() {
+      return late.size;
+    },
+  };
+  const [one, other] = [list(), new ConversationList(new LocalStore("/", behind))];
+  one.put("a", { at: 1 });
+  other.put("b", { at: 2 });
+  one.put("c", { at: 3 });
+  expect(names(list().entries)).toEqual(["c", "b", "a"]);
 });
 
-test("what is no entry is left out, and what is none of its fields", () => {
-  const damaged = [null, 1, {}, { name: "../x" }, { name: "ok", title: 7, at: "x", from: "a b", running: {}, more: 1 }];
-  localStorage.setItem(KEY, JSON.stringify(damaged));
-  expect(list().entries).toEqual([{ name: "ok", title: "", at: 0 }]);
+test.each(["{", "null", "7", '{"a":1}', '"x"', "[]"])("a damaged entry (%s) is none", (text) => {
+  localStorage.setItem(KEY, text);
+  list().put("b", { at: 1 });
+  expect(names(list().entries)).toEqual(["b"]);
+});
+
+test("what is not an entry's field is left out, and an entry under another's key", () => {
+  const fields = { title: 7, at: "x", from: "a b", running: {}, more: 1 };
+  localStorage.setItem(KEY, JSON.stringify({ name: "a", ...fields }));
+  localStorage.setItem(`${KEY}b`, JSON.stringify({ name: "a", ...fields }));
+  localStorage.setItem(`${KEY}..`, JSON.stringify({ name: "../x" }));
+  expect(list().entries).toEqual([{ name: "a", title: "", at: 0 }]);
+});
+
+test("the list of an earlier version is taken over, once", () => {
+  const whole = [null, 1, {}, { name: "../x" }, { name: "a", title: "old", at: 1 }, { name: "b", title: "B", at: 2 }];
+  localStorage.setItem(KEY, JSON.stringify({ name: "a", title: "new", at: 3 }));
+  localStorage.setItem(WHOLE, JSON.stringify(whole));
+  expect(list().entries.map(({ title }) => title)).toEqual(["new", "B"]);
+  expect(localStorage.getItem(WHOLE)).toBeNull();
+  list().remove("b");
+  expect(names(list().entries)).toEqual(["a"]);
+});
+
+test.each(["{", "null", "7", '{"a":1}', '"x"'])("a damaged list of an earlier version (%s) is an empty one", (text) => {
+  localStorage.setItem(WHOLE, text);
+  expect(list().entries).toEqual([]);
 });
 
 test("where nothing can be stored the list lives as long as the page", () => {
@@ -97,6 +141,9 @@ test("where nothing can be stored the list lives as long as the page", () => {
     setItem: () => {
       throw new DOMException("full", "QuotaExceededError");
     },
+    removeItem: () => undefined,
+    key: () => null,
+    length: 0,
   };
   const one = new ConversationList(new LocalStore("/", full));
   one.put("a", { at: 1 });

@@ -7,10 +7,15 @@ afterEach(() => {
 });
 
 test("a new name is one of the hub's, and another each time", () => {
-  const names = new Set(Array.from({ length: 100 }, newName));
+  const names = new Set(Array.from({ length: 100 }, () => newName()));
   expect(names.size).toBe(100);
   for (const name of names) expect(name).toMatch(/^chat-[0-9a-f]{32}$/);
   expect([...names].every(isName)).toBe(true);
+});
+
+test("a new name is in the folder of its user", () => {
+  expect(newName("chat/~0a/")).toMatch(/^chat\/~0a\/chat-[0-9a-f]{32}$/);
+  expect(isName(newName("chat/ann@example.org/"))).toBe(true);
 });
 
 test("where the page is no secure context there is no randomUUID, and names still come", () => {

@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { beforeEach, expect, test, vi } from "vitest";
 
+import { ANYBODY } from "../../src/app/account.js";
 import { outlineOf, Stage } from "../../src/app/stage.js";
 import type { Hub } from "../../src/client/hub.js";
 import { type AssistantMessage, type ChatMessage, EMPTY, type State } from "../../src/model/conversation.js";
@@ -41,7 +42,7 @@ const tell = (element: Element | null, name: string, detail: unknown): boolean |
 beforeEach(() => {
   vi.clearAllMocks();
   place = document.body.appendChild(document.createElement("main"));
-  stage = new Stage(place, hub, document.createElement("select"), told);
+  stage = new Stage(place, hub, document.createElement("select"), ANYBODY, told);
   stage.show({ kind: "conversation", name: "one" }, "demo");
 });
 

@@ -1,8 +1,11 @@
 // @vitest-environment happy-dom
 import { describe, expect, it, vi } from "vitest";
 
+import type { State } from "../../src/model/conversation.js";
 import { HubError } from "../../src/protocol/errors.js";
-import { all, button, chat, hub, one, press, prompts, settle, show, text } from "../support/shown.js";
+import { at, ZERO } from "../../src/protocol/position.js";
+import { forkAt } from "../support/forks.js";
+import { all, button, chat, hub, one, press, prompts, settle, show, text, type } from "../support/shown.js";
 
 describe("another version", () => {
   const begun = async (): Promise<void> => {
@@ -17,32 +20,101 @@ describe("another version", () => {
     await settle();
   };
 
-  it("of an answer is a fork with the same message, offered on both sides", async () => {
+  it("of an answer stands in its place, and both can be seen", async () => {
     await begun();
     button("Answer again")?.click();
     await settle();
-    const fork = chat.stream ?? "";
-    expect(fork).not.toBe("S");
-    expect(hub.asked).toMatchObject([{ stream: fork, prompt: "one" }]);
-    expect(text(".versions")).toBe("2/2");
+    expect(hub.asked).toMatchObject([{ stream: "S", after: at(ZERO, 1) }]);
+    expect(prompts()).toEqual([undefined]);
+    expect(text("hub-reply .versions")).toBe("2/2");
+    expect(text("hub-reply")).not.toContain("answer");
     button("Previous version")?.click();
     await settle();
-    expect(chat.stream).toBe("S");
-    expect(text(".versions")).toBe("1/2");
+    expect(text("hub-reply .versions")).toBe("1/2");
+    expect(text("hub-reply")).toContain("answer");
+    expect(all("hub-said .versions")).toEqual([]);
+  });
+
+  it("that is chosen is what one goes on with, and what the browser shows again", async () => {
+    await begun();
+    hub.happen(
+      "S",
+      { type: "started", generation: "b", upstream: "demo", after: at(ZERO, 1) },
+      { type: "delta", generation: "b", text: "other" },
+      { type: "finished", generation: "b", reason: "stop" },
+    );
+    await settle();
+    expect(text("hub-reply")).toContain("other");
+    button("Previous version")?.click();
+    await settle();
+    const told = vi.fn();
+    chat.addEventListener("hub-state", told);
+    type("more");
+    press("Enter");
+    await settle();
+    expect(hub.asked).toMatchObject([{ prompt: "more", branch: at(ZERO, 2) }]);
+    expect(all("hub-said, hub-reply").map((turn) => turn.textContent.trim().slice(0, 6))).toEqual(["one", "answer", "more", "demo"]);
+    const [{ detail }] = told.mock.lastCall as [CustomEvent<{ state: State }>];
+    expect(detail.state.turns.map((turn) => turn.text)).toEqual(["one", "answer", "more", ""]);
+    chat.remove();
+    await show();
     expect(text("hub-reply")).toContain("answer");
   });
 
-  it("is where the page says, if it does", async () => {
+  it("that is answered elsewhere is told, shown and stopped", async () => {
     await begun();
+    hub.happen("S", { type: "started", generation: "b", upstream: "demo", after: at(ZERO, 1) });
+    hub.happen("S", { type: "delta", generation: "b", text: "other" });
+    await settle();
+    expect(all(".elsewhere")).toEqual([]);
+    button("Previous version")?.click();
+    await settle();
+    expect(text("hub-reply")).toContain("answer");
+    expect(text(".elsewhere")).toContain("Another version is being answered.");
+    button("Show")?.click();
+    await settle();
+    expect(text("hub-reply")).toContain("other");
+    expect(all(".elsewhere")).toEqual([]);
+    button("Previous version")?.click();
+    await settle();
+    button("Stop")?.click();
+    await settle();
+    expect(hub.cancelled).toEqual(["b"]);
+    expect(all(".elsewhere")).toEqual([]);
+  });
+
+  it("begun on an older branch is shown, and the choice is kept until it comes", async () => {
+    await begun();
+    hub.happen("S", { type: "started", generation: "b", upstream: "demo", after: at(ZERO, 1) }, { type: "finished", generation: "b", reason: "stop" });
+    await settle();
+    button("Previous version")?.click();
+    await settle();
+    hub.happen("S", { type: "started", generation: "c", upstream: "demo", after: at(ZERO, 1) }, { type: "finished", generation: "c", reason: "stop" });
+    await settle();
+    expect(text("hub-reply .versions")).toBe("1/3");
+    button("Answer again")?.click();
+    await settle();
+    expect(text("hub-reply .versions")).toBe("4/4");
+  });
+
+  it("that is a conversation of its own is where the page says, if it does", async () => {
+    await begun();
+    await forkAt(hub, { source: "S", position: at(ZERO, 0) }, "F", { type: "message", role: "user", text: "two" });
+    await settle();
+    expect(text("hub-said .versions")).toBe("1/2");
     const told = vi.fn((event: Event) => {
       event.preventDefault();
     });
-    chat.addEventListener("hub-fork", told);
-    button("Answer again")?.click();
+    chat.addEventListener("hub-fork", told, { once: true });
+    button("Next version")?.click();
     await settle();
     expect(told).toHaveBeenCalledOnce();
     expect(chat.stream).toBe("S");
-    expect(text(".versions")).toBe("1/2");
+    button("Next version")?.click();
+    await settle();
+    expect(chat.stream).toBe("F");
+    expect(text("hub-said")).toContain("two");
+    expect(text("hub-said .versions")).toBe("2/2");
   });
 
   it("of a message is typed in its place", async () => {
@@ -54,11 +126,12 @@ describe("another version", () => {
     editor.value = "two";
     press("Enter", {}, editor);
     await settle();
-    expect(prompts()).toEqual(["two"]);
+    expect(hub.asked).toMatchObject([{ stream: "S", prompt: "two", after: null }]);
     expect(text("hub-said")).toContain("two");
+    expect(text("hub-said .versions")).toBe("2/2");
   });
 
-  it("is stopped, though it is asked for in another place than where it comes", async () => {
+  it("is stopped while it is still being asked for", async () => {
     await begun();
     let open: () => void = () => undefined;
     hub.gate = new Promise((done) => (open = done));
@@ -67,7 +140,6 @@ describe("another version", () => {
     button("Stop")?.click();
     open();
     await settle();
-    expect(chat.stream).not.toBe("S");
     expect(hub.cancelled).toEqual(["g1"]);
     expect(text("hub-reply")).toContain("Stopped.");
   });
@@ -96,18 +168,16 @@ describe("another version", () => {
     expect(hub.asked).toEqual([]);
   });
 
-  it("that fails half-way is one version when it is tried again", async () => {
+  it("that fails is one version when it is tried again", async () => {
     await begun();
-    const none = undefined as unknown as Error;
-    hub.refusals.push(none, none, new HubError("busy", "busy", 429));
+    hub.refusals.push(new HubError("busy", "busy", 429));
     button("Answer again")?.click();
     await settle();
-    expect(chat.stream).toBe("S");
     expect(text("[role=alert]")).toContain("Busy.");
     button("Answer again")?.click();
     await settle();
-    expect(text(".versions")).toBe("2/2");
-    expect(hub.streams.size).toBe(2);
+    expect(new Set(hub.asked.map(({ key }) => key)).size).toBe(1);
+    expect(text("hub-reply .versions")).toBe("2/2");
   });
 
   it("is not offered while an answer comes", async () => {
@@ -120,7 +190,7 @@ describe("another version", () => {
 });
 
 describe("a reply", () => {
-  it("that failed is tried again in place, with what was said before it", async () => {
+  it("that failed is tried again in its place", async () => {
     await show();
     hub.happen(
       "S",
@@ -133,9 +203,12 @@ describe("a reply", () => {
     expect(text("hub-reply")).toMatch(/Silence\. upstream_stalled/);
     button("Retry")?.click();
     await settle();
-    expect(hub.asked).toMatchObject([{ stream: "S", messages: [{ role: "user", content: "one" }] }]);
-    expect(all("hub-reply")).toHaveLength(2);
+    expect(hub.asked).toMatchObject([{ stream: "S", after: at(ZERO, 1) }]);
+    expect(all("hub-reply")).toHaveLength(1);
+    expect(text("hub-reply")).not.toContain("Silence");
     expect(button("Retry")).toBeUndefined();
+    // Something was said, so it is not lost.
+    expect(text("hub-reply .versions")).toBe("2/2");
   });
 
   it("alone is rendered when it alone changes", async () => {

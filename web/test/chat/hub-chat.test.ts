@@ -90,17 +90,36 @@ describe("sending", () => {
     expect(area().value).toBe("and more");
   });
 
-  it("waits for the end of an answer, and says so", async () => {
+  it("goes on with the next message when Send was pressed too early for it", async () => {
     await show();
-    hub.happen("S", { type: "started", generation: "g", upstream: "demo" });
-    await settle();
-    type("next");
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    type("one");
     press("Enter");
     await settle();
-    expect(hub.asked).toEqual([]);
-    expect(area().value).toBe("next");
-    expect(text("#composer-hint")).toMatch(/wait until it ends/);
-    expect(await chat.send("next")).toBe(false);
+    type("two");
+    press("Enter");
+    await settle();
+    expect(text(".hint")).toContain("Sending");
+    open();
+    await settle();
+    expect(prompts()).toEqual(["one", "two"]);
+    expect(area().value).toBe("");
+  });
+
+  it("waits for another Send when more was typed since", async () => {
+    await show();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    type("one");
+    press("Enter");
+    press("Enter");
+    await settle();
+    type("one and m");
+    open();
+    await settle();
+    expect(prompts()).toEqual(["one"]);
+    expect(area().value).toBe("and m");
   });
 
   it("begins a conversation where there is none", async () => {
@@ -140,6 +159,22 @@ describe("stopping", () => {
     await settle();
     expect(hub.cancelled).toEqual(["g1"]);
     expect(text("hub-reply")).toContain("Stopped.");
+  });
+
+  it("stops what runs, and not what is still being put behind it", async () => {
+    await show();
+    hub.happen("S", { type: "started", generation: "g", upstream: "demo" });
+    await settle();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    type("next");
+    press("Enter");
+    await settle();
+    press("Escape");
+    open();
+    await settle();
+    expect(new Set(hub.cancelled)).toEqual(new Set(["g"]));
+    expect(text("hub-queue .what")).toBe("next");
   });
 
   it("can be tried again when it was refused", async () => {
@@ -245,6 +280,16 @@ describe("the element", () => {
     hub.fail("S", new HubError("not_json", "this is no conversation", 409));
     await settle();
     expect(text(".middle")).toBe("This is no conversation. not_json");
+  });
+
+  it("says why the hub refuses it, instead of waiting for ever", async () => {
+    await show();
+    hub.become({ state: "closed", code: "revoked", message: "This token was revoked." });
+    await settle();
+    expect(text(".middle[role=alert]")).toBe("This token was revoked. revoked");
+    chat.token = "secret";
+    await settle();
+    expect(chat.outerHTML).not.toContain("secret");
   });
 
   it("tells the page each state and status", async () => {

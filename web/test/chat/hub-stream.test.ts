@@ -81,3 +81,29 @@ test("it says how it stands, and leaves the hub with the page", async () => {
   document.body.replaceChildren();
   expect(hub.followers).toBe(0);
 });
+
+test("a refusal is said, and told to the page", async () => {
+  const hub = new FakeHub();
+  const statuses: unknown[] = [];
+  const told = (event: Event): void => void statuses.push((event as CustomEvent).detail);
+  document.addEventListener("hub-status", told);
+  const root = await follow(hub);
+  const status = { state: "closed", code: "revoked", message: "This token was revoked." } as const;
+  hub.become(status);
+  await vi.waitFor(() => {
+    expect(root.querySelector("[part=status]")?.textContent).toBe("This token was revoked.");
+  }, { timeout: 20_000 });
+  document.removeEventListener("hub-status", told);
+  expect(statuses).toEqual([{ status: { state: "live", via: "websocket" } }, { status }]);
+});
+
+test("the token is in no attribute", async () => {
+  const element = document.createElement("hub-stream");
+  element.setAttribute("token", "from-an-attribute");
+  element.token = "secret";
+  element.hub = new FakeHub();
+  document.body.append(element);
+  await element.updateComplete;
+  expect(element.token).toBe("secret");
+  expect(element.outerHTML).not.toContain("secret");
+});

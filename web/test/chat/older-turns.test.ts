@@ -24,6 +24,7 @@ describe("older", () => {
     const turns = Array.from({ length: 100 }, (_, i) => user(`${i}`));
     expect(begin(turns, 3, 99)).toBe(3);
     expect(begin(turns, 0, 5)).toBe(90);
-    expect(begin(turns.slice(0, 2), 3, 4)).toBe(2);
+    // As after a reset, or on a shorter branch: some are always there to see.
+    expect(begin(turns.slice(0, 2), 3, 4)).toBe(0);
   });
 });

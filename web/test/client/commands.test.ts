@@ -44,7 +44,9 @@ async function settled<T>(promise: Promise<T>): Promise<T> {
 describe("commands", () => {
   it("ask once more with the same key when the answer is lost", async () => {
     answers = [unreachable, refused(503, "draining"), () => Response.json({ id: "gen_1", stream: "a/b", state: "asked" }, { status: 201 })];
-    expect(await settled(commands.generate({ stream: "a/b", prompt: "hi" }))).toEqual({ generation: "gen_1", stream: "a/b" });
+    expect(await settled(commands.generate({ stream: "a/b", prompt: "hi" }))).toEqual({
+      generation: "gen_1", stream: "a/b", state: "asked",
+    });
     expect(asked).toHaveLength(3);
     expect(new Set(asked.map(({ headers }) => headers["Idempotency-Key"])).size).toBe(1);
     expect(asked[0]).toMatchObject({ method: "POST", url: `${URL_OF_HUB}v1/generations`, body: { stream: "a/b", prompt: "hi" } });

@@ -405,4 +405,130 @@ describe("where WebSockets are blocked", () => {
     await pass(50);
     expect(log.told).toContain("closed");
   });
+
+  /** A connection that reads server-sent events. */
+  async function blocked(): Promise<Connection> {
+    hub.websockets = "refused";
+    const connection = connected();
+    await pass(40_000);
+    expect(statuses.at(-1)).toEqual({ state: "live", via: "sse" });
+    statuses.length = 0;
+    return connection;
+  }
+  const names = Array.from({ length: 20 }, (_, i) => `chat/${i}`);
+
+  it("follows all streams with one request", async () => {
+    const connection = await blocked();
+    const logs = names.map((name) => followed(connection, "start", name));
+    await pass(50);
+    expect(hub.reads).toBe(1);
+    for (const name of names) hub.stream(name).append(...words(name));
+    await pass(50);
+    for (const [i, log] of logs.entries()) expect(texts(log)).toEqual([names[i]]);
+    expect(hub.bodies.size).toBe(1);
+    expect([...hub.bodies][0]?.asked.map(({ stream }) => stream)).toEqual(names);
+  });
+
+  it("loses and doubles nothing while the streams change", async () => {
+    const connection = await blocked();
+    const logs: Log[] = [];
+    const said = names.map((): string[] => []);
+    for (let step = 0; step < 400; step++) {
+      if (step % 9 === 0 && logs.length < names.length) logs.push(followed(connection, "start", names[logs.length]));
+      if (step % 13 === 0) followed(connection, "now", `other/${step}`).stop();
+      if (step % 50 === 49) for (const body of hub.bodies) body.end();
+      if (step % 90 === 89) hub.cut();
+      const i = hub.chance.below(names.length);
+      hub.stream(names[i] ?? "").append(...words(`${i} ${step}`));
+      said[i]?.push(`${i} ${step}`);
+      await pass(hub.chance.below(40));
+    }
+    await pass(60_000);
+    expect(logs).toHaveLength(names.length);
+    expect(logs.map(texts)).toEqual(said);
+    expect(hub.bodies.size).toBe(1);
+  });
+
+  it("asks again at once, and says nothing, when a response has lasted long enough", async () => {
+    const log = followed(await blocked());
+    await pass(30_000);
+    for (const body of hub.bodies) body.end();
+    hub.stream(S).append(...words("a"));
+    await pass(100);
+    expect(texts(log)).toEqual(["a"]);
+    expect(states()).toEqual([]);
+  });
+
+  it("waits before it asks one again that ends at once", async () => {
+    followed(await blocked());
+    for (let i = 0; i < 200; i++) {
+      for (const body of hub.bodies) body.end();
+      await pass(10);
+    }
+    expect(states()).toContain("offline");
+    expect(hub.reads).toBeLessThan(10);
+  });
+
+  it("comes back when a hub that shuts down says so", async () => {
+    const log = followed(await blocked());
+    await pass(50);
+    for (const body of hub.bodies) {
+      body.tell({ type: "draining", retry_ms: 3000 });
+      body.cut();
+    }
+    await pass(50);
+    expect(statuses.at(-1)).toEqual({ state: "offline", retryAt: expect.closeTo(Date.now() + 3000, -3) as number, why: expect.any(String) as string });
+    hub.stream(S).append(...words("a"));
+    await pass(10_000);
+    expect(texts(log)).toEqual(["a"]);
+  });
+
+  it("stays when its streams have ended", async () => {
+    const connection = await blocked();
+    const log = followed(connection);
+    await pass(50);
+    hub.stream(S).close();
+    await pass(60_000);
+    expect(log.told).toContain("closed");
+    expect(states()).toEqual([]);
+    expect(hub.bodies.size).toBe(0);
+    hub.stream("other").append(...words("a"));
+    const other = followed(connection, "start", "other");
+    await pass(50);
+    expect(texts(other)).toEqual(["a"]);
+  });
+
+  it("tells which streams it is refused, and follows the others", async () => {
+    const connection = await blocked();
+    hub.refusal = "stream_not_found";
+    const refused = followed(connection);
+    await pass(50);
+    hub.refusal = undefined;
+    const log = followed(connection, "start", "other");
+    await pass(50);
+    expect(refused.told).toEqual(["failed stream_not_found"]);
+    for (const body of hub.bodies) body.tell({ type: "error", stream: "other", code: "not_json", message: "bytes" });
+    await pass(50);
+    expect(log.told.at(-1)).toBe("failed not_json");
+    expect(states()).toEqual([]);
+  });
+
+  it("reads what is missing with few requests, and for everybody in the end", async () => {
+    const connection = await blocked();
+    const many = words(...Array.from({ length: 50 }, String));
+    for (const name of names) {
+      hub.stream(name).append(...many);
+      followed(connection, "now", name);
+    }
+    await pass(200);
+    const late = names.map((name) => followed(connection, "start", name));
+    let most = 0;
+    for (let i = 0; i < 3000; i++) {
+      await pass(1);
+      most = Math.max(most, hub.bodies.size);
+    }
+    for (const log of late) expect(texts(log)).toHaveLength(50);
+    expect(most).toBeLessThanOrEqual(3);
+    expect(hub.bodies.size).toBe(1);
+  });
 });

@@ -1,14 +1,14 @@
 /**
  * What the hub itself writes, read by the library: `tests/end_to_end/test_client_library.py` runs this with
- * frames of the hub's encoders (`STREAMHUB_FRAMES`, a file) and with a hub (`STREAMHUB_URL`).
- * Without them there is nothing to read.
+ * frames of the hub's encoders (`STREAMHUB_FRAMES`, a file), with a hub (`STREAMHUB_URL`), and with a
+ * hub that wants tokens (`STREAMHUB_ISSUER`). Without them there is nothing to read.
  */
 
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { followConversation } from "../../src/client/follow-conversation.js";
-import { EventStream } from "../../src/client/http-link.js";
+import { HttpLink } from "../../src/client/http-link.js";
 import { connect, type Hub } from "../../src/client/hub.js";
 import { SocketLink } from "../../src/client/socket-link.js";
 import type { Handlers } from "../../src/client/source.js";
@@ -21,13 +21,15 @@ vi.setConfig({ testTimeout: 60_000 });
 
 interface Told {
   readonly name: string;
-  /** The texts of WebSocket frames, or the bytes of server-sent events, in base64. */
+  /** The texts of WebSocket frames, or the bytes of a response of `POST /v1/follow`, in base64. */
   readonly websocket: readonly string[];
-  readonly sse: string;
+  readonly follow: string;
   readonly expected: Record<string, unknown>;
 }
 
-const { STREAMHUB_FRAMES: frames, STREAMHUB_URL: url } = process.env;
+const { STREAMHUB_FRAMES: frames, STREAMHUB_URL: url, STREAMHUB_ISSUER: issuer } = process.env;
+
+const until = async (done: () => boolean): Promise<void> => vi.waitFor(() => { expect(done()).toBe(true); }, { timeout: 20_000, interval: 20 });
 
 /** A follower's side of a sink, which folds. */
 function folding(): { sink: Sink; state: () => State } {
@@ -69,6 +71,7 @@ describe.skipIf(frames === undefined)("what the encoders produce", () => {
     const link = new SocketLink("ws://hub.test/v1/ws", {
       opened: () => undefined,
       lost: (why) => { throw new Error(why); },
+      denied: (error) => { throw error; },
       dismissed: (code) => { throw new Error(code); },
     });
     link.follow("s", "start", sink);
@@ -78,10 +81,10 @@ describe.skipIf(frames === undefined)("what the encoders produce", () => {
     expect(shown(state())).toEqual(expected);
   });
 
-  it.each(all)("folds over server-sent events as it does in Python: $name", async ({ sse, expected }) => {
+  it.each(all)("folds over one response for many streams as it does in Python: $name", async ({ follow, expected }) => {
     for (let seed = 0; seed < 2; seed++) {
       const chance = new Chance(seed);
-      const bytes = Buffer.from(sse, "base64");
+      const bytes = Buffer.from(follow, "base64");
       const body = new ReadableStream({
         start(controller) {
           for (let at = 0; at < bytes.length; ) {
@@ -99,16 +102,16 @@ describe.skipIf(frames === undefined)("what the encoders produce", () => {
           sink.closed();
           over();
         };
-        new EventStream("http://hub.test/", "s", "start", { ...sink, closed }, () => { over(); });
+        const broken = (why: unknown): void => { throw new Error(String(why)); };
+        const link = new HttpLink("http://hub.test/", { lost: broken, denied: broken });
+        link.follow("s", "start", { ...sink, closed });
       });
       expect(shown(state())).toEqual(expected);
     }
   });
 });
 
-describe.skipIf(url === undefined)("a hub that runs", () => {
-  const until = async (done: () => boolean): Promise<void> => vi.waitFor(() => { expect(done()).toBe(true); }, { timeout: 20_000, interval: 20 });
-
+describe.skipIf(url === undefined || issuer !== undefined)("a hub that runs", () => {
   const seen = (hub: Hub, stream: string): (() => State) => {
     let state: State = EMPTY;
     hub.conversation(stream, (now) => { state = now; });
@@ -172,5 +175,93 @@ describe.skipIf(url === undefined)("a hub that runs", () => {
     await until(() => members.get(one)?.length === 1);
     one.close();
     two.close();
+  });
+});
+
+describe.skipIf(issuer === undefined)("a hub that wants tokens", () => {
+  const get = async (path: string): Promise<string> => (await fetch(`${issuer}${path}`)).text();
+
+  /** A page with its statuses, the text of the stream's last reply, and whether it has ended. */
+  const page = (token: () => Promise<string>) => {
+    const hub = connect(url ?? "", { shared: false, token });
+    const states: string[] = [];
+    hub.onStatus((status) => states.push(status.state === "closed" ? status.code : status.state));
+    const seen = (stream: string): (() => { text: string; ended: boolean }) => {
+      let last = { text: "", ended: false };
+      hub.conversation(stream, ({ turns, running }) => {
+        const reply = turns.at(-1);
+        last = { text: reply?.kind === "reply" ? reply.text : "", ended: reply?.kind === "reply" && running.length === 0 };
+      });
+      return () => last;
+    };
+    return { hub, states, seen };
+  };
+
+  const whole = async (stream: string): Promise<string> => {
+    const answer = await fetch(`${url}v1/live/${stream}?format=text`, { headers: { Authorization: `Bearer ${await get("/token?seconds=60")}` } });
+    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
+    const first = await reader?.read();
+    await reader?.cancel();
+    return first?.value ?? "";
+  };
+
+  it.each(["websocket", "sse"])("is followed for longer than a token lasts (%s)", async (via) => {
+    if (via === "sse") vi.stubGlobal("WebSocket", function () { throw new Error("blocked"); });
+    let tokens = 0;
+    const { hub, states, seen } = page(() => {
+      tokens++;
+      return get("/token?seconds=2");
+    });
+    try {
+      const stream = `chat/ann/${via}`;
+      const last = seen(stream);
+      await hub.generate({ stream, prompt: "poem", upstream: "slow" });
+      await until(() => last().ended);
+      expect(last().text).toBe(await whole(stream));
+      expect(tokens).toBeGreaterThan(3);
+      if (via === "websocket") expect(states).toEqual(["connecting", "live"]);
+    } finally {
+      hub.close();
+      vi.unstubAllGlobals();
+    }
+  });
+
+  it("is come back to with a new token after the old one has expired", async () => {
+    const first = await get("/token?seconds=2");
+    let denied = false;
+    const { hub, states, seen } = page(() => (denied ? get("/token?seconds=60") : Promise.resolve(first)));
+    hub.onStatus(({ state }) => (denied ||= state === "offline"));
+    const last = seen("chat/ann/back");
+    await hub.generate({ stream: "chat/ann/back", prompt: "poem", upstream: "slow" });
+    await until(() => last().ended);
+    expect(last().text).toBe(await whole("chat/ann/back"));
+    expect(states.slice(0, 3)).toEqual(["connecting", "live", "offline"]);
+    expect(states.at(-1)).toBe("live");
+    hub.close();
+  });
+
+  it("ends the connection of a revoked key, and says so", async () => {
+    const key = await get("/key");
+    const { hub, states } = page(() => Promise.resolve(key));
+    await until(() => hub.status.state === "live");
+    const failed = vi.fn();
+    hub.follow("chat/ann/revoked", { items: () => undefined, failed });
+    const other = vi.fn();
+    hub.follow("chat/bob/1", { items: () => undefined, failed: other });
+    await until(() => other.mock.calls.length > 0);
+    expect(other).toHaveBeenCalledWith(expect.objectContaining({ code: "stream_not_found" }));
+    expect(failed).not.toHaveBeenCalled();
+    await get("/revoke");
+    await until(() => states.at(-1) === "revoked");
+    expect(failed).toHaveBeenCalledWith(expect.objectContaining({ code: "revoked" }));
+    // A hub may remember a key for a second.
+    await vi.waitFor(async () => {
+      await expect(hub.models()).rejects.toMatchObject({ code: "invalid_api_key", status: 401 });
+    }, { timeout: 20_000, interval: 200 });
+  });
+
+  it.each([["nonsense", "invalid_token"], ["sh_x", "invalid_api_key"]])("refuses %s, and says so", async (token, code) => {
+    const { states } = page(() => Promise.resolve(token));
+    await until(() => states.at(-1) === code);
   });
 });

@@ -4,7 +4,7 @@ import { mendBlock, mendInline, mendLine } from "../../src/markdown/mend.js";
 
 test.each([
   ["**bold", "**bold**"], ["**bold*", "**bold**"], ["**bold** and *it", "**bold** and *it*"], ["a **", "a "],
-  ["**a *b", "**a *b***"], ["~~x", "~~x~~"], ["`code", "`code`"], ["`", ""], ["``a`", "``a``"], ["a * b", "a * b"],
+  ["**a *b", "**a *b***"], ["~~x", "~~x~~"], ["~x", "~x"], ["`code", "`code`"], ["`", ""], ["``a`", "``a``"], ["a * b", "a * b"],
   ["snake_case_", "snake_case"], ["2 * 3 * 4 x", "2 * 3 * 4 x"], ["`**` done", "`**` done"], ["\\", ""], ["\\*a", "\\*a"],
   ["[text", "text"], ["[text](http://a", "[text]()"], ["[text]", "[text]()"], ["![alt](http", ""], ["![al", ""],
   ["[a](b) c", "[a](b) c"], ["**[a](http", "**[a]()**"], ["", ""],
@@ -31,14 +31,18 @@ test("in a fence only its own marks are held back", () => {
   expect(mendLine("~~", "```")).toBe("~~");
 });
 
-test("a table is one from its first row on", () => {
-  expect(mendBlock("| a | **b")).toBe("| a | **b** |\n| --- | --- |\n");
-  expect(mendBlock("| a | b |\n|-")).toBe("| a | b |\n| --- | --- |\n");
-  expect(mendBlock("| a |\n|---|\n| x")).toBe("| a |\n|---|\n| x |");
+test("only the end of a long block is looked at, and where it is written ends is known", () => {
+  expect(mendBlock("**a *b")).toEqual({ text: "**a *b***", end: 6 });
+  expect(mendBlock("a **")).toEqual({ text: "a ", end: 2 });
+  const long = `**${"word ".repeat(1_000)}`;
+  expect(mendBlock(`${long}**b`)).toEqual({ text: `${long}**b**`, end: long.length + 3 });
 });
 
-test("code that is open in a list stays as it is", () => {
-  expect(mendBlock("- a\n  ```js\n  const b = `c")).toBe("- a\n  ```js\n  const b = `c");
+test("in a formula nothing is a mark", () => {
+  expect(mendInline("$a_1 * b*c$ *d")).toBe("$a_1 * b*c$ *d*");
+  expect(mendInline("**x \\(a_1 *b")).toBe("**x \\(a_1 *b**");
+  expect(mendInline("$$a_ *b")).toBe("$$a_ *b");
+  expect(mendInline("costs $5 *a")).toBe("costs $5 *a*");
 });
 
 test("thousands of open marks are no work", () => {

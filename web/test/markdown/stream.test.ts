@@ -1,16 +1,12 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { loadMathWith } from "../../src/markdown/formulas.js";
 import { StreamingMarkdown } from "../../src/markdown/stream.js";
+import { type Frames, frames } from "../support/frames.js";
 
 // DOMPurify does not run on this DOM; the wall itself is proved in a real browser.
-vi.mock("../../src/markdown/sanitize.js", () => ({
-  sanitize(html: string): DocumentFragment {
-    const template = document.createElement("template");
-    template.innerHTML = html;
-    return template.content;
-  },
-}));
+vi.mock("../../src/markdown/sanitize.js", async () => import("../support/unsanitized.js"));
 
 const RICH = `# Title
 
@@ -38,12 +34,11 @@ const a = 1;
 The end.
 `;
 
-let frames: FrameRequestCallback[] = [];
+let clock: Frames;
 
 beforeEach(() => {
-  frames = [];
-  vi.stubGlobal("requestAnimationFrame", (frame: FrameRequestCallback) => frames.push(frame));
-  vi.stubGlobal("cancelAnimationFrame", () => (frames = []));
+  clock = frames();
+  loadMathWith(() => new Promise(() => undefined));
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
   document.body.replaceChildren();
 });
@@ -55,13 +50,11 @@ afterEach(() => {
 });
 
 function frame(): number {
-  const due = frames.splice(0);
-  for (const run of due) run(0);
-  return due.length;
+  return clock.frame();
 }
 
 function settle(): void {
-  for (let left = 1_000; left > 0 && frame() > 0; left -= 1);
+  clock.settle();
 }
 
 function begin(): { markdown: StreamingMarkdown; root: Element } {
@@ -80,7 +73,7 @@ function whole(text: string): string {
   return root.innerHTML;
 }
 
-test("whatever the pieces, the document is that of the whole text", { timeout: 30_000 }, () => {
+test("whatever the pieces, the document is that of the whole text", () => {
   for (const text of [RICH, RICH.replaceAll("\n", "\r\n"), RICH.trimEnd(), "a\r\rb \ud83d\ude00 \ud83d"]) {
     const expected = whole(text);
     for (const step of [text.length > 99 ? 9 : 1, 50]) {
@@ -134,10 +127,10 @@ test("however often the text is set, there is one write a frame", () => {
   markdown.set("ab", false);
   markdown.set("abc", false);
   expect(root.textContent).toBe("");
-  expect(frames).toHaveLength(1);
+  expect(clock.waiting).toBe(1);
   frame();
   expect(root.textContent).toBe("abc");
-  expect(frames).toHaveLength(0);
+  expect(clock.waiting).toBe(0);
 });
 
 test("without frames, in a tab that nobody sees, a timer does it", () => {

@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 
 import { ForkWatcher } from "../../src/chat/fork-watcher.js";
-import { lineage, place, versions } from "../../src/model/branches.js";
-import { type ChatMessage, EMPTY, fold, type State } from "../../src/model/conversation.js";
+import { answered, before, chosen, keyOf, lineage, nameOf, newest, shownAside, siblings, versions } from "../../src/model/branches.js";
+import { type AssistantMessage, branch, type ChatMessage, EMPTY, fold, rewind, type State, type Turns } from "../../src/model/conversation.js";
 import type { Branch, HubEvent } from "../../src/protocol/events.js";
 import { at, ZERO } from "../../src/protocol/position.js";
+import cases from "../../../tests/cases/branches.json";
 import { FakeHub } from "../support/fake-hub.js";
+import { forkAt, place } from "../support/forks.js";
 
 const hub = (): FakeHub => new FakeHub();
 const say = (text: string) => ({ type: "message", role: "user", text }) as const;
@@ -25,10 +27,7 @@ function said(state: State, text: string): ChatMessage {
 
 /** What a reader of `shown` forks at a message, told as the element tells it. */
 async function fork(fake: FakeHub, shown: string, text: string, stream: string, instead: string): Promise<void> {
-  const { source, position } = place(shown, read(fake, shown), said(read(fake, shown), text));
-  await fake.fork(stream, source, position);
-  fake.happen(stream, { type: "branch", from: source, position }, say(instead));
-  fake.happen(source, { type: "branch", to: stream, position });
+  await forkAt(fake, place(shown, read(fake, shown), said(read(fake, shown), text)), stream, say(instead));
 }
 
 /** The versions of a message as the reader of `shown` sees them. */
@@ -37,12 +36,102 @@ function seen(fake: FakeHub, shown: string, text: string): string {
   let told: ReadonlyMap<string, readonly Branch[]> = new Map();
   const watcher = new ForkWatcher(fake, (now) => (told = now));
   watcher.follow(shown, state.branches);
-  const found = versions(shown, state, told).get(said(state, text));
+  const found = versions(shown, state, told).get(keyOf(said(state, text)));
   watcher.stop();
-  return found ? `${found.streams.join(" ")} @${found.shown}` : "one";
+  return found ? `${found.choices.map(({ stream }) => stream).join(" ")} @${found.shown}` : "one";
 }
 
-describe("versions of a message", () => {
+const label = (turn: ChatMessage | AssistantMessage): string => (turn.kind === "reply" ? turn.generation : turn.text);
+const labels = (turns: Turns): string[] => turns.map(label);
+
+function folded(events: readonly unknown[]): State {
+  return events.reduce<State>((state, event, i) => fold(state, { event: event as HubEvent, position: at(ZERO, i + 1) }), EMPTY);
+}
+
+describe("branches, as the hub and its client in Python see them", () => {
+  it.each(cases.map((one) => [one.name, one] as const))("%s", (_, { events, turns, versions, branches }) => {
+    const state = folded(events);
+    expect(labels(state.turns)).toEqual(turns);
+    const place = (name: string): number => state.all.findIndex((turn) => label(turn) === name);
+    const beside = siblings(state);
+    for (const [name, others] of Object.entries(versions)) {
+      const turn = state.all[place(name)];
+      expect(turn && labels(beside.get(turn) ?? [])).toEqual(others);
+    }
+    for (const [name, found] of Object.entries(branches)) {
+      expect(labels(branch(state.all, newest(state.all, place(name))))).toEqual(found);
+    }
+  });
+
+  it.each(cases.map((one) => [one.name, one.events] as const))("are undone with their events: %s", (_, events) => {
+    const whole = folded(events);
+    events.forEach((_event, i) => {
+      const earlier = rewind(whole, at(ZERO, i));
+      expect(labels(earlier.turns)).toEqual(labels(folded(events.slice(0, Number(earlier.position.slice(17)))).turns));
+    });
+  });
+});
+
+describe("the chosen branch", () => {
+  const two = [say("q1"), { type: "started", generation: "g1" }, { type: "started", generation: "g2", after: at(ZERO, 1) }];
+
+  it("is that of a turn, and goes on with it", () => {
+    const state = folded(two);
+    expect(labels(chosen(state).turns)).toEqual(["q1", "g2"]);
+    expect(labels(chosen(state, "g1").turns)).toEqual(["q1", "g1"]);
+    const more = folded([...two, { ...say("q2"), after: "g1" }, { ...say("q3"), after: "g2" }]);
+    expect(labels(chosen(more, "g1").turns)).toEqual(["q1", "g1", "q2"]);
+    expect(labels(chosen(more, at(ZERO, 1)).turns)).toEqual(["q1", "g2", "q3"]);
+    expect(shownAside(more)).toBeUndefined();
+    const aside = shownAside(chosen(more, "g1"));
+    expect(labels(chosen(more, aside).turns)).toEqual(["q1", "g1", "q2"]);
+  });
+
+  it("stays until the one that is to come is there", () => {
+    expect(labels(chosen(folded(two), "g3", "g1").turns)).toEqual(["q1", "g1"]);
+    expect(labels(chosen(folded([...two, { type: "started", generation: "g3", after: at(ZERO, 1) }]), "g3", "g1").turns)).toEqual(["q1", "g3"]);
+    expect(labels(chosen(folded(two), "gone").turns)).toEqual(["q1", "g2"]);
+  });
+
+  it("is counted where it differs, without attempts that came to nothing", () => {
+    const failed = { type: "failed", generation: "g2", code: "c", message: "m" };
+    const state = folded([...two, failed, { type: "started", generation: "g3", after: at(ZERO, 1) }]);
+    const choices = [1, 3].map((offset) => ({ stream: "S", turn: at(ZERO, offset === 1 ? 2 : 5) }));
+    expect(versions("S", state, new Map())).toEqual(new Map([["g3", { choices, shown: 1, position: at(ZERO, 1) }]]));
+    expect(versions("S", chosen(state, "g2"), new Map()).get("g2")).toMatchObject({ shown: 1, choices: { length: 3 } });
+    expect(versions("S", folded([say("q1"), ...two.slice(1, 2)]), new Map()).size).toBe(0);
+  });
+
+  it("is where a question is edited, and an answer given again", () => {
+    const more = [...two, say("q2"), { type: "started", generation: "g4" }, { type: "failed", generation: "g4" }, { type: "started", generation: "g5" }];
+    const { turns } = folded(more);
+    const [q1, g2, q2, , g5] = turns as [ChatMessage, AssistantMessage, ChatMessage, AssistantMessage, AssistantMessage];
+    expect(before(turns, q1)).toBeNull();
+    expect(before(turns, q2)).toBe(nameOf(g2));
+    expect(answered(turns, g2)).toBe(q1);
+    // Not the attempt that failed.
+    expect(answered(turns, g5)).toBe(q2);
+  });
+
+  it("is beside versions that are conversations of their own", async () => {
+    const fake = hub();
+    fake.happen("S", say("one"));
+    await fork(fake, "S", "one", "F", "eins");
+    fake.happen("F", { ...say("uno"), after: null });
+    const state = read(fake, "F");
+    expect(versions("F", state, new Map([["S", read(fake, "S").branches]])).get(keyOf(said(state, "uno")))).toEqual({
+      choices: [{ stream: "S" }, { stream: "F", turn: at(ZERO, 2) }, { stream: "F", turn: at(ZERO, 3) }],
+      shown: 2,
+      position: at(ZERO, 0),
+    });
+    expect(versions("S", read(fake, "S"), new Map()).get(keyOf(said(read(fake, "S"), "one")))).toMatchObject({
+      choices: [{ stream: "S" }, { stream: "F" }],
+      shown: 0,
+    });
+  });
+});
+
+describe("versions of a message that are conversations of their own", () => {
   it("are offered on both sides", async () => {
     const fake = hub();
     fake.happen("S", say("one"), say("two"));

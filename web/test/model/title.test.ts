@@ -12,7 +12,7 @@ const said = (offset: number, text: string, role: ChatMessage["role"] = "user"):
   before: at(offset),
 });
 
-const state = (turns: ChatMessage[], branches: State["branches"] = []): State => ({ ...EMPTY, turns, branches });
+const state = (turns: ChatMessage[], branches: State["branches"] = []): State => ({ ...EMPTY, turns, all: turns, branches });
 
 test("the title is what the user said first", () => {
   expect(titleOf(state([said(0, "Be kind.", "system"), said(1, "Hello"), said(2, "Again")]))).toBe("Hello");

@@ -1,9 +1,10 @@
 /** A hub without a network: streams in memory, synchronous delivery, and errors on demand. */
 
-import type { Ask } from "../../src/client/commands.js";
+import type { Ask, Generation, QueueChange } from "../../src/client/commands.js";
 import type { Hub } from "../../src/client/hub.js";
 import type { Handlers, Presence } from "../../src/client/source.js";
-import { EMPTY, fold, rewind, type State } from "../../src/model/conversation.js";
+import { nameOf, newest } from "../../src/model/branches.js";
+import { EMPTY, fold, placeOf, rewind, type State } from "../../src/model/conversation.js";
 import { HubError } from "../../src/protocol/errors.js";
 import type { HubEvent, Item, Position } from "../../src/protocol/events.js";
 import type { Member, Status } from "../../src/protocol/frames.js";
@@ -21,6 +22,8 @@ export class FakeHub implements Hub {
   readonly streams = new Map<string, HubEvent[]>();
   readonly asked: Ask[] = [];
   readonly cancelled: string[] = [];
+  readonly changes: [string, QueueChange][] = [];
+  readonly queued: string[] = [];
   readonly told: { stream: string; state: unknown }[] = [];
   members: readonly Member[] = [];
   retries = 0;
@@ -106,7 +109,7 @@ export class FakeHub implements Hub {
     for (const follower of this.#followers) if (follower.stream === stream) follower.handlers.lag?.(records);
   }
 
-  async generate(ask: Ask): Promise<{ generation: string; stream: string }> {
+  async generate(ask: Ask): Promise<Generation> {
     this.asked.push(ask);
     await this.#pass();
     const known = this.#keys.get(ask.key ?? "");
@@ -114,14 +117,51 @@ export class FakeHub implements Hub {
     this.#generations += 1;
     const begun = { generation: `g${this.#generations}`, stream: ask.stream ?? "one-off" };
     if (ask.key) this.#keys.set(ask.key, begun);
-    if (ask.prompt !== undefined) this.happen(begun.stream, { type: "message", role: "user", text: ask.prompt });
-    this.happen(begun.stream, { type: "started", generation: begun.generation, upstream: ask.upstream ?? "demo" });
+    if (ask.when_busy === "queue" && this.#answers(begun.stream)) {
+      const { length } = this.queued;
+      this.queued.push(begun.generation);
+      this.happen(begun.stream, { type: "queued", ...begun, text: ask.prompt ?? "", place: length + 1 });
+      return { ...begun, state: "queued" };
+    }
+    const where = this.#where(ask, begun.stream);
+    const started = { type: "started", generation: begun.generation, upstream: ask.upstream ?? "demo" } as const;
+    if (ask.prompt === undefined) this.happen(begun.stream, { ...started, ...where });
+    else this.happen(begun.stream, { type: "message", role: "user", text: ask.prompt, ...where }, started);
     return begun;
+  }
+
+  /** What a generation follows, as the hub writes it. */
+  #where({ after, branch }: Ask, stream: string): { after?: string | null } {
+    if (branch === undefined) return after === undefined ? {} : { after };
+    const { all } = items(this.streams.get(stream) ?? [], 0).reduce(fold, EMPTY);
+    const end = newest(all, placeOf(all, branch) ?? -1);
+    const last = all[end];
+    return last && end < all.length - 1 ? { after: nameOf(last) } : {};
+  }
+
+  async requeue(generation: string, change: QueueChange): Promise<void> {
+    this.changes.push([generation, change]);
+    await this.#pass();
+  }
+
+  /** Whether a generation runs in a stream. */
+  #answers(stream: string): boolean {
+    const held = this.streams.get(stream) ?? [];
+    const last = held.findLast(({ type }) => ["started", "finished", "failed", "cancelled", "interrupted"].includes(type));
+    return last?.type === "started";
   }
 
   async cancel(generation: string): Promise<void> {
     this.cancelled.push(generation);
     await this.#pass();
+    if (this.queued.includes(generation)) {
+      for (const [stream, held] of this.streams) {
+        if (held.some((event) => event.type === "queued" && event.generation === generation)) {
+          this.happen(stream, { type: "dropped", generation });
+        }
+      }
+      return;
+    }
     for (const [stream, held] of this.streams) {
       if (held.some((event) => "generation" in event && event.generation === generation)) {
         this.happen(stream, { type: "cancelled", generation });

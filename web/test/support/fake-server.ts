@@ -1,6 +1,6 @@
 /**
- * A hub without a network: streams with epochs, `hub.v1` over fake WebSockets, server-sent
- * events over a fake `fetch`, and faults on demand. It runs on vitest's fake clock.
+ * A hub without a network: streams with epochs, `hub.v1` over fake WebSockets and over a fake
+ * `fetch`, and faults on demand. It runs on vitest's fake clock.
  */
 
 import { vi } from "vitest";
@@ -88,11 +88,17 @@ export class FakeServer {
   /** Whether sockets open; "deaf" ones do, but nothing gets through. */
   websockets: "open" | "refused" | "deaf" = "open";
   http = true;
+  /** How long requests take, in milliseconds. */
+  slow = 1;
   /** Some frames arrive twice. */
   doubles = false;
   beats = true;
   /** The error code with which subscriptions are refused. */
   refusal: string | undefined;
+  /** The tokens that hold, each with its end in milliseconds since 1970; by default none is needed. */
+  tokens: Map<string, number> | undefined;
+  /** All tokens that were presented, over any transport. */
+  readonly presented: string[] = [];
 
   constructor(seed = 1) {
     this.chance = new Chance(seed);
@@ -110,6 +116,28 @@ export class FakeServer {
     return stream;
   }
 
+  /** The error for a token, if it does not hold; it is noted. */
+  judge(token: string | undefined): { code: string; message: string } | undefined {
+    if (token !== undefined) this.presented.push(token);
+    if (!this.tokens) return undefined;
+    if (token === undefined) return { code: "unauthorized", message: "this needs a credential" };
+    const end = this.tokens.get(token);
+    if (end === undefined) return { code: "invalid_token", message: "this token is not valid" };
+    return end <= Date.now() ? { code: "token_expired", message: "this token has expired" } : undefined;
+  }
+
+  /** Milliseconds that a token still lasts; `undefined` if it has no end. */
+  left(token: string | undefined): number | undefined {
+    const end = this.tokens?.get(token ?? "");
+    return end === undefined || end === Infinity ? undefined : Math.max(0, end - Date.now());
+  }
+
+  revoke(token: string): void {
+    this.tokens?.delete(token);
+    for (const socket of [...this.sockets]) if (socket.token === token) socket.drop(4502, "revoked");
+    for (const body of [...this.bodies]) if (body.token === token) body.end();
+  }
+
   /** Break every connection. */
   cut(): void {
     for (const socket of [...this.sockets]) socket.drop(1006);
@@ -117,14 +145,18 @@ export class FakeServer {
   }
 
   async #fetch(url: string, init: RequestInit): Promise<Response> {
-    await new Promise((resolve) => setTimeout(resolve, 1));
+    await new Promise((resolve) => setTimeout(resolve, this.slow));
     init.signal?.throwIfAborted();
     if (!this.http) throw new TypeError("fetch failed");
-    const { pathname, searchParams } = new URL(url);
+    const { pathname } = new URL(url);
+    const token = new Headers(init.headers).get("Authorization")?.slice("Bearer ".length);
+    const error = this.judge(token);
+    if (error) return Response.json({ error }, { status: 401 });
     if (pathname === "/v1/models") return Response.json({ data: [{ id: "demo" }] });
-    const name = decodeURIComponent(pathname.replace("/v1/live/", ""));
+    if (pathname !== "/v1/follow") return new Response(null, { status: 404 });
     this.reads++;
-    const body = new FakeBody(this, this.stream(name), searchParams.get("from") ?? "start", init.signal ?? undefined);
+    const asked = JSON.parse(init.body as string) as { stream: string; from: string }[];
+    const body = new FakeBody(this, asked, init.signal ?? undefined, token);
     return body.response;
   }
 }
@@ -182,6 +214,29 @@ class Reader {
   }
 }
 
+/** Follow a stream: tell where it begins, and then what it holds, in messages of `hub.v1`. */
+function subscribed(
+  hub: FakeServer,
+  stream: string,
+  from: string,
+  tell: (message: Record<string, unknown>) => void,
+  named: Record<string, unknown> = {},
+): Reader {
+  const known = hub.streams.get(stream);
+  const position = known?.place(known.begin(from).offset) ?? null;
+  tell({ type: "ok", ...named, stream, position, tail: known?.place(known.records.length) ?? null });
+  return new Reader(hub, hub.stream(stream), known ? from : "start", {
+    items: (items) => {
+      const last = items.at(-1)?.position ?? "";
+      const offsets = items.map(({ position }) => offsetOf(position));
+      const rowed = offsets.every((offset, i) => offset === offsetOf(last) + 1 - items.length + i);
+      tell({ type: "events", stream, position: last, events: items.map(({ event }) => event), ...(!rowed && { offsets }) });
+    },
+    reset: (position, reason) => { tell({ type: "reset", stream, position, reason }); },
+    closed: (position) => { tell({ type: "closed", stream, position }); },
+  });
+}
+
 const OPEN = 1;
 
 export class FakeSocket {
@@ -191,7 +246,10 @@ export class FakeSocket {
   onclose: ((event: { code: number; reason: string }) => void) | null = null;
   readonly sent: Record<string, unknown>[] = [];
   readonly readers = new Map<string, Reader>();
+  /** The token that was accepted. */
+  token: string | undefined;
   #beat: ReturnType<typeof setInterval> | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly hub: FakeServer, readonly url: string, readonly protocol: string) {
     if (hub.websockets === "refused") {
@@ -203,6 +261,7 @@ export class FakeSocket {
       this.readyState = OPEN;
       hub.opened++;
       hub.sockets.add(this);
+      if (hub.tokens) this.#deadline = setTimeout(() => { this.drop(4203, "auth_timeout"); }, 10_000);
       this.#beat = setInterval(() => { if (hub.beats) this.tell({ type: "beat" }); }, 20_000);
       this.onopen?.();
     }, 1);
@@ -216,6 +275,7 @@ export class FakeSocket {
   }
 
   tell(message: Record<string, unknown>): void {
+    if (message.type === "closed") this.readers.delete(String(message.stream));
     if (this.readyState !== OPEN || this.hub.websockets === "deaf") return;
     const data = JSON.stringify(message);
     for (let i = this.hub.doubles && message.type === "events" && this.hub.chance.once(4) ? 2 : 1; i > 0; i--) this.onmessage?.({ data });
@@ -235,18 +295,22 @@ export class FakeSocket {
   #gone(): void {
     this.readyState = 3;
     clearInterval(this.#beat);
+    clearTimeout(this.#deadline);
     for (const reader of this.readers.values()) reader.stop();
     this.hub.sockets.delete(this);
   }
 
-  #obey({ type, id, stream: name, from }: Record<string, unknown>): void {
+  #obey({ type, id, stream: name, from, token }: Record<string, unknown>): void {
     if (this.readyState !== OPEN) return;
     const stream = String(name);
-    if (type === "subscribe") {
+    if (type === "auth") this.#auth(id, String(token));
+    else if (type !== "ping" && this.hub.tokens && this.token === undefined)
+      this.tell({ type: "error", id, code: "unauthorized", message: "this needs a credential" });
+    else if (type === "subscribe") {
       const { refusal } = this.hub;
       if (refusal !== undefined) this.tell({ type: "error", id, code: refusal, message: "no" });
       else if (this.readers.has(stream)) this.tell({ type: "error", id, code: "conflict", message: "it is followed" });
-      else this.#subscribe(id, stream, String(from));
+      else this.readers.set(stream, subscribed(this.hub, stream, String(from), (message) => { this.tell(message); }, { id }));
     } else if (type === "unsubscribe") {
       this.readers.get(stream)?.stop();
       this.readers.delete(stream);
@@ -254,56 +318,58 @@ export class FakeSocket {
     } else this.tell({ type: "ok", id, stream, member: "mem_1" });
   }
 
-  #subscribe(id: unknown, name: string, from: string): void {
-    const begin = (from: string): Reader => {
-      const stream = this.hub.stream(name);
-      return new Reader(this.hub, stream, from, {
-        items: (items) => { this.#events(name, items); },
-        reset: (position, reason) => { this.tell({ type: "reset", stream: name, position, reason }); },
-        closed: (position) => {
-          this.readers.delete(name);
-          this.tell({ type: "closed", stream: name, position });
-        },
-      });
-    };
-    const stream = this.hub.streams.get(name);
-    if (stream) {
-      const { offset } = stream.begin(from);
-      this.tell({ type: "ok", id, stream: name, position: stream.place(offset), tail: stream.place(stream.records.length) });
-    } else this.tell({ type: "ok", id, stream: name, position: null, tail: null });
-    this.readers.set(name, begin(stream ? from : "start"));
-  }
-
-  #events(stream: string, items: readonly Item[]): void {
-    const last = items.at(-1)?.position ?? "";
-    const offsets = items.map(({ position }) => offsetOf(position));
-    const rowed = offsets.every((offset, i) => offset === offsetOf(last) + 1 - items.length + i);
-    this.tell({ type: "events", stream, position: last, events: items.map(({ event }) => event), ...(!rowed && { offsets }) });
+  #auth(id: unknown, token: string): void {
+    if (!this.hub.tokens) {
+      this.hub.judge(token);
+      this.tell({ type: "error", id, code: "not_supported", message: "no" });
+      return;
+    }
+    const error = this.hub.judge(token);
+    if (error) {
+      this.tell({ type: "error", id, ...error });
+      if (this.token === undefined) setTimeout(() => { this.drop(error.code === "token_expired" ? 4200 : 4501); }, 1);
+      return;
+    }
+    this.token = token;
+    clearTimeout(this.#deadline);
+    const left = this.hub.left(token);
+    if (left !== undefined) this.#deadline = setTimeout(() => { this.drop(4200, "token_expired"); }, left + 25_000);
+    this.tell({ type: "ok", id, expires_in: left === undefined ? null : Math.floor(left / 1000) });
   }
 }
 
-/** A streaming response whose bytes are cut anywhere. */
+/** A response of `POST /v1/follow`, whose bytes are cut anywhere. */
 export class FakeBody {
   readonly response: Response;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  readonly #reader: Reader;
+  readonly #readers = new Map<string, Reader>();
   #over = false;
 
-  constructor(readonly hub: FakeServer, stream: FakeStream, from: string, signal: AbortSignal | undefined) {
+  constructor(
+    readonly hub: FakeServer,
+    /** What was asked for. */
+    readonly asked: readonly { stream: string; from: string }[],
+    signal: AbortSignal | undefined,
+    readonly token: string | undefined,
+  ) {
     const body = new ReadableStream<Uint8Array>({ start: (controller) => { this.#controller = controller; } });
-    const headers = { "Stream-Next-Offset": stream.place(stream.begin(from).offset) };
-    this.response = new Response(body, { headers });
+    this.response = new Response(body);
     hub.bodies.add(this);
-    this.#reader = new Reader(hub, stream, from, {
-      items: (items) => { this.#write(items.map(({ event, position }) => `id: ${position}\ndata: ${JSON.stringify(event)}\n\n`).join("")); },
-      reset: (position, reason) => { this.#write(`event: reset\nid: ${position}\ndata: ${JSON.stringify({ type: "reset", position, reason })}\n\n`); },
-      closed: (position) => {
-        this.#write(`event: closed\nid: ${position}\ndata: ${JSON.stringify({ type: "closed", position })}\n\n`);
-        this.#stop();
-        this.#controller.close();
-      },
-    });
+    for (const { stream, from } of asked) {
+      const { refusal } = hub;
+      if (refusal !== undefined) this.tell({ type: "error", stream, code: refusal, message: "no" });
+      else this.#readers.set(stream, subscribed(hub, stream, from, (message) => { this.tell(message); }));
+    }
     signal?.addEventListener("abort", () => { this.cut(); });
+    const left = hub.left(token);
+    if (left !== undefined) setTimeout(() => { this.end(); }, left);
+  }
+
+  /** End as when the token expires. */
+  end(): void {
+    if (this.#over) return;
+    this.#stop();
+    this.#controller.close();
   }
 
   cut(): void {
@@ -312,18 +378,21 @@ export class FakeBody {
     this.#controller.error(new TypeError("network error"));
   }
 
-  #stop(): void {
-    this.#over = true;
-    this.#reader.stop();
-    this.hub.bodies.delete(this);
-  }
-
-  #write(text: string): void {
-    let bytes = new TextEncoder().encode(text);
+  tell(message: Record<string, unknown>): void {
+    let bytes = new TextEncoder().encode(`data: ${JSON.stringify(message)}\n\n`);
     while (bytes.length && !this.#over) {
       const size = 1 + this.hub.chance.below(bytes.length);
       this.#controller.enqueue(bytes.slice(0, size));
       bytes = bytes.slice(size);
     }
+    if (message.type !== "closed") return;
+    this.#readers.delete(String(message.stream));
+    if (!this.#readers.size) this.end();
+  }
+
+  #stop(): void {
+    this.#over = true;
+    for (const reader of this.#readers.values()) reader.stop();
+    this.hub.bodies.delete(this);
   }
 }

@@ -68,6 +68,6 @@ function join(one: HubEvent, two: HubEvent): Delta | undefined {
 
 /** The visible part of a state, without what is only for rewinding. */
 export function shown(state: State): Omit<State, "past"> {
-  const { turns, position, running, branches, closed } = state;
-  return { turns, position, running, branches, closed };
+  const { turns, all, position, running, branches, queue, closed } = state;
+  return { turns, all, position, running, branches, queue, closed };
 }

@@ -18,4 +18,4 @@ export const reply = (more: Partial<AssistantMessage>): AssistantMessage => ({ .
 
 export const user = (text: string): ChatMessage => ({ kind: "message", role: "user", text, before: text });
 
-export const state = (...turns: (ChatMessage | AssistantMessage)[]): State => ({ ...EMPTY, turns });
+export const state = (...turns: (ChatMessage | AssistantMessage)[]): State => ({ ...EMPTY, turns, all: turns });

@@ -7,6 +7,7 @@
 import type { From } from "../../protocol/events.js";
 import {
   ACKNOWLEDGED,
+  type Credential,
   type Member,
   type PortSignal,
   type SignalListener,
@@ -15,6 +16,7 @@ import {
   type WorkerMessage,
 } from "../../protocol/frames.js";
 import type { Presence, Source, StatusListener } from "../source.js";
+import { present, subjectOf, type Token } from "../token.js";
 import { unique } from "../unique.js";
 import { hold, outlive } from "./locks.js";
 
@@ -25,27 +27,44 @@ export class SharedConnection implements Source {
   readonly #port: MessagePort;
   readonly #listeners = new Map<number, (signal: PortSignal) => void>();
   readonly #gone = new AbortController();
+  readonly #token: Token | undefined;
+  readonly #lost: (again: boolean) => void;
+  #credential: Credential | undefined;
   #release: (() => void) | undefined;
   #next = 0;
 
-  private constructor(port: MessagePort) {
+  private constructor(
+    port: MessagePort,
+    lost: (again: boolean) => void,
+    token: Token | undefined,
+    private readonly account: string | undefined,
+  ) {
     this.#port = port;
+    this.#lost = lost;
+    this.#token = token;
   }
 
   /**
-   * Open the shared connection to a hub; `undefined` if that is not possible: there are no shared
-   * workers or locks, the page has another origin, or the worker does not respond. `lost` is called
-   * if it dies.
+   * Open the connection to a hub that this page shares with those that have the same credential;
+   * `undefined` if that is not possible: there are no shared workers or locks, the page has another
+   * origin or no token yet, or the worker does not respond. `lost` is called if the connection can
+   * no longer be used: the worker is dead or, with `again`, the page now has another user's token.
    */
-  static async open(url: string, listener: StatusListener, lost: () => void): Promise<SharedConnection | undefined> {
+  static async open(
+    url: string,
+    listener: StatusListener,
+    lost: (again: boolean) => void,
+    token?: Token,
+    account?: string,
+  ): Promise<SharedConnection | undefined> {
     if (!("SharedWorker" in globalThis) || !("locks" in navigator)) return undefined;
     try {
       const worker = new SharedWorker(`${url}client-worker.js`, { type: "module", name: WORKER });
-      const shared = new SharedConnection(worker.port);
-      if (await shared.#begin(worker, listener, lost)) return shared;
+      const shared = new SharedConnection(worker.port, lost, token, account);
+      if (await shared.#begin(worker, listener)) return shared;
       shared.close();
     } catch {
-      // The page has another origin, or its policy forbids workers.
+      // The page has another origin or no token yet, or its policy forbids workers.
     }
     return undefined;
   }
@@ -107,8 +126,10 @@ export class SharedConnection implements Source {
     this.#release?.();
   }
 
-  async #begin(worker: SharedWorker, listener: StatusListener, lost: () => void): Promise<boolean> {
+  async #begin(worker: SharedWorker, listener: StatusListener): Promise<boolean> {
     const mine = unique();
+    const credential = await credentialOf(this.#token, this.account);
+    this.#credential = credential;
     this.#release = await hold(mine);
     return new Promise((begun) => {
       setTimeout(() => { begun(false); }, PATIENCE);
@@ -116,14 +137,24 @@ export class SharedConnection implements Source {
       this.#port.onmessage = ({ data }: MessageEvent<WorkerMessage>) => {
         if (this.#gone.signal.aborted) return;
         if ("status" in data) listener(data.status);
+        else if ("wanted" in data) void this.#give(data.wanted);
         else if ("id" in data) this.#listeners.get(data.id)?.(data);
         else {
-          outlive(data.lock, lost, this.#gone.signal);
+          outlive(data.lock, () => { this.#lost(false); }, this.#gone.signal);
           begun(true);
         }
       };
-      this.#post({ verb: "hello", lock: mine });
+      this.#post({ verb: "hello", lock: mine, credential });
     });
+  }
+
+  /** Send the page's token to the worker, or nothing if it has become another user's. */
+  async #give(id: number): Promise<void> {
+    const token = this.#token === undefined ? undefined : await present(this.#token).catch(() => undefined);
+    const mine = this.#credential;
+    const same = token === undefined || (mine && "subject" in mine && mine.subject === subjectOf(token));
+    this.#post({ verb: "token", id, token: same ? token : undefined });
+    if (!same && !this.#gone.signal.aborted) this.#lost(true);
   }
 
   #ask(message: (id: number) => TabMessage, listener: (signal: PortSignal) => void): number {
@@ -140,4 +171,10 @@ export class SharedConnection implements Source {
   #post(message: TabMessage): void {
     this.#port.postMessage(message);
   }
+}
+
+async function credentialOf(token: Token | undefined, account: string | undefined): Promise<Credential | undefined> {
+  if (token === undefined) return account ? { account } : undefined;
+  const now = await present(token);
+  return typeof token === "string" ? { token: now } : { subject: subjectOf(now) };
 }

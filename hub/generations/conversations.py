@@ -1,0 +1,131 @@
+"""The conversations in streams, as they are sent to an upstream before a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+from weakref import WeakKeyDictionary
+
+from hub.domain.branches import AFTER
+from hub.domain.conversation import Conversation
+from hub.domain.errors import RequestError, TooLarge
+from hub.domain.events import NOTHING, Event, Message, Started, now
+from hub.domain.generation import Generation
+from hub.domain.generation_request import GenerationRequest
+from hub.domain.prompt import Prompt, beside_of, input_of
+from hub.domain.records import Position
+from hub.streams.followed import FollowedStream
+
+__all__ = ["Conversations", "Messages", "Past", "beginning_of", "memory_of"]
+
+Messages = tuple[Mapping[str, Any], ...]
+
+MESSAGE_BYTES: Final = 300
+"""Memory that a message takes besides its text."""
+
+CONVERSATIONS: Final = 100
+CONVERSATION_BYTES: Final = 32 * 1024 * 1024
+"""The conversations that are kept in memory, and the bytes that they may take: reading a long one
+again from its beginning takes tens of milliseconds."""
+
+
+class Past(NamedTuple):
+    """What a request continues: the messages before it, and the fields that say so in its event."""
+
+    messages: Messages = ()
+    fields: Mapping[str, Any] = NOTHING
+
+
+class Conversations:
+    """Reads the messages of streams, and keeps those that were used last.
+
+    A conversation of more than ``most`` messages is refused, and not read again.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._read: WeakKeyDictionary[FollowedStream, Conversation] = WeakKeyDictionary()
+        """The oldest first."""
+        self._too_long: WeakKeyDictionary[FollowedStream, int] = WeakKeyDictionary()
+        """The heads of streams whose conversations are too long."""
+
+    @property
+    def kept(self) -> list[str]:
+        """The names of the streams whose conversations are in memory."""
+        return [stream.name for stream in self._read]
+
+    async def before(self, stream: FollowedStream, request: GenerationRequest) -> Past:
+        """What a request continues in a stream, up to its tail when this returns.
+
+        Raises:
+            TooLarge: there are too many messages.
+            MessageNotFound: there is none that it comes after, or whose branch it continues.
+            RequestError: it asks for a reply to nothing.
+        """
+        if request.prompt is None and request.after is None:
+            return Past()
+        conversation = await self._whole(stream)
+        place, fields = None, NOTHING
+        if request.after is not None:
+            place, fields = conversation.find(request.after), {AFTER: request.after or None}
+        elif request.branch is not None:
+            place, offset = conversation.newest(request.branch)
+            fields = {} if offset is None else {AFTER: str(Position(stream.epoch, offset))}
+        past = conversation.messages(place) if request.messages is None else ()
+        if not (past or request.prompt or request.messages):
+            raise RequestError("nothing has been said there that could be answered")
+        return Past(past, fields)
+
+    async def _whole(self, stream: FollowedStream) -> Conversation:
+        """The conversation of a stream; only what is new in it is read.
+
+        Raises:
+            TooLarge: there are too many messages.
+        """
+        if self._too_long.get(stream) == stream.head:
+            raise self._refused()
+        past = self._read.pop(stream, None)
+        if past is None or past.start != stream.head:
+            past = Conversation(stream.head)
+        async for records in stream.stretches(past.end):
+            past.end = records[0].offset
+            past.read([record.body for record in records])
+            if past.count > self._most:
+                self._too_long[stream] = past.start
+                raise self._refused()
+        past.end = stream.tail
+        if past.size <= CONVERSATION_BYTES:
+            self._read[stream] = past
+        size = sum(one.size for one in self._read.values())
+        while size > CONVERSATION_BYTES or len(self._read) > CONVERSATIONS:
+            size -= self._read.pop(next(iter(self._read))).size
+        return past
+
+    def _refused(self) -> TooLarge:
+        return TooLarge(
+            f"the conversation has more than {self._most} messages, with those that were replaced"
+            ' (limits.prompt_messages): begin another one, or send what matters as "messages"'
+        )
+
+
+def beginning_of(
+    request: GenerationRequest, past: Past, generation: Generation
+) -> tuple[Prompt, list[Event]]:
+    """What an upstream is sent, and the events with which the generation begins, its own last."""
+    said: list[Event] = list(request.said)
+    messages, beside = request.messages or past.messages, request.beside
+    if request.prompt is None:
+        beside = {**beside, **past.fields}
+    else:
+        said.insert(0, Message("user", request.prompt, request.author, now(), past.fields))
+        messages = (*messages, {"role": "user", "content": request.prompt})
+    prompt = Prompt(messages, request.model, request.options, request.items)
+    generation.asked = prompt.tokens()
+    return prompt, [*said, generation.apply(Started(extra=beside))]
+
+
+def memory_of(past: Messages) -> int:
+    """Bytes of memory that messages and their tool calls take."""
+    texts = [message["content"] or "" for message in past]
+    texts += [input_of(call) for message in past for call in message.get("tool_calls", ())]
+    return sum(MESSAGE_BYTES + text.__sizeof__() for text in texts) + sum(map(beside_of, past))

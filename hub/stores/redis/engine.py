@@ -1,0 +1,601 @@
+"""The operations on streams, on one server, in the incarnations that it was in at the connection.
+
+An engine is used until it is `lost`: until one of its two connections fails, or a script tells that
+the server is in another incarnation. Then another one is opened, after both connections of the old
+one were closed, so that nothing is heard from an old timeline once something is from the new.
+
+What an operation returns is accepted by the server, and safe as ``store.acknowledge`` says
+(`hub.stores.redis.acknowledgements`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
+from uuid import uuid4
+
+from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+
+from hub.domain import defaults
+from hub.domain.errors import StoreError, StreamClosed, StreamNotFound
+from hub.domain.producers import Producers, Stamp, too_many
+from hub.domain.records import Position
+from hub.domain.stream_settings import StreamSettings
+from hub.stores import Listed, refusals
+from hub.stores.packed import Damaged, pack
+from hub.stores.redis.acknowledgements import Acknowledge, Acknowledgements
+from hub.stores.redis.client import Commands, Reply, Subscriptions, unavailable
+from hub.stores.redis.codec import parse_entry, parse_notice
+from hub.stores.redis.incarnations import Incarnation, Timeline, present
+from hub.stores.redis.keys import PARTITIONS, Keys, PartitionKeys, partition_of
+from hub.stores.redis.listing import Listing
+from hub.stores.redis.nodes import RedisNodes
+from hub.stores.redis.scripts import scripts
+from hub.stores.redis.server import check_server, explained, parse_info
+from hub.stores.redis.state import (
+    damaged,
+    fields_of,
+    flat,
+    hash_of,
+    pairs,
+    parse_settings,
+    parse_state,
+    parse_ticked,
+)
+from hub.stores.shared import Bodies, DroppedPrompt, Entry, Notice, State, Tick, Ticked, Written
+
+__all__ = ["RedisEngine"]
+
+REPLY_SECONDS: Final = 10.0
+"""After which a server that does not answer is given up."""
+
+ACKNOWLEDGED: Final = frozenset(("begin", "create", "own", "queue", "write"))
+"""Scripts whose writes are safe once they return. Nobody waits for others of a generation."""
+
+BEAT_SECONDS: Final = 1.0
+SILENCE_SECONDS: Final = 3.0
+"""How often a connection tells itself something over the server, and how long it may take to hear
+it. Without that, channels that have died quietly are like those of streams that nobody writes."""
+
+
+class RedisEngine(RedisNodes):
+    """One server; see `hub.stores.shared.SharedEngine`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        keys: Keys | None = None,
+        known: Mapping[int, int] | None = None,
+        settle_seconds: float = defaults.SETTLE,
+        max_records: int = defaults.MAX_RECORDS,
+        max_producers: int = defaults.MAX_PRODUCERS,
+        acknowledge: Acknowledge = "memory",
+    ) -> None:
+        """``known`` is the highest incarnation that was seen of each partition."""
+        self.keys = keys or Keys()
+        self._commands = Commands(url)
+        self._channels = Subscriptions(url)
+        self._acknowledge = acknowledge
+        self._acknowledgements = (
+            None
+            if acknowledge == "memory"
+            else Acknowledgements(url, acknowledge, self.keys.acknowledged)
+        )
+        self._known = dict(known or {})
+        self._settle = round(settle_seconds * 1000)
+        self._max_records = max_records
+        self._max_producers = max_producers
+        self._hashes: dict[str, str] = {}
+        """What the server calls the scripts."""
+        self._replid = ""
+        self._incarnations: dict[int, Incarnation] = {}
+        self._partitions: dict[int, PartitionKeys] = {
+            number: self.keys.partition(number) for number in range(PARTITIONS)
+        }
+        self._listing = Listing(self._partitions, self._call)
+        self._heard = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self.lost: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
+        """Why it can no longer be used, once it cannot."""
+
+    @property
+    def incarnations(self) -> dict[int, int]:
+        return {number: found.number for number, found in self._incarnations.items()}
+
+    def partition(self, stream: str) -> int:
+        return partition_of(stream)
+
+    def incarnation(self, stream: str) -> int:
+        return self._incarnations[partition_of(stream)].number
+
+    async def open(self) -> None:
+        """Connect, and find or make the incarnations.
+
+        Raises:
+            StoreError: ``store_unavailable``: the server cannot be used now; otherwise it never can
+                as it is set up, and the message says what to change.
+        """
+        try:
+            await self._commands.open()
+            await self._channels.open()
+            links: list[Commands | Subscriptions | Acknowledgements]
+            links = [self._commands, self._channels]
+            if self._acknowledgements is not None:
+                await self._acknowledgements.open()
+                links.append(self._acknowledgements)
+            for link in links:
+                link.lost.add_done_callback(lambda lost: self._lose(lost.result()))
+            async with asyncio.timeout(REPLY_SECONDS):
+                await self._shake_hands()
+                beat = self.keys.beat(uuid4().hex)
+                await self._channels.subscribe(beat, lambda _: self._heard.set())
+            self._watch = asyncio.create_task(self._listen(beat))
+        except TimeoutError:
+            await self.close()
+            raise unavailable("it does not answer") from None
+        except ResponseError as error:
+            await self.close()
+            raise explained(error) from None
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        self._lose(unavailable("the connection was closed"))
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait([self._watch])
+        await self._commands.close()
+        await self._channels.close()
+        if self._acknowledgements is not None:
+            await self._acknowledgements.close()
+
+    def _lose(self, why: StoreError) -> StoreError:
+        if not self.lost.done():
+            self.lost.set_result(why)
+        return why
+
+    async def _listen(self, beat: str) -> None:
+        """Give the server up once it is silent."""
+        while not self.lost.done():
+            self._heard.clear()
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await self._commands.ask("PUBLISH", beat, "")
+                    await self._heard.wait()
+            except TimeoutError:
+                self._lose(unavailable("it is silent"))
+            except ResponseError as error:
+                self._lose(unavailable(error))
+            except StoreError:
+                pass  # it is lost, or has too much to do: then others wait, too
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def _shake_hands(self) -> None:
+        ask = self._commands.ask
+        info = parse_info(await ask("INFO"))
+        check_server(info, self._acknowledge)
+        timeline = Timeline(info["run_id"], info["master_replid"])
+        self._replid = timeline.replication
+        texts = scripts()
+        hashes = await asyncio.gather(*(ask("SCRIPT", "LOAD", text) for text in texts.values()))
+        self._hashes = {name: hash_.decode() for name, hash_ in zip(texts, hashes, strict=True)}
+        seconds, micros = map(int, await ask("TIME"))
+        now = seconds * 1000 + micros // 1000
+        missing = set(range(PARTITIONS))
+        while missing:
+            asked = [(one, ask("GET", self._partitions[one].incarnation)) for one in missing]
+            found = {one: (await reply or b"").decode() for one, reply in asked}
+            for one, text in found.items():
+                stored = Incarnation.parse(text) if text else None
+                known = self._known.get(one, 0)
+                self._incarnations[one] = present(stored, timeline, known, now)
+            adopted = [
+                (one, self._adopt(one, text, str(self._incarnations[one])))
+                for one, text in found.items()
+                if text != str(self._incarnations[one])
+            ]
+            # Whoever was faster has made it.
+            missing = {one for one, reply in adopted if not await reply}
+
+    def _adopt(self, partition: int, stored: str, new: str) -> asyncio.Future[Reply]:
+        of = self._partitions[partition]
+        before = self._incarnations[partition].number - 1
+        adopt = ("EVALSHA", self._hashes["adopt"], 2, of.incarnation, of.forgotten)
+        return self._commands.ask(*adopt, stored, new, before)
+
+    # Channels
+
+    async def subscribe(self, stream: str, heard: Callable[[Notice | None], None]) -> None:
+        def take(message: bytes) -> None:
+            try:
+                notice = parse_notice(message)
+            except Damaged:
+                notice = None
+            heard(notice)
+
+        await self._in_time(self._channels.subscribe(self.keys.of(stream).channel, take))
+
+    def unsubscribe(self, stream: str) -> None:
+        self._channels.unsubscribe(self.keys.of(stream).channel)
+
+    async def caught_up(self) -> None:
+        await self._in_time(self._channels.caught_up())
+
+    async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
+        await self._in_time(self._channels.subscribe(self.keys.topic(topic), heard))
+
+    def ignore(self, topic: str) -> None:
+        self._channels.unsubscribe(self.keys.topic(topic))
+
+    async def say(self, topic: str, message: bytes, *, keep: int = 0) -> None:
+        if keep:
+            kept = self.keys.said(topic)
+            await self.ask("LPUSH", kept, message)
+            await self.ask("LTRIM", kept, 0, keep - 1)
+        await self.ask("PUBLISH", self.keys.topic(topic), message)
+
+    async def said(self, topic: str) -> list[bytes]:
+        return list(await self.ask("LRANGE", self.keys.said(topic), 0, -1))
+
+    async def _in_time(self, asked: Awaitable[None]) -> None:
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                await asked
+        except TimeoutError:
+            raise self._lose(unavailable("it does not answer")) from None
+
+    # Streams
+
+    async def find(self, stream: str, limit: int) -> State | None:
+        found = await self._run("load", stream, limit)
+        return None if found[0] in (b"none", b"settling") else parse_state(stream, found)
+
+    async def load(self, stream: str, limit: int) -> State:
+        return parse_state(stream, await self._do("load", stream, limit))
+
+    async def read(self, stream: str, offset: int, limit: int) -> list[Entry]:
+        end: int | None = None
+        while True:
+            word, *found = await self._do("read", stream, offset, limit)
+            if word == b"ok":
+                break
+            stream = found[0].decode()
+            end = found[1] if end is None else min(end, found[1])
+        try:
+            entries = list(map(parse_entry, found[0]))
+        except Damaged as error:
+            raise damaged(stream, error) from None
+        if end is None:
+            return entries
+        return [
+            entry._replace(bodies=entry.bodies[: end - entry.first])
+            for entry in entries
+            if entry.first < end
+        ]
+
+    async def create(
+        self,
+        stream: str,
+        settings: StreamSettings,
+        bodies: Bodies = (),
+        *,
+        close: bool = False,
+        expires: int | None = None,
+        head: int = 0,
+        epochs: Iterable[tuple[int, int]] = (),
+    ) -> tuple[Written, StreamSettings | None]:
+        lives = [f"{epoch}:{first}" for epoch, first in epochs]
+        word, *found = await self._do(
+            "create",
+            stream,
+            self.keys.of(stream).channel,
+            stream,
+            len(bodies),
+            pack(bodies),
+            "1" if close else "",
+            "" if expires is None else expires,
+            head,
+            0 if settings.fork is None else settings.fork.offset,
+            len(lives),
+            *lives,
+            *fields_of(settings),
+        )
+        if word == b"new":
+            epoch, tail, change = found
+            return Written(epoch, tail, change, close), None
+        epoch, tail, change, closed, fields = found
+        held = Written(epoch, tail, change, bool(closed), duplicate=True)
+        return held, parse_settings(pairs(fields))
+
+    async def write(
+        self,
+        stream: str,
+        bodies: Bodies,
+        *,
+        stamp: Stamp | None = None,
+        sequence: str | None = None,
+        close: bool = False,
+        born: int | None = None,
+    ) -> Written:
+        word, *found = await self._do(
+            "write",
+            stream,
+            self.keys.of(stream).channel,
+            len(bodies),
+            pack(bodies),
+            "1" if close else "",
+            "" if stamp is None else f"{stamp.epoch}:{stamp.number}:{stamp.producer}",
+            "" if sequence is None else f"={sequence}",
+            "" if born is None else born,
+            self._max_producers,
+            self._max_records,
+        )
+        if word in (b"ok", b"duplicate"):
+            epoch, tail, change, closed, last = found
+            number = None if stamp is None else last
+            return Written(epoch, tail, change, bool(closed), word == b"duplicate", number)
+        if word == b"closed":
+            raise StreamClosed.named(stream, str(Position(*found)))
+        if word == b"busy":
+            raise refusals.runs(stream)
+        if word == b"stream_seq":
+            raise refusals.not_rising()
+        if word == b"producer" and stamp is not None:
+            epoch, last = found
+            Producers({} if epoch < 0 else {stamp.producer: (epoch, last)}).check(stamp)
+        raise too_many(self._max_producers)
+
+    async def delete(self, stream: str, *, born: int | None = None) -> str | None:
+        _, found = await self._do(
+            "delete",
+            stream,
+            self.keys.of(stream).channel,
+            stream,
+            "" if born is None else born,
+        )
+        return found.decode() or None
+
+    async def touch(self, stream: str) -> Written:
+        found = await self._do("touch", stream, self.keys.of(stream).channel)
+        _, epoch, tail, change, closed = found
+        return Written(epoch, tail, change, bool(closed))
+
+    async def set_owner(self, stream: str, owner: str | None) -> Written:
+        channel = self.keys.of(stream).channel
+        _, *found = await self._do("own", stream, channel, stream, owner or "")
+        return Written(*found)
+
+    async def listed(
+        self, prefix: str, after: str, limit: int, owner: str | None = None
+    ) -> list[Listed]:
+        return await self._listing.listed(prefix, after, limit, owner)
+
+    async def hold(self, source: str, fork: str, offset: int) -> bool:
+        word, *_ = await self._do("hold", source, fork, offset)
+        return bool(word == b"ok")
+
+    async def release(self, source: str, fork: str) -> str | None:
+        channel = self.keys.of(source).channel
+        _, found = await self._do("release", source, channel, source, fork)
+        return found.decode() or None
+
+    async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
+        producers = [
+            part
+            for name, (epoch, number) in state.producers.items()
+            for part in (name, f"{epoch}:{number}")
+        ]
+        (word,) = await self._do(
+            "restore",
+            stream,
+            self.keys.of(stream).channel,
+            stream,
+            "" if lost is None else "{}:{}".format(*lost),
+            state.epoch,
+            len(state.entries),
+            len(state.epochs),
+            len(state.producers),
+            *flat(state.entries),
+            *(f"{epoch}:{first}" for epoch, first in state.epochs),
+            *producers,
+            *hash_of(state),
+        )
+        return bool(word == b"ok")
+
+    async def heal(self, stream: str, state: State, start: int) -> bool:
+        version = f"{state.epoch}:{state.change}"
+        entries = [entry for entry in state.entries if entry.first >= start]
+        (word,) = await self._do("heal", stream, version, start, len(entries), *flat(entries))
+        return bool(word == b"ok")
+
+    # Generations
+
+    async def begin(
+        self,
+        stream: str,
+        generation: str,
+        node: str,
+        tail: int,
+        bodies: Bodies,
+        *,
+        queue: tuple[str, str] | None = None,
+    ) -> Written | None:
+        word, *found = await self._do(
+            "begin",
+            stream,
+            self.keys.of(stream).channel,
+            generation,
+            node,
+            tail,
+            len(bodies),
+            pack(bodies),
+            self._max_records,
+            *(queue or ("", "")),
+        )
+        return _begun(stream, word, found)
+
+    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+        keys: list[str] = []
+        words: list[str | bytes | int] = [self._max_records]
+        for tick in ticks:
+            of = self.keys.of(tick.stream)
+            keys += (of.meta, of.epochs, of.records, of.forks)
+            blob = pack(tick.bodies)
+            words += (of.channel, tick.generation, tick.number, len(tick.bodies), blob)
+        partition = partition_of(ticks[0].stream)
+        incarnation = self._partitions[partition].incarnation
+        while True:
+            found = await self._call("tick", partition, [incarnation, *keys], words)
+            waits = [result[1] for result in found if result[0] == b"settling"]
+            if not waits:
+                return [parse_ticked(result) for result in found]
+            # Those that were written have other numbers by now.
+            await asyncio.sleep(max(waits) / 1000)
+
+    async def end(
+        self,
+        stream: str,
+        generation: str,
+        bodies: Bodies,
+        *,
+        number: int | None = None,
+        close: bool = False,
+        queue: str | None = None,
+        hold: bool = False,
+    ) -> Ticked:
+        found = await self._do(
+            "end",
+            stream,
+            self.keys.of(stream).channel,
+            generation,
+            "" if number is None else number,
+            len(bodies),
+            pack(bodies),
+            "1" if close else "",
+            "-" if queue is None else queue,
+            "1" if hold else "",
+        )
+        return parse_ticked(found)
+
+    async def queue(
+        self,
+        stream: str,
+        version: str,
+        bodies: Bodies,
+        prompts: tuple[str, str],
+        *,
+        held: bool = False,
+        added: str | None = None,
+        dropped: DroppedPrompt | None = None,
+    ) -> Written | None:
+        if added is not None:
+            await self.note_waiting(stream, added)
+        began = "" if dropped is None else f"{dropped.epoch}:{dropped.first}:{dropped.first}"
+        word, *found = await self._do(
+            "queue",
+            stream,
+            self.keys.of(stream).channel,
+            version,
+            len(bodies),
+            pack(bodies),
+            *prompts,
+            int(held),
+            added or "",
+            "" if dropped is None else dropped.generation,
+            began,
+            self._max_records,
+        )
+        return _begun(stream, word, found)
+
+    async def cancel(self, stream: str, generation: str) -> str | None:
+        word, *found = await self._do("cancel", stream, generation)
+        return found[0].decode() if word == b"ok" else None
+
+    # Scripts
+
+    async def _do(self, script: str, stream: str, *words: str | bytes | int) -> list[Reply]:
+        """Run a script on a stream, once the incarnation is settled.
+
+        Raises:
+            StreamNotFound, Gone: there is no such stream.
+            StoreError: as `write`.
+        """
+        while True:
+            found = await self._run(script, stream, *words)
+            if found[0] == b"none":
+                raise StreamNotFound.named(stream)
+            if found[0] == b"gone":
+                raise refusals.deleted(stream)
+            if found[0] != b"settling":
+                if self._acknowledgements is not None and script in ACKNOWLEDGED:
+                    await self._acknowledgements.safe()
+                return found
+            await asyncio.sleep(found[1] / 1000)
+
+    async def _run(self, script: str, stream: str, *words: str | bytes | int) -> list[Reply]:
+        """Run a script on a stream; its reply, whatever it is."""
+        partition = partition_of(stream)
+        of, shared = self.keys.of(stream), self._partitions[partition]
+        keys = [shared.incarnation, *of[:6], *shared[1:7]]
+        return await self._call(script, partition, keys, words)
+
+    async def _call(
+        self,
+        script: str,
+        partition: int,
+        keys: Sequence[str],
+        words: Iterable[str | bytes | int],
+    ) -> list[Reply]:
+        shared = (self._replid, str(self._incarnations[partition]), self._settle)
+        found: list[Reply] = await self.run_alone(script, keys, (*shared, *words))
+        if found[0] == b"incarnation":
+            raise self._lose(unavailable("it was emptied or promoted"))
+        return found
+
+    async def run_alone(
+        self, script: str, keys: Sequence[str], words: Iterable[str | bytes | int]
+    ) -> Reply:
+        """Run a script that is not on a stream.
+
+        Raises:
+            StoreError: as `SharedEngine`.
+        """
+        return await self.ask("EVALSHA", self._hashes[script], len(keys), *keys, *words)
+
+    async def ask(self, *words: str | bytes | int) -> Reply:
+        """Send a command that is not on a stream, and wait for its reply.
+
+        Raises:
+            StoreError: as `SharedEngine`.
+        """
+        if self.lost.done():
+            raise self.lost.result()
+        reply = self._commands.ask(*words)
+        try:
+            async with asyncio.timeout(REPLY_SECONDS):
+                return await reply
+        except TimeoutError:
+            self._lose(unavailable("it does not answer"))
+            raise StoreError("Redis has not confirmed the write", code="store_slow") from None
+        except (NoScriptError, ReadOnlyError):
+            raise self._lose(unavailable("it was restarted or demoted")) from None
+        except ResponseError as error:
+            raise explained(error) from None
+
+
+def _begun(stream: str, word: bytes, found: list[Reply]) -> Written | None:
+    """What came of ``begin`` or ``queue``; ``None`` if the generation had begun already."""
+    if word == b"ok":
+        return Written(*found)
+    if word == b"closed":
+        raise StreamClosed.named(stream, str(Position(*found)))
+    if word == b"busy":
+        raise refusals.busy(stream)
+    if word == b"moved":
+        raise refusals.moved(stream)
+    if word == b"changed":
+        raise refusals.requeued(stream)
+    return None

@@ -1,0 +1,12 @@
+-- fork, offset
+-- ok · trimmed: head, tail
+-- Keep the records of a source for a fork at an offset.
+local stream, offset = state(META), tonumber(ARGV[5])
+local refused = refusal(stream)
+if refused then return refused end
+if offset < stream.head or offset > stream.tail then
+  return {'trimmed', stream.head, stream.tail}
+end
+redis.call('SADD', FORKS, ARGV[4])
+for number = 2, 7 do redis.call('PERSIST', KEYS[number]) end
+return {'ok'}

@@ -1,0 +1,171 @@
+"""Who may do what is the same over all hubs that share a store, also after it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import orjson
+import pytest
+
+from hub.domain.events import Message
+from hub.stores.redis.engine import RedisEngine
+from hub.streams import news
+from tests.conftest import Running, StartHub
+from tests.support.loopback_hub import eventually
+from tests.support.patience import PATIENCE
+from tests.support.people import auth, bearer
+from tests.support.redis_server import RedisServer
+
+MESSAGE = {"type": "message", "role": "user", "text": "Hello"}
+
+
+@pytest.fixture
+async def both(start_hub: StartHub, redis_server: RedisServer) -> list[Running]:
+    store = {"url": f"redis://127.0.0.1:{redis_server.port}"}
+    shares = {"who": "user", "match": "chat/{user}/**", "can": ["share"]}
+    return [await start_hub(store=store, auth=auth(shares)) for _ in range(2)]
+
+
+async def asked(
+    hub: Running, method: str, path: str, who: str | None, **given: Any
+) -> tuple[int, Any]:
+    headers = {} if who is None else bearer(who)
+    async with hub.client.request(method, path, headers=headers, **given) as response:
+        body = await response.read()
+        return response.status, orjson.loads(body) if body else None
+
+
+async def follow(hub: Running, stream: str, token: dict[str, str]) -> Any:
+    socket = await hub.client.ws_connect("/v1/ws", protocols=["hub.v1"], headers=token)
+    await socket.send_json({"type": "subscribe", "id": 1, "stream": stream, "from": "start"})
+    return socket
+
+
+async def last(socket: aiohttp.ClientWebSocketResponse) -> int | None:
+    """The close code, once it is closed."""
+    async with asyncio.timeout(PATIENCE):
+        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+            pass
+    # The client forgets the code if the connection has ended before it looks.
+    return message.data if message.type is aiohttp.WSMsgType.CLOSE else socket.close_code
+
+
+async def test_a_stream_belongs_to_its_owner_over_every_hub(both: list[Running]) -> None:
+    one, two = both
+    assert (await asked(one, "PUT", "/v1/stream/chat/ann/1", "ann", json=[MESSAGE]))[0] == 201
+    assert await asked(two, "GET", "/v1/stream/chat/ann/1", "ann") == (
+        *(200, [{**MESSAGE, "author": "ann"}]),
+    )
+    assert (await asked(two, "GET", "/v1/stream/chat/ann/1", "bob"))[0] == 404
+    assert (await asked(two, "GET", "/v1/stream/chat/ann/1", None))[0] == 401
+    stream = await two.hub.streams.open("chat/ann/1")
+    assert (stream.settings.owner, stream.settings.creator) == ("ann", "ann")
+
+
+async def test_a_revocation_ends_what_is_connected_to_another_hub(both: list[Running]) -> None:
+    one, two = both
+    assert (await asked(one, "PUT", "/v1/stream/chat/ann/1", "ann", json=[MESSAGE]))[0] == 201
+    _, made = await asked(one, "POST", "/v1/shares", "ann", json={"stream": "chat/ann/1"})
+    link = {"Authorization": f"Bearer sl_{made['url'].rpartition('/')[2]}"}
+    socket = await follow(two, "chat/ann/1", link)
+    assert "events" in [orjson.loads((await socket.receive()).data)["type"] for _ in range(3)]
+    revoked, _ = await asked(one, "DELETE", f"/v1/shares/{made['id']}", "ann")
+    assert revoked in (200, 204)
+    assert await last(socket) == 4502
+    async with two.client.get("/v1/stream/chat/ann/1", headers=link) as response:
+        assert response.status == 401
+
+
+async def test_others_are_told_before_a_revocation_is_answered(
+    both: list[Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that is killed then would tell them nothing any more, and nobody would ask again."""
+    one, _ = both
+    assert (await asked(one, "PUT", "/v1/stream/chat/ann/1", "ann", json=[MESSAGE]))[0] == 201
+    _, made = await asked(one, "POST", "/v1/shares", "ann", json={"stream": "chat/ann/1"})
+    say, said = RedisEngine.say, []
+
+    async def slowly(engine: RedisEngine, topic: str, message: bytes, *, keep: int = 0) -> None:
+        await asyncio.sleep(0.3)
+        await say(engine, topic, message, keep=keep)
+        said.append((topic, message.decode()))
+
+    monkeypatch.setattr(news, "TOLD_SECONDS", PATIENCE)
+    monkeypatch.setattr(RedisEngine, "say", slowly)
+    assert (await asked(one, "DELETE", f"/v1/shares/{made['id']}", "ann"))[0] == 204
+    assert ("revoked", made["id"]) in said
+
+
+async def test_what_a_hub_missed_it_finds_when_the_server_is_back(
+    both: list[Running], redis_server: RedisServer
+) -> None:
+    one, two = both
+    assert (await asked(one, "PUT", "/v1/stream/chat/ann/1", "ann", json=[MESSAGE]))[0] == 201
+    socket = await follow(two, "chat/ann/1", bearer("ann"))
+    (by,) = (connection.by for connection in two.hub.connections)
+    assert by.credential is not None
+    await redis_server.kill()
+    await eventually(lambda: one.hub.trouble and two.hub.trouble)
+    one.hub.revoke(by.credential)
+    await redis_server.start()
+    assert await last(socket) == 4502
+
+
+async def test_what_was_revoked_elsewhere_ends_at_once(both: list[Running]) -> None:
+    """After an outage, before what was written meanwhile is sent."""
+    one, two = both
+    assert (await asked(one, "PUT", "/v1/stream/chat/ann/1", "ann", json=[MESSAGE]))[0] == 201
+    socket = await follow(two, "chat/ann/1", bearer("ann"))
+    (connection,) = two.hub.connections
+    await two.hub._background[0].stop()  # the sweep, which would end it a second later
+    assert connection.by.credential is not None
+    one.hub.revoke(connection.by.credential)
+    assert await last(socket) == 4502
+
+
+async def test_who_loses_a_stream_reads_it_no_longer_over_any_hub(both: list[Running]) -> None:
+    one, two = both
+    name = "elsewhere"
+    await one.hub.streams.append_to(name, Message("user", "Hello"))
+    await one.hub.change_owner(name, "ann")
+    socket = await follow(two, name, bearer("ann"))
+    said = [orjson.loads((await socket.receive()).data)["type"] for _ in range(3)]
+    assert "events" in said
+    assert await one.hub.change_owner(name, "bob") == ([name], None)
+    async with asyncio.timeout(PATIENCE):
+        while (frame := orjson.loads((await socket.receive()).data))["type"] != "error":
+            pass
+    assert (frame["code"], frame["stream"]) == ("stream_not_found", name)
+    await socket.close()
+
+
+async def test_nor_over_a_hub_that_has_missed_it(
+    both: list[Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = both
+    name = "elsewhere"
+    await one.hub.streams.append_to(name, Message("user", "Hello"))
+    await one.hub.change_owner(name, "ann")
+    socket = await follow(two, name, bearer("ann"))
+    assert "events" in [orjson.loads((await socket.receive()).data)["type"] for _ in range(3)]
+    back, opened = asyncio.Event(), RedisEngine.open
+
+    async def later(engine: RedisEngine) -> None:
+        await back.wait()
+        await opened(engine)
+
+    monkeypatch.setattr(RedisEngine, "open", later)
+    heard = two.hub._backend.news
+    assert heard is not None
+    await heard._mirrors.engine.close()
+    await eventually(lambda: two.hub.trouble)
+    assert await one.hub.change_owner(name, "bob") == ([name], None)
+    await one.hub.streams.append_to(name, Message("user", "for bob alone"))
+    back.set()
+    async with asyncio.timeout(PATIENCE):
+        while (frame := orjson.loads((await socket.receive()).data))["type"] != "error":
+            assert frame["type"] != "events"
+    assert (frame["code"], frame["stream"]) == ("stream_not_found", name)
+    await socket.close()

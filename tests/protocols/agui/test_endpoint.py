@@ -1,0 +1,71 @@
+"""What TanStack AI's routes make of a request, beside what its clients see."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from hub.domain.events import Message
+from hub.domain.records import Record
+from hub.protocols.agui import endpoint
+from hub.protocols.agui.endpoint import MessageIndex, _Known
+from hub.protocols.conversation.stream_indexes import Indexes
+from hub.streams.stream import Stream
+from tests.conftest import StartHub
+
+SAID: Final = {"id": "q1", "role": "user", "parts": [{"type": "text", "content": "echo hi"}]}
+
+
+async def known(stream: Stream) -> _Known:
+    return _Known(await Indexes(MessageIndex).of(stream), stream.head)
+
+
+def message(name: str) -> Message:
+    return Message("user", "Hi", extra={"id": name})
+
+
+async def test_messages_are_known_by_their_identities() -> None:
+    stream = Stream("s")
+    nameless = Message("user", "Hi")
+    result = Message("tool", "sunny", extra={"tool_call_id": "c1"})
+    for one in (message("a"), message("b"), nameless, result, message("a")):
+        stream.append(one)
+    held = await known(stream)
+    new = (message("n"), message("x" * 100))
+    assert endpoint._unknown((message("a"), result, *new, nameless), held) == (*new, nameless)
+    assert held.newest == "a"
+
+
+async def test_what_is_no_longer_kept_is_not_known() -> None:
+    stream = Stream("s")
+    for name in "abc":
+        stream.append(message(name))
+    stream.trim(2)
+    held = await known(stream)
+    assert [name in held for name in "abc"] == [False, False, True]
+    stream.trim(3)
+    assert (await known(stream)).newest is None
+    assert (await known(Stream("t"))).newest is None
+
+
+async def test_no_request_looks_at_what_one_before_it_has_seen(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = await start_hub()
+    looked: list[int] = []
+    add = MessageIndex.add
+
+    def noting(index: MessageIndex, record: Record) -> None:
+        looked.append(record.offset)
+        add(index, record)
+
+    monkeypatch.setattr(MessageIndex, "add", noting)
+    for number in range(3):
+        body: dict[str, Any] = {"messages": [{**SAID, "id": f"q{number}"}]}
+        async with hub.client.post("/api/chat/c", json=body) as response:
+            assert response.status == 202, await response.text()
+            generation = response.headers["Streamhub-Generation"]
+        await hub.hub.generations.wait(generation)
+    assert looked
+    assert looked == sorted(set(looked))

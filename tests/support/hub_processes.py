@@ -1,0 +1,118 @@
+"""Hubs in processes of their own on one Redis: started, asked, frozen and killed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from tests.support.forked import Forked
+from tests.support.patience import PATIENCE
+from tests.support.ports import Port
+from tests.support.processes import environ
+from tests.support.redis_server import RedisServer
+
+__all__ = ["HubProcess", "Hubs"]
+
+
+class HubProcess:
+    """``streamhub serve`` over a Redis server, and a client for it."""
+
+    def __init__(self, folder: Path, name: str, server: RedisServer, **more: str) -> None:
+        self.name = name
+        self._port = Port()
+        self.url = f"http://127.0.0.1:{self._port.number}"
+        self._config = folder / f"{name}.toml"
+        self._config.write_text('[upstreams.demo]\ndialect = "demo"\noptions = { pace = 50 }\n')
+        own = {
+            "STREAMHUB_STORE__URL": f"redis://127.0.0.1:{server.port}",
+            "STREAMHUB_NODE__NAME": name,
+            "STREAMHUB_SERVER__PORT": str(self._port.number),
+            "STREAMHUB_SERVER__LIST_STREAMS": "true",
+            "STREAMHUB_SERVER__DRAIN_SECONDS": "0",
+        }
+        self._environ = environ(**{**own, **more})
+        self._log = folder / f"{name}.log"
+        self.process: Forked | None = None
+        self.client: aiohttp.ClientSession
+
+    async def start(self) -> None:
+        self.client = aiohttp.ClientSession(self.url)
+        with self._log.open("ab") as log:
+            self.process = Forked(
+                "hub.cli:main",
+                *("serve", "--config", str(self._config)),
+                output=log.fileno(),
+                errors=log.fileno(),
+                env=self._environ,
+            )
+        await self.until_ready()
+
+    async def until_ready(self, status: int = 200) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while await self._ready() != status:
+                assert self.process is not None
+                assert self.process.poll() is None, self._log.read_text("utf-8")
+                await asyncio.sleep(0.02)
+
+    async def _ready(self) -> int:
+        try:
+            async with self.client.get("/readyz") as response:
+                return response.status
+        except (aiohttp.ClientError, OSError):
+            return 0
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    async def stop(self, how: signal.Signals = signal.SIGKILL) -> str:
+        """End it; what it said."""
+        process, self.process = self.process, None
+        if process is None:
+            return ""
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(how)
+        await process.ended()
+        await self.client.close()
+        self._port.release()
+        return self._log.read_text("utf-8")
+
+    async def ask(self, method: str, path: str, *, status: int | None = None, **given: Any) -> Any:
+        """The JSON of a response, or its bytes; with ``status`` it must have that one."""
+        async with self.client.request(method, path, **given) as response:
+            body = await response.read()
+            assert status is None or response.status == status, (response.status, body)
+            json = body and response.content_type == "application/json"
+            return orjson.loads(body) if json else body
+
+    async def events(self, stream: str) -> list[dict[str, Any]]:
+        """All events of a stream, as this hub has them."""
+        found: list[dict[str, Any]] = await self.ask("GET", f"/v1/stream/{stream}", status=200)
+        return found
+
+
+class Hubs:
+    """Several of them; all are stopped in the end."""
+
+    def __init__(self, folder: Path, server: RedisServer) -> None:
+        self._folder = folder
+        self._server = server
+        self._started: list[HubProcess] = []
+
+    async def start(self, *names: str, **more: str) -> list[HubProcess]:
+        hubs = [HubProcess(self._folder, name, self._server, **more) for name in names]
+        self._started += hubs
+        await asyncio.gather(*(hub.start() for hub in hubs))
+        return hubs
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for hub in self._started:
+            await hub.stop()
