@@ -31,6 +31,7 @@ from jwt.types import Options
 from hub.auth.key_sets import PublicKey, algorithms_of
 from hub.domain.errors import ConfigError, Unauthorized
 from hub.domain.grant_rules import Identity, Rules, filled
+from hub.domain.integers import as_integer
 from hub.domain.permissions import PERMISSIONS, Grant, StreamPattern
 from hub.domain.principal import Principal
 
@@ -338,8 +339,8 @@ def _grant(claimed: Any) -> Grant:
     permissions = frozenset(one for one in PERMISSIONS if one in can)
     if len(permissions) < len(can):
         raise _invalid("a stream of this token has a permission that this hub does not know")
-    most = claimed.get("max_tokens")
-    if "max_tokens" in claimed and (type(most) is not int or most < 1):
+    most = as_integer(claimed.get("max_tokens"))
+    if "max_tokens" in claimed and (most is None or most < 1):
         raise _invalid('"max_tokens" of a stream of this token is not a whole number above 0')
     try:
         pattern = StreamPattern.parse(match)

@@ -20,6 +20,7 @@ import orjson
 from hub.domain import json_text
 from hub.domain.errors import Refusal, RequestError
 from hub.domain.frozen import frozen
+from hub.domain.integers import as_integer
 
 __all__ = [
     "TERMINALS",
@@ -357,9 +358,11 @@ class _Fields:
 
     def count(self, name: str) -> int | None:
         value = self._left.pop(name, None)
-        if value is not None and (type(value) is not int or value < 1):
+        if value is None:
+            return None
+        if (count := as_integer(value)) is None or count < 1:
             raise self._wrong(name, "a whole number from 1")
-        return value
+        return count
 
     def choice(self, name: str) -> Any:
         value = self._take(name, str)
@@ -371,12 +374,13 @@ class _Fields:
         value = self._take(name, dict)
         if value is None:
             return None
-        counts = {key: value.get(key) for key in Usage.__dataclass_fields__}
-        estimated, details = counts.pop("estimated") is True, counts.pop("details")
+        held = {key: value.get(key) for key in Usage.__dataclass_fields__}
+        estimated, details = held.pop("estimated") is True, held.pop("details")
+        counts = {key: as_integer(count) for key, count in held.items()}
         if isinstance(details, dict):
             details = {k: v for k, v in details.items() if type(v) in (int, float)}
         return Usage(
-            **{k: v for k, v in counts.items() if type(v) is int},
+            **{key: count for key, count in counts.items() if count is not None},
             estimated=estimated,
             details=details or None,
         )
@@ -393,9 +397,9 @@ class _Fields:
         value = self._take(name, dict)
         if value is None:
             return None
-        index = value.get("index", 0)
+        index = as_integer(value.get("index", 0))
         texts = {key: value.get(key) for key in ("id", "name", "arguments")}
-        if type(index) is not int or not all(isinstance(t, str | None) for t in texts.values()):
+        if index is None or not all(isinstance(t, str | None) for t in texts.values()):
             raise self._wrong(name, 'an object {"index","id","name","arguments"}')
         custom, extra = value.get("custom") is True, value.get("extra_content")
         extra = extra if isinstance(extra, dict) else None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import ijson
 import orjson
 
 from hub.domain.errors import UpstreamError
 from hub.domain.events import NOTHING
+from hub.domain.integers import as_integer
 from hub.domain.surrogates import whole, with_cut_bytes, without_halves
 
 __all__ = [
@@ -29,9 +30,6 @@ __all__ = [
     "malformed",
     "parse",
 ]
-
-# Every JSON parser reads integers below this exactly (RFC 8259, section 6).
-EXACT: Final = 2**53
 
 
 def parse(body: bytes) -> Any:
@@ -127,9 +125,9 @@ def as_string(value: Any) -> str:
 
 
 def as_count(*values: Any) -> int | None:
-    """The first of the values that can be a token count (9.0 can, too), or ``None``."""
-    integers = (int(v) if type(v) is float and v.is_integer() else v for v in values)
-    return next((value for value in integers if type(value) is int and 0 <= value < EXACT), None)
+    """The first of the values that can be a token count, or ``None``."""
+    integers = (as_integer(value) for value in values)
+    return next((value for value in integers if value is not None and value >= 0), None)
 
 
 def malformed(what: str) -> UpstreamError:

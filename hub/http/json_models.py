@@ -10,12 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BeforeValidator, FailFast, ValidationError
+from pydantic import BeforeValidator, FailFast, Field, Strict, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from hub.domain.errors import RequestError
+from hub.domain.integers import EXACT, as_integer
 
-__all__ = ["FIELDS", "Few", "ObjectsOrNone", "Place", "fail_fast", "first_error", "validated"]
+__all__ = [
+    "FIELDS",
+    "Few",
+    "Integer",
+    "ObjectsOrNone",
+    "Place",
+    "fail_fast",
+    "first_error",
+    "integral",
+    "validated",
+]
 
 FIELDS: Final = 256
 """Fields or elements of one request; OpenAI's API has about 40 fields."""
@@ -39,6 +50,19 @@ Few: Final = BeforeValidator(_few)
 
 Place = Annotated[str | None, BeforeValidator(lambda value: "" if value is None else value)]
 """A place in a conversation. `null` is its beginning, ``""`` here; ``None`` if none is given."""
+
+
+def _integral(value: Any) -> Any:
+    return value if (integer := as_integer(value)) is None else integer
+
+
+integral: Final = BeforeValidator(_integral)
+"""For a strict integer, after its limits: JSON's 2.0 is one (JSON Schema 2020-12, validation,
+section 6.1.1), and "2" and true are none.
+"""
+
+Integer = Annotated[int, Strict(), Field(gt=-EXACT, lt=EXACT), integral]
+"""An integer that all programs read alike (RFC 8259, section 6)."""
 
 
 def validated(validate: Callable[[Any], T], value: dict[str, Any] | list[Any]) -> T:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field
 
 from hub.domain.events import to_json
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest, WhenBusy
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
-from hub.http.json_models import ObjectsOrNone, Place
+from hub.http.json_models import Integer, ObjectsOrNone, Place
 from hub.hub import Hub
 from hub.protocols.durable.headers import named
 
@@ -44,7 +44,7 @@ class QueueChange(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: str | None = None
-    place: Annotated[int, Strict()] | None = None
+    place: Integer | None = None
     now: bool = False
 
 

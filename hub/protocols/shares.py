@@ -18,6 +18,7 @@ from hub.auth.gate import Gate, auth_off
 from hub.domain.errors import RequestError, StreamNotFound
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
+from hub.http.json_models import Integer, integral
 from hub.hub import Hub, parse_from
 
 __all__ = ["LARGEST", "LONGEST_TICKET", "ShareAsked", "Shares", "TicketAsked"]
@@ -42,7 +43,7 @@ class ShareAsked(BaseModel):
     stream: str
     until: str | None = None
     """``live``, ``now`` or a position: how much the link shows."""
-    expires_in: Annotated[int, Strict()] | None = None
+    expires_in: Integer | None = None
     """Seconds."""
     title: str | None = None
 
@@ -53,7 +54,7 @@ class TicketAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     stream: str
-    expires_in: Annotated[int, Strict(), Field(ge=1, le=LONGEST_TICKET)] = TICKET_SECONDS
+    expires_in: Annotated[int, Strict(), Field(ge=1, le=LONGEST_TICKET), integral] = TICKET_SECONDS
     """Seconds."""
 
 

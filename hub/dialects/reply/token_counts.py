@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hub.domain.events import Usage
-from hub.domain.json_values import EXACT, as_object
+from hub.domain.integers import EXACT
+from hub.domain.json_values import as_object
 
 __all__ = ["balanced", "counted", "details_of"]
 

@@ -27,6 +27,7 @@ import orjson
 from hub.dialects.request.request_options import no_option, requested_options
 from hub.domain.errors import RequestError
 from hub.domain.events import NOTHING
+from hub.domain.integers import as_integer
 from hub.domain.json_values import as_object, as_string, as_text
 from hub.domain.prompt import Prompt
 from hub.domain.provider_fields import ITEM, owned
@@ -206,9 +207,11 @@ class ChatRequest:
     def max_tokens(self) -> int | None:
         """The most tokens that the answer may have, under either of its names."""
         held = self.options.get("max_completion_tokens", self.options.get("max_tokens"))
-        if held is not None and (type(held) is not int or held < 1):
+        if held is None:
+            return None
+        if (most := as_integer(held)) is None or most < 1:
             raise RequestError("max_tokens must be a whole number above 0")
-        return held
+        return most
 
     @property
     def tools(self) -> list[Tool]:

@@ -20,7 +20,7 @@ from hub.domain.errors import RequestError
 from hub.domain.generation_request import GenerationRequest
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
-from hub.http.json_models import fail_fast
+from hub.http.json_models import Integer, fail_fast
 from hub.hub import Hub
 from hub.protocols.conversation.one_request import Replies, beginning, deltas_of, generation_headers
 from hub.protocols.durable.headers import named
@@ -42,7 +42,7 @@ class CompletionAsked(BaseModel):
     messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
-    n: int | None = None
+    n: Integer | None = None
 
 
 class OpenAI:

@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from hub.domain.errors import RequestError
+from hub.domain.integers import EXACT
 from hub.domain.json_values import as_object
 from hub.domain.media import IMAGES, image_part
 from hub.domain.provider_fields import (
@@ -31,7 +32,7 @@ from hub.domain.provider_fields import (
     is_signed_media,
     unseal,
 )
-from hub.http.json_models import Few, fail_fast
+from hub.http.json_models import Few, Integer, fail_fast, integral
 
 __all__ = ["ResponseAsked"]
 
@@ -50,6 +51,9 @@ _PARTS: Final = {"input_text": "text", "output_text": "text", "text": "text", "r
 _ROLES: Final = ("user", "assistant", "system", "developer")
 
 
+_AtLeastOne = Annotated[int, Strict(), Field(ge=1, lt=EXACT), integral]
+
+
 class ResponseAsked(BaseModel):
     """The body of a POST."""
 
@@ -66,7 +70,7 @@ class ResponseAsked(BaseModel):
     parallel_tool_calls: bool | None = None
     text: dict[str, Any] | None = None
     reasoning: dict[str, Any] | None = None
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: _AtLeastOne | None = None
     temperature: float | None = None
     top_p: float | None = None
     metadata: Annotated[dict[str, str] | None, Few] = None
@@ -79,11 +83,11 @@ class ResponseAsked(BaseModel):
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
     service_tier: str | None = None
-    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    top_logprobs: Annotated[int, Strict(), Field(ge=0, le=20), integral] | None = None
     include: Annotated[list[str] | None, fail_fast] = None
     truncation: Literal["auto", "disabled"] | None = None
-    max_tool_calls: int | None = Field(default=None, ge=1)
-    seed: int | None = None
+    max_tool_calls: _AtLeastOne | None = None
+    seed: Integer | None = None
     stop: Annotated[str | list[str] | None, Few] = None
     stream_options: dict[str, Any] | None = None
     """Ignored: it only says how a stream is padded."""

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from hub.domain.errors import CommandError, RequestError, TooLarge
 from hub.domain.generation_request import WhenBusy
 from hub.domain.json_text import member, members
-from hub.http.json_models import ObjectsOrNone, Place, first_error, validated
+from hub.http.json_models import Integer, ObjectsOrNone, Place, first_error, validated
 from hub.protocols.durable import json_messages
 from hub.protocols.subscribing import SubscriptionAsked
 
@@ -117,7 +117,7 @@ class Requeue(_Command):
     type: Literal["requeue"]
     generation: str
     prompt: str | None = None
-    place: Annotated[int, Strict()] | None = None
+    place: Integer | None = None
     now: bool = False
 
 
