@@ -532,9 +532,11 @@ async def test_a_refresh_changes_what_may_be_followed(app: WebhookApp, hub: Runn
         ],
     }  # fmt: skip
     app.answers["refresh"] = {"allow": True, "ttl": 60, "user": "ann", "grants": READ}
+    app.gate, app.held = asyncio.Event(), "refresh"
     async with hub.client.ws_connect("/v1/ws", headers=TOKEN) as socket:
         for name in ("chat/ann/1", "room/1"):
             assert (await do(socket, "subscribe", stream=name))["type"] == "ok"
+        app.gate.set()
         async with asyncio.timeout(PATIENCE):
             while (frame := await socket.receive_json())["type"] != "error":
                 pass
@@ -551,10 +553,12 @@ async def test_whoever_has_no_name_is_counted_by_its_address_after_a_refresh_too
 ) -> None:
     nobody = {"allow": True, "ttl": 1, "grants": READ}
     app.answers |= {"connect": nobody, "refresh": nobody}
+    app.gate, app.held = asyncio.Event(), "refresh"
     async with hub.client.ws_connect("/v1/ws", headers=TOKEN) as socket:
         assert (await do(socket, "ping"))["type"] == "ok"
         (connection,) = hub.hub.connections
         before = connection.by
+        app.gate.set()
         async with asyncio.timeout(PATIENCE):
             while connection.by is before:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.01)
@@ -597,9 +601,12 @@ async def test_a_response_ends_when_a_refresh_takes_its_stream_away(
 ) -> None:
     app.answers["connect"]["ttl"] = 1
     app.answers["refresh"] = {"allow": True, "ttl": 60, "user": "ann", "grants": []}
+    app.gate, app.held = asyncio.Event(), "refresh"
     async with hub.client.get("/v1/live/chat/ann/1", headers=TOKEN) as said:
         async with asyncio.timeout(PATIENCE):
-            assert b"Hello" in await said.read()
+            first = await said.content.readany()
+            app.gate.set()
+            assert b"Hello" in first + await said.read()
 
 
 @pytest.mark.parametrize(
@@ -615,8 +622,10 @@ async def test_a_refresh_ends_a_connection(
 ) -> None:
     app.answers["connect"]["ttl"] = 1
     app.answers["refresh"] = answer
+    app.gate, app.held = asyncio.Event(), "refresh"
     async with hub.client.ws_connect("/v1/ws", headers=TOKEN) as socket:
         assert (await do(socket, "ping"))["type"] == "ok"
+        app.gate.set()
         assert await closed(socket) == code
     assert len(app.events("refresh")) == 1, "it is not asked again and again"
 
@@ -625,10 +634,11 @@ async def test_a_refresh_ends_a_connection(
 
 
 class Application(Authorizer):
-    """Lets ann in for a moment, and then keeps her out."""
+    """Lets ann in until it says whether she may go on, and then keeps her out."""
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.answers = asyncio.Event()
 
     async def __call__(self, request: web.Request) -> Principal:
         return Principal("ann", grants=(Grant(PERMISSIONS),), refresh=1.0)
@@ -643,6 +653,7 @@ class Application(Authorizer):
         raise Forbidden("not today")
 
     async def refresh(self, by: Principal) -> Principal:
+        await self.answers.wait()
         self.asked.append(("refresh", by.user))
         raise Unauthorized("go away")
 
@@ -659,6 +670,7 @@ async def test_an_application_around_the_hub_is_asked_the_same() -> None:
             asked = {"prompt": "Hi", "stream": "room/1"}
             async with client.post("/hub/v1/generations", json=asked) as said:
                 assert said.status == 403
+            application.answers.set()
             assert await closed(socket) == 4502
     assert application.asked == [
         ("subscribe", "ann", "room/1"),
@@ -669,10 +681,6 @@ async def test_an_application_around_the_hub_is_asked_the_same() -> None:
 
 class Slow(Application):
     """An application that lets everybody in, and takes its time to let anybody go on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.answers = asyncio.Event()
 
     async def __call__(self, request: web.Request) -> Principal:
         user, _, number = request.headers["X-User"].partition(" ")

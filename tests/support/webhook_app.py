@@ -39,7 +39,7 @@ class WebhookApp:
         self.gate: asyncio.Event | None = None
         """Waited for before each answer."""
         self.held: str | None = None
-        """Only questions about this user wait for the ``gate``."""
+        """Only questions about this user, or of this kind, wait for the ``gate``."""
         self._server: TestServer | None = None
 
     def events(self, event: str) -> list[dict[str, Any]]:
@@ -71,7 +71,8 @@ class WebhookApp:
         question = await request.json()
         self.asked.append(question)
         self.was_asked.set()
-        if self.gate is not None and self.held in (None, question.get("user")):
+        waits = self.held in (None, question.get("user"), question["event"])
+        if self.gate is not None and waits:
             await self.gate.wait()
         return await (self._answer if self.instead is None else self.instead)(request)
 
