@@ -13,14 +13,18 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
 
 from hub.domain.events import Message
-from hub.protocols.websocket import endpoint
+from hub.protocols.websocket.endpoint import EXPIRED_SECONDS
 from tests.conftest import Running, StartHub
+from tests.support.clock import Clock
+from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, auth, bearer
 
 SECRET = "0123456789abcdef0123456789abcdef"
 HELLO = {"type": "message", "role": "user", "text": "Hello"}
 ROOM = {"who": "user", "match": "room/**", "can": ["read", "append", "presence"]}
 CHAT = "chat-0123456789abcdef"
+TOKEN_SECONDS = 10.0
+"""How long a connection may take to show a credential."""
 
 
 def token(seconds: float = 300, **claims: Any) -> str:
@@ -29,11 +33,16 @@ def token(seconds: float = 300, **claims: Any) -> str:
 
 
 @pytest.fixture
-async def hub(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> Running:
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+async def hub(clock: Clock, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setenv("APP_SECRET", SECRET)
     issuers = {"app": {"audience": "hub", "secret_env": "APP_SECRET", "leeway_seconds": 0.0}}
     running = await start_hub(
-        auth=auth(ROOM, issuers=issuers, token_seconds=0.5),
+        auth=auth(ROOM, issuers=issuers, token_seconds=TOKEN_SECONDS),
         upstreams={"slow": {"dialect": "demo", "options": {"pace": 2}}},
     )
     for name in ("chat/ann/1", "room/all"):
@@ -53,7 +62,7 @@ class Socket:
         """The reply to a command; what else comes is in `others`."""
         self._id += 1
         await self.socket.send_json({"id": self._id, "type": kind, **fields})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 frame: dict[str, Any] = await self.socket.receive_json()
                 if frame.get("id") == self._id:
@@ -65,7 +74,7 @@ class Socket:
 
     async def closed(self) -> int | None:
         """The code with which the hub closes the connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 message = await self.socket.receive()
                 if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
@@ -100,13 +109,13 @@ async def test_a_wrong_credential_is_refused_at_the_upgrade(hub: Running) -> Non
 
 
 @pytest.mark.parametrize("held", ["key", "jwt"])
-async def test_a_credential_can_be_the_first_command(hub: Running, held: str) -> None:
+async def test_a_credential_can_be_the_first_command(hub: Running, held: str, clock: Clock) -> None:
     async with connected(hub) as ann:
         reply = await ann.do("auth", token=token() if held == "jwt" else KEYS["ann"])
         assert reply["type"] == "ok"
         assert reply["expires_in"] is None if held != "jwt" else 290 < reply["expires_in"] <= 300
         assert await ann.code("subscribe", stream="chat/ann/1") == "ok"
-        await asyncio.sleep(0.7)
+        clock.leap(TOKEN_SECONDS + 1)
         assert await ann.code("ping") == "ok", "its time is not limited any more"
 
 
@@ -123,8 +132,10 @@ async def test_before_it_nothing_can_be_done(hub: Running) -> None:
             assert await nobody.code(kind, **fields) == "unauthorized", kind
 
 
-async def test_connections_that_show_nothing_are_closed(hub: Running) -> None:
+async def test_connections_that_show_nothing_are_closed(hub: Running, clock: Clock) -> None:
     async with connected(hub) as nobody:
+        assert await nobody.code("ping") == "ok"
+        clock.leap(TOKEN_SECONDS)
         assert await nobody.closed() == 4203
 
 
@@ -147,15 +158,15 @@ async def test_a_first_credential_that_does_not_hold_ends_the_connection(
 
 
 async def test_whoever_may_do_something_without_a_credential_need_not_show_one(
-    start_hub: StartHub,
+    clock: Clock, start_hub: StartHub
 ) -> None:
     anyone = {"who": "anyone", "match": "public/**", "can": ["read"]}
-    hub = await start_hub(auth=auth(anyone, token_seconds=0.2))
+    hub = await start_hub(auth=auth(anyone, token_seconds=TOKEN_SECONDS))
     await hub.hub.streams.append_to("public/news", Message("user", "Hello"))
     async with connected(hub) as nobody:
         assert await nobody.code("subscribe", stream="public/news") == "ok"
         assert await nobody.code("subscribe", stream="chat/ann/1") == "unauthorized"
-        await asyncio.sleep(0.4)
+        clock.leap(TOKEN_SECONDS + 1)
         assert await nobody.code("ping") == "ok"
         assert await nobody.code("auth", token="sh_x") == "invalid_api_key"
         assert await nobody.code("auth", token=KEYS["ann"]) == "ok"
@@ -239,27 +250,22 @@ async def test_forged_author_and_role(hub: Running) -> None:
 # How long
 
 
-async def test_an_expired_token_ends_the_connection(
-    hub: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(endpoint, "EXPIRED_SECONDS", 0.5)
+async def test_an_expired_token_ends_the_connection(hub: Running, clock: Clock) -> None:
     async with connected(hub) as ann:
-        assert (await ann.do("auth", token=token(1)))["expires_in"] in (0, 1)
+        assert (await ann.do("auth", token=token(20)))["expires_in"] in range(21)
         await ann.do("subscribe", stream="chat/ann/1")
-        await asyncio.sleep(1.1)
+        clock.leap(20)
         expired = await ann.code("append", stream="chat/ann/1", event=HELLO)
         assert expired == "token_expired", "in the meantime it only reads"
+        clock.leap(EXPIRED_SECONDS)
         assert await ann.closed() == 4200
 
 
-async def test_a_new_token_keeps_the_connection(
-    hub: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(endpoint, "EXPIRED_SECONDS", 0.2)
+async def test_a_new_token_keeps_the_connection(hub: Running, clock: Clock) -> None:
     async with connected(hub) as ann:
-        await ann.do("auth", token=token(1))
-        assert await ann.code("auth", token=token(60)) == "ok"
-        await asyncio.sleep(1.5)
+        await ann.do("auth", token=token(20))
+        assert await ann.code("auth", token=token(300)) == "ok"
+        clock.leap(20 + EXPIRED_SECONDS)
         assert await ann.code("append", stream="chat/ann/1", event=HELLO) == "ok"
 
 
