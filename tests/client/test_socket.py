@@ -12,19 +12,28 @@ from aiohttp import web
 from hub.client.socket import Socket, _until_renewal
 from hub.domain.errors import Forbidden, HubError, RateLimited, RequestError, Unauthorized
 from hub.protocols.websocket import endpoint
+from tests.support.clock import Clock
 from tests.support.issuer import Issued, hub_with_issuer, issue, stored_key
-from tests.support.loopback_hub import Loopback, hub_on_loopback
+from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.patience import PATIENCE
 from tests.support.people import KEYS
 from tests.support.scripted_upstream import Answer, Scripted
 
 HELLO = {"type": "message", "role": "user", "text": "Hello"}
+TOKEN_SECONDS = 10.0
+"""How long a connection may take to show a token."""
 
 
 @pytest.fixture
-async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+async def running(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
     """A hub that closes connections as soon as their token has expired."""
     monkeypatch.setattr(endpoint, "EXPIRED_SECONDS", 0.0)
-    async with hub_with_issuer(monkeypatch) as started:
+    async with hub_with_issuer(monkeypatch, auth={"token_seconds": TOKEN_SECONDS}) as started:
         yield started
 
 
@@ -34,7 +43,7 @@ def at(running: Loopback) -> str:
 
 async def appended(socket: Socket, number: int = 1, stream: str = "chat/ann/1") -> dict[str, Any]:
     await socket.send({"type": "append", "id": number, "stream": stream, "event": HELLO})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return await socket.receive()
 
 
@@ -51,8 +60,8 @@ async def test_without_authentication_a_token_does_no_harm() -> None:
         assert (await appended(socket))["type"] == "ok"
 
 
-async def test_the_next_token_keeps_it_open(running: Loopback) -> None:
-    issued = Issued(1)
+async def test_the_next_token_keeps_it_open(running: Loopback, clock: Clock) -> None:
+    issued = Issued(12)  # and the next one after 9
     async with Socket(at(running), issued) as socket:
         for number in range(1, 31):
             assert await appended(socket, number) | {"position": 0} == {
@@ -61,8 +70,10 @@ async def test_the_next_token_keeps_it_open(running: Loopback) -> None:
                 "stream": "chat/ann/1",
                 "position": 0,
             }
-            await asyncio.sleep(0.1)
-    assert len(issued.tokens) >= 3
+            tokens = len(issued.tokens)
+            clock.leap(10 if number % 10 == 0 else 0)
+            await eventually(lambda: len(issued.tokens) > tokens or number % 10)  # noqa: B023
+    assert len(issued.tokens) == 4
 
 
 async def test_a_refused_token_is_followed_by_the_next_one(running: Loopback) -> None:
@@ -94,14 +105,17 @@ async def test_a_token_that_allows_nothing(running: Loopback) -> None:
             pass
 
 
-async def test_without_a_token_it_is_closed_in_time(running: Loopback) -> None:
+async def test_without_a_token_it_is_closed_in_time(running: Loopback, clock: Clock) -> None:
     async with Socket(at(running)) as socket:
+        await socket.send({"type": "ping", "id": 1})
+        assert (await socket.receive())["type"] == "ok"
+        clock.leap(TOKEN_SECONDS)
         with pytest.raises(Unauthorized, match="needs a token"):
             await socket.receive()
 
 
-async def test_it_ends_if_there_is_never_another_token(running: Loopback) -> None:
-    issued = Issued(1)
+async def test_it_ends_if_there_is_never_another_token(running: Loopback, clock: Clock) -> None:
+    issued = Issued(12)
     calls = 0
 
     async def token() -> str:
@@ -110,6 +124,10 @@ async def test_it_ends_if_there_is_never_another_token(running: Loopback) -> Non
         return issued.tokens[0] if issued.tokens else await issued()
 
     async with Socket(at(running), token) as socket:
+        await appended(socket)
+        clock.leap(10)
+        await eventually(lambda: calls > 1)
+        clock.leap(2)
         with pytest.raises(Unauthorized) as caught:
             await socket.receive()
     assert caught.value.code == "token_expired"
@@ -117,10 +135,10 @@ async def test_it_ends_if_there_is_never_another_token(running: Loopback) -> Non
 
 
 async def test_a_function_that_fails_is_asked_again(
-    running: Loopback, monkeypatch: pytest.MonkeyPatch
+    running: Loopback, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.client.backoff.FIRST_WAIT", 0.001)
-    given: list[Any] = [issue(1), OSError("offline")]
+    given: list[Any] = [issue(12), OSError("offline")]
 
     def token() -> str:
         found = given.pop(0) if given else issue()
@@ -129,8 +147,14 @@ async def test_a_function_that_fails_is_asked_again(
         return str(found)
 
     async with Socket(at(running), token) as socket:
+        await appended(socket)
         receiving = asyncio.create_task(socket.receive())
-        await asyncio.sleep(1.5)
+        (connection,) = running.hub.connections
+        first = connection.by
+        clock.leap(10)
+        await eventually(lambda: connection.by is not first)
+        clock.leap(2)
+        await asyncio.sleep(0.1)
         assert not receiving.done()
         await socket.send({"type": "ping", "id": 1})
         assert (await receiving)["type"] == "ok"

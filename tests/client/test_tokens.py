@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hub.client import Delta, Finished, Hub, Message, SyncHub
+from hub.client import Delta, Event, Finished, Hub, Message, SyncHub
 from hub.client.socket import Socket
 from hub.client.tokens import Tokens
 from hub.domain.errors import (
@@ -22,6 +22,7 @@ from hub.domain.errors import (
     Unauthorized,
     Unavailable,
 )
+from tests.support.clock import Clock
 from tests.support.issuer import Issued, hub_with_issuer, issue, stored_key
 from tests.support.loopback_hub import Loopback, eventually
 from tests.support.people import KEYS
@@ -37,7 +38,12 @@ async def server() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def running(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+async def running(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Loopback]:
     slow = {"slow": {"dialect": "demo", "options": {"pace": 20}}}
     async with hub_with_issuer(monkeypatch, upstreams=slow) as started:
         yield started
@@ -208,14 +214,19 @@ async def test_a_token_is_in_no_log_and_no_representation(
 # Following, on a hub that takes tokens
 
 
-async def test_following_goes_on_with_the_next_token(running: Loopback, quick: None) -> None:
+async def test_following_goes_on_with_the_next_token(
+    running: Loopback, clock: Clock, quick: None
+) -> None:
     """The response ends with its token; nothing of the answer is lost or doubled."""
-    issued = Issued(1)
+    issued = Issued(20)
+    held: list[Event] = []
     async with Hub(at(running), token=issued) as hub:
         generation = await hub.generate("poem", stream="chat/ann/1", upstream="slow")
         before = len(issued.tokens)
         async with aclosing(hub.answer(generation)) as events:
-            held = [event async for event in events]
+            async for event in events:
+                held.append(event)
+                clock.leap(21 if len(held) in (3, 6) else 0)
     assert isinstance(held[-1], Finished)
     assert len(issued.tokens) - before >= 2, "the answer took longer than a token lasts"
     stream = await running.hub.streams.open("chat/ann/1")
@@ -224,9 +235,11 @@ async def test_following_goes_on_with_the_next_token(running: Loopback, quick: N
     assert told == "".join(event.text for event in kept if isinstance(event, Delta))
 
 
-async def test_following_waits_for_the_next_token(running: Loopback, quick: None) -> None:
+async def test_following_waits_for_the_next_token(
+    running: Loopback, clock: Clock, quick: None
+) -> None:
     """The function returns an old token for a while, or cannot be reached."""
-    first = issue(1)
+    first = issue(20)
     given: list[Any] = [first, first, OSError("offline"), first]
     calls = 0
 
@@ -242,16 +255,17 @@ async def test_following_waits_for_the_next_token(running: Loopback, quick: None
     async with Hub(at(running), token=token) as hub, hub.follow("chat/ann/1") as following:
         assert await anext(following) == Message("user", "before")
         reading = asyncio.create_task(following.__anext__())
+        clock.leap(20)
         await eventually(lambda: calls > 4)
         await running.hub.streams.append_to("chat/ann/1", Message("user", "after"))
         assert await reading == Message("user", "after")
 
 
 async def test_following_ends_if_there_is_never_another_token(
-    running: Loopback, quick: None
+    running: Loopback, clock: Clock, quick: None
 ) -> None:
     calls = 0
-    old = issue(1)
+    old = issue(20)
 
     def token() -> str:
         nonlocal calls
@@ -261,16 +275,20 @@ async def test_following_ends_if_there_is_never_another_token(
     await running.hub.streams.append_to("chat/ann/1", Message("user", "Hello"))
     async with Hub(at(running), token=token) as hub, hub.follow("chat/ann/1") as following:
         await anext(following)
+        clock.leap(20)
         with pytest.raises(Unauthorized) as caught:
             await anext(following)
     assert caught.value.code == "token_expired"
     assert calls <= 2 * 10, "each try asks at most twice"
 
 
-async def test_a_token_that_is_no_function_is_not_tried_again(running: Loopback) -> None:
+async def test_a_token_that_is_no_function_is_not_tried_again(
+    running: Loopback, clock: Clock
+) -> None:
     await running.hub.streams.append_to("chat/ann/1", Message("user", "Hello"))
-    async with Hub(at(running), token=issue(1)) as hub, hub.follow("chat/ann/1") as following:
+    async with Hub(at(running), token=issue(20)) as hub, hub.follow("chat/ann/1") as following:
         await anext(following)
+        clock.leap(20)
         with pytest.raises(Unauthorized) as caught:
             await anext(following)
     assert caught.value.code == "token_expired"

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime, tzinfo
 from typing import Any, Final
 
 import pytest
 
+from hub.auth.authenticator import Authenticator
 from hub.auth.gate import Gate
 
 __all__ = ["Clock"]
 
-_TAKERS: Final[tuple[Any, ...]] = (Gate,)
+_TAKERS: Final[tuple[Any, ...]] = (Authenticator, Gate)
 """Classes that are given a clock, or take `time.time`."""
+
+
+class _Day(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _Day:
+        return cls.fromtimestamp(time.time(), tz)
 
 
 class Clock:
@@ -29,6 +37,7 @@ class Clock:
         # It is never put back: the loop's timers would be late by as much.
         pytest.MonkeyPatch().setattr(loop, "time", lambda: of_loop() + self._ahead)
         monkeypatch.setattr(time, "time", lambda: of_day() + self._ahead)
+        monkeypatch.setattr("jwt.api_jwt.datetime", _Day)
         for taker in _TAKERS:
             defaults = taker.__init__.__kwdefaults__
             for name in [name for name, default in defaults.items() if default is of_day]:

@@ -34,7 +34,7 @@ async def hub_with_issuer(
     """A hub where Ann may use ``chat/ann/**`` with her key or a token."""
     monkeypatch.setenv("APP_SECRET", SECRET)
     issuers = {"app": {"audience": "hub", "secret_env": "APP_SECRET", "leeway_seconds": 0.0}}
-    more = {"issuers": issuers, "token_seconds": 0.5, **tables.pop("auth", {})}
+    more = {"issuers": issuers, **tables.pop("auth", {})}
     async with hub_on_loopback(auth=auth(*grants, **more), **tables) as running:
         yield running
 
