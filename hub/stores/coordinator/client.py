@@ -48,6 +48,7 @@ from hub.stores.shared import (
     Ticked,
     Written,
 )
+from hub.stores.silence import sign_of_life
 
 __all__ = ["CoordinatorEngine", "unavailable"]
 
@@ -185,8 +186,7 @@ class CoordinatorEngine:
         """Give the coordinator up once it is silent, and what it does not answer before."""
         while not self.lost.done():
             try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await self.ask("beat")
+                await sign_of_life(self.ask("beat"), within=SILENCE_SECONDS)
             except TimeoutError:
                 self._lose(unavailable("it is silent"))
             except StoreError:

@@ -44,6 +44,7 @@ from hub.stores.redis.state import (
     parse_ticked,
 )
 from hub.stores.shared import Bodies, DroppedPrompt, Entry, Notice, State, Tick, Ticked, Written
+from hub.stores.silence import sign_of_life
 
 __all__ = ["RedisEngine"]
 
@@ -160,11 +161,8 @@ class RedisEngine(RedisNodes):
     async def _listen(self, beat: str) -> None:
         """Give the server up once it is silent."""
         while not self.lost.done():
-            self._heard.clear()
             try:
-                async with asyncio.timeout(SILENCE_SECONDS):
-                    await self._commands.ask("PUBLISH", beat, "")
-                    await self._heard.wait()
+                await sign_of_life(self._echo(beat), within=SILENCE_SECONDS)
             except TimeoutError:
                 self._lose(unavailable("it is silent"))
             except ResponseError as error:
@@ -172,6 +170,11 @@ class RedisEngine(RedisNodes):
             except StoreError:
                 pass  # it is lost, or has too much to do: then others wait, too
             await asyncio.sleep(BEAT_SECONDS)
+
+    async def _echo(self, beat: str) -> None:
+        self._heard.clear()
+        await self._commands.ask("PUBLISH", beat, "")
+        await self._heard.wait()
 
     async def _shake_hands(self) -> None:
         ask = self._commands.ask
