@@ -7,7 +7,7 @@ import math
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import fields, replace
@@ -467,21 +467,27 @@ async def test_a_store_that_stops_tells_those_who_wait(tmp_path: Path) -> None:
 async def test_a_store_that_stops_on_a_full_disk_leaves_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
     def slow_and_full(*_: object) -> None:
-        time.sleep(0.3)
+        begun.set()
+        go_on.wait(PATIENCE)
         raise apsw.FullError("database or disk is full")
 
     store = SQLiteStore(tmp_path / "hub.db")
     await store.start()
     monkeypatch.setattr("hub.stores.sqlite.store.Writer.write", slow_and_full)
     store.note(Created("s", StreamSettings(), ((0, 0),)))
-    await asyncio.sleep(0.1)  # the writer is at it
+    await asyncio.to_thread(begun.wait, PATIENCE)
     waiting = asyncio.create_task(store.credentials.add(key("waits")))
     await asyncio.sleep(0)
     monkeypatch.setattr("hub.stores.sqlite.store.PATIENCE_SECONDS", 0.05)
     with pytest.raises(StoreError):
         await store.credentials.add(key("has given up"))
-    await store.stop()
+    stopping = asyncio.create_task(store.stop())
+    await asyncio.sleep(0)
+    go_on.set()
+    await stopping
     with pytest.raises(StoreError, match="not open"):
         await asyncio.wait_for(waiting, PATIENCE)
     assert "the writer thread has failed" not in caplog.text

@@ -17,6 +17,7 @@ from hub.stores.shared import Claim
 from hub.stores.sqlite import SQLiteStore, sequenced
 from hub.stores.sqlite.sequenced import SequencedSQLiteStore
 from hub.stores.sqlite.writer import Writer
+from tests.support.clock import Clock
 
 BYTES = StreamSettings("application/octet-stream")
 
@@ -182,7 +183,8 @@ async def test_an_epoch_that_was_raised_is_kept_beside_the_count(
 async def test_what_comes_soon_after_a_commit_shares_the_next_one(
     store: SequencedSQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequenced, "PACE_SECONDS", 0.3)
+    monkeypatch.setattr(sequenced, "PACE_SECONDS", 5.0)
+    clock = Clock(monkeypatch)
     groups: list[int] = []
     write = Writer.write
 
@@ -197,5 +199,6 @@ async def test_what_comes_soon_after_a_commit_shares_the_next_one(
         store.note(*appended("s", b"x", first=offset))
         waiting.append(asyncio.create_task(store.synced()))
         await asyncio.sleep(0.01)
+    clock.leap(5)
     await asyncio.gather(*waiting)
     assert groups == [1, 3]

@@ -387,10 +387,12 @@ async def test_a_stream_belongs_to_one_owner_at_a_time(
 
 
 async def test_a_stream_expires_with_everything_of_it(engine: SharedEngine) -> None:
-    first, _ = await engine.create("s", StreamSettings(ttl=1), [b"1"])
-    await engine.write("s", [b"2"], stamp=Stamp("p", 0, 0))
-    await engine.begin("s", "g", "n", 2, [b"3"])
-
+    first, _ = await engine.create("s", StreamSettings(ttl=1), [b"1"], expires=4_000_000_000_000)
+    # At once: the first of them lets it expire in a second.
+    await asyncio.gather(
+        engine.write("s", [b"2"], stamp=Stamp("p", 0, 0)),
+        engine.begin("s", "g", "n", 2, [b"3"]),
+    )
     async with asyncio.timeout(PATIENCE):
         while await engine.find("s", LIMIT) is not None:  # noqa: ASYNC110 - it says nothing
             await asyncio.sleep(0.05)
@@ -420,9 +422,10 @@ async def test_a_touch_and_a_write_postpone_the_expiry(engine: SharedEngine) -> 
 async def test_what_expires_while_it_has_forks_is_as_if_it_was_deleted(
     engine: SharedEngine, other: SharedEngine
 ) -> None:
-    soon = round(time.time() * 1000) + 1500
-    await engine.create("s", StreamSettings(ttl=1, owner="o"), [b"1"], expires=soon)
+    settings = StreamSettings(ttl=1, owner="o")
+    await engine.create("s", settings, [b"1"], expires=4_000_000_000_000)
     assert await engine.hold("s", "f", 1)
+    await engine.touch("s")  # it expires in a second
     async with asyncio.timeout(PATIENCE):
         while not (await other.load("s", LIMIT)).hidden:  # noqa: ASYNC110 - the server's clock tells
             await asyncio.sleep(0.02)

@@ -7,7 +7,6 @@ killed, frozen and emptied.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -331,15 +330,14 @@ async def test_a_stream_that_is_followed_does_not_expire(start_node: StartNode) 
 
 
 async def test_the_engine_is_asked_whether_a_stream_has_expired(start_node: StartNode) -> None:
-    ahead = 3600.0
-    node = await start_node(clock=lambda: time.time() + ahead)
-    await node.engine.create("s", StreamSettings(ttl=1))
-    await node.engine.touch("s")
+    node = await start_node(clock=lambda: 5_000_000_000.0)
+    await node.engine.create("s", StreamSettings(ttl=1), expires=4_000_000_000_000)
     mirror = await node.open("s")
     with pytest.raises(StreamNotFound):
         await node.open("s")
     await eventually(lambda: node._held["s"].waiting is None)
     assert not mirror.lost, "the engine has it still"
+    await node.engine.touch("s")
     async with asyncio.timeout(PATIENCE):
         while not mirror.lost:
             await node.sweep(1.0)

@@ -359,9 +359,12 @@ async def test_an_expired_name_is_not_listed(engine: RedisEngine, server: RedisS
 
 
 async def test_a_stream_expires_with_all_its_keys(engine: RedisEngine, server: RedisServer) -> None:
-    await engine.create("s", StreamSettings(ttl=1), [b"1"])
-    await engine.write("s", [b"2"], stamp=Stamp("p", 0, 0))
-    await engine.begin("s", "g", "n", 2, [b"3"])
+    await engine.create("s", StreamSettings(ttl=1), [b"1"], expires=4_000_000_000_000)
+    # At once: the first of them lets it expire in a second.
+    await asyncio.gather(
+        engine.write("s", [b"2"], stamp=Stamp("p", 0, 0)),
+        engine.begin("s", "g", "n", 2, [b"3"]),
+    )
     async with asyncio.timeout(PATIENCE):
         while b":s\r\n" in await server.ask("KEYS", "*:s"):  # noqa: ASYNC110 - it says nothing
             await asyncio.sleep(0.05)
