@@ -64,7 +64,6 @@ async def test_what_takes_the_memory_can_be_stopped(start_hub: StartHub) -> None
     answer = await running.client.post("/v1/generations", json={"prompt": "stall"})
     made = (await answer.json())["id"]
     async with running.client.ws_connect("/v1/ws", protocols=["hub.v1"]) as socket:
-        await socket.receive_json()
         with allowance.taken(allowance.most - allowance.held):
             await socket.send_json({"type": "ping", "id": 1})
             assert (await socket.receive_json())["type"] == "ok"

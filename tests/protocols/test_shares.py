@@ -19,6 +19,8 @@ from hub.auth.stored_keys import row_of
 from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from tests.conftest import Running, StartHub
+from tests.support.clock import Clock
+from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, OWN, auth, bearer
 
 SECRET: Final = "0123456789abcdef0123456789abcdef"
@@ -29,7 +31,12 @@ MAY_SHARE: Final = {"who": "user", "match": "talk", "can": [*OWN, "share"]}
 
 
 @pytest.fixture
-async def hub(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> Running:
+async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+async def hub(clock: Clock, start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setenv("APP_SECRET", SECRET)
     running = await start_hub(**tables())
     await say(running, "one", "two")
@@ -296,17 +303,18 @@ async def test_a_revoked_link_ends_its_readers(hub: Running) -> None:
     assert (await ask(hub, "GET", path, token))[0] == 401
 
 
-async def test_a_link_that_expires_ends_its_readers(hub: Running) -> None:
+async def test_a_link_that_expires_ends_its_readers(hub: Running, clock: Clock) -> None:
     stream = await hub.hub.streams.open(NAME)
-    share, secret = new_share(NAME, stream.epoch, expires=time.time() + 1.0)
+    share, secret = new_share(NAME, stream.epoch, expires=time.time() + 10)
     await hub.hub.credentials.add(share.row)
     head, path = _credential(f"sl_{secret}"), f"/v1/live/{NAME}?format=ndjson"
     async with (
         hub.client.ws_connect("/v1/ws", headers=head) as socket,
         hub.client.get(path, headers=head) as response,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         assert response.status == 200
+        clock.leap(10)
         assert (await socket.receive()).type is WSMsgType.CLOSE
         assert socket.close_code == 4200
         await response.read()
@@ -435,24 +443,26 @@ async def test_a_ticket_needs_a_credential_that_may_read(hub: Running) -> None:
         assert (await ask(hub, "POST", "/v1/tickets", "ann", json=asked))[0] == 400
 
 
-async def test_a_ticket_stops_when_its_time_is_over(hub: Running) -> None:
-    given = await ticket(hub, expires_in=1)
+async def test_a_ticket_stops_when_its_time_is_over(hub: Running, clock: Clock) -> None:
+    given = await ticket(hub, expires_in=20)
     path = f"/v1/live/{NAME}?ticket={given}"
-    async with hub.client.get(path) as response, asyncio.timeout(10):
+    async with hub.client.get(path) as response, asyncio.timeout(PATIENCE):
         assert response.status == 200
+        clock.leap(20)
         await response.read()  # a clean end, as of a rotation
     status, refused = await ask(hub, "GET", path, None)
     assert (status, refused["error"]["code"]) == (401, "token_expired")
 
 
-async def test_a_ticket_stops_with_the_token_that_it_stands_for(hub: Running) -> None:
-    claims = {"iss": "app", "aud": "hub", "sub": "ann", "exp": time.time() + 2}
+async def test_a_ticket_stops_with_the_token_that_it_stands_for(hub: Running, clock: Clock) -> None:
+    claims = {"iss": "app", "aud": "hub", "sub": "ann", "exp": time.time() + 20}
     token = jwt.encode(claims, SECRET, "HS256")
     status, made = await ask(hub, "POST", "/v1/tickets", token, json={"stream": NAME})
     assert status == 201
     path = f"/v1/live/{NAME}?ticket={made['ticket']}"
-    async with hub.client.get(path) as response, asyncio.timeout(10):
+    async with hub.client.get(path) as response, asyncio.timeout(PATIENCE):
         assert response.status == 200
+        clock.leap(20)
         await response.read()
     assert (await ask(hub, "GET", path, None))[0] == 401
 

@@ -9,12 +9,15 @@ from typing import Any, Final
 
 import pytest
 
+from hub.access.shares import ShareAccess
 from hub.auth.authenticator import Authenticator
 from hub.auth.gate import Gate
+from hub.auth.sessions import Sessions
+from hub.auth.tickets import Tickets
 
 __all__ = ["Clock"]
 
-_TAKERS: Final[tuple[Any, ...]] = (Authenticator, Gate)
+_TAKERS: Final[tuple[Any, ...]] = (Authenticator, Gate, Sessions, ShareAccess, Tickets)
 """Classes that are given a clock, or take `time.time`."""
 
 
