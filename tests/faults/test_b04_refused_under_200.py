@@ -20,7 +20,6 @@ from tests.support.scripted_upstream import Scripted
 from tests.support.upstream_answers import Answer, Ending, Step, openai_block, openai_sse
 
 SAY: Final[dict[str, Any]] = {"messages": ({"role": "user", "content": "Hi"},)}
-STALL: Final = 0.15
 
 Refusal = tuple[str, tuple[Step, ...]]
 
@@ -110,7 +109,12 @@ REFUSALS: Final[dict[str, Refusal]] = {
 
 @asynccontextmanager
 async def asked(
-    start_hub: StartHub, dialect: str, *, retries: int = 0, fallback: bool = True
+    start_hub: StartHub,
+    dialect: str,
+    *,
+    retries: int = 0,
+    fallback: bool = True,
+    stall: float = 60.0,
 ) -> AsyncIterator[tuple[Hub, Scripted]]:
     async with Scripted() as upstream:
         first = {
@@ -119,7 +123,7 @@ async def asked(
             "model": "m",
             "retries": retries,
             "max_retry_wait": 5.0,
-            "stall_timeout": STALL,
+            "stall_timeout": stall,
             "fallback": ["other"] if fallback else [],
         }
         other = {"dialect": "openai-chat", "url": f"{upstream.url}/other", "retries": 0}
@@ -143,7 +147,8 @@ STAND_IN: Final = openai_sse("from the ", "stand-in", usage={"prompt_tokens": 7}
 @pytest.mark.parametrize("name", REFUSALS)
 async def test_the_stand_in_answers(name: str, start_hub: StartHub) -> None:
     dialect, steps = REFUSALS[name]
-    async with asked(start_hub, dialect) as (hub, upstream):
+    stall = 0.15 if Ending.HANG in steps else 60.0
+    async with asked(start_hub, dialect, stall=stall) as (hub, upstream):
         upstream.answers(Answer(*steps), under="/first")
         upstream.answers(Answer(*STAND_IN), under="/other")
         events = await told(hub)

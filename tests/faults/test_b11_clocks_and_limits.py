@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from io import BytesIO
 from typing import Any, Final
 
@@ -18,15 +19,15 @@ from hub.domain.prompt import Prompt
 from hub.generations.relay import relay
 from hub.streams.stream import Stream
 from tests.conftest import StartHub
+from tests.support.clock import Clock
 from tests.support.fake_upstream import FOREVER, FakeUpstream, Step
 from tests.support.openai_client import HELLO, completing
 from tests.support.patience import PATIENCE
 from tests.support.upstream_answers import Answer, Gate, openai_block, openai_sse
 
 PROMPT: Final = Prompt(({"role": "user", "content": "Hi"},))
-STALL: Final = 0.4
-BEATS: Final[list[Step]] = [step for _ in range(12) for step in (0.08, b": still here\n\n")]
-PINGS: Final[list[Step]] = [step for _ in range(12) for step in (0.08, b"data: {}\n\n")]
+BEAT: Final = b": still here\n\n"
+PING: Final = b"data: {}\n\n"
 
 
 async def read(fake_upstream: FakeUpstream) -> str:
@@ -38,17 +39,18 @@ async def read(fake_upstream: FakeUpstream) -> str:
     return "".join([e.text async for e in stream.events() if isinstance(e, Delta)])
 
 
-@pytest.mark.parametrize("beats", [BEATS, PINGS], ids=["comments", "chunks without content"])
-async def test_signs_of_life_are_no_silence(beats: list[Step]) -> None:
-    said = openai_sse("Hel", "lo")
+@pytest.mark.parametrize("beat", [BEAT, PING], ids=["comments", "chunks without content"])
+async def test_signs_of_life_are_no_silence(beat: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, said = Clock(monkeypatch), openai_sse("Hel", "lo")
+    beats: list[Step] = [step for _ in range(12) for step in (partial(clock.leap, 20), beat)]
     steps = [*beats, *said[:2], *beats, *said[2:]]
-    assert await read(FakeUpstream(steps, dialect=OpenAIChat, stall_timeout=STALL)) == "Hello"
+    assert await read(FakeUpstream(steps, dialect=OpenAIChat, stall_timeout=60.0)) == "Hello"
 
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_nor_are_they_content_for_ever(begun: bool) -> None:
     greeting: list[Step] = [openai_block({"content": "Hel"})] if begun else []
-    steps = [*greeting, *BEATS, FOREVER]
+    steps = [*greeting, *[step for _ in range(12) for step in (0.08, BEAT)], FOREVER]
     fake_upstream = FakeUpstream(
         steps, dialect=OpenAIChat, retries=0, stall_timeout=60.0, content_timeout=0.3
     )
@@ -78,8 +80,8 @@ async def test_after_the_last_word_signs_of_life_put_nothing_off(
 async def test_the_tutorial_keeps_the_same_clocks(start_hub: StartHub) -> None:
     async with completing(start_hub, default_upstream="scripted") as world:
         upstream = world.running.hub.upstreams.find("scripted")
-        upstream.stall_timeout = STALL
-        beats = [step for _ in range(12) for step in (0.08, b": still here\n\n")]
+        upstream.stall_timeout = 3.0
+        beats = [step for _ in range(8) for step in (0.5, BEAT)]
         world.upstream.answers(Answer(*beats, *openai_sse("Hi")))
         path = "/stream_data_to_frontend_test"
         answer = await world.running.client.post(path, json={"messages": HELLO})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 
@@ -18,6 +19,7 @@ from hub.stores.memory import MemoryStore
 from hub.streams.stream import Stream
 from hub.upstreams.http_client import Dialer
 from hub.upstreams.upstream import Upstream
+from tests.support.clock import Clock
 from tests.support.fake_upstream import END, FOREVER, FakeUpstream, Step, ended, refused, said
 from tests.support.scripted_upstream import Answer, Scripted
 from tests.support.upstream_answers import Gate, openai_sse
@@ -97,10 +99,11 @@ async def test_bytes_that_make_no_chunk_are_no_content() -> None:
     assert stalled.value.code == "upstream_stalled"
 
 
-async def test_a_slow_but_steady_upstream_is_not_a_stall() -> None:
+async def test_a_slow_but_steady_upstream_is_not_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of it takes longer than a silence may."""
-    steps = [step for _ in range(5) for step in (0.25, said("x"))]
-    harness = RelayHarness(FakeUpstream([*steps, END], stall_timeout=1.0))
+    clock = Clock(monkeypatch)
+    steps = [step for _ in range(5) for step in (partial(clock.leap, 25), said("x"))]
+    harness = RelayHarness(FakeUpstream([*steps, END], stall_timeout=60.0))
     assert isinstance(await harness.relay(), Finished)
     assert await harness.text() == "x" * 5
 

@@ -116,13 +116,13 @@ def test_p6_who_reads_slowly_but_steadily_is_not_cut(run: Run) -> None:
 
 
 async def _steady() -> None:
-    async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
+    async with hub_on_loopback(fanout={"slow_client_timeout": 2.5}) as running:
         hub = running.hub
         stream, _ = await hub.streams.create("chat")
         steady = await running.follow(WebSocket, "chat", kernel_buffer=16384)
         (connection,) = hub.connections
         paused = 0
-        for _ in range(24):  # in longer than a client may take nothing
+        for _ in range(54):  # in longer than a client may take nothing
             steady.pause()
             say(hub, stream, 1, 100_000)
             await asyncio.sleep(0.05)
@@ -130,8 +130,8 @@ async def _steady() -> None:
             before = steady.received
             steady.resume()
             await steady.until(lambda: steady.received > before + 40_000)  # noqa: B023
-        assert paused >= 23, "whenever it is looked at, its buffer is full"
-        await steady.until(lambda: numbers(steady) == list(range(24)))
+        assert paused >= 53, "whenever it is looked at, its buffer is full"
+        await steady.until(lambda: numbers(steady) == list(range(54)))
         assert hub.counts.evictions == 0
 
 
@@ -235,7 +235,7 @@ def test_p7_who_says_goodbye_and_never_reads_the_rest_is_let_go(run: Run) -> Non
 
 
 async def _goodbye() -> None:
-    async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
+    async with hub_on_loopback(fanout={"slow_client_timeout": 2.5}) as running:
         stream, _ = await running.hub.streams.create("chat")
         client = await running.follow(WebSocket, "chat", kernel_buffer=4096)
         (connection,) = running.hub.connections
@@ -268,7 +268,7 @@ async def _unread() -> None:
 
 
 async def _unread_with_patience() -> None:
-    async with hub_on_loopback(fanout={"slow_client_timeout": 1.0}) as running:
+    async with hub_on_loopback(fanout={"slow_client_timeout": 2.5}) as running:
         hub = running.hub
         await hub.streams.make("much", StreamSettings("text/plain"), [(b"x" * 5_000_000, None)])
         asking = socket.socket()

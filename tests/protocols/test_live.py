@@ -209,7 +209,7 @@ async def test_a_completion_comes_once_in_order_and_ends_well(kind: type[Complet
 async def test_a_completion_that_broke_off_never_looks_whole(
     kind: type[Completion], ending: Ending
 ) -> None:
-    stall = 1.0 if ending is Ending.HANG else 60.0
+    stall = 3.0 if ending is Ending.HANG else 60.0
     async with asked(Answer(*openai_sse(*WORDS)[:3], ending), stall=stall) as running:
         reader = await running.follow(kind, "Hi")
         await reader.until(lambda: reader.end)

@@ -6,14 +6,14 @@
     puppet = Puppet([refused(retry_after=0)], [said("Hi"), END])
 
 The bytes are those of the `demo` dialect. A number is a pause in seconds, an event is
-waited for, an error is raised: as the first step of a list when the upstream is asked,
-later in the middle of the body.
+waited for, a function is called; an error is raised: as the first step of a list when the
+upstream is asked, later in the middle of the body.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from hub.upstreams.upstream import Body, Dialer, Upstream
 
 __all__ = ["END", "FOREVER", "FakeUpstream", "Step", "ended", "refused", "said"]
 
-Step = bytes | float | asyncio.Event | Exception
+Step = bytes | float | asyncio.Event | Exception | Callable[[], None]
 
 FOREVER: Final = 86_400.0
 
@@ -98,5 +98,8 @@ async def _played(steps: list[Step]) -> AsyncGenerator[bytes, None]:
             await step.wait()
         elif isinstance(step, Exception):
             raise step
+        elif callable(step):
+            step()
+            await asyncio.sleep(0)
         else:
             await asyncio.sleep(step)
