@@ -19,6 +19,12 @@ PROBES = ["/livez", "/readyz", "/metrics"]
 PROBE = "{} {} HTTP/1.1\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"
 
 
+@pytest.fixture(autouse=True)
+def _long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine who does not ask is not sent away before the probes come, nor they."""
+    monkeypatch.setattr("hub.http.acceptor.HEARD_SECONDS", PATIENCE)
+
+
 @asynccontextmanager
 async def greedy(port: int, many: int, sent: bytes = b"") -> AsyncIterator[None]:
     """A client with many connections on which it says nothing, or not enough."""
@@ -38,11 +44,7 @@ def get(path: str, method: str = "GET") -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /li", get("/livez")[:-2]])
-async def test_probes_are_answered_when_one_client_holds_all_sockets(
-    sent: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Else those that do not ask might be sent away before the probes come, on a busy machine.
-    monkeypatch.setattr("hub.http.acceptor.HEARD_SECONDS", PATIENCE)
+async def test_probes_are_answered_when_one_client_holds_all_sockets(sent: bytes) -> None:
     async with (
         opened(sockets=3) as (door, port),
         greedy(port, 3),

@@ -144,8 +144,9 @@ async def test_a_connection_left_early_is_not_used_again(
 
 
 async def test_what_is_over_has_a_moment_to_end_and_leaves_its_connection_for_the_next(
-    upstream: Scripted, dialer: Dialer
+    upstream: Scripted, dialer: Dialer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hub.upstreams.http_client.ENDING", PATIENCE)
     gate = Gate()
     upstream.answers(Answer(b"old", gate), Answer(b"new"))
     async with dialer.open(request(upstream.url)) as body:
