@@ -305,10 +305,12 @@ class Requests {
 
   async send(ask: Ask & { readonly stream: string }, branch?: string): Promise<Accepted> {
     const what = JSON.stringify(ask);
-    if (this.#pending?.what !== what) this.#pending = { what, key: unique(), branch };
-    const { key, branch: kept } = this.#pending;
+    const mine = this.#pending?.what === what ? this.#pending : { what, key: unique(), branch };
+    this.#pending = mine;
+    const { key, branch: kept } = mine;
     const asked = await this.hub.generate({ ...ask, ...(kept !== undefined && { branch: kept }), key });
-    this.#pending = undefined;
+    // Another conversation may have asked for something since.
+    if (this.#pending === mine) this.#pending = undefined;
     return asked;
   }
 
