@@ -7,8 +7,8 @@
  * A message continues the branch that is shown, wherever that has got to by its turn. Regenerating a
  * reply, after a failure too, or editing a message begins a branch (model/branches.ts).
  *
- * There is one request at a time. Stopping while a request is pending stops the generation that
- * it starts, or what runs if it only waits.
+ * There is one request at a time; a message that is sent while another version is asked for goes next. Stopping
+ * while a request is pending stops the generation that it starts, or what runs if it only waits.
  */
 
 import type { Ask } from "../client/commands.js";
@@ -36,6 +36,9 @@ interface PendingRequest {
   /** Whether it sends the composer's message. */
   readonly what: "message" | "other";
   stopped: boolean;
+  /** The request that has to be over before this one is sent. */
+  readonly first: PendingRequest | undefined;
+  readonly over: Promise<void>;
 }
 
 export class ChatController {
@@ -97,7 +100,7 @@ export class ChatController {
   async send(prompt: string): Promise<boolean> {
     const outbox = this.#outbox;
     const offline = this.hub.status.state === "offline";
-    const branch = this.#branch;
+    let branch = this.#branch;
     if (outbox && (offline || outbox.prompts.length > 0) && outbox.add(prompt, branch)) {
       // Perhaps it is back, which the connection may not notice for half a minute.
       if (offline) this.hub.retry();
@@ -107,7 +110,11 @@ export class ChatController {
     return this.#ask(
       "message",
       KEPT,
-      ({ stream }) => this.#requests.send({ stream, prompt, when_busy: "queue", ...this.#whom }, branch),
+      ({ stream }) => {
+        // Another version may have begun since.
+        branch = this.#awaited ?? this.#branch;
+        return this.#requests.send({ stream, prompt, when_busy: "queue", ...this.#whom }, branch);
+      },
       undefined,
       (error) => {
         if (!unreached(error) || outbox?.add(prompt, branch, this.#requests.release()) !== true) return false;
@@ -165,7 +172,7 @@ export class ChatController {
   async stop(): Promise<void> {
     if (this.activity === "nothing") return;
     this.#stopping = true;
-    if (this.#pending) this.#pending.stopped = true;
+    for (let pending = this.#pending; pending; pending = pending.first) pending.stopped = true;
     this.callbacks.changed();
     const running = new Set(this.#conversation?.latest.running);
     if (this.#awaited !== undefined) running.add(this.#awaited);
@@ -230,12 +237,18 @@ export class ChatController {
     keep: (error: unknown) => boolean = () => false,
   ): Promise<boolean> {
     const about = this.#conversation;
-    if (!about || this.asking || (what === "other" && this.activity !== "nothing")) return false;
-    const pending: PendingRequest = { what, stopped: false };
+    const first = this.#pending;
+    if (!about || (first && (what === "other" || first.what === "message"))) return false;
+    let end = (): void => undefined;
+    const over = new Promise<void>((resolve) => (end = resolve));
+    const pending: PendingRequest = { what, stopped: false, first, over };
     this.#pending = pending;
     this.notice = undefined;
     this.callbacks.changed();
     try {
+      await first?.over;
+      // Stopped, or left, before it was sent: the text stays in the composer.
+      if (first && (pending.stopped || this.#conversation !== about)) return false;
       const accepted = await ask(about);
       // The hub is back, which the connection may not notice for half a minute.
       if (this.hub.status.state === "offline") this.hub.retry();
@@ -256,6 +269,7 @@ export class ChatController {
       }
       return false;
     } finally {
+      end();
       if (this.#pending === pending) this.#pending = undefined;
       this.callbacks.changed();
     }
@@ -305,10 +319,12 @@ class Requests {
 
   async send(ask: Ask & { readonly stream: string }, branch?: string): Promise<Accepted> {
     const what = JSON.stringify(ask);
-    if (this.#pending?.what !== what) this.#pending = { what, key: unique(), branch };
-    const { key, branch: kept } = this.#pending;
+    const mine = this.#pending?.what === what ? this.#pending : { what, key: unique(), branch };
+    this.#pending = mine;
+    const { key, branch: kept } = mine;
     const asked = await this.hub.generate({ ...ask, ...(kept !== undefined && { branch: kept }), key });
-    this.#pending = undefined;
+    // Another conversation may have asked for something since.
+    if (this.#pending === mine) this.#pending = undefined;
     return asked;
   }
 

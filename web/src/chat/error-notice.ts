@@ -7,6 +7,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   not_permitted: "Your account may not do this here.",
   // Whether there is one is nobody else's business.
   stream_not_found: "There is no conversation here that you can see.",
+  stream_busy: "An answer is being written: stop it, or wait for its end.",
 };
 
 export interface ErrorNotice {

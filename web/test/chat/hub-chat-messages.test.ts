@@ -180,6 +180,61 @@ describe("another version", () => {
     expect(text("hub-reply .versions")).toBe("2/2");
   });
 
+  it("is waited for by what is sent meanwhile, which goes on with it", async () => {
+    await begun();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    button("Answer again")?.click();
+    await settle();
+    type("more");
+    press("Enter");
+    press("Enter");
+    await settle();
+    expect(hub.asked).toHaveLength(1);
+    expect(text(".hint")).toContain("Sending");
+    open();
+    await settle();
+    expect(hub.asked.slice(1)).toMatchObject([{ prompt: "more", branch: at(ZERO, 5) }]);
+    expect(text("hub-queue .what")).toBe("more");
+    expect((one("hub-composer textarea") as HTMLTextAreaElement).value).toBe("");
+  });
+
+  it("that is stopped sends nothing of what waits for it", async () => {
+    await begun();
+    let open: () => void = () => undefined;
+    hub.gate = new Promise((done) => (open = done));
+    button("Answer again")?.click();
+    await settle();
+    type("more");
+    press("Enter");
+    await settle();
+    button("Stop")?.click();
+    open();
+    await settle();
+    expect(hub.asked).toHaveLength(1);
+    expect(hub.cancelled).toEqual(["g1"]);
+    expect((one("hub-composer textarea") as HTMLTextAreaElement).value).toBe("more");
+    expect(button("Send")).toBeDefined();
+  });
+
+  it("that cannot be had because an answer has just begun elsewhere says so", async () => {
+    await begun();
+    button("Edit")?.click();
+    await settle();
+    const again = button("Answer again");
+    hub.happen("S", { type: "started", generation: "b", upstream: "demo" });
+    // Before the next frame, and in the editor, which stays.
+    for (const ask of [() => again?.click(), () => { press("Enter", {}, one(".editor textarea")); }]) {
+      hub.refusals.push(new HubError("stream_busy", "busy", 409));
+      ask();
+      await settle();
+      expect(text("[role=alert]")).toContain("An answer is being written: stop it, or wait for its end.");
+      button("Dismiss")?.click();
+      await settle();
+    }
+    expect(all(".editor")).toHaveLength(1);
+  });
+
   it("is not offered while an answer comes", async () => {
     await begun();
     hub.happen("S", { type: "started", generation: "b", upstream: "demo" });

@@ -107,6 +107,29 @@ describe("sending", () => {
     expect(area().value).toBe("");
   });
 
+  it("keeps its own key when one of another conversation was accepted meanwhile", async () => {
+    await show();
+    let openFirst: () => void = () => undefined;
+    let openSecond: () => void = () => undefined;
+    hub.gate = new Promise((done) => (openFirst = done));
+    type("one");
+    press("Enter");
+    await settle();
+    chat.stream = "T";
+    await settle();
+    hub.gate = new Promise((done) => (openSecond = done));
+    type("two");
+    press("Enter");
+    await settle();
+    openFirst();
+    await settle();
+    hub.refusals.push(new HubError("unreachable", "no", 0));
+    openSecond();
+    await settle();
+    expect(hub.asked.map(({ prompt }) => prompt)).toEqual(["one", "two", "two"]);
+    expect(hub.asked[2]?.key).toBe(hub.asked[1]?.key);
+  });
+
   it("waits for another Send when more was typed since", async () => {
     await show();
     let open: () => void = () => undefined;
