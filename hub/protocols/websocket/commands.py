@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from hub.domain.errors import CommandError, RequestError, TooLarge
 from hub.domain.generation_request import WhenBusy
 from hub.domain.json_text import member, members
+from hub.domain.one_line import is_line
 from hub.http.json_models import Integer, ObjectsOrNone, Place, first_error, validated
 from hub.protocols.durable import json_messages
 from hub.protocols.subscribing import SubscriptionAsked
@@ -46,8 +47,8 @@ Id = str | Annotated[int, Strict()] | None
 
 
 def _label(value: str) -> str:
-    if not 0 < len(value) <= LABEL_LENGTH or not value.isprintable():
-        wanted = f"should be 1 to {LABEL_LENGTH} printable characters"
+    if not is_line(value, LABEL_LENGTH):
+        wanted = f"should be one line of 1 to {LABEL_LENGTH} characters"
         raise PydanticCustomError("hub", "{wanted}", {"wanted": wanted})
     return value
 
