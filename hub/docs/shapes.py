@@ -458,7 +458,7 @@ RESPONSES: Final[Mapping[str, Schema]] = {
                 "",
                 {
                     "role?": const("assistant"),
-                    "content?": TEXT,
+                    "content?": TEXT_OR_NULL,
                     "reasoning_content?": TEXT,
                     "tool_calls?": array(
                         object_of("", {"index": NUMBER, "id?": TEXT, "type?": _KIND, **_CALL})
