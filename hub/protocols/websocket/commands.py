@@ -43,7 +43,10 @@ __all__ = [
 
 LABEL_LENGTH: Final = 64
 
-Id = str | Annotated[int, Strict()] | None
+IDS: Final = range(-(2**63), 2**64)
+"""The integers that an id may be. 1.0 is none: it is repeated as it was written, or not at all."""
+
+Id = str | Annotated[int, Strict(), Field(ge=IDS[0], le=IDS[-1])] | None
 
 
 def _label(value: str) -> str:
