@@ -43,6 +43,7 @@ from hub.domain.errors import (
     StreamNotFound,
     Unauthorized,
 )
+from hub.domain.one_line import is_line
 from hub.domain.permissions import Grant, StreamPattern
 from hub.domain.principal import LOCAL, Principal, SharedStream
 from hub.domain.records import Position
@@ -52,7 +53,10 @@ from hub.streams.opened import StreamRegistry
 
 __all__ = [
     "KIND",
+    "LONGEST",
     "NO_LINK",
+    "SHORTEST",
+    "TITLE_LENGTH",
     "Share",
     "ShareAccess",
     "check_link",
@@ -186,7 +190,7 @@ def new_share(
     Raises:
         RequestError: ``bad_title``: the title is not one line, or is too long.
     """
-    if title is not None and not (0 < len(title) <= TITLE_LENGTH and title.isprintable()):
+    if title is not None and not is_line(title, TITLE_LENGTH):
         raise RequestError(
             f"a title is one line of 1 to {TITLE_LENGTH} characters",
             code="bad_title",

@@ -11,8 +11,9 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from hub.docs.frames import COMMANDS, FRAMES, TITLES, ok_frame
-from hub.docs.json_schema import PREFIX, Schema, nullable
-from hub.docs.shapes import EVENTS, plain
+from hub.docs.json_schema import PREFIX, Schema
+from hub.docs.requests import CHAT_PARTS
+from hub.docs.shapes import EVENTS, described
 from hub.http.errors import CloseCode
 from hub.protocols.websocket import commands
 
@@ -135,10 +136,7 @@ def _channel_messages(*names: str) -> list[Schema]:
 
 def _schemas() -> dict[str, Schema]:
     schema = TypeAdapter(commands.Command).json_schema(ref_template=PREFIX + "{model}")
-    sent = {name: plain(schema["$defs"][name]) for name in COMMANDS}
-    # A function checks the label, so pydantic's schema does not have its limits.
-    label = {"type": "string", "minLength": 1, "maxLength": commands.LABEL_LENGTH}
-    sent["Presence"]["properties"]["member"] = nullable(label)
+    sent = {name: described(name, schema["$defs"][name]) for name in COMMANDS}
     replies = {f"{name}Ok": ok_frame(name) for name in COMMANDS}
     frames = {f"{kind.title()}Frame": frame for kind, frame in FRAMES.items() if kind != "ok"}
-    return {**sent, **replies, **frames, **EVENTS}
+    return {**sent, **CHAT_PARTS, **replies, **frames, **EVENTS}

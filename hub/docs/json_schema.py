@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hub.domain.integers import EXACT
+
 __all__ = [
     "ANY",
     "BOOLEAN",
     "NUMBER",
     "OBJECT",
+    "PLACE",
     "PREFIX",
     "TEXT",
     "TEXT_OR_NULL",
@@ -33,6 +36,12 @@ TEXT_OR_NULL: Final[Schema] = {"type": ["string", "null"]}
 NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
 BOOLEAN: Final[Schema] = {"type": "boolean"}
 OBJECT: Final[Schema] = {"type": "object"}
+PLACE: Final[Schema] = {
+    "type": "integer",
+    "minimum": 1,
+    "exclusiveMaximum": EXACT,
+    "description": "In a queue; 1 is the next one.",
+}
 
 
 def ref(name: str) -> Schema:

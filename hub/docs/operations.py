@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from hub.docs.json_schema import ANY, TEXT, Schema, ref
 from hub.domain.defaults import NAME_LENGTH
-from hub.domain.stream_names import NAME_PATTERN
+from hub.domain.stream_names import NAME_PATTERN, RESERVED
 from hub.generations.idempotency import KEY_LENGTH
 
 __all__ = [
@@ -45,6 +45,7 @@ EVENT_STREAM: Final = "text/event-stream"
 NAME: Final[Mapping[str, Any]] = {
     "pattern": f"^{NAME_PATTERN}$",
     "maxLength": NAME_LENGTH,
+    "not": {"pattern": f"^{RESERVED}(/|$)"},
     "examples": ["team/rivers"],
 }
 """Schema keywords of a stream's name."""

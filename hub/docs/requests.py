@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hub.access.shares import LONGEST, SHORTEST, TITLE_LENGTH
 from hub.docs.json_schema import (
     BOOLEAN,
+    PLACE,
     TEXT,
+    TEXT_OR_NULL,
     Schema,
     array,
     const,
@@ -23,8 +26,11 @@ from hub.docs.json_schema import (
     tagged,
 )
 from hub.docs.operations import FROM, KEY, NAME
+from hub.domain.one_line import LINE_PATTERN
+from hub.generations.admission import MODEL_LENGTH
+from hub.protocols.websocket.commands import LABEL_LENGTH
 
-__all__ = ["EXAMPLES", "FIELDS", "PARTS", "REFUSED", "STREAM_EXAMPLES"]
+__all__ = ["CHAT_PARTS", "CONDITIONS", "EXAMPLES", "FIELDS", "PARTS", "STREAM_EXAMPLES"]
 
 _MORE: Final[Schema] = {"type": "object", "additionalProperties": True}
 _ID: Final[Schema] = {"type": "string", "minLength": 1}
@@ -46,7 +52,7 @@ _JSON_TEXT: Final[Schema] = {
 }
 _TOOL: Final[Mapping[str, Schema]] = {"name": _ID, "description?": TEXT, "parameters?": _MORE}
 
-PARTS: Final[Mapping[str, Schema]] = {
+CHAT_PARTS: Final[Mapping[str, Schema]] = {
     "ContentPart": {
         "description": "A part of a message. Some upstreams take other kinds, too.",
         "anyOf": [ref("TextPart"), ref("ImagePart"), ref("FilePart"), ref("AudioPart")],
@@ -82,6 +88,11 @@ PARTS: Final[Mapping[str, Schema]] = {
             "tool_call_id?": {**_ID, "description": "The call that a tool's message answers."},
         },
     ),
+}
+"""The messages of a chat completion."""
+
+PARTS: Final[Mapping[str, Schema]] = {
+    **CHAT_PARTS,
     "UIMessagePart": object_of(
         "A part of a message of the AI SDK or TanStack AI, told apart by `type`. A library's own "
         "parts are not sent to the model.",
@@ -145,64 +156,141 @@ PARTS: Final[Mapping[str, Schema]] = {
         "function",
         {**_TOOL, "strict?": BOOLEAN},
     ),
+    "ToolChoice": object_of("The tool to call.", {"type": enum("function", "custom"), "name": _ID}),
+    "AllowedTools": tagged(
+        "The tools of which one may be called.",
+        "allowed_tools",
+        {"mode?": enum("auto", "required"), "tools": array(ref("ToolChoice"))},
+    ),
+    "TextAsked": object_of(
+        "How the text is to be.",
+        {"format?": ref("TextFormat"), "verbosity?": TEXT_OR_NULL},
+        additionalProperties=False,
+    ),
+    "TextFormat": object_of(
+        "The form of the text; `schema` is a JSON Schema.",
+        {
+            "type": enum("text", "json_object", "json_schema"),
+            "name?": TEXT,
+            "description?": TEXT,
+            "schema?": _MORE,
+            "strict?": BOOLEAN,
+        },
+    ),
+    "ReasoningAsked": object_of(
+        "How the model is to reason; of `summary` nothing depends.",
+        dict.fromkeys(("effort?", "summary?", "generate_summary?"), TEXT_OR_NULL),
+        additionalProperties=False,
+    ),
 }
 """The schemas that `FIELDS` refers to, by name."""
 
-_UI_MESSAGES: Final[Schema] = {
-    **array(ref("UIMessageAsked"), least=1),
-    # Messages of the assistant alone may say nothing at all.
-    "contains": {
-        "type": "object",
-        "properties": {"role": enum("system", "user")},
-        "required": ["role"],
-    },
+
+def _containing(message: str, *roles: str) -> Schema:
+    """Messages, one of them in one of these roles: those of the assistant alone may say nothing."""
+    said = {"type": "object", "properties": {"role": enum(*roles)}, "required": ["role"]}
+    return {**array(ref(message), least=1), "contains": said}
+
+
+_UI_MESSAGES: Final = _containing("UIMessageAsked", "system", "user")
+
+
+def _line(most: int) -> Schema:
+    return {**TEXT, "pattern": f"^{LINE_PATTERN}$", "maxLength": most}
+
+
+_STREAM: Final[Schema] = {**TEXT, **NAME}
+_PROMPT: Final[Schema] = {**TEXT, "minLength": 1}
+_MODEL: Final[Schema] = nullable({**TEXT, "maxLength": MODEL_LENGTH})
+
+_GENERATION: Final[Mapping[str, Schema]] = {
+    "prompt": _PROMPT,
+    "messages": array(ref("ChatMessage"), least=1),
+    "stream": _STREAM,
+    "model": _MODEL,
+    "key": {**TEXT, **KEY},
+    "branch": TEXT,
 }
+_QUEUE_CHANGE: Final[Mapping[str, Schema]] = {"prompt": _PROMPT, "place": PLACE}
+_SUBSCRIPTION: Final[Mapping[str, Schema]] = {"stream": _STREAM, "from": {**TEXT, **FROM}}
 
 FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
-    "GenerationRequest": {
-        "prompt": {**TEXT, "minLength": 1},
-        "messages": array(ref("ChatMessage"), least=1),
-        "stream": {**TEXT, **NAME},
-        "key": {**TEXT, **KEY},
+    "GenerationRequest": _GENERATION,
+    "Generate": _GENERATION,
+    "QueueChange": _QUEUE_CHANGE,
+    "Requeue": _QUEUE_CHANGE,
+    "SubscriptionAsked": _SUBSCRIPTION,
+    "Subscribe": _SUBSCRIPTION,
+    "Unsubscribe": {"stream": _STREAM},
+    "Append": {"stream": _STREAM, "event": ref("EventAsked")},
+    "Fork": {"stream": _STREAM, "source": _STREAM, "position": nullable(ref("Position"))},
+    "Presence": {"stream": _STREAM, "member": nullable(_line(LABEL_LENGTH))},
+    "ShareRequest": {
+        "stream": _STREAM,
+        "until": nullable({**TEXT, "pattern": "^(live|start|now|[0-9]{16}_[0-9]{16})$"}),
+        "expires_in": nullable({"type": "integer", "minimum": SHORTEST, "maximum": LONGEST}),
+        "title": nullable(_line(TITLE_LENGTH)),
     },
-    "QueueChange": {
-        "prompt": {**TEXT, "minLength": 1},
-        "place": {"type": "integer", "minimum": 1, "description": "1 is the next one."},
-    },
-    "SubscriptionAsked": {"stream": {**TEXT, **NAME}, "from": {**TEXT, **FROM}},
-    "ShareRequest": {"stream": {**TEXT, **NAME}},
-    "TicketRequest": {"stream": {**TEXT, **NAME}},
+    "TicketRequest": {"stream": _STREAM},
     "CompletionRequest": {
         "messages": array(ref("ChatMessage"), least=1),
         "n": nullable({"type": "integer", "const": 1}),
     },
     "ResponseRequest": {
-        "input": {"anyOf": [TEXT, array(ref("InputItem"))]},
+        "input": {"anyOf": [TEXT, array(ref("InputItem"), least=1)]},
         "tools": array(ref("FunctionTool")),
+        "tool_choice": {"anyOf": [TEXT, ref("ToolChoice"), ref("AllowedTools"), {"type": "null"}]},
+        "text": nullable(ref("TextAsked")),
+        "reasoning": nullable(ref("ReasoningAsked")),
     },
     "ChatRequest": {
-        "id": {**TEXT, **NAME},
+        "id": _STREAM,
         "messages": _UI_MESSAGES,
+        "model": _MODEL,
         "trigger": {
             "enum": ["submit-message", "regenerate-message"],
             "description": "`submit-message` by default.",
         },
     },
-    "ConversationRequest": {"messages": _UI_MESSAGES},
+    "ConversationRequest": {"messages": _UI_MESSAGES, "model": _MODEL},
+    "Choice": {"model": _MODEL},
     "RunRequest": {
-        "threadId": {**TEXT, **NAME},
-        "messages": array(ref("AgentMessage"), least=1),
+        "threadId": _STREAM,
+        "messages": _containing("AgentMessage", "system", "developer", "user", "tool"),
         "tools": array(ref("AgentTool")),
     },
     "MessagesRequest": {"messages": array(ref("ChatMessage"), least=1)},
 }
 """Fields whose schemas say more than the model does."""
 
-_NEITHER: Final = {"not": {"anyOf": [{"required": ["prompt"]}, {"required": ["messages"]}]}}
-REFUSED: Final[Mapping[str, Schema]] = {
-    "GenerationRequest": {"anyOf": [_NEITHER, {"required": ["prompt", "messages"]}]}
+_GENERATION_CONDITIONS: Final[Schema] = {
+    "dependentRequired": {"after": ["stream"], "branch": ["stream", "prompt"]},
+    # For ``oneOf``, generators would make a type for each branch.
+    "not": {
+        "anyOf": [
+            {"not": {"anyOf": [{"required": [one]} for one in ("prompt", "messages", "after")]}},
+            {"required": ["prompt", "messages"]},
+            {"required": ["after", "branch"]},
+            {
+                "properties": {"when_busy": {"not": {"const": "refuse"}}},
+                "required": ["when_busy"],
+                "not": {"required": ["prompt"]},
+            },
+        ]
+    },
 }
-"""What a body must not match. For ``oneOf``, generators would make a type for each branch."""
+
+CONDITIONS: Final[Mapping[str, Schema]] = {
+    "ResponseRequest": {
+        "not": {
+            "properties": {"background": {"const": True}, "store": {"const": False}},
+            "required": ["background", "store"],
+        }
+    },
+    "GenerationRequest": _GENERATION_CONDITIONS,
+    "Generate": _GENERATION_CONDITIONS,
+}
+"""What the fields of a body or a command must be to each other."""
 
 _HELLO: Final = {"role": "user", "content": "Say hello in three languages."}
 _USER: Final = {"id": "m-1", "role": "user"}

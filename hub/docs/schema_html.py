@@ -64,7 +64,7 @@ def kind(schema: Mapping[str, Any]) -> Markup:
         return _either([Markup(one) for one in schema["type"]])
     if schema.get("type") == "array":
         return joined("array of ", kind(schema.get("items", {})))
-    if "not" in schema:
+    if "not" in schema and schema.get("type") == "object":
         return Markup("any other object")
     return joined(schema.get("type", "anything"))
 

@@ -6,7 +6,7 @@ have more fields where their model allows it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
@@ -18,6 +18,7 @@ from hub.docs.json_schema import (
     BOOLEAN,
     NUMBER,
     OBJECT,
+    PLACE,
     PREFIX,
     TEXT,
     TEXT_OR_NULL,
@@ -30,8 +31,10 @@ from hub.docs.json_schema import (
 )
 from hub.domain import events
 from hub.domain.generation import State
+from hub.domain.integers import EXACT
+from hub.streams.write_permissions import CONTROL
 
-__all__ = ["EVENTS", "RESPONSES", "STATE", "of_model", "plain"]
+__all__ = ["EVENTS", "RESPONSES", "STATE", "described", "of_model", "plain"]
 
 POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{16}_[0-9]{16}$"}
 STATE: Final[Schema] = {"enum": [state.value for state in State]}
@@ -41,15 +44,22 @@ def of_model(name: str, model: type[BaseModel]) -> Iterator[tuple[str, Schema]]:
     """The schema of a request body's model, under a name, and the schemas it refers to."""
     schema = model.model_json_schema(by_alias=True, ref_template=PREFIX + "{model}")
     for inner, definition in schema.pop("$defs", {}).items():
-        yield inner.strip("_"), _without_defaults(plain(definition))
-    schema = _without_defaults(plain(schema))
-    schema.get("properties", {}).update(requests.FIELDS.get(name, {}))
-    if name in requests.REFUSED:
-        schema["not"] = requests.REFUSED[name]
-    yield name, {**schema, "examples": requests.EXAMPLES[name]}
+        yield inner.strip("_"), _without_defaults(described(inner.strip("_"), definition))
+    known = _without_defaults(described(name, schema))
+    yield name, {**known, "examples": requests.EXAMPLES[name]}
 
 
-def _without_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+def described(name: str, schema: Schema) -> Schema:
+    """A model's schema, with what only `hub.docs.requests` knows of it."""
+    known = {**plain(schema), **requests.CONDITIONS.get(name, {})}
+    for field, said in requests.FIELDS.get(name, {}).items():
+        before = known["properties"][field]
+        kept = {"default": before["default"]} if before.get("default") is not None else {}
+        known["properties"][field] = {**said, **kept}
+    return known
+
+
+def _without_defaults(schema: Schema) -> Schema:
     """A model's schema without its defaults.
 
     The value of an absent field is not the caller's concern, and openapi-typescript makes a field
@@ -89,7 +99,7 @@ def _markdown(docstring: str) -> str:
 def _of_event(kind: type) -> Schema:
     """An event as it is written: without the fields that are ``None``, and open to more fields."""
     schema = plain(TypeAdapter(kind).json_schema(ref_template=PREFIX + "{model}"))
-    required = schema.get("required", [])
+    required = {*schema.get("required", ()), *_ALWAYS.get(kind, ())}
     fields: dict[str, Schema] = (
         {"type": const(events.TYPE_OF[kind])} if kind in events.TYPE_OF else {}
     )
@@ -100,6 +110,9 @@ def _of_event(kind: type) -> Schema:
             fields[name if name in required else f"{name}?"] = _without_default(values[0])
     return object_of(_markdown(kind.__doc__ or ""), {**fields, **_MORE_FIELDS.get(kind, {})})
 
+
+_ALWAYS: Final[Mapping[type, Iterable[str]]] = {events.Finished: ("reason",)}
+"""Fields with a default that an event must have all the same."""
 
 _AT: Final = object_of(
     "Where it was in the reply: how much text and how many calls came before it.",
@@ -196,7 +209,8 @@ _MORE_FIELDS: Final[Mapping[type, Mapping[str, Schema]]] = {
         "held?": _HELD,
     },
     events.Finished: _OF_REPLY,
-    events.Queued: {"upstream?": TEXT, "model?": TEXT},
+    events.Queued: {"upstream?": TEXT, "model?": TEXT, "place?": PLACE},
+    events.ToolCall: {"index?": {**NUMBER, "exclusiveMaximum": EXACT}},
     events.Dropped: {"held?": _HELD},
     events.Cancelled: {
         "held?": _HELD,
@@ -218,6 +232,15 @@ _SHARED: Final[Mapping[str, Schema]] = {
 }
 _SHARE: Final = object_of("A share link, without its secret.", _SHARED)
 
+_KINDS: Final = [ref(kind.__name__) for kind in events.TYPE_OF]
+
+
+def _no_event(*others: str) -> Schema:
+    """An object whose type is neither that of an event nor one of these."""
+    typed = {"properties": {"type": {"enum": [*events.TYPE_OF.values(), *others]}}}
+    return {"type": "object", "not": {**typed, "required": ["type"]}}
+
+
 EVENTS: Final[Mapping[str, Schema]] = {
     **{
         kind.__name__: _of_event(kind)
@@ -235,17 +258,12 @@ EVENTS: Final[Mapping[str, Schema]] = {
     ),
     "Event": {
         "description": "One record of a stream of events. Any other JSON object is one too.",
-        "anyOf": [
-            *(ref(kind.__name__) for kind in events.TYPE_OF),
-            ref("Retrying"),
-            {
-                "type": "object",
-                "not": {
-                    "properties": {"type": {"enum": [*events.TYPE_OF.values(), "retrying"]}},
-                    "required": ["type"],
-                },
-            },
-        ],
+        "anyOf": [*_KINDS, ref("Retrying"), _no_event("retrying")],
+    },
+    "EventAsked": {
+        "description": "An event to append. Any other JSON object is one too, except those of the "
+        "types of what the hub sends between events.",
+        "anyOf": [*_KINDS, _no_event(*sorted(CONTROL))],
     },
     "Position": {**POSITION, "description": "A place in a stream: opaque text to send back as is."},
 }
@@ -458,7 +476,7 @@ RESPONSES: Final[Mapping[str, Schema]] = {
                 "",
                 {
                     "role?": const("assistant"),
-                    "content?": TEXT,
+                    "content?": TEXT_OR_NULL,
                     "reasoning_content?": TEXT,
                     "tool_calls?": array(
                         object_of("", {"index": NUMBER, "id?": TEXT, "type?": _KIND, **_CALL})

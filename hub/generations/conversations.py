@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from hub.domain.branches import AFTER
 from hub.domain.conversation import Conversation
-from hub.domain.errors import RequestError, TooLarge
+from hub.domain.errors import MessageNotFound, TooLarge
 from hub.domain.events import NOTHING, Event, Message, Started, now
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
@@ -59,8 +59,8 @@ class Conversations:
 
         Raises:
             TooLarge: there are too many messages.
-            MessageNotFound: there is none that it comes after, or whose branch it continues.
-            RequestError: it asks for a reply to nothing.
+            MessageNotFound: there is none that it comes after, or whose branch it continues, or
+                that it asks to answer again.
         """
         if request.prompt is None and request.after is None:
             return Past()
@@ -73,7 +73,7 @@ class Conversations:
             fields = {} if offset is None else {AFTER: str(Position(stream.epoch, offset))}
         past = conversation.messages(place) if request.messages is None else ()
         if not (past or request.prompt or request.messages):
-            raise RequestError("nothing has been said there that could be answered")
+            raise MessageNotFound("nothing has been said there that could be answered")
         return Past(past, fields)
 
     async def _whole(self, stream: FollowedStream) -> Conversation:

@@ -33,6 +33,7 @@ from hub.auth import login_links, sessions
 from hub.auth.api_keys import is_id
 from hub.auth.stored_keys import KIND, LATEST, TEXT_LENGTH, key_of
 from hub.domain.errors import CommandError, HubError
+from hub.domain.one_line import is_line
 from hub.domain.permissions import StreamPattern
 from hub.http.private_sockets import listen_privately
 from hub.stores import Credential, Credentials, credential_json
@@ -223,9 +224,11 @@ def _check(one: Credential) -> None:
         raise CommandError("a sign-in link is for a user, and expires")
     if not is_id(one.id) or len(one.hash) != 32:
         raise CommandError("this is not the id, or not the hash, of a credential")
-    for text in (one.name, one.user, one.tenant):
+    if one.name is not None and not is_line(one.name, TEXT_LENGTH):
+        raise CommandError(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+    for text in (one.user, one.tenant):
         if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
-            raise CommandError(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+            raise CommandError(f"a user has 1 to {TEXT_LENGTH} printable characters")
     for at in (one.created, one.expires, one.revoked):
         if at is not None and not 0 <= at <= LATEST:
             raise CommandError("a time is before 1970 or after 9999")

@@ -19,7 +19,7 @@ from hub.domain.generation import is_own
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
 
-__all__ = ["GENERATION_EVENTS", "WritePermissions", "object_of"]
+__all__ = ["CONTROL", "GENERATION_EVENTS", "WritePermissions", "object_of"]
 
 CONTROL: Final = frozenset({"position", "reset", "closed", "beat", "retrying"})
 """Types of what the hub itself sends between events, which nobody may imitate."""

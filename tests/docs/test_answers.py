@@ -172,7 +172,11 @@ async def test_chat_completions(hub: Running) -> None:
     path = "/v1/chat/completions"
     asked = {"model": "demo", "messages": [USER]}
     assert (await ask(hub, "POST", path, json=asked)).status == 200
-    for more in ({}, {"stream_options": {"include_usage": True}}):
+    others: list[dict[str, Any]] = [
+        {"stream_options": {"include_usage": True}},
+        *({"messages": [{"role": "user", "content": said}]} for said in ("poem", "tools")),
+    ]
+    for more in ({}, *others):
         streamed = await ask(hub, "POST", path, json={**asked, "stream": True, **more})
         lines = [line for line in (await streamed.text()).split("\n") if line.startswith("data: ")]
         assert lines.pop() == "data: [DONE]"

@@ -8,9 +8,6 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -18,10 +15,10 @@ from hub import make_app
 from hub.docs import asyncapi, files, openapi
 from hub.docs.codes import CODES
 from hub.docs.frames import ANSWERED, COMMANDS, FRAMES
-from hub.domain.errors import CommandError, HubError
+from hub.domain.errors import HubError
 from hub.http.errors import CloseCode
 from hub.protocols.websocket import commands
-from tests.support.documented_answers import asyncapi_document, openapi_document, validator
+from tests.support.documented_answers import asyncapi_document, openapi_document
 from tests.support.routes import routes
 from web.node import install
 
@@ -181,70 +178,3 @@ def test_a_default_code_is_told_as_its_own_class() -> None:
     for kind in classes() - {HubError}:
         if kind.__module__ == "hub.domain.errors" and kind.default_code in CODES:
             assert CODES[kind.default_code].kind is kind
-
-
-# Commands, from their schemas
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=8),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-    ),
-    max_leaves=6,
-)
-PRINTABLE = st.text("abc é中🦊-_/", min_size=1, max_size=12)
-
-
-def of_schema(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
-    """Values of the few kinds of schema that commands are made of."""
-    if "const" in schema:
-        return st.just(schema["const"])
-    if "enum" in schema:
-        return st.sampled_from(schema["enum"])
-    if "anyOf" in schema:
-        return st.one_of([of_schema(one) for one in schema["anyOf"]])
-    match schema.get("type"):
-        case "string":
-            return PRINTABLE
-        case "integer":
-            return st.integers(-(2**53), 2**53)
-        case "boolean":
-            return st.booleans()
-        case "null":
-            return st.none()
-        case "array":
-            return st.lists(of_schema(schema["items"]), max_size=3)
-        case "object":
-            return st.dictionaries(st.text(max_size=5), VALUES, max_size=3)
-    return VALUES
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_what_the_schema_of_a_command_takes_the_hub_takes(name: str) -> None:
-    schema = asyncapi_document()["components"]["schemas"][name]
-    needed = {key: of_schema(schema["properties"][key]) for key in schema["required"]}
-    other = {key: of_schema(h) for key, h in schema["properties"].items() if key not in needed}
-
-    @given(st.fixed_dictionaries(needed, optional=other))
-    def check(held: dict[str, Any]) -> None:
-        validator(asyncapi_document(), name).validate(held)
-        assert type(commands.parse(json.dumps(held))).__name__ == name
-
-    check()
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_what_the_hub_refuses_the_schema_refuses(name: str) -> None:
-    schema = asyncapi_document()["components"]["schemas"][name]
-    keys = st.sampled_from([*schema["properties"], "other"])
-
-    @given(st.dictionaries(keys, VALUES, max_size=5))
-    def check(held: dict[str, Any]) -> None:
-        held = {**held, "type": name.lower()}
-        try:
-            commands.parse(json.dumps(held))
-        except CommandError:
-            unprintable = not str(held.get("member") or "a").isprintable()
-            assert unprintable or not validator(asyncapi_document(), name).is_valid(held)
-
-    check()

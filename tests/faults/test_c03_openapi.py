@@ -15,25 +15,12 @@ from hub.docs import files
 from hub.docs.requests import EXAMPLES
 from hub.domain.events import Message
 from tests.conftest import Running, StartHub
-from tests.support.documented_answers import openapi_document, validator
+from tests.support.documented_answers import ROUTES, openapi_document, validator
 from tests.support.people import auth, bearer
 from tests.support.pip import TOOLS
 from web.node import find_node, install
 
 HERE: Final = Path(__file__).parents[1]
-ROUTES: Final = {
-    "FollowRequest": "/v1/follow",
-    "GenerationRequest": "/v1/generations",
-    "ShareRequest": "/v1/shares",
-    "TicketRequest": "/v1/tickets",
-    "CompletionRequest": "/v1/chat/completions",
-    "ResponseRequest": "/v1/responses",
-    "ChatRequest": "/api/chat",
-    "ConversationRequest": "/api/chat/chat-2",
-    "RunRequest": "/api/agent",
-    "MessagesRequest": "/stream_data_to_frontend_test",
-    "QueryRequest": "/stream_faq_data_to_frontend_test",
-}
 SECONDS: Final = 30
 """How long schemathesis goes on."""
 

@@ -73,7 +73,7 @@ async def test_what_is_asked_of_nothing_is_refused_and_leaves_nothing(keep: Keep
     assert generation.state is State.FINISHED
     with pytest.raises(MessageNotFound):
         await desk.ask("Hi", stream="chat", after="gen_1")
-    with pytest.raises(RequestError, match="could be answered"):
+    with pytest.raises(MessageNotFound, match="could be answered"):
         await desk.ask(None, stream="chat", after="")
     with pytest.raises(RequestError, match="continued by a"):
         await desk.ask("Hi", stream="chat", after="", branch=generation.id)

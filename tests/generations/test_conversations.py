@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from hub.domain.errors import MessageNotFound, RequestError, TooLarge
+from hub.domain.errors import MessageNotFound, TooLarge
 from hub.domain.events import Delta, Event, Message, Started, ToolCall
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.records import Position, Record
@@ -153,5 +153,5 @@ async def test_what_nobody_has_said_is_not_continued() -> None:
     for request in (replace(MORE, after="gen_9"), replace(MORE, branch="q9")):
         with pytest.raises(MessageNotFound, match="is called"):
             await kept.before(chat, request)
-    with pytest.raises(RequestError, match="nothing has been said there"):
+    with pytest.raises(MessageNotFound, match="nothing has been said there"):
         await kept.before(chat, GenerationRequest(stream="s", after=""))

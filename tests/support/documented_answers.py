@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import ClientResponse
 from jsonschema import Draft202012Validator
@@ -13,7 +13,22 @@ from jsonschema import Draft202012Validator
 from hub.docs import files
 from tests.conftest import Running
 
-__all__ = ["ask", "asyncapi_document", "openapi_document", "operation", "validator"]
+__all__ = ["ROUTES", "ask", "asyncapi_document", "openapi_document", "operation", "validator"]
+
+ROUTES: Final = {
+    "FollowRequest": "/v1/follow",
+    "GenerationRequest": "/v1/generations",
+    "ShareRequest": "/v1/shares",
+    "TicketRequest": "/v1/tickets",
+    "CompletionRequest": "/v1/chat/completions",
+    "ResponseRequest": "/v1/responses",
+    "ChatRequest": "/api/chat",
+    "ConversationRequest": "/api/chat/chat-2",
+    "RunRequest": "/api/agent",
+    "MessagesRequest": "/stream_data_to_frontend_test",
+    "QueryRequest": "/stream_faq_data_to_frontend_test",
+}
+"""Where each body of a POST goes, by the name of its schema."""
 
 STANDARD = {
     "connection", "content-length", "content-type", "date", "server", "transfer-encoding",

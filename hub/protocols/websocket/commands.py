@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from hub.domain.errors import CommandError, RequestError, TooLarge
 from hub.domain.generation_request import WhenBusy
 from hub.domain.json_text import member, members
+from hub.domain.one_line import is_line
 from hub.http.json_models import Integer, ObjectsOrNone, Place, first_error, validated
 from hub.protocols.durable import json_messages
 from hub.protocols.subscribing import SubscriptionAsked
@@ -42,12 +43,15 @@ __all__ = [
 
 LABEL_LENGTH: Final = 64
 
-Id = str | Annotated[int, Strict()] | None
+IDS: Final = range(-(2**63), 2**64)
+"""The integers that an id may be. 1.0 is none: it is repeated as it was written, or not at all."""
+
+Id = str | Annotated[int, Strict(), Field(ge=IDS[0], le=IDS[-1])] | None
 
 
 def _label(value: str) -> str:
-    if not 0 < len(value) <= LABEL_LENGTH or not value.isprintable():
-        wanted = f"should be 1 to {LABEL_LENGTH} printable characters"
+    if not is_line(value, LABEL_LENGTH):
+        wanted = f"should be one line of 1 to {LABEL_LENGTH} characters"
         raise PydanticCustomError("hub", "{wanted}", {"wanted": wanted})
     return value
 
