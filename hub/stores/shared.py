@@ -321,6 +321,7 @@ class SharedEngine(Protocol):
 
         Raises:
             Gone: the name belongs to a stream that was deleted, and is kept for its forks.
+            Conflict: ``stream_moved``: the source does not hold them any more.
         """
 
     async def write(
