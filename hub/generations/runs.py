@@ -199,6 +199,8 @@ class Runs:
                 return queued
         self._admit()
         self._admission.admit(request.counted_as)
+        # What is refused after this leaves an empty stream.
+        self._allowance.check(request.memory(), request.counted_as)
         generation = Generation("", upstream.name, request.model or upstream.model)
         owner = request.owner
         settings = None if owner is None else StreamSettings(owner=owner, creator=owner)
@@ -215,7 +217,13 @@ class Runs:
             )
         if stream.busy:
             return self._queue(request, stream)
-        await self._run(request, upstream, generation, stream)
+        try:
+            await self._run(request, upstream, generation, stream)
+        except HubError:
+            if request.stream is None:
+                with suppress(HubError):
+                    await self._streams.remove(stream)  # nobody else knows it
+            raise
         return generation
 
     async def _queue_if_busy(self, request: GenerationRequest, name: str) -> Generation | None:
