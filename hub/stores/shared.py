@@ -276,7 +276,8 @@ class SharedEngine(Protocol):
     async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
         """Call ``heard`` with each message for a topic; returns once none is missed.
 
-        A topic has one listener at a time, for as long as the engine is used.
+        A topic has one listener at a time, for as long as the engine is used. What it raises is
+        logged, and keeps nothing else from being heard.
         """
 
     def ignore(self, topic: str) -> None:
