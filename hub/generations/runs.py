@@ -274,10 +274,12 @@ class Runs:
         self._admission.count(request.counted_as)
         stream.writer = run
         try:
+            if queued is not None:
+                await self._check_credential(request.credential)
             if stream.end > stream.tail:
                 await stream.committed()  # the conversation includes what is not shown yet
             past = await self._conversations.before(stream, request)
-            # This run holds the stream, so the conversation has not changed in between.
+            # From here on nothing waits until it has begun: the conversation is as it was read.
             self._admission.check_past(request, past.messages)
             self._admit()
             size = request.memory() + memory_of(past.messages)
@@ -303,8 +305,6 @@ class Runs:
         queued: QueuedPrompt | None,
     ) -> None:
         generation, stream = run.generation, run.stream
-        if queued is not None:
-            await self._check_credential(request.credential)
         if queued is not None and stream.queue[:1] != (queued,):
             raise not_queued()
         generation.stream = stream.name
