@@ -113,15 +113,22 @@ class StreamAccess:
         allowed = await self._guard.check(by, (permission,), name)
         return await self._guard.opened(allowed, name)
 
-    def check_wait(self, name: str, *, by: Principal = LOCAL) -> None:
-        """Check that a principal may wait for a stream that does not exist, or not for it.
+    async def check_wait(self, name: str, *, by: Principal = LOCAL) -> None:
+        """Check that a principal may wait for a stream that `open` has not found for it.
 
         It may also wait for a chat that it could begin: it follows it only if it may read it then.
         A share link shows a stream that exists, and no other.
 
         Raises:
             Unauthorized, StreamNotFound: as `hub.access.permissions.Permissions.check`.
+            HubError: as `hub.access.hooks.Hooks.subscribe`.
         """
+        self._check_wait(name, by)
+        if not self._permissions.allows(by, "read", name):
+            # About whoever may read it `open` has asked already.
+            await self._guard.ask(by, name)
+
+    def _check_wait(self, name: str, by: Principal) -> None:
         if by.shared is not None:
             raise StreamNotFound.named(name)
         if not self._permissions.may_begin(by, name):
@@ -141,7 +148,7 @@ class StreamAccess:
     async def expect(
         self, connection: Connection, name: str, start: From, *, by: Principal = LOCAL
     ) -> None:
-        """Make a connection follow a stream that may not exist yet.
+        """Make a connection follow a stream that may not exist yet, after `check_wait`.
 
         Raises:
             InvalidName, Gone: as `open`.
@@ -150,9 +157,8 @@ class StreamAccess:
         try:
             stream = await self.open(name, by=by)
         except StreamNotFound:
-            self.check_wait(name, by=by)
+            self._check_wait(name, by)
             stream = None
-            await self._guard.ask(by, name)
         connection.subscribe_when_begun(self._streams.awaited, name, start, self._may_follow)
         if stream is not None:
             self._streams.awaited.begun(stream)

@@ -12,6 +12,7 @@ credentials that do not hold, because to check one costs more than most requests
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -42,12 +43,12 @@ Raises:
 """
 
 
-class Authorizer(Hooks):
+class Authorizer(Hooks, ABC):
     """An `Authorize` that an application is asked through about more than requests, too."""
 
+    @abstractmethod
     async def __call__(self, request: web.Request) -> Principal:
         """The principal of a request; raises what `Authorize` does."""
-        raise NotImplementedError
 
 
 CHARGED_BYTES: Final = 131_072

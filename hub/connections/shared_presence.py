@@ -50,16 +50,16 @@ class SharedPresence:
         if not self._open:
             self._open = self._participants.shared = True
             await self._mirrors.each_engine(self._join)
-        look = asyncio.create_task(self._drop_dead())
-        try:
-            while True:
-                await self._participants.changed.wait()
-                self._participants.changed.clear()
-                await self._tell()
-                await asyncio.sleep(ROUND_SECONDS)
-        finally:
-            look.cancel()
-            await asyncio.gather(look, return_exceptions=True)
+        async with asyncio.TaskGroup() as both:  # of which neither may fail unnoticed
+            both.create_task(self._tell_changes())
+            both.create_task(self._drop_dead())
+
+    async def _tell_changes(self) -> None:
+        while True:
+            await self._participants.changed.wait()
+            self._participants.changed.clear()
+            await self._tell()
+            await asyncio.sleep(ROUND_SECONDS)
 
     async def _tell(self) -> None:
         """Tell of the streams whose members have changed here, or of which others have asked."""

@@ -199,6 +199,8 @@ class Runs:
                 return queued
         self._admit()
         self._admission.admit(request.counted_as)
+        # What is refused after this leaves an empty stream.
+        self._allowance.check(request.memory(), request.counted_as)
         generation = Generation("", upstream.name, request.model or upstream.model)
         owner = request.owner
         settings = None if owner is None else StreamSettings(owner=owner, creator=owner)
@@ -215,7 +217,13 @@ class Runs:
             )
         if stream.busy:
             return self._queue(request, stream)
-        await self._run(request, upstream, generation, stream)
+        try:
+            await self._run(request, upstream, generation, stream)
+        except HubError:
+            if request.stream is None:
+                with suppress(HubError):
+                    await self._streams.remove(stream)  # nobody else knows it
+            raise
         return generation
 
     async def _queue_if_busy(self, request: GenerationRequest, name: str) -> Generation | None:
@@ -266,10 +274,12 @@ class Runs:
         self._admission.count(request.counted_as)
         stream.writer = run
         try:
+            if queued is not None:
+                await self._check_credential(request.credential)
             if stream.end > stream.tail:
                 await stream.committed()  # the conversation includes what is not shown yet
             past = await self._conversations.before(stream, request)
-            # This run holds the stream, so the conversation has not changed in between.
+            # From here on nothing waits until it has begun: the conversation is as it was read.
             self._admission.check_past(request, past.messages)
             self._admit()
             size = request.memory() + memory_of(past.messages)
@@ -295,8 +305,6 @@ class Runs:
         queued: QueuedPrompt | None,
     ) -> None:
         generation, stream = run.generation, run.stream
-        if queued is not None:
-            await self._check_credential(request.credential)
         if queued is not None and stream.queue[:1] != (queued,):
             raise not_queued()
         generation.stream = stream.name

@@ -336,6 +336,8 @@ class SharedRuns:
         self._admit_write()
         self._admission.admit_relay(len(self._active))
         self._admission.admit(request.counted_as)
+        # Before a stream is made for it: with a key that could not be removed again.
+        self._allowance.check(request.memory(), request.counted_as)
 
     # Running
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
@@ -22,6 +23,9 @@ from hub.domain.errors import Forbidden
 from hub.http.forwarded import host as named_host
 
 __all__ = ["Hosts"]
+
+OWN_ADDRESSES: Final = 256
+"""Addresses of this machine of which it is remembered whether they are loopback addresses."""
 
 _HOST: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
@@ -40,7 +44,7 @@ class Hosts:
         """
         host = named_host(request)
         here = _address(request)
-        if not host or "*" in self._named or not (self._named or is_loopback(here)):
+        if not host or "*" in self._named or not (self._named or _is_loopback(here)):
             return
         found = _HOST.fullmatch(host)
         name = _plain(found[1] or found[2]) if found else ""
@@ -53,6 +57,9 @@ class Hosts:
 
 def _plain(name: str) -> str:
     return name.lower().removesuffix(".")
+
+
+_is_loopback = lru_cache(OWN_ADDRESSES)(is_loopback)
 
 
 def _address(request: web.Request) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from secrets import token_hex
 from typing import Final
-from uuid import uuid4
 
 from aiohttp import web
 
@@ -26,7 +26,7 @@ _SANE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=@-]{0,127}", re.ASCII)
 
 def made() -> str:
     """A new id."""
-    return f"req_{uuid4().hex}"
+    return f"req_{token_hex(16)}"
 
 
 def begin(request: web.Request) -> None:

@@ -81,7 +81,7 @@ class Live:
         except StreamNotFound:
             if not waits:
                 raise
-            self._hub.streams.check_wait(name, by=request[PRINCIPAL])
+            await self._hub.streams.check_wait(name, by=request[PRINCIPAL])
         else:
             if not (form is _TEXT and stream.settings.is_text):
                 stream.expect_events()

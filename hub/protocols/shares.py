@@ -111,7 +111,7 @@ class Shares:
         try:
             await self._hub.streams.open(asked.stream, by=by)
         except StreamNotFound:
-            self._hub.streams.check_wait(asked.stream, by=by)
+            await self._hub.streams.check_wait(asked.stream, by=by)
         text, expires = await self._gate.ticket(request, by, asked.stream, asked.expires_in)
         prefix = _prefix(request, "/v1/tickets")
         body = {

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from hub.connections.connection import Connection
-from hub.domain.errors import StreamNotFound
+from hub.domain.errors import HubError, StreamNotFound
 from hub.frames.messages import error_message
 from hub.hub import Hub, parse_from
 
@@ -46,10 +46,14 @@ async def subscribe(
     except StreamNotFound:
         if not asked.wait:
             raise
-        hub.streams.check_wait(name, by=connection.by)
+        await hub.streams.check_wait(name, by=connection.by)
         await connection.tell({**ok, "position": None, "tail": None})
         # The stream may have begun while the reply had to wait.
-        await hub.streams.expect(connection, name, start, by=connection.by)
+        try:
+            await hub.streams.expect(connection, name, start, by=connection.by)
+        except HubError as error:
+            # Not as a second reply to the command.
+            await connection.tell(error_message(error, stream=name))
         return
     stream.expect_events()
     place = stream.place(start)

@@ -276,7 +276,8 @@ class SharedEngine(Protocol):
     async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
         """Call ``heard`` with each message for a topic; returns once none is missed.
 
-        A topic has one listener at a time, for as long as the engine is used.
+        A topic has one listener at a time, for as long as the engine is used. What it raises is
+        logged, and keeps nothing else from being heard.
         """
 
     def ignore(self, topic: str) -> None:
@@ -321,6 +322,7 @@ class SharedEngine(Protocol):
 
         Raises:
             Gone: the name belongs to a stream that was deleted, and is kept for its forks.
+            Conflict: ``stream_moved``: the source does not hold them any more.
         """
 
     async def write(

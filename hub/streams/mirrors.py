@@ -23,12 +23,13 @@ from weakref import WeakValueDictionary
 
 from hub.domain import defaults
 from hub.domain.counters import Counters
-from hub.domain.errors import Gone, HubError, LimitExceeded, StoreError, StreamNotFound
+from hub.domain.errors import Gone, HubError, StoreError, StreamNotFound
 from hub.domain.records import UNREAD, Record
 from hub.domain.stream_names import check_name
 from hub.stores.shared import Notice, SharedEngine, Written, join
 from hub.streams.held_mirror import READ_BYTES, HeldMirror, Met, attach, missing, unconfirmed
 from hub.streams.mirror import Mirror, Version, relation
+from hub.streams.mirror_eviction import MirrorEviction
 from hub.streams.shared_budget import SharedBudget
 from hub.streams.waiters import StreamWaiters
 
@@ -86,15 +87,15 @@ class Mirrors:
         self._connect = connect
         self._counts = counts if counts is not None else Counters()
         self._slice_size = slice_size
-        self._streams = streams
         self.name_length = name_length
-        self._total_bytes = total_bytes
         self._kept_bytes = kept_bytes
-        self._keep_warm = keep_warm
         self._clock = clock
         self._cache_budget = SharedBudget()
         self._engine: SharedEngine | None = None
         self._held: dict[str, HeldMirror] = {}
+        self._eviction = MirrorEviction(
+            self._held, self._drop, streams=streams, total_bytes=total_bytes, keep_warm=keep_warm
+        )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._tasks: set[asyncio.Task[None]] = set()
         self._joins: list[Join] = []
@@ -114,7 +115,7 @@ class Mirrors:
     @property
     def size(self) -> int:
         """Bytes of memory of all records."""
-        return sum(held.mirror.size for held in self._held.values() if held.mirror is not None)
+        return self._eviction.size
 
     @property
     def engine(self) -> SharedEngine:
@@ -197,7 +198,8 @@ class Mirrors:
             held = self._held.get(name)
             mirror = None if held is None else held.mirror
             if held is None or mirror is None:
-                held = self._held[name] = self._new(name)
+                self._eviction.make_room()
+                held = self._held[name] = HeldMirror(name)
                 mirror = await self._load(held)
             elif self._expired(mirror):
                 self._reload(held)
@@ -212,14 +214,6 @@ class Mirrors:
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
         return lock
-
-    def _new(self, name: str) -> HeldMirror:
-        if len(self._held) >= self._streams:
-            for held in self._unused()[: 1 + len(self._held) // 10]:
-                self._drop(held)
-        if len(self._held) >= self._streams:
-            raise LimitExceeded("the hub has reached its limit of streams: try again later")
-        return HeldMirror(name)
 
     async def _load(self, held: HeldMirror) -> Mirror:
         engine = self.engine
@@ -295,6 +289,9 @@ class Mirrors:
                 await waiter
         except TimeoutError:
             raise unconfirmed() from None
+        finally:
+            if waiter.cancelled():
+                held.wake()  # or the mirror would be in use until its next change
 
     # Waiting for a stream to begin
 
@@ -554,15 +551,12 @@ class Mirrors:
                 await self._touch_if_due(mirror)
             elif self._expired(mirror):
                 self._reload(held)
-            elif held.since == 0.0:
-                held.since = now
-            elif now - held.since > self._keep_warm:
-                self._drop(held)
-
+            else:
+                self._eviction.look(held, now)
         for name in self._expected:
             if name not in self.awaited:
                 self._tell_expected(name)  # which ends
-        self._fit()
+        self._eviction.fit()
 
     async def flushed(self) -> None:
         """Wait until all records so far have been offered to their followers."""
@@ -570,27 +564,6 @@ class Mirrors:
         for mirror, tail in [(mirror, mirror.tail) for mirror in mirrors]:
             while not mirror.fanout.flushed(tail):  # noqa: ASYNC110 - a pass goes by turns of the loop
                 await asyncio.sleep(0)
-
-    def _fit(self) -> None:
-        """Let mirrors and records leave memory until the total is under its limit."""
-        over = self.size - self._total_bytes
-        if over <= 0:
-            return
-        for held in self._unused():
-            over -= 0 if held.mirror is None else held.mirror.size
-            self._drop(held)
-            if over <= 0:
-                return
-        # All others are in use: each drops the same share of its records.
-        share = self._total_bytes / (self._total_bytes + over)
-        for held in self._held.values():
-            if held.mirror is not None:
-                held.mirror.shrink(int(held.mirror.size * share))
-
-    def _unused(self) -> list[HeldMirror]:
-        """Mirrors that are not used, those first that have not been for longest."""
-        unused = [held for held in self._held.values() if not held.in_use]
-        return sorted(unused, key=lambda held: held.since)
 
     async def _touch_if_due(self, mirror: Mirror) -> None:
         """Postpone the expiry of a stream that is followed."""

@@ -479,7 +479,8 @@ class Streams:
 
         Valid until the caller's next ``await``.
         """
-        check_name(name, self._limits.name_length)
+        if name not in self._loaded:
+            check_name(name, self._limits.name_length)
         while True:
             loaded = await self._load(name)
             if loaded is None:

@@ -31,7 +31,7 @@ __all__ = ["SharedWriter"]
 log = logging.getLogger("hub.streams")
 
 HOLDS: Final = 5
-"""How often a fork is tried of a stream that is trimmed or un-written at the same time."""
+"""How often a fork is tried of a stream that is trimmed, un-written or lost at the same time."""
 
 
 class SharedWriter:
@@ -189,27 +189,30 @@ class SharedWriter:
             found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
             if found is not None:
                 return found
-            # It may have been trimmed meanwhile.
-            if await self._hold(source, stream, first.offset):
-                break
-        else:
-            raise RequestError(f'"{source}" has no such position', code="bad_fork_offset")
-        own = [first.part] if first.part else []
-        own += [encode(end) for end in first.ends]
-        written, before = await self._create(
-            stream,
-            whole,
-            own + _bodies(bodies),
-            close=close,
-            head=origin.head,
-            epochs=origin.lives.until(first.offset),
-        )
-        if before is None:
-            return _outcome(written, whole)
-        found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
-        if found is None:
-            raise StreamNotFound.named(stream)  # deleted again in the meantime
-        return found
+            if not await self._hold(source, stream, first.offset):
+                continue  # it has been trimmed meanwhile
+            own = [first.part] if first.part else []
+            own += [encode(end) for end in first.ends]
+            try:
+                written, before = await self._create(
+                    stream,
+                    whole,
+                    own + _bodies(bodies),
+                    close=close,
+                    head=origin.head,
+                    epochs=origin.lives.until(first.offset),
+                )
+            except Conflict as error:
+                if error.code != "stream_moved":
+                    raise
+                continue
+            if before is None:
+                return _outcome(written, whole)
+            found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
+            if found is None:
+                raise StreamNotFound.named(stream)  # deleted again in the meantime
+            return found
+        raise RequestError(f'"{source}" has no such position', code="bad_fork_offset")
 
     async def _hold(self, source: str, fork: str, offset: int) -> bool:
         try:

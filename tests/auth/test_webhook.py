@@ -35,6 +35,9 @@ ANN: Final = Principal("ann", credential="webhook:1")
 BOB: Final = Principal("bob", credential="webhook:2")
 READ: Final = [{"match": "room/**", "can": ["read"]}]
 
+UNBEGUN: Final = "a-chat-that-is-not-begun"
+"""Of nobody's folder, but anybody could begin it."""
+
 
 @pytest.fixture
 async def app() -> AsyncIterator[WebhookApp]:
@@ -476,12 +479,14 @@ async def test_it_denies_a_subscription_while_the_connection_goes_on(
         assert (await do(socket, "subscribe", stream="chat/ann/1"))["type"] == "ok"
         app.answers["subscribe"] = {"allow": False}
         assert (await do(socket, "subscribe", stream="chat/ann/2"))["code"] == "not_permitted"
-        waits = {"stream": "chat/ann/3", "wait": True}
-        assert (await do(socket, "subscribe", **waits))["code"] == "not_permitted"
+        for name in ("chat/ann/3", UNBEGUN):
+            waits = {"stream": name, "wait": True}
+            assert (await do(socket, "subscribe", **waits))["code"] == "not_permitted", name
         assert (await do(socket, "ping"))["type"] == "ok"
         body = {"type": "message", "role": "user", "text": "more"}
         assert (await do(socket, "append", stream="chat/ann/1", event=body))["type"] == "ok"
-    for path in ("/v1/stream/chat/ann/1", "/v1/live/chat/ann/1", "/v1/live/chat/ann/9?wait=true"):
+    waited = [f"/v1/live/{name}?wait=true" for name in ("chat/ann/9", UNBEGUN)]
+    for path in ("/v1/stream/chat/ann/1", "/v1/live/chat/ann/1", *waited):
         assert await status(hub, path) == (403, "not_permitted"), path
 
 
@@ -656,6 +661,15 @@ class Application(Authorizer):
         await self.answers.wait()
         self.asked.append(("refresh", by.user))
         raise Unauthorized("go away")
+
+
+class Nameless(Authorizer):
+    """One that does not say who makes a request."""
+
+
+def test_an_application_has_to_say_who_makes_a_request() -> None:
+    with pytest.raises(TypeError, match="__call__"):
+        Nameless()  # type: ignore[abstract]
 
 
 async def test_an_application_around_the_hub_is_asked_the_same() -> None:

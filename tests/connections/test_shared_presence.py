@@ -127,3 +127,20 @@ async def test_a_change_that_cannot_be_told_is_told_in_the_next_round(
     await ann.be("away")
     await bob.sees("away", "bob")
     assert not failures
+
+
+async def test_that_it_cannot_look_who_is_alive_is_not_kept_quiet(
+    both: list[Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = both
+    ann, bob = await Tab.open(one, "ann"), await Tab.open(two, "bob")
+    await bob.sees("ann", "bob")
+
+    async def fails() -> list[str]:
+        raise RuntimeError("a mistake")
+
+    engine = one.hub._backend._mirrors.engine  # type: ignore[attr-defined]  # of a shared store
+    monkeypatch.setattr(engine, "nodes", fails)
+    await eventually(lambda: one.hub.counts.failures)
+    await ann.close()
+    await bob.close()

@@ -285,6 +285,28 @@ async def test_a_prompt_that_changes_while_it_begins_is_asked_as_it_is(keep: Kee
 # Ends that are not good
 
 
+async def test_what_is_said_while_a_credential_is_looked_up_is_in_the_conversation(
+    keep: Keep,
+) -> None:
+    upstream, (first, *_) = gated()
+    desk = keep(Runner(upstream))
+    await desk.ask("One", stream="chat")
+    waiting = await desk.ask("Two", stream="chat", when_busy="queue", credential="key")
+    stream = await desk.stream("chat")
+
+    async def holds(credential: str) -> bool:
+        assert credential == "key"
+        await asyncio.sleep(0)
+        stream.append(Message("user", "Meanwhile"))
+        return True
+
+    desk.runs._holds = holds
+    first.set()
+    await began(desk, waiting)
+    said = [message["content"] for message in upstream.prompts[1].messages]
+    assert said == ["One", "Answer 1", "Meanwhile", "Two"]
+
+
 async def test_stop_stops_and_holds_what_waits(keep: Keep) -> None:
     upstream, gates = gated()
     desk = keep(Runner(upstream))

@@ -350,6 +350,26 @@ async def test_what_cannot_be_asked_leaves_nothing_behind(
     assert len(desk.streams) == 0
 
 
+async def test_what_there_is_no_memory_for_leaves_no_stream_behind(keep: Keep) -> None:
+    desk = keep(Runner(talks("Hi")))
+    with desk.allowance.taken(desk.allowance.most):
+        for fields in ({}, {"key": "k"}, {"stream": "chat"}):
+            with pytest.raises(LimitExceeded):
+                await desk.ask(**fields)
+    assert len(desk.streams) == 0
+    assert (await desk.ask(key="k")).stream
+
+
+async def test_a_one_off_whose_beginning_cannot_be_written_leaves_no_stream_behind(
+    keep: Keep,
+) -> None:
+    desk = keep(Runner(talks("Hi")))
+    for fields in ({}, {"key": "k"}):
+        with pytest.raises(RequestError):
+            await desk.ask(author="half a pair: \ud800", **fields)
+    assert len(desk.streams) == 0
+
+
 async def test_a_prompt_in_a_conversation_of_too_many_messages_changes_nothing(keep: Keep) -> None:
     desk = keep(Runner(talks("Hi"), prompt_messages=4))
     await desk.runs.wait((await desk.ask(stream="chat")).id)

@@ -208,6 +208,15 @@ async def test_a_one_off_has_a_stream_of_its_own_that_closes(start: StartNode) -
     assert broken.stream == broken.id
 
 
+async def test_what_there_is_no_memory_for_leaves_no_stream_behind(start: StartNode) -> None:
+    one = await start()
+    with one.allowance.taken(one.allowance.most):
+        for fields in ({}, {"key": "k"}, {"stream": "chat"}):
+            assert await code_of(one.ask(**fields)) == "limit_exceeded"
+    assert await one.backend.streams.listed("", "", 10) == ([], False)
+    assert (await one.ask(key="k")).stream
+
+
 async def test_whatever_a_begin_came_to_is_ended_if_its_reply_was_lost(
     start: StartNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:

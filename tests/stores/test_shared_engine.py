@@ -671,6 +671,17 @@ async def test_hubs_hear_what_is_said_on_a_topic(engine: SharedEngine, other: Sh
     assert heard == [b"one", b"two"]
 
 
+async def test_a_message_that_is_not_understood_keeps_no_other_from_being_heard(
+    engine: SharedEngine, other: SharedEngine
+) -> None:
+    heard: list[bytes] = []
+    await engine.hear("numbers", lambda message: heard.append(b"%d" % int(message)))
+    await other.say("numbers", b"none")
+    await other.say("numbers", b"1")
+    await eventually(lambda: heard == [b"1"])
+    assert not engine.lost.done()
+
+
 async def test_a_topic_that_is_ignored_is_heard_no_longer(
     engine: SharedEngine, other: SharedEngine
 ) -> None:

@@ -169,6 +169,24 @@ async def test_a_change_that_never_comes_is_not_confirmed(
         await node.confirmed(mirror, Written(mirror.epoch, 9, 99))
 
 
+async def test_a_mirror_is_not_in_use_by_those_who_wait_no_longer(
+    node: Mirrors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await node.engine.create("s", BYTES)
+    mirror = await node.open("s")
+    never = Written(mirror.epoch, 9, 99)
+    waiting = asyncio.create_task(node.confirmed(mirror, never))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    monkeypatch.setattr(mirrors_module, "CONFIRM_SECONDS", 0.05)
+    with pytest.raises(StoreError):
+        await node.confirmed(mirror, never)
+    await node.sweep(1000.0)
+    await node.sweep(1061.0)
+    assert node.loaded("s") is None
+
+
 async def test_missed_and_strange_notices_are_made_up_for(node: Mirrors, other: Mirrors) -> None:
     await node.engine.create("s", BYTES, [b"0"])
     mirror = await node.open("s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from hub.domain.errors import Conflict, RequestError, StoreError, StreamNotFound
 from hub.domain.events import Delta, Message, Started, encode
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
+from hub.stores import refusals
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_writer import SharedWriter
 from tests.support.shared_nodes import Nodes, back, bodies
@@ -107,6 +109,28 @@ async def test_a_fork_of_what_is_not_there_holds_nothing(
     with pytest.raises(RequestError) as refused:
         await writers[0].fork("f", "s")
     assert refused.value.code == "bad_fork_offset"
+
+
+async def test_a_fork_of_what_is_held_no_more_is_tried_again(
+    nodes: list[Mirrors], writers: list[SharedWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await writers[0].create("s", BYTES, ONE)
+    create, refused = nodes[0].engine.create, 0
+
+    async def moved(*words: Any, **more: Any) -> Any:
+        nonlocal refused
+        refused += 1
+        if refused < 3:
+            raise refusals.moved("s")
+        return await create(*words, **more)
+
+    monkeypatch.setattr(nodes[0].engine, "create", moved)
+    assert (await writers[0].fork("f", "s")).position.offset == 1
+    assert refused == 3
+    refused = -100
+    with pytest.raises(RequestError) as never:
+        await writers[0].fork("g", "s")
+    assert never.value.code == "bad_fork_offset"
 
 
 async def test_of_forks_and_streams_of_one_name_in_two_hubs_one_begins(

@@ -166,7 +166,7 @@ async def read(
     except StreamNotFound:
         if unbegun is None:
             raise
-        hub.streams.check_wait(name, by=request[PRINCIPAL])
+        await hub.streams.check_wait(name, by=request[PRINCIPAL])
         view, position = View(unbegun(), 0), START
     else:
         stream.expect_events()

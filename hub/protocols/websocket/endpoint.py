@@ -224,7 +224,8 @@ class WebSockets:
         clients = list(self._open.items())
         waits = moments(len(clients))
         await asyncio.gather(
-            *(_close(*client, wait, within) for client, wait in zip(clients, waits, strict=True))
+            *(_close(*client, wait, within) for client, wait in zip(clients, waits, strict=True)),
+            *self._closing,
         )
 
 

@@ -260,7 +260,11 @@ class CoordinatorEngine:
         elif len(words) == 2:
             said = self._topics.get(words[1])
             if said is not None:
-                said(message.bodies[0])
+                try:
+                    said(message.bodies[0])
+                except Exception:
+                    # Another version may have said it; the connection is for all topics.
+                    log.exception("a message on %s cannot be taken", words[1])
         else:
             heard = self._heard.get(words[1])
             if heard is not None:

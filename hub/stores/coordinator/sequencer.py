@@ -75,8 +75,11 @@ class Sequencer(Changes):
         self.settle(limits)
         self._store.admit()
         fork = settings.fork
-        if fork is not None and source is None:
-            raise StreamNotFound.named(fork.source)
+        if fork is not None:
+            if source is None:
+                raise StreamNotFound.named(fork.source)
+            if name not in source.holds and name not in source.forks:
+                raise refusals.moved(fork.source)  # what it begins with may be gone by now
         epoch = self._store.epoch_above(max((past for past, _ in epochs), default=0))
         tail = 0 if fork is None else fork.offset
         lives = above([*epochs, (epoch, tail)], self._store.last(name))

@@ -233,16 +233,6 @@ class RedisEngine(RedisNodes):
     def ignore(self, topic: str) -> None:
         self._channels.unsubscribe(self.keys.topic(topic))
 
-    async def say(self, topic: str, message: bytes, *, keep: int = 0) -> None:
-        if keep:
-            kept = self.keys.said(topic)
-            await self.ask("LPUSH", kept, message)
-            await self.ask("LTRIM", kept, 0, keep - 1)
-        await self.ask("PUBLISH", self.keys.topic(topic), message)
-
-    async def said(self, topic: str) -> list[bytes]:
-        return list(await self.ask("LRANGE", self.keys.said(topic), 0, -1))
-
     async def _in_time(self, asked: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(REPLY_SECONDS):

@@ -1,4 +1,4 @@
-"""What an engine over Redis keeps beside streams: nodes, where generations are, and claims."""
+"""What an engine over Redis keeps beside streams: nodes, generations by id, claims, messages."""
 
 from __future__ import annotations
 
@@ -92,3 +92,13 @@ class RedisNodes(ABC):
 
     async def note_waiting(self, stream: str, generation: str) -> None:
         await self.ask("SET", self.keys.generation(generation), stream, "EX", LOCATED_SECONDS)
+
+    async def say(self, topic: str, message: bytes, *, keep: int = 0) -> None:
+        if keep:
+            kept = self.keys.said(topic)
+            await self.ask("LPUSH", kept, message)
+            await self.ask("LTRIM", kept, 0, keep - 1)
+        await self.ask("PUBLISH", self.keys.topic(topic), message)
+
+    async def said(self, topic: str) -> list[bytes]:
+        return list(await self.ask("LRANGE", self.keys.said(topic), 0, -1))

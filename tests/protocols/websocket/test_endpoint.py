@@ -10,6 +10,8 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from hub import FAREWELL
+from hub.access.streams import StreamAccess
+from hub.domain.errors import Forbidden
 from hub.domain.events import Event, Message, to_json
 from hub.domain.outcome import Outcome
 from hub.domain.principal import Principal
@@ -168,6 +170,19 @@ async def test_a_closed_stream_is_told_once_and_no_longer_followed(talk: Talk) -
     assert (await talk.say(type="subscribe", stream="notes"))["type"] == "ok"
     assert await talk.hear() == closed
     assert not talk.other
+
+
+async def test_a_command_has_one_reply_also_if_what_is_waited_for_is_refused_then(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise Forbidden("not any more")
+
+    monkeypatch.setattr(StreamAccess, "expect", refuse)
+    assert (await talk.say(type="subscribe", stream="late", wait=True))["type"] == "ok"
+    told = await talk.hear()
+    assert (told["type"], told["stream"], told["code"]) == ("error", "late", "forbidden")
+    assert "id" not in told
 
 
 async def test_generate_is_answered_at_once_with_where_to_follow(talk: Talk) -> None:

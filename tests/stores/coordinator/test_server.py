@@ -427,6 +427,21 @@ async def test_a_hold_whose_fork_does_not_begin_is_void(
     assert await hub.find("s", LIMIT) is None
 
 
+async def test_a_fork_does_not_begin_in_what_is_held_for_it_no_more(
+    place: Place, hub: CoordinatorEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer, "HOLD_SECONDS", 0.0)
+    await hub.create("s", BYTES, [b"0"])
+    await hub.hold("s", "f", 1)
+    await place.coordinator._sequencer.sweep()
+    fork = StreamSettings("", fork=Fork("s", 1))
+    assert await code_of(hub.create("f", fork)) == "stream_moved"
+    assert await hub.find("f", 0) is None
+    await hub.hold("s", "f", 1)
+    written, _ = await hub.create("f", fork)
+    assert written.tail == 1
+
+
 async def test_a_prompt_that_begins_while_the_store_is_asked_about_it_does_not_wait_again(
     hub: CoordinatorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
