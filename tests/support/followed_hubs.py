@@ -15,6 +15,7 @@ from tests.support.patience import PATIENCE, patient
 
 __all__ = [
     "ENDS",
+    "LOST",
     "PATIENT",
     "TEXT",
     "Follower",

@@ -26,13 +26,14 @@ class HubProcess:
     def __init__(self, folder: Path, name: str, url: str, **more: str) -> None:
         self.name = name
         self._port = Port()
-        self.url = f"http://127.0.0.1:{self._port.number}"
+        self.port = self._port.number
+        self.url = f"http://127.0.0.1:{self.port}"
         self.config = folder / f"{name}.toml"
         self.config.write_text('[upstreams.demo]\ndialect = "demo"\noptions = { pace = 50 }\n')
         own = {
             "STREAMHUB_STORE__URL": url,
             "STREAMHUB_NODE__NAME": name,
-            "STREAMHUB_SERVER__PORT": str(self._port.number),
+            "STREAMHUB_SERVER__PORT": str(self.port),
             "STREAMHUB_SERVER__LIST_STREAMS": "true",
             "STREAMHUB_SERVER__DRAIN_SECONDS": "0",
         }
@@ -43,6 +44,16 @@ class HubProcess:
 
     async def start(self) -> None:
         self.client = aiohttp.ClientSession(self.url)
+        await self._run()
+
+    async def restart(self) -> None:
+        """Let it end as an operator would, and start it again; returns once it is ready."""
+        self.send(signal.SIGTERM)
+        assert self.process is not None
+        await self.process.ended()
+        await self._run()
+
+    async def _run(self) -> None:
         with self._log.open("ab") as log:
             self.process = Forked(
                 "hub.cli:main",
