@@ -130,6 +130,36 @@ async def test_a_reply_goes_on_and_no_append_is_lost_or_doubled(
     assert spoken(held) == spoken(await ended(one, "beside"))
 
 
+async def test_a_full_server_refuses_writes_and_its_replies_wait(
+    world: World, redis_server: RedisServer
+) -> None:
+    one, two = world.hubs
+    await one.ask("PUT", "/v1/stream/log", headers=TEXT, data="0;", status=201)
+    await one.ask("PUT", "/v1/stream/old", headers=TEXT, status=201)
+    begun = await one.ask("POST", "/v1/generations", json=STORY, status=201)
+    await world.until(lambda follower: follower.kinds().count("delta") >= 3)
+    await redis_server.ask("CONFIG", "SET", "maxmemory", "1")
+    for hub in (one, two):
+        for method, path, given in (
+            ("POST", "/v1/stream/log", {"headers": TEXT, "data": "1;"}),
+            ("PUT", f"/v1/stream/{hub.name}", {"headers": TEXT}),
+            ("POST", "/v1/generations", {"json": {**STORY, "stream": "beside"}}),
+        ):
+            refused = await hub.ask(method, path, status=507, **given)
+            assert refused["error"]["code"] == "store_full"
+        assert await hub.ask("GET", "/v1/stream/log", status=200) == b"0;"
+        found = await hub.ask("GET", f"/v1/generations/{begun['id']}", status=200)
+        assert found["state"] == "streaming"
+    await two.ask("DELETE", "/v1/stream/old", status=204)
+    await redis_server.ask("CONFIG", "SET", "maxmemory", "0")
+    await world.until(lambda follower: follower.kinds()[-1:] == ["finished"])
+    await world.same()
+    for hub in (one, two):
+        await hub.ask("POST", "/v1/stream/log", headers=TEXT, data="1;", status=204)
+        await hub.ask("GET", "/v1/stream/old", status=404)
+    assert await one.ask("GET", "/v1/stream/log", status=200) == b"0;1;1;"
+
+
 # What happens to a hub
 
 
