@@ -55,9 +55,11 @@ bench: $(VENV)/.installed-bench
 
 # Everything at once for an hour, or MINUTES=…: kills, races, forks, expiry, a slow disk and a full one,
 # 200 readers; SEED=… to repeat a run. Its report names where the log and the database of a failure are.
+# Then nodes that are restarted under 500 readers.
 soak: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.faults.storm --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults.rolling --readers 500
 
 clean:
 	rm -rf $(VENV) dist web/dist

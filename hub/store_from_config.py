@@ -7,17 +7,19 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from hub.backends import SharedStore
 from hub.config.schema import Config
-from hub.domain.errors import ConfigError
+from hub.domain.errors import ConfigError, StoreError
 from hub.stores import Credentials
 from hub.stores.shared import SharedEngine
 
 try:
     from hub.stores.redis.credentials import RedisCredentials
     from hub.stores.redis.engine import RedisEngine
+    from hub.stores.redis.sentinels import Sentinels
+    from hub.stores.redis.server import Topology
 except ImportError as error:
     raise ConfigError(
         f'store.url needs the package "{error.name}": pip install "streamhub[redis]"',
@@ -26,7 +28,9 @@ except ImportError as error:
 
 from hub.stores.redis.keys import Keys
 
-__all__ = ["server_url", "shared_store_of"]
+__all__ = ["server_of", "shared_store_of", "topology"]
+
+SENTINEL_PORT: Final = 26379
 
 NAME_LENGTH: Final = 64
 """Characters of a hub's name, which is part of keys."""
@@ -38,12 +42,12 @@ def shared_store_of(config: Config, environ: Mapping[str, str]) -> SharedStore:
     Raises:
         ConfigError: the user or the password cannot be read.
     """
-    url, keys = server_url(config, environ), Keys(config.store.prefix)
+    server, keys = server_of(config, environ), Keys(config.store.prefix)
     streams = config.streams
 
     def connect(known: Mapping[int, int]) -> SharedEngine:
         return RedisEngine(
-            url,
+            server,
             keys=keys,
             known=known,
             settle_seconds=config.node.settle_seconds,
@@ -65,18 +69,52 @@ def _credentials(engine: Callable[[], SharedEngine]) -> Credentials:
     return RedisCredentials(cast("Callable[[], RedisEngine]", engine))
 
 
-def server_url(config: Config, environ: Mapping[str, str]) -> str:
-    """The URL for the client, with the secrets that the configuration only names.
+async def topology(config: Config, environ: Mapping[str, str]) -> Topology:
+    """Use the server as a hub would, and tell what there is of servers.
+
+    Raises:
+        ConfigError: the user or the password cannot be read.
+        StoreError: it cannot be used; the message says why.
+    """
+    engine = cast("RedisEngine", shared_store_of(config, environ).connect({}))
+    try:
+        await engine.open()
+        return await engine.topology()
+    finally:
+        await engine.close()
+
+
+def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels:
+    """The URL for the client, with the secrets that the configuration only names; or sentinels.
 
     Raises:
         ConfigError: they cannot be read.
     """
-    user, password = config.store.credentials(environ)
-    parts = urlsplit(config.store.url)
-    netloc = parts.netloc
-    if password is not None:
-        netloc = f"{quote(user or '', safe='')}:{quote(password, safe='')}@{netloc}"
-    ca_file, query = config.store.ca_file, ""
+    store, parts = config.store, config.store.server
+    ca_file, query = store.ca_file, ""
     if ca_file is not None:
         query = f"?ssl_ca_certs={quote(str(Path(ca_file).expanduser()), safe='')}"
-    return f"{parts.scheme}://{netloc}{parts.path}{query}"
+
+    def url(host: str, secrets: tuple[str | None, str | None], path: str) -> str:
+        user, password = (quote(secret or "", safe="") for secret in secrets)
+        return f"{parts.scheme}://{f'{user}:{password}@' if password else ''}{host}{path}{query}"
+
+    secrets = store.credentials(environ)
+    if parts.primary is None:
+        return url("".join(parts.hosts), secrets, parts.path)
+
+    def url_of(host: str, port: int) -> str:
+        named = parts._replace(hosts=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",))
+        if not (store.insecure or named.private):
+            said = (
+                f"the sentinels name {host}, which would be sent everything over the network as "
+                "plain text: use rediss+sentinel://, or set store.insecure"
+            )
+            raise StoreError(said)
+        return url(named.hosts[0], secrets, parts.path)
+
+    of_sentinels = store.sentinel_credentials(environ)
+    hosts = [
+        host if re.search(r":\d+$", host) else f"{host}:{SENTINEL_PORT}" for host in parts.hosts
+    ]
+    return Sentinels([url(host, of_sentinels, "") for host in hosts], parts.primary, url_of)

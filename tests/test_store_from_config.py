@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from hub import Config, make_app
-from hub.domain.errors import ConfigError
-from hub.store_from_config import server_url, shared_store_of
+from hub.domain.errors import ConfigError, StoreError
+from hub.store_from_config import server_of, shared_store_of
+from hub.stores.redis.sentinels import Sentinels
 
 CASES = {
     "redis://127.0.0.1:6379": ({}, "redis://127.0.0.1:6379"),
@@ -25,8 +26,37 @@ CASES = {
 def test_the_secrets_become_part_of_the_url_only_here(url: str) -> None:
     more, wanted = CASES[url]
     config = Config.model_validate({"store": {"url": url, **more}})
-    assert server_url(config, {"U": "me:", "P": "p@/"}) == wanted
+    assert server_of(config, {"U": "me:", "P": "p@/"}) == wanted
     assert "p@/" not in str(config.shown())
+
+
+def test_sentinels_have_secrets_of_their_own_and_name_the_server() -> None:
+    url = "rediss+sentinel://a,[::1],b:7/main/2"
+    given = {"user_env": "U", "password_env": "P", "sentinel_password_env": "S", "ca_file": "/ca"}
+    config = Config.model_validate({"store": {"url": url, **given}})
+    found = server_of(config, {"U": "me", "P": "p@/", "S": "s@/"})
+    assert isinstance(found, Sentinels)
+    assert found.primary == "main"
+    assert found.urls == [
+        f"rediss://:s%40%2F@{host}?ssl_ca_certs=%2Fca" for host in ("a:26379", "[::1]:26379", "b:7")
+    ]
+    assert found.url_of("::2", 6379) == "rediss://me:p%40%2F@[::2]:6379/2?ssl_ca_certs=%2Fca"
+    assert "s%40" not in repr(found)
+    with pytest.raises(ConfigError, match="set the environment variable S"):
+        server_of(config, {"U": "me", "P": "p"})
+
+
+def test_no_server_beyond_this_machine_is_asked_as_plain_text_because_sentinels_name_it() -> None:
+    def url_of(host: str, **more: bool) -> str:
+        store = {"url": "redis+sentinel://localhost/main", **more}
+        found = server_of(Config.model_validate({"store": store}), {})
+        assert isinstance(found, Sentinels)
+        return found.url_of(host, 1)
+
+    assert url_of("127.0.0.1") == "redis://127.0.0.1:1"
+    assert url_of("10.0.0.1", insecure=True) == "redis://10.0.0.1:1"
+    with pytest.raises(StoreError, match=r"the sentinels name 10\.0\.0\.1"):
+        url_of("10.0.0.1")
 
 
 def test_a_password_that_is_not_there_is_said_before_the_hub_starts() -> None:

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from hub.backends import SharedStore
 from hub.cli.config import ConfigFile, Json, load, mistakes
 from hub.cli.open_access import openings
 from hub.cli.output import Progress, write_json, write_others
@@ -41,6 +40,9 @@ LARGE_WAL: Final = 256 * MIB
 
 OTHER_FILES: Final = 100
 """Open files besides connections: the store, the log, listening sockets."""
+
+SENTINELS: Final = 3
+"""With fewer the loss of one machine may leave no majority of them."""
 
 State = Literal["ok", "warn", "fail"]
 
@@ -90,7 +92,7 @@ def _findings(path: Path | None, progress: Progress) -> Iterator[Finding]:
     yield from _access(config)
     yield _open_files(config)
     if config.store.shared:
-        yield _server(config)
+        yield from _server(config)
         return
     try:
         store = store_path(config)
@@ -100,24 +102,34 @@ def _findings(path: Path | None, progress: Progress) -> Iterator[Finding]:
         yield from _store(store, progress)
 
 
-def _server(config: Config) -> Finding:
-    """Whether the server that hubs share can be used, as a hub would use it."""
+def _server(config: Config) -> Iterator[Finding]:
+    """Whether the server that hubs share can be used, as a hub would, and what there is."""
     try:
         # Only here: it needs a package that other hubs do without.
-        from hub.store_from_config import shared_store_of
+        from hub.store_from_config import topology
 
-        store = shared_store_of(config, os.environ)
-        asyncio.run(_connect(store))
+        found = asyncio.run(topology(config, os.environ))
     except (ConfigError, StoreError) as error:
-        return Finding("store", "fail", error.message)
+        yield Finding("store", "fail", error.message)
+        return
     said = "the server answers and keeps what it is given (several hubs: experimental)"
-    return Finding("store", "ok", said)
-
-
-async def _connect(store: SharedStore) -> None:
-    engine = store.connect({})
-    await engine.open()
-    await engine.close()
+    yield Finding("store", "ok", said)
+    replicas = {0: "no replica", 1: "1 replica"}.get(found.replicas, f"{found.replicas} replicas")
+    said = f"{found.version} at {found.address}, with {replicas}"
+    if found.sentinels is None:
+        yield Finding("topology", "ok", f"one server: {said}")
+        return
+    answering, named = found.sentinels
+    said = f'{answering} of {named} sentinels name "{config.store.server.primary}": {said}'
+    if found.replicas == 0:
+        yield Finding("topology", "warn", said, "nobody could be promoted: start a replica")
+    elif answering < named:
+        yield Finding("topology", "warn", said, "look why the others do not answer")
+    elif named < SENTINELS:
+        advice = "name three, on three machines: a majority must be left to promote a replica"
+        yield Finding("topology", "warn", said, advice)
+    else:
+        yield Finding("topology", "ok", said)
 
 
 def _sqlite() -> Finding:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+from hub.config.server_url import ServerURL
 from hub.domain.addresses import parse_network
 
 __all__ = [
@@ -89,9 +90,9 @@ def _url(value: str) -> str:
 
 
 def _store(value: str) -> str:
-    kind, colon, path = value.partition(":")
-    if kind in ("redis", "rediss", "unix"):
+    if ServerURL.names(value):
         return _server(value)
+    kind, colon, path = value.partition(":")
     if value != "memory:" and not (kind == "sqlite" and colon and path):
         wanted = 'must be "sqlite:" with the path of a file, "memory:", or a redis:// URL'
         raise PydanticCustomError("hub", wanted)
@@ -103,25 +104,22 @@ def _store(value: str) -> str:
 
 
 def _server(value: str) -> str:
-    """The URL of a Redis server, or of its socket, and perhaps the number of a database."""
-    try:
-        parts = urlsplit(value)
-        local = parts.scheme == "unix"
-        usable = bool(parts.path.strip("/")) and not parts.netloc if local else parts.hostname
-        usable = usable and (local or re.fullmatch(r"/?|/\d{1,5}", parts.path)) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or not value.isprintable() or " " in value or "#" in value:
-        wanted = (
-            'must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1" or '
-            '"unix:///run/redis/redis.sock"'
-        )
-        raise PydanticCustomError("hub", wanted)
-    if "@" in parts.netloc:
-        wanted = "must not contain a user or password: use user_env and password_env"
-        raise PydanticCustomError("hub", wanted)
     if "?" in value:
         raise PydanticCustomError("hub", "must not contain ?")
+    try:
+        parts = ServerURL.parse(value)
+        usable = value.isprintable() and not re.search(r"[ #]", value)
+    except ValueError:
+        usable = False
+    if not usable:
+        wanted = (
+            'must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1", '
+            '"unix:///run/redis/redis.sock" or "redis+sentinel://a,b:26379,c/main"'
+        )
+        raise PydanticCustomError("hub", wanted)
+    if any("@" in host for host in parts.hosts):
+        wanted = "must not contain a user or password: use user_env and password_env"
+        raise PydanticCustomError("hub", wanted)
     return value
 
 

@@ -42,10 +42,10 @@ from hub.config.fields import (
     Variable,
     Wait,
 )
+from hub.config.server_url import ServerURL
 from hub.config.source import Source
 from hub.config.table import Table, refuse
 from hub.domain import defaults
-from hub.domain.addresses import is_local
 from hub.domain.defaults import KIB, MIB
 from hub.domain.errors import ConfigError
 
@@ -97,6 +97,8 @@ class Store(Table):
     lock_seconds: Wait = 15.0
     user_env: Variable | None = None
     password_env: Variable | None = None
+    sentinel_user_env: Variable | None = None
+    sentinel_password_env: Variable | None = None
     ca_file: Line | None = None
     prefix: Prefix = "sh:"
     insecure: bool = False
@@ -105,23 +107,35 @@ class Store(Table):
     @property
     def shared(self) -> bool:
         """Whether several hubs may use it at once."""
-        return self.url.partition(":")[0] in ("redis", "rediss", "unix")
+        return ServerURL.names(self.url)
+
+    @property
+    def server(self) -> ServerURL:
+        """Where the server is that several hubs share; only if it is `shared`."""
+        return ServerURL.parse(self.url)
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        parts = urlsplit(self.url)
+        server = self.server if self.shared else None
         wrong = [
             ((key,), "is only for a redis:// url")
             for key in ("user_env", "password_env")
             if getattr(self, key) is not None and not self.shared
         ]
+        wrong += [
+            ((key,), "is only for a redis+sentinel:// url")
+            for key in ("sentinel_user_env", "sentinel_password_env")
+            if getattr(self, key) is not None and (server is None or server.primary is None)
+        ]
         if self.acknowledge != "memory" and not self.shared:
             wrong.append((("acknowledge",), "is only for a redis:// url"))
-        if self.user_env is not None and self.password_env is None:
-            wrong.append((("user_env",), "needs password_env"))
-        if self.ca_file is not None and parts.scheme != "rediss":
+        for user in ("user_env", "sentinel_user_env"):
+            password = user.replace("user", "password")
+            if getattr(self, user) is not None and getattr(self, password) is None:
+                wrong.append(((user,), f"needs {password}"))
+        if self.ca_file is not None and (server is None or server.scheme != "rediss"):
             wrong.append((("ca_file",), "is only for a rediss:// url"))
-        if parts.scheme == "redis" and not (self.insecure or is_local(parts.hostname or "")):
+        if server is not None and not (self.insecure or server.private):
             said = (
                 "would send everything over the network as plain text: use rediss://, or set "
                 "insecure = true if nobody else can read that network"
@@ -136,8 +150,18 @@ class Store(Table):
         Raises:
             ConfigError: ``store_password_missing``: a variable is not set.
         """
+        return self._secrets(environ, self.user_env, self.password_env)
+
+    def sentinel_credentials(self, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
+        """The user and the password for the sentinels; raises what `credentials` does."""
+        return self._secrets(environ, self.sentinel_user_env, self.sentinel_password_env)
+
+    @staticmethod
+    def _secrets(
+        environ: Mapping[str, str], *variables: str | None
+    ) -> tuple[str | None, str | None]:
         found = []
-        for variable in (self.user_env, self.password_env):
+        for variable in variables:
             if variable is not None and not environ.get(variable):
                 said = f"set the environment variable {variable}, which [store] names"
                 raise ConfigError(said, code="store_password_missing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,8 +191,13 @@ async def test_the_server_that_hubs_share_is_tried(
     command: Command, here: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMHUB_STORE__URL", f"redis://127.0.0.1:{redis_server.port}")
-    (found,) = (await asyncio.to_thread(findings, command, code=0))["store"]
+    told = await asyncio.to_thread(findings, command, code=0)
+    (found,) = told["store"]
     assert (found["state"], found["said"][:18]) == ("ok", "the server answers")
+    (found,) = told["topology"]
+    assert found["state"] == "ok"
+    assert re.match(r"one server: (Redis|Valkey) \d", found["said"])
+    assert f"at 127.0.0.1:{redis_server.port}, with no replica" in found["said"]
     await redis_server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     (found,) = (await asyncio.to_thread(findings, command, code=1))["store"]
     assert "set it to noeviction" in found["said"]

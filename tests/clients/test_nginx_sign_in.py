@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import socket
 import ssl
@@ -15,13 +14,11 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.clients.nginx import in_front
 from tests.conftest import StartHub
 from tests.support.browsers import link
+from tests.support.certificates import self_signed
 
 NAME: Final = "chat.example.org"
 PAGE: Final = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
@@ -33,35 +30,6 @@ def block(language: str) -> str:
     found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found
     return found[1]
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for the name, signed by itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, held = folder / "cert.pem", folder / "key.pem"
-    pem.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    held.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return pem, held
 
 
 class Here(AbstractResolver):
@@ -100,7 +68,7 @@ async def test_somebody_signs_in_and_goes_on(start_hub: StartHub, tmp_path: Path
     running = await start_hub(auth=tables["auth"], server=tables["server"])
     hub = running.client.port
     assert hub is not None
-    pem, key = certificate(tmp_path)
+    pem, key = self_signed(tmp_path, x509.DNSName(NAME))
     tls = ssl.create_default_context(cafile=str(pem))
     connector = aiohttp.TCPConnector(ssl=tls, resolver=Here())
     async with (

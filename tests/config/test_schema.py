@@ -151,8 +151,13 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 
 SERVERS = (
-    '2: store.url: must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1" or '
-    '"unix:///run/redis/redis.sock"'
+    '2: store.url: must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1", '
+    '"unix:///run/redis/redis.sock" or "redis+sentinel://a,b:26379,c/main"'
+)
+
+PLAIN = (
+    "2: store.url: would send everything over the network as plain text: use rediss://, "
+    "or set insecure = true if nobody else can read that network"
 )
 
 MISTAKES: dict[str, tuple[str, list[str]]] = {
@@ -252,13 +257,29 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     ),
     "a store on no server": ("[store]\nurl = 'redis://'", [SERVERS]),
     "a store in no socket": ("[store]\nurl = 'unix:'", [SERVERS]),
+    "a store in a socket of no folder": ("[store]\nurl = 'unix:redis.sock'", [SERVERS]),
+    "a store whose primary has no name": ("[store]\nurl = 'redis+sentinel://localhost'", [SERVERS]),
+    "a store of no sentinel": ("[store]\nurl = 'redis+sentinel://localhost,/main'", [SERVERS]),
+    "a store of sentinels over plain text": (
+        "[store]\nurl = 'redis+sentinel://localhost,redis.example.org/main'",
+        [PLAIN],
+    ),
+    "a password in the URL of sentinels": (
+        "[store]\nurl = 'rediss+sentinel://a,u:sk-verysecret@h/main'",
+        ["2: store.url: must not contain a user or password: use user_env and password_env"],
+    ),
+    "a user without a password for sentinels": (
+        "[store]\nurl = 'redis+sentinel://localhost/main'\nsentinel_user_env = 'A'",
+        ["3: store.sentinel_user_env: needs sentinel_password_env"],
+    ),
+    "a password for sentinels that are not asked": (
+        "[store]\nurl = 'redis://localhost'\nsentinel_password_env = 'A'",
+        ["3: store.sentinel_password_env: is only for a redis+sentinel:// url"],
+    ),
     "a store that is no database": ("[store]\nurl = 'redis://localhost/one'", [SERVERS]),
     "a store over plain text": (
         "[store]\nurl = 'redis://redis.example.org'",
-        [
-            "2: store.url: would send everything over the network as plain text: use rediss://, "
-            "or set insecure = true if nobody else can read that network"
-        ],
+        [PLAIN],
     ),
     "what a file does not need": (
         "[store]\nuser_env = 'A'\npassword_env = 'B'\nca_file = 'c'",
@@ -391,7 +412,10 @@ def test_streams_are_kept_in_a_file_and_for_ever_unless_said_otherwise(file: Pat
 
 
 def test_a_store_of_several_hubs_is_used_at_once_only_if_nothing_else_is_said(file: Path) -> None:
-    for url in ("redis://localhost", "redis://[::1]:7/3", "rediss://a.b:1/2", "unix:///run/r.sock"):
+    for url in (
+        *("redis://localhost", "redis://[::1]:7/3", "rediss://a.b:1/2", "unix:///run/r.sock"),
+        *("redis+sentinel://[::1],127.0.0.1:7/main", "rediss+sentinel://a.b,c:7/my-hub.1/2"),
+    ):
         file.write_text(f"[store]\nurl = '{url}'\n[fanout]\nslice = 7", "utf-8")
         assert Config.load(file, {}).store.shared
     file.write_text("[store]\nurl = 'redis://a.b'\ninsecure = true", "utf-8")

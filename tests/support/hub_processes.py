@@ -1,4 +1,4 @@
-"""Hubs in processes of their own on one Redis: started, asked, frozen and killed."""
+"""Hubs in processes of their own that share a Redis: started, asked, frozen and killed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import environ
 from tests.support.redis_server import RedisServer
+from tests.support.sentinels import WatchedServers
 
 __all__ = ["HubProcess", "Hubs"]
 
 
 class HubProcess:
-    """``streamhub serve`` over a Redis server, and a client for it."""
+    """``streamhub serve`` over the server of a URL, and a client for it."""
 
-    def __init__(self, folder: Path, name: str, server: RedisServer, **more: str) -> None:
+    def __init__(self, folder: Path, name: str, url: str, **more: str) -> None:
         self.name = name
         self._port = Port()
-        self.url = f"http://127.0.0.1:{self._port.number}"
-        self._config = folder / f"{name}.toml"
-        self._config.write_text('[upstreams.demo]\ndialect = "demo"\noptions = { pace = 50 }\n')
+        self.port = self._port.number
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.config = folder / f"{name}.toml"
+        self.config.write_text('[upstreams.demo]\ndialect = "demo"\noptions = { pace = 50 }\n')
         own = {
-            "STREAMHUB_STORE__URL": f"redis://127.0.0.1:{server.port}",
+            "STREAMHUB_STORE__URL": url,
             "STREAMHUB_NODE__NAME": name,
-            "STREAMHUB_SERVER__PORT": str(self._port.number),
+            "STREAMHUB_SERVER__PORT": str(self.port),
             "STREAMHUB_SERVER__LIST_STREAMS": "true",
             "STREAMHUB_SERVER__DRAIN_SECONDS": "0",
         }
@@ -42,10 +44,20 @@ class HubProcess:
 
     async def start(self) -> None:
         self.client = aiohttp.ClientSession(self.url)
+        await self._run()
+
+    async def restart(self) -> None:
+        """Let it end as an operator would, and start it again; returns once it is ready."""
+        self.send(signal.SIGTERM)
+        assert self.process is not None
+        await self.process.ended()
+        await self._run()
+
+    async def _run(self) -> None:
         with self._log.open("ab") as log:
             self.process = Forked(
                 "hub.cli:main",
-                *("serve", "--config", str(self._config)),
+                *("serve", "--config", str(self.config)),
                 output=log.fileno(),
                 errors=log.fileno(),
                 env=self._environ,
@@ -97,15 +109,15 @@ class HubProcess:
 
 
 class Hubs:
-    """Several of them; all are stopped in the end."""
+    """Several of them over one server, or what sentinels watch; all are stopped in the end."""
 
-    def __init__(self, folder: Path, server: RedisServer) -> None:
+    def __init__(self, folder: Path, server: RedisServer | WatchedServers) -> None:
         self._folder = folder
-        self._server = server
+        self._url = server.url
         self._started: list[HubProcess] = []
 
     async def start(self, *names: str, **more: str) -> list[HubProcess]:
-        hubs = [HubProcess(self._folder, name, self._server, **more) for name in names]
+        hubs = [HubProcess(self._folder, name, self._url, **more) for name in names]
         self._started += hubs
         await asyncio.gather(*(hub.start() for hub in hubs))
         return hubs

@@ -107,8 +107,8 @@ class Reader(ABC):
         await self._opened(start or self.position or "start")
         return self
 
-    async def until(self, holds: Callable[[], object], *, within: float = PATIENCE) -> None:
-        """Wait until something holds, looked at whenever anything has come."""
+    async def until(self, holds: Callable[[], object], *, within: float | None = PATIENCE) -> None:
+        """Wait until something holds, looked at whenever anything has come; ``None``: for ever."""
         async with asyncio.timeout(within):
             while True:
                 if self._fault is not None:

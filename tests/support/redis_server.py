@@ -30,7 +30,7 @@ from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.server_process import ServerProcess
 
-__all__ = ["KINDS", "RedisServer", "installed"]
+__all__ = ["KINDS", "RedisServer", "ask", "installed"]
 
 OLDEST: Final = 7
 """The oldest major version of Redis that has what the hub needs; every Valkey has it."""
@@ -124,6 +124,18 @@ def _done(command: list[str]) -> bool:
     return not subprocess.run(command, cwd=UNPACKED, capture_output=True).returncode
 
 
+async def ask(port: int, *words: str) -> bytes:
+    """Send one command over a connection of its own; the first bytes of the reply."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(" ".join(words).encode() + b"\r\n")
+        return await reader.read(65536)
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
 class RedisServer(ServerProcess):
     """A server that keeps what it has in a folder; `start` it first and `stop` it in the end."""
 
@@ -136,6 +148,11 @@ class RedisServer(ServerProcess):
     @property
     def port(self) -> int:
         return self._port.number
+
+    @property
+    def url(self) -> str:
+        """For ``store.url``."""
+        return f"redis://127.0.0.1:{self.port}"
 
     @property
     def socket(self) -> Path:
@@ -172,18 +189,11 @@ class RedisServer(ServerProcess):
 
     def engine(self, **settings: Any) -> RedisEngine:
         """A hub's connection to it, not open yet."""
-        return RedisEngine(f"redis://127.0.0.1:{self.port}", **settings)
+        return RedisEngine(self.url, **settings)
 
     async def ask(self, *words: str) -> bytes:
         """Send one command over a connection of its own; the first bytes of the reply."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        try:
-            writer.write(" ".join(words).encode() + b"\r\n")
-            return await reader.read(65536)
-        finally:
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+        return await ask(self.port, *words)
 
     async def _ping(self) -> bytes:
         try:

@@ -56,6 +56,8 @@ class WebSocket(Reader):
         number = next(self._numbers)
         self.tell(id=number, **fields)
         await self.until(lambda: number in self.replies or self.end)
+        if number not in self.replies:
+            raise ConnectionResetError("the connection has ended before the answer")
         return self.replies[number]
 
     def tell(self, **fields: Any) -> None:

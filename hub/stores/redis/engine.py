@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
@@ -32,7 +32,8 @@ from hub.stores.redis.keys import PARTITIONS, Keys, PartitionKeys, partition_of
 from hub.stores.redis.listing import Listing
 from hub.stores.redis.nodes import RedisNodes
 from hub.stores.redis.scripts import scripts
-from hub.stores.redis.server import check_server, explained, parse_info
+from hub.stores.redis.sentinels import PrimaryWatch, Sentinels
+from hub.stores.redis.server import Topology, check_server, explained, parse_info, topology_of
 from hub.stores.redis.state import (
     damaged,
     fields_of,
@@ -61,11 +62,11 @@ it. Without that, channels that have died quietly are like those of streams that
 
 
 class RedisEngine(RedisNodes):
-    """One server; see `hub.stores.shared.SharedEngine`."""
+    """One server at a time; see `hub.stores.shared.SharedEngine`."""
 
     def __init__(
         self,
-        url: str,
+        server: str | Sentinels,
         *,
         keys: Keys | None = None,
         known: Mapping[int, int] | None = None,
@@ -74,16 +75,17 @@ class RedisEngine(RedisNodes):
         max_producers: int = defaults.MAX_PRODUCERS,
         acknowledge: Acknowledge = "memory",
     ) -> None:
-        """``known`` is the highest incarnation that was seen of each partition."""
+        """``server`` is its URL, or who knows where it is; ``known`` is the highest incarnation
+        that was seen of each partition.
+        """
         self.keys = keys or Keys()
-        self._commands = Commands(url)
-        self._channels = Subscriptions(url)
+        self._server = server
+        self._url = ""
+        self._commands: Commands
+        self._channels: Subscriptions
         self._acknowledge = acknowledge
-        self._acknowledgements = (
-            None
-            if acknowledge == "memory"
-            else Acknowledgements(url, acknowledge, self.keys.acknowledged)
-        )
+        self._acknowledgements: Acknowledgements | None = None
+        self._links: list[Commands | Subscriptions | Acknowledgements] = []
         self._known = dict(known or {})
         self._settle = round(settle_seconds * 1000)
         self._max_records = max_records
@@ -97,7 +99,8 @@ class RedisEngine(RedisNodes):
         }
         self._listing = Listing(self._partitions, self._call)
         self._heard = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
+        self._primary: PrimaryWatch | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.lost: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         """Why it can no longer be used, once it cannot."""
 
@@ -119,20 +122,15 @@ class RedisEngine(RedisNodes):
                 as it is set up, and the message says what to change.
         """
         try:
-            await self._commands.open()
-            await self._channels.open()
-            links: list[Commands | Subscriptions | Acknowledgements]
-            links = [self._commands, self._channels]
-            if self._acknowledgements is not None:
-                await self._acknowledgements.open()
-                links.append(self._acknowledgements)
-            for link in links:
-                link.lost.add_done_callback(lambda lost: self._lose(lost.result()))
-            async with asyncio.timeout(REPLY_SECONDS):
-                await self._shake_hands()
-                beat = self.keys.beat(uuid4().hex)
-                await self._channels.subscribe(beat, lambda _: self._heard.set())
-            self._watch = asyncio.create_task(self._listen(beat))
+            self._url = await self._find_server()
+            opening = asyncio.create_task(self._open(self._url))
+            self._tasks.append(opening)
+            # Nobody waits for a server that has been replaced meanwhile.
+            either: list[asyncio.Future[Any]] = [opening, self.lost]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                raise self.lost.result()
+            await opening
         except TimeoutError:
             await self.close()
             raise unavailable("it does not answer") from None
@@ -143,15 +141,51 @@ class RedisEngine(RedisNodes):
             await self.close()
             raise
 
+    async def _find_server(self) -> str:
+        """The URL of the server; from now on it is given up once sentinels name another."""
+        if isinstance(self._server, str):
+            return self._server
+        self._primary = PrimaryWatch(self._server)
+        self._primary.open()
+        url = await self._primary.primary()
+        self._tasks.append(asyncio.create_task(self._leave_once_moved(self._primary, url)))
+        return url
+
+    async def _leave_once_moved(self, primary: PrimaryWatch, url: str) -> None:
+        await primary.moved(url)
+        self._lose(unavailable("another server was promoted"))
+
+    async def _open(self, url: str) -> None:
+        self._commands, self._channels = Commands(url), Subscriptions(url)
+        self._links += [self._commands, self._channels]
+        if self._acknowledge != "memory":
+            acknowledged = self.keys.acknowledged
+            self._acknowledgements = Acknowledgements(url, self._acknowledge, acknowledged)
+            self._links.append(self._acknowledgements)
+        for link in self._links:
+            await link.open()
+            link.lost.add_done_callback(lambda lost: self._lose(lost.result()))
+        async with asyncio.timeout(REPLY_SECONDS):
+            await self._shake_hands()
+            beat = self.keys.beat(uuid4().hex)
+            await self._channels.subscribe(beat, lambda _: self._heard.set())
+        self._tasks.append(asyncio.create_task(self._listen(beat)))
+
+    async def topology(self) -> Topology:
+        """What there is of servers; raises what `ask` does."""
+        info = parse_info(await self.ask("INFO"))
+        answering = None if self._primary is None else self._primary.answering
+        return topology_of(info, self._url, answering)
+
     async def close(self) -> None:
         self._lose(unavailable("the connection was closed"))
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait([self._watch])
-        await self._commands.close()
-        await self._channels.close()
-        if self._acknowledgements is not None:
-            await self._acknowledgements.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for link in self._links:
+            await link.close()
+        if self._primary is not None:
+            await self._primary.close()
 
     def _lose(self, why: StoreError) -> StoreError:
         if not self.lost.done():

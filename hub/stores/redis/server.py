@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from redis.exceptions import OutOfMemoryError, ResponseError
 
@@ -12,13 +13,38 @@ from hub.domain.errors import StoreError
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import unavailable
 
-__all__ = ["check_server", "explained", "parse_info"]
+__all__ = ["Topology", "check_server", "explained", "parse_info", "topology_of"]
 
 WAITS_FOR_DISK: Final = (7, 2)
 """The oldest version of Redis with ``WAITAOF``."""
 
 OLDEST: Final = 7
 """The oldest major version of Redis; Valkey says that it is a 7."""
+
+
+class Topology(NamedTuple):
+    """What there is of servers."""
+
+    version: str
+    """``Redis 7.2.4``, for example."""
+    address: str
+    """Of the server that is written to."""
+    replicas: int
+    """How many are connected to it."""
+    sentinels: tuple[int, int] | None
+    """How many of how many answer; ``None`` if there are none to be asked."""
+
+
+def topology_of(info: Mapping[str, str], url: str, sentinels: tuple[int, int] | None) -> Topology:
+    """What a server says of itself (``INFO``)."""
+    parts = urlsplit(url)
+    valkey = info.get("valkey_version")
+    return Topology(
+        f"Valkey {valkey}" if valkey else f"Redis {info.get('redis_version')}",
+        parts.netloc.rpartition("@")[2] or parts.path,
+        int(info.get("connected_slaves", 0)),
+        sentinels,
+    )
 
 
 def check_server(info: Mapping[str, str], acknowledge: Acknowledge = "memory") -> None:
@@ -62,6 +88,8 @@ def explained(error: ResponseError) -> StoreError:
         return StoreError("Redis cannot write to its disk: see its log", code="store_full")
     if text.startswith(("LOADING", "BUSY", "MASTERDOWN")):
         return unavailable("it is busy")
+    if text.startswith("NOREPLICAS"):
+        return unavailable("it has fewer replicas than its min-replicas-to-write")
     return StoreError(f"Redis refused what the hub asked: {text}")
 
 

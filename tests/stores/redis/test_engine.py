@@ -151,13 +151,17 @@ async def test_what_is_missing_among_others_is_put_back(
     assert (empty.entries, empty.gap(LIMIT)) == ([], 0)
 
 
-async def test_a_server_without_memory_refuses_writes_and_is_read(
-    engine: RedisEngine, server: RedisServer
+@pytest.mark.parametrize(
+    ("setting", "code"),
+    [("maxmemory", "store_full"), ("min-replicas-to-write", "store_unavailable")],
+)
+async def test_a_server_without_memory_or_replicas_refuses_writes_and_is_read(
+    engine: RedisEngine, server: RedisServer, setting: str, code: str
 ) -> None:
     await engine.create("s", BYTES, [b"0"])
     await engine.create("t", BYTES)
     await engine.begin("t", "g", "n", 0, [b"0"])
-    await server.ask("CONFIG", "SET", "maxmemory", "1")
+    await server.ask("CONFIG", "SET", setting, "1")
     for deed in (
         engine.write("s", [b"1"]),
         engine.write("s", [], close=True),
@@ -166,9 +170,9 @@ async def test_a_server_without_memory_refuses_writes_and_is_read(
         engine.tick([Tick("t", "g", 1, [b"1"])]),
         engine.end("t", "g", [b"1"]),
     ):
-        assert await code_of(deed) == "store_full"
+        assert await code_of(deed) == code
     assert await kept(engine, "s") == [b"0"]
-    await server.ask("CONFIG", "SET", "maxmemory", "0")
+    await server.ask("CONFIG", "SET", setting, "0")
     assert at(await engine.write("s", [b"1"])) == (2, False, False), "nothing was done by halves"
     assert (await engine.load("s", LIMIT)).change == 2
     (done,) = await engine.tick([Tick("t", "g", 1, [b"1"])])
