@@ -36,7 +36,7 @@ from hub.domain.memory_budget import parsed_size
 from hub.domain.provider_fields import EXTRA, LISTS, is_signed_media, placed, signed
 from hub.domain.tool_call_ids import CallIds
 
-__all__ = ["AFTER", "Conversation"]
+__all__ = ["AFTER", "TURN_BYTES", "Conversation"]
 
 EMPTY_BYTES: Final = "".__sizeof__()
 

@@ -8,7 +8,7 @@ estimated before decoding.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -110,3 +110,18 @@ class MemoryBudget:
             yield
         finally:
             self.give(size, caller)
+
+    @contextmanager
+    def growing(self, caller: str | None = None) -> Iterator[Callable[[int], None]]:
+        """Take more and more in a ``with`` block, by calling what it gives; raises as `take`."""
+        held = 0
+
+        def more(size: int) -> None:
+            nonlocal held
+            self.take(size, caller)
+            held += size
+
+        try:
+            yield more
+        finally:
+            self.give(held, caller)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from hub.domain import defaults
 from hub.domain.branches import AFTER
-from hub.domain.conversation import Conversation
+from hub.domain.conversation import TURN_BYTES, Conversation
 from hub.domain.errors import MessageNotFound, TooLarge
 from hub.domain.events import NOTHING, Event, Message, Started, now
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import Prompt, beside_of, input_of
 from hub.domain.records import Position
 from hub.streams.followed import FollowedStream
@@ -29,6 +32,11 @@ CONVERSATION_BYTES: Final = 32 * 1024 * 1024
 again from its beginning takes tens of milliseconds."""
 
 
+REPLACED: Final = 4
+"""A conversation takes at most so many times the bytes of the largest prompt in memory, with what
+was replaced in it. One character can make a text four times as large."""
+
+
 class Past(NamedTuple):
     """What a request continues: the messages before it, and the fields that say so in its event."""
 
@@ -39,15 +47,25 @@ class Past(NamedTuple):
 class Conversations:
     """Reads the messages of streams, and keeps those that were used last.
 
-    A conversation of more than ``most`` messages is refused, and not read again.
+    A conversation of more than ``most`` messages, or `REPLACED` times ``prompt_bytes``, is refused,
+    and not read again. What is read takes from ``allowance``: a stream may be as large
+    as the disk, and its forks are as large at no cost.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(
+        self,
+        most: int,
+        *,
+        prompt_bytes: int = defaults.PROMPT_BYTES,
+        allowance: MemoryBudget | None = None,
+    ) -> None:
         self._most = most
+        self._most_bytes = REPLACED * prompt_bytes
+        self._allowance = MemoryBudget(sys.maxsize) if allowance is None else allowance
         self._read: WeakKeyDictionary[FollowedStream, Conversation] = WeakKeyDictionary()
         """The oldest first."""
-        self._too_long: WeakKeyDictionary[FollowedStream, int] = WeakKeyDictionary()
-        """The heads of streams whose conversations are too long."""
+        self._refused: WeakKeyDictionary[FollowedStream, tuple[int, str]] = WeakKeyDictionary()
+        """The heads of streams whose conversations are too long, and what is said of them."""
 
     @property
     def kept(self) -> list[str]:
@@ -58,13 +76,14 @@ class Conversations:
         """What a request continues in a stream, up to its tail when this returns.
 
         Raises:
-            TooLarge: there are too many messages.
+            TooLarge: there are too many messages, or they are too long.
+            LimitExceeded: there is no memory left for them.
             MessageNotFound: there is none that it comes after, or whose branch it continues, or
                 that it asks to answer again.
         """
         if request.prompt is None and request.after is None:
             return Past()
-        conversation = await self._whole(stream)
+        conversation = await self._whole(stream, request.counted_as)
         place, fields = None, NOTHING
         if request.after is not None:
             place, fields = conversation.find(request.after), {AFTER: request.after or None}
@@ -76,23 +95,24 @@ class Conversations:
             raise MessageNotFound("nothing has been said there that could be answered")
         return Past(past, fields)
 
-    async def _whole(self, stream: FollowedStream) -> Conversation:
-        """The conversation of a stream; only what is new in it is read.
+    async def _whole(self, stream: FollowedStream, caller: str | None) -> Conversation:
+        """The conversation of a stream; only what is new in it is read, for a caller.
 
         Raises:
-            TooLarge: there are too many messages.
+            TooLarge, LimitExceeded: as `before`.
         """
-        if self._too_long.get(stream) == stream.head:
-            raise self._refused()
+        head, why = self._refused.get(stream, (-1, ""))
+        if head == stream.head:
+            raise TooLarge(why)
         past = self._read.pop(stream, None)
         if past is None or past.start != stream.head:
             past = Conversation(stream.head)
-        async for records in stream.stretches(past.end):
-            past.end = records[0].offset
-            past.read([record.body for record in records])
-            if past.count > self._most:
-                self._too_long[stream] = past.start
-                raise self._refused()
+        with self._allowance.growing(caller) as more:
+            async for records in stream.stretches(past.end):
+                before, past.end = past.size, records[0].offset
+                past.read([record.body for record in records])
+                self._check(stream, past)
+                more(past.size - before)
         past.end = stream.tail
         if past.size <= CONVERSATION_BYTES:
             self._read[stream] = past
@@ -101,11 +121,24 @@ class Conversations:
             size -= self._read.pop(next(iter(self._read))).size
         return past
 
-    def _refused(self) -> TooLarge:
-        return TooLarge(
-            f"the conversation has more than {self._most} messages, with those that were replaced"
-            ' (limits.prompt_messages): begin another one, or send what matters as "messages"'
+    def _check(self, stream: FollowedStream, past: Conversation) -> None:
+        """Check that a conversation is not too long, as far as it is read.
+
+        Raises:
+            TooLarge: it is.
+        """
+        if past.count > self._most:
+            limit = f"{self._most} messages, with those that were replaced (limits.prompt_messages)"
+        elif past.size > self._most_bytes + TURN_BYTES * past.count:
+            limit = f"{self._most_bytes} bytes, with what was replaced (limits.prompt_bytes)"
+        else:
+            return
+        why = (
+            f"the conversation has more than {limit}: begin another one, or send what matters as "
+            '"messages"'
         )
+        self._refused[stream] = past.start, why
+        raise TooLarge(why)
 
 
 def beginning_of(

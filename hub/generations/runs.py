@@ -133,7 +133,9 @@ class Runs:
         self._ended: OrderedDict[str, Generation] = OrderedDict()
         self._keys = IdempotencyKeys(store, limits.keys)
         self._admission = Admission(upstreams, limits)
-        self._conversations = Conversations(limits.prompt_messages)
+        self._conversations = Conversations(
+            limits.prompt_messages, prompt_bytes=limits.prompt_bytes, allowance=allowance
+        )
         self._queues = PromptQueues(streams, store, limits.queue, self._begin_queued)
         self._mending: set[asyncio.Task[None]] = set()
 

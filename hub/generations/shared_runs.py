@@ -137,7 +137,9 @@ class SharedRuns:
         self._node = node
         self._ticker = Ticker(mirrors, node)
         self._admission = Admission(upstreams, limits)
-        self._conversations = Conversations(limits.prompt_messages)
+        self._conversations = Conversations(
+            limits.prompt_messages, prompt_bytes=limits.prompt_bytes, allowance=allowance
+        )
         self._allowance = allowance
         self._limits = limits
         self._counts = counts

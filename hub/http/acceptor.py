@@ -29,6 +29,7 @@ from hub.http.forwarded import TrustedProxies
 from hub.http.request_ids import HEADER, made
 from hub.http.sockets import BACKLOG
 from hub.http.streaming import SERVER_NAME
+from hub.http.turns import OWN_SECONDS, SLICE, Turns
 
 __all__ = ["PROBES", "Acceptor"]
 
@@ -59,6 +60,9 @@ _ENCODED: Final = UnsupportedType(
 _CUT: Final = RequestError("the compressed body is incomplete", code="bad_body")
 _FULL: Final = LimitExceeded("the hub has too many connections: try again later")
 
+SHORT: Final = 1024
+"""So many bytes are parsed at once: that costs no more than a request."""
+
 PROBES: Final = ("/livez", "/readyz", "/metrics")
 
 
@@ -85,6 +89,7 @@ class Acceptor:
             "lingering_time": LINGER,
         }
         self._listening: list[tuple[socket.socket, asyncio.Server]] = []
+        self.turns = Turns()
         self.inside = 0
         """The number of connections."""
         self.unheard: dict[_Connection, float] = {}
@@ -148,7 +153,7 @@ _WAITER: Final[Any] = web.RequestHandler.__dict__["_handler_waiter"]
 class _Connection(web.RequestHandler):
     """One connection, served by aiohttp except for what is not HTTP."""
 
-    __slots__ = ("_acceptor", "_probe")
+    __slots__ = ("_acceptor", "_probe", "_rest", "_slow")
 
     def __init__(
         self, acceptor: Acceptor, server: web.Server, *, probe: bool, **options: Any
@@ -156,6 +161,10 @@ class _Connection(web.RequestHandler):
         super().__init__(server, **options)
         self._acceptor = acceptor
         self._probe = probe
+        self._rest: bytearray | None = None
+        """What has come and is not parsed yet; only then the connection is not read."""
+        self._slow = False
+        """Whether the last slice took so long that the next one has to wait (`hub.http.turns`)."""
 
     @property
     def _handler_waiter(self) -> asyncio.Future[None] | None:
@@ -191,7 +200,51 @@ class _Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self in self._acceptor.unheard:
             del self._acceptor.unheard[self]
-        super().data_received(data)
+        if self._rest is not None and data:
+            self._rest += data
+        elif len(data) > SHORT:
+            self._rest = bytearray(data)
+            # Most of what is long is quickly parsed, and nobody else needs a turn before.
+            left = 0.0 if self._slow else OWN_SECONDS
+            while left > 0 and self._can_parse:
+                left -= self._parse_slice()
+        else:
+            super().data_received(data)  # with nothing, aiohttp goes on with what it has
+        if self._rest is not None:
+            self._pause_transport_reading()
+            self._acceptor.turns.wait(self)
+
+    def parse(self) -> None:
+        """Parse a slice of what waits, and read on after the last."""
+        if self._can_parse:
+            self._parse_slice()
+            self._resume_transport_reading()
+
+    @property
+    def _can_parse(self) -> bool:
+        return self._rest is not None and not self._full
+
+    @property
+    def _full(self) -> bool:
+        """Whether aiohttp takes no more at the moment."""
+        return self._reading_paused or self._buffer_paused
+
+    def _parse_slice(self) -> float:
+        """Parse a slice; returns how many seconds that took."""
+        rest = self._rest or bytearray()
+        piece = bytes(rest[:SLICE])
+        del rest[:SLICE]
+        self._rest = rest or None
+        took = self._acceptor.turns.timed(partial(super().data_received, piece))
+        self._slow = took > OWN_SECONDS
+        return took
+
+    def _resume_transport_reading(self) -> None:
+        """Read on, if nothing waits; aiohttp calls this when it takes more."""
+        if self._can_parse:
+            self._acceptor.turns.wait(self)
+        elif not self._full:
+            super()._resume_transport_reading()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

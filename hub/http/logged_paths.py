@@ -8,7 +8,10 @@ from urllib.parse import quote, unquote
 
 __all__ = ["logged_path"]
 
-_SECRET: Final = re.compile(r"(?<=/s/)[^/?#]{20,}")
+_SECRET: Final = re.compile(
+    r"(?i)([/\\]s[/\\.]+(?=[^/\\?#]{20})|\bs[lt]_(?=[^/\\?#]{43}))[^/\\?#]+"
+)
+"""That of a share link or a ticket, also where its address is misspelled: it is valid elsewhere."""
 _LOGIN: Final = re.compile(r"\b(s[a-z]_[a-z0-9]{12}_)[A-Za-z0-9_-]{43,}")
 """A sign-in link, of which the id is shown; `hub.http.log_format` finds it where it is plain."""
 _PLAIN: Final = "/*:@-._~!$&'()+,;="
@@ -16,7 +19,7 @@ _PLAIN: Final = "/*:@-._~!$&'()+,;="
 
 def logged_path(address: str) -> str:
     """A path or a URL without its query, which may have a ticket, and without the secret of a
-    share link or a sign-in link, however these are spelled.
+    share link, a ticket or a sign-in link, however these are spelled.
     """
     path = address.partition("?")[0]
     if "%" in path:
@@ -28,4 +31,4 @@ def logged_path(address: str) -> str:
 
 
 def _without_secrets(path: str) -> str:
-    return _LOGIN.sub(r"\1***", _SECRET.sub("***", path))
+    return _LOGIN.sub(r"\1***", _SECRET.sub(r"\1***", path))

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from hub.domain.errors import MessageNotFound, TooLarge
+from hub.domain.errors import LimitExceeded, MessageNotFound, TooLarge
 from hub.domain.events import Delta, Event, Message, Started, ToolCall
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.memory_budget import MemoryBudget
 from hub.domain.records import Position, Record
 from hub.generations.conversations import Conversations, Past
 from hub.streams.history import SLICE
@@ -155,3 +156,24 @@ async def test_what_nobody_has_said_is_not_continued() -> None:
             await kept.before(chat, request)
     with pytest.raises(MessageNotFound, match="nothing has been said there"):
         await kept.before(chat, GenerationRequest(stream="s", after=""))
+
+
+async def test_one_of_too_many_bytes_is_refused_as_soon_as_that_is_known() -> None:
+    kept = Conversations(MOST * 10, prompt_bytes=1000)
+    long = stream(*[Message("user", "a" * 500)] * (SLICE * 3))
+    with pytest.raises(TooLarge, match=r"more than 4000 bytes.*limits\.prompt_bytes"):
+        await kept.before(long, MORE)
+    assert long.read == SLICE
+    with pytest.raises(TooLarge):
+        await kept.before(long, MORE)
+    assert long.read == SLICE
+
+
+async def test_what_is_read_takes_memory_of_its_caller() -> None:
+    allowance = MemoryBudget(1_000_000)
+    kept, chat = Conversations(MOST, allowance=allowance), stream(Message("user", "a" * 100_000))
+    more = replace(MORE, counted_as="ann")
+    with allowance.taken(750_000, "ann"), pytest.raises(LimitExceeded):
+        await kept.before(chat, more)
+    assert (await kept.before(chat, more)).messages
+    assert allowance.held == 0

@@ -11,7 +11,8 @@ from hub.http.logged_paths import logged_path
 SECRET = "aB3_" * 10 + "-xyz"
 SPELLINGS = [
     "/s/{}", "/s/{}/more", "/hub/s/{}", "http://hub.example/s/{}", "/%73/{}", "/s%2F{}", "/s%2f{}",
-    "/%73%2F{}", "/s/%61{}",
+    "/%73%2F{}", "/s/%61{}", "/s//{}", "/S/{}", "/s/./{}", "/s/../s/{}", "/s%5C{}", "\\s\\{}",
+    "/v1/live/chat/sl_{}", "/v1/live/chat%3Fticket%3Dst_{}", "/v1/live/chat%3Fticket=st_{}",
 ]  # fmt: skip
 
 

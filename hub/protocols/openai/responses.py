@@ -21,10 +21,12 @@ an earlier response, which is part of its id; some clients repeat a conversation
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
+from weakref import WeakValueDictionary
 
 import orjson
 from aiohttp import web
@@ -44,6 +46,7 @@ from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.json_values import as_object
 from hub.domain.media import IMAGES
+from hub.domain.memory_budget import parsed_size
 from hub.domain.principal import Principal
 from hub.domain.provider_fields import LISTS, is_signed_media
 from hub.generations.recovery import events_of
@@ -59,6 +62,7 @@ from hub.protocols.openai.responses_sse import ResponseEvents
 from hub.protocols.openai.responses_state import ResponseBuilder
 from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
+from hub.streams.turns import next_turn
 
 __all__ = ["OpenAIResponses"]
 
@@ -95,6 +99,8 @@ class OpenAIResponses:
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
+        self._finding: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """Held by each principal that has a response looked up."""
 
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/responses/{id}"
@@ -113,22 +119,25 @@ class OpenAIResponses:
         body.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
-        if isinstance(body.input, list):
-            body = body.model_copy(update={"input": await self._resolved(body.input, by)})
-        upstream, model = self._hub.upstreams.resolve(body.model)
-        native = self._hub.upstreams[upstream].native_items
-        repeated, given = body.repeated(), body.messages(native=native)
-        before = [message async for message in self._before(body.previous_response_id, by)]
-        first = [{"role": "system", "content": body.instructions}] if body.instructions else []
-        ask = GenerationRequest(
-            messages=(*first, *before, *given),
-            upstream=upstream,
-            model=model,
-            key=named(request, "Idempotency-Key"),
-            options=body.options(native=native),
-            items=True,
-            beside={KEPT: {"asked": repeated, "input": given}} if body.kept else {},
-        )
+        with self._hub.allowance.growing(by.counted_as) as more:
+            if isinstance(body.input, list):
+                body = body.model_copy(update={"input": await self._resolved(body.input, by, more)})
+            upstream, model = self._hub.upstreams.resolve(body.model)
+            native = self._hub.upstreams[upstream].native_items
+            repeated, given = body.repeated(), body.messages(native=native)
+            before = [
+                message async for message in self._before(body.previous_response_id, by, more)
+            ]
+            first = [{"role": "system", "content": body.instructions}] if body.instructions else []
+            ask = GenerationRequest(
+                messages=(*first, *before, *given),
+                upstream=upstream,
+                model=model,
+                key=named(request, "Idempotency-Key"),
+                options=body.options(native=native),
+                items=True,
+                beside={KEPT: {"asked": repeated, "input": given}} if body.kept else {},
+            )
         background = bool(body.background)
         async with self._replies.begun(request, ask, outlives=background) as (generation, stream):
             builder = ResponseBuilder(generation.id, repeated)
@@ -144,7 +153,9 @@ class OpenAIResponses:
                 builder.tell(event)
         return _json(builder.response(), generation)
 
-    async def _resolved(self, given: list[Any], by: Principal) -> list[Any]:
+    async def _resolved(
+        self, given: list[Any], by: Principal, more: Callable[[int], None]
+    ) -> list[Any]:
         """The items of the input, looked up where only their ids were given.
 
         A reference is short and what it stands for long, so no more is looked up than a prompt
@@ -154,6 +165,7 @@ class OpenAIResponses:
             RequestError: there are too many references.
             NotFound: ``response_not_found``.
             TooLarge: what they stand for is larger than a prompt.
+            LimitExceeded: as ``more``, which takes memory for what is read.
         """
         if sum(map(_is_reference, given)) > LONGEST:
             raise RequestError(f"input: more than {LONGEST} items of type item_reference")
@@ -167,7 +179,8 @@ class OpenAIResponses:
             name = str(item.get("id"))
             match = _ITEM.fullmatch(name)
             if match is not None and match[1] not in read:
-                read[match[1]] = await self._output(match[1], by)
+                output = read[match[1]] = await self._output(match[1], by)
+                more(sum(size for size, _ in output.values()))
             size, meant = read[match[1]].get(name, (0, None)) if match else (0, None)
             if meant is None:
                 raise _not_found("item of a response", name)
@@ -184,8 +197,10 @@ class OpenAIResponses:
             return {item["id"]: (len(orjson.dumps(item)), item) for item in output}
         return {}
 
-    async def _before(self, last: str | None, by: Principal) -> AsyncIterator[Mapping[str, Any]]:
-        """The messages up to and including a response, oldest first."""
+    async def _before(
+        self, last: str | None, by: Principal, more: Callable[[int], None]
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """The messages up to and including a response, oldest first; ``more`` as in `_resolved`."""
         chain: list[list[Mapping[str, Any]]] = []
         size = 0
         while last is not None:
@@ -197,8 +212,10 @@ class OpenAIResponses:
             deltas = [event for event in stored.events if isinstance(event, Delta)]
             answer = _for_upstream(message_of(stored.generation.id, deltas))
             chain.append([*stored.input, answer])
-            size += len(orjson.dumps(chain[-1]))
+            text = orjson.dumps(chain[-1])
+            size += len(text)
             self._check_size("previous_response_id: those responses", size)
+            more(parsed_size(text))
             previous = stored.asked.get("previous_response_id")
             last = previous if isinstance(previous, str) else None
         for messages in reversed(chain):
@@ -217,8 +234,10 @@ class OpenAIResponses:
         if not streamed:
             return _json(stored.response(), stored.generation)
         events = ResponseEvents(stored.builder(), after)
+        generation, stream = stored.generation, stored.stream
+        del stored  # what it was asked with may be large, and this may take an hour
         stand_open(self._hub, request)
-        return await self._replies.streamed(request, stored.generation, stored.stream, events)
+        return await self._replies.streamed(request, generation, stream, events)
 
     async def _input(self, request: web.Request) -> web.Response:
         stored = await self._find(request.match_info["id"], request[PRINCIPAL])
@@ -228,25 +247,33 @@ class OpenAIResponses:
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        stored = await self._find(name, by)
+        generation = (await self._find(name, by)).generation
         with suppress(GenerationNotFound):  # it ended before the hub was restarted
-            await self._hub.generations.cancel(stored.generation.id, by=by)
+            await self._hub.generations.cancel(generation.id, by=by)
         stored = await self._find(name, by)
         return _json(stored.response(), stored.generation)
 
     async def _delete(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        stored = await self._find(name, by)
-        await self._hub.streams.delete(stored.stream.name, by=by)
+        stream = (await self._find(name, by)).stream
+        await self._hub.streams.delete(stream.name, by=by)
         return web.json_response({"id": name, "object": "response", "deleted": True})
 
     async def _find(self, name: str, by: Principal) -> _Stored:
         """A response by its id.
 
+        It is asked for with a few bytes, also a thousand of them at once, and may be large. So one
+        principal has one read at a time, in turns with all others.
+
         Raises:
             NotFound: ``response_not_found``.
             Gone: its beginning is no longer kept.
         """
+        async with self._finding.setdefault(by.counted_as or "", asyncio.Lock()):
+            await next_turn()
+            return await self._read(name, by)
+
+    async def _read(self, name: str, by: Principal) -> _Stored:
         generation_id = f"gen_{name.removeprefix('resp_')}"
         try:
             stream = await self._hub.streams.open(generation_id, by=by)

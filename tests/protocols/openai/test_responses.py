@@ -18,6 +18,7 @@ from hub.domain.principal import Principal
 from hub.protocols.openai.responses import OpenAIResponses
 from hub.protocols.openai.responses_request import ResponseAsked
 from tests.conftest import StartHub
+from tests.support.loop_rounds import Rounds
 from tests.support.openai_client import HELLO, World, completing
 from tests.support.patience import PATIENCE
 from tests.support.upstream_answers import Answer, Ending, Gate, openai_block, openai_sse
@@ -597,6 +598,62 @@ async def test_no_more_of_the_responses_before_is_read_than_a_prompt_may_have(
             )
         assert caught.value.status_code == 413
         assert read == made[:1:-1]
+
+
+async def _chain(world: World, length: int) -> str:
+    """The last of so many responses, each of which continues the one before."""
+    last: Any = openai.omit
+    for _ in range(length):
+        made = await world.client.responses.create(
+            model="scripted", input="Hi", previous_response_id=last
+        )
+        last = made.id
+    return str(last)
+
+
+async def test_responses_before_are_read_one_in_a_turn_and_others_go_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upstream.answers(*[Answer(*openai_sse("Hi"))] * 15)
+    last = await _chain(world, 10)
+    find = OpenAIResponses._read
+    with Rounds() as rounds:
+
+        async def noted(self: OpenAIResponses, name: str, by: Principal) -> Any:
+            rounds.note()
+            return await find(self, name, by)
+
+        monkeypatch.setattr(OpenAIResponses, "_read", noted)
+        again = world.client.responses.create
+        await asyncio.gather(
+            *(
+                again(model="scripted", input="And?", previous_response_id=last, store=False)
+                for _ in range(5)
+            )
+        )
+    assert sum(rounds.noted.values()) == 50
+    assert rounds.most == 1
+
+
+async def test_what_is_read_of_responses_before_takes_memory(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = {"bodies_bytes": 1_000_000}
+    async with completing(start_hub, default_upstream="scripted", limits=limits) as world:
+        world.upstream.answers(Answer(*openai_sse("x" * 100_000)), Answer(*openai_sse("Hi")))
+        made = await world.client.responses.create(model="scripted", input="Hi")
+        allowance = world.running.hub.allowance
+        asked: list[dict[str, Any]] = [
+            {"input": "And?", "previous_response_id": made.id},
+            {"input": [{"type": "item_reference", "id": made.output[0].id}]},
+        ]
+        with allowance.taken(950_000), monkeypatch.context() as patched:
+            patched.setattr(world.running.hub.generations, "start", None)  # which would refuse, too
+            for one in asked:
+                with pytest.raises(openai.RateLimitError):
+                    await world.client.responses.create(model="scripted", **one)
+        await world.client.responses.create(model="scripted", **asked[0])
+        assert allowance.held == 0
 
 
 def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
