@@ -25,6 +25,7 @@ from hub.domain.permissions import PERMISSIONS, Grant
 from hub.domain.principal import Principal
 from hub.hub import REFRESHES_OF_ONE
 from tests.conftest import Running, StartHub
+from tests.support.close_codes import close_code
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, auth, bearer
@@ -372,11 +373,11 @@ async def do(socket: ClientWebSocketResponse, kind: str, **fields: Any) -> dict[
 
 async def closed(socket: ClientWebSocketResponse) -> int | None:
     async with asyncio.timeout(PATIENCE):
-        while (await socket.receive()).type not in (
+        while (last := await socket.receive()).type not in (
             WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING,
         ):  # fmt: skip
             pass
-    return socket.close_code
+    return close_code(socket, last)
 
 
 async def test_a_token_of_the_application_lets_in(app: WebhookApp, hub: Running) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jwt
 import pytest
-from aiohttp import ClientResponse, WSMsgType
+from aiohttp import ClientResponse
 
 from hub.access.shares import KIND, new_share
 from hub.auth.api_keys import ApiKey, new_key
@@ -20,6 +20,7 @@ from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from tests.conftest import Running, StartHub
 from tests.support.clock import Clock
+from tests.support.close_codes import close_code
 from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, OWN, auth, bearer
 
@@ -293,8 +294,7 @@ async def test_a_revoked_link_ends_its_readers(hub: Running) -> None:
         assert (await socket.receive_json())["type"] == "ok"
         assert (await anext(_lines(response, "message")))["text"] == "one"
         await ask(hub, "DELETE", f"/v1/shares/{id_}")
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        assert socket.close_code == 4502
+        assert close_code(socket, await socket.receive()) == 4502
         assert "three" not in (await response.text())
     await say(hub, "three")
     status, refused = await polling
@@ -315,8 +315,7 @@ async def test_a_link_that_expires_ends_its_readers(hub: Running, clock: Clock) 
     ):
         assert response.status == 200
         clock.leap(10)
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        assert socket.close_code == 4200
+        assert close_code(socket, await socket.receive()) == 4200
         await response.read()
     status, refused = await ask(hub, "GET", path, f"sl_{secret}")
     assert (status, refused["error"]["code"]) == (401, "link_ended")
