@@ -112,8 +112,10 @@ async def test_it_knows_why_it_was_closed_though_the_connection_is_gone_by_then(
     app = web.Application()
     app.router.add_get("/v1/ws", close)
     async with TestServer(app) as server, Socket(str(server.make_url("")).rstrip("/")) as socket:
-        transport = socket._open._response.connection.transport  # type: ignore[union-attr]
-        await eventually(transport.is_closing)
+        connection = socket._open._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        await eventually(connection.transport.is_closing)
         with pytest.raises(Unauthorized, match="needs a token"):
             await socket.receive()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hub.client import Delta, Event, Finished, Hub, Message, SyncHub
+from hub.client import Delta, Finished, Hub, Message, SyncHub
 from hub.client.socket import Socket
 from hub.client.tokens import Tokens
 from hub.domain.errors import (
@@ -219,7 +219,7 @@ async def test_following_goes_on_with_the_next_token(
 ) -> None:
     """The response ends with its token; nothing of the answer is lost or doubled."""
     issued = Issued(20)
-    held: list[Event] = []
+    held: list[Any] = []
     async with Hub(at(running), token=issued) as hub:
         generation = await hub.generate("poem", stream="chat/ann/1", upstream="slow")
         before = len(issued.tokens)

@@ -204,7 +204,7 @@ async def test_a_frozen_link_ends_where_it_ends_over_every_protocol(
 ) -> None:
     _, token = await link(hub, until="now")
     await say(hub, "three")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await read(hub, token) == ["one", "two"]
 
 
@@ -272,7 +272,7 @@ async def test_nothing_is_written_with_a_link(hub: Running, until: str) -> None:
         await socket.send_json({"id": 0, "type": "subscribe", "stream": NAME})
         for number, command in enumerate(commands, start=1):
             await socket.send_json({"id": number, **command})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while (reply := await socket.receive_json()).get("id") != number:
                     pass
             assert reply["code"] in ("not_permitted", "stream_not_found", "not_subscribed"), reply
@@ -288,7 +288,7 @@ async def test_a_revoked_link_ends_its_readers(hub: Running) -> None:
     async with (
         hub.client.ws_connect("/v1/ws", headers=head) as socket,
         hub.client.get(path, headers=head) as response,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         await socket.send_json({"type": "subscribe", "stream": NAME})
         assert (await socket.receive_json())["type"] == "ok"
@@ -507,7 +507,7 @@ async def test_a_ticket_outlives_a_restart_and_stops_with_its_key(
     await first.client.close()
     again = await start_hub(auth=auth(MAY_SHARE), store=store)
     path = f"/v1/live/{NAME}?ticket={given}"
-    async with again.client.get(path) as response, asyncio.timeout(10):
+    async with again.client.get(path) as response, asyncio.timeout(PATIENCE):
         assert response.status == 200
         await again.hub.credentials.revoke("key", id_, time.time())
         again.hub.revoke(id_)
