@@ -132,7 +132,7 @@ async def test_the_wait_for_others_is_not_the_applications_time(
     app: WebhookApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hub.auth.webhook.AT_A_TIME", 1)
-    webhook = Webhook(app.url, secret_of(SECRET, "X"), Rules(), seconds=2.0)
+    webhook = Webhook(app.url, secret_of(SECRET, "X"), Rules(), seconds=5.0)
     app.gate, app.held = asyncio.Event(), "bob"
     bobs = asyncio.create_task(webhook.subscribe(BOB, "room/1"))
     anns = asyncio.create_task(webhook.subscribe(ANN, "room/1"))
@@ -241,7 +241,7 @@ async def test_closing_ends_what_is_asked(app: WebhookApp) -> None:
 async def test_without_an_answer_nobody_gets_in(
     wrong: str, app: WebhookApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seconds = 0.3 if wrong == "trickle" else PATIENCE
+    seconds = 2.0 if wrong == "trickle" else PATIENCE
     webhook = Webhook(app.url, secret_of(SECRET, "X"), Rules(), seconds=seconds)
     app.instead = getattr(app, wrong)
     for attempt in (1, 2):

@@ -557,7 +557,7 @@ async def test_who_is_allowed(server: ForgedProvider, client: Client) -> None:
 async def test_the_tenant(
     server: ForgedProvider,
     client: Client,
-    settings: dict[str, str],
+    settings: dict[str, Any],
     claims: dict[str, str],
     tenant: str,
 ) -> None:
