@@ -204,8 +204,10 @@ class Socket:
     async def _message(self, socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any]:
         frame = await socket.receive()
         if frame.type is not aiohttp.WSMsgType.TEXT:
-            if socket.close_code in _REFUSALS:
-                code, said = _REFUSALS[socket.close_code]
+            # aiohttp forgets the code if the connection has ended before the frame is read.
+            closed = frame.data if frame.type is aiohttp.WSMsgType.CLOSE else socket.close_code
+            if closed in _REFUSALS:
+                code, said = _REFUSALS[closed]
                 raise Unauthorized(said, code=code)
             raise lost(self._url)
         try:

@@ -30,6 +30,7 @@ from hub.domain.stream_settings import StreamSettings
 from hub.http.admission import PRINCIPAL, Admission
 from hub.protocols.websocket import commands
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.routes import routes
 
 ANN: Final = Principal("ann", "acme", "sh_1")
@@ -354,7 +355,7 @@ async def test_a_command_asks_for_its_principal(
         assert (await socket.receive_json())["type"] == "ok"
         world.asked.clear()
         await socket.send_json({"id": 1, **world.filled(command)})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (await socket.receive_json()).get("id", 0) != 1:
                 pass
         world.asked.check(asks)
@@ -507,7 +508,7 @@ async def _check_command(
 
         async def done(said: dict[str, Any]) -> str:
             await socket.send_json({"id": 1, **said})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while (reply := await socket.receive_json()).get("id", 0) != 1:
                     pass
             return str(reply.get("code", reply["type"]))

@@ -25,7 +25,7 @@ ANN: Final = Principal("ann")
 async def hub(start_hub: StartHub, monkeypatch: pytest.MonkeyPatch) -> Running:
     monkeypatch.setenv("APP_SECRET", SECRET)
     issuers = {"app": {"audience": "hub", "secret_env": "APP_SECRET", "leeway_seconds": 0.0}}
-    slow = {"dialect": "demo", "options": {"pace": 10}}
+    slow = {"dialect": "demo", "options": {"pace": 1}}
     tables: dict[str, Any] = {
         "streams": {"long_poll_seconds": FOREVER},
         "upstreams": {"slow": slow},

@@ -13,6 +13,7 @@ from hub.domain.events import Message
 from hub.stores.redis.engine import RedisEngine
 from hub.streams import news
 from tests.conftest import Running, StartHub
+from tests.support.close_codes import close_code
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.people import auth, bearer
@@ -48,8 +49,7 @@ async def last(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     async with asyncio.timeout(PATIENCE):
         while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
             pass
-    # The client forgets the code if the connection has ended before it looks.
-    return message.data if message.type is aiohttp.WSMsgType.CLOSE else socket.close_code
+    return close_code(socket, message)
 
 
 async def test_a_stream_belongs_to_its_owner_over_every_hub(both: list[Running]) -> None:

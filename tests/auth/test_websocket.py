@@ -16,6 +16,7 @@ from hub.domain.events import Message
 from hub.protocols.websocket.endpoint import EXPIRED_SECONDS
 from tests.conftest import Running, StartHub
 from tests.support.clock import Clock
+from tests.support.close_codes import close_code
 from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, auth, bearer
 
@@ -78,7 +79,7 @@ class Socket:
             while True:
                 message = await self.socket.receive()
                 if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.CLOSING):
-                    return self.socket.close_code
+                    return close_code(self.socket, message)
                 self.others.append(message.json())
 
 

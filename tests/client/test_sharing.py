@@ -11,6 +11,7 @@ import pytest
 from hub.client import Hub, HubError, Message, SyncHub
 from hub.domain.errors import NotFound
 from tests.conftest import Running, StartHub
+from tests.support.patience import PATIENCE
 from tests.support.people import OWN, auth, bearer
 
 GRANT = {"who": "user", "match": "talk", "can": [*OWN, "share"]}
@@ -70,7 +71,7 @@ async def test_a_ticket_reads_where_no_header_can_be_sent(running: Running) -> N
     assert ticket.ticket not in repr(ticket)
     async with aiohttp.ClientSession() as plain, plain.get(ticket.url) as response:
         assert response.status == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             assert b"Hello" in await response.content.readuntil(b"Hello")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from hub.client.socket import Socket, _until_renewal
 from hub.domain.errors import Forbidden, HubError, RateLimited, RequestError, Unauthorized
@@ -97,6 +98,26 @@ async def test_a_refused_token_is_tried_once_more_at_most(
         async with Socket(at(running), "nothing" if fixed else token):
             pass
     assert calls == (0 if fixed else 2)
+
+
+async def test_it_knows_why_it_was_closed_though_the_connection_is_gone_by_then() -> None:
+    async def close(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(protocols=("hub.v1",))
+        await socket.prepare(request)
+        assert request.transport is not None
+        request.transport.write(b"\x88\x02" + (4203).to_bytes(2, "big"))
+        request.transport.close()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/v1/ws", close)
+    async with TestServer(app) as server, Socket(str(server.make_url("")).rstrip("/")) as socket:
+        connection = socket._open._response.connection
+        assert connection is not None
+        assert connection.transport is not None
+        await eventually(connection.transport.is_closing)
+        with pytest.raises(Unauthorized, match="needs a token"):
+            await socket.receive()
 
 
 async def test_a_token_that_allows_nothing(running: Loopback) -> None:

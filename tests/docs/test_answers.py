@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from hub.docs.frames import COMMANDS
 from tests.conftest import Running, StartHub
+from tests.support.close_codes import close_code
 from tests.support.documented_answers import ask, asyncapi_document, openapi_document, validator
 from tests.support.patience import PATIENCE
 from tests.support.scripted_upstream import Answer, Scripted, openai_sse, refusal
@@ -362,8 +363,7 @@ async def test_every_frame_is_as_it_is_described(start_hub: StartHub) -> None:
     }  # fmt: skip
     closing = asyncio.create_task(hub.client.server.close())
     await hear("draining")
-    await socket.receive()
-    assert socket.close_code == 4000
+    assert close_code(socket, await socket.receive()) == 4000
     await closing
     for frame in heard:
         if frame["type"] != "ok":

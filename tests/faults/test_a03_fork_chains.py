@@ -207,26 +207,26 @@ def task(what: str) -> asyncio.Task[Any]:
 async def test_a_task_of_the_hub_that_ends_is_told_of_and_begins_again(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("hub.background.SOUND_SECONDS", 1.0)
     monkeypatch.setenv("ASKED_SECRET", "whsec_" + "QUFB" * 11)
-    await is_told_of(await start_hub(auth=ASKED), what)
+    await is_told_of(await start_hub(auth=ASKED), what, monkeypatch)
 
 
 @pytest.mark.parametrize("what", SHARED)
 async def test_a_task_of_a_hub_among_several_that_ends_is_told_of_and_begins_again(
     start_hub: StartHub, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr("hub.background.SOUND_SECONDS", 1.0)
     store = {"url": f"redis://127.0.0.1:{redis_server.port}"}
-    await is_told_of(await start_hub(store=store), what)
+    await is_told_of(await start_hub(store=store), what, monkeypatch)
 
 
-async def is_told_of(running: Running, what: str) -> None:
+async def is_told_of(running: Running, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.background.SOUND_SECONDS", PATIENCE)
     assert await status(running) == 200
     killed = task(what)
     killed.cancel()
     await asyncio.wait([killed])
     assert await status(running) == 503
+    monkeypatch.setattr("hub.background.SOUND_SECONDS", 1.0)
     async with asyncio.timeout(PATIENCE):
         while await status(running) != 200:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.05)

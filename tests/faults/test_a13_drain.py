@@ -14,6 +14,7 @@ import aiohttp
 
 from hub.http.retry_times import AWAY_MS, LOST_MS
 from tests.faults.process import Process
+from tests.support.close_codes import close_code
 from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
 
@@ -96,9 +97,11 @@ async def test_while_it_drains_everything_is_answered_and_stop_stops(tmp_path: P
 
 async def rest(socket_: aiohttp.ClientWebSocketResponse) -> tuple[list[str], int | None]:
     """The kinds of what still comes, and the code of the end."""
+    kinds = []
     async with asyncio.timeout(PATIENCE):
-        kinds = [message.json()["type"] async for message in socket_]
-    return kinds, socket_.close_code
+        while (message := await socket_.receive()).type is aiohttp.WSMsgType.TEXT:
+            kinds.append(message.json()["type"])
+    return kinds, close_code(socket_, message)
 
 
 async def cut(response: aiohttp.ClientResponse) -> str:

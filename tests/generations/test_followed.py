@@ -118,7 +118,7 @@ async def test_whoever_waits_for_a_run_sees_its_end_whatever_happens_meanwhile(k
             await asyncio.sleep(0)
         waits.append(asyncio.create_task(desk.runs.cancel(generation.id)))
         await asyncio.gather(desk.runs.leave(stream.name), desk.streams.remove(stream))
-        found = await asyncio.wait_for(asyncio.gather(*waits), timeout=5)
+        found = await asyncio.wait_for(asyncio.gather(*waits), timeout=PATIENCE)
         assert [one.terminal for one in found] == [generation.terminal] * len(waits)
         assert generation.ended
 

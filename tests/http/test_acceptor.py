@@ -132,8 +132,9 @@ async def test_what_is_inside_stays_when_the_door_is_closed() -> None:
         writer.close()
 
 
-async def test_who_came_before_the_door_closed_is_heard() -> None:
+async def test_who_came_before_the_door_closed_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that wait to be accepted too: the closing of the socket would reset them."""
+    monkeypatch.setattr("hub.http.acceptor.HEARD_SECONDS", PATIENCE)
     async with opened() as (door, port):
         early = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         await eventually(lambda: door.inside == 3)

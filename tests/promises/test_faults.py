@@ -207,7 +207,7 @@ def _spoken(events: list[Any]) -> str:
 
 
 async def test_a_prompt_retried_after_a_kill_has_one_effect(server: Server) -> None:
-    asked = {"prompt": "Once", "stream": "chat"}
+    asked = {"prompt": "stall", "stream": "chat"}
     headers = {"Idempotency-Key": "the key"}
     ids = []
     for _ in range(3):

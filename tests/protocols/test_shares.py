@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import jwt
 import pytest
-from aiohttp import ClientResponse, WSMsgType
+from aiohttp import ClientResponse
 
 from hub.access.shares import KIND, new_share
 from hub.auth.api_keys import ApiKey, new_key
@@ -20,6 +20,7 @@ from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from tests.conftest import Running, StartHub
 from tests.support.clock import Clock
+from tests.support.close_codes import close_code
 from tests.support.patience import PATIENCE
 from tests.support.people import KEYS, OWN, auth, bearer
 
@@ -203,7 +204,7 @@ async def test_a_frozen_link_ends_where_it_ends_over_every_protocol(
 ) -> None:
     _, token = await link(hub, until="now")
     await say(hub, "three")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         assert await read(hub, token) == ["one", "two"]
 
 
@@ -271,7 +272,7 @@ async def test_nothing_is_written_with_a_link(hub: Running, until: str) -> None:
         await socket.send_json({"id": 0, "type": "subscribe", "stream": NAME})
         for number, command in enumerate(commands, start=1):
             await socket.send_json({"id": number, **command})
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while (reply := await socket.receive_json()).get("id") != number:
                     pass
             assert reply["code"] in ("not_permitted", "stream_not_found", "not_subscribed"), reply
@@ -287,14 +288,13 @@ async def test_a_revoked_link_ends_its_readers(hub: Running) -> None:
     async with (
         hub.client.ws_connect("/v1/ws", headers=head) as socket,
         hub.client.get(path, headers=head) as response,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         await socket.send_json({"type": "subscribe", "stream": NAME})
         assert (await socket.receive_json())["type"] == "ok"
         assert (await anext(_lines(response, "message")))["text"] == "one"
         await ask(hub, "DELETE", f"/v1/shares/{id_}")
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        assert socket.close_code == 4502
+        assert close_code(socket, await socket.receive()) == 4502
         assert "three" not in (await response.text())
     await say(hub, "three")
     status, refused = await polling
@@ -315,8 +315,7 @@ async def test_a_link_that_expires_ends_its_readers(hub: Running, clock: Clock) 
     ):
         assert response.status == 200
         clock.leap(10)
-        assert (await socket.receive()).type is WSMsgType.CLOSE
-        assert socket.close_code == 4200
+        assert close_code(socket, await socket.receive()) == 4200
         await response.read()
     status, refused = await ask(hub, "GET", path, f"sl_{secret}")
     assert (status, refused["error"]["code"]) == (401, "link_ended")
@@ -508,7 +507,7 @@ async def test_a_ticket_outlives_a_restart_and_stops_with_its_key(
     await first.client.close()
     again = await start_hub(auth=auth(MAY_SHARE), store=store)
     path = f"/v1/live/{NAME}?ticket={given}"
-    async with again.client.get(path) as response, asyncio.timeout(10):
+    async with again.client.get(path) as response, asyncio.timeout(PATIENCE):
         assert response.status == 200
         await again.hub.credentials.revoke("key", id_, time.time())
         again.hub.revoke(id_)

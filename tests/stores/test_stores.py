@@ -56,6 +56,7 @@ from hub.streams.history import Place
 from hub.streams.stream import Stream
 from tests.faults.full_disk import FullDisk
 from tests.support.fake_stores import reading_connections
+from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 
 BYTES = StreamSettings("application/octet-stream")
@@ -732,7 +733,7 @@ async def test_sqlite_sweeps_in_small_bits_between_commits(
 ) -> None:
     path = tmp_path / "hub.db"
     count = SWEPT * 20
-    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 1.0)
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", PATIENCE)
     await sqlite.keep(created("s"), *appended("s", *[b"x"] * count), created("t"))
     await sqlite.keep(Removed("s"))
     assert rows(path, "SELECT count(*) FROM records") > 0, "a commit waits for a bit of it only"
@@ -747,7 +748,7 @@ async def test_sqlite_sweeps_large_records_a_few_at_a_time(
     sqlite: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "hub.db"
-    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 1.0)
+    monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", PATIENCE)
     for start in range(0, 40, 10):
         await sqlite.keep(
             *([created("s")] if not start else []),
@@ -756,6 +757,7 @@ async def test_sqlite_sweeps_large_records_a_few_at_a_time(
     await sqlite.keep(Removed("s"))
     assert rows(path, "SELECT count(*) FROM records") >= 30
     monkeypatch.setattr(sqlite_store, "SWEEP_SECONDS", 0.001)
+    await sqlite.keep(created("t"))
     await emptied(path, "records")
 
 
@@ -867,7 +869,7 @@ async def test_sqlite_that_cannot_write_says_so_and_goes_on_when_it_can(
     sqlite.note(*appended("s", b"0"))
     with pytest.raises(StoreError, match="the write is not confirmed"):
         await sqlite.store.synced()
-    assert sqlite.store.trouble is not None
+    await eventually(lambda: sqlite.store.trouble)
     with pytest.raises(StoreError, match="nothing can be stored at the moment"):
         sqlite.store.admit()
     monkeypatch.setattr(sqlite_store, "PATIENCE_SECONDS", 60.0)
