@@ -272,7 +272,7 @@ async def test_an_event_source_reads_with_a_ticket_across_a_restart(
     await page.wait_for_function(f"({said})('echo first') === 1")
     await hub.line.cut()
     await owner.say("echo second")
-    await hub.line.mend()
+    hub.line.mend()
     await page.wait_for_function(f"({said})('echo second') === 1")
     await hub.restart()
     await owner.say("echo third")
