@@ -6,13 +6,18 @@ order shows. What stands on the screen is compared with what the stream holds ov
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import aiohttp
 from playwright.async_api import Locator, Page, expect
 
-__all__ = ["ENDLESS", "Chat", "held", "reply_in", "words"]
+from tests.support.patience import PATIENCE
+
+__all__ = ["ENDLESS", "Chat", "copied", "held", "reply_in", "words"]
 
 
 def words(count: int) -> str:
@@ -22,6 +27,29 @@ def words(count: int) -> str:
 
 ENDLESS: Final = f"echo {words(9000)}"
 """A prompt that the demo answers for 45 seconds: longer than any test needs to stop it."""
+
+
+_SAYS_COPIED: Final = """
+button => ({ said: new Promise((done) => {
+  const seen = () => {
+    if ([button.ariaLabel, button.textContent.trim()].includes("Copied")) done();
+  };
+  new MutationObserver(seen).observe(
+    button, { attributes: true, characterData: true, childList: true, subtree: true });
+}) })
+"""
+
+
+@asynccontextmanager
+async def copied(button: Locator) -> AsyncIterator[None]:
+    """Whoever presses this button meanwhile is told that it has copied.
+
+    It says so for a second and a half, which a busy machine misses that looks now and then.
+    """
+    watched = await button.evaluate_handle(_SAYS_COPIED)
+    yield
+    async with asyncio.timeout(PATIENCE):
+        await watched.evaluate("({ said }) => said")
 
 
 class Chat:

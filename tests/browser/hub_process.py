@@ -55,7 +55,7 @@ class HubProcess:
         """Start it; it listens when this returns."""
         assert not self.runs
         if not self.line.url:
-            await self.line.mend()
+            self.line.mend()
         with self.log.open("ab") as log, self._said.open("wb") as said:
             self._process = Forked(
                 f"{__name__}:serve_config",
@@ -84,7 +84,7 @@ class HubProcess:
 
     async def end(self) -> None:
         """Leave nothing of it."""
-        await self.line.cut()
+        await self.line.end()
         await self.kill()
         self._held.release()
 

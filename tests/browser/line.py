@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from contextlib import nullcontext, suppress
 
+from tests.support.connections import Connections
+from tests.support.ports import Port
+
 __all__ = ["Line"]
 
 REFUSAL = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -16,7 +19,7 @@ class Line:
     ::
 
         await line.cut()        # every connection breaks, and no other is taken: offline
-        await line.mend()       # taken again, at the same address
+        line.mend()             # taken again, at the same address
         line.hold()             # connections stay open and nothing goes through: a dead network
         line.release()          # what was held goes through
         line.refuse(b"GET /v1/ws")  # as some proxies do: connections that begin so get a 403
@@ -26,28 +29,26 @@ class Line:
     def __init__(self, hub_port: int) -> None:
         self._hub_port = hub_port
         self.url = ""
-        self._port = 0
-        self._server: asyncio.Server | None = None
+        self._port = Port()
+        self._connections = Connections(self._join)
         self._flows = asyncio.Event()
         self._flows.set()
         self._refused: bytes | None = None
         self._free: asyncio.Semaphore | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def mend(self) -> None:
+    def mend(self) -> None:
         """Take connections (again)."""
-        self._server = await asyncio.start_server(self._taken, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://127.0.0.1:{self._connections.listen(self._port.number)}"
 
     async def cut(self) -> None:
         """Break every connection, and take no other."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._connections.stop()
+        await self._connections.cut()
+
+    async def end(self) -> None:
+        """Cut it for good."""
+        await self.cut()
+        self._port.release()
 
     def hold(self) -> None:
         """Let nothing through, and say nothing about it."""
@@ -65,23 +66,15 @@ class Line:
         """Let through so many connections at a time, of those that are not refused."""
         self._free = asyncio.Semaphore(connections)
 
-    def _taken(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.get_running_loop().create_task(self._join(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with suppress(OSError):  # the hub is down: break off, as its own port would
-                first = await reader.read(65536)
-                if self._refused is not None and first.startswith(self._refused):
-                    writer.write(REFUSAL)
-                    await writer.drain()
-                    return
-                async with self._free or nullcontext():
-                    await self._connect(first, reader, writer)
-        finally:
-            writer.transport.abort()
+        with suppress(OSError):  # the hub is down: break off, as its own port would
+            first = await reader.read(65536)
+            if self._refused is not None and first.startswith(self._refused):
+                writer.write(REFUSAL)
+                await writer.drain()
+                return
+            async with self._free or nullcontext():
+                await self._connect(first, reader, writer)
 
     async def _connect(
         self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -84,7 +84,7 @@ async def test_what_breaks_off_goes_on_without_loss_or_doubling(
     await first.begun()
     for _ in range(3):
         await hub_process.line.cut()
-        await hub_process.line.mend()
+        hub_process.line.mend()
         await first.live()
     await second.send(f"echo {words(5)}")
     await second.answered(words(5))

@@ -67,7 +67,7 @@ async def test_offline_and_online_again(
     await expect(chat.replies.last.locator(".waiting")).to_contain_text("Not connected")
     answer.go_on()
     await read_to_end(hub.url, "one")
-    await hub.line.mend()
+    hub.line.mend()
     await chat.answered(WHOLE)
     await chat.live()
 
@@ -98,7 +98,7 @@ async def test_what_cannot_be_sent_is_kept(hub_process: HubProcess, new_ground: 
     await chat.send("echo at last")
     await expect(chat.page.get_by_text("Not sent yet")).to_be_visible()
     await expect(chat.composer).to_have_value("")
-    await line.mend()
+    line.mend()
     await chat.live()
     await chat.answered("at last")
     await expect(chat.complaint).to_have_count(0)

@@ -111,7 +111,7 @@ async def test_it_comes_back_in_mid_answer_and_nothing_comes_twice(
     await tab.wait_for_function(f"() => ({TEXT})('text') === 'one two '")
     await hub.line.cut()
     gate.open()
-    await hub.line.mend()
+    hub.line.mend()
     await ended(tab, "finished")
     assert await tab.evaluate(TEXT, "text") == "one two three four"
     assert await tab.evaluate("opened") > 1

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -15,6 +18,7 @@ from tests.browser.ground import Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.strangers import Strangers
 from tests.support.loopback_hub import eventually
+from tests.support.patience import PATIENCE
 
 FAULTS = [
     ("fetch('https://elsewhere.example/')", "asked another origin: https://elsewhere"),
@@ -114,7 +118,7 @@ async def test_a_line_is_cut_and_mended(hub_process: HubProcess) -> None:
             assert (await ws.receive()).type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
         with pytest.raises(aiohttp.ClientConnectionError):
             await asked()
-        await line.mend()
+        line.mend()
         assert await asked() == 200
         line.hold()
         waiting = asyncio.create_task(asked())
@@ -122,3 +126,16 @@ async def test_a_line_is_cut_and_mended(hub_process: HubProcess) -> None:
         assert not (await asyncio.wait([waiting], timeout=0.2))[0]
         line.release()
         assert await waiting == 200
+
+
+async def test_a_line_breaks_what_it_has_only_just_taken(hub_process: HubProcess) -> None:
+    line = hub_process.line
+    port = urlsplit(line.url).port
+    for rounds in range(12):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await line.cut()
+            with suppress(ConnectionError):
+                assert await asyncio.to_thread(client.recv, 1) == b""
+        line.mend()

@@ -10,7 +10,7 @@ from typing import Any, Final
 import aiohttp
 from playwright.async_api import Page, expect
 
-from tests.browser.chat import ENDLESS, Chat, held, reply_in
+from tests.browser.chat import ENDLESS, Chat, copied, held, reply_in
 from tests.browser.conftest import NewGround, Shot, StartHubProcess
 from tests.browser.ground import Ground
 from tests.browser.hub_process import HubProcess
@@ -137,17 +137,20 @@ async def test_copying(ground: Ground) -> None:
     await chat.send("code")
     await chat.over()
     block = chat.reply.locator(".hub-code").first
-    await block.get_by_role("button", name="Copy code").click()
-    await expect(block.get_by_role("button")).to_have_text("Copied")
+    button = block.get_by_role("button", name="Copy code")
+    async with copied(button):
+        await button.click()
     code = await page.evaluate(clipboard)
     assert code.startswith("def lines(pieces):\n    ")
     assert code.rstrip().endswith("yield held")
-    await chat.replies.last.get_by_role("button", name="Copy this answer").click()
-    await expect(chat.replies.last.get_by_role("button", name="Copied")).to_be_visible()
+    button = chat.replies.last.get_by_role("button", name="Copy this answer")
+    async with copied(button):
+        await button.click()
     text, _ = reply_in(await held(ground.url, "one"))
     assert await page.evaluate(clipboard) == text
-    await chat.said.last.get_by_role("button", name="Copy this message").click()
-    await expect(chat.said.last.get_by_role("button", name="Copied")).to_be_visible()
+    button = chat.said.last.get_by_role("button", name="Copy this message")
+    async with copied(button):
+        await button.click()
     assert await page.evaluate(clipboard) == "code"
     links = (("c", "Copy link", "Link"), ("v", "Copy read-only link", "Read-only link"))
     for kind, name, what in links:

@@ -141,7 +141,7 @@ async def test_what_is_written_offline_is_sent_once_the_hub_is_back(
     await expect(one.waiting).to_have_count(2)
     # The tab that wrote them is gone, and they are not.
     await one.page.close()
-    await line.mend()
+    line.mend()
     await other.answered("three")
     await expect(other.waiting).to_have_count(0)
     assert await asked(hub_process) == ["echo one", "echo three"]

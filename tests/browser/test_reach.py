@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.chat import ENDLESS, Chat
+from tests.browser.chat import ENDLESS, Chat, copied
 from tests.browser.conftest import FINISHED, Axe, NewGround, Shot, StartHubProcess
 from tests.browser.ground import PHONE, Ground
 from tests.support.scripted_upstream import Scripted
@@ -220,8 +220,8 @@ async def test_the_keyboard_alone(ground: Ground, shot: Shot) -> None:
 
     await keys.press("Escape")
     await tab_to(page, "Copy this answer")
-    await keys.press("Enter")
-    await expect(chat.replies.last.get_by_role("button", name="Copied")).to_be_visible()
+    async with copied(chat.replies.last.get_by_role("button", name="Copy this answer")):
+        await keys.press("Enter")
     assert await page.evaluate("navigator.clipboard.readText()") == "by hand"
 
     # Keys alone, where nobody is typing.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -156,15 +159,30 @@ async def test_to_close_every_tab_stops_nothing(
     await again.answered(WHOLE)
 
 
+@asynccontextmanager
+async def typing(chat: Chat) -> AsyncIterator[None]:
+    """Somebody types all the while: who pauses for four seconds is not seen to."""
+    over = asyncio.Event()
+
+    async def type_on() -> None:
+        while not over.is_set():
+            await chat.composer.press_sequentially("hello ", delay=50)
+
+    typed = asyncio.create_task(type_on())
+    yield
+    over.set()
+    await typed
+
+
 async def test_the_others_are_seen_and_gone(ground: Ground) -> None:
     first, second = await chats(ground, 2)
     (third,) = await chats(ground, 1, apart=True)
     for chat in (first, second, third):
         await expect(chat.company).to_have_text("2 others are here")
-    await second.composer.press_sequentially("hello")
-    await expect(first.company).to_have_text("Somebody is typing…")
-    await expect(third.company).to_have_text("Somebody is typing…")
-    await expect(second.company).to_have_text("2 others are here")
+    async with typing(second):
+        await expect(first.company).to_have_text("Somebody is typing…")
+        await expect(third.company).to_have_text("Somebody is typing…")
+        await expect(second.company).to_have_text("2 others are here")
     await second.page.close()
     await expect(first.company).to_have_text("1 other is here")
     await third.page.context.close()

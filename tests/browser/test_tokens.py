@@ -63,7 +63,7 @@ CHAT: Final = """\
 
 
 class Site:
-    """An application with a hub, which issues tokens that last two seconds, or a key."""
+    """An application with a hub, which issues tokens that last four seconds, or a key."""
 
     def __init__(self, hub: Hub, ground: Ground) -> None:
         self.hub = hub
@@ -85,7 +85,7 @@ async def site(new_ground: NewGround) -> AsyncIterator[Site]:
         held[0].issued[user] += 1
         if user == "key":
             return web.Response(text=held[0].key)
-        return web.Response(text=issue(2, sub=user, jti=str(next(count))))
+        return web.Response(text=issue(4, sub=user, jti=str(next(count))))
 
     def show(text: str) -> web.RouteDef:
         async def respond(_: web.Request) -> web.Response:

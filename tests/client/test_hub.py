@@ -24,6 +24,7 @@ from hub.client import (
 )
 from hub.domain.errors import Conflict, GenerationNotFound, RequestError, TooLarge
 from hub.domain.generation_request import GenerationRequest
+from tests.support.connections import Connections
 from tests.support.loopback_hub import Loopback, hub_on_loopback
 
 
@@ -41,7 +42,6 @@ async def losing_replies(url: str, *, first: int) -> AsyncIterator[str]:
     """A proxy that passes each request on, and cuts off the replies to the first ones."""
     port = int(url.rpartition(":")[2])
     left = [first]
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hub_reader, hub_writer = await asyncio.open_connection("127.0.0.1", port)
@@ -61,15 +61,12 @@ async def losing_replies(url: str, *, first: int) -> AsyncIterator[str]:
             writer.write(piece)
         writer.transport.abort()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.create_task(serve(reader, writer)))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    connections = Connections(serve)
+    try:
+        yield f"http://127.0.0.1:{connections.listen()}"
+    finally:
+        connections.stop()
+        await connections.cut()
 
 
 async def test_an_answer_is_followed_from_its_start_to_its_end() -> None:

@@ -37,6 +37,8 @@ from tests.support.switch import Switch
 JSON = {"Content-Type": "application/json"}
 APPENDS = 30
 STORY = {"stream": "chat", "prompt": "/story"}
+LONG = {"stream": "chat", "prompt": "long"}
+"""The demo answers it for minutes: until a test ends it, however busy the machine is."""
 
 
 @pytest.fixture
@@ -168,7 +170,7 @@ async def test_a_hub_that_stood_still_writes_nothing_after_the_end_of_its_reply(
 ) -> None:
     async with following(await hubs.start("one", "two")) as world:
         one, two = world.hubs
-        begun = await one.ask("POST", "/v1/generations", json=STORY, status=201)
+        begun = await one.ask("POST", "/v1/generations", json=LONG, status=201)
         await world.until(lambda follower: follower.kinds().count("delta") >= 3)
         one.send(signal.SIGSTOP)
         assert (await ended(two, "chat"))[-1]["type"] == "interrupted"
@@ -189,7 +191,7 @@ async def test_a_hub_without_the_server_is_read_and_its_reply_is_ended_by_the_ot
     async with Switch(redis_server.port) as switch:
         (one,) = await hubs.start("one", STREAMHUB_STORE__URL=f"redis://127.0.0.1:{switch.port}")
         async with following([one, *await hubs.start("two")]) as world:
-            await one.ask("POST", "/v1/generations", json=STORY, status=201)
+            await one.ask("POST", "/v1/generations", json=LONG, status=201)
             await world.until(lambda follower: follower.kinds().count("delta") >= 3)
             await switch.lead(None)
             await one.until_ready(503)

@@ -21,12 +21,12 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from playwright.async_api import async_playwright, expect
+from playwright.sync_api import expect
 
 from hub import HUB, Config, dialects, make_app
 from hub.auth.api_keys import new_key
 from hub.domain.prompt import Prompt
-from tests.browser.chromium import ARGUMENTS, STARTS, find_chromium
+from tests.browser.pages import Pages
 from tests.conftest import Running, StartHub
 from tests.support.aimock import aimock, reply
 from tests.support.patience import PATIENCE
@@ -97,6 +97,12 @@ KNOWN = re.compile(r"/openai/deployments/|/v1beta$|/v1$|^$")
 def upstream() -> Iterator[str]:
     with aimock(reply(PROMPT, STORY), reply("poem", STORY)) as url:
         yield url
+
+
+@pytest.fixture(scope="module")
+def pages() -> Iterator[Pages]:
+    with Pages() as made:
+        yield made
 
 
 @pytest.fixture
@@ -186,12 +192,12 @@ async def test_javascript(recipe: Recipe, hub: Running) -> None:
 
 
 @named(CLIENTS, "html")
-async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str) -> None:
+async def test_in_a_page(recipe: Recipe, start_hub: StartHub, upstream: str, pages: Pages) -> None:
     hub = await start_hub(server={"origins": ["*"]}, upstreams={"demo": table(upstream)})
-    await works_in_a_page(recipe, hub)
+    await works_in_a_page(recipe, hub, pages)
 
 
-async def works_in_a_page(recipe: Recipe, hub: Running) -> None:
+async def works_in_a_page(recipe: Recipe, hub: Running, pages: Pages) -> None:
     """As a page of another origin, which the hub allows, and whose application issues tokens."""
     body = recipe.text.replace(HUB_AT, address(hub))
 
@@ -204,14 +210,13 @@ async def works_in_a_page(recipe: Recipe, hub: Running) -> None:
     app = web.Application()
     app.router.add_get("/", show)
     app.router.add_get("/token", issue)
-    async with TestServer(app) as pages, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=str(find_chromium()), args=list(ARGUMENTS), timeout=STARTS
+    async with TestServer(app) as server:
+        await pages.show(
+            str(server.make_url("/")),
+            lambda page: expect(page.locator("#answer")).to_have_text(
+                STORY, timeout=PATIENCE * 1000
+            ),
         )
-        page = await browser.new_page()
-        await page.goto(str(pages.make_url("/")))
-        await expect(page.locator("#answer")).to_have_text(STORY, timeout=PATIENCE * 1000)
-        await browser.close()
 
 
 @named(CLIENTS, "console")
@@ -253,8 +258,8 @@ async def test_javascript_with_a_token(recipe: Recipe, guarded: Running) -> None
 
 
 @named(WITH_TOKEN, "html")
-async def test_in_a_page_with_a_token(recipe: Recipe, guarded: Running) -> None:
-    await works_in_a_page(recipe, guarded)
+async def test_in_a_page_with_a_token(recipe: Recipe, guarded: Running, pages: Pages) -> None:
+    await works_in_a_page(recipe, guarded, pages)
 
 
 @named([recipe for recipe in WITH_TOKEN if recipe.name != MADE], "console")

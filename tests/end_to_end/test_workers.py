@@ -186,7 +186,7 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
 
 async def test_a_second_sigterm_ends_all_at_once(tmp_path: Path) -> None:
     async with Workers(tmp_path, STREAMHUB_SERVER__DRAIN_SECONDS="600") as workers:
-        asked = {"stream": "chat", "prompt": "/story"}
+        asked = {"stream": "chat", "prompt": "long"}  # for minutes
         await workers.ask("POST", "/v1/generations", json=asked, status=201)
         pids = workers.pids()
         workers.process.send_signal(signal.SIGTERM)
@@ -197,7 +197,7 @@ async def test_a_second_sigterm_ends_all_at_once(tmp_path: Path) -> None:
 
 async def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
     async with Workers(tmp_path) as workers:
-        asked = {"stream": "chat", "prompt": "/story"}
+        asked = {"stream": "chat", "prompt": "long"}  # for minutes
         await workers.ask("POST", "/v1/generations", json=asked, status=201)
         pids = workers.pids()
         workers.process.kill()

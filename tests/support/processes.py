@@ -15,6 +15,7 @@ import orjson
 
 from hub.client import Hub
 from hub.client.following import hear
+from tests.support.connections import Connections
 from tests.support.patience import PATIENCE
 
 COMMAND = [sys.executable, "-m", "hub"]
@@ -96,28 +97,22 @@ def read(url: str, stream: str, *, ends: int = 1) -> list[dict[str, Any]]:
 async def cutting(url: str, *, after: list[int]) -> AsyncIterator[str]:
     """A proxy before the hub; its connections break after so many bytes, the last one never."""
     port = int(url.rpartition(":")[2])
-    tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         hub_reader, hub_writer = await asyncio.open_connection("127.0.0.1", port)
-        hub_writer.write(await reader.readuntil(b"\r\n\r\n"))
-        left = after.pop(0) if after else sys.maxsize
         try:
+            hub_writer.write(await reader.readuntil(b"\r\n\r\n"))
+            left = after.pop(0) if after else sys.maxsize
             while left and (piece := await hub_reader.read(min(left, 65536))):
                 writer.write(piece)
                 await writer.drain()
                 left -= len(piece)
         finally:
-            writer.transport.abort()
             hub_writer.transport.abort()
 
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(serve(reader, writer))
-        tasks.add(task)
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    connections = Connections(serve)
+    try:
+        yield f"http://127.0.0.1:{connections.listen()}"
+    finally:
+        connections.stop()
+        await connections.cut()

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Self
 
+from tests.support.connections import Connections
+
 __all__ = ["Switch"]
 
 
@@ -14,35 +16,26 @@ class Switch:
 
     def __init__(self, target: int) -> None:
         self._target: int | None = target
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server
+        self._connections = Connections(self._connect)
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self._connections.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        self._connections.stop()
         await self.lead(None)
 
     async def lead(self, target: int | None) -> None:
         """Cut all connections, and let new ones lead there."""
         self._target = target
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._connect(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._connections.cut()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            if self._target is None:
-                return
+        if self._target is None:
+            return
+        with suppress(OSError):  # nobody listens there
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
             try:
                 ways = [_copy(reader, back), _copy(there, writer)]
@@ -55,10 +48,6 @@ class Switch:
                     await asyncio.gather(*both, return_exceptions=True)
             finally:
                 back.transport.abort()
-        except OSError:
-            pass  # nobody listens there
-        finally:
-            writer.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
