@@ -30,7 +30,7 @@ from hub.http.request_ids import HEADER, made
 from hub.http.sockets import BACKLOG
 from hub.http.streaming import SERVER_NAME
 
-__all__ = ["PROBES", "Acceptor"]
+__all__ = ["HEAD_BYTES", "PROBES", "Acceptor"]
 
 LINGER: Final = 0.05
 """Seconds to read the rest of an unwanted body, so that its sender receives the response. What is
