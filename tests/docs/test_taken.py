@@ -26,7 +26,7 @@ from hub.protocols.websocket import commands
 from tests.support.documented_answers import ROUTES, asyncapi_document, openapi_document, validator
 from tests.support.from_schema import taken_by
 from tests.support.loopback_hub import Loopback, hub_on_loopback
-from tests.support.people import auth, bearer
+from tests.support.people import UNLIMITED, auth, bearer
 from tests.support.strategies import json_values, quick
 
 STATE: Final = {401, 403, 404, 409, 410, 422, 429}
@@ -71,9 +71,10 @@ def asking() -> Iterator[Asking]:
         stack = AsyncExitStack()
 
         async def start() -> Asking:
+            # A refusal for a limit would hide another one.
             short = {"sse_rotate_seconds": 0.01}
             hub = await stack.enter_async_context(
-                hub_on_loopback(auth=auth(), streams=short, tutorial={"pace": 0})
+                hub_on_loopback(auth=auth(limits=UNLIMITED), streams=short, tutorial={"pace": 0})
             )
             await hub.hub.streams.append_to("team/rivers", Message("user", "Hello"))
             session = await stack.enter_async_context(ClientSession(headers=bearer("admin")))
