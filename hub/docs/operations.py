@@ -56,6 +56,10 @@ FROM: Final[Mapping[str, Any]] = {"pattern": "^(start|now|[0-9]{16}_[0-9]{16})$"
 KEY: Final[Mapping[str, Any]] = {"minLength": 1, "maxLength": KEY_LENGTH}
 """Schema keywords of an idempotency key."""
 
+PARAMETER_LENGTH: Final = 100
+"""Characters of text of which six fit into a line of a request's head: 8190 bytes, up to twelve for
+each."""
+
 BYTES: Final = ANY
 """In OpenAPI 3.1 a binary body has a content type and no schema."""
 
@@ -78,7 +82,9 @@ class Parameter:
 def _parameter(
     where: Literal["path", "query", "header"], name: str, description: str, **schema: Any
 ) -> Parameter:
-    return Parameter(where, name, description, {**TEXT, **schema})
+    limited = {"enum", "maxLength", "pattern", "type"} & schema.keys()
+    limits = {} if limited else {"maxLength": PARAMETER_LENGTH}
+    return Parameter(where, name, description, {**TEXT, **limits, **schema})
 
 
 path = partial(_parameter, "path")

@@ -16,6 +16,7 @@ from hub.docs import asyncapi, files, openapi
 from hub.docs.codes import CODES
 from hub.docs.frames import ANSWERED, COMMANDS, FRAMES
 from hub.domain.errors import HubError
+from hub.http.acceptor import HEAD_BYTES
 from hub.http.errors import CloseCode
 from hub.protocols.websocket import commands
 from tests.support.documented_answers import asyncapi_document, openapi_document
@@ -82,6 +83,21 @@ def test_every_parameter_in_a_path_is_described() -> None:
         for method, one in methods.items():
             named = {held["name"] for held in one.get("parameters", ()) if held["in"] == "path"}
             assert named == set(re.findall(r"{(\w+)}", path)), (method, path)
+
+
+def test_what_an_address_may_hold_fits_into_the_head_of_a_request() -> None:
+    for path, methods in openapi_document()["paths"].items():
+        for method, one in methods.items():
+            texts = [
+                held["schema"]
+                for held in one.get("parameters", ())
+                if held["in"] != "header" and held["schema"]["type"] == "string"
+            ]
+            free = [text for text in texts if "pattern" not in text and "enum" not in text]
+            # Four bytes of UTF-8, each as %F0.
+            longest = 12 * sum(text["maxLength"] for text in free)
+            named = 3 * sum(text.get("maxLength", 100) for text in texts if text not in free)
+            assert longest + named + len(path) < HEAD_BYTES, (method, path)
 
 
 # Commands and frames

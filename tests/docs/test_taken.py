@@ -26,7 +26,7 @@ from hub.protocols.websocket import commands
 from tests.support.documented_answers import ROUTES, asyncapi_document, openapi_document, validator
 from tests.support.from_schema import taken_by
 from tests.support.loopback_hub import Loopback, hub_on_loopback
-from tests.support.people import auth, bearer
+from tests.support.people import UNLIMITED, auth, bearer
 from tests.support.strategies import json_values, quick
 
 STATE: Final = {401, 403, 404, 409, 410, 422, 429}
@@ -40,7 +40,6 @@ class Asking:
         self._runner = runner
         self._url = f"http://127.0.0.1:{hub.port}"
         self._session = session
-        self._socket: ClientWebSocketResponse | None = None
 
     def ask(self, method: str, path: str, body: Any) -> tuple[int, str]:
         """The status and the text of the answer."""
@@ -55,14 +54,21 @@ class Asking:
         return self._runner.run(self._command(command))
 
     async def _command(self, command: Any) -> dict[str, Any]:
-        if self._socket is None:
-            self._socket = await self._session.ws_connect(f"{self._url}/v1/ws")
-        await self._socket.send_json(command)
-        while True:
-            frame: dict[str, Any] = await self._socket.receive_json()
-            # An error without an id may be about a stream that is followed.
-            if frame["type"] == "ok" or (frame["type"] == "error" and "stream" not in frame):
-                return frame
+        async with self._session.ws_connect(f"{self._url}/v1/ws") as socket:
+            if command["type"] in ("presence", "unsubscribe"):  # of what is followed
+                await _reply(
+                    socket, {"type": "subscribe", "stream": command["stream"], "wait": True}
+                )
+            return await _reply(socket, command)
+
+
+async def _reply(socket: ClientWebSocketResponse, command: Any) -> dict[str, Any]:
+    await socket.send_json(command)
+    while True:
+        frame: dict[str, Any] = await socket.receive_json()
+        # An error without an id may be about a stream that is followed.
+        if frame["type"] == "ok" or (frame["type"] == "error" and "stream" not in frame):
+            return frame
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +77,10 @@ def asking() -> Iterator[Asking]:
         stack = AsyncExitStack()
 
         async def start() -> Asking:
+            # A refusal for a limit would hide another one.
             short = {"sse_rotate_seconds": 0.01}
             hub = await stack.enter_async_context(
-                hub_on_loopback(auth=auth(), streams=short, tutorial={"pace": 0})
+                hub_on_loopback(auth=auth(limits=UNLIMITED), streams=short, tutorial={"pace": 0})
             )
             await hub.hub.streams.append_to("team/rivers", Message("user", "Hello"))
             session = await stack.enter_async_context(ClientSession(headers=bearer("admin")))

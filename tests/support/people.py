@@ -7,9 +7,12 @@ from typing import Any, Final
 from hub.auth.api_keys import new_key
 from hub.domain.permissions import PERMISSIONS
 
-__all__ = ["KEYS", "OWN", "auth", "bearer"]
+__all__ = ["KEYS", "OWN", "UNLIMITED", "auth", "bearer"]
 
 OWN: Final = sorted(PERMISSIONS - {"admin", "share", "speak"})
+
+UNLIMITED: Final = dict.fromkeys(("requests_per_minute", "connections", "generations", "shares"), 0)
+"""Limits of ``[auth]`` for who may do all at any speed."""
 
 _MADE: Final = {name: new_key() for name in ("ann", "bob", "guest", "admin")}
 KEYS: Final = {name: key for name, (key, _, _) in _MADE.items()}

@@ -18,13 +18,14 @@ from hub.docs.operations import (
 )
 from hub.docs.routes.durable import CURSOR, NOTHING_CAME, READ, READING
 from hub.docs.routes.openai import IDEMPOTENCY_KEY, NAMES, ON_DISCONNECT, REFUSED
+from hub.generations.admission import MODEL_LENGTH
 
 __all__ = ["GROUP"]
 
 _ID: Final = path("id", "The chat's id, which is the name of its stream.", **NAME)
 _CHOICES: Final = (
     query("upstream", "The upstream to use if the body names none."),
-    query("model", "The model to use."),
+    query("model", "The model to use.", maxLength=MODEL_LENGTH),
     IDEMPOTENCY_KEY,
     ON_DISCONNECT,
 )

@@ -30,7 +30,8 @@ _PROXIES: Final = {
         "Send `messages` to the upstream `llm`", "MessagesRequest", ()
     ),
     "/stream_faq_data_to_frontend_test": (
-        "Send `query` to the upstream `faq`", "QueryRequest", (query("query", "The question."),)
+        "Send `query` to the upstream `faq`", "QueryRequest",
+        (query("query", "The question.", maxLength=500),),
     ),
 }  # fmt: skip
 _PROXY_ERRORS: Final = f"{' '.join(FAILURES)} origin_not_allowed"
