@@ -20,17 +20,13 @@ import aiohttp
 import orjson
 import pytest
 
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.hub_processes import ENDS, JSON, STORY, TEXT, HubProcess, Hubs
 from tests.support.patience import PATIENCE, patient
 from tests.support.redis_server import RedisServer
 from tests.support.switch import Switch
 
 LOST = (aiohttp.ClientError, OSError, TimeoutError)
-TEXT = {"Content-Type": "text/plain"}
-JSON = {"Content-Type": "application/json"}
-ENDS = ("finished", "failed", "cancelled", "interrupted")
 APPENDS = 30
-STORY = {"stream": "chat", "prompt": "/story"}
 
 PATIENT = {
     "STREAMHUB_NODE__LEASE_SECONDS": str(patient(6.0)),
@@ -122,12 +118,6 @@ async def following(hubs: list[HubProcess]) -> AsyncIterator[World]:
         yield made
     finally:
         await made.stop()
-
-
-@pytest.fixture
-async def hubs(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Hubs]:
-    async with Hubs(tmp_path, redis_server) as started:
-        yield started
 
 
 @pytest.fixture

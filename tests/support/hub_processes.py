@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 import orjson
@@ -16,7 +16,16 @@ from tests.support.ports import Port
 from tests.support.processes import environ
 from tests.support.redis_server import RedisServer
 
-__all__ = ["HubProcess", "Hubs"]
+__all__ = ["ENDS", "JSON", "STORY", "TEXT", "HubProcess", "Hubs"]
+
+JSON: Final = {"Content-Type": "application/json"}
+TEXT: Final = {"Content-Type": "text/plain"}
+
+ENDS: Final = ("finished", "failed", "cancelled", "interrupted")
+"""The types of the events that end a generation."""
+
+STORY: Final = {"stream": "chat", "prompt": "/story"}
+"""Asks the demo for an answer that takes its time."""
 
 
 class HubProcess:
