@@ -54,6 +54,7 @@ from hub.generations.recovery import read
 from hub.generations.relay import relay, within
 from hub.generations.shared_queues import SharedQueues
 from hub.generations.steering import make_way
+from hub.owned_tasks import OwnedTasks
 from hub.stores import GenerationLocation
 from hub.stores.refusals import busy
 from hub.stores.shared import Claim
@@ -146,7 +147,7 @@ class SharedRuns:
         self._credential_holds = credential_holds
         self._queues = SharedQueues(mirrors, node, limits.queue, self._begin_queued)
         self._active: dict[str, _Run] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("a task of the generations", log, counts)
 
     @property
     def active(self) -> int:
@@ -297,7 +298,7 @@ class SharedRuns:
             appender = await self._ticker.begin(mirror.name, name, tail, events, queue)
         except (StoreError, asyncio.CancelledError):
             # It may have begun, and nobody else would end it: this hub is alive.
-            self._own(self._mend(mirror.name, name))
+            self._tasks.start(self._mend(mirror.name, name))
             raise
         finally:
             if appender is None:
@@ -379,11 +380,6 @@ class SharedRuns:
             self._allowance.give(run.size, run.counted_as)
             self._queues.advance(generation.stream)
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     # Finding
 
     async def running_in(self, stream: str) -> Generation | None:
@@ -463,7 +459,7 @@ class SharedRuns:
         if run is not None:
             run.stop()
         else:
-            self._own(self._stop_elsewhere(generation))
+            self._tasks.start(self._stop_elsewhere(generation))
 
     async def _stop_elsewhere(self, generation: str) -> None:
         with suppress(HubError):
@@ -573,11 +569,11 @@ class SharedRuns:
 
     async def stop_all(self) -> None:
         """Write nothing more; other hubs end what began after `close`."""
+        await self._tasks.stop()
         runs = [run.task for run in self._active.values() if run.task is not None]
-        tasks = [*self._tasks, *runs]
-        for task in tasks:
+        for task in runs:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*runs, return_exceptions=True)
         await self._ticker.stop()
 
 

@@ -26,15 +26,16 @@ import pickle
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import orjson
 
 from hub.config.schema import Config
 from hub.domain.errors import HubError
 from hub.http.sockets import listen, listen_unix
+from hub.owned_tasks import OwnedTasks
 from hub.server.serve import Signals, address_of, check_access, unless
 from hub.server.systemd import inherited, notify
 from hub.server.worker import LEAVE, LENGTH, READY, coordinator_path
@@ -277,7 +278,7 @@ class _Crew:
         self._posts = [_Post(f"worker-{n}", group) for n, group in enumerate(groups, 1)]
         self._leaving = config.server.drain_seconds + LEAVING_SECONDS
         self._alive: set[Worker] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("the care for the workers", log)
         self._replacing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -292,18 +293,7 @@ class _Crew:
             if (error := one.result()) is not None:
                 raise error
         for post in self._posts:
-            self._own(self._keep(post))
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the care for the workers failed", exc_info=error)
+            self._tasks.start(self._keep(post))
 
     async def _try(self, post: _Post) -> HubError | None:
         """Put a new worker on a post; why it does not start, if it does not."""
@@ -340,7 +330,7 @@ class _Crew:
         """Replace all workers, one after the other, unless that is going on."""
         if self._replacing is None or self._replacing.done():
             log.info("SIGHUP: replacing all workers, one after the other")
-            self._replacing = self._own(self._replace())
+            self._replacing = self._tasks.start(self._replace())
 
     async def _replace(self) -> None:
         for post in self._posts:
@@ -374,6 +364,4 @@ class _Crew:
 
     async def _rest(self) -> None:
         """Start and replace nothing any more."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()

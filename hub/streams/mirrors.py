@@ -15,10 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from weakref import WeakValueDictionary
 
 from hub.domain import defaults
@@ -26,6 +26,7 @@ from hub.domain.counters import Counters
 from hub.domain.errors import Gone, HubError, StoreError, StreamNotFound
 from hub.domain.records import UNREAD, Record
 from hub.domain.stream_names import check_name
+from hub.owned_tasks import OwnedTasks
 from hub.stores.shared import Notice, SharedEngine, Written, join
 from hub.streams.held_mirror import READ_BYTES, HeldMirror, Met, attach, missing, unconfirmed
 from hub.streams.mirror import Mirror, Version, relation
@@ -97,7 +98,7 @@ class Mirrors:
             self._held, self._drop, streams=streams, total_bytes=total_bytes, keep_warm=keep_warm
         )
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("a task of the mirrors", log, self._counts)
         self._joins: list[Join] = []
         self._expected: dict[str, asyncio.Event] = {}
         """What tells that a stream that is waited for may have begun, by its name."""
@@ -140,28 +141,15 @@ class Mirrors:
         engine = self._connect({})
         await engine.open()
         self._engine = engine
-        self._own(self._stay_connected(engine))
+        self._tasks.start(self._stay_connected(engine))
 
     async def stop(self) -> None:
         """Disconnect; readers are cut off."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.stop()
         if self._engine is not None:
             await self._engine.close()
         for held in list(self._held.values()):
             self._give_up(held)
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._counts.failures += 1
-            log.error("a mirror's task failed", exc_info=error)
 
     # Opening
 
@@ -299,7 +287,7 @@ class Mirrors:
         """Tell those who wait for a stream (`awaited`) when it begins, whichever hub begins it."""
         if name not in self._expected:
             self._expected[name] = asyncio.Event()
-            self._own(self._expect(name))
+            self._tasks.start(self._expect(name))
 
     def _tell_expected(self, name: str) -> None:
         if name in self._expected:
@@ -382,7 +370,7 @@ class Mirrors:
         engine = self._engine
         if held.waiting is None and engine is not None:
             held.waiting = []
-            self._own(self._compare(held, engine))
+            self._tasks.start(self._compare(held, engine))
 
     # Comparing with the engine
 
@@ -398,7 +386,7 @@ class Mirrors:
             early = [waiter for held in self._held.values() for _, waiter in held.waiters]
             self._engine, self.trouble = engine, None
             if early:
-                self._own(self._confirm_soon(early))
+                self._tasks.start(self._confirm_soon(early))
             for name in self._expected:
                 self._tell_expected(name)
             log.warning("the store can be used again")
@@ -474,7 +462,7 @@ class Mirrors:
                 if self._expired(mirror):
                     return False
                 if await engine.restore(held.name, mirror.state(), None):
-                    self._own(attach(mirror, engine))
+                    self._tasks.start(attach(mirror, engine))
                 elif await engine.find(held.name, 0) is None:
                     return False  # no other hub has put it back a moment ago, either
                 continue
@@ -501,7 +489,7 @@ class Mirrors:
                 return True
             lost = (state.epoch, state.change)
             if await engine.restore(held.name, mirror.state(state.tail), lost):
-                self._own(attach(mirror, engine))
+                self._tasks.start(attach(mirror, engine))
             else:
                 again = await engine.find(held.name, 0)
                 if again is not None and Version.of(again) == theirs:

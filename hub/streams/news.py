@@ -7,16 +7,20 @@ engine for a while, it finds when it has one again: the credentials that were re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 import orjson
 
 from hub.domain.errors import StoreError
+from hub.owned_tasks import OwnedTasks
 from hub.stores.shared import SharedEngine
 from hub.streams.mirrors import Mirrors
 
 __all__ = ["Batch", "News"]
+
+log = logging.getLogger("hub.streams")
 
 REVOKED: Final = "revoked"
 OWNERS: Final = "owners"
@@ -53,7 +57,7 @@ class News:
         self._owned: dict[str, None] = {}
         self._missed = False
         self._heard = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("what was to be told to other hubs", log)
 
     def on_new_owner(self, heard: Callable[[str], None]) -> None:
         """Call ``heard`` at once with each stream in memory of which this hub finds that it has
@@ -93,20 +97,14 @@ class News:
 
         What is returned is done when they were told, or after `TOLD_SECONDS`.
         """
-        saying = self._own(self._say(REVOKED, credential.encode("utf-8", "replace"), KEPT))
-        return self._own(_ended(saying, TOLD_SECONDS))
+        saying = self._tasks.start(self._say(REVOKED, credential.encode("utf-8", "replace"), KEPT))
+        return self._tasks.start(_ended(saying, TOLD_SECONDS))
 
     def tell_owners(self, streams: Iterable[str]) -> None:
         """Tell all hubs that streams have other owners."""
         names = list(streams)
         for at in range(0, len(names), NAMES):
-            self._own(self._say(OWNERS, orjson.dumps(names[at : at + NAMES])))
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            self._tasks.start(self._say(OWNERS, orjson.dumps(names[at : at + NAMES])))
 
     async def _say(self, topic: str, message: bytes, keep: int = 0) -> None:
         while True:
@@ -119,10 +117,7 @@ class News:
 
     async def stop(self) -> None:
         """Tell nothing more."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.stop()
 
 
 async def _ended(task: asyncio.Task[None], within: float) -> None:

@@ -20,7 +20,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Body, Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores.shared import Bodies, Written
+from hub.stores.shared import Bodies, SharedEngine, Written
 from hub.streams.forks import Beginning, beginning, inherited, is_fork, same
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
@@ -189,8 +189,11 @@ class SharedWriter:
             found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
             if found is not None:
                 return found
-            if not await self._hold(source, stream, first.offset):
+            engine = self._mirrors.engine
+            if not await _hold(engine, source, stream, first.offset):
                 continue  # it has been trimmed meanwhile
+            if engine is not self._mirrors.engine:
+                continue  # what it held may be lost
             own = [first.part] if first.part else []
             own += [encode(end) for end in first.ends]
             try:
@@ -213,12 +216,6 @@ class SharedWriter:
                 raise StreamNotFound.named(stream)  # deleted again in the meantime
             return found
         raise RequestError(f'"{source}" has no such position', code="bad_fork_offset")
-
-    async def _hold(self, source: str, fork: str, offset: int) -> bool:
-        try:
-            return await self._mirrors.engine.hold(source, fork, offset)
-        except Gone:
-            raise Conflict(f'"{source}" was deleted', code="stream_deleted") from None
 
     async def _fork_of(
         self,
@@ -282,6 +279,13 @@ class SharedWriter:
         if epoch is not None and not mirror.has_been(epoch):
             raise StreamNotFound(f'"{name}" was deleted already')
         return mirror
+
+
+async def _hold(engine: SharedEngine, source: str, fork: str, offset: int) -> bool:
+    try:
+        return await engine.hold(source, fork, offset)
+    except Gone:
+        raise Conflict(f'"{source}" was deleted', code="stream_deleted") from None
 
 
 def _bodies(bodies: Sequence[Body]) -> list[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
@@ -10,10 +11,13 @@ from typing import Final
 import orjson
 
 from hub.domain.errors import StoreError
+from hub.owned_tasks import OwnedTasks
 from hub.stores.shared import SharedEngine
 from hub.streams.mirrors import Mirrors
 
 __all__ = ["Survey"]
+
+log = logging.getLogger("hub.streams")
 
 ASKED: Final = "numbers"
 
@@ -37,7 +41,7 @@ class Survey:
         self.numbers: Callable[[], Mapping[str, float]] = dict
         self._last = 0
         self._asked: dict[int, tuple[list[Mapping[str, float]], asyncio.Event]] = {}
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering = OwnedTasks("an answer to another hub", log)
 
     async def open(self) -> None:
         await self._mirrors.each_engine(self._join)
@@ -66,9 +70,7 @@ class Survey:
     def _hear(self, message: bytes) -> None:
         asked = orjson.loads(message)
         if asked["for"] != self._node and len(self._answering) < AT_ONCE:
-            task = asyncio.create_task(self._answer(asked["id"], asked["for"]))
-            self._answering.add(task)
-            task.add_done_callback(self._answering.discard)
+            self._answering.start(self._answer(asked["id"], asked["for"]))
 
     async def _answer(self, id_: int, node: str) -> None:
         answer = orjson.dumps({"id": id_, "numbers": dict(self.numbers())})
@@ -86,7 +88,4 @@ class Survey:
 
     async def stop(self) -> None:
         """Answer nothing more."""
-        tasks = list(self._answering)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._answering.stop()

@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
 
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.hub_processes import ENDS, JSON, LONG, TEXT, HubProcess, Hubs
 from tests.support.patience import PATIENCE
-from tests.support.redis_server import RedisServer
-
-JSON = {"Content-Type": "application/json"}
-TEXT = {"Content-Type": "text/plain"}
-ENDS = ("finished", "failed", "cancelled", "interrupted")
-LONG = "long"
-"""The demo answers it for minutes: until a test ends it, however busy the machine is."""
-
-
-@pytest.fixture
-async def hubs(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Hubs]:
-    async with Hubs(tmp_path, redis_server) as started:
-        yield started
 
 
 @pytest.fixture
@@ -110,8 +95,6 @@ async def test_a_generation_is_followed_over_another_hub(both: list[HubProcess])
 async def test_a_conversation_goes_on_over_another_hub(both: list[HubProcess]) -> None:
     one, two = both
     for hub, text in ((one, "first"), (two, "second"), (one, "third")):
-        chat = {"model": "demo", "messages": [{"role": "user", "content": text}]}
-        del chat["messages"]
         socket, _ = await follow(hub, "chat")
         asked = {"stream": "chat", "prompt": text}
         begun = await hub.ask("POST", "/v1/generations", json=asked, status=201)
@@ -125,38 +108,39 @@ async def test_a_conversation_goes_on_over_another_hub(both: list[HubProcess]) -
     assert [event["type"] for event in events if event["type"] in ENDS] == ["finished"] * 3
 
 
+async def tell(one: HubProcess, other: HubProcess) -> tuple[str, aiohttp.ClientWebSocketResponse]:
+    """Have one hub begin a long answer, followed at the other; where it is found, and by whom."""
+    begun = await one.ask("POST", "/v1/generations", json=LONG, status=201)
+    socket, _ = await follow(other, "chat")
+    await heard(socket, until="delta")
+    return f"/v1/generations/{begun['id']}", socket
+
+
 async def test_a_generation_is_stopped_over_another_hub(both: list[HubProcess]) -> None:
     one, two = both
-    asked = {"stream": "chat", "prompt": LONG}
-    begun = await one.ask("POST", "/v1/generations", json=asked, status=201)
-    socket, _ = await follow(two, "chat")
-    await heard(socket, until="delta")
-    state = (await two.ask("GET", f"/v1/generations/{begun['id']}", status=200))["state"]
-    assert state == "streaming"
+    begun, socket = await tell(one, two)
+    shown = await two.ask("GET", begun, status=200)
+    assert shown["state"] == "streaming"
     listed = await two.ask("GET", "/v1/streams", status=200)
-    assert [item["running"] for item in listed["streams"]] == [begun["id"]]
-    busy = await two.ask("POST", "/v1/generations", json=asked, status=409)
+    assert [item["running"] for item in listed["streams"]] == [shown["id"]]
+    busy = await two.ask("POST", "/v1/generations", json=LONG, status=409)
     assert busy["error"]["code"] == "stream_busy"
-    stopped = await two.ask("DELETE", f"/v1/generations/{begun['id']}", status=200)
+    stopped = await two.ask("DELETE", begun, status=200)
     assert stopped["state"] == "cancelled"
     events = await one.events("chat")
     assert [event["type"] for event in events if event["type"] in ENDS] == ["cancelled"]
-    assert (await one.ask("GET", f"/v1/generations/{begun['id']}"))["state"] == "cancelled"
+    assert (await one.ask("GET", begun))["state"] == "cancelled"
     await socket.close()
 
 
 async def test_the_generation_of_a_killed_hub_is_interrupted(both: list[HubProcess]) -> None:
     one, two = both
-    asked = {"stream": "chat", "prompt": LONG}
-    begun = await one.ask("POST", "/v1/generations", json=asked, status=201)
-    socket, _ = await follow(two, "chat")
-    await heard(socket, until="delta")
+    begun, socket = await tell(one, two)
     await one.stop(signal.SIGKILL)
     events = await heard(socket, until=ENDS)
     assert events[-1]["type"] == "interrupted"
-    found = await two.ask("GET", f"/v1/generations/{begun['id']}", status=200)
-    assert found["state"] == "interrupted"
-    await two.ask("POST", "/v1/generations", json=asked, status=201)
+    assert (await two.ask("GET", begun, status=200))["state"] == "interrupted"
+    await two.ask("POST", "/v1/generations", json=LONG, status=201)
     await socket.close()
 
 
@@ -164,10 +148,9 @@ async def test_what_waits_is_changed_over_another_hub_and_outlives_the_first(
     both: list[HubProcess],
 ) -> None:
     one, two = both
-    asked = {"stream": "chat", "prompt": LONG}
-    await one.ask("POST", "/v1/generations", json=asked, status=201)
+    await one.ask("POST", "/v1/generations", json=LONG, status=201)
     waiting = [
-        await one.ask("POST", "/v1/generations", json={**asked, **more}, status=201)
+        await one.ask("POST", "/v1/generations", json={**LONG, **more}, status=201)
         for more in (
             {"prompt": "Second", "when_busy": "queue"},
             {"prompt": "Third", "when_busy": "queue"},
@@ -198,7 +181,7 @@ async def test_what_waits_is_changed_over_another_hub_and_outlives_the_first(
     ends = [event["type"] for event in events if event["type"] in ENDS]
     assert ends == ["interrupted", "finished", "finished"]
     texts = [event["text"] for event in events if event["type"] == "message"]
-    assert texts == [LONG, "Fourth", "Deuxième"]
+    assert texts == [LONG["prompt"], "Fourth", "Deuxième"]
     assert (await two.ask("GET", fourth, status=200))["state"] == "finished"
     await socket.close()
 

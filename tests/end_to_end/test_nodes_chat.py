@@ -15,11 +15,9 @@ import pytest
 from tests.faults.rolling import Rolled, ask, roll
 from tests.support.crowd import Crowd
 from tests.support.followed_hubs import PATIENT
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.hub_processes import JSON, HubProcess, Hubs
 from tests.support.reader import Reader
 from tests.support.redis_server import RedisServer
-
-JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture

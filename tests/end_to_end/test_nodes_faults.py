@@ -18,9 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.followed_hubs import (
-    ENDS,
     PATIENT,
-    TEXT,
     Follower,
     World,
     append,
@@ -29,22 +27,12 @@ from tests.support.followed_hubs import (
     more_is_told,
     spoken,
 )
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.hub_processes import ENDS, JSON, LONG, STORY, TEXT, HubProcess, Hubs
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
 from tests.support.switch import Switch
 
-JSON = {"Content-Type": "application/json"}
 APPENDS = 30
-STORY = {"stream": "chat", "prompt": "/story"}
-LONG = {"stream": "chat", "prompt": "long"}
-"""The demo answers it for minutes: until a test ends it, however busy the machine is."""
-
-
-@pytest.fixture
-async def hubs(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[Hubs]:
-    async with Hubs(tmp_path, redis_server) as started:
-        yield started
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ from cryptography import x509
 
 from tests.support.certificates import self_signed
 from tests.support.followed_hubs import (
-    ENDS,
     PATIENT,
-    TEXT,
     World,
     append,
     ended,
@@ -29,13 +27,12 @@ from tests.support.followed_hubs import (
     more_is_told,
     spoken,
 )
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.hub_processes import ENDS, STORY, TEXT, HubProcess, Hubs
 from tests.support.patience import PATIENCE
 from tests.support.processes import run
 from tests.support.sentinels import WatchedServers
 
 APPENDS = 30
-STORY = {"stream": "chat", "prompt": "/story"}
 
 
 @pytest.fixture

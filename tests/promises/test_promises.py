@@ -2,13 +2,12 @@
 
 Real servers and sockets on loopback, under both event loops that `serve` may run on. What
 is one module's own is tested beside it; here the whole is. Slow and greedy clients have
-``test_promises_slow.py``, faulty upstreams and cancelling ``test_promises_upstream.py``.
+``test_slow_clients.py``, faulty upstreams and cancelling ``test_upstreams.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -17,8 +16,7 @@ from hypothesis import strategies as st
 
 from hub.domain.events import Finished, Interrupted, Message, Other
 from hub.domain.generation_request import GenerationRequest
-from hub.streams.stream import Stream
-from tests.support.loopback_hub import Loopback, eventually, hub_on_loopback
+from tests.support.loopback_hub import eventually, hub_on_loopback
 from tests.support.numbered_records import (
     HANGS,
     REPLY,
@@ -29,108 +27,37 @@ from tests.support.numbered_records import (
     say,
     scripted,
 )
+from tests.support.reading_day import ALL, SMALL, OneHub, Schedule, schedules, spend_day
 from tests.support.scripted_upstream import Scripted
-from tests.support.transport_readers import DRIVERS, NDJSON, SSE, Reader, Text, WebSocket
+from tests.support.transport_readers import DRIVERS, NDJSON, SSE, Reader, WebSocket
 from tests.support.upstream_answers import Answer, Gate, openai_sse
 
 # P1 and P2: each record once, in order, without gaps, on every transport
 
-steps = st.lists(
-    st.tuples(
-        st.sampled_from(
-            ["say", "say", "say", "join", "join", "drop", "rejoin", "pause", "resume", "wait"]
-        ),
-        st.integers(0, 20),
-    ),
-    min_size=15,
-    max_size=50,
-)
-
 
 @both_loops
 @settings(max_examples=12, derandomize=True)
-@given(schedule=steps, size=st.sampled_from([0, 0, 3000]))
+@given(schedule=schedules(), size=st.sampled_from([0, 0, 3000]))
 def test_p1_p2_every_reader_gets_the_same_text_each_record_once_in_order(
-    run: Run, schedule: list[tuple[str, int]], size: int
+    run: Run, schedule: Schedule, size: int
 ) -> None:
-    run(_one_day(schedule, size, max_records=100_000))
+    run(_day(schedule, size=size))
 
 
 @both_loops
 @settings(max_examples=6, derandomize=True)
-@given(schedule=steps)
+@given(schedule=schedules())
 def test_p1_where_something_is_lost_it_is_told_and_never_skipped(
-    run: Run, schedule: list[tuple[str, int]]
+    run: Run, schedule: Schedule
 ) -> None:
-    run(_one_day(schedule, 2000, max_records=15))
+    run(_day(schedule, size=2000, max_records=15))
 
 
-async def _one_day(schedule: list[tuple[str, int]], size: int, *, max_records: int) -> None:
-    fanout = {"slice": 2, "write_buffer_bytes": 4096, "catch_up_bytes": 8192}
-    async with hub_on_loopback(streams={"max_records": max_records}, fanout=fanout) as running:
-        stream, _ = await running.hub.streams.create("chat")
-        # One of each transport from the beginning; the schedule brings more.
-        readers = [await _join(running, kind, "start") for kind in range(len(DRIVERS))]
-        for what, number in schedule:
-            await _step(running, stream, readers, what, number, size)
-        say(running.hub, stream, 3, size)
-        stream.close()
-        for reader in readers:
-            await _read_to_the_end(reader)
-            _check(reader, stream, trimmed=max_records < 1000)
-
-
-async def _join(running: Loopback, kind: int, start: str) -> Reader:
-    driver = DRIVERS[kind % len(DRIVERS)]
-    kernel_buffer = 4096 if kind % 2 else None
-    return await running.follow(driver, "chat", start, kernel_buffer=kernel_buffer)
-
-
-async def _step(
-    running: Loopback, stream: Stream, readers: list[Reader], what: str, number: int, size: int
-) -> None:
-    reader = readers[number % len(readers)]
-    if what == "say":
-        say(running.hub, stream, number, size)
-        await asyncio.sleep(0)
-    elif what == "wait":
-        await asyncio.sleep(number / 2000)
-    elif what == "join":
-        readers.append(await _join(running, number, "now" if number % 3 else "start"))
-    elif what == "drop":
-        reader.drop()
-    elif what == "rejoin":
-        reader.drop()
-        await reader.open()
-    elif reader.connected and what == "pause":
-        reader.pause()
-    elif reader.connected:
-        reader.resume()
-
-
-async def _read_to_the_end(reader: Reader) -> None:
-    while not reader.closed:
-        if reader.connected:
-            reader.resume()
-        else:
-            await reader.open()
-        if reader.status in (204, 410):
-            assert reader.status == 204 or isinstance(reader, Text)
-            return
-        await reader.until(lambda: reader.closed or reader.end)
-        if isinstance(reader, Text) and reader.end == "whole":
-            return
-
-
-def _check(reader: Reader, stream: Stream, *, trimmed: bool) -> None:
-    told = numbers(reader)
-    jumps = [after for before, after in pairwise(told) if after != before + 1]
-    resets = [int(reset["position"][17:]) for reset in reader.resets]
-    assert jumps == [place for place in resets if place in told and place != told[0]], reader.name
-    assert told == sorted(set(told))
-    assert told[-1:] == [stream.tail - 1]
-    if not trimmed:
-        assert resets == []
+async def _day(schedule: Schedule, *, size: int, max_records: int = ALL) -> None:
+    streams = {"max_records": max_records}
+    async with hub_on_loopback(streams=streams, fanout=SMALL) as running:
+        place = OneHub(running)
+        await spend_day(place, DRIVERS, schedule, size=size, max_records=max_records)
 
 
 # P8: a retried prompt has one effect

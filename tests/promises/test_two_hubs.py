@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from itertools import pairwise
 from typing import Any
 
 import aiohttp
@@ -17,11 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hub.domain.events import TERMINALS, Delta, Message, Started, encode
+from hub.domain.events import Delta, Message, encode
 from hub.domain.generation_request import GenerationRequest
-from hub.streams.followed import FollowedStream
-from tests.promises.test_upstreams import faults
-from tests.support.http_requests import promptly
+from tests.support.ended_generations import (
+    check_cancelling,
+    check_story,
+    ends_of,
+    faults,
+    one_for_each,
+)
 from tests.support.hubs_in_turn import HubsInTurn, hubs_in_turn
 from tests.support.loopback_hub import eventually
 from tests.support.numbered_records import (
@@ -35,6 +38,7 @@ from tests.support.numbered_records import (
     numbers,
     scripted,
 )
+from tests.support.reading_day import ALL, SMALL, Schedule, schedules, spend_day
 from tests.support.scripted_upstream import Scripted
 from tests.support.transport_readers import JSON, NDJSON, SSE, Reader, Text, WebSocket
 from tests.support.upstream_answers import Answer, Gate, openai_sse
@@ -57,88 +61,22 @@ async def until_heard(reader: Reader, hubs: HubsInTurn, since: int = 0) -> None:
 
 # P1 and P2: each record once, in order, without gaps, whichever hub is read
 
-steps = st.lists(
-    st.tuples(
-        st.sampled_from(["say", "say", "say", "join", "join", "drop", "move", "pause", "wait"]),
-        st.integers(0, 20),
-    ),
-    min_size=15,
-    max_size=50,
-)
-
 
 @settings(max_examples=8, derandomize=True)
-@given(schedule=steps, size=st.sampled_from([0, 3000]))
-def test_p1_p2_every_reader_gets_each_record_once_in_order(
-    schedule: list[tuple[str, int]], size: int
-) -> None:
-    asyncio.run(_one_day(schedule, size, max_records=100_000))
+@given(schedule=schedules(), size=st.sampled_from([0, 3000]))
+def test_p1_p2_every_reader_gets_each_record_once_in_order(schedule: Schedule, size: int) -> None:
+    asyncio.run(_day(schedule, size=size))
 
 
 @settings(max_examples=5, derandomize=True)
-@given(schedule=steps)
-def test_p1_where_something_is_lost_it_is_told_and_never_skipped(
-    schedule: list[tuple[str, int]],
-) -> None:
-    asyncio.run(_one_day(schedule, 2000, max_records=15))
+@given(schedule=schedules())
+def test_p1_where_something_is_lost_it_is_told_and_never_skipped(schedule: Schedule) -> None:
+    asyncio.run(_day(schedule, size=2000, max_records=15))
 
 
-async def _one_day(schedule: list[tuple[str, int]], size: int, *, max_records: int) -> None:
-    fanout = {"slice": 2, "write_buffer_bytes": 4096, "catch_up_bytes": 8192}
-    async with hubs_in_turn(streams={"max_records": max_records}, fanout=fanout) as hubs:
-        await hubs.create("chat")
-        readers = [await _join(hubs, kind, "start") for kind in range(len(DRIVERS))]
-        said = 0
-        for what, number in [*schedule, ("say", 3)]:
-            reader = readers[number % len(readers)]
-            if what == "say":
-                texts = [f"<{said + more}>" + "x" * size for more in range(number)]
-                await hubs.say("chat", *texts)
-                said += number
-            elif what == "wait":
-                await asyncio.sleep(number / 2000)
-            elif what == "join":
-                readers.append(await _join(hubs, number, "now" if number % 3 else "start"))
-            elif what == "drop":
-                reader.drop()
-            elif what == "move":
-                await hubs.come_back(reader)
-            elif reader.connected:
-                reader.pause()
-        await hubs.close("chat")
-        for reader in readers:
-            await _read_to_the_end(hubs, reader)
-            _check(reader, said, trimmed=max_records < 1000)
-
-
-async def _join(hubs: HubsInTurn, kind: int, start: str) -> Reader:
-    driver = DRIVERS[kind % len(DRIVERS)]
-    return await hubs.follow(driver, "chat", start, kernel_buffer=4096 if kind % 2 else None)
-
-
-async def _read_to_the_end(hubs: HubsInTurn, reader: Reader) -> None:
-    while not reader.closed:
-        if reader.connected:
-            reader.resume()
-        else:
-            await hubs.come_back(reader)
-        if reader.status in (204, 410):
-            assert reader.status == 204 or isinstance(reader, Text)
-            return
-        await reader.until(lambda: reader.closed or reader.end)
-        if isinstance(reader, Text) and reader.end == "whole":
-            return
-
-
-def _check(reader: Reader, said: int, *, trimmed: bool) -> None:
-    told = numbers(reader)
-    jumps = [after for before, after in pairwise(told) if after != before + 1]
-    resets = [int(reset["position"][17:]) for reset in reader.resets]
-    assert jumps == [place for place in resets if place in told and place != told[0]], reader.name
-    assert told == sorted(set(told))
-    assert told[-1:] == [said - 1]
-    if not trimmed:
-        assert resets == []
+async def _day(schedule: Schedule, *, size: int, max_records: int = ALL) -> None:
+    async with hubs_in_turn(streams={"max_records": max_records}, fanout=SMALL) as hubs:
+        await spend_day(hubs, DRIVERS, schedule, size=size, max_records=max_records)
 
 
 @each_driver
@@ -242,39 +180,20 @@ def test_p5_a_generation_ends_once_and_last_at_both(
 
 
 async def _generate(answers: list[Answer], cancelled: list[int]) -> None:
-    async with Scripted() as upstream:
-        upstreams = {
-            f"u{number}": {
-                "dialect": "openai-chat",
-                "url": upstream.answers(answer, under=f"/u{number}/"),
-                "stall_timeout": 0.1,
-                "retries": 1,
-                "max_retry_wait": 0.0,
-            }
-            for number, answer in enumerate(answers)
-        }
-        async with hubs_in_turn(upstreams=upstreams) as hubs:
-            for number in range(len(answers)):
-                request = GenerationRequest("Hi", upstream=f"u{number}")
-                begun = await hubs.hub.generations.start(request)
-                if number in cancelled:
-                    await hubs.hub.generations.cancel(begun.id)
-                await hubs.hub.generations.wait(begun.id)
-                for stream in await hubs.both(begun.stream):
-                    await _check_story(stream)
-                shown = {(await each.hub.generations.find(begun.id)).state for each in hubs.hubs}
-                assert len(shown) == 1
-
-
-async def _check_story(stream: FollowedStream) -> None:
-    question, *story = [event async for event in stream.events()]
-    assert isinstance(question, Message)
-    assert isinstance(story[0], Started)
-    assert sum(isinstance(event, TERMINALS) for event in story) == 1
-    assert isinstance(story[-1], TERMINALS)
-    assert stream.closed
-    text = "".join(event.text for event in story if isinstance(event, Delta))
-    assert "".join(REPLY).startswith(text)
+    async with (
+        Scripted() as upstream,
+        hubs_in_turn(upstreams=one_for_each(upstream, answers)) as hubs,
+    ):
+        for number in range(len(answers)):
+            request = GenerationRequest("Hi", upstream=f"u{number}")
+            begun = await hubs.hub.generations.start(request)
+            if number in cancelled:
+                await hubs.hub.generations.cancel(begun.id)
+            await hubs.hub.generations.wait(begun.id)
+            for stream in await hubs.both(begun.stream):
+                await check_story(stream)
+            shown = {(await each.hub.generations.find(begun.id)).state for each in hubs.hubs}
+            assert len(shown) == 1
 
 
 # P6: a slow client never delays another, at its own hub or elsewhere
@@ -338,25 +257,14 @@ async def test_p8_a_prompt_sent_again_has_one_effect_whichever_hub_is_asked(
 @pytest.mark.parametrize("answer", [HANGS, SILENT], ids=["in mid-answer", "before its first word"])
 async def test_p9_cancel_over_another_hub_reaches_the_upstream_at_once(answer: Answer) -> None:
     async with Scripted() as upstream, hubs_in_turn(**scripted(upstream)) as hubs:
-        loop = asyncio.get_running_loop()
         starter, other = [await hubs.follow(WebSocket, "chat") for _ in range(2)]
 
-        async def attempt() -> float:
-            upstream.answers(answer)
-            number = len(upstream.requests)
-            started = await starter.ask(type="generate", stream="chat", prompt="Hi")
-            request = await upstream.request(number)
-            await eventually(lambda: request.sent)
-            began = loop.time()
-            reply = await other.ask(type="cancel", generation=started["generation"])
-            assert reply["state"] == "cancelled"
-            return await request.left() - began
+        async def cancel(generation: str) -> str:
+            return str((await other.ask(type="cancel", generation=generation))["state"])
 
-        await promptly(attempt)
+        await check_cancelling(upstream, answer, starter, cancel)
         for stream in await hubs.both("chat"):
-            ends = [event async for event in stream.events() if isinstance(event, TERMINALS)]
-            kinds = [type(event).__name__ for event in ends]
-            assert kinds == ["Cancelled"] * len(upstream.requests)
+            assert await ends_of(stream) == ["Cancelled"] * len(upstream.requests)
 
 
 async def test_p9_who_goes_away_cancels_nothing() -> None:
@@ -406,6 +314,4 @@ async def test_p12_who_is_sent_off_by_one_hub_goes_on_at_the_other() -> None:
                 assert [kinds.count(kind) for kind in ("started", "finished")] == [1, 1]
                 assert reader.text == "".join(REPLY)
                 assert reader.resets == []
-            ended = await stays.hub.streams.open("hangs")
-            ends = [event async for event in ended.events() if isinstance(event, TERMINALS)]
-            assert [type(event).__name__ for event in ends] == ["Interrupted"]
+            assert await ends_of(await stays.hub.streams.open("hangs")) == ["Interrupted"]

@@ -133,6 +133,26 @@ async def test_a_fork_of_what_is_held_no_more_is_tried_again(
     assert never.value.code == "bad_fork_offset"
 
 
+async def test_a_fork_holds_its_source_also_if_the_engine_is_lost_in_between(
+    nodes: list[Mirrors],
+    writers: list[SharedWriter],
+    shared_server: SharedServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await writers[0].create("s", BYTES, ONE)
+    hold = nodes[0].engine.hold
+
+    async def losing(source: str, fork: str, offset: int) -> bool:
+        held = await hold(source, fork, offset)
+        await shared_server.restart_empty()
+        await back(nodes[0])
+        return held
+
+    monkeypatch.setattr(nodes[0].engine, "hold", losing)
+    assert (await writers[0].fork("f", "s")).position.offset == 1
+    assert (await nodes[0].engine.load("s", 1024)).forks == 1
+
+
 async def test_of_forks_and_streams_of_one_name_in_two_hubs_one_begins(
     nodes: list[Mirrors], writers: list[SharedWriter]
 ) -> None:

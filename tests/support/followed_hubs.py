@@ -10,14 +10,12 @@ from typing import Any, Final
 import aiohttp
 import orjson
 
-from tests.support.hub_processes import HubProcess
+from tests.support.hub_processes import ENDS, TEXT, HubProcess
 from tests.support.patience import PATIENCE, patient
 
 __all__ = [
-    "ENDS",
     "LOST",
     "PATIENT",
-    "TEXT",
     "Follower",
     "World",
     "append",
@@ -28,8 +26,6 @@ __all__ = [
 ]
 
 LOST: Final = (aiohttp.ClientError, OSError, TimeoutError)
-TEXT: Final = {"Content-Type": "text/plain"}
-ENDS: Final = ("finished", "failed", "cancelled", "interrupted")
 
 PATIENT: Final = {
     "STREAMHUB_NODE__LEASE_SECONDS": str(patient(6.0)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import aiohttp
 import orjson
@@ -17,7 +17,19 @@ from tests.support.processes import environ
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import WatchedServers
 
-__all__ = ["HubProcess", "Hubs"]
+__all__ = ["ENDS", "JSON", "LONG", "STORY", "TEXT", "HubProcess", "Hubs"]
+
+JSON: Final = {"Content-Type": "application/json"}
+TEXT: Final = {"Content-Type": "text/plain"}
+
+ENDS: Final = ("finished", "failed", "cancelled", "interrupted")
+"""The types of the events that end a generation."""
+
+STORY: Final = {"stream": "chat", "prompt": "/story"}
+"""Asks the demo for an answer that takes its time."""
+
+LONG: Final = {"stream": "chat", "prompt": "long"}
+"""The demo answers it for minutes: until a test ends it, however busy the machine is."""
 
 
 class HubProcess:

@@ -13,6 +13,7 @@ the header.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,7 +23,7 @@ from aiohttp import web
 
 from hub.access.permissions import Permission
 from hub.connections.connection import Pace
-from hub.domain.errors import Gone, RequestError
+from hub.domain.errors import Gone, HubError, RequestError
 from hub.domain.events import TERMINALS, Delta, Failed, Finished, Terminal
 from hub.domain.failures import broken_off
 from hub.domain.generation import Generation, State
@@ -41,6 +42,8 @@ from hub.streams.history import Place
 
 __all__ = ["OnDisconnect", "Replies", "beginning", "deltas_of", "generation_headers", "resolve"]
 
+log = logging.getLogger("hub.runs")
+
 OnDisconnect = Literal["continue", "cancel"]
 
 CHECK_SECONDS: Final = 0.02
@@ -57,6 +60,8 @@ class Replies:
         self._pace = pace
         self._on_disconnect: OnDisconnect = on_disconnect
         self._grace_seconds = grace_seconds
+        self._starting: set[asyncio.Task[Generation]] = set()
+        """Generations that are being started; their clients may have left."""
 
     @asynccontextmanager
     async def begun(
@@ -80,14 +85,15 @@ class Replies:
         stand_open(self._hub, request)
         by = request[PRINCIPAL]
         then: tuple[Permission, ...] = ("read", "cancel") if cancels else ("read",)
-        starting = asyncio.ensure_future(
+        starting = asyncio.create_task(
             self._hub.generations.start(ask, by=by, then=then, chat=chat)
         )
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
         try:
             generation = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            if cancels:
-                starting.add_done_callback(self._stop_started)
+            starting.add_done_callback(partial(self._started_for_nobody, stop=cancels))
             raise
         release(request)  # the answer may take an hour
         stop = partial(self._hub.generations.stop, generation.id)
@@ -103,10 +109,15 @@ class Replies:
             if check is not None:
                 check.end()
 
-    def _stop_started(self, starting: asyncio.Future[Generation]) -> None:
-        """Stop a generation whose client left while it was being started."""
-        if not starting.cancelled() and starting.exception() is None:
+    def _started_for_nobody(self, starting: asyncio.Task[Generation], *, stop: bool) -> None:
+        """A generation has begun, or has not, whose client left while it was being started."""
+        if starting.cancelled():
+            return
+        error = starting.exception()
+        if error is None and stop:
             self._hub.generations.stop(starting.result().id)
+        elif error is not None and not isinstance(error, HubError):
+            log.error("a generation cannot begin, and its client has left", exc_info=error)
 
     async def first_word(
         self, request: web.Request, generation: Generation, stream: FollowedStream

@@ -19,6 +19,7 @@ from typing import Any, Final, cast
 
 from hub.domain.errors import HubError, StoreError
 from hub.http.private_sockets import listen_privately
+from hub.owned_tasks import OwnedTasks
 from hub.stores.coordinator.changes import Limits, Settling
 from hub.stores.coordinator.codec import VERSION, Damaged, Message, Parser, encode, error_words
 from hub.stores.coordinator.operations import ALONE, AT_ONCE, LATER, Answer, Asked, names_in
@@ -172,7 +173,7 @@ class Coordinator:
         self._said: dict[str, deque[bytes]] = {}
         """The last messages of topics of which some are kept, for as long as this runs."""
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = OwnedTasks("a task of the coordinator", log)
         self._beginning: asyncio.Task[None] | None = None
         """Begins another incarnation; until then nobody is let in."""
 
@@ -191,7 +192,7 @@ class Coordinator:
             raise StoreError(f"cannot listen on {self._path}: {why}") from None
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(lambda: _Connection(self), sock=listening)
-        self._own(self._sweep())
+        self._tasks.start(self._sweep())
 
     async def stop(self) -> None:
         """End all connections, write what is left, and release everything."""
@@ -200,10 +201,11 @@ class Coordinator:
             self._server = None
             with suppress(OSError):
                 self._path.unlink()
-        tasks = [*self._tasks, *(task for one in self._connections for task in one.tasks)]
+        tasks = [task for one in self._connections for task in one.tasks]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.stop()
         # What was asked is answered once it is committed, if the hubs still listen.
         await self._store.stop()
         for connection in list(self._connections):
@@ -214,17 +216,6 @@ class Coordinator:
                     await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.cut()
-
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
-        return task
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the coordinator failed", exc_info=error)
 
     async def _sweep(self) -> None:
         while True:
@@ -270,7 +261,7 @@ class Coordinator:
         if self._beginning is None:
             for connection in list(self._connections):
                 connection.cut()
-            self._beginning = self._own(self._begun(above))
+            self._beginning = self._tasks.start(self._begun(above))
         return self._beginning
 
     async def _begun(self, above: int) -> None:

@@ -7,12 +7,12 @@ from typing import Any, Final
 import pytest
 
 from hub.domain.events import Message
-from hub.domain.records import Record
 from hub.protocols.agui import endpoint
 from hub.protocols.agui.endpoint import MessageIndex, _Known
 from hub.protocols.conversation.stream_indexes import Indexes
 from hub.streams.stream import Stream
 from tests.conftest import StartHub
+from tests.support.looked_at import looked_at
 
 SAID: Final = {"id": "q1", "role": "user", "parts": [{"type": "text", "content": "echo hi"}]}
 
@@ -53,14 +53,7 @@ async def test_no_request_looks_at_what_one_before_it_has_seen(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = await start_hub()
-    looked: list[int] = []
-    add = MessageIndex.add
-
-    def noting(index: MessageIndex, record: Record) -> None:
-        looked.append(record.offset)
-        add(index, record)
-
-    monkeypatch.setattr(MessageIndex, "add", noting)
+    looked = looked_at(MessageIndex, monkeypatch)
     for number in range(3):
         body: dict[str, Any] = {"messages": [{**SAID, "id": f"q{number}"}]}
         async with hub.client.post("/api/chat/c", json=body) as response:

@@ -18,12 +18,12 @@ from hub.domain.errors import GenerationNotFound
 from hub.domain.events import Delta, Message, Started
 from hub.domain.generation import Generation
 from hub.domain.principal import LOCAL, Principal
-from hub.domain.records import Record
 from hub.protocols.aisdk.endpoint import GenerationIndex, _Views
 from hub.streams.followed import FollowedStream
 from hub.streams.frozen import FrozenStream
 from hub.streams.stream import Stream
 from tests.conftest import Running, StartHub
+from tests.support.looked_at import looked_at
 from tests.support.loopback_hub import eventually
 from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted, openai_sse, refusal
 
@@ -473,14 +473,7 @@ async def test_no_request_looks_at_what_one_before_it_has_seen(
     world.upstream.answers(Answer(*HELLO))
     where = await world.address()
     await (await world.client.get(where)).read()
-    looked: list[int] = []
-    add = GenerationIndex.add
-
-    def noting(index: GenerationIndex, record: Record) -> None:
-        looked.append(record.offset)
-        add(index, record)
-
-    monkeypatch.setattr(GenerationIndex, "add", noting)
+    looked = looked_at(GenerationIndex, monkeypatch)
     for _ in range(2):
         assert (await world.client.get("/api/chat/c/stream/gen_none")).status == 404
         assert (await world.client.get(f"{where}?whole=true")).status == 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from itertools import count, islice
 from typing import Any
@@ -56,27 +56,28 @@ async def test_a_source_does_not_expire_while_it_has_forks(
     assert int((await server.ask("PTTL", KEYS.meta))[1:]) > 0
 
 
+async def begin_and_end(engine: RedisEngine, number: int) -> None:
+    await engine.begin("s", f"g{number}", "n", 2 * number, [b"begin"])
+    await engine.end("s", f"g{number}", [b"end"], number=1)
+
+
+async def drop(engine: RedisEngine, number: int) -> None:
+    dropped = DroppedPrompt(f"g{number}", 1, number)
+    await engine.queue("s", "", [b"dropped"], ("", ""), dropped=dropped)
+
+
+@pytest.mark.parametrize("generate", [begin_and_end, drop])
 async def test_generations_whose_records_are_trimmed_are_forgotten(
-    opening: Opening, monkeypatch: pytest.MonkeyPatch, server: RedisServer
+    generate: Callable[[RedisEngine, int], Awaitable[None]],
+    opening: Opening,
+    monkeypatch: pytest.MonkeyPatch,
+    server: RedisServer,
 ) -> None:
     monkeypatch.setattr(scripts, "CONSTANTS", {**scripts.CONSTANTS, "MOST_GENERATIONS": 4})
     engine = await opening(max_records=4)
     await engine.create("s", BYTES)
     for number in range(20):
-        await engine.begin("s", f"g{number}", "n", 2 * number, [b"begin"])
-        await engine.end("s", f"g{number}", [b"end"], number=1)
-    assert int((await server.ask("HLEN", KEYS.generations))[1:]) < 8
-
-
-async def test_prompts_that_are_queued_and_dropped_for_ever_are_forgotten_too(
-    opening: Opening, monkeypatch: pytest.MonkeyPatch, server: RedisServer
-) -> None:
-    monkeypatch.setattr(scripts, "CONSTANTS", {**scripts.CONSTANTS, "MOST_GENERATIONS": 4})
-    engine = await opening(max_records=4)
-    await engine.create("s", BYTES)
-    for number in range(20):
-        dropped = DroppedPrompt(f"g{number}", 1, number)
-        await engine.queue("s", "", [b"dropped"], ("", ""), dropped=dropped)
+        await generate(engine, number)
     assert int((await server.ask("HLEN", KEYS.generations))[1:]) < 8
 
 
