@@ -64,7 +64,7 @@ async def killed(world: World, watched: WatchedServers) -> None:
     await world.until(more_is_told(world))
     await watched.primary.kill()
     await watched.promoted(watched.replica)
-    await watched.start(watched.primary)
+    await watched.come_back(watched.primary)
 
 
 async def frozen(world: World, watched: WatchedServers) -> None:
