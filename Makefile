@@ -52,6 +52,7 @@ bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m bench.dialects
 	@$(BIN)/python -m bench.relay
 	@$(BIN)/python -m bench.workers
+	@$(BIN)/python -m bench.nodes
 
 # Everything at once for an hour, or MINUTES=…: kills, races, forks, expiry, a slow disk and a full one,
 # 200 readers; SEED=… to repeat a run. Its report names where the log and the database of a failure are.

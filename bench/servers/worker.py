@@ -1,4 +1,4 @@
-"""A worker for `bench.workers`: it owns all generations and writes them, or follows all streams.
+"""A worker or node for `bench.spread`: it owns and writes all generations, or follows all streams.
 
 It is told in lines of JSON what to do, and answers each one. Records hold the time at which they
 were appended, by a clock that all processes of a machine share.
@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import uvloop
 from hub.domain.events import Delta, Started
 from hub.domain.stream_settings import StreamSettings
 from hub.stores.coordinator.client import CoordinatorEngine
+from hub.stores.redis.engine import RedisEngine
 from hub.stores.shared import Notice, SharedEngine
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_appender import SharedAppender, Ticker
@@ -36,8 +38,15 @@ class Timed(Mirrors):
     heard = 0
     changes = 0
 
-    def __init__(self, path: str) -> None:
-        super().__init__(lambda known: CoordinatorEngine(Path(path), known=known))
+    def __init__(self, url: str) -> None:
+        """``url`` is that of a Redis, or the path of a coordinator's socket."""
+
+        def connect(known: Mapping[int, int]) -> SharedEngine:
+            if "://" in url:
+                return RedisEngine(url, known=known)
+            return CoordinatorEngine(Path(url), known=known)
+
+        super().__init__(connect)
         self.took: list[float] = []
 
     def _hear(self, held: Any, engine: SharedEngine, notice: Notice | None) -> None:
@@ -65,8 +74,8 @@ async def main() -> None:
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         said = json.loads(line)
         answer: dict[str, Any] = {}
-        if "path" in said:
-            node = Timed(said["path"])
+        if "url" in said:
+            node = Timed(said["url"])
             await node.start()
         assert node is not None
         if "own" in said:

@@ -61,7 +61,7 @@ async def killed(world: World, watched: WatchedServers) -> None:
     await world.until(more_is_told(world))
     await watched.primary.kill()
     await watched.promoted(watched.replica)
-    await watched.start(watched.primary)
+    await watched.come_back(watched.primary)
 
 
 async def frozen(world: World, watched: WatchedServers) -> None:
@@ -93,6 +93,22 @@ async def test_a_reply_goes_on_over_another_primary_and_no_append_is_lost_or_dou
             log = await hub.ask("GET", "/v1/stream/log", status=200)
             assert log.decode() == "".join(f"{number};" for number in range(APPENDS))
         assert spoken(held) == spoken(await ended(one, "beside"))
+
+
+async def test_what_a_replica_has_confirmed_outlives_the_primary_and_the_hub_together(
+    hubs: Hubs, watched: WatchedServers
+) -> None:
+    (one,) = await hubs.start("one", **PATIENT, STREAMHUB_STORE__ACKNOWLEDGE="replica")
+    await one.ask("PUT", "/v1/stream/log", headers=TEXT, status=201)
+    await append([one], "log", 3)
+    await watched.part()
+    refused = await one.ask("POST", "/v1/stream/log", headers=TEXT, data="lost;", status=503)
+    assert refused["error"]["code"] == "store_slow"
+    await one.stop()
+    await watched.primary.kill()
+    await watched.promoted(watched.replica)
+    (two,) = await hubs.start("two", **PATIENT)
+    assert await two.ask("GET", "/v1/stream/log", status=200) == b"0;1;2;"
 
 
 async def test_passwords_and_certificates_are_used_for_all_of_them(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from hub.streams.wait import until
 from tests.support.coordinator_server import CoordinatorServer
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
+from tests.support.sentinels import WatchedServers
 from tests.support.shared_nodes import Nodes, bodies, shown
 from tests.support.shared_servers import SharedServer
 
@@ -37,6 +38,7 @@ NODES = 3
 APPENDS = 60
 """Of each producer."""
 FAULTS = 6
+PROMOTIONS = 2
 KILLS = 4
 """Of workers, in the storm of processes."""
 SETTLE = 1.0
@@ -229,8 +231,38 @@ async def test_nothing_is_lost_where_the_file_of_redis_ends_at_any_byte(
     await storm(server, cut, appends=20)
 
 
+@pytest.mark.parametrize("seed", range(2))
+async def test_nothing_is_lost_whatever_sentinels_promote(tmp_path: Path, seed: int) -> None:
+    """The primary is killed, or stands still, or lives, while its replica is made the next one."""
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    watched = WatchedServers(tmp_path / "watched")
+
+    async def killed(primary: RedisServer, replica: RedisServer) -> None:
+        await primary.kill()
+        await watched.promoted(replica)
+        await watched.come_back(primary)
+
+    async def stood(primary: RedisServer, replica: RedisServer) -> None:
+        primary.freeze()
+        await watched.promoted(replica)
+        primary.thaw()
+
+    async def lived(primary: RedisServer, replica: RedisServer) -> None:
+        await watched.promote(replica)
+
+    async def promote(_: list[Mirrors]) -> None:
+        pair = (watched.primary, watched.replica)
+        for number in range(PROMOTIONS):
+            primary, replica = pair[number % 2], pair[1 - number % 2]
+            await asyncio.sleep(chance.uniform(0.05, 0.4))
+            await chance.choice([killed, stood, lived])(primary, replica)
+            await watched.linked(primary)
+
+    await storm(watched, promote, appends=300)
+
+
 async def storm(
-    server: SharedServer,
+    server: SharedServer | WatchedServers,
     breaks: Callable[[list[Mirrors]], Awaitable[None]],
     *,
     appends: int = APPENDS,

@@ -149,6 +149,7 @@ SHARED: Final[Mapping[str, Sequence[str]]] = {
 }
 
 SPLIT: Final[Sequence[str]] = (
+    "tests/end_to_end/test_sentinels.py",
     "tests/faults/test_a03_fork_chains.py",
     "tests/faults/test_a13_drain.py",
     "tests/faults/test_a13_restart.py",

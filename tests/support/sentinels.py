@@ -104,18 +104,26 @@ class WatchedServers:
 
     async def __aenter__(self) -> Self:
         try:
-            for server in self.servers:
-                await self.start(server)
-            await self.replica.ask("REPLICAOF", "127.0.0.1", str(self._ports[0]))
-            for sentinel in self.sentinels:
-                await sentinel.start()
-            await _until(self._ready)
+            await self.start()
         except BaseException:
-            await self.__aexit__()
+            await self.stop()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start all; returns once any sentinel can promote the replica."""
+        for server in self.servers:
+            await self.come_back(server)
+        await self.replica.ask("REPLICAOF", "127.0.0.1", str(self._ports[0]))
+        for sentinel in self.sentinels:
+            await sentinel.start()
+        await self.linked(self.replica)
+
+    async def stop(self) -> None:
+        """End all for good."""
         for sentinel in self.sentinels:
             await sentinel.stop()
         for server in self.servers:
@@ -123,21 +131,26 @@ class WatchedServers:
         for port in self._tls:
             port.release()
 
-    async def start(self, server: RedisServer) -> None:
+    async def come_back(self, server: RedisServer) -> None:
         """Start a server that does not run with what it kept."""
         tls = {"tls-port": str(self.port(server))} if self._tls else {}
         await server.start(**self._settings, **tls)
 
-    async def _ready(self) -> bool:
-        """Whether each sentinel could promote the replica, which has all that there is."""
-        linked = b"master_link_status:up" in await self.replica.ask("INFO", "replication")
-        known = [await each.ask("SENTINEL", "REPLICAS", NAME) for each in self.sentinels]
-        agreed = [await each.ask("SENTINEL", "CKQUORUM", NAME) for each in self.sentinels]
-        return (
-            linked
-            and all(b"master-link-status\r\n$2\r\nok" in each for each in known)
-            and all(b"OK 3 usable" in each for each in agreed)
-        )
+    async def linked(self, replica: RedisServer) -> None:
+        """Return once any sentinel can promote a replica, which has all that there is."""
+        await _until(partial(self._linked, replica))
+
+    async def _linked(self, replica: RedisServer) -> bool:
+        with suppress(OSError):  # of one that has just become a replica
+            linked = b"master_link_status:up" in await replica.ask("INFO", "replication")
+            known = [await each.ask("SENTINEL", "REPLICAS", NAME) for each in self.sentinels]
+            agreed = [await each.ask("SENTINEL", "CKQUORUM", NAME) for each in self.sentinels]
+            return (
+                linked
+                and all(b"master-link-status\r\n$2\r\nok" in each for each in known)
+                and all(b"OK 3 usable" in each for each in agreed)
+            )
+        return False
 
     def port(self, server: RedisServer) -> int:
         """Where hubs find a server."""

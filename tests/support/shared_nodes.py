@@ -13,7 +13,7 @@ from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
 from hub.streams.wait import until
 from tests.support.patience import PATIENCE
-from tests.support.shared_servers import SharedServer
+from tests.support.shared_servers import Engines
 
 __all__ = ["Nodes", "back", "bodies", "shown"]
 
@@ -23,7 +23,7 @@ SETTLE: Final = 0.3
 class Nodes:
     """Starts nodes on a server, and stops all of them."""
 
-    def __init__(self, server: SharedServer, *, settle_seconds: float = SETTLE) -> None:
+    def __init__(self, server: Engines, *, settle_seconds: float = SETTLE) -> None:
         self._server = server
         self._settle_seconds = settle_seconds
         self._nodes: list[Mirrors] = []

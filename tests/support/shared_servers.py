@@ -10,13 +10,20 @@ import pytest
 from hub.domain.errors import HubError
 from hub.stores.shared import Notice, SharedEngine, Written, join
 
-__all__ = ["SETTLE", "Opening", "SharedServer", "at", "code_of", "hear", "kept"]
+__all__ = ["SETTLE", "Engines", "Opening", "SharedServer", "at", "code_of", "hear", "kept"]
 
 SETTLE: Final = 0.2
 """Seconds in which engines of the contract settle."""
 
 
-class SharedServer(Protocol):
+class Engines(Protocol):
+    """What hubs connect to."""
+
+    def engine(self, **settings: Any) -> SharedEngine:
+        """A hub's connection to it, not open yet."""
+
+
+class SharedServer(Engines, Protocol):
     """A server that a test may break; what it acknowledged is kept in a folder of its own."""
 
     async def start(self) -> None:
@@ -38,9 +45,6 @@ class SharedServer(Protocol):
 
     async def stop(self) -> None:
         """End it for good."""
-
-    def engine(self, **settings: Any) -> SharedEngine:
-        """A hub's connection to it, not open yet."""
 
 
 Opening = Callable[..., Awaitable[SharedEngine]]
