@@ -27,6 +27,7 @@ import { ConversationList } from "./conversation-list.js";
 import { Drawer } from "./drawer.js";
 import { showKeys } from "./key-help.js";
 import { type KeyBindings, listenForKeys } from "./keys.js";
+import { ListSync } from "./list-sync.js";
 import { LocalStore, scopeOf } from "./local-store.js";
 import { ModelPicker } from "./model-picker.js";
 import { newName } from "./names.js";
@@ -73,7 +74,10 @@ class Page {
     private readonly last: LastAccount,
   ) {
     this.#hub = connect(ROOT, { account: account.subject });
-    this.#conversations = new ConversationList(new LocalStore(scopeOf(location.href, account.subject)));
+    this.#conversations = new ConversationList(
+      new LocalStore(scopeOf(location.href, account.subject)),
+      account.conversations !== null,
+    );
     this.#stage = new Stage(this.#main, this.#hub, this.#models.element, account, {
       changed: () => {
         this.#note();
@@ -97,6 +101,8 @@ class Page {
     this.#conversations.onChange(() => {
       this.#drawSoon();
     });
+    const { conversations } = this.account;
+    if (conversations !== null) new ListSync(this.#conversations, this.#hub, conversations).start();
     this.#hub.onStatus(({ state }) => {
       if (state !== "live") return;
       void this.#models.ask(this.#hub);

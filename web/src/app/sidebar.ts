@@ -16,6 +16,11 @@ const FEW = 8;
 /** The most levels of indentation for forks. */
 const DEEPEST = 3;
 
+const EMPTY = {
+  here: "Conversations you take part in are listed here, in this browser.",
+  everywhere: "Conversations you take part in are listed here, on all your devices.",
+};
+
 export interface SidebarState {
   readonly entries: readonly Entry[];
   /** The name of the current conversation. */
@@ -90,7 +95,7 @@ function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): 
 function list(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   const placed = inOrder(state.entries, state.query ?? "");
   if (placed.length === 0) {
-    const said = state.query ? "No title contains these words." : "Conversations you take part in are listed here, in this browser.";
+    const said = state.query ? "No title contains these words." : EMPTY[state.account.conversations === null ? "here" : "everywhere"];
     return html`<p class="empty">${said}</p>`;
   }
   return html`<ul class="list">
@@ -107,6 +112,7 @@ function item({ entry, depth }: Placed, { current, now }: SidebarState, callback
   return html`<li class="depth-${Math.min(depth, DEEPEST)}">
     <a href=${hashOf("conversation", entry.name)} aria-current=${entry.name === current ? "page" : nothing} @click=${callbacks.chosen}>
       ${depth > 0 ? html`<span class="branch" title="Branched off from the one above">${icons.fork()}</span>` : nothing}
+      ${entry.pinned ? html`<span class="branch" role="img" aria-label="Pinned:" title="Pinned">${icons.pin()}</span>` : nothing}
       <span class="title" dir="auto" title=${title}>${title}</span>
       ${entry.running ? html`<span class="dot" role="img" aria-label="is being answered"></span>` : nothing}
       <time datetime=${at.toISOString()} title=${at.toLocaleString()}>${shortTime(at, now)}</time>
