@@ -92,6 +92,35 @@ async def test_what_is_changed_offline_is_there_later_and_what_is_kept_needs_no_
     await expect(titles(elsewhere)).to_have_text(["Renamed on the train"])
 
 
+async def test_what_was_said_is_found_on_a_device_that_has_never_shown_it(
+    hub: HubProcess, new_ground: NewGround, axe: Axe, shot: Shot
+) -> None:
+    ground = new_ground(hub.url)
+    desk = Chat(await sign_in(hub, ground, "ann", await ground.context()))
+    for prompt in ("echo the river Café", "echo the sea", "poem"):
+        await desk.page.get_by_role("button", name="New conversation").click()
+        await desk.send(prompt)
+        await desk.over()
+    for options in ({}, PHONE):
+        page = await sign_in(hub, ground, "ann", await ground.context(**options))
+        await page.keyboard.press("Control+k")
+        search = page.get_by_role("searchbox", name="Search the conversations")
+        await search.fill("the")
+        await expect(titles(page)).to_have_text(["echo the sea", "echo the river Café"])
+        await search.fill("banks")
+        await expect(page.get_by_text("No title contains these words.")).to_be_visible()
+        await search.press("Enter")
+        messages = page.get_by_role("region", name="In messages")
+        await expect(messages.get_by_role("status")).to_have_text("Found in 1 of 3 conversations:")
+        await expect(messages.locator("mark")).to_have_text("Banks")
+        await expect(search).to_be_focused()
+        assert await axe(page) == []
+        await shot(page, f"list-found-{'phone' if options else 'desk'}")
+        await search.press("Enter")
+        await expect(page.locator("#bar h1")).to_have_text("poem")
+        await expect(Chat(page).reply).to_contain_text("Banks")
+
+
 async def test_nobody_sees_the_list_of_another_in_the_same_browser_either(
     hub: HubProcess, new_ground: NewGround
 ) -> None:

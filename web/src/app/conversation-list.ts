@@ -11,6 +11,7 @@
  * conversation itself stays on the hub).
  */
 
+import { plain, wordsOf } from "../model/text-search.js";
 import type { Position } from "../protocol/events.js";
 import { type Changes, changesIn, type ListChange, type ListEvent, merged, type Shared } from "./list-changes.js";
 import type { LocalStore } from "./local-store.js";
@@ -223,12 +224,9 @@ function rootOf(entry: Entry, source: (entry: Entry) => Entry | undefined): Entr
 
 /** The entries whose title contains every word of the query, ignoring case and accents. */
 export function found(entries: readonly Entry[], query: string): readonly Entry[] {
-  const words = plain(query).split(/\s+/).filter(Boolean);
+  const words = wordsOf(query);
   return entries.filter((entry) => words.every((word) => plain(entry.title).includes(word)));
 }
-
-const plain = (text: string): string =>
-  text.normalize("NFKD").replace(/\p{M}/gu, "").toUpperCase();
 
 const byTime = <T extends Entry>(entries: readonly T[]): readonly T[] => entries.toSorted((one, other) => other.at - one.at);
 

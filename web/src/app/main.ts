@@ -29,6 +29,7 @@ import { showKeys } from "./key-help.js";
 import { type KeyBindings, listenForKeys } from "./keys.js";
 import { ListSync } from "./list-sync.js";
 import { LocalStore, scopeOf } from "./local-store.js";
+import { MessageSearch } from "./message-search.js";
 import { ModelPicker } from "./model-picker.js";
 import { newName } from "./names.js";
 import { notice } from "../ui/notice.js";
@@ -54,6 +55,7 @@ class Page {
   readonly #hub;
   readonly #store = new LocalStore(scopeOf(location.href));
   readonly #conversations;
+  readonly #messages;
   readonly #side = byId("sidebar");
   readonly #bar = byId("bar");
   readonly #main = byId("main");
@@ -78,6 +80,9 @@ class Page {
       new LocalStore(scopeOf(location.href, account.subject)),
       account.conversations !== null,
     );
+    this.#messages = new MessageSearch(this.#hub, () => {
+      this.#drawSoon();
+    });
     this.#stage = new Stage(this.#main, this.#hub, this.#models.element, account, {
       changed: () => {
         this.#note();
@@ -310,8 +315,15 @@ class Page {
     },
     search: (query) => {
       this.#query = query;
+      this.#messages.stop();
       this.#drawSoon();
     },
+    searchMessages: () => {
+      this.#messages.start(this.#query ?? "", this.#conversations.entries);
+      // The button that was pressed is gone.
+      document.getElementById("search")?.focus();
+    },
+    searchOlder: () => void this.#messages.more(),
     menu: (entry, button) => {
       toggleMenu(button, entryChoices(entry, this.#conversations, this.#hub.url, (name) => {
         this.#left(name);
@@ -353,6 +365,7 @@ class Page {
           entries: this.#conversations.entries,
           current: this.#name,
           query: this.#query,
+          messages: this.#messages.progress,
           theme: this.#theme.theme,
           account: this.account,
           now: new Date(),

@@ -7,12 +7,13 @@ import { UNTITLED } from "../model/title.js";
 import * as icons from "../ui/icons.js";
 import type { Account } from "./account.js";
 import { arranged, type Entry, found, type Placed } from "./conversation-list.js";
+import { type Hit, PORTION, type Progress } from "./message-search.js";
 import { hashOf } from "./route.js";
 import { type Theme, THEMES } from "./theme.js";
 
 const THEME_ICONS = { system: icons.system, light: icons.light, dark: icons.dark };
 /** Up to this many conversations there is no search field. */
-const FEW = 8;
+const FEW = 2;
 /** The most levels of indentation for forks. */
 const DEEPEST = 3;
 
@@ -27,6 +28,8 @@ export interface SidebarState {
   readonly current: string | undefined;
   /** The search query; `undefined` while there is no search. */
   readonly query: string | undefined;
+  /** What was found in messages; `undefined` while they are not searched. */
+  readonly messages: Progress | undefined;
   readonly theme: Theme;
   readonly account: Account;
   readonly now: Date;
@@ -39,6 +42,8 @@ export interface SidebarCallbacks {
   /** The user chose a conversation. */
   readonly chosen: () => void;
   readonly search: (query: string | undefined) => void;
+  readonly searchMessages: () => void;
+  readonly searchOlder: () => void;
   readonly menu: (entry: Entry, button: HTMLElement) => void;
   readonly theme: (theme: Theme) => void;
   readonly signOut: () => void;
@@ -82,8 +87,11 @@ function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): 
   const key = (event: KeyboardEvent): void => {
     if (query === undefined || event.isComposing) return;
     if (event.key === "Escape") callbacks.search(undefined);
-    else if (event.key === "Enter") document.querySelector<HTMLElement>("#sidebar .list a")?.click();
-    else return;
+    else if (event.key === "Enter") {
+      const first = document.querySelector<HTMLElement>("#sidebar .list a");
+      if (first) first.click();
+      else if (query.trim() !== "") callbacks.searchMessages();
+    } else return;
     event.preventDefault();
   };
   return html`<label class="search">
@@ -93,6 +101,11 @@ function search({ entries, query }: SidebarState, callbacks: SidebarCallbacks): 
 }
 
 function list(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  const searched = (state.query ?? "").trim() !== "" && state.entries.length > 0;
+  return html`<div class="entries">${byTitle(state, callbacks)} ${searched ? inMessages(state, callbacks) : nothing}</div>`;
+}
+
+function byTitle(state: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   const placed = inOrder(state.entries, state.query ?? "");
   if (placed.length === 0) {
     const said = state.query ? "No title contains these words." : EMPTY[state.account.conversations === null ? "here" : "everywhere"];
@@ -118,6 +131,34 @@ function item({ entry, depth }: Placed, { current, now }: SidebarState, callback
       <time datetime=${at.toISOString()} title=${at.toLocaleString()}>${shortTime(at, now)}</time>
     </a>
     <button type="button" class="quiet" aria-label="More about ${title}" aria-haspopup="menu" aria-expanded="false" @click=${menu}>${icons.more()}</button>
+  </li>`;
+}
+
+function inMessages({ messages, current }: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
+  const left = messages && !messages.running ? messages.all - messages.searched : 0;
+  return html`<section class="messages" aria-label="In messages">
+    ${messages ? nothing : html`<button type="button" class="plain" @click=${callbacks.searchMessages}>Search what was said</button>`}
+    <p class="searched" role="status">${messages ? progressOf(messages) : nothing}</p>
+    ${messages && messages.hits.length > 0 ? html`<ul class="list hits">
+      ${repeat(messages.hits, ({ entry }) => entry.name, (one) => hit(one, current, callbacks))}
+    </ul>` : nothing}
+    ${left > 0 ? html`<button type="button" class="plain" @click=${callbacks.searchOlder}>Search ${Math.min(left, PORTION)} older</button>` : nothing}
+  </section>`;
+}
+
+function progressOf({ hits, searched, all, running }: Progress): string {
+  if (running) return "Searching what was said…";
+  const where = `${searched < all ? `the latest ${searched} of ` : ""}${all} conversations`;
+  return hits.length === 0 ? `No message in ${where} has these words.` : `Found in ${hits.length} of ${where}:`;
+}
+
+function hit({ entry, excerpt }: Hit, current: string | undefined, callbacks: SidebarCallbacks): TemplateResult {
+  const { before, match, after } = excerpt;
+  return html`<li>
+    <a href=${hashOf("conversation", entry.name)} aria-current=${entry.name === current ? "page" : nothing} @click=${callbacks.chosen}>
+      <span class="title" dir="auto">${entry.title || UNTITLED}</span>
+      <span class="excerpt" dir="auto">${before}<mark>${match}</mark>${after}</span>
+    </a>
   </li>`;
 }
 
