@@ -108,7 +108,8 @@ export function changesIn(entry: StoredEntry, all: readonly Entry[]): ListEvent 
   if (gone) return shared && !shared.removed ? { type, stream: name, removed: true } : undefined;
   const has = shared?.removed ? undefined : shared;
   const fields: Omit<ListEvent, "type" | "stream"> = {
-    ...((title !== (has?.title ?? "") || differ(named, has?.named)) && { title, named: named ?? false }),
+    ...((title !== (has?.title ?? "") || differ(named, has?.named)) && { title }),
+    ...(differ(named, has?.named) && { named: named ?? false }),
     ...(differ(pinned, has?.pinned) && { pinned: pinned ?? false }),
     ...(from !== undefined && from !== has?.from && { from }),
     ...(isLater(entry, has?.at, all) && { at: new Date(at).toISOString() }),

@@ -37,7 +37,7 @@ import { hashOf, type Route, routeOf } from "./route.js";
 import { watchRunning } from "./running.js";
 import { showShareLinks } from "./share-dialog.js";
 import { showSignIn } from "./sign-in.js";
-import { inOrder, sidebar, type SidebarCallbacks } from "./sidebar.js";
+import { inOrder, SHOWN, sidebar, type SidebarCallbacks } from "./sidebar.js";
 import { Stage } from "./stage.js";
 import { ThemeChoice } from "./theme.js";
 
@@ -51,6 +51,8 @@ class Page {
   #route: Exclude<Route, { kind: "new" }> = { kind: "unknown", what: "" };
   /** The search query; `undefined` while there is no search. */
   #query: string | undefined;
+  /** The most conversations that the list shows. */
+  #most = SHOWN;
   #drawing = false;
   readonly #hub;
   readonly #store = new LocalStore(scopeOf(location.href));
@@ -226,6 +228,12 @@ class Page {
     document.getElementById("search")?.focus();
   }
 
+  /** Focus what is found in messages if the button for it had the focus, and is gone now. */
+  #focusMessages(): void {
+    this.#draw();
+    if (!this.#side.contains(document.activeElement)) this.#side.querySelector<HTMLElement>(".messages")?.focus();
+  }
+
   async #signOut(): Promise<void> {
     const elsewhere = await signOut(ROOT);
     if (elsewhere === undefined) {
@@ -315,15 +323,24 @@ class Page {
     },
     search: (query) => {
       this.#query = query;
+      this.#most = SHOWN;
       this.#messages.stop();
       this.#drawSoon();
     },
+    more: () => {
+      const next = this.#most;
+      this.#most += SHOWN;
+      this.#draw();
+      this.#side.querySelectorAll<HTMLElement>(".list a")[next]?.focus();
+    },
     searchMessages: () => {
       this.#messages.start(this.#query ?? "", this.#conversations.entries);
-      // The button that was pressed is gone.
-      document.getElementById("search")?.focus();
+      this.#focusMessages();
     },
-    searchOlder: () => void this.#messages.more(),
+    searchOlder: () => {
+      void this.#messages.more();
+      this.#focusMessages();
+    },
     menu: (entry, button) => {
       toggleMenu(button, entryChoices(entry, this.#conversations, this.#hub.url, (name) => {
         this.#left(name);
@@ -365,6 +382,7 @@ class Page {
           entries: this.#conversations.entries,
           current: this.#name,
           query: this.#query,
+          most: this.#most,
           messages: this.#messages.progress,
           theme: this.#theme.theme,
           account: this.account,

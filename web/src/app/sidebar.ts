@@ -14,6 +14,8 @@ import { type Theme, THEMES } from "./theme.js";
 const THEME_ICONS = { system: icons.system, light: icons.light, dark: icons.dark };
 /** Up to this many conversations there is no search field. */
 const FEW = 2;
+/** So many conversations are shown at first, and more with each press of a button. */
+export const SHOWN = 100;
 /** The most levels of indentation for forks. */
 const DEEPEST = 3;
 
@@ -22,12 +24,21 @@ const EMPTY = {
   everywhere: "Conversations you take part in are listed here, on all your devices.",
 };
 
+// Made once: to make one takes longer than to draw a row.
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const WEEKDAY = new Intl.DateTimeFormat(undefined, { weekday: "short" });
+const DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const DATE = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+
 export interface SidebarState {
   readonly entries: readonly Entry[];
   /** The name of the current conversation. */
   readonly current: string | undefined;
   /** The search query; `undefined` while there is no search. */
   readonly query: string | undefined;
+  /** The most conversations to show. */
+  readonly most: number;
   /** What was found in messages; `undefined` while they are not searched. */
   readonly messages: Progress | undefined;
   readonly theme: Theme;
@@ -42,6 +53,8 @@ export interface SidebarCallbacks {
   /** The user chose a conversation. */
   readonly chosen: () => void;
   readonly search: (query: string | undefined) => void;
+  /** Show more conversations. */
+  readonly more: () => void;
   readonly searchMessages: () => void;
   readonly searchOlder: () => void;
   readonly menu: (entry: Entry, button: HTMLElement) => void;
@@ -111,9 +124,11 @@ function byTitle(state: SidebarState, callbacks: SidebarCallbacks): TemplateResu
     const said = state.query ? "No title contains these words." : EMPTY[state.account.conversations === null ? "here" : "everywhere"];
     return html`<p class="empty">${said}</p>`;
   }
+  const left = placed.length - state.most;
   return html`<ul class="list">
-    ${repeat(placed, ({ entry }) => entry.name, (one) => item(one, state, callbacks))}
-  </ul>`;
+      ${repeat(placed.slice(0, state.most), ({ entry }) => entry.name, (one) => item(one, state, callbacks))}
+    </ul>
+    ${left > 0 ? html`<button type="button" class="plain" @click=${callbacks.more}>Show ${left > SHOWN ? `${SHOWN} of ${left}` : left} more</button>` : nothing}`;
 }
 
 function item({ entry, depth }: Placed, { current, now }: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
@@ -128,7 +143,7 @@ function item({ entry, depth }: Placed, { current, now }: SidebarState, callback
       ${entry.pinned ? html`<span class="branch" role="img" aria-label="Pinned:" title="Pinned">${icons.pin()}</span>` : nothing}
       <span class="title" dir="auto" title=${title}>${title}</span>
       ${entry.running ? html`<span class="dot" role="img" aria-label="is being answered"></span>` : nothing}
-      <time datetime=${at.toISOString()} title=${at.toLocaleString()}>${shortTime(at, now)}</time>
+      <time datetime=${at.toISOString()} title=${EXACT.format(at)}>${shortTime(at, now)}</time>
     </a>
     <button type="button" class="quiet" aria-label="More about ${title}" aria-haspopup="menu" aria-expanded="false" @click=${menu}>${icons.more()}</button>
   </li>`;
@@ -136,7 +151,7 @@ function item({ entry, depth }: Placed, { current, now }: SidebarState, callback
 
 function inMessages({ messages, current }: SidebarState, callbacks: SidebarCallbacks): TemplateResult {
   const left = messages && !messages.running ? messages.all - messages.searched : 0;
-  return html`<section class="messages" aria-label="In messages">
+  return html`<section class="messages" tabindex="-1" aria-label="In messages">
     ${messages ? nothing : html`<button type="button" class="plain" @click=${callbacks.searchMessages}>Search what was said</button>`}
     <p class="searched" role="status">${messages ? progressOf(messages) : nothing}</p>
     ${messages && messages.hits.length > 0 ? html`<ul class="list hits">
@@ -164,17 +179,10 @@ function hit({ entry, excerpt }: Hit, current: string | undefined, callbacks: Si
 
 /** The time if it is today, the weekday if it is within a week, otherwise the date. */
 export function shortTime(at: Date, now: Date): string {
-  if (at.toDateString() === now.toDateString()) {
-    return at.toLocaleTimeString(undefined, { hour: "numeric", minute: "2-digit" });
-  }
+  if (at.toDateString() === now.toDateString()) return TIME.format(at);
   const days = (now.getTime() - at.getTime()) / 86_400_000;
-  if (days >= 0 && days < 6) return at.toLocaleDateString(undefined, { weekday: "short" });
-  const sameYear = at.getFullYear() === now.getFullYear();
-  return at.toLocaleDateString(undefined, {
-    day: "numeric",
-    month: "short",
-    ...(!sameYear && { year: "numeric" }),
-  });
+  if (days >= 0 && days < 6) return WEEKDAY.format(at);
+  return (at.getFullYear() === now.getFullYear() ? DAY : DATE).format(at);
 }
 
 function themes(theme: Theme, callbacks: SidebarCallbacks): TemplateResult {
