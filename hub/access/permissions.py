@@ -6,6 +6,10 @@ called. So an answer that begins a stream of its own can be read by whoever aske
 grants that only name ``chat/{user}/**``. A credential that is narrowed to some streams
 (`Principal.within`) reaches no others, whoever owns them.
 
+Each subject has one stream for its list of conversations (`hub.domain.stream_names.list_of`),
+which it may read and append to if it may do so anywhere. No grant reaches the list of somebody
+else, whatever it matches: the names of conversations may be all that protects them.
+
 A refusal tells as little as it can. A stream that somebody may not read does not exist for
 them (404); one that they may read but not write is forbidden (403); and who has shown no
 credential is asked for one (401), whether or not there is such a stream.
@@ -22,9 +26,12 @@ from hub.domain.generation import is_own
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.permissions import Grant, Permission
 from hub.domain.principal import ANYBODY, OF_THE_HUB, Principal
-from hub.domain.stream_names import is_name
+from hub.domain.stream_names import is_list, is_name, list_of
 
 __all__ = ["Permission", "Permissions"]
+
+ON_ITS_LIST: Final[frozenset[Permission]] = frozenset({"read", "append"})
+"""What somebody may do to their list of conversations."""
 
 CHAT_LENGTH: Final = 16
 """The least characters of the name of a chat that anybody may begin."""
@@ -45,6 +52,8 @@ class Permissions:
         ``stream`` is ``None`` for what concerns no single stream, and for a generation that
         begins a stream of its own; ``owner`` is ``None`` where it has none or it is not known.
         """
+        if stream is not None and by.scope is not None and is_list(stream):
+            return permission in ON_ITS_LIST and stream == _list_of(by, permission)
         if stream is None and by.subject is None and permission not in OF_THE_HUB:
             # It would own nothing, so it needs to be allowed this on any new stream.
             return by.may_new(permission)
@@ -101,6 +110,14 @@ class Permissions:
         """
         folders = ("/".join((*grant.match.segments[:-1], "")) for grant in by.grants)
         return next((one for one in ("", *folders) if _may_converse(by, one)), None)
+
+    def conversations(self, by: Principal) -> str | None:
+        """The stream in which a principal keeps its list of conversations, if it may have one."""
+        if by.subject is None or not all(
+            self.allows(by, one, list_of(by.subject)) for one in ON_ITS_LIST
+        ):
+            return None
+        return list_of(by.subject)
 
     def may_ask(self, by: Principal, upstream: str, model: str | None) -> bool:
         """Whether a principal may ask this model of an upstream in any stream."""
@@ -203,6 +220,14 @@ class Permissions:
         if of_models or most is not None:
             check_options(asked.options, most)
         return permitted
+
+
+def _list_of(by: Principal, permission: Permission) -> str | None:
+    """A principal's own list of conversations, if it may do this to anything of its own."""
+    if by.subject is None or by.shared is not None:
+        return None
+    name = list_of(by.subject)
+    return name if by.may_own(permission, name) else None
 
 
 def _may_converse(by: Principal, folder: str) -> bool:

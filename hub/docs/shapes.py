@@ -369,6 +369,11 @@ RESPONSES: Final[Mapping[str, Schema]] = {
                 "description": "What the names of conversations begin with in which they may take "
                 "part: empty, or with a slash at the end. `null` if there are none.",
             },
+            "conversations": {
+                **TEXT_OR_NULL,
+                "description": "The stream in which they keep their list of conversations, which "
+                "nobody else can read. `null` if they may keep none.",
+            },
             "methods": array(
                 object_of(
                     "A way to sign in. Its URL is relative to the hub's root; it is `null` if one "

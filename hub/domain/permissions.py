@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from hub.domain.stream_names import RESERVED, is_name
+from hub.domain.stream_names import LISTS, RESERVED, is_name
 
 __all__ = [
     "ALL",
@@ -147,7 +147,7 @@ def segment(value: str) -> str:
     what somebody else's name is hashed to.
     """
     plain = is_name(value) and "/" not in value and not value.startswith("~")
-    if plain and len(value) <= SEGMENT_LENGTH and value != RESERVED:
+    if plain and len(value) <= SEGMENT_LENGTH and value not in (RESERVED, LISTS):
         return value
     return "~" + hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from functools import lru_cache
 from typing import Final
 
 from hub.domain.errors import InvalidName
 
-__all__ = ["NAME_PATTERN", "RESERVED", "check_name", "is_name"]
+__all__ = ["LISTS", "NAME_PATTERN", "RESERVED", "check_name", "is_list", "is_name", "list_of"]
 
 # One or more segments of unreserved characters (RFC 3986 section 2.3) and a few more that need no
 # escape in a path. No segment is empty or starts with a dot.
@@ -17,6 +19,9 @@ NAME_PATTERN: Final = (
 _NAME: Final = re.compile(NAME_PATTERN)
 RESERVED: Final = "__ds"
 """The prefix of the Durable Streams Protocol's own addresses."""
+
+LISTS: Final = "__lists"
+"""What the names of the users' lists of conversations begin with, as a segment."""
 
 
 def is_name(name: str) -> bool:
@@ -36,3 +41,17 @@ def check_name(name: str, length: int) -> None:
         raise InvalidName(
             "a stream name consists of letters, digits and . _ ~ : @ + - in segments separated by /"
         )
+
+
+@lru_cache(maxsize=1024)
+def list_of(subject: str) -> str:
+    """The name of the stream in which a subject keeps its list of conversations.
+
+    It says nothing about who the subject is, and has the same length whatever they are called.
+    """
+    return f"{LISTS}/{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+
+
+def is_list(name: str) -> bool:
+    """Whether this is the name of somebody's list of conversations."""
+    return name.startswith(f"{LISTS}/")

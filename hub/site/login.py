@@ -142,6 +142,7 @@ class Login:
             "expires": None if expires is None else expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "allowed": bool(by.grants) and by.within != (),
             "folder": self._permissions.folder(by),
+            "conversations": self._permissions.conversations(by),
             "methods": [{"kind": one.kind, "label": one.label, "url": one.href} for one in methods],
         }
 

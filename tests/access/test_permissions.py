@@ -14,7 +14,8 @@ from hub.domain.errors import Forbidden, HubError, StreamNotFound, Unauthorized
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.grant_rules import Identity, filled
 from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
-from hub.domain.principal import LOCAL, NOBODY, Principal
+from hub.domain.principal import LOCAL, NOBODY, Principal, SharedStream
+from hub.domain.stream_names import list_of
 from hub.stores.memory import MemoryStore
 from hub.streams.registry import StreamLimits, Streams
 from hub.streams.stream import Retention
@@ -61,6 +62,43 @@ def test_anybody_may_have_grants_without_a_credential() -> None:
     PERMISSIONS_OF.check(guest, "read", "public/1")
     assert isinstance(refused(guest, "append", "public/1"), Unauthorized)
     assert isinstance(refused(guest, "read", "chat/1"), Unauthorized)
+
+
+def test_a_list_of_conversations_is_for_its_subject_alone() -> None:
+    """Also under grants that match everything: names may be all that protects conversations."""
+    own, others = list_of("ann"), list_of("bob")
+    for ann in (user(grant("read append", "chat/{user}/*")), user(grant(" ".join(PERMISSIONS)))):
+        assert PERMISSIONS_OF.conversations(ann) == own
+        for permission in get_args(Permission):
+            assert isinstance(refused(ann, permission, others), StreamNotFound)
+            assert isinstance(refused(ann, permission, others, "ann"), StreamNotFound)
+            if permission in ("read", "append"):
+                PERMISSIONS_OF.check(ann, permission, own)
+            else:
+                assert isinstance(refused(ann, permission, own, "ann"), Forbidden)
+    tenant = Principal("ann", "acme", grants=(grant("read append"),))
+    assert PERMISSIONS_OF.conversations(tenant) not in (None, own)
+
+
+def test_a_list_of_conversations_allows_no_more_than_elsewhere() -> None:
+    own, all_of_it = list_of("ann"), grant(" ".join(PERMISSIONS))
+    reader = user(grant("read"))
+    narrowed = user(all_of_it, within=(grant("read append", "chat/ann/*"),))
+    link = Principal("ann", grants=(all_of_it,), shared=SharedStream(own, 1))
+    ticket = user(all_of_it).only_reading("chat/ann/1")
+    for by in (
+        reader,
+        narrowed,
+        link,
+        ticket,
+        Principal(grants=(all_of_it,), credential="x"),
+        LOCAL,
+    ):
+        assert PERMISSIONS_OF.conversations(by) is None
+    for by in (reader, narrowed, link, ticket):
+        assert not PERMISSIONS_OF.allows(by, "append", own)
+    PERMISSIONS_OF.check(LOCAL, "read", own)
+    PERMISSIONS_OF.check(LOCAL, "delete", own)
 
 
 def test_what_somebody_may_not_read_does_not_exist_for_them() -> None:

@@ -322,6 +322,23 @@ async def test_the_listing_shows_nobody_elses_streams(start_hub: StartHub) -> No
     assert ([one["name"] for one in page["streams"]], page["more"]) == (["chat/bob/1"], True)
 
 
+async def test_a_list_of_conversations_is_nobody_elses(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(EVERYBODY), server={"list_streams": True})
+    _, known = await ask(hub, "ann", "GET", "/v1/me")
+    mine = f"/v1/stream/{known['conversations']}"
+    kept = {"type": "conversation", "stream": "chat/ann/1", "title": "Secret"}
+    assert (await ask(hub, "ann", "PUT", mine, [kept]))[0] == 201
+    assert (await ask(hub, "ann", "GET", mine))[1] == [kept]
+    for who in ("bob", "guest", "admin"):
+        for method, path in (("GET", mine), ("POST", mine), ("PUT", mine), ("DELETE", mine)):
+            status, body = await ask(hub, who, method, path, [kept])
+            assert (status, body["error"]["code"]) == (404, "stream_not_found"), (who, method)
+        assert (await ask(hub, who, "GET", "/v1/me"))[1]["conversations"] != known["conversations"]
+        assert known["conversations"] not in str(await ask(hub, who, "GET", "/v1/streams"))
+    assert (await ask(hub, "ann", "DELETE", mine))[0] == 403
+    assert (await ask(hub, "ann", "GET", "/v1/streams"))[1]["streams"] == []
+
+
 # Names of others
 
 

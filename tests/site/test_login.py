@@ -358,6 +358,7 @@ async def test_me_says_who_one_is(hub: Running) -> None:
         "expires": None,
         "allowed": False,
         "folder": None,
+        "conversations": None,
         "methods": [
             {"kind": "link", "label": "Use a sign-in link that you were sent", "url": None}
         ],
@@ -366,6 +367,7 @@ async def test_me_says_who_one_is(hub: Running) -> None:
     assert (known["user"], known["folder"]) == ("ann", "chat/ann/")
     assert known["expires"].endswith("Z")
     assert (await me(hub, bearer("ann")))["signed_in"] == "key"
+    assert known["conversations"] == (await me(hub, bearer("ann")))["conversations"]
     operator = await me(hub, bearer("admin"))
     assert (operator["user"], operator["folder"]) == (None, "")
     async with hub.client.get("/v1/me", headers={"Authorization": "Bearer x"}) as response:
@@ -376,7 +378,7 @@ async def test_a_hub_without_authentication_has_nobody_to_sign_in(start_hub: Sta
     hub = await start_hub()
     known = await me(hub, {})
     assert (known["user"], known["allowed"], known["folder"]) == (None, True, "")
-    assert known["methods"] == []
+    assert (known["conversations"], known["methods"]) == (None, [])
     async with hub.client.get("/login") as response:
         assert "does not ask anybody" in await response.text()
     async with hub.client.post("/login/x", headers=PAGE) as response:

@@ -26,6 +26,8 @@ export interface Account {
   readonly allowed: boolean;
   /** What the names of their conversations begin with; `null` if they may begin none. */
   readonly folder: string | null;
+  /** The stream in which the hub keeps the list of their conversations; `null` if it keeps none. */
+  readonly conversations: string | null;
   /** They may make share links, which an application around the hub would not check. */
   readonly sharesByLink: boolean;
   /** How they could sign in. */
@@ -34,7 +36,7 @@ export interface Account {
 
 /** The user of a hub without authentication. */
 export const ANYBODY: Account = {
-  user: null, subject: "", session: false, allowed: true, folder: "", sharesByLink: false, methods: [],
+  user: null, subject: "", session: false, allowed: true, folder: "", conversations: null, sharesByLink: false, methods: [],
 };
 
 const NO_SESSION = ["header", "key", "token", "application"];
@@ -58,10 +60,11 @@ interface Told {
   readonly signed_in: string | null;
   readonly allowed: boolean;
   readonly folder: string | null;
+  readonly conversations?: string | null;
   readonly methods: readonly Method[];
 }
 
-function accountOf({ user, tenant, signed_in, allowed, folder, methods }: Told): Account {
+function accountOf({ user, tenant, signed_in, allowed, folder, conversations = null, methods }: Told): Account {
   const parts = user === null ? [] : tenant === null ? [user] : [tenant, user];
   return {
     user,
@@ -69,6 +72,7 @@ function accountOf({ user, tenant, signed_in, allowed, folder, methods }: Told):
     session: signed_in !== null && !NO_SESSION.includes(signed_in),
     allowed,
     folder,
+    conversations,
     sharesByLink: user !== null && signed_in !== "application",
     methods,
   };

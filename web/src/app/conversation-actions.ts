@@ -57,8 +57,11 @@ export function exportChoices(title: string, name: string, state: () => State): 
 
 /** `left` is called when the conversation is gone from the list. */
 export function entryChoices(entry: Entry, list: ConversationList, hub: string, left: (name: string) => void): Choice[] {
-  const { name, title } = entry;
+  const { name, title, pinned } = entry;
   return [
+    pinned
+      ? { label: "Unpin", icon: icons.pin, run: () => { list.put(name, { pinned: undefined }); } }
+      : { label: "Pin", hint: "Keeps it above the others", icon: icons.pin, run: () => { list.put(name, { pinned: true }); } },
     { label: "Rename", icon: icons.edit, run: () => void rename(entry, list) },
     {
       label: "Copy link",
@@ -84,7 +87,7 @@ export function entryChoices(entry: Entry, list: ConversationList, hub: string, 
 }
 
 async function rename({ name, title }: Entry, list: ConversationList): Promise<void> {
-  const given = await askText("Rename the conversation", "Title, in this browser", title);
+  const given = await askText("Rename the conversation", list.shared ? "Title, on all your devices" : "Title, in this browser", title);
   if (given) list.put(name, { title: given, named: true });
 }
 

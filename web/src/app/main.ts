@@ -27,7 +27,9 @@ import { ConversationList } from "./conversation-list.js";
 import { Drawer } from "./drawer.js";
 import { showKeys } from "./key-help.js";
 import { type KeyBindings, listenForKeys } from "./keys.js";
+import { ListSync } from "./list-sync.js";
 import { LocalStore, scopeOf } from "./local-store.js";
+import { MessageSearch } from "./message-search.js";
 import { ModelPicker } from "./model-picker.js";
 import { newName } from "./names.js";
 import { notice } from "../ui/notice.js";
@@ -35,7 +37,7 @@ import { hashOf, type Route, routeOf } from "./route.js";
 import { watchRunning } from "./running.js";
 import { showShareLinks } from "./share-dialog.js";
 import { showSignIn } from "./sign-in.js";
-import { inOrder, sidebar, type SidebarCallbacks } from "./sidebar.js";
+import { inOrder, SHOWN, sidebar, type SidebarCallbacks } from "./sidebar.js";
 import { Stage } from "./stage.js";
 import { ThemeChoice } from "./theme.js";
 
@@ -49,10 +51,13 @@ class Page {
   #route: Exclude<Route, { kind: "new" }> = { kind: "unknown", what: "" };
   /** The search query; `undefined` while there is no search. */
   #query: string | undefined;
+  /** The most conversations that the list shows. */
+  #most = SHOWN;
   #drawing = false;
   readonly #hub;
   readonly #store = new LocalStore(scopeOf(location.href));
   readonly #conversations;
+  readonly #messages;
   readonly #side = byId("sidebar");
   readonly #bar = byId("bar");
   readonly #main = byId("main");
@@ -73,7 +78,13 @@ class Page {
     private readonly last: LastAccount,
   ) {
     this.#hub = connect(ROOT, { account: account.subject });
-    this.#conversations = new ConversationList(new LocalStore(scopeOf(location.href, account.subject)));
+    this.#conversations = new ConversationList(
+      new LocalStore(scopeOf(location.href, account.subject)),
+      account.conversations !== null,
+    );
+    this.#messages = new MessageSearch(this.#hub, () => {
+      this.#drawSoon();
+    });
     this.#stage = new Stage(this.#main, this.#hub, this.#models.element, account, {
       changed: () => {
         this.#note();
@@ -97,6 +108,8 @@ class Page {
     this.#conversations.onChange(() => {
       this.#drawSoon();
     });
+    const { conversations } = this.account;
+    if (conversations !== null) new ListSync(this.#conversations, this.#hub, conversations).start();
     this.#hub.onStatus(({ state }) => {
       if (state !== "live") return;
       void this.#models.ask(this.#hub);
@@ -215,6 +228,12 @@ class Page {
     document.getElementById("search")?.focus();
   }
 
+  /** Focus what is found in messages if the button for it had the focus, and is gone now. */
+  #focusMessages(): void {
+    this.#draw();
+    if (!this.#side.contains(document.activeElement)) this.#side.querySelector<HTMLElement>(".messages")?.focus();
+  }
+
   async #signOut(): Promise<void> {
     const elsewhere = await signOut(ROOT);
     if (elsewhere === undefined) {
@@ -304,7 +323,23 @@ class Page {
     },
     search: (query) => {
       this.#query = query;
+      this.#most = SHOWN;
+      this.#messages.stop();
       this.#drawSoon();
+    },
+    more: () => {
+      const next = this.#most;
+      this.#most += SHOWN;
+      this.#draw();
+      this.#side.querySelectorAll<HTMLElement>(".list a")[next]?.focus();
+    },
+    searchMessages: () => {
+      this.#messages.start(this.#query ?? "", this.#conversations.entries);
+      this.#focusMessages();
+    },
+    searchOlder: () => {
+      void this.#messages.more();
+      this.#focusMessages();
     },
     menu: (entry, button) => {
       toggleMenu(button, entryChoices(entry, this.#conversations, this.#hub.url, (name) => {
@@ -347,6 +382,8 @@ class Page {
           entries: this.#conversations.entries,
           current: this.#name,
           query: this.#query,
+          most: this.#most,
+          messages: this.#messages.progress,
           theme: this.#theme.theme,
           account: this.account,
           now: new Date(),

@@ -35,6 +35,7 @@ export const eye = (): TemplateResult => draw(svg`<path d="M2.5 12S6 5.5 12 5.5 
 export const save = (): TemplateResult => draw(svg`<path d="M12 4v11M8 11.5l4 4 4-4M5 19.5h14"/>`);
 export const trash = (): TemplateResult => draw(svg`<path d="M5 7h14M10 7V5h4v2M7 7l.8 12.5h8.4L17 7M10.5 11v5M13.5 11v5"/>`);
 export const close = (): TemplateResult => draw(svg`<path d="m6.5 6.5 11 11M17.5 6.5l-11 11"/>`);
+export const pin = (): TemplateResult => draw(svg`<path d="M9 4h6l-1 6 3.5 3.5h-11L10 10 9 4ZM12 13.5V20"/>`);
 export const fork = (): TemplateResult => draw(svg`<path d="M7 5v7a4 4 0 0 0 4 4h6M14 13l3 3-3 3"/>`);
 export const keys = (): TemplateResult => draw(svg`<rect x="3" y="6.5" width="18" height="11" rx="2.5"/><path d="M7 10.5h.01M11 10.5h.01M15 10.5h.01M8 14h8"/>`);
 export const system = (): TemplateResult => draw(svg`<rect x="4" y="5" width="16" height="11" rx="2"/><path d="M9 20h6M12 16v4"/>`);

@@ -7,8 +7,8 @@ import type { Hub } from "../../src/client/hub.js";
 import type { StatusListener } from "../../src/client/source.js";
 
 const ROOT = "http://hub.example/my/";
-const TOLD = { user: "ann", tenant: null, key: null, signed_in: "link", expires: null, allowed: true, folder: "chat/ann/", methods: [] };
-const ANN: Account = { user: "ann", subject: "ann", session: true, allowed: true, folder: "chat/ann/", sharesByLink: true, methods: [] };
+const TOLD = { user: "ann", tenant: null, key: null, signed_in: "link", expires: null, allowed: true, folder: "chat/ann/", conversations: "__lists/a", methods: [] };
+const ANN: Account = { user: "ann", subject: "ann", session: true, allowed: true, folder: "chat/ann/", conversations: "__lists/a", sharesByLink: true, methods: [] };
 
 const fetched = vi.fn<typeof fetch>();
 const answer = (body: unknown, status = 200): void => {

@@ -82,6 +82,13 @@ test.each([
   expect(left).not.toHaveBeenCalled();
 });
 
+test("what is pinned can be let go again", () => {
+  choose("Pin");
+  expect(list.find("team/plans")?.pinned).toBe(true);
+  choose("Unpin");
+  expect(list.find("team/plans")).not.toHaveProperty("pinned");
+});
+
 test("a name given by hand is kept as such", async () => {
   choose("Rename");
   const field = document.querySelector<HTMLInputElement>("dialog input");

@@ -167,6 +167,11 @@ test("forks stand under their source, the group with the latest news first", () 
   ]);
 });
 
+test("what is pinned stands above the rest, with its forks", () => {
+  const entries = [entry("b", 9), entry("fork", 8, "a"), { ...entry("c", 3), pinned: true }, { ...entry("a", 1), pinned: true }];
+  expect(arranged(entries).map((one) => `${one.depth} ${one.entry.name}`)).toEqual(["0 c", "0 a", "1 fork", "0 b"]);
+});
+
 test("forks that go in circles are all shown, once", () => {
   const entries = [entry("a", 3, "b"), entry("b", 2, "a"), entry("self", 1, "self")];
   expect(names(arranged(entries).map((one) => one.entry)).toSorted()).toEqual(["a", "b", "self"]);
