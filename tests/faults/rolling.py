@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support.crowd import Crowd
-from tests.support.followed_hubs import ENDS, LOST, PATIENT
-from tests.support.hub_processes import HubProcess, Hubs
+from tests.support.followed_hubs import LOST, PATIENT
+from tests.support.hub_processes import ENDS, HubProcess, Hubs
 from tests.support.patience import PATIENCE
 from tests.support.reader import Reader
 from tests.support.redis_server import RedisServer
