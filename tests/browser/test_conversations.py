@@ -86,7 +86,7 @@ async def test_what_is_changed_offline_is_there_later_and_what_is_kept_needs_no_
     await expect(chat.status).to_contain_text("Offline")
     await rename(chat.page, "echo rivers", "Renamed on the train")
     await expect(titles(chat.page)).to_have_text(["Renamed on the train"])
-    await hub.line.mend()
+    hub.line.mend()
     await chat.live()
     elsewhere = await sign_in(hub, ground, "ann", await ground.context())
     await expect(titles(elsewhere)).to_have_text(["Renamed on the train"])
