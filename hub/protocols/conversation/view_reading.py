@@ -102,12 +102,15 @@ class Viewed:
         """
         stream = self.stream
         bodies: list[bytes] = []
+        left = responses.PART_BYTES
         start = end = stream.position_at(offset)
         async for batch in stream.batches(offset):
-            if view.over or len(bodies) >= PART_CHUNKS:
+            if view.over or len(bodies) >= PART_CHUNKS or left <= 0:
                 break
             chunks, end = view.add(batch)
-            bodies += map(orjson.dumps, chunks)
+            made = [orjson.dumps(chunk) for chunk in chunks]
+            left -= sum(map(len, made))
+            bodies += made
         latest = view.over or end.offset == stream.tail
         return Part(start, bodies, end, latest, view.over or (latest and stream.closed))
 

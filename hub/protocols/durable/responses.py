@@ -16,7 +16,16 @@ from hub.protocols.durable.sse import interval, unfinished
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
-__all__ = ["SANDBOXED", "Part", "check_kept", "end_headers", "polled", "read_part", "sandboxed"]
+__all__ = [
+    "PART_BYTES",
+    "SANDBOXED",
+    "Part",
+    "check_kept",
+    "end_headers",
+    "polled",
+    "read_part",
+    "sandboxed",
+]
 
 PART_BYTES: Final = 1024 * 1024
 """The most that one response holds, unless a single record is larger."""

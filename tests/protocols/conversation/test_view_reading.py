@@ -14,7 +14,8 @@ from hub.domain.records import Record
 from hub.protocols.agui.chunks import AGUIChunks
 from hub.protocols.conversation.checkpoints import SPACING, STATE_BYTES, Checkpoints
 from hub.protocols.conversation.view_reading import Viewed
-from hub.streams.history import SLICE
+from hub.protocols.durable.responses import PART_BYTES
+from hub.streams.history import EVENTS_BYTES, SLICE
 from hub.streams.stream import Stream
 from tests.support.loop_rounds import Rounds
 
@@ -73,6 +74,22 @@ async def test_the_loop_serves_others_while_one_response_is_made() -> None:
     assert added == list(range(MANY))
     assert rounds.most <= SLICE
     assert part.end.offset == MANY
+
+
+async def test_one_response_holds_so_many_bytes_and_the_next_one_the_rest() -> None:
+    stream = Stream("s")
+    for n in range(40):
+        stream.append(Message("user", str(n % 10) * 100_000))
+    viewed = Viewed(stream, 0, lambda: AGUIChunks("s"), Checkpoints(), ())
+    offset, parts = 0, []
+    while offset < stream.tail:
+        parts.append(await viewed.part(await viewed.view(offset), offset))
+        offset = parts[-1].end.offset
+    sizes = [sum(map(len, part.bodies)) for part in parts]
+    assert max(sizes) <= PART_BYTES + EVENTS_BYTES + 100_000
+    assert [part.latest for part in parts] == [False] * (len(parts) - 1) + [True]
+    text = b"".join(body for part in parts for body in part.bodies)
+    assert all(text.count(b"%d" % n * 100_000) == 4 for n in range(10))
 
 
 async def test_a_view_of_what_is_no_longer_kept_is_refused() -> None:
