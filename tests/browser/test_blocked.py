@@ -13,19 +13,22 @@ from hub.client import Hub, Message
 from tests.browser.chat import Chat, held, reply_in, words
 from tests.browser.conftest import NewGround, StartHubProcess
 from tests.browser.ground import Ground
+from tests.browser.halfway import far
 from tests.browser.hub_process import HubProcess
 from tests.browser.test_tabs import connections
 from tests.support.patience import PATIENCE
+from tests.support.scripted_upstream import Scripted
+from tests.support.upstream_answers import Answer, Gate, openai_sse
 
 TABS: Final = 20
 SIX: Final = 6
 
 
 @pytest_asyncio.fixture(loop_scope="package")
-async def hub_process(start_hub_process: StartHubProcess) -> HubProcess:
+async def hub_process(start_hub_process: StartHubProcess, upstream: Scripted) -> HubProcess:
     """A hub with the demo upstream, whose answer to "stall" ends by nothing but Stop."""
     demo = {"dialect": "demo", "options": {"pace": 200}, "stall_timeout": 3600}
-    return await start_hub_process(upstreams={"demo": demo})
+    return await start_hub_process(upstreams={"demo": demo, **far(upstream)["upstreams"]})
 
 
 @pytest_asyncio.fixture(loop_scope="package")
@@ -76,19 +79,25 @@ async def test_twenty_tabs_stream_and_send_and_stop_get_through(
 
 
 async def test_what_breaks_off_goes_on_without_loss_or_doubling(
-    blocked: Ground, hub_process: HubProcess
+    blocked: Ground, hub_process: HubProcess, upstream: Scripted
 ) -> None:
+    gates = [Gate() for _ in range(3)]
+    said = openai_sse(*(f"{word} " for word in words(240).split()))
+    upstream.answers(
+        Answer(*said[:61], gates[0], *said[61:121], gates[1], *said[121:181], gates[2], *said[181:])
+    )
     first, second = await opened(blocked, "one", "two")
-    # Long enough to be cut in the middle, on any machine.
-    await first.send(f"echo {words(3000)}")
+    async with Hub(hub_process.url) as hub:
+        await hub.generate("go", stream="one", upstream="far")
     await first.begun()
-    for _ in range(3):
+    for gate in gates:
         await hub_process.line.cut()
+        gate.open()
         hub_process.line.mend()
         await first.live()
     await second.send(f"echo {words(5)}")
     await second.answered(words(5))
-    await first.answered(words(3000))
+    await first.answered(words(240))
     await one_request(hub_process)
 
 
