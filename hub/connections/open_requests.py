@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from hub.connections.one_at_a_time import OneAtATime
 from hub.domain.at_once import AtOnce
 from hub.domain.errors import Draining
 from hub.domain.principal import Principal
@@ -48,6 +49,8 @@ class OpenRequests:
             "(auth.limits.connections): close one",
         )
         """Those of each principal that stand open, if they are limited."""
+        self.reads = OneAtATime()
+        """Held while much may be read for a request that asks for it with a few bytes."""
         self.leaving = False
         """Whether new requests are refused."""
         self.ending: set[asyncio.Task[Any]] = set()

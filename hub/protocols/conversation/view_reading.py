@@ -163,27 +163,30 @@ async def read(
         Gone: what was asked for is no longer kept.
     """
     start, live = headers.reading(request)
+    by = request[PRINCIPAL]
+    reads = hub.callers.reads.of(by.counted_as)
     viewed: Viewed | None = None
+    part = Part(START, [], START, latest=True, closed=False)
     try:
-        stream = await hub.streams.open(name, by=request[PRINCIPAL])
+        stream = await hub.streams.open(name, by=by)
     except StreamNotFound:
         if unbegun is None:
             raise
-        await hub.streams.check_wait(name, by=request[PRINCIPAL])
+        await hub.streams.check_wait(name, by=by)
         view, position = View(unbegun(), 0), START
     else:
         stream.expect_events()
-        viewed = await find(stream)
-        place = responses.check_kept(stream.place(start or "start"))
-        offset = max(place.offset, viewed.begin)
-        await hub.streams.touch(name)
-        view, position = await viewed.view(offset), stream.position_at(offset)
+        async with reads:
+            viewed = await find(stream)
+            place = responses.check_kept(stream.place(start or "start"))
+            offset = max(place.offset, viewed.begin)
+            await hub.streams.touch(name)
+            view, position = await viewed.view(offset), stream.position_at(offset)
+            if live is None:
+                part = await viewed.part(view, offset)
     if live == "sse":
         return await _follow(request, hub, name, viewed, view, position, pace)
-    part = Part(START, [], START, latest=True, closed=False)
     if live is None:
-        if viewed is not None:
-            part = await viewed.part(view, position.offset)
         response = part.response(JSON, {"Cache-Control": "no-store"})
     else:
         stand_open(hub, request)
@@ -191,7 +194,7 @@ async def read(
             await asyncio.sleep(min(UNBEGUN_SECONDS, pace.long_poll_seconds))
         else:
             seconds = pace.long_poll_seconds
-            part = await _poll(hub, viewed, view, position.offset, seconds, request[PRINCIPAL])
+            part = await _poll(hub, viewed, view, position.offset, seconds, by)
         response = responses.polled(request, part, JSON, empty=not part.bodies)
     response.headers.update(responses.SANDBOXED)
     return response
@@ -209,7 +212,9 @@ async def _poll(
     stream = viewed.stream
     time = asyncio.get_running_loop().time
     until = time() + seconds
-    part = await viewed.part(view, offset)
+    reads = hub.callers.reads.of(by.counted_as)
+    async with reads:
+        part = await viewed.part(view, offset)
 
     def goes_on() -> bool:
         return stream.tail > part.end.offset or stream.closed
@@ -219,7 +224,8 @@ async def _poll(
         hub.check_current(by)
         if not hub.streams.reads(stream, by=by):
             raise StreamNotFound.named(stream.name)  # it belongs to somebody else by now
-        part = await viewed.part(view, part.end.offset)
+        async with reads:
+            part = await viewed.part(view, part.end.offset)
     return part
 
 

@@ -21,12 +21,10 @@ an earlier response, which is part of its id; some clients repeat a conversation
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
-from weakref import WeakValueDictionary
 
 import orjson
 from aiohttp import web
@@ -99,8 +97,6 @@ class OpenAIResponses:
     def __init__(self, hub: Hub, replies: Replies) -> None:
         self._hub = hub
         self._replies = replies
-        self._finding: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        """Held by each principal that has a response looked up."""
 
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/responses/{id}"
@@ -269,7 +265,7 @@ class OpenAIResponses:
             NotFound: ``response_not_found``.
             Gone: its beginning is no longer kept.
         """
-        async with self._finding.setdefault(by.counted_as or "", asyncio.Lock()):
+        async with self._hub.callers.reads.of(by.counted_as):
             await next_turn()
             return await self._read(name, by)
 

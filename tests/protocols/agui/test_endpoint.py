@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import pytest
@@ -10,6 +11,9 @@ from hub.domain.events import Message
 from hub.protocols.agui import endpoint
 from hub.protocols.agui.endpoint import MessageIndex, _Known
 from hub.protocols.conversation.stream_indexes import Indexes
+from hub.protocols.conversation.view import View
+from hub.protocols.conversation.view_reading import Viewed
+from hub.protocols.durable.responses import Part
 from hub.streams.stream import Stream
 from tests.conftest import StartHub
 from tests.support.looked_at import looked_at
@@ -62,3 +66,35 @@ async def test_no_request_looks_at_what_one_before_it_has_seen(
         await hub.hub.generations.wait(generation)
     assert looked
     assert looked == sorted(set(looked))
+
+
+@pytest.mark.parametrize("live", ["", "&live=long-poll"])
+async def test_one_caller_has_one_view_made_at_a_time(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch, live: str
+) -> None:
+    hub = await start_hub()
+    for name in "abc":
+        await hub.hub.streams.append_to("c", message(name))
+    at_once: list[int] = []
+    made = 0
+    part = Viewed.part
+
+    async def noting(self: Viewed, view: View, offset: int) -> Part:
+        nonlocal made
+        made += 1
+        at_once.append(made)
+        await asyncio.sleep(0)
+        found = await part(self, view, offset)
+        made -= 1
+        return found
+
+    monkeypatch.setattr(Viewed, "part", noting)
+
+    async def read() -> Any:
+        async with hub.client.get(f"/api/chat/c?offset=-1{live}") as response:
+            return response.status, await response.json()
+
+    found = await asyncio.gather(*(read() for _ in range(5)))
+    assert found == [found[0]] * 5
+    assert found[0][0] == 200
+    assert at_once == [1] * 5
