@@ -1,11 +1,18 @@
 /**
  * The branch that this browser shows of each conversation, where that is not the one it is on.
  *
- * Local storage keeps the name of a turn of the branch, for as many conversations as `MOST`.
+ * Local storage keeps the name of a turn of the branch, for as many conversations as `MOST`. Each is
+ * stored under a key of its own: tabs that stored one list at once would undo each other's changes.
  */
 
-const KEY = "hub-branches";
+const PREFIX = "hub-branch ";
 export const MOST = 300;
+
+interface Chosen {
+  readonly name: string;
+  /** When it was chosen, in milliseconds since 1970, or the next number. */
+  readonly at: number;
+}
 
 export class ChosenBranch {
   readonly #key: string;
@@ -14,8 +21,8 @@ export class ChosenBranch {
 
   /** It begins with `name` if there is one, which is not kept. */
   constructor(url: string, stream: string, name?: string) {
-    this.#key = `${url} ${stream}`;
-    this.#name = name ?? new Map(stored()).get(this.#key);
+    this.#key = `${PREFIX}${url} ${stream}`;
+    this.#name = name ?? stored(this.#key)?.name;
   }
 
   get name(): string | undefined {
@@ -24,26 +31,31 @@ export class ChosenBranch {
 
   choose(name: string): void {
     this.#name = name;
-    const others = stored().filter(([key]) => key !== this.#key);
     try {
-      localStorage.setItem(KEY, JSON.stringify([...others, [this.#key, name]].slice(-MOST)));
+      const others = byAge(this.#key);
+      for (const key of others.slice(0, Math.max(0, others.length + 1 - MOST))) localStorage.removeItem(key);
+      const at = Math.max(Date.now(), 1 + (stored(others.at(-1) ?? "")?.at ?? 0));
+      localStorage.setItem(this.#key, JSON.stringify({ name, at } satisfies Chosen));
     } catch {
       // A private window, or a full disk.
     }
   }
 }
 
-type Entry = readonly [key: string, name: string];
-
-function stored(): readonly Entry[] {
-  try {
-    const value: unknown = JSON.parse(localStorage.getItem(KEY) ?? "[]");
-    return Array.isArray(value) ? value.filter(isEntry) : [];
-  } catch {
-    return [];
-  }
+/** The keys of all other conversations, the one that was chosen first at the front. */
+function byAge(own: string): readonly string[] {
+  return Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i) ?? "")
+    .filter((key) => key.startsWith(PREFIX) && key !== own)
+    .map((key) => [key, stored(key)?.at ?? 0] as const)
+    .toSorted(([, one], [, other]) => one - other)
+    .map(([key]) => key);
 }
 
-function isEntry(value: unknown): value is Entry {
-  return Array.isArray(value) && typeof value[0] === "string" && typeof value[1] === "string";
+function stored(key: string): Chosen | undefined {
+  try {
+    const { name, at } = (JSON.parse(localStorage.getItem(key) ?? "null") ?? {}) as Partial<Chosen>;
+    return typeof name === "string" ? { name, at: Number(at) || 0 } : undefined;
+  } catch {
+    return undefined; // A damaged value names no branch.
+  }
 }

@@ -1,5 +1,5 @@
 // @vitest-environment happy-dom
-import { beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it, vi } from "vitest";
 
 import { ChosenBranch, MOST } from "../../src/chat/chosen-branch.js";
 
@@ -25,10 +25,21 @@ it("is forgotten once there are too many, the oldest first", () => {
 });
 
 it("survives what others have stored in its place", () => {
-  localStorage.setItem("hub-branches", '[["http://hub/ a", 7], null, "x"]');
-  expect(new ChosenBranch("http://hub/", "a").name).toBeUndefined();
-  localStorage.setItem("hub-branches", "{");
+  for (const damaged of ["{", "7", "null", '{"name":7}']) {
+    localStorage.setItem("hub-branch http://hub/ a", damaged);
+    expect(new ChosenBranch("http://hub/", "a").name).toBeUndefined();
+  }
   const branch = new ChosenBranch("http://hub/", "a");
   branch.choose("one");
   expect(branch.name).toBe("one");
+  expect(new ChosenBranch("http://hub/", "a").name).toBe("one");
+});
+
+it("writes nothing of other conversations, which another tab may be changing", () => {
+  new ChosenBranch("http://hub/", "a").choose("one");
+  const setItem = vi.fn();
+  vi.stubGlobal("localStorage", { length: 1, key: () => "hub-branch http://hub/ a", getItem: () => null, setItem });
+  new ChosenBranch("http://hub/", "b").choose("two");
+  vi.unstubAllGlobals();
+  expect(setItem.mock.calls.map(([key]: unknown[]) => key)).toEqual(["hub-branch http://hub/ b"]);
 });
