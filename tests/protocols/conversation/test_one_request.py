@@ -102,7 +102,7 @@ class Starting:
         (Generation("s", "demo", None), "continue", "", 0),
         (Generation("s", "demo", None), "cancel", "", 1),
     ],
-    ids=str,
+    ids=["refused", "refused-cancel", "fails", "begins", "begins-cancel"],
 )
 async def test_what_is_begun_for_a_client_that_has_left_fails_in_silence_only_if_it_may(
     outcome: Generation | Exception,
