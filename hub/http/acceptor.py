@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
 from aiohttp import web
+from aiohttp.http import WebSocketReader
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
 from aiohttp.log import access_logger
 
@@ -211,14 +212,35 @@ class _Connection(web.RequestHandler):
         else:
             super().data_received(data)  # with nothing, aiohttp goes on with what it has
         if self._rest is not None:
-            self._pause_transport_reading()
-            self._acceptor.turns.wait(self)
+            self._wait()
+
+    def set_parser(
+        self, parser: WebSocketReader, data_received_cb: Callable[[], None] | None = None
+    ) -> None:
+        """Go on as a WebSocket."""
+        self._unparse_tail()
+        super().set_parser(parser, data_received_cb)
 
     def parse(self) -> None:
         """Parse a slice of what waits, and read on after the last."""
         if self._can_parse:
-            self._parse_slice()
+            try:
+                self._parse_slice()
+            except Exception:
+                self.force_close()  # as transports do: nobody would read on
+                raise
             self._resume_transport_reading()
+
+    def _wait(self) -> None:
+        self._pause_transport_reading()
+        self._acceptor.turns.wait(self)
+
+    def _unparse_tail(self) -> None:
+        """Let what came after the head of an upgrade wait; aiohttp would parse it all at once."""
+        if self._message_tail:
+            self._rest = bytearray(self._message_tail) + (self._rest or b"")
+            self._message_tail = b""
+            self._wait()
 
     @property
     def _can_parse(self) -> bool:
@@ -255,6 +277,10 @@ class _Connection(web.RequestHandler):
         if not resp.prepared:
             # A response to garbage has not passed the application, which adds this header.
             resp.headers["Server"] = SERVER_NAME
+        if self._message_tail and self._payload_parser is None and not self._messages:
+            # It asked for an upgrade and gets none: what follows is HTTP again.
+            self._unparse_tail()
+            self._resume_reading_for_buffer()
         return await super().finish_response(request, resp, start_time)
 
     def handle_error(

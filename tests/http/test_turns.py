@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -87,7 +88,18 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Rounds], None]:
             rounds.note(len(data))
             parse(self, data)
 
+        def note_tail(name: str) -> None:
+            goes_on = getattr(web.RequestHandler, name)
+
+            def noted(self: web.RequestHandler, *args: Any, **kw: Any) -> Any:
+                rounds.note(len(self._message_tail))
+                return goes_on(self, *args, **kw)
+
+            monkeypatch.setattr(web.RequestHandler, name, noted)
+
         monkeypatch.setattr(web.RequestHandler, "data_received", data_received)
+        note_tail("set_parser")
+        note_tail("finish_response")
 
     return note
 
@@ -130,3 +142,41 @@ async def test_fragments_of_a_websocket_are_parsed_a_slice_in_a_turn(
             answer = await exchange(port, upgrade, begun, pieces, end)
         assert b'{"type":"ok"}' in answer
         assert rounds.most <= 2 * SLICE
+
+
+async def test_what_follows_a_declined_upgrade_is_parsed_a_slice_in_a_turn(
+    noted: Callable[[Rounds], None],
+) -> None:
+    async with opened() as (door, port):
+        door.turns = Turns(clock=always_late())
+        upgrade = UPGRADE.replace(
+            b"/v1/ws HTTP/1.1\r\nHost: hub", b"/v1/stream/s HTTP/1.1\r\nHost: localhost"
+        )
+        put = b"PUT /v1/stream/s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        put += b"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+        sent = b"1\r\nx\r\n" * CHUNKS + b"0\r\n\r\n"
+        with Rounds() as rounds:
+            noted(rounds)
+            answer = await exchange(port, upgrade, b"\r\n", put, sent)
+        assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"404", b"201"]
+        assert rounds.most <= 2 * SLICE
+
+
+async def test_a_connection_whose_slice_cannot_be_parsed_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parse = web.RequestHandler.data_received
+
+    def data_received(self: web.RequestHandler, data: bytes) -> None:
+        if b"!" in data:
+            raise ValueError("broken")
+        parse(self, data)
+
+    monkeypatch.setattr(web.RequestHandler, "data_received", data_received)
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with opened() as (door, port):
+        door.turns = Turns(clock=always_late())
+        put = b"PUT /v1/stream/s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20001\r\n\r\n"
+        assert await exchange(port, put, b"x" * 20_000, b"!") == b""
+    assert len(told) == 1
