@@ -38,7 +38,8 @@ from hub.domain.tool_call_ids import CallIds
 
 __all__ = ["AFTER", "TURN_BYTES", "Conversation"]
 
-EMPTY_BYTES: Final = "".__sizeof__()
+PIECE_BYTES: Final = 8
+"""Memory of a reference to a piece of text."""
 
 TURN_BYTES: Final = 600
 """Memory of a turn, or of a call, besides its text."""
@@ -93,24 +94,33 @@ class Conversation:
         without making events of them takes a tenth of the time.
         """
         speaking: str | None = None
-        parts: list[str] = []
-        size = 0
+        said: list[str] = []
         for offset, value in enumerate(_parse_all(bodies), start=self.end):
             if type(value) is dict and len(value) == 3 and value.get("type") == "delta":
                 generation, text = value.get("generation"), value.get("text")
                 if type(generation) is str and type(text) is str:
                     if text:
                         if generation != speaking:
+                            self._say(speaking, said)
                             speaking = generation
-                            parts = self._reply(generation, offset).parts
-                        parts.append(text)
-                        size += text.__sizeof__() - EMPTY_BYTES
+                            self._reply(generation, offset)
+                        said.append(text)
                     continue
+            self._say(speaking, said)
             speaking = None
             with suppress(RequestError):  # not an event, so not part of the conversation
                 self._take(from_json(value), offset)
-        self.size += size
+        self._say(speaking, said)
         self.end += len(bodies)
+
+    def _say(self, generation: str | None, said: list[str]) -> None:
+        """Add what a generation said to its turn in one piece: each takes more than most texts."""
+        if generation is None:
+            return
+        text = "".join(said)
+        said.clear()
+        self._replies[generation].parts.append(text)
+        self.size += PIECE_BYTES + text.__sizeof__()
 
     def take(self, event: Event) -> None:
         """Read the event of the record at ``end``."""
@@ -171,6 +181,7 @@ class Conversation:
     ) -> None:
         self._turns.add(turn, offset, names, fields)
         self.count += 1
+        self.size += TURN_BYTES + sum(name.__sizeof__() for name in names if isinstance(name, str))
 
     def _add_call(self, generation: str, piece: ToolCall, offset: int) -> None:
         calls = self._reply(generation, offset).calls
@@ -179,29 +190,28 @@ class Conversation:
             call = calls[piece.index] = _Call(CallIds(generation).of(piece, 0) or "")
             self._calls[call.key] = call
             self.count += 1
-            self.size += TURN_BYTES
+            self.size += TURN_BYTES + call.key.__sizeof__()
         call.custom |= piece.custom
-        call.name = piece.name or call.name
+        if piece.name and piece.name != call.name:
+            call.name = piece.name
+            self.size += call.name.__sizeof__()
         call.pieces.append(piece.arguments)
         call.signed |= signed(piece)
 
 
 def _memory(event: Event) -> int:
-    """Bytes kept of an event: the texts of a reply are joined, the pieces of calls are not."""
-    if isinstance(event, Message | Started):
-        text = event.text if isinstance(event, Message) else ""
-        return TURN_BYTES + text.__sizeof__()
+    """Bytes kept of an event, besides the turn that it may begin."""
+    if isinstance(event, Message):
+        return event.text.__sizeof__()
     if not isinstance(event, Delta):
         return 0
-    piece = "" if event.tool is None else event.tool.arguments
+    pieces = (event.text, "" if event.tool is None else event.tool.arguments)
     kept = (*LISTS, MEDIA) if is_signed_media(event.extra) else LISTS
     fields = {name: value for name, value in event.extra.items() if name in kept}
     if event.tool is not None and event.tool.extra_content:
         fields[EXTRA] = event.tool.extra_content
-    return (
-        (event.text.__sizeof__() - EMPTY_BYTES)
-        + (piece.__sizeof__() if piece else 0)
-        + (parsed_size(repr(fields).encode()) if fields else 0)
+    return sum(PIECE_BYTES + piece.__sizeof__() for piece in pieces if piece) + (
+        parsed_size(repr(fields).encode()) if fields else 0
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,7 @@ from hub.domain.events import (
     Other,
     Started,
     ToolCall,
+    encode,
 )
 from hub.domain.records import Record
 from hub.frames.coalesce import merge
@@ -224,3 +226,32 @@ def test_a_name_that_was_used_twice_means_the_last_message_that_has_it() -> None
         question("5", "fifth", after="same"),
     ]
     assert history(events) == said(("user", "1"), ("user", "2"), ("user", "3"), ("user", "5"))
+
+
+def test_what_is_kept_of_many_short_deltas_takes_no_more_than_is_said() -> None:
+    texts = [f"word{n}" for n in range(20_000)]
+    bodies = [encode(Delta("one", text=text)) for text in texts]
+    conversation = Conversation()
+    tracemalloc.start()
+    try:
+        for at in range(0, len(bodies), 256):
+            conversation.read(bodies[at : at + 256])
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert conversation.messages() == said(("assistant", "".join(texts)))
+    assert taken <= 2 * conversation.size
+
+
+def test_long_names_of_messages_answers_and_calls_are_counted() -> None:
+    conversation = Conversation()
+    for event in (
+        Message("user", "Hi", extra={"id": "a" * 100_000}),
+        Started("one", extra={"message": "b" * 100_000}),
+        Delta("one", tool=ToolCall(0, "c" * 100_000, "d" * 100_000, "{}")),
+        Delta("e" * 100_000, text="Hello"),
+    ):
+        before = conversation.size
+        conversation.take(event)
+        assert conversation.size > before + 100_000
+    assert conversation.size > 500_000
