@@ -55,8 +55,8 @@ export function changesOf(items: readonly Item[]): readonly ListChange[] {
 }
 
 function changeOf({ event, position }: Item): ListChange | undefined {
-  const held = event as unknown as Record<keyof ListEvent, unknown>;
-  if (held.type !== "conversation" || typeof held.stream !== "string" || !isName(held.stream)) return undefined;
+  const held = event as unknown as Record<keyof ListEvent, unknown> | null;
+  if (held?.type !== "conversation" || typeof held.stream !== "string" || !isName(held.stream)) return undefined;
   const { stream, title, named, pinned, from, at, removed } = held;
   if (removed === true) return { stream, told: { removed, position } };
   const time = typeof at === "string" ? Date.parse(at) : NaN;
