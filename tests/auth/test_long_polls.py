@@ -110,6 +110,23 @@ async def test_a_poll_ends_when_its_stream_belongs_to_somebody_else(
     assert "for bob alone" not in said
 
 
+@pytest.mark.parametrize("live", ["&live=long-poll", ""])
+async def test_what_waits_for_its_turn_does_not_outlive_its_key(hub: Running, live: str) -> None:
+    await begun(hub, chat=True)
+
+    async def status() -> int:
+        path = f"/api/chat/chat-0123456789abcdef?offset=-1{live}"
+        async with hub.client.get(path, headers=bearer("ann")) as said:
+            return said.status
+
+    reads = hub.hub.callers.reads.of("ann")
+    async with reads:
+        reading = asyncio.create_task(status())
+        await eventually(lambda: reads._waiters)
+        hub.hub.revoke(KEYS["ann"].split("_")[1])
+    assert await reading == 401
+
+
 async def test_an_answer_is_not_given_to_a_key_that_was_revoked_meanwhile(hub: Running) -> None:
     asked = {"model": "slow", "messages": [{"role": "user", "content": "echo one two three four"}]}
 

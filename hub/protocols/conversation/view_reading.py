@@ -8,7 +8,8 @@ the stream that the view is of.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -164,7 +165,6 @@ async def read(
     """
     start, live = headers.reading(request)
     by = request[PRINCIPAL]
-    reads = hub.callers.reads.of(by.counted_as)
     viewed: Viewed | None = None
     part = Part(START, [], START, latest=True, closed=False)
     try:
@@ -176,7 +176,7 @@ async def read(
         view, position = View(unbegun(), 0), START
     else:
         stream.expect_events()
-        async with reads:
+        async with _turn(hub, stream, by):
             viewed = await find(stream)
             place = responses.check_kept(stream.place(start or "start"))
             offset = max(place.offset, viewed.begin)
@@ -200,6 +200,21 @@ async def read(
     return response
 
 
+@asynccontextmanager
+async def _turn(hub: Hub, stream: FollowedStream, by: Principal) -> AsyncIterator[None]:
+    """A principal's turn to read, if it may still read the stream when that comes.
+
+    Raises:
+        Unauthorized: its credential does not hold any more.
+        StreamNotFound: the stream belongs to somebody else by now.
+    """
+    async with hub.callers.reads.of(by.counted_as):
+        hub.check_current(by)
+        if not hub.streams.reads(stream, by=by):
+            raise StreamNotFound.named(stream.name)
+        yield
+
+
 async def _poll(
     hub: Hub, viewed: Viewed, view: View, offset: int, seconds: float, by: Principal
 ) -> Part:
@@ -212,8 +227,7 @@ async def _poll(
     stream = viewed.stream
     time = asyncio.get_running_loop().time
     until = time() + seconds
-    reads = hub.callers.reads.of(by.counted_as)
-    async with reads:
+    async with _turn(hub, stream, by):
         part = await viewed.part(view, offset)
 
     def goes_on() -> bool:
@@ -221,10 +235,7 @@ async def _poll(
 
     while not part.bodies and not part.closed and (left := until - time()) > 0:
         await hub.callers.until(stream, goes_on, within=left, by=by)
-        hub.check_current(by)
-        if not hub.streams.reads(stream, by=by):
-            raise StreamNotFound.named(stream.name)  # it belongs to somebody else by now
-        async with reads:
+        async with _turn(hub, stream, by):
             part = await viewed.part(view, part.end.offset)
     return part
 
