@@ -195,7 +195,8 @@ async def test_what_an_older_hub_removed_is_not_mistaken_either(tmp_path: Path) 
     )
     database.execute("ALTER TABLE streams DROP COLUMN held")
     database.execute(
-        "DROP TABLE credentials; DROP TABLE prompts; DROP TABLE counted; DROP TABLE claims"
+        "DROP TABLE credentials; DROP TABLE prompts; DROP TABLE counted; DROP TABLE claims;"
+        " DROP TABLE bodies"
     )
     database.pragma("user_version", 3)
     migrate(database, str(path))

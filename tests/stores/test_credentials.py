@@ -337,7 +337,8 @@ async def test_a_file_of_before_gets_its_indexes(tmp_path: Path) -> None:
     with closing(apsw.Connection(str(store.path))) as database:
         for index in ("user", "stream", "maker"):
             database.execute(f"DROP INDEX credentials_of_{index}")
-        database.execute("DROP TABLE counted; DROP TABLE claims")  # these came later
+        # These came later.
+        database.execute("DROP TABLE counted; DROP TABLE claims; DROP TABLE bodies")
         database.pragma("user_version", 9)
     store = SQLiteStore(store.path)
     await store.start()

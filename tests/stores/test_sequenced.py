@@ -15,6 +15,7 @@ from hub.stores import Appended, Began, Change, Created, Ended, Raised, Removed
 from hub.stores.sequenced import Counted, Runs
 from hub.stores.shared import Claim
 from hub.stores.sqlite import SQLiteStore, sequenced
+from hub.stores.sqlite.bodies import INLINE_BYTES
 from hub.stores.sqlite.sequenced import SequencedSQLiteStore
 from hub.stores.sqlite.writer import Writer
 from tests.support.clock import Clock
@@ -134,15 +135,24 @@ async def test_another_life_is_above_all_that_anybody_knows(store: SequencedSQLi
     assert store.epoch_above(3) == before
 
 
+@pytest.mark.parametrize("size", [1, INLINE_BYTES, INLINE_BYTES + 1])
 async def test_only_records_that_are_missing_are_put_back(
-    store: SequencedSQLiteStore, path: Path
+    store: SequencedSQLiteStore, path: Path, size: int
 ) -> None:
-    await note(store, Created("s", BYTES, ((5, 0),)), *appended("s", b"0", b"1", b"2"))
+    records = [Record(at, b"%d" % at * size, None) for at in range(3)]
+    bodies = [one.body for one in records]
+    await note(store, Created("s", BYTES, ((5, 0),)), *appended("s", *bodies))
     with apsw.Connection(str(path)) as database:
+        database.execute("DELETE FROM bodies WHERE id = (SELECT body FROM records WHERE offset=1)")
         database.execute("DELETE FROM records WHERE offset = 1")
-    await store.heal("s", [Record(at, b"%d" % at, None) for at in range(3)])
-    found = await store.read("s", 0, 100)
-    assert [(one.offset, one.body) for one in found] == [(0, b"0"), (1, b"1"), (2, b"2")]
+    await store.heal("s", records)
+    await store.heal("nobody's", records)
+    found = await store.read("s", 0, 10_000)
+    assert [(one.offset, one.body) for one in found] == list(enumerate(bodies))
+    assert [one.body for one in await store.newest("s", 3, 10_000)] == bodies
+    with apsw.Connection(str(path)) as database:
+        kept = database.execute("SELECT count(*) FROM bodies").get
+    assert kept == (3 if size > INLINE_BYTES else 0)
 
 
 async def test_a_key_stands_for_what_it_was_first_used_for(

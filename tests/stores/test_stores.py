@@ -50,6 +50,7 @@ from hub.stores.memory import MemoryStore
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite import epochs as sqlite_lives
 from hub.stores.sqlite import store as sqlite_store
+from hub.stores.sqlite.bodies import INLINE_BYTES
 from hub.stores.sqlite.schema import VERSION
 from hub.stores.sqlite.writer import KEYS, SWEPT, Writer
 from hub.streams.history import Place
@@ -319,6 +320,27 @@ async def test_a_long_stream_is_read_from_anywhere_in_order(kept: Opened) -> Non
 async def test_one_record_is_read_however_large(kept: Opened) -> None:
     await kept.keep(created("s"), *appended("s", b"x" * 3_000_000, b"y"))
     assert [len(r.body) for r in await kept.store.read("s", 0, 10)] == [3_000_000]
+
+
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("size", [0, INLINE_BYTES, INLINE_BYTES + 1, 4096, 100_000])
+async def test_bodies_of_every_size_come_back(kept: Opened, how: str, size: int) -> None:
+    """They are kept in two ways, one above a certain size."""
+    bodies = [b"%d" % at * size for at in range(5)]
+    await kept.keep(created("s"), *appended("s", *bodies), Trimmed("s", 1))
+    await kept.keep(forked("f", "s", 3), *appended("f", b"f" * size, start=3))
+    await kept.keep(*appended("s", b"", b"x", bodies[0], start=5))
+    await kept.leave(how)
+    ours = [*bodies[1:], b"", b"x", bodies[0]]
+    assert await kept.bodies("s", 1) == list(enumerate(ours, 1))
+    assert await kept.bodies("s", 4) == list(enumerate(ours[3:], 4))
+    assert await kept.bodies("f", 1) == [(1, bodies[1]), (2, bodies[2]), (3, b"f" * size)]
+    saved = await kept.load("s")
+    assert [(one.offset, one.body) for one in saved.records] == list(
+        enumerate(ours[-len(saved.records) :], 8 - len(saved.records))
+    )
+    await kept.keep(Removed("f"), Removed("s"), created("s"), *appended("s", bodies[0]))
+    assert await kept.bodies("s") == [(0, bodies[0])]
 
 
 # Forks

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from aiohttp import ClientSession
 from hub.domain.errors import StoreError
 from hub.stores import Credential
 from hub.stores.sqlite import SQLiteStore
+from hub.stores.sqlite.bodies import INLINE_BYTES
 from hub.stores.sqlite.inspect import Inspector
 from hub.stores.sqlite.maintenance import Maintenance
 from hub.stores.sqlite.schema import VERSION
@@ -45,10 +49,16 @@ def records(file: Path) -> dict[str, list[bytes]]:
         "SELECT name, body FROM streams s LEFT JOIN records r ON r.stream = s.id"
         " ORDER BY s.id, offset"
     ).fetchall()
+    apart: dict[int, bytes] = {}
+    if database.table_exists("main", "bodies"):
+        large: Any = database.execute("SELECT id, body FROM bodies").fetchall()
+        apart.update(large)
     database.close()
     found: dict[str, list[bytes]] = {}
     for name, body in rows:
-        found.setdefault(name, []).extend(() if body is None else (body,))
+        whole = apart.pop(body) if isinstance(body, int) else body
+        found.setdefault(name, []).extend(() if whole is None else (whole,))
+    assert not apart, "each body is one record's"
     return found
 
 
@@ -222,3 +232,101 @@ async def test_a_file_without_credentials_gets_a_table_for_them(tmp_path: Path) 
     assert records(file) == records(copy) == before
     with Inspector(file) as inspector:
         assert inspector.list_credentials("key") == [Credential("key", "a", b"hash")]
+
+
+# Large records, which an older file has beside the keys
+
+
+def enlarged(name: str, to: Path) -> Path:
+    """A copy of a fixture with records of many sizes in it, also in a stream of before."""
+    file = Path(shutil.copy(FIXTURES / name, to / "hub.db"))
+    database = apsw.Connection(str(file))
+    database.execute("INSERT INTO streams (name, content_type) VALUES ('large', 'text/plain')")
+    for stream in ("large", "bytes"):
+        database.executemany(
+            "INSERT INTO records SELECT id, 1000 + ?, ? FROM streams WHERE name = ?",
+            [(at, b"%d" % at * size, stream) for at, size in enumerate(SIZES)],
+        )
+    database.close()
+    return file
+
+
+SIZES = (1, INLINE_BYTES, INLINE_BYTES + 1, 100, 1000, 5000, 0, 300_000, 20, 90_000)
+OLD = ("store_v1.db", "store_v4.db", "store_v11.db")
+
+
+@pytest.mark.parametrize("name", OLD)
+async def test_large_records_are_moved(tmp_path: Path, name: str) -> None:
+    file = enlarged(name, tmp_path)
+    found = version(file)
+    before = records(file)
+    assert before["large"] == [b"%d" % at * size for at, size in enumerate(SIZES)]
+    store = SQLiteStore(file)
+    await store.start()
+    read = await store.read("large", 1000, 10_000_000)
+    assert [(one.offset, one.body) for one in read] == list(enumerate(before["large"], 1000))
+    await store.stop()
+    assert records(file) == records(file.with_name(f"hub.db.v{found}")) == before
+    database = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+    longest = database.execute(
+        "SELECT max(length(body)) FROM records WHERE typeof(body) = 'blob'"
+    ).get
+    assert longest == INLINE_BYTES
+    assert database.execute("PRAGMA integrity_check").get == "ok"
+    database.close()
+
+
+@pytest.mark.parametrize("steps", [1, 4, 7, 13])
+def test_a_move_that_is_killed_is_done_again(tmp_path: Path, steps: int) -> None:
+    """Statements of the last migration are let through, then the process dies."""
+    file = enlarged("store_v11.db", tmp_path)
+    before = records(file)
+    program = f"""
+import os, signal, sys
+from pathlib import Path
+import apsw
+from hub.stores.sqlite.database import open_read_write
+from hub.stores.sqlite.schema import migrate
+
+def die(_, statement, __):
+    global left
+    left -= statement.startswith(("INSERT INTO bodies", "UPDATE records"))
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return True
+
+left = {steps}
+database = open_read_write(Path(sys.argv[1]))
+# Its changes are in the file's log already when it dies, not only in memory.
+database.pragma("cache_size", 1)
+database.exec_trace = die
+migrate(database, sys.argv[1])
+"""
+    killed = subprocess.run([sys.executable, "-c", program, file], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert version(file) == 11
+    assert records(file) == records(file.with_name("hub.db.v11")) == before
+    with Maintenance(file):
+        pass
+    assert version(file) == VERSION
+    assert records(file) == before
+
+
+def test_prompts_that_wait_are_kept(tmp_path: Path) -> None:
+    file = Path(shutil.copy(FIXTURES / "store_v11.db", tmp_path / "hub.db"))
+    prompts = "SELECT stream, place, generation, body FROM prompts ORDER BY stream, place"
+    with apsw.Connection(str(file)) as database:
+        database.executemany(
+            "INSERT INTO prompts VALUES (?, ?, ?, ?)",
+            [(s, at, f"gen_{s}_{at}", b"x" * 9**at) for s in (2, 1) for at in (5, 1, 0)],
+        )
+        before = database.execute(prompts).fetchall()
+    assert len(before) == 6
+    with Maintenance(file):
+        pass
+    with apsw.Connection(str(file)) as database:
+        assert database.execute(prompts).fetchall() == before
+        with pytest.raises(apsw.ConstraintError):
+            database.execute("INSERT INTO prompts VALUES (1, 5, 'gen_new', x'')")
+        with pytest.raises(apsw.ConstraintError):
+            database.execute("INSERT INTO prompts VALUES (9, 9, 'gen_1_5', x'')")

@@ -17,6 +17,7 @@ from hub.domain.epochs import Epochs
 from hub.domain.errors import StoreError, StreamNotFound
 from hub.domain.records import Position
 from hub.stores import CREDENTIALS, Credential, Saved
+from hub.stores.sqlite.bodies import SIZE
 from hub.stores.sqlite.database import FOREVER
 from hub.stores.sqlite.errors import explaining
 from hub.stores.sqlite.reader import STREAMS, Reader, Row
@@ -140,7 +141,7 @@ class Inspector(Reader):
     def _entry(self, row: Row) -> Entry:
         number, fields = row[0], self._fields(row)
         ((size,),) = self._rows(
-            "SELECT total(length(body)) FROM records WHERE stream = ? AND offset >= ?",
+            f"SELECT total({SIZE}) FROM records WHERE stream = ? AND offset >= ?",  # noqa: S608 - a constant
             *(number, fields["head"]),
         )
         running = self._rows(

@@ -16,6 +16,7 @@ from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Keyed, Listed, Saved
 from hub.stores.sequenced import Counted, Kept, Runs
 from hub.stores.shared import Claim
+from hub.stores.sqlite import bodies
 from hub.stores.sqlite.credentials import CredentialTable
 from hub.stores.sqlite.database import FOREVER, open_read_only
 
@@ -273,7 +274,8 @@ class Reader:
                 " ORDER BY offset LIMIT ?",
                 (stream, offset, end, ROWS - len(found)),
             )
-            for at, body in rows:
+            for at, kept in rows:
+                body = kept if isinstance(kept, bytes) else bodies.get(self._database, kept)
                 size += len(body)
                 if found and size > limit:
                     return found
@@ -288,11 +290,12 @@ class Reader:
         unread = UNREAD if settings.is_json else None
         found: list[Record] = []
         size = 0
-        for offset, body in self._database.execute(
+        for offset, kept in self._database.execute(
             "SELECT offset, body FROM records WHERE stream = ? AND offset >= ?"
             " ORDER BY offset DESC LIMIT ?",
             (stream, start, ROWS),
         ):
+            body = kept if isinstance(kept, bytes) else bodies.get(self._database, kept)
             size += len(body)
             if found and size > WARM_BYTES:
                 break
@@ -303,16 +306,18 @@ class Reader:
         """See `hub.stores.sequenced.SequencedStore.newest`."""
         found: list[Record] = []
         size = 0
-        rows = self._database.execute(
-            "SELECT offset, body FROM records WHERE offset < ? AND stream ="
-            " (SELECT id FROM streams WHERE name = ?) ORDER BY offset DESC",
-            (end, name),
-        )
-        for offset, body in rows if limit else ():
-            found.append(Record(offset, body, None))
-            size += len(body)
-            if size >= limit:
-                break
+        with self._transaction():
+            rows = self._database.execute(
+                "SELECT offset, body FROM records WHERE offset < ? AND stream ="
+                " (SELECT id FROM streams WHERE name = ?) ORDER BY offset DESC",
+                (end, name),
+            )
+            for offset, kept in rows if limit else ():
+                body = kept if isinstance(kept, bytes) else bodies.get(self._database, kept)
+                found.append(Record(offset, body, None))
+                size += len(body)
+                if size >= limit:
+                    break
         return found[::-1]
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:

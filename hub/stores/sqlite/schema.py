@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -259,10 +260,48 @@ CREATE TABLE claims (
 CREATE INDEX claims_by_expiry ON claims (expires);
 """
 
-_MIGRATIONS: Final = (
+_BODIES: Final = """
+-- The bodies of large records, as hub.stores.sqlite.bodies says.
+CREATE TABLE bodies (
+    id   INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);
+-- A prompt may be large, too, so this table has rowids now.
+CREATE TABLE waiting (
+    stream     INTEGER NOT NULL,
+    place      INTEGER NOT NULL,
+    generation TEXT NOT NULL UNIQUE,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (stream, place)
+);
+INSERT INTO waiting (stream, place, generation, body)
+SELECT stream, place, generation, body FROM prompts ORDER BY stream, place;
+DROP TABLE prompts;
+ALTER TABLE waiting RENAME TO prompts;
+"""
+
+
+def _move_bodies(database: apsw.Connection) -> None:
+    """Move large bodies out of ``records``, one by one: each takes the space that another left."""
+    database.execute(_BODIES)
+    database.execute(
+        "CREATE TEMP TABLE large AS SELECT stream, offset FROM records WHERE length(body) > 960"
+    )
+    for key in database.execute("SELECT stream, offset FROM large"):
+        database.execute(
+            "INSERT INTO bodies (body) SELECT body FROM records WHERE stream = ? AND offset = ?",
+            key,
+        )
+        database.execute(
+            "UPDATE records SET body = last_insert_rowid() WHERE stream = ? AND offset = ?", key
+        )
+    database.execute("DROP TABLE large")
+
+
+_MIGRATIONS: Final[tuple[str | Callable[[apsw.Connection], None], ...]] = (
     *(_FIRST, _HIDDEN, _GENERATIONS, _REMOVED, _OWNERS, _CREDENTIALS),
     *(_OWNED, _CREATORS),
-    *(_PROMPTS, _LABELS, _COUNTED),
+    *(_PROMPTS, _LABELS, _COUNTED, _move_bodies),
 )
 VERSION: Final = len(_MIGRATIONS)
 
@@ -282,7 +321,11 @@ def migrate(database: apsw.Connection, path: str) -> None:
         )
     for number in range(found, VERSION):
         with database:
-            database.execute(_MIGRATIONS[number])
+            step = _MIGRATIONS[number]
+            if isinstance(step, str):
+                database.execute(step)
+            else:
+                step(database)
             database.pragma("user_version", number + 1)
 
 

@@ -18,6 +18,7 @@ from hub.domain.records import Record
 from hub.stores import Listed
 from hub.stores.sequenced import Kept
 from hub.stores.shared import Claim
+from hub.stores.sqlite import bodies
 from hub.stores.sqlite.epochs import begin_life
 from hub.stores.sqlite.store import SQLiteStore
 
@@ -92,11 +93,19 @@ class SequencedSQLiteStore(SQLiteStore):
 
     async def heal(self, stream: str, records: Iterable[Record]) -> None:
         def put_back(database: apsw.Connection) -> None:
-            database.executemany(
-                "INSERT OR IGNORE INTO records (stream, offset, body)"
-                " SELECT id, ?, ? FROM streams WHERE name = ?",
-                [(record.offset, record.body, stream) for record in records],
-            )
+            number = database.execute("SELECT id FROM streams WHERE name = ?", (stream,)).get
+            if number is None:
+                return
+            held = "SELECT 1 FROM records WHERE stream = ? AND offset = ?"
+            for record in records:
+                if database.execute(held, (number, record.offset)).get is not None:
+                    continue
+                body = record.body
+                kept = body if len(body) <= bodies.INLINE_BYTES else bodies.put(database, body)
+                database.execute(
+                    "INSERT INTO records (stream, offset, body) VALUES (?, ?, ?)",
+                    (number, record.offset, kept),
+                )
 
         await self._in_writer(put_back)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any, Final, cast
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Final
 
 import apsw
 import orjson
@@ -40,6 +40,7 @@ from hub.stores import (
     Trimmed,
 )
 from hub.stores.sequenced import Counted
+from hub.stores.sqlite import bodies
 from hub.stores.sqlite.database import FOREVER
 from hub.stores.sqlite.removed_names import remember_removal
 
@@ -81,7 +82,7 @@ class Writer:
     def __init__(self, database: apsw.Connection) -> None:
         self._database = database
         self._ids: dict[str, int] = {}
-        self._appended: list[tuple[int, int, bytes]] = []
+        self._appended: list[tuple[int, int, bytes | int]] = []
         self._columns: dict[tuple[str, int], object] = {}
         self._producers: dict[tuple[int, str], tuple[int, int]] = {}
         self._counted: dict[int, tuple[object, ...]] = {}
@@ -203,21 +204,28 @@ class Writer:
             self.littered = False
             return
         stream, before = rows[0]
-        found = self._database.execute(
-            "SELECT offset, length(body) FROM records WHERE stream = ? AND offset < ?"
+        found: Any = self._database.execute(
+            "SELECT offset, body FROM records WHERE stream = ? AND offset < ?"
             " ORDER BY offset LIMIT ?",
             (stream, before, most),
-        ).fetchall()
-        size = taken = 0
-        for _, length in found:
-            size += cast("int", length)
-            taken += 1
-            if size > SWEPT_BYTES:
-                break
+        )
+        size = taken = last = 0
+        large: list[tuple[int]] = []
+        with closing(found):
+            for offset, kept in found:
+                last = offset
+                taken += 1
+                if isinstance(kept, bytes):
+                    size += len(kept)
+                else:
+                    size += bodies.length(self._database, kept)
+                    large.append((kept,))
+                if size > SWEPT_BYTES:
+                    break
         if taken:
-            last, _ = found[taken - 1]
+            self._database.executemany("DELETE FROM bodies WHERE id = ?", large)
             self._run("DELETE FROM records WHERE stream = ? AND offset <= ?", stream, last)
-        if taken == len(found) < most:
+        if taken < most and size <= SWEPT_BYTES:
             self._run("DELETE FROM trash WHERE stream = ?", stream)
 
     def _run(self, statement: str, *values: Any) -> None:
@@ -261,7 +269,9 @@ class Writer:
 
     def _append(self, change: Appended) -> None:
         record = change.record
-        self._appended.append((self._id(change.stream), record.offset, record.body))
+        stream, body = self._id(change.stream), record.body
+        kept = body if len(body) <= bodies.INLINE_BYTES else bodies.put(self._database, body)
+        self._appended.append((stream, record.offset, kept))
 
     def _created(self, change: Created) -> None:
         settings = change.settings
