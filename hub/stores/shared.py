@@ -8,6 +8,7 @@ put back for a while (`SharedEngine.restore`); after that the stream goes on in 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import NamedTuple, Protocol
@@ -31,8 +32,11 @@ __all__ = [
     "Written",
     "is_held",
     "join",
+    "or_log",
     "queue_version",
 ]
+
+log = logging.getLogger("hub.store")
 
 Bodies = Sequence[bytes]
 
@@ -231,6 +235,21 @@ class Claim(NamedTuple):
     stream: str
     born: int = 0
     """The epoch in which the stream began: a later one of its name has not answered it."""
+
+
+def or_log(topic: str, heard: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """A listener of a topic that logs what it raises.
+
+    Another version may have said what it does not understand, and the connection is for all topics.
+    """
+
+    def take(message: bytes) -> None:
+        try:
+            heard(message)
+        except Exception:
+            log.exception("a message on %s cannot be taken", topic)
+
+    return take
 
 
 class SharedEngine(Protocol):

@@ -23,7 +23,6 @@ import yaml
 
 from hub import Config
 from tests.clients.nginx import in_front
-from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import COMMAND, environ
@@ -66,8 +65,13 @@ async def redis(*words: str) -> AsyncIterator[None]:
 
 async def asked(socket: Path, *commands: str) -> bytes:
     """What the server at a socket says to some commands, once it is there."""
-    await eventually(socket.exists)
-    reader, writer = await asyncio.open_unix_connection(str(socket))
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            # It is there a moment before the server listens.
+            with suppress(FileNotFoundError, ConnectionRefusedError):
+                reader, writer = await asyncio.open_unix_connection(str(socket))
+                break
+            await asyncio.sleep(0.02)
     writer.write("".join(f"{command}\r\n" for command in (*commands, "QUIT")).encode())
     said = await reader.read()
     writer.close()

@@ -29,7 +29,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Listed
-from hub.stores.shared import Claim, Entry, SharedEngine, State, Tick, Written, join
+from hub.stores.shared import Claim, Entry, Notice, SharedEngine, State, Tick, Written, join
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.shared_servers import Opening, SharedServer, at, code_of, hear, kept
@@ -779,6 +779,20 @@ async def test_a_notice_tells_all_that_its_change_did(
     assert (ended.running, ended.bodies, ended.closed) == ("", [b"5"], False)
     assert (closed.closed, closed.closed_by, closed.stamp) == (True, closing, closing)
     assert (removed.removed, removed.hidden) == (True, False)
+
+
+async def test_a_change_that_cannot_be_taken_ends_the_connection(
+    engine: SharedEngine, other: SharedEngine
+) -> None:
+    """What is missed of a stream must not go unnoticed, other than what is missed of a topic."""
+
+    def fail(_: Notice | None) -> None:
+        raise ValueError("a mistake")
+
+    await other.subscribe("s", fail)
+    await engine.create("s", BYTES)
+    why = await asyncio.wait_for(asyncio.shield(other.lost), PATIENCE)
+    assert why.code == "store_unavailable"
 
 
 async def test_whoever_listens_no_longer_hears_nothing(

@@ -47,6 +47,7 @@ from hub.stores.shared import (
     Tick,
     Ticked,
     Written,
+    or_log,
 )
 from hub.stores.silence import sign_of_life
 
@@ -260,11 +261,7 @@ class CoordinatorEngine:
         elif len(words) == 2:
             said = self._topics.get(words[1])
             if said is not None:
-                try:
-                    said(message.bodies[0])
-                except Exception:
-                    # Another version may have said it; the connection is for all topics.
-                    log.exception("a message on %s cannot be taken", words[1])
+                said(message.bodies[0])
         else:
             heard = self._heard.get(words[1])
             if heard is not None:
@@ -291,7 +288,7 @@ class CoordinatorEngine:
         await self.ask("beat")
 
     async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
-        self._topics[TOPIC + topic] = heard
+        self._topics[TOPIC + topic] = or_log(topic, heard)
         await self.ask("listen", TOPIC + topic)
 
     def ignore(self, topic: str) -> None:

@@ -221,13 +221,9 @@ class Subscriptions(_Link):
             return
         kind, name, *said = reply
         if kind == b"message":
-            channel = name.decode()
-            if (heard := self._heard.get(channel)) is not None:
-                try:
-                    heard(said[0])
-                except Exception:
-                    # Another version may have said it; the connection is for all channels.
-                    log.exception("a message on %s cannot be taken", channel)
+            heard = self._heard.get(name.decode())
+            if heard is not None:
+                heard(said[0])
         elif kind in (b"pong", b"subscribe"):
             awaited = (self._pongs if kind == b"pong" else self._confirmed).popleft()
             if not awaited.done():

@@ -44,7 +44,17 @@ from hub.stores.redis.state import (
     parse_state,
     parse_ticked,
 )
-from hub.stores.shared import Bodies, DroppedPrompt, Entry, Notice, State, Tick, Ticked, Written
+from hub.stores.shared import (
+    Bodies,
+    DroppedPrompt,
+    Entry,
+    Notice,
+    State,
+    Tick,
+    Ticked,
+    Written,
+    or_log,
+)
 from hub.stores.silence import sign_of_life
 
 __all__ = ["RedisEngine"]
@@ -262,7 +272,7 @@ class RedisEngine(RedisNodes):
         await self._in_time(self._channels.caught_up())
 
     async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
-        await self._in_time(self._channels.subscribe(self.keys.topic(topic), heard))
+        await self._in_time(self._channels.subscribe(self.keys.topic(topic), or_log(topic, heard)))
 
     def ignore(self, topic: str) -> None:
         self._channels.unsubscribe(self.keys.topic(topic))
