@@ -132,8 +132,12 @@ async def test_branches_of_other_programs_are_shown(
     await chat.said.last.get_by_role("button", name=BACK).click()
     await expect(chat.replies.last.locator(".count")).to_have_text("2/2")
     await chat.over()
+    # The row is back in its place, so that nothing moves away under the next press.
+    await expect(chat.said.last.get_by_role("button", name="Next version")).to_be_focused()
     # And the page goes on with what only it can name: the first of two with one id.
-    await chat.replies.last.get_by_role("button", name="Answer again").click()
+    async with chat.page.expect_response("**/v1/generations") as answer:
+        await chat.replies.last.get_by_role("button", name="Answer again").click()
+    assert (await answer.value).status == 201
     await expect(chat.replies.last.locator(".count")).to_have_text("3/3")
     await chat.answered("one")
 
