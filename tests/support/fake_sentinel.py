@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Self
 
+from tests.support.connections import Connections
+
 __all__ = ["FakeSentinel"]
 
 
@@ -17,40 +19,28 @@ class FakeSentinel:
         self.asked = 0
         self.silent = False
         self.port = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server
+        self._connections = Connections(self._serve)
 
     def name(self, port: int, epoch: int) -> None:
         """From now on, name another one."""
         self._named, self._epoch = port, epoch
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port = self._connections.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._connections.stop()
+        await self._connections.cut()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while line := await reader.readline():
-                words = []
-                for _ in range(int(line[1:])):
-                    length = int((await reader.readline())[1:])
-                    words.append((await reader.readexactly(length + 2))[:-2].decode())
-                if not self.silent:
-                    writer.write(self._answer(words))
-        finally:
-            writer.transport.abort()
+        while line := await reader.readline():
+            words = []
+            for _ in range(int(line[1:])):
+                length = int((await reader.readline())[1:])
+                words.append((await reader.readexactly(length + 2))[:-2].decode())
+            if not self.silent:
+                writer.write(self._answer(words))
 
     def _answer(self, words: list[str]) -> bytes:
         if words[0] != "SENTINEL":
