@@ -2,8 +2,8 @@
 
 All sentinels are asked, again and again, for as long as an engine is used: a promotion has to be
 known by all hubs at about the same time, because each of them may have records that the new primary
-lacks, and can put them back only while it settles (`hub.stores.redis.incarnations`). And who is
-connected to a primary that was cut off from the sentinels hears nothing wrong from it.
+lacks, and can put them back only while it settles (`hub.stores.redis.incarnations`). And a hub that
+is connected to a primary which was cut off from the sentinels hears nothing wrong from it.
 
 Sentinels do not learn of a promotion at the same moment, and one that was cut off may tell of an
 old one for long. Each promotion has a number that all of them agree on, the configuration's epoch;
@@ -13,6 +13,7 @@ so the answer with the highest one counts.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -23,6 +24,8 @@ from hub.domain.errors import StoreError
 from hub.stores.redis.client import Commands, unavailable
 
 __all__ = ["PrimaryWatch", "Sentinels"]
+
+log = logging.getLogger("hub.store")
 
 ASK_SECONDS: Final = 0.2
 """Between two questions to a sentinel; shorter than an engine settles."""
@@ -57,6 +60,7 @@ class PrimaryWatch:
 
     def __init__(self, sentinels: Sentinels) -> None:
         self._sentinels = sentinels
+        self._urls = tuple(dict.fromkeys(sentinels.urls))  # one may be named twice
         self._named: dict[str, _Named] = {}
         """What each sentinel has said last."""
         self._silent: dict[str, StoreError] = {}
@@ -65,7 +69,7 @@ class PrimaryWatch:
         self._tasks: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
-        self._tasks = [asyncio.create_task(self._ask(url)) for url in self._sentinels.urls]
+        self._tasks = [asyncio.create_task(self._run(url)) for url in self._urls]
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -81,12 +85,12 @@ class PrimaryWatch:
         """
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while len(self._named | self._silent) < len(self._sentinels.urls):
+                while len(self._named | self._silent) < len(self._urls):
                     await self._heard()
         except TimeoutError:
             pass  # those that have answered are enough
         while not self._named:
-            if len(self._silent) == len(self._sentinels.urls):
+            if len(self._silent) == len(self._urls):
                 raise self._nobody
             await self._heard()
         return self._newest
@@ -99,7 +103,7 @@ class PrimaryWatch:
     @property
     def answering(self) -> tuple[int, int]:
         """How many sentinels have an answer, of how many."""
-        return len(self._named.keys() - self._silent.keys()), len(self._sentinels.urls)
+        return len(self._named.keys() - self._silent.keys()), len(self._urls)
 
     @property
     def _nobody(self) -> StoreError:
@@ -117,27 +121,36 @@ class PrimaryWatch:
         self._news.clear()
         await self._news.wait()
 
-    async def _ask(self, sentinel: str) -> None:
+    async def _run(self, sentinel: str) -> None:
         """Ask one sentinel, for ever."""
-        while True:
-            commands = Commands(sentinel)
-            try:
-                await commands.open()
-                while True:
-                    async with asyncio.timeout(ANSWER_SECONDS):
-                        self._take(sentinel, await self._answer(commands))
-                    await asyncio.sleep(ASK_SECONDS)
-            except StoreError as error:
-                self._fail(sentinel, error)
-            except TimeoutError:
-                self._fail(sentinel, unavailable("a sentinel does not answer"))
-            except ResponseError as error:
-                self._fail(sentinel, unavailable(f"a sentinel says: {error}"))
-            except (LookupError, TypeError, ValueError):
-                self._fail(sentinel, unavailable("something answers that is no sentinel"))
-            finally:
-                await commands.close()
-            await asyncio.sleep(ASK_SECONDS)
+        try:
+            while True:
+                await self._ask(sentinel)
+                await asyncio.sleep(ASK_SECONDS)
+        except Exception:
+            # Else it would look like one whose answer is still to come.
+            log.exception("a sentinel is asked no more")
+            self._fail(sentinel, unavailable("the hub failed: see its log"))
+
+    async def _ask(self, sentinel: str) -> None:
+        """Ask one sentinel over one connection, until it gives no answer."""
+        commands = Commands(sentinel)
+        try:
+            await commands.open()
+            while True:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    self._take(sentinel, await self._answer(commands))
+                await asyncio.sleep(ASK_SECONDS)
+        except StoreError as error:
+            self._fail(sentinel, error)
+        except TimeoutError:
+            self._fail(sentinel, unavailable("a sentinel does not answer"))
+        except ResponseError as error:
+            self._fail(sentinel, unavailable(f"a sentinel says: {error}"))
+        except (LookupError, TypeError, ValueError):
+            self._fail(sentinel, unavailable("something answers that is no sentinel"))
+        finally:
+            await commands.close()
 
     async def _answer(self, commands: Commands) -> _Named:
         name = self._sentinels.primary

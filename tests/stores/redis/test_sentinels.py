@@ -121,6 +121,24 @@ async def test_why_there_is_no_primary_is_said(
     assert str(nobody) in await refused(nobody)
     assert "No such master" in await refused((await sentinel(None)).port)
     assert "a sentinel says: unknown command" in await refused(redis_server.port)
+    assert str(nobody) in await refused(nobody, nobody)  # named twice
+
+
+async def test_a_question_that_fails_is_logged_and_its_answer_is_not_waited_for(
+    sentinel: Sentinel, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(host: str, port: int) -> str:
+        raise AttributeError(f"{host}:{port}")
+
+    one = await sentinel(1, 4)
+    watch = PrimaryWatch(Sentinels([f"redis://127.0.0.1:{one.port}"], "main", broken))
+    watch.open()
+    try:
+        with pytest.raises(StoreError, match="see its log"):
+            await asyncio.wait_for(watch.primary(), PATIENCE)
+    finally:
+        await watch.close()
+    assert "a sentinel is asked no more" in caplog.text
 
 
 async def test_a_primary_that_lives_is_left_once_another_was_promoted(
