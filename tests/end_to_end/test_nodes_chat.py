@@ -7,7 +7,7 @@ reader misses anything, or is told anything twice, or is reset.
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,9 +21,8 @@ from tests.support.redis_server import RedisServer
 
 
 @pytest.fixture
-async def three(tmp_path: Path, redis_server: RedisServer) -> AsyncIterator[list[HubProcess]]:
-    async with Hubs(tmp_path, redis_server) as hubs:
-        yield await hubs.start("one", "two", "three", **PATIENT)
+async def three(hubs: Hubs) -> list[HubProcess]:
+    return await hubs.start("one", "two", "three", **PATIENT)
 
 
 def has(kind: str, generation: str, count: int = 1) -> Callable[[Reader], bool]:

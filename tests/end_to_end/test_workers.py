@@ -13,11 +13,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.support.hub_processes import ENDS, LONG, TEXT
 from tests.support.patience import PATIENCE
 from tests.support.processes import run
 from tests.support.worker_processes import Workers, until_gone
 
-TEXT = {"Content-Type": "text/plain"}
 MANY = 24
 """Connections that reach all workers: that they do not has a chance of 2 in 2 ** 24."""
 
@@ -42,8 +42,7 @@ async def lasting(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Wor
 async def ends(workers: Workers, stream: str) -> list[str]:
     """The terminal events of a stream."""
     events: list[dict[str, Any]] = await workers.ask("GET", f"/v1/stream/{stream}", status=200)
-    terminal = ("finished", "failed", "cancelled", "interrupted")
-    return [event["type"] for event in events if event["type"] in terminal]
+    return [event["type"] for event in events if event["type"] in ENDS]
 
 
 async def until_ended(workers: Workers, stream: str) -> list[str]:
@@ -186,8 +185,7 @@ async def test_sigterm_drains_all(tmp_path: Path) -> None:
 
 async def test_a_second_sigterm_ends_all_at_once(tmp_path: Path) -> None:
     async with Workers(tmp_path, STREAMHUB_SERVER__DRAIN_SECONDS="600") as workers:
-        asked = {"stream": "chat", "prompt": "long"}  # for minutes
-        await workers.ask("POST", "/v1/generations", json=asked, status=201)
+        await workers.ask("POST", "/v1/generations", json=LONG, status=201)
         pids = workers.pids()
         workers.process.send_signal(signal.SIGTERM)
         await workers.until_said("worker-2 hub: SIGTERM: stopping")
@@ -197,8 +195,7 @@ async def test_a_second_sigterm_ends_all_at_once(tmp_path: Path) -> None:
 
 async def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
     async with Workers(tmp_path) as workers:
-        asked = {"stream": "chat", "prompt": "long"}  # for minutes
-        await workers.ask("POST", "/v1/generations", json=asked, status=201)
+        await workers.ask("POST", "/v1/generations", json=LONG, status=201)
         pids = workers.pids()
         workers.process.kill()
         await workers.process.ended()

@@ -19,14 +19,13 @@ from typing import NamedTuple
 
 from tests.support.crowd import Crowd
 from tests.support.followed_hubs import LOST, PATIENT
-from tests.support.hub_processes import ENDS, HubProcess, Hubs
+from tests.support.hub_processes import ENDS, JSON, HubProcess, Hubs
 from tests.support.patience import PATIENCE
 from tests.support.reader import Reader
 from tests.support.redis_server import RedisServer
 
 __all__ = ["Rolled", "ask", "roll"]
 
-JSON = {"Content-Type": "application/json"}
 AFTER = 3
 """Prompts that are asked once the last hub is back."""
 
