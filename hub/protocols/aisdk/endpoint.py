@@ -171,7 +171,7 @@ class _Begun(NamedTuple):
     message: str | None
 
 
-class GenerationIndex:
+class StartIndex:
     """Where generations, and the messages that they are parts of, start in a conversation."""
 
     def __init__(self) -> None:
@@ -210,7 +210,7 @@ class _Views:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._checkpoints = Checkpoints()
-        self._indexes = Indexes(GenerationIndex)
+        self._indexes = Indexes(StartIndex)
 
     async def find(
         self, stream: FollowedStream, name: str, by: Principal, *, whole: bool = False

@@ -18,7 +18,7 @@ from hub.domain.errors import GenerationNotFound
 from hub.domain.events import Delta, Message, Started
 from hub.domain.generation import Generation
 from hub.domain.principal import LOCAL, Principal
-from hub.protocols.aisdk.endpoint import GenerationIndex, _Views
+from hub.protocols.aisdk.endpoint import StartIndex, _Views
 from hub.streams.followed import FollowedStream
 from hub.streams.frozen import FrozenStream
 from hub.streams.stream import Stream
@@ -473,7 +473,7 @@ async def test_no_request_looks_at_what_one_before_it_has_seen(
     world.upstream.answers(Answer(*HELLO))
     where = await world.address()
     await (await world.client.get(where)).read()
-    looked = looked_at(GenerationIndex, monkeypatch)
+    looked = looked_at(StartIndex, monkeypatch)
     for _ in range(2):
         assert (await world.client.get("/api/chat/c/stream/gen_none")).status == 404
         assert (await world.client.get(f"{where}?whole=true")).status == 200
