@@ -52,7 +52,7 @@ class Permissions:
         ``stream`` is ``None`` for what concerns no single stream, and for a generation that
         begins a stream of its own; ``owner`` is ``None`` where it has none or it is not known.
         """
-        if stream is not None and by.scope is not None and is_list(stream):
+        if stream is not None and is_list(stream) and by.scope is not None:
             return permission in ON_ITS_LIST and stream == _list_of(by, permission)
         if stream is None and by.subject is None and permission not in OF_THE_HUB:
             # It would own nothing, so it needs to be allowed this on any new stream.
