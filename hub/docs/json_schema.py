@@ -13,6 +13,7 @@ __all__ = [
     "NUMBER",
     "OBJECT",
     "PLACE",
+    "POSITION_PATTERN",
     "PREFIX",
     "TEXT",
     "TEXT_OR_NULL",
@@ -29,6 +30,9 @@ __all__ = [
 Schema = Mapping[str, Any]
 
 PREFIX: Final = "#/components/schemas/"
+
+POSITION_PATTERN: Final = "[0-9]{16}_[0-9]{16}"
+"""The form of a place in a stream, within an expression."""
 
 ANY: Final[Schema] = {}
 TEXT: Final[Schema] = {"type": "string"}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Literal
 
-from hub.docs.json_schema import ANY, TEXT, Schema, ref
+from hub.docs.json_schema import ANY, POSITION_PATTERN, TEXT, Schema, ref
 from hub.domain.defaults import NAME_LENGTH
 from hub.domain.stream_names import NAME_PATTERN, RESERVED
 from hub.generations.idempotency import KEY_LENGTH
@@ -49,16 +49,16 @@ NAME: Final[Mapping[str, Any]] = {
     "examples": ["team/rivers"],
 }
 """Schema keywords of a stream's name."""
-OFFSET: Final[Mapping[str, Any]] = {"pattern": "^(-1|now|[0-9]{16}_[0-9]{16})$"}
+OFFSET: Final[Mapping[str, Any]] = {"pattern": f"^(-1|now|{POSITION_PATTERN})$"}
 """Schema keywords of an offset in the Durable Streams Protocol."""
-FROM: Final[Mapping[str, Any]] = {"pattern": "^(start|now|[0-9]{16}_[0-9]{16})$"}
+FROM: Final[Mapping[str, Any]] = {"pattern": f"^(start|now|{POSITION_PATTERN})$"}
 """Schema keywords of the place in a stream to start from."""
 KEY: Final[Mapping[str, Any]] = {"minLength": 1, "maxLength": KEY_LENGTH}
 """Schema keywords of an idempotency key."""
 
 PARAMETER_LENGTH: Final = 100
-"""Characters of text of which six fit into a line of a request's head: 8190 bytes, up to twelve for
-each."""
+"""Characters of a parameter without other limits. A line of a request's head has at most 8190
+bytes: six of them fit into it, even if each character takes twelve bytes (``%F0%9F%A6%8A``)."""
 
 BYTES: Final = ANY
 """In OpenAPI 3.1 a binary body has a content type and no schema."""

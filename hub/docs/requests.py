@@ -14,6 +14,7 @@ from hub.access.shares import LONGEST, SHORTEST, TITLE_LENGTH
 from hub.docs.json_schema import (
     BOOLEAN,
     PLACE,
+    POSITION_PATTERN,
     TEXT,
     TEXT_OR_NULL,
     Schema,
@@ -178,7 +179,7 @@ PARTS: Final[Mapping[str, Schema]] = {
         },
     ),
     "ReasoningAsked": object_of(
-        "How the model is to reason; of `summary` nothing depends.",
+        "How the model is to reason; nothing depends on `summary`.",
         dict.fromkeys(("effort?", "summary?", "generate_summary?"), TEXT_OR_NULL),
         additionalProperties=False,
     ),
@@ -227,7 +228,7 @@ FIELDS: Final[Mapping[str, Mapping[str, Schema]]] = {
     "Presence": {"stream": _STREAM, "member": nullable(_line(LABEL_LENGTH))},
     "ShareRequest": {
         "stream": _STREAM,
-        "until": nullable({**TEXT, "pattern": "^(live|start|now|[0-9]{16}_[0-9]{16})$"}),
+        "until": nullable({**TEXT, "pattern": f"^(live|start|now|{POSITION_PATTERN})$"}),
         "expires_in": nullable({"type": "integer", "minimum": SHORTEST, "maximum": LONGEST}),
         "title": nullable(_line(TITLE_LENGTH)),
     },

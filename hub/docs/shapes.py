@@ -19,6 +19,7 @@ from hub.docs.json_schema import (
     NUMBER,
     OBJECT,
     PLACE,
+    POSITION_PATTERN,
     PREFIX,
     TEXT,
     TEXT_OR_NULL,
@@ -36,7 +37,7 @@ from hub.streams.write_permissions import CONTROL
 
 __all__ = ["EVENTS", "RESPONSES", "STATE", "described", "of_model", "plain"]
 
-POSITION: Final[Schema] = {"type": "string", "pattern": "^[0-9]{16}_[0-9]{16}$"}
+POSITION: Final[Schema] = {"type": "string", "pattern": f"^{POSITION_PATTERN}$"}
 STATE: Final[Schema] = {"enum": [state.value for state in State]}
 
 

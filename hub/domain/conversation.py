@@ -114,7 +114,10 @@ class Conversation:
         self.end += len(bodies)
 
     def _say(self, generation: str | None, said: list[str]) -> None:
-        """Add what a generation said to its turn in one piece: each takes more than most texts."""
+        """Add what a generation said to its turn as one text.
+
+        Each text takes 50 bytes besides its letters, and nearly all are short.
+        """
         if generation is None:
             return
         text = "".join(said)

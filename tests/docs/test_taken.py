@@ -1,7 +1,7 @@
 """What the documents say that a client may send is what the hub takes: no less.
 
-Generators and testers of interfaces hold a hub to its documents, on the fastest machine to the last
-of them. So each schema is tried here with what it takes at its limits.
+Whoever generates clients or tests from the documents holds the hub to each word of them. So each
+schema is tried here with what it takes, at its limits above all.
 """
 
 from __future__ import annotations

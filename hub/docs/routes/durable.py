@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from hub.docs.json_schema import ANY, TEXT, Schema
+from hub.docs.json_schema import ANY, POSITION_PATTERN, TEXT, Schema
 from hub.docs.operations import (
     BYTES,
     EVENT_STREAM,
@@ -85,7 +85,7 @@ GROUP: Final = group(
             header(
                 "Stream-Fork-Offset",
                 "The fork has the source's records before this offset.",
-                pattern="^[0-9]{16}_[0-9]{16}$",
+                pattern=f"^{POSITION_PATTERN}$",
             ),
             header(
                 "Stream-Fork-Sub-Offset",
