@@ -670,7 +670,7 @@ class Nameless(Authorizer):
 
 def test_an_application_has_to_say_who_makes_a_request() -> None:
     with pytest.raises(TypeError, match="__call__"):
-        Nameless()  # type: ignore[abstract]
+        Nameless()  # type: ignore[abstract]  # this is the point
 
 
 async def test_an_application_around_the_hub_is_asked_the_same() -> None:

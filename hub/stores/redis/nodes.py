@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
 from typing import Final
 
 from hub.domain.records import Position
 from hub.stores import GenerationLocation
-from hub.stores.redis.client import Reply
-from hub.stores.redis.keys import Keys
+from hub.stores.redis.connection import RedisConnection
 from hub.stores.redis.state import parse_claim
 from hub.stores.shared import Claim
 
@@ -22,20 +19,8 @@ LOCATED_SECONDS: Final = 30 * 86_400
 """How long a generation can be found by its id alone."""
 
 
-class RedisNodes(ABC):
+class RedisNodes(RedisConnection):
     """The part of a `hub.stores.shared.SharedEngine` that is of no single stream."""
-
-    keys: Keys
-
-    @abstractmethod
-    async def ask(self, *words: str | bytes | int) -> Reply:
-        """Send a command that is not on a stream, and wait for its reply."""
-
-    @abstractmethod
-    async def run_alone(
-        self, script: str, keys: Sequence[str], words: Iterable[str | bytes | int]
-    ) -> Reply:
-        """Run a script that is not on a stream."""
 
     async def renew(self, node: str, seconds: float) -> list[str]:
         keys = (self.keys.nodes, self.keys.seen)
