@@ -21,6 +21,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from hub import HUB, Config, Hub, make_app
 from hub.domain.errors import StoreError
+from hub.http.acceptor import LINGER
 from hub.stores.memory import MemoryStore
 from hub.stores.shared import SharedEngine
 from hub.stores.sqlite import SQLiteStore
@@ -166,8 +167,9 @@ async def start_hub() -> AsyncIterator[StartHub]:
             {"server": server, "upstreams": upstreams, "store": {"url": "memory:"}, **tables}
         )
         app = make_app(config)
-        client = TestClient(TestServer(app), cookie_jar=DummyCookieJar())
-        await client.start_server()
+        test_server = TestServer(app)
+        await test_server.start_server(lingering_time=LINGER)  # as `serve` has it
+        client = TestClient(test_server, cookie_jar=DummyCookieJar())
         clients.append(client)
         return Running(client, app[HUB])
 

@@ -32,7 +32,7 @@ from hub.http.sockets import BACKLOG
 from hub.http.streaming import SERVER_NAME
 from hub.http.turns import OWN_SECONDS, SLICE, Turns
 
-__all__ = ["HEAD_BYTES", "PROBES", "Acceptor"]
+__all__ = ["HEAD_BYTES", "LINGER", "PROBES", "Acceptor"]
 
 LINGER: Final = 0.05
 """Seconds to read the rest of an unwanted body, so that its sender receives the response. What is
