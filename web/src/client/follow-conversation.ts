@@ -1,6 +1,6 @@
 /** Follow a stream as a conversation: fold its events into a state, and apply resets. */
 
-import { EMPTY, fold, rewind, type State } from "../model/conversation.js";
+import { EMPTY, foldAll, rewind, type State } from "../model/conversation.js";
 import type { From } from "../protocol/events.js";
 import { at, offsetOf } from "../protocol/position.js";
 import type { Follow, Handlers } from "./source.js";
@@ -26,7 +26,7 @@ export function followConversation(
         // After a reset it continues from there, because "now" would be somewhere else by then.
         const [first] = items;
         if (from === "now" && first) from = at(first.position, offsetOf(first.position) - 1);
-        tell(items.reduce(fold, state));
+        tell(foldAll(state, items));
       },
       reset: (position) => {
         const offset = offsetOf(position);

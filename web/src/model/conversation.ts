@@ -75,8 +75,9 @@ type Ended = Partial<Omit<Finished, "type" | "reason"> & Omit<Failed, "type">> &
 };
 
 /** A state before a turn. */
-interface Checkpoint extends Pick<State, "position" | "running" | "queue" | "branches" | "past"> {
+interface Checkpoint extends Pick<State, "position" | "running" | "queue" | "past"> {
   readonly turns: number;
+  readonly branches: number;
   /** The running replies. */
   readonly open: readonly AssistantMessage[];
 }
@@ -102,24 +103,25 @@ export interface State {
   readonly past?: Checkpoint | undefined;
 }
 
+/** A checkpoint is kept where no more replies than these run. */
+const RUNNING_KEPT = 16;
+
+/** So many turns at the end are looked at before an index of all is made. */
+const NEAR = 100;
+
 const NONE: Turns = [];
 export const EMPTY: State = { turns: NONE, all: NONE, position: "", running: [], branches: [], queue: NO_QUEUE, closed: false };
 
 /** The state after one more item; an item that was folded before changes nothing. */
 export function fold(state: State, item: Item): State {
-  const { event, position } = item;
-  if (position <= state.position) return state;
-  // A stream may contain any JSON; fields of an unexpected type are ignored.
-  const data = Object(event) as Partial<HubEvent>;
-  const { all, queue, stream } = state;
-  return derived({ ...state, ...changes(state, data, position), queue: queueAfter(queue, data, stream), position }, all);
+  return foldAll(state, [item]);
 }
 
-/** The state after turns have changed; `before` has those of all branches before. */
-function derived(state: State, before?: Turns): State {
-  const { all, turns } = state;
-  // Without branches, as nearly always, nothing needs to be walked through.
-  return { ...state, turns: turns === before && all.at(-1)?.follows === undefined ? all : branch(all) };
+/** The state after more items, which costs no more for each of them the longer a conversation is. */
+export function foldAll(state: State, items: readonly Item[]): State {
+  const folding = new Folding(state);
+  for (const item of items) folding.take(item);
+  return folding.state();
 }
 
 /** The turns that lead to one of `all`, by default to the last one. */
@@ -133,13 +135,31 @@ export function branch(all: Turns, place = all.length - 1): Turns {
 }
 
 /** The index in `all` of what a name or a position means: -1 is the beginning. */
-export function placeOf(all: Turns, name: unknown): number | undefined {
+export function placeOf(all: Turns, name: unknown, find = lastNamed): number | undefined {
   if (typeof name !== "string") return name === null ? -1 : undefined;
-  const isPosition = /^\d{16}_\d{16}$/.test(name);
-  const found = all.findLastIndex((turn) =>
-    isPosition ? offsetOf(turn.before) < offsetOf(name) : turn.name === name || (turn as AssistantMessage).generation === name,
-  );
-  return isPosition || found >= 0 ? found : undefined;
+  if (/^\d{16}_\d{16}$/.test(name)) return lastBefore(all, offsetOf(name));
+  const found = find(all, name);
+  return found >= 0 ? found : undefined;
+}
+
+function lastNamed(all: Turns, name: string): number {
+  return all.findLastIndex((turn) => isNamed(turn, name));
+}
+
+function isNamed(turn: ChatMessage | AssistantMessage, name: string): boolean {
+  return turn.name === name || (turn as AssistantMessage).generation === name;
+}
+
+/** The index of the last turn that begins before an offset, or -1. */
+function lastBefore(all: Turns, offset: number): number {
+  let [from, to] = [0, all.length];
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    const turn = all[middle];
+    if (turn && offsetOf(turn.before) < offset) from = middle + 1;
+    else to = middle;
+  }
+  return from - 1;
 }
 
 /** The latest earlier state at or before a position; continue reading at its own `position`. */
@@ -149,93 +169,217 @@ export function rewind(state: State, position: Position): State {
   let past = state.past;
   while (past && offsetOf(past.position) > offset) past = past.past;
   if (!past) return { ...EMPTY, stream: state.stream };
-  const { turns, open, ...rest } = past;
+  const { turns, open, branches: marks, ...rest } = past;
   const all = state.all.slice(0, turns);
-  for (const reply of open) all[find(all, reply.generation)] = reply;
-  return derived({ ...state, ...rest, all, closed: false });
+  const places = new Places();
+  for (const reply of open) all[places.reply(all, reply.generation)] = reply;
+  const branches = state.branches.slice(0, marks);
+  return { ...state, ...rest, all, turns: branch(all), branches, closed: false };
 }
 
-function changes(state: State, data: Partial<HubEvent>, position: Position): Partial<State> {
-  switch (data.type) {
-    case "message": {
-      const { role, text, author, at: when, id: name } = data;
-      if (typeof role !== "string") return {};
-      const about = onlyStrings({ author, at: when, name });
-      return begun(state, { kind: "message", role, text: string(text), ...about, before: first(position) }, data.after);
+/** A state while items are folded into it: what they change is copied once for all of them. */
+class Folding {
+  readonly #before: State;
+  #position: Position;
+  #all: Turns;
+  #branches: readonly Branch[];
+  #queue: Queue;
+  #past: Checkpoint | undefined;
+  readonly #running: Set<string>;
+  /** The stream is on the branch of all turns. */
+  #isLinear: boolean;
+  readonly #places: Places;
+
+  constructor(state: State) {
+    this.#before = state;
+    this.#position = state.position;
+    this.#all = state.all;
+    this.#branches = state.branches;
+    this.#queue = state.queue;
+    this.#past = state.past;
+    this.#running = new Set(state.running);
+    this.#isLinear = state.turns === state.all;
+    this.#places = PLACES.get(state.all) ?? new Places();
+    // It goes with the turns to the next state.
+    PLACES.delete(state.all);
+  }
+
+  take({ event, position }: Item): void {
+    if (position <= this.#position) return;
+    // A stream may contain any JSON; fields of an unexpected type are ignored.
+    const data = Object(event) as Partial<HubEvent>;
+    this.#change(data, position);
+    this.#queue = queueAfter(this.#queue, data, this.#before.stream);
+    this.#position = position;
+  }
+
+  state(): State {
+    const before = this.#before;
+    PLACES.set(this.#all, this.#places);
+    if (this.#position === before.position) return before;
+    const all = this.#all;
+    const isChanged = all !== before.all;
+    return {
+      ...before,
+      all,
+      // Without branches, as nearly always, nothing needs to be walked through.
+      turns: !isChanged ? before.turns : this.#isLinear ? all : branch(all),
+      running: isChanged ? [...this.#running] : before.running,
+      branches: this.#branches,
+      queue: this.#queue,
+      past: this.#past,
+      position: this.#position,
+    };
+  }
+
+  #change(data: Partial<HubEvent>, position: Position): void {
+    switch (data.type) {
+      case "message": {
+        const { role, text, author, at: when, id: name } = data;
+        if (typeof role !== "string") return;
+        const about = onlyStrings({ author, at: when, name });
+        this.#begin({ kind: "message", role, text: string(text), ...about, before: first(position) }, data.after);
+        return;
+      }
+      case "started": {
+        const { generation, upstream, model, at: startedAt, message: name } = data;
+        if (this.#find(generation) >= 0) return;
+        const about = onlyStrings({ upstream, model, startedAt, name });
+        this.#begin({ ...empty(position, generation), ...about, state: "waiting" }, data.after);
+        return;
+      }
+      case "delta":
+        this.#reply(data.generation, position, (reply) => added(reply, data));
+        return;
+      case "retrying": {
+        const { message, after } = data;
+        const retrying = { message: string(message), after: Number(after) || 0 };
+        const generation = data.generation ?? [...this.#running].at(-1);
+        if (generation !== undefined) this.#reply(generation, position, (reply) => ({ ...reply, retrying }));
+        return;
+      }
+      case "finished":
+      case "failed":
+      case "cancelled":
+      case "interrupted":
+        this.#reply(data.generation, position, (reply) => ended(reply, data as Ended));
+        return;
+      case "branch": {
+        const { type, from, to } = data;
+        this.#checkpoint();
+        const branches = own(this.#branches, this.#before.branches);
+        branches.push({ type, ...onlyStrings({ from, to }), position: string(data.position) });
+        this.#branches = branches;
+      }
     }
-    case "started": {
-      const { generation, upstream, model, at: startedAt, message: name } = data;
-      if (find(state.all, generation) >= 0) return {};
-      const about = onlyStrings({ upstream, model, startedAt, name });
-      return begun(state, { ...empty(position, generation), ...about, state: "waiting" }, data.after);
+  }
+
+  #begin(turn: ChatMessage | AssistantMessage, after?: unknown): void {
+    const follows = placeOf(this.#all, after, (all, name) => this.#places.named(all, name));
+    this.#checkpoint();
+    const all = own(this.#all, this.#before.all);
+    all.push(follows === undefined ? turn : { ...turn, follows });
+    this.#all = all;
+    this.#isLinear &&= follows === undefined;
+    this.#places.push(all);
+    if (isOpen(turn)) this.#running.add(turn.generation);
+  }
+
+  /** Change the reply of a running generation; if its start is missing, it starts here. */
+  #reply(generation: string | undefined, position: Position, change: (reply: AssistantMessage) => AssistantMessage): void {
+    const place = this.#find(generation);
+    if (place < 0) {
+      this.#begin(change(empty(position, generation)));
+      return;
     }
-    case "delta":
-      return withReply(state, data.generation, position, (reply) => added(reply, data));
-    case "retrying": {
-      const { message, after } = data;
-      const retrying = { message: string(message), after: Number(after) || 0 };
-      const generation = data.generation ?? state.running.at(-1);
-      return generation === undefined ? {} : withReply(state, generation, position, (reply) => ({ ...reply, retrying }));
-    }
-    case "finished":
-    case "failed":
-    case "cancelled":
-    case "interrupted": {
-      const { type, usage, seconds, at: endedAt, reason, code, message } = data as Ended;
-      return withReply(state, data.generation, position, (reply) => ({
-        ...reply,
-        retrying: undefined,
-        ...onlyStrings({ reason, endedAt }),
-        ...(type === "failed" && { error: { code: string(code), message: string(message) } }),
-        ...(usage && { usage: onlyNumbers(usage) }),
-        ...(typeof seconds?.total === "number" && { seconds: onlyNumbers(seconds) }),
-        state: type,
-      }));
-    }
-    case "branch": {
-      const { type, from, to } = data;
-      const branch: Branch = { type, ...onlyStrings({ from, to }), position: string(data.position) };
-      return { branches: [...state.branches, branch], past: checkpoint(state) };
-    }
-    default:
-      return {};
+    const reply = this.#all[place] as AssistantMessage;
+    if (!isOpen(reply)) return;
+    const next = change(reply);
+    const all = own(this.#all, this.#before.all);
+    all[place] = next;
+    this.#all = all;
+    if (!isOpen(next)) this.#running.delete(reply.generation);
+  }
+
+  #checkpoint(): void {
+    // Each holds all replies that run. Without one, whoever rewinds goes on from an earlier one.
+    if (this.#running.size > RUNNING_KEPT) return;
+    const running = [...this.#running];
+    this.#past = {
+      position: this.#position,
+      turns: this.#all.length,
+      running,
+      open: running.map((generation) => this.#all[this.#find(generation)] as AssistantMessage),
+      branches: this.#branches.length,
+      queue: this.#queue,
+      past: this.#past,
+    };
+  }
+
+  #find(generation: string | undefined): number {
+    return this.#places.reply(this.#all, string(generation));
   }
 }
 
-/** Change the reply of a running generation; if its start is missing, it starts here. */
-function withReply(
-  state: State,
-  generation: string | undefined,
-  position: Position,
-  change: (reply: AssistantMessage) => AssistantMessage,
-): Partial<State> {
-  const { all } = state;
-  const place = find(all, generation);
-  if (place < 0) return begun(state, change(empty(position, generation)));
-  const reply = all[place] as AssistantMessage;
-  if (!isOpen(reply)) return {};
-  const next = change(reply);
-  return { all: all.with(place, next), running: state.running.filter((one) => one !== generation || isOpen(next)) };
+/** A copy of `items` as long as they are those of the state before, which must not change. */
+function own<T>(items: readonly T[], before: readonly T[]): T[] {
+  return items === before ? [...items] : (items as T[]);
 }
 
-function begun(state: State, turn: ChatMessage | AssistantMessage, after?: unknown): Partial<State> {
-  const { all, running } = state;
-  const follows = placeOf(all, after);
+/** Where the turns of the last state are. */
+const PLACES = new WeakMap<Turns, Places>();
+
+/** Where turns are: nearly always close to the end, else in an index that is made at the first need. */
+class Places {
+  #index: { readonly replies: Map<string, number>; readonly names: Map<string, number> } | undefined;
+
+  /** The index of a generation's reply, or -1. */
+  reply(all: Turns, generation: string): number {
+    return this.#last(all, (turn) => turn.kind === "reply" && turn.generation === generation, "replies", generation);
+  }
+
+  /** As `lastNamed`. */
+  named(all: Turns, name: string): number {
+    return this.#last(all, (turn) => isNamed(turn, name), "names", name);
+  }
+
+  /** Note the last one of `all`, which is new. */
+  push(all: Turns): void {
+    if (this.#index) this.#note(all, all.length - 1);
+  }
+
+  #last(all: Turns, wanted: (turn: ChatMessage | AssistantMessage) => boolean, index: "replies" | "names", name: string): number {
+    if (!this.#index) {
+      const near = all.slice(-NEAR);
+      const found = near.findLastIndex(wanted);
+      if (found >= 0 || near.length === all.length) return found < 0 ? -1 : all.length - near.length + found;
+      this.#index = { replies: new Map(), names: new Map() };
+      for (let place = 0; place < all.length; place += 1) this.#note(all, place);
+    }
+    return this.#index[index].get(name) ?? -1;
+  }
+
+  #note(all: Turns, place: number): void {
+    const turn = all[place];
+    if (!turn || !this.#index) return;
+    const { replies, names } = this.#index;
+    if (turn.name !== undefined) names.set(turn.name, place);
+    if (turn.kind === "message") return;
+    replies.set(turn.generation, place);
+    names.set(turn.generation, place);
+  }
+}
+
+function ended(reply: AssistantMessage, { type, usage, seconds, at: endedAt, reason, code, message }: Ended): AssistantMessage {
   return {
-    all: [...all, follows === undefined ? turn : { ...turn, follows }],
-    running: isOpen(turn) ? [...running, turn.generation] : running,
-    past: checkpoint(state),
+    ...reply,
+    retrying: undefined,
+    ...onlyStrings({ reason, endedAt }),
+    ...(type === "failed" && { error: { code: string(code), message: string(message) } }),
+    ...(usage && { usage: onlyNumbers(usage) }),
+    ...(typeof seconds?.total === "number" && { seconds: onlyNumbers(seconds) }),
+    state: type,
   };
-}
-
-function checkpoint({ position, running, queue, branches, past, all }: State): Checkpoint {
-  return { position, running, queue, branches, past, turns: all.length, open: all.filter(isOpen) };
-}
-
-/** The index of a generation's reply, searched from the end, where running ones nearly always are. */
-function find(all: Turns, generation: string | undefined): number {
-  const wanted = string(generation);
-  return all.findLastIndex((turn) => turn.kind === "reply" && turn.generation === wanted);
 }
 
 function added(reply: AssistantMessage, delta: Partial<Delta>): AssistantMessage {

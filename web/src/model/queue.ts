@@ -15,6 +15,9 @@ export interface Queue {
   readonly held: boolean;
 }
 
+/** A hub lets far fewer wait; whoever writes the events of a stream themselves might not. */
+const MOST = 1000;
+
 export const NO_QUEUE: Queue = { prompts: [], held: false };
 
 /** The queue of `stream` after one more event. */
@@ -35,6 +38,7 @@ function put(
 ): readonly QueuedPrompt[] {
   if (typeof generation !== "string" || typeof text !== "string") return prompts;
   const others = prompts.filter((one) => one.generation !== generation);
+  if (others.length >= MOST) return prompts;
   const one = { generation, text, ...(typeof author === "string" && { author }) };
   return others.toSpliced(typeof place === "number" ? place - 1 : others.length, 0, one);
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
 
-import { type AssistantMessage, EMPTY, fold, rewind, type State } from "../../src/model/conversation.js";
+import { type AssistantMessage, EMPTY, fold, foldAll, rewind, type State } from "../../src/model/conversation.js";
 import type { HubEvent, Item } from "../../src/protocol/events.js";
 import { offsetOf } from "../../src/protocol/position.js";
 import { Chance } from "../support/random.js";
@@ -154,6 +154,69 @@ describe("fold", () => {
     for (let past = state.past; past; past = past.past) steps++;
     expect(steps).toBe(1);
     expect((state.turns[0] as AssistantMessage).text).toHaveLength(5 * count);
+  });
+});
+
+describe("foldAll", () => {
+  /** What nobody's hub writes: hundreds of replies that run, and turns that follow ones far away. */
+  function strange(chance: Chance, count: number): Item[] {
+    const events = Array.from({ length: count }, (_, i): unknown => {
+      const name = `g${chance.below(i + 1)}`;
+      const after = chance.below(3) === 0 ? chance.pick([null, `m${chance.below(i + 1)}`, name, position(chance.below(i + 1))]) : undefined;
+      return chance.pick([
+        { type: "message", role: "user", text: String(i), id: `m${i}`, ...(after !== undefined && { after }) },
+        { type: "started", generation: `g${i}`, upstream: "u", ...(after !== undefined && { after }) },
+        { type: "delta", generation: name, text: String(i) },
+        { type: "finished", generation: name, reason: "stop" },
+        { type: "branch", from: name, position: position(i) },
+      ]);
+    });
+    return items(events as HubEvent[]);
+  }
+
+  it.each([1, 2, 3, 4])("gives what items one by one do, however they are divided (%i)", (seed) => {
+    const chance = new Chance(seed);
+    const story = chance.below(2) ? strange(chance, 700) : [...made(seed, 200), ...strange(chance, 500)];
+    const whole = folded(story);
+    let state = EMPTY;
+    for (let at = 0; at < story.length;) {
+      const end = at + 1 + chance.below(200);
+      const before = JSON.stringify(shown(state));
+      const next = foldAll(state, story.slice(at, end));
+      expect(JSON.stringify(shown(state))).toBe(before);
+      state = next;
+      at = end;
+    }
+    expect(shown(state)).toEqual(shown(whole));
+    for (let offset = 0; offset <= story.length; offset += 13) {
+      const back = rewind(state, position(offset));
+      const at = offsetOf(back.position);
+      expect(at).toBeLessThanOrEqual(offset);
+      expect(shown(foldAll(back, story.slice(at)))).toEqual(shown(whole));
+    }
+  });
+
+  it("is the same state if nothing is new", () => {
+    const story = made(1, 20);
+    const state = foldAll(EMPTY, story);
+    expect(foldAll(state, story)).toBe(state);
+  });
+
+  // Each of them took minutes when every event had its own copy, or looked at all turns.
+  it.each<[string, (i: number) => unknown]>([
+    ["messages", (i) => ({ type: "message", role: "user", text: String(i) })],
+    ["beginnings", () => ({ type: "message", role: "user", text: "again", after: null })],
+    ["answers to the first", (i) => ({ type: "message", role: "user", text: "a", id: `m${i}`, after: "m0" })],
+    ["answers to a place", (i) => ({ type: "message", role: "user", text: "a", after: position(i % 7) })],
+    ["replies that run", (i) => ({ type: "started", generation: `g${i}`, upstream: "u" })],
+    ["words of one that is far", (i) => (i % 2 ? { type: "delta", generation: "g", text: "a" } : { type: "message", role: "user", text: "a" })],
+    ["marks of branches", (i) => ({ type: "branch", from: "s", to: `t${i}`, position: position(1) })],
+    ["prompts that wait", (i) => ({ type: "queued", generation: `g${i}`, text: "a" })],
+  ])("takes a hundred thousand %s", (_, event) => {
+    const story = items(Array.from({ length: 100_000 }, (_, i) => event(i)) as HubEvent[]);
+    let state = EMPTY;
+    for (let at = 0; at < story.length; at += 1000) state = foldAll(state, story.slice(at, at + 1000));
+    expect(offsetOf(state.position)).toBe(100_000);
   });
 });
 
