@@ -53,6 +53,47 @@ async def test_a_source_does_not_expire_while_it_has_forks(
     assert int((await server.ask("PTTL", KEYS.meta))[1:]) > 0
 
 
+async def info(server: RedisServer, section: str) -> dict[str, str]:
+    found = (await server.ask("INFO", section)).decode()
+    return dict(line.partition(":")[::2] for line in found.splitlines())
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+async def test_of_large_records_no_more_are_looked_at_than_are_given(
+    opening: Opening, server: RedisServer, size: int
+) -> None:
+    """The server has one thread, and would copy all of them into the script."""
+    engine = await opening()
+    await engine.create("s", BYTES)
+    for number in range(40):
+        await engine.write("s", [bytes([number]) * size])
+    before = int((await info(server, "memory"))["used_memory_peak"])
+    found = await engine.read("s", 3, 1000)
+    assert [entry.first for entry in found] == ([3] if size > 1000 else list(range(3, 40)))
+    state = await engine.load("s", 1000)
+    assert state.entries[-1].first == 39
+    assert int((await info(server, "memory"))["used_memory_peak"]) - before < 8_000_000
+
+
+async def test_the_oldest_entry_is_looked_at_once_however_much_is_trimmed(
+    opening: Opening, server: RedisServer
+) -> None:
+    engine = await opening(max_records=100)
+    await engine.create("s", BYTES)
+    await engine.write("s", [bytes(100_000)] * 100)
+    await engine.write("s", [b"1"])
+    await server.ask("CONFIG", "RESETSTAT")
+    for _ in range(98):
+        await engine.write("s", [b"1"])
+    assert "cmdstat_xrevrange" not in await info(server, "commandstats")
+    assert int((await server.ask("XLEN", KEYS.records))[1:]) == 100
+    # Now none of its records is left.
+    await engine.write("s", [b"1"])
+    assert int((await server.ask("XLEN", KEYS.records))[1:]) == 100
+    state = await engine.load("s", LIMIT)
+    assert (state.head, state.entries[0].first) == (100, 100)
+
+
 async def begin_and_end(engine: RedisEngine, number: int) -> None:
     await engine.begin("s", f"g{number}", "n", 2 * number, [b"begin"])
     await engine.end("s", f"g{number}", [b"end"], number=1)

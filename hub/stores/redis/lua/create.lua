@@ -24,8 +24,8 @@ end
 table.insert(lives, {text(epoch), ARGV[11]})
 if earlier then lives[1][2] = '0' end
 stream = {epoch = epoch, head = ARGV[10], tail = tonumber(ARGV[11]), change = 0, life = life,
-  expires = expires ~= '' and expires}
-local fields = {'v', VERSION, 'born', text(epoch), 'head', ARGV[10]}
+  largest = 0, expires = expires ~= '' and expires}
+local fields = {'v', VERSION, 'born', text(epoch), 'head', ARGV[10], 'largest', '0'}
 for at = 13 + count, #ARGV do table.insert(fields, ARGV[at]) end
 if expires ~= '' then
   table.insert(fields, 'expires')

@@ -4,6 +4,7 @@
 -- is only added behind the last one.
 local stream, start, count = state(META), ARGV[5], tonumber(ARGV[6])
 if not stream or text(stream.epoch) .. ':' .. text(stream.change) ~= ARGV[4] then return {'no'} end
+redis.call('HDEL', META, 'largest', 'covered')
 local before = redis.call('XRANGE', RECORDS, '-', '(' .. start)
 redis.call('DEL', RECORDS)
 for _, entry in ipairs(before) do

@@ -4,15 +4,16 @@
 local stream = state(META)
 if not stream then return absent() end
 local limit, size, entries, last = tonumber(ARGV[4]), 0, {}, '+'
+local most = entries_of(stream, limit)
 repeat
-  local found = redis.call('XREVRANGE', RECORDS, last, '-', 'COUNT', 64)
+  local found = redis.call('XREVRANGE', RECORDS, last, '-', 'COUNT', most)
   for _, entry in ipairs(found) do
     if size >= limit then break end
     size = size + #entry[2][2]
     table.insert(entries, entry)
   end
   if #found > 0 then last = '(' .. found[#found][1] end
-until #found < 64 or size >= limit
+until #found < most or size >= limit
 local hash = redis.call('HGETALL', META)
 if stream.hidden then
   table.insert(hash, 'hidden')

@@ -26,7 +26,8 @@ local function settling()
 end
 
 local FIELDS = {'epoch', 'tail', 'head', 'change', 'life', 'born', 'closed', 'closed_by',
-  'sequence', 'hidden', 'running', 'ttl', 'expires', 'source', 'forked', 'owner', 'queue'}
+  'sequence', 'hidden', 'running', 'ttl', 'expires', 'source', 'forked', 'owner', 'queue',
+  'largest', 'covered'}
 
 -- The state of a stream, its numbers as numbers and what it lacks as false; nil if there is none.
 -- One that has expired is still there if it has forks: hidden, as if it had been deleted.
@@ -38,6 +39,8 @@ local function state(key)
   for at = 1, 4 do stream[FIELDS[at]] = tonumber(found[at]) end
   if stream.expires and tonumber(stream.expires) <= now() then stream.hidden = '1' end
   if stream.queue == '' then stream.queue = false end
+  stream.largest = tonumber(stream.largest or math.huge)
+  stream.covered = tonumber(stream.covered or 0)
   return stream
 end
 
@@ -57,6 +60,12 @@ local function refusal(stream, born)
   return nil
 end
 
+-- How many entries may be looked at for so many bytes. A command gives a script all that it finds
+-- with its contents, and for as long as that takes the server does nothing else.
+local function entries_of(stream, bytes)
+  return math.max(1, math.min(64, math.floor(bytes / math.max(1, stream.largest))))
+end
+
 -- Add n records, which may be none, in a new epoch if these are the stream's first in this
 -- incarnation. Before each commit: no two timelines may have one epoch. An error of Redis if there is
 -- no memory for them; then nothing has changed.
@@ -64,6 +73,7 @@ local function add(stream, records, epochs, n, blob)
   if n > 0 then
     local added = redis.pcall('XADD', records, text(stream.tail) .. '-' .. n, 'b', blob)
     if type(added) == 'table' and added.err then return added end
+    if #blob > stream.largest then stream.largest, stream.grown = #blob, true end
   end
   if stream.life ~= life then
     stream.epoch = math.max(tonumber(life), stream.epoch + 1)
@@ -81,9 +91,15 @@ local function trim(stream, records, forks, most, notice, fields)
   notice.head = text(stream.head)
   table.insert(fields, 'head')
   table.insert(fields, notice.head)
-  if redis.call('EXISTS', forks) == 0 then
+  -- An entry is looked at once, when it becomes the oldest: it may be large.
+  if stream.head >= stream.covered and redis.call('EXISTS', forks) == 0 then
     local covering = redis.call('XREVRANGE', records, text(stream.head), '-', 'COUNT', 1)[1]
-    if covering then redis.call('XTRIM', records, 'MINID', covering[1]) end
+    if covering then
+      redis.call('XTRIM', records, 'MINID', covering[1])
+      local first, n = string.match(covering[1], '^(%d+)-(%d+)$')
+      table.insert(fields, 'covered')
+      table.insert(fields, text(first + n))
+    end
   end
 end
 
@@ -141,6 +157,10 @@ end
 local function commit(key, stream, first, notice, fields, channel, blob)
   stream.life = life
   stream.change = stream.change + 1
+  if stream.grown then
+    table.insert(fields, 'largest')
+    table.insert(fields, text(stream.largest))
+  end
   redis.call('HSET', key, 'epoch', text(stream.epoch), 'tail', text(stream.tail),
     'change', text(stream.change), 'life', life, unpack(fields))
   notice.change, notice.epoch = text(stream.change), text(stream.epoch)

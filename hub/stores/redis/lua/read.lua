@@ -8,13 +8,14 @@ if stream.source and tonumber(offset) < tonumber(stream.forked) then
 end
 local covering = redis.call('XREVRANGE', RECORDS, offset, '-', 'COUNT', 1)[1]
 local entries, size, first = {}, 0, covering and covering[1] or offset
+local most = entries_of(stream, limit)
 repeat
-  local found = redis.call('XRANGE', RECORDS, first, '+', 'COUNT', 64)
+  local found = redis.call('XRANGE', RECORDS, first, '+', 'COUNT', most)
   for _, entry in ipairs(found) do
     if size >= limit then break end
     size = size + #entry[2][2]
     table.insert(entries, entry)
   end
   if #found > 0 then first = '(' .. found[#found][1] end
-until #found < 64 or size >= limit
+until #found < most or size >= limit
 return {'ok', entries}
