@@ -153,6 +153,21 @@ async def test_another_user_in_the_same_browser_reads_nothing(site: Site) -> Non
     assert await bob.locator("pre").inner_text() == ""
 
 
+async def test_a_draft_is_its_writers_alone(site: Site) -> None:
+    """Also where an application has both of them write to one stream, in one browser."""
+    page = await site.tab("chat", "ann")
+    box = page.locator("hub-chat textarea")
+    await box.fill("a secret draft")
+    await page.wait_for_function("Object.keys(localStorage).some((key) => /^hub-draft/.test(key))")
+    await page.goto(page.url.replace("ann", "bob"))
+    await page.wait_for_function("told.some(({ state }) => state === 'live')")
+    assert await box.input_value() == ""
+    await page.goto(page.url.replace("bob", "ann"))
+    await expect(box).to_have_value("a secret draft")
+    stored = await page.evaluate("JSON.stringify({ ...localStorage })")
+    assert "eyJ" not in stored, "no token is kept"
+
+
 async def test_elements_say_that_they_are_refused(site: Site, axe: Axe, shot: Shot) -> None:
     site.key = "nonsense"
     page = await site.tab("chat", "key")

@@ -66,13 +66,22 @@ export class Composer extends LightElement {
     this.leave();
   }
 
-  /** Switch to a conversation and restore the draft of it, which is `account`'s alone. */
-  open(url: string, stream: string, account = ""): void {
+  /**
+   * Switch to a conversation and restore the draft of it, which is `account`'s alone. Without one,
+   * `typed` stays: what was typed while it was not known yet whose draft it is.
+   */
+  open(url: string, stream: string, account: string, typed = ""): void {
     this.leave();
     this.#early = undefined;
     this.#goesNext = false;
     this.#draft = new Draft(account ? `${url}@${account}` : url, stream, this.#typedElsewhere);
-    this.#put(this.#draft.text);
+    this.#put(this.#draft.text || typed);
+  }
+
+  /** Show nothing of a conversation. */
+  clear(): void {
+    this.leave();
+    this.#put("");
   }
 
   /** Store the draft and leave the conversation. */
@@ -193,7 +202,7 @@ export class Composer extends LightElement {
     const { text } = this;
     const draft = this.#draft;
     return () => {
-      if (this.#draft !== draft) draft?.sent(text);
+      if (draft && this.#draft !== draft) draft.sent(text);
       else {
         this.#goesNext = this.#early === this.text;
         this.#put(this.text.startsWith(text) ? this.text.slice(text.length).trimStart() : this.text);

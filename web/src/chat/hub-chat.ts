@@ -74,7 +74,6 @@ export class HubChat extends LitElement {
     noStatus: { type: Boolean, attribute: "no-status" },
     token: { attribute: false },
     hub: { attribute: false },
-    account: { attribute: false },
     arrival: { attribute: false },
     status: { state: true },
   };
@@ -89,7 +88,6 @@ export class HubChat extends LitElement {
   declare noStatus: boolean;
   declare token: Token | undefined;
   declare hub: Hub | undefined;
-  declare account: string | undefined;
   declare arrival: ScrollRestore | undefined;
   declare status: Status;
 
@@ -100,6 +98,10 @@ export class HubChat extends LitElement {
   readonly #composer = createRef<Composer>();
   readonly #used = new UsedHub();
   #hub: Hub | undefined;
+  /** Whose drafts and unsent prompts are used, once that is known. */
+  #whose: string | undefined;
+  /** The conversation is entered then. */
+  #entering: Promise<void> | undefined;
   #conversation: LiveConversation | undefined;
   #controller: ChatController | undefined;
   #scrolling: Scrolling | undefined;
@@ -123,6 +125,7 @@ export class HubChat extends LitElement {
       this.stream = `chat-${unique()}`;
       this.#enter();
     }
+    await this.#entering;
     const accepted = await this.#controller?.send(text);
     if (!accepted) return false;
     this.#tell("hub-sent", { text });
@@ -190,6 +193,22 @@ export class HubChat extends LitElement {
     this.#announcer.forget();
     this.#scrolling?.toEnd();
     if (!stream) return;
+    const whose = hub.whose();
+    if (typeof whose === "string") {
+      this.#begin(hub, stream, whose);
+      return;
+    }
+    this.#composer.value?.clear();
+    // Without a token nobody knows whose it is: what is kept then is found by nobody.
+    const entering = whose.catch(() => unique()).then((account) => {
+      if (this.#entering === entering) this.#begin(hub, stream, account, this.#composer.value?.text);
+    });
+    this.#entering = entering;
+  }
+
+  #begin(hub: Hub, stream: string, account: string, typed?: string): void {
+    this.#entering = undefined;
+    this.#whose = account;
     let isNew = true;
     const conversation = new LiveConversation(hub, stream, {
       received: (state) => {
@@ -209,11 +228,11 @@ export class HubChat extends LitElement {
         isNew = false;
         if (this.arrival) void this.updateComplete.then(this.#restoreScroll);
       },
-    }, this);
+    }, { account, branch: this.branch });
     this.#conversation = conversation;
-    this.#controller?.enter(conversation, this.account);
+    this.#controller?.enter(conversation, account);
     void this.#controller?.flush();
-    this.#composer.value?.open(hub.url, stream, this.account);
+    this.#composer.value?.open(hub.url, stream, account, typed);
     this.requestUpdate();
   }
 
@@ -231,12 +250,21 @@ export class HubChat extends LitElement {
     });
     this.#endStatus = hub.onStatus((status) => {
       this.status = status;
-      if (status.state === "live") void this.#controller?.flush();
+      if (status.state === "live") void this.#flush(hub);
       this.#tellStatus();
     });
   }
 
+  /** Send what was written offline, unless the page has another user meanwhile. */
+  async #flush(hub: Hub): Promise<void> {
+    const whose = await Promise.resolve(hub.whose()).catch(() => undefined);
+    if (this.#hub !== hub || whose === undefined || this.#entering || !this.#conversation) return;
+    if (whose === this.#whose) await this.#controller?.flush();
+    else this.#enter();
+  }
+
   #leave(): void {
+    this.#entering = undefined;
     this.#composer.value?.leave();
     this.#conversation?.leave();
     this.#conversation = undefined;

@@ -46,7 +46,7 @@ export class LiveConversation {
     hub: Hub,
     readonly stream: string,
     private readonly listener: ConversationListener,
-    { account = "", branch }: { readonly account?: string | undefined; readonly branch?: string | undefined } = {},
+    { account, branch }: { readonly account: string; readonly branch?: string | undefined },
   ) {
     this.#branch = new ChosenBranch(account ? `${hub.url}@${account}` : hub.url, stream, branch);
     const changed = (): void => {

@@ -117,16 +117,63 @@ describe("writing while offline", () => {
   });
 
   it("keeps what one account has written from another", async () => {
-    await show((one) => (one.account = "ann"));
+    hub.user = "ann";
+    await show();
     hub.become({ state: "offline", retryAt: 0, why: "" });
     type("mine");
     press("Enter");
     await settle();
     expect(rows()).toEqual(["mine"]);
     chat.remove();
-    await show((one) => (one.account = "bob"));
+    hub.user = "bob";
+    await show();
     await settle();
     expect(rows()).toEqual([]);
     expect(hub.asked).toEqual([]);
+  });
+
+  it("keeps it from another though it is known later who it is, or never", async () => {
+    hub.user = Promise.resolve("ann");
+    await show();
+    hub.become({ state: "offline", retryAt: 0, why: "" });
+    type("mine");
+    press("Enter");
+    await settle();
+    expect(rows()).toEqual(["mine"]);
+    for (const [who, rest] of [["bob", []], [new Error("no token"), []], ["ann", ["mine"]]] as const) {
+      chat.remove();
+      hub.user = typeof who === "string" ? Promise.resolve(who) : Promise.reject(who);
+      await show();
+      await settle();
+      expect(rows()).toEqual(rest);
+    }
+  });
+
+  it("sends nothing that another user of the page has written", async () => {
+    hub.user = Promise.resolve("ann");
+    await show();
+    hub.become({ state: "offline", retryAt: 0, why: "" });
+    type("mine");
+    press("Enter");
+    await settle();
+    hub.user = Promise.resolve("bob");
+    hub.become({ state: "live", via: "websocket" });
+    await settle();
+    expect(hub.asked).toEqual([]);
+    expect(rows()).toEqual([]);
+  });
+
+  it("keeps what is typed before it is known whose it is", async () => {
+    let known!: (user: string) => void;
+    hub.user = new Promise((found) => (known = found));
+    await show();
+    type("early");
+    known("ann");
+    await settle();
+    expect(area().value).toBe("early");
+    press("Enter");
+    await settle();
+    expect(area().value).toBe("");
+    expect(hub.asked.length).toBe(1);
   });
 });
