@@ -32,7 +32,7 @@ import orjson
 from yarl import URL
 
 from hub.client.tokens import Token, Tokens
-from hub.domain.errors import RequestError, UpstreamError
+from hub.domain.errors import InvalidName, RequestError, UpstreamError
 
 __all__ = [
     "CONNECT_SECONDS",
@@ -198,6 +198,7 @@ class Transport:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         if self._client is None:
             raise RuntimeError("enter the context of the hub first: async with Hub(url) as hub")
+        _check_path(path)
         try:
             response = await self._client.request(
                 method,
@@ -217,6 +218,16 @@ class Transport:
             yield response
         finally:
             response.close()
+
+
+def _check_path(path: str) -> None:
+    """Check that a path names what it says: "." and ".." would lead elsewhere, with the token.
+
+    Raises:
+        InvalidName: a name or an id in it has such a segment.
+    """
+    if not {".", ".."}.isdisjoint(path.partition("?")[0].split("/")):
+        raise InvalidName('no segment of a name or an id may be "." or ".."')
 
 
 def _with(token: str, headers: Mapping[str, str]) -> dict[str, str]:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from hub.client import Hub
 from hub.client import transport as wire_module
 from hub.client.transport import Transport
-from hub.domain.errors import RequestError, UpstreamError
+from hub.domain.errors import InvalidName, RequestError, UpstreamError
+from hub.domain.events import Message
 from tests.support.http_requests import nobody
 from tests.support.scripted_upstream import Answer, Ending, Gate, Scripted, refusal
 
@@ -44,6 +46,22 @@ async def test_a_refusal_is_a_reply(server: Scripted) -> None:
         status, reply = await wire.request("DELETE", "/v1/x")
     assert (status, reply["error"]["message"]) == (404, "no such stream")
     assert server.requests[0].body == b""
+
+
+@pytest.mark.parametrize("name", ["..", "chat/../bob", "../../logout", "chat/.", "./a"])
+async def test_a_name_cannot_lead_elsewhere(server: Scripted, name: str) -> None:
+    """Whoever made the name may not have the rights of the token."""
+    async with Hub(server.url, token="secret-secret") as hub:
+        for ask in (
+            hub.append(name, Message("user", "a")),
+            hub.delete(name),
+            hub.fork(name, "source"),
+            anext(hub.follow(name)),
+            hub.cancel(".."),
+        ):
+            with pytest.raises(InvalidName):
+                await ask
+    assert server.requests == []
 
 
 async def test_an_empty_reply_is_nothing(server: Scripted) -> None:

@@ -68,11 +68,11 @@ export class Commands {
   }
 
   async cancel(generation: string): Promise<void> {
-    await this.#ask("DELETE", `v1/generations/${encodeURIComponent(generation)}`);
+    await this.#ask("DELETE", pathOf("generations", generation));
   }
 
   async requeue(generation: string, change: QueueChange): Promise<void> {
-    await this.#ask("PATCH", `v1/generations/${encodeURIComponent(generation)}`, {}, change);
+    await this.#ask("PATCH", pathOf("generations", generation), {}, change);
   }
 
   append(stream: string, event: HubEvent | Record<string, unknown>): Promise<Position> {
@@ -167,12 +167,13 @@ async function send(url: string, init: Init, token?: string): Promise<Response> 
 
 /** The path of a stream, relative to the hub's URL. */
 function streamPath(stream: string): string {
-  return `v1/stream/${escaped(stream)}`;
+  return pathOf("stream", ...stream.split("/"));
 }
 
-/** A stream's name, escaped for a path. */
-export function escaped(stream: string): string {
-  return stream.split("/").map(encodeURIComponent).join("/");
+/** A path of the hub's interface; throws a `HubError` if it would lead elsewhere, with the token. */
+function pathOf(...segments: readonly string[]): string {
+  if (segments.some((one) => one === "." || one === "..")) throw new HubError("bad_name", 'No segment of a name or an id may be "." or "..".');
+  return `v1/${segments.map(encodeURIComponent).join("/")}`;
 }
 
 /** The idempotent producer of one stream, which numbers its appends and sends them in order. */

@@ -94,6 +94,13 @@ describe("commands", () => {
     expect(asked[4]?.headers["Producer-Id"]).not.toBe(asked[0]?.headers["Producer-Id"]);
   });
 
+  it.each(["..", "chat/../bob", "../../logout", "chat/.", "./a"])("do not lead elsewhere: %s", async (name) => {
+    const message = { type: "message", role: "user", text: "a" } as const;
+    const all = [() => commands.append(name, message), () => commands.fork(name, "s"), () => commands.fork("s", name), () => commands.cancel("..")];
+    for (const ask of all) await expect(settled<unknown>(ask())).rejects.toMatchObject({ code: "bad_name" });
+    expect(asked).toEqual([]);
+  });
+
   it("fork by the paths that the hub is reached at", async () => {
     await settled(commands.fork("new", "old/1", "0_7"));
     await settled(commands.fork("new", "old/1"));
