@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest_asyncio
@@ -23,7 +24,10 @@ from tests.browser.hub_process import HubProcess
 NewGround = Callable[[str], Ground]
 
 CAN = ["read", "append", "generate", "cancel", "fork", "delete", "presence", "list"]
-AUTH = {"required": True, "grants": [{"who": "user", "match": "chat/{user}/**", "can": CAN}]}
+AUTH: dict[str, Any] = {
+    "required": True,
+    "grants": [{"who": "user", "match": "chat/{user}/**", "can": CAN}],
+}
 REFUSED = "status of 40[134]"
 """What the console says when the hub refuses a request."""
 
@@ -238,6 +242,26 @@ async def test_a_session_that_ends_is_followed_by_another_where_one_was(
     assert chat.page.url == address
     await chat.send("echo after")
     await chat.answered("after")
+
+
+async def test_an_address_is_not_left_to_the_next_where_anyone_may_do_something(
+    start_hub_process: StartHubProcess, new_ground: NewGround
+) -> None:
+    """Between the two this tab belongs to nobody, and another tab knows the next one first."""
+    public = {"who": "anyone", "match": "public/**", "can": ["read", "append", "generate"]}
+    hub = await start_hub_process(auth={**AUTH, "grants": [*AUTH["grants"], public]})
+    ground = new_ground(hub.url)
+    ground.expect(REFUSED)
+    context = await ground.context()
+    chat = Chat(await sign_in(hub, ground, "ann", context))
+    await chat.send("echo before")
+    await chat.answered("before")
+    await end_sessions(hub)
+    await expect(chat.page.get_by_role("link", name="Sign in")).to_be_visible()
+    bob = await sign_in(hub, ground, "bob", context)
+    for page in (chat.page, bob):
+        await who(page, "bob")
+        await expect(page).not_to_have_url(re.compile("ann"))
 
 
 ATTACK = """\

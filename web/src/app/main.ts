@@ -44,6 +44,7 @@ import { ThemeChoice } from "./theme.js";
 const SINGLES = "keys";
 const ROOT = new URL(".", location.href).href;
 const PLACE = `streamhub:${scopeOf(location.href)}:place`;
+const SUBJECT = `streamhub:${scopeOf(location.href)}:subject`;
 /** How long to wait before the hub is asked again who uses the page, in milliseconds. */
 const AGAIN = 2000;
 
@@ -435,6 +436,23 @@ function restorePlace(subject: string): void {
   }
 }
 
+/** Who was signed in when this tab was loaded the last time. */
+function tabSubject(): string | undefined {
+  try {
+    return sessionStorage.getItem(SUBJECT) ?? undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function setTabSubject(subject: string): void {
+  try {
+    sessionStorage.setItem(SUBJECT, subject);
+  } catch {
+    // As above.
+  }
+}
+
 /** Leave the conversation that the address names. */
 function forgetPlace(): void {
   history.replaceState(null, "", "./");
@@ -456,7 +474,8 @@ async function start(): Promise<void> {
     account = await askWho(ROOT);
   }
   byId("main").textContent = "";
-  const before = last.subject;
+  // Another tab may have another user already; after signing out there was none.
+  const before = last.subject && (tabSubject() ?? last.subject);
   if (!account.allowed) {
     keepPlace(before);
     showSignIn(byId("main"), account, Boolean(before));
@@ -468,7 +487,10 @@ async function start(): Promise<void> {
   restorePlace(account.subject);
   // The address may name a conversation of whoever was here before.
   if (before && account.subject && before !== account.subject) forgetPlace();
-  if (account.subject) last.set(account.subject);
+  if (account.subject) {
+    last.set(account.subject);
+    setTabSubject(account.subject);
+  }
   new Page(account, last).start();
 }
 
