@@ -7,9 +7,10 @@
  * Attributes: `src` (the hub's URL; by default the script's), `stream` (the conversation; without
  * one the first message starts a new one), `readonly`, `upstream` (by default the hub's default),
  * `no-status` (the page shows the connection itself), `branch` (what to show of a conversation that
- * has several: the position of a turn; by default what this browser showed last). Properties: `token`, the credential, which is a
- * token or a function that returns one (no attribute, because everything in the page can read
- * those); `hub`, an existing `Hub`, instead of `src` and `token`. It fills the height that it is
+ * has several: the position of a turn; by default what this browser showed last), `account` (whom a
+ * cookie of the page stands for, if that is the credential: whatever names this user alone).
+ * Properties: `token`, the credential, which is a token or a function that returns one (no
+ * attribute, because everything in the page can read those); `hub`, an existing `Hub`, instead of `src` and `token`. It fills the height that it is
  * given.
  *
  * Methods: `send(text)`, `stop()`, `focusComposer()`.
@@ -73,6 +74,7 @@ export class HubChat extends LitElement {
     branch: {},
     noStatus: { type: Boolean, attribute: "no-status" },
     token: { attribute: false },
+    account: {},
     hub: { attribute: false },
     arrival: { attribute: false },
     status: { state: true },
@@ -87,6 +89,7 @@ export class HubChat extends LitElement {
   declare branch: string | undefined;
   declare noStatus: boolean;
   declare token: Token | undefined;
+  declare account: string | undefined;
   declare hub: Hub | undefined;
   declare arrival: ScrollRestore | undefined;
   declare status: Status;
@@ -173,7 +176,7 @@ export class HubChat extends LitElement {
   protected override updated(changed: Map<PropertyKey, unknown>): void {
     // An element that is not in the page follows nothing; it starts when it is back.
     if (!this.isConnected) return;
-    if (["stream", "hub", "src", "token"].some((name) => changed.has(name))) this.#enter();
+    if (["stream", "hub", "src", "token", "account"].some((name) => changed.has(name))) this.#enter();
   }
 
   #observe(): void {

@@ -6,10 +6,11 @@
  *
  * Attributes: `stream`, its name; `src`, the hub's URL (by default the hub that served the
  * script); `from`, "start" (the default), "now" or a position; `format`, "markdown" (the default)
- * or "plain"; `quiet` hides the status line. The property `token` is the credential: a token, or a
- * function that returns one. It is no attribute, because everything in the page can read those. The
- * property `hub` takes a connected hub instead of `src` and `token`. Each reply is a section, in
- * order; the messages of people are left out.
+ * or "plain"; `quiet` hides the status line; `account`, whom a cookie of the page stands for, if
+ * that is the credential: whatever names this user alone. The property `token` is the credential:
+ * a token, or a function that returns one. It is no attribute, because everything in the page can
+ * read those. The property `hub` takes a connected hub instead of `src` and `token`. Each reply
+ * is a section, in order; the messages of people are left out.
  *
  * Events: `hub-state`, a CustomEvent with `{state}`, after each change; `hub-status` with `{status}`,
  * also when the hub refuses the token (state `closed`, with a code and a message). The custom
@@ -48,6 +49,7 @@ export class HubStream extends LitElement {
     format: { type: String },
     quiet: { type: Boolean, reflect: true },
     token: { attribute: false },
+    account: { type: String },
     hub: { attribute: false },
     state: { state: true },
     status: { state: true },
@@ -62,6 +64,7 @@ export class HubStream extends LitElement {
   declare format: Format;
   declare quiet: boolean;
   declare token: Token | undefined;
+  declare account: string | null;
   declare hub: Hub | undefined;
   declare protected state: State;
   declare protected status: Status;
@@ -94,7 +97,7 @@ export class HubStream extends LitElement {
   }
 
   protected override willUpdate(changed: Map<PropertyKey, unknown>): void {
-    const asked = ["stream", "src", "from", "token", "hub"].some((name) => changed.has(name));
+    const asked = ["stream", "src", "from", "token", "account", "hub"].some((name) => changed.has(name));
     if (asked && this.isConnected) this.#follow();
     if (changed.has("format")) this.#texts = new Map();
   }

@@ -1,12 +1,12 @@
 /**
  * The hubs that the elements of a page use, with one connection for each however many elements
- * there are. Elements with different tokens use different connections.
+ * there are. Elements with different tokens or accounts use different connections.
  */
 
 import { connect, type Hub } from "../client/hub.js";
 import type { Token } from "../client/token.js";
 
-/** How long a hub with a token is kept for the next element, in milliseconds. */
+/** How long a hub with a token or an account is kept for the next element, in milliseconds. */
 const KEPT = 1_000;
 
 /** What an element says about its hub; `src` may be relative to the page. */
@@ -14,6 +14,14 @@ export interface HubChoice {
   readonly hub?: Hub | undefined;
   readonly src?: string | null | undefined;
   readonly token?: Token | undefined;
+  /** Whom a cookie of the page stands for, where there is no token. */
+  readonly account?: string | null | undefined;
+}
+
+/** The credential of a hub: a token, or whom a cookie stands for. */
+interface Whose {
+  readonly token: Token | undefined;
+  readonly account: string | undefined;
 }
 
 class SharedHub {
@@ -25,6 +33,7 @@ class SharedHub {
   ) {}
 }
 
+/** By the URL, and by the token or, after an "@" that no token begins with, the account. */
 const hubs = new Map<string, Map<Token | undefined, SharedHub>>();
 
 /** The hub of one element, which is closed after its last user if it was opened with a token. */
@@ -32,12 +41,12 @@ export class UsedHub {
   #shared: SharedHub | undefined;
 
   /** Use the hub that was given, or the one at a URL; without one, the script's own. */
-  choose({ hub, src, token }: HubChoice): Hub {
+  choose({ hub, src, token, account }: HubChoice): Hub {
     if (hub) {
       this.release();
       return hub;
     }
-    const shared = sharedHub(src, token);
+    const shared = sharedHub(src, { token, account: account ?? undefined });
     shared.users++;
     this.release();
     this.#shared = shared;
@@ -57,20 +66,21 @@ export function ownHub(): string {
   return import.meta.url.replace(/[^/]*$/u, "");
 }
 
-function sharedHub(src: string | null | undefined, token: Token | undefined): SharedHub {
+function sharedHub(src: string | null | undefined, { token, account }: Whose): SharedHub {
   const url = src ? new URL(src, document.baseURI).href : ownHub();
   const key = url.endsWith("/") ? url : `${url}/`;
   const here = hubs.get(key) ?? new Map<Token | undefined, SharedHub>();
   hubs.set(key, here);
-  const known = here.get(token);
+  const whose = token ?? (account && `@${account}`);
+  const known = here.get(whose);
   // A closed hub does not reconnect, so make a new one.
   if (known !== undefined && known.hub.status.state !== "closed") return known;
-  const hub = connect(key, { token });
+  const hub = connect(key, { token, account });
   const shared = new SharedHub(hub, () => {
-    if (token === undefined) return;
+    if (!whose) return;
     hub.close();
-    if (here.get(token) === shared) here.delete(token);
+    if (here.get(whose) === shared) here.delete(whose);
   });
-  here.set(token, shared);
+  here.set(whose, shared);
   return shared;
 }

@@ -3,12 +3,12 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { FakeHub } from "../support/fake-hub.js";
 
-const connected: { url: string; token: unknown; hub: FakeHub }[] = [];
+const connected: { url: string; token: unknown; account: unknown; hub: FakeHub }[] = [];
 
 vi.mock("../../src/client/hub.js", () => ({
-  connect: (url: string, { token }: { token: unknown }) => {
+  connect: (url: string, { token, account }: { token: unknown; account: unknown }) => {
     const hub = new FakeHub();
-    connected.push({ url, token, hub });
+    connected.push({ url, token, account, hub });
     return hub;
   },
 }));
@@ -33,6 +33,14 @@ describe("the hub of an element", () => {
     const hubs = [undefined, undefined, token, token, "secret", "secret"].map((token) => new UsedHub().choose({ src: `${URL_OF_HUB}same`, token }));
     expect(new Set(hubs).size).toBe(3);
     expect(connected.map(({ token }) => token)).toEqual([undefined, token, "secret"]);
+  });
+
+  it("is another one for whomever else a cookie stands for", () => {
+    const src = `${URL_OF_HUB}cookie`;
+    const hubs = [undefined, "ann", "bob", "ann"].map((account) => new UsedHub().choose({ src, account }));
+    expect(new Set(hubs).size).toBe(3);
+    expect(hubs[1]).toBe(hubs[3]);
+    expect(connected.map(({ account }) => account)).toEqual([undefined, "ann", "bob"]);
   });
 
   it("is closed after the last element with its token, but not at once", () => {
