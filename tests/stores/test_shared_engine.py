@@ -149,6 +149,24 @@ async def test_a_stream_has_only_so_many_producers(opening: Opening) -> None:
     await engine.write("s", [b"1"], stamp=Stamp("a", 0, 1))
 
 
+async def test_nobody_takes_all_producers_of_a_stream_of_somebody_else(opening: Opening) -> None:
+    engine = await opening(max_producers=6)
+    await engine.create("s", replace(BYTES, owner="a%1"))
+    for number in range(3):
+        await engine.write("s", [b"1"], stamp=Stamp(f"ann\n{number}", 0, 0))
+    with pytest.raises(Conflict) as refused:
+        await engine.write("s", [b"1"], stamp=Stamp("ann\nmore", 0, 0))
+    assert refused.value.code == "too_many_producers"
+    assert "your producers" in refused.value.message
+    await engine.write("s", [b"1"], stamp=Stamp("ann\n0", 0, 1))
+    for number in range(2):
+        await engine.write("s", [b"1"], stamp=Stamp(f"bob{number}\n0", 0, 0))
+    await engine.write("s", [b"1"], stamp=Stamp("a%1\n0", 0, 0))
+    await engine.create("own", replace(BYTES, owner="ann"))
+    for number in range(6):
+        await engine.write("own", [b"1"], stamp=Stamp(f"ann\n{number}", 0, 0))
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("a", "a"), ("b", "a"), ("a", ""), ("ä", "z"), ("a", "B")]
 )

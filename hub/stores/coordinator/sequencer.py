@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from hub.domain.epochs import Epochs, above
 from hub.domain.errors import HubError, StoreError, StreamClosed, StreamNotFound
-from hub.domain.producers import Producers, Stamp, too_many
+from hub.domain.producers import Producers, Stamp, check_space
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import (
@@ -132,9 +132,9 @@ class Sequencer(Changes):
             number = None if stamp is None else producers.last(stamp)
             return held.written(duplicate=True, number=number)
         if stamp is not None:
-            known = producers.all
-            if stamp.producer not in known and len(known) >= limits.max_producers:
-                raise too_many(limits.max_producers)
+            if stamp.producer not in producers.all:
+                owner = held.settings.owner
+                check_space(producers.all, stamp.producer, owner, limits.max_producers)
             if not producers.check(stamp):
                 return held.written(duplicate=True, number=producers.last(stamp))
         if not _rises(held.sequence, sequence):

@@ -14,7 +14,7 @@ from typing import Final
 
 from hub.domain import defaults
 from hub.domain.errors import StreamClosed, StreamNotFound
-from hub.domain.producers import Producers, Stamp, too_many
+from hub.domain.producers import Producers, Stamp, share_taken, too_many
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import Listed, refusals
@@ -199,6 +199,8 @@ class RedisEngine(RedisNodes):
         if word == b"producer" and stamp is not None:
             epoch, last = found
             Producers({} if epoch < 0 else {stamp.producer: (epoch, last)}).check(stamp)
+        if word == b"producer_share":
+            raise share_taken()
         raise too_many(self._max_producers)
 
     async def delete(self, stream: str, *, born: int | None = None) -> str | None:
