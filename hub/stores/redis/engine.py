@@ -32,6 +32,7 @@ from hub.stores.redis.state import (
     flat,
     hash_of,
     pairs,
+    parse_hold,
     parse_settings,
     parse_state,
     parse_ticked,
@@ -41,6 +42,7 @@ from hub.stores.shared import (
     DroppedPrompt,
     Entry,
     Notice,
+    SourceHold,
     State,
     Tick,
     Ticked,
@@ -203,15 +205,15 @@ class RedisEngine(RedisNodes):
             raise share_taken()
         raise too_many(self._max_producers)
 
-    async def delete(self, stream: str, *, born: int | None = None) -> str | None:
-        _, found = await self._do(
+    async def delete(self, stream: str, *, born: int | None = None) -> SourceHold | None:
+        _, *found = await self._do(
             "delete",
             stream,
             self.keys.of(stream).channel,
             stream,
             "" if born is None else born,
         )
-        return found.decode() or None
+        return parse_hold(stream, found)
 
     async def touch(self, stream: str) -> Written:
         found = await self._do("touch", stream, self.keys.of(stream).channel)
@@ -228,14 +230,16 @@ class RedisEngine(RedisNodes):
     ) -> list[Listed]:
         return await self._listing.listed(prefix, after, limit, owner)
 
-    async def hold(self, source: str, fork: str, offset: int) -> bool:
-        word, *_ = await self._do("hold", source, fork, offset)
+    async def hold(self, hold: SourceHold, offset: int) -> bool:
+        word, *_ = await self._do("hold", hold.source, hold.key, offset)
         return bool(word == b"ok")
 
-    async def release(self, source: str, fork: str) -> str | None:
-        channel = self.keys.of(source).channel
-        _, found = await self._do("release", source, channel, source, fork)
-        return found.decode() or None
+    async def release(self, hold: SourceHold) -> SourceHold | None:
+        source = hold.source
+        _, *found = await self._do(
+            "release", source, self.keys.of(source).channel, source, hold.key
+        )
+        return parse_hold(source, found)
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         producers = [
