@@ -594,6 +594,29 @@ async def test_a_large_body_counts_as_several_requests(start_hub: StartHub) -> N
     assert (await ask(hub, "bob", "PUT", "/v1/stream/chat/bob/1", [large]))[0] == 201
 
 
+async def test_a_long_chain_of_responses_counts_as_several_requests(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 50, "generations": 0}))
+    asked: dict[str, Any] = {"model": "demo", "input": "echo hi"}
+
+    async def go_on(who: str) -> int:
+        status, told = await ask(hub, who, "POST", "/v1/responses", asked)
+        if status == 200:
+            asked["previous_response_id"] = told["id"]
+        return status
+
+    for _ in range(16):
+        assert await go_on("ann") == 200
+    chain = dict(asked)
+    for _ in range(20):  # of what is left, each takes three
+        if await go_on("ann") == 429:
+            break
+        asked = dict(chain)
+    else:
+        raise AssertionError("they are free")
+    asked = {"model": "demo", "input": "echo hi"}
+    assert await go_on("bob") == 200
+
+
 async def test_floods_of_streams(start_hub: StartHub) -> None:
     hub = await start_hub(auth=auth(), limits={"streams": 3})
     for number in range(3):

@@ -73,6 +73,9 @@ _ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9]+")
 LONGEST: Final = 1000
 """Responses in a row, and references to items in one request, at most."""
 
+READ_BYTES: Final = 16_384
+"""What it costs to find a response, as bytes of a request's body; what is in it comes to that."""
+
 
 class _Stored(NamedTuple):
     """A response that was begun by an earlier request."""
@@ -94,9 +97,14 @@ class _Stored(NamedTuple):
 
 
 class OpenAIResponses:
-    def __init__(self, hub: Hub, replies: Replies) -> None:
+    """``tab`` charges a principal with what is read for it, see `hub.auth.gate.Gate.tab`."""
+
+    def __init__(
+        self, hub: Hub, replies: Replies, tab: Callable[[Principal], Callable[[int], None]]
+    ) -> None:
         self._hub = hub
         self._replies = replies
+        self._tab = tab
 
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/responses/{id}"
@@ -115,7 +123,13 @@ class OpenAIResponses:
         body.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
-        with self._hub.allowance.growing(by.counted_as) as more:
+        with self._hub.allowance.growing(by.counted_as) as take:
+            charge = self._tab(by)
+
+            def more(size: int) -> None:
+                take(size)
+                charge(READ_BYTES + size)
+
             if isinstance(body.input, list):
                 body = body.model_copy(update={"input": await self._resolved(body.input, by, more)})
             upstream, model = self._hub.upstreams.resolve(body.model)
@@ -161,7 +175,8 @@ class OpenAIResponses:
             RequestError: there are too many references.
             NotFound: ``response_not_found``.
             TooLarge: what they stand for is larger than a prompt.
-            LimitExceeded: as ``more``, which takes memory for what is read.
+            LimitExceeded, RateLimited: as ``more``, which takes memory for a response that was
+                read and charges the principal with it.
         """
         if sum(map(_is_reference, given)) > LONGEST:
             raise RequestError(f"input: more than {LONGEST} items of type item_reference")
