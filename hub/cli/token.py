@@ -32,6 +32,7 @@ from hub.auth.stored_keys import (
 from hub.cli import running_hub
 from hub.cli.config import ConfigFile, Json, load, toml_value
 from hub.cli.output import say, write, write_json, write_others
+from hub.cli.stored_links import say_what_works
 from hub.cli.stream_details import format_time
 from hub.config.keys import dotted
 from hub.config.schema import Config
@@ -40,6 +41,7 @@ from hub.domain.errors import ConfigError, Conflict, NotFound, RequestError
 from hub.domain.grant_rules import Identity, Who
 from hub.domain.one_line import USER_LENGTH, is_line, is_user
 from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
+from hub.domain.principal import Principal
 from hub.stores.sqlite.inspect import Inspector
 
 __all__ = ["app", "until"]
@@ -176,6 +178,7 @@ def revoke(key: Which, config: ConfigFile = None) -> None:
         raise _unknown(key)
     before = " before" if found.revoked is not None else ""
     say(f"the key {found.id}{_whose(found)} was revoked{before}")
+    say_what_works(_store(loaded), Principal(found.user, found.tenant, found.id).subject)
 
 
 @app.command()
@@ -228,6 +231,7 @@ def logout(
     for row in held:
         running_hub.revoke(path, sessions.KIND, row.id)
     say(f"ended {len(held)} session{'' if len(held) == 1 else 's'} of {user}")
+    say_what_works(path, Principal(user, tenant).subject)
 
 
 def _root(config: Config, url: str | None) -> str:
