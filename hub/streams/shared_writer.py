@@ -208,14 +208,15 @@ class SharedWriter:
                     head=origin.head,
                     epochs=origin.lives.until(first.offset),
                 )
-            except Conflict as error:
-                if error.code != "stream_moved":
-                    await self._release(hold)
-                    raise
-                continue
+            except (Conflict, StoreError) as error:
+                if error.code == "stream_moved":
+                    continue
+                if isinstance(error, Conflict) or error.code == "store_full":
+                    await self._give_up(hold)
+                raise  # of other errors it is not known whether it has begun
             if before is None:
                 return _outcome(written, whole)
-            await self._release(hold)
+            await self._give_up(hold)
             found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
             if found is None:
                 raise StreamNotFound.named(stream)  # deleted again in the meantime
@@ -256,6 +257,11 @@ class SharedWriter:
         await self._mirrors.until(mirror, _is_gone)
         await self._release(hold)
         return mirror.outcome()
+
+    async def _give_up(self, hold: SourceHold) -> None:
+        """Release the source of a fork that does not begin."""
+        with suppress(StoreError):
+            await self._release(hold)
 
     async def _release(self, hold: SourceHold | None) -> None:
         """Release the source of a fork that is gone, and those that are thereby gone, too."""

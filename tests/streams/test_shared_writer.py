@@ -112,6 +112,20 @@ async def test_a_fork_of_what_is_not_there_holds_nothing(
     assert refused.value.code == "bad_fork_offset"
 
 
+async def test_a_fork_for_which_there_is_no_room_holds_nothing(
+    nodes: list[Mirrors], writers: list[SharedWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await writers[0].create("s", BYTES, ONE)
+
+    async def full(*words: Any, **more: Any) -> Any:
+        raise StoreError("no memory is left", code="store_full")
+
+    monkeypatch.setattr(nodes[0].engine, "create", full)
+    with pytest.raises(StoreError):
+        await writers[0].fork("f", "s")
+    assert (await nodes[0].engine.load("s", 0)).forks == 0
+
+
 async def test_a_fork_of_what_is_held_no_more_is_tried_again(
     nodes: list[Mirrors], writers: list[SharedWriter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
