@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hub.domain.errors import HubError
     from hub.domain.generation_request import GenerationRequest
     from hub.domain.records import Position
+    from hub.http.acceptor import Acceptor
     from hub.hub import Hub
     from hub.pipeline.pipeline import Pipeline
 
@@ -34,6 +35,7 @@ else:
             "HUB": "hub.app",
             "make_app": "hub.app",
             "setup": "hub.app",
+            "Acceptor": "hub.http.acceptor",
             "Config": "hub.config.schema",
             "GenerationRequest": "hub.domain.generation_request",
             "Hub": "hub.hub",
@@ -47,6 +49,7 @@ else:
 __all__ = [
     "FAREWELL",
     "HUB",
+    "Acceptor",
     "Config",
     "GenerationRequest",
     "Hub",

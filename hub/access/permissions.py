@@ -81,6 +81,10 @@ class Permissions:
         if not self.allows(by, permission, stream, owner):
             raise self.refusal(by, permission, stream, owner)
 
+    def owns(self, by: Principal, owner: str | None) -> bool:
+        """Whether a stream of an ``owner`` is the principal's own."""
+        return _owns(by, owner)
+
     def are_for_all(self, by: Principal, needs: Iterable[Permission], stream: str) -> bool:
         """Whether a principal may do all this to a stream whoever owns it.
 

@@ -10,8 +10,10 @@ of a later stream of the name. With ``until`` it shows what was written before t
 does not tell whether there is more.
 
 A link belongs to its stream rather than to whoever made it. It lives until it expires or is
-revoked; everybody who may ``share`` the stream sees and revokes all its links, and so may
-``admin``.
+revoked. Everybody who may ``share`` the stream sees and revokes all its links, and so do ``admin``
+and the stream's owner: one who may share nothing wants to know who else does. What its maker may do
+later does not matter to a link. Nobody could tell: grants of a token go with the token, and keys
+are replaced.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from hub.access.permissions import Permissions
 from hub.access.revocations import Revocations
 from hub.domain.errors import (
     Forbidden,
+    Gone,
     LimitExceeded,
     NotFound,
     PositionError,
@@ -44,12 +47,12 @@ from hub.domain.errors import (
     Unauthorized,
 )
 from hub.domain.one_line import is_line
-from hub.domain.permissions import Grant, StreamPattern
+from hub.domain.permissions import Grant, Permission, StreamPattern
 from hub.domain.principal import LOCAL, Principal, SharedStream
 from hub.domain.records import Position
 from hub.stores import Credential, Credentials, Label
 from hub.streams.history import From
-from hub.streams.opened import StreamRegistry
+from hub.streams.opened import OpenedStream, StreamRegistry
 
 __all__ = [
     "KIND",
@@ -88,6 +91,9 @@ NO_LINK: Final = (
     "whoever gave it to you for a new one."
 )
 """The same for every link that does not work, so that guessing tells nothing."""
+
+_WRITING: Final[tuple[Permission, ...]] = ("append", "generate")
+"""An owner's credential that allows none of these was given to somebody who only reads."""
 
 _LINK: Final = re.compile(r"sl_[A-Za-z0-9_-]{43}")
 _FIELDS: Final = frozenset({"stream", "epoch", "until", "by"})
@@ -384,8 +390,8 @@ class ShareAccess:
     ) -> tuple[list[Share], bool]:
         """Up to ``limit`` links by id that still hold, after an id, and whether there are more.
 
-        Those of a stream, for whoever may share it. Without a stream those that the principal
-        made; whoever may ``admin`` is shown all.
+        Those of a stream, for whoever may share it, or owns it and may write to it. Without a
+        stream those that the principal made; whoever may ``admin`` is shown all.
 
         Raises:
             InvalidName, StreamNotFound, Gone, StoreError: as `create`.
@@ -398,12 +404,31 @@ class ShareAccess:
                 return [], False
             own = Label("maker", by.subject)
             return await self._page(own, after, limit, lambda one: _made(one, by))
-        allowed = await self._guard.check(by, ("share",), stream)
-        found = await self._guard.opened(allowed, stream)
+        found = await self._shared(stream, by)
         its = Label("stream", stream)
         return await self._page(
             its, after, limit, lambda one: self._streams.is_same(found, one.epoch)
         )
+
+    async def _shared(self, stream: str, by: Principal) -> OpenedStream:
+        """A stream whose links a principal may see."""
+        try:
+            allowed = await self._guard.check(by, ("share",), stream)
+        except (StreamNotFound, Forbidden):
+            found = await self._own(stream, by)
+            if found is None:
+                raise
+            return found
+        return await self._guard.opened(allowed, stream)
+
+    async def _own(self, stream: str, by: Principal) -> OpenedStream | None:
+        """A principal's own stream, if it may write to it."""
+        for permission in _WRITING:
+            with suppress(StreamNotFound, Gone, Forbidden):
+                allowed = await self._guard.check(by, (permission,), stream)
+                found = await self._guard.opened(allowed, stream)
+                return found if self._permissions.owns(by, found.settings.owner) else None
+        return None
 
     async def _page(
         self, label: Label | None, after: str, limit: int, shown: Callable[[Share], bool]
@@ -442,7 +467,8 @@ class ShareAccess:
             await self._guard.check(by, ("share",), share.stream)
         except (StreamNotFound, Forbidden):
             # It may be of a stream that was deleted.
-            if not (self._permissions.allows(by, "admin") or _made(share, by)):
+            theirs = self._permissions.allows(by, "admin") or _made(share, by)
+            if not theirs and await self._own(share.stream, by) is None:
                 raise _unknown() from None
         await self._credentials.revoke(KIND, id_, self._clock())
         if (told := self._revoked(id_)) is not None:

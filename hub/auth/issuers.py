@@ -32,6 +32,7 @@ from hub.auth.key_sets import PublicKey, algorithms_of
 from hub.domain.errors import ConfigError, Unauthorized
 from hub.domain.grant_rules import Identity, Rules, filled
 from hub.domain.integers import as_integer
+from hub.domain.one_line import USER_LENGTH, is_user
 from hub.domain.permissions import PERMISSIONS, Grant, StreamPattern
 from hub.domain.principal import Principal
 
@@ -56,8 +57,6 @@ HMAC: Final = ("HS256", "HS384", "HS512")
 TOKEN_BYTES: Final = 16_384
 STREAMS: Final = 100
 """The longest token, and the most streams, models and upstreams that one can name."""
-TEXT_LENGTH: Final = 256
-"""The longest name of a user, a tenant or a token (OpenID Connect has 255 for ``sub``)."""
 
 _FIELDS: Final = frozenset({"match", "can", "upstreams", "models", "max_tokens"})
 
@@ -290,9 +289,9 @@ def text_claim(claims: Mapping[str, Any], name: str) -> str:
         Unauthorized: ``invalid_token``: it is missing, or not such a text.
     """
     value = claims.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH or not value.isprintable():
+    if not isinstance(value, str) or not is_user(value):
         raise _invalid(
-            f'the claim "{name}" of this token is not one line of 1 to {TEXT_LENGTH} characters'
+            f'the claim "{name}" of this token is not one line of 1 to {USER_LENGTH} characters'
         )
     return value
 

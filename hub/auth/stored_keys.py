@@ -23,7 +23,6 @@ from hub.stores import Credential, Credentials
 __all__ = [
     "KIND",
     "LATEST",
-    "TEXT_LENGTH",
     "KeyFields",
     "StoredKeys",
     "configured_key",
@@ -37,9 +36,6 @@ log = logging.getLogger("hub.auth")
 
 KIND: Final = "key"
 """The kind of credential that an API key is."""
-
-TEXT_LENGTH: Final = 256
-"""The longest name of a key, a user or a tenant; tokens have the same limit."""
 
 LATEST: Final = 253_402_300_799.0
 """The last second of the year 9999: later times cannot be written down."""

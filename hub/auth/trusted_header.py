@@ -13,9 +13,9 @@ from typing import Final
 
 from aiohttp import web
 
-from hub.auth.stored_keys import TEXT_LENGTH
 from hub.domain.errors import RequestError
 from hub.domain.grant_rules import Identity, Rules
+from hub.domain.one_line import USER_LENGTH, is_user
 from hub.domain.principal import Principal
 from hub.http.forwarded import is_trusted
 from hub.http.origins import from_own_page
@@ -53,9 +53,9 @@ class TrustedHeader:
         if not given:
             return None
         user = given[0].strip()
-        if len(given) > 1 or not (0 < len(user) <= TEXT_LENGTH and user.isprintable()):
+        if len(given) > 1 or not is_user(user):
             raise RequestError(
-                f"the proxy must send one {self._name} of 1 to {TEXT_LENGTH} characters, or none",
+                f"the proxy must send one {self._name} of 1 to {USER_LENGTH} characters, or none",
                 code="bad_header",
             )
         return Principal(

@@ -45,9 +45,10 @@ import orjson
 
 from hub.access.hooks import Hooks
 from hub.auth.admit import Admit, Turns, always
-from hub.auth.stored_keys import TEXT_LENGTH, read_grants
+from hub.auth.stored_keys import read_grants
 from hub.domain.errors import ConfigError, Forbidden, Unauthorized, Unavailable
 from hub.domain.grant_rules import Identity, Rules, filled
+from hub.domain.one_line import USER_LENGTH, is_user
 from hub.domain.owned_cache import OwnedCache
 from hub.domain.permissions import Grant
 from hub.domain.principal import Principal
@@ -412,9 +413,9 @@ def _text(held: Mapping[str, Any], field: str) -> str | None:
     value = held.get(field)
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= TEXT_LENGTH or not value.isprintable():
+    if not isinstance(value, str) or not is_user(value):
         raise ValueError(
-            f'"{field}" of the answer is not one line of 1 to {TEXT_LENGTH} characters'
+            f'"{field}" of the answer is not one line of 1 to {USER_LENGTH} characters'
         )
     return value
 

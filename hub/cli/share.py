@@ -16,6 +16,7 @@ from hub.access.shares import KIND, Share, new_share
 from hub.cli import running_hub
 from hub.cli.config import ConfigFile, Json, load
 from hub.cli.output import say, write, write_json, write_others
+from hub.cli.stored_links import WORKS, links
 from hub.cli.stream_details import format_time
 from hub.cli.token import until
 from hub.config.schema import Config
@@ -61,7 +62,7 @@ def create(
     )
     running_hub.add(path, share.row)
     if as_json:
-        write_json({"url": f"/s/{secret}", **_details(share, "works")})
+        write_json({"url": f"/s/{secret}", **_details(share, WORKS)})
     else:
         say(f"created the link {share.id} to {stream}; add its path to the hub's address:")
         write(f"/s/{secret}\n")
@@ -77,11 +78,14 @@ def list_(
     stream: Annotated[
         str | None, typer.Argument(metavar="STREAM", help="Only the links to this stream.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="MAKER", help="Only those that somebody made.")
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """List all links, the newest last; with --json, one JSON object a line."""
-    found = _listed(_store(load(config)), stream)
+    found = links(_store(load(config)), stream=stream, by=by)
     if as_json:
         for share, state in found:
             write_json(_details(share, state))
@@ -95,11 +99,24 @@ def list_(
 
 @app.command()
 def revoke(
-    link: Annotated[str, typer.Argument(metavar="ID", help="The link's id.")],
+    link: Annotated[str | None, typer.Argument(metavar="ID", help="The link's id.")] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="MAKER", help="All that somebody made, as BY in the list."),
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Revoke a link for good; its readers end within two seconds."""
-    revoked = running_hub.revoke(_store(load(config)), KIND, link)
+    """Revoke a link for good, or all of somebody; their readers end within two seconds."""
+    if (link is None) == (by is None):
+        raise typer.BadParameter("name a link, or whoever made some with --by")
+    path = _store(load(config))
+    if link is None:
+        works = [share for share, state in links(path, by=by) if state == WORKS]
+        for share in works:
+            running_hub.revoke(path, KIND, share.id)
+        say(f"revoked {len(works)} link{'' if len(works) == 1 else 's'} of {by}")
+        return
+    revoked = running_hub.revoke(path, KIND, link)
     if revoked is None:
         raise NotFound(
             f'there is no link "{link}": `streamhub share list` shows all', code="share_not_found"
@@ -120,33 +137,6 @@ def _store(config: Config) -> Path:
             code="store_memory",
         )
     return Path(path)
-
-
-def _listed(path: Path, stream: str | None) -> list[tuple[Share, str]]:
-    """The links in the store, each with its state."""
-    found: list[tuple[Share, str]] = []
-    with Inspector(path) as inspector:
-        for row in sorted(inspector.list_credentials(KIND), key=lambda row: (row.created, row.id)):
-            try:
-                share = Share.of(row)
-            except ValueError as error:
-                say(f"warning: the hub refuses the link {row.id}: {error}")
-                continue
-            if stream in (None, share.stream):
-                found.append((share, _state(inspector, share)))
-    return found
-
-
-def _state(inspector: Inspector, share: Share) -> str:
-    if share.revoked is not None:
-        return "revoked"
-    if share.expires is not None and share.expires <= time.time():
-        return "expired"
-    try:
-        entry = inspector.find(share.stream)
-    except StreamNotFound:
-        return "deleted"
-    return "deleted" if entry.hidden or entry.epochs[0][0] > share.epoch else "works"
 
 
 def _details(share: Share, state: str) -> dict[str, Any]:

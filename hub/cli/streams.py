@@ -16,7 +16,6 @@ from typing import Annotated, Final
 
 import typer
 
-from hub.auth.stored_keys import TEXT_LENGTH
 from hub.cli.config import ConfigFile, Json, load
 from hub.cli.export_format import (
     Generations,
@@ -31,6 +30,7 @@ from hub.cli.standard_input import STANDARD_INPUT
 from hub.cli.stream_details import details, format_size, lines, row, row_of, summary
 from hub.config.schema import Config
 from hub.domain.errors import ConfigError, HubError, RequestError, StoreError
+from hub.domain.one_line import USER_LENGTH, is_user
 from hub.domain.permissions import StreamPattern
 from hub.domain.principal import Principal
 from hub.domain.records import Record
@@ -216,8 +216,10 @@ def chown(
     if (user is None) != nobody or (nobody and tenant is not None):
         raise typer.BadParameter("give --user, perhaps with --tenant, or --nobody")
     for text in (user, tenant):
-        if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
-            raise typer.BadParameter(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+        if text is not None and not is_user(text):
+            raise typer.BadParameter(
+                f"a user is one line of 1 to {USER_LENGTH} printable characters"
+            )
     path = store_path(load(config))
     if not path.exists():
         Inspector(path)  # raises the error for a missing file

@@ -24,7 +24,6 @@ from hub.auth.login_links import new_link
 from hub.auth.stored_keys import (
     KIND,
     LATEST,
-    TEXT_LENGTH,
     configured_key,
     grants_json,
     key_of,
@@ -33,13 +32,16 @@ from hub.auth.stored_keys import (
 from hub.cli import running_hub
 from hub.cli.config import ConfigFile, Json, load, toml_value
 from hub.cli.output import say, write, write_json, write_others
+from hub.cli.stored_links import say_what_works
 from hub.cli.stream_details import format_time
 from hub.config.keys import dotted
 from hub.config.schema import Config
 from hub.domain.addresses import is_local
 from hub.domain.errors import ConfigError, Conflict, NotFound, RequestError
 from hub.domain.grant_rules import Identity, Who
+from hub.domain.one_line import USER_LENGTH, is_line, is_user
 from hub.domain.permissions import PERMISSIONS, Grant, Permission, StreamPattern
+from hub.domain.principal import Principal
 from hub.stores.sqlite.inspect import Inspector
 
 __all__ = ["app", "until"]
@@ -111,9 +113,9 @@ def create(
     key = ApiKey(
         id=id_,
         hash=digest,
-        name=_text("name", name),
-        user=_text("user", user),
-        tenant=_text("tenant", tenant),
+        name=_name(name),
+        user=_user("user", user),
+        tenant=_user("tenant", tenant),
         grants=_grants(can, match or [], {"user": user, "tenant": tenant}),
         created=now,
         expires=None if expires is None else until(expires, now),
@@ -176,6 +178,7 @@ def revoke(key: Which, config: ConfigFile = None) -> None:
         raise _unknown(key)
     before = " before" if found.revoked is not None else ""
     say(f"the key {found.id}{_whose(found)} was revoked{before}")
+    say_what_works(_store(loaded), Principal(found.user, found.tenant, found.id).subject)
 
 
 @app.command()
@@ -196,7 +199,7 @@ def login(
     loaded = load(config)
     root = _root(loaded, url)
     secret, row = new_link(
-        _text("user", user) or "", _text("tenant", tenant), now=now, expires=until(expires, now)
+        _user("user", user) or "", _user("tenant", tenant), now=now, expires=until(expires, now)
     )
     if not loaded.auth.enabled:
         raise ConfigError(
@@ -228,6 +231,7 @@ def logout(
     for row in held:
         running_hub.revoke(path, sessions.KIND, row.id)
     say(f"ended {len(held)} session{'' if len(held) == 1 else 's'} of {user}")
+    say_what_works(path, Principal(user, tenant).subject)
 
 
 def _root(config: Config, url: str | None) -> str:
@@ -279,10 +283,19 @@ def until(text: str, now: float) -> float:
     return at
 
 
-def _text(option: str, text: str | None) -> str | None:
-    if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
+def _name(text: str | None) -> str | None:
+    if text is not None and not is_line(text, USER_LENGTH):
         raise typer.BadParameter(
-            f"should be one line of 1 to {TEXT_LENGTH} characters", param_hint=f"--{option}"
+            f"should be one line of 1 to {USER_LENGTH} characters", param_hint="--name"
+        )
+    return text
+
+
+def _user(option: str, text: str | None) -> str | None:
+    if text is not None and not is_user(text):
+        raise typer.BadParameter(
+            f"should be one line of 1 to {USER_LENGTH} printable characters",
+            param_hint=f"--{option}",
         )
     return text
 

@@ -31,9 +31,9 @@ import orjson
 from hub.access import shares
 from hub.auth import login_links, sessions
 from hub.auth.api_keys import is_id
-from hub.auth.stored_keys import KIND, LATEST, TEXT_LENGTH, key_of
+from hub.auth.stored_keys import KIND, LATEST, key_of
 from hub.domain.errors import CommandError, HubError
-from hub.domain.one_line import is_line
+from hub.domain.one_line import USER_LENGTH, is_line, is_user
 from hub.domain.permissions import StreamPattern
 from hub.http.private_sockets import listen_privately
 from hub.stores import Credential, Credentials, credential_json
@@ -224,11 +224,11 @@ def _check(one: Credential) -> None:
         raise CommandError("a sign-in link is for a user, and expires")
     if not is_id(one.id) or len(one.hash) != 32:
         raise CommandError("this is not the id, or not the hash, of a credential")
-    if one.name is not None and not is_line(one.name, TEXT_LENGTH):
-        raise CommandError(f"a name is one line of 1 to {TEXT_LENGTH} characters")
+    if one.name is not None and not is_line(one.name, USER_LENGTH):
+        raise CommandError(f"a name is one line of 1 to {USER_LENGTH} characters")
     for text in (one.user, one.tenant):
-        if text is not None and not (0 < len(text) <= TEXT_LENGTH and text.isprintable()):
-            raise CommandError(f"a user has 1 to {TEXT_LENGTH} printable characters")
+        if text is not None and not is_user(text):
+            raise CommandError(f"a user is one line of 1 to {USER_LENGTH} printable characters")
     for at in (one.created, one.expires, one.revoked):
         if at is not None and not 0 <= at <= LATEST:
             raise CommandError("a time is before 1970 or after 9999")

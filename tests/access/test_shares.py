@@ -250,6 +250,27 @@ async def test_who_may_share_and_who_sees_and_revokes_links(running: Running) ->
         await hub.shares.revoke("none", by=ADMIN)
 
 
+@pytest.mark.parametrize("writes", ["append", "generate"])
+async def test_an_owner_that_may_share_nothing_sees_and_revokes_what_others_share(
+    running: Running, writes: Permission
+) -> None:
+    hub = running.hub
+    owner = person("ann", "chat/ann/**", "read", writes)
+    share, _ = await hub.shares.create(NAME, by=ADMIN)
+    with pytest.raises(Forbidden):
+        await hub.shares.create(NAME, by=owner)
+    only_reads = person("ann", "chat/ann/**", "read")
+    other = person("bob", "chat/**", "read", writes)
+    for nobody in (only_reads, owner.only_reading(NAME), other):
+        with pytest.raises(Forbidden):
+            await hub.shares.listed(NAME, "", 10, by=nobody)
+        with pytest.raises(NotFound):
+            await hub.shares.revoke(share.id, by=nobody)
+    assert await hub.shares.listed(NAME, "", 10, by=owner) == ([share], False)
+    await hub.shares.revoke(share.id, by=owner)
+    assert await hub.shares.listed(NAME, "", 10, by=owner) == ([], False)
+
+
 async def test_a_narrowed_credential_of_their_maker_neither_sees_nor_revokes_links(
     running: Running,
 ) -> None:

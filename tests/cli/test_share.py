@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from hub.access.shares import link_id
+from hub.auth.api_keys import parse
 from tests.cli.stored_streams import DATABASE, keep, stream
 from tests.cli.test_token import serving, url_in
 from tests.support.patience import PATIENCE
@@ -98,6 +99,40 @@ def test_a_running_hub_takes_a_link_and_gives_it_up(
             assert time.monotonic() < end
     assert [one["state"] for one in listed(command)] == ["revoked"]
     assert secret not in (here / "log").read_text()
+
+
+def test_what_somebody_made_is_told_of_and_revoked_at_once(
+    command: Command, talk: str, here: Path
+) -> None:
+    can = ("--can", "read,share", "--match", "talk")
+    keys = {
+        user: command("token", "create", "--user", user, *can).out.strip()
+        for user in ("ann", "b b")
+    }
+    with serving(here):
+        url = url_in(here)
+        for key in (*keys.values(), keys["ann"]):
+            head = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            asked = Request(f"{url}/v1/shares", b'{"stream": "talk"}', head)  # noqa: S310
+            urlopen(asked).close()  # noqa: S310
+        said = command("token", "revoke", parse(keys["ann"]) or "")
+        assert "links of ann that still work: 2; `streamhub share list --by ann`\n" in said.err
+        assert len(listed(command, "--by", "ann")) == 2
+        said = command("share", "revoke", "--by", "ann")
+        assert (said.code, said.err) == (0, "revoked 2 links of ann\n")
+        assert command("share", "revoke", "--by", "ann").err == "revoked 0 links of ann\n"
+    assert [one["state"] for one in listed(command, "--by", "ann")] == ["revoked"] * 2
+    assert [one["state"] for one in listed(command, "--by", "b%20b")] == ["works"]
+    assert "links of b%20b that still work: 1; " in command("token", "logout", "b b").err
+
+
+@pytest.mark.parametrize("arguments", [[], ["1c9f", "--by", "ann"]], ids=str)
+def test_one_link_or_those_of_a_maker_are_revoked(
+    command: Command, talk: str, arguments: list[str]
+) -> None:
+    said = command("share", "revoke", *arguments)
+    assert said.code == 2
+    assert "name a link, or whoever made some with --by" in said.err
 
 
 def test_a_link_to_a_deleted_stream_is_listed_as_one(command: Command, talk: str) -> None:

@@ -82,6 +82,13 @@ def test_create_writes_the_key_alone_and_once(command: Command, here: Path) -> N
         assert row.hash.hex() not in shown.out + shown.err
 
 
+def test_a_key_is_called_whatever_is_one_line(command: Command, here: Path) -> None:
+    """As over the admin socket, where a newer command line may ask."""
+    name = "家族\u3000旅行 👨\u200d👩"
+    assert command("token", "create", "--name", name, "--user", "ann").code == 0
+    assert [key["name"] for key in listed(command)] == [name]
+
+
 def test_everything_that_is_said_of_a_key_is_kept(command: Command, here: Path) -> None:
     said = command(
         *("token", "create", "--json", "--name", "ci", "--user", "a b/c", "--tenant", "acme"),
@@ -236,9 +243,12 @@ MISUSES = [
     (["create", "--expires", "2020-01-31T00:00:00Z"], "is over"),
     (["create", "--expires", "999999w"], "is too far away"),
     (["create", "--expires", "9999-12-31T23:59:59-12:00"], "is too far away"),
-    (["create", "--user", ""], "one line of 1 to 256 characters"),
-    (["create", "--user", "x" * 257], "one line of 1 to 256 characters"),
+    (["create", "--user", ""], "1 to 256 printable characters"),
+    (["create", "--user", "x" * 257], "1 to 256 printable characters"),
+    (["create", "--user", "ann\u200d"], "1 to 256 printable characters"),
     (["create", "--name", "a\nb"], "one line of 1 to 256 characters"),
+    (["create", "--name", "x" * 257], "one line of 1 to 256 characters"),
+    (["create", "--name", "caf\udce9"], "one line of 1 to 256 characters"),
     (["show"], "key"),
     (["create", "--for-config", "--can", "read", "--match", "a", "--match", "b"], "one pattern"),
 ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hub.access.shares import new_share
 from hub.domain.errors import CommandError, RequestError
-from hub.domain.one_line import is_line
+from hub.domain.one_line import is_line, is_user
 from hub.protocols.websocket.commands import Presence, parse
 
 JOIN: Final = {"type": "presence", "stream": "talk", "state": 1}
@@ -51,6 +51,20 @@ def test_no_line(text: str) -> None:
         parse(json.dumps({**JOIN, "member": text}))
 
 
+def test_what_is_no_text_is_no_line() -> None:
+    assert not is_line("caf\udce9", 64)
+
+
 @given(st.text(min_size=1, max_size=4))
-def test_whatever_is_no_line_is_more_than_print(text: str) -> None:
-    assert is_line(text, 4) or not text.isprintable()
+def test_what_users_are_called_is_a_line(text: str) -> None:
+    assert is_line(text, 4) or not is_user(text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 257, "ann\u200d", "a\u3000b", "a\nb", "caf\udce9"])
+def test_what_nobody_is_called(text: str) -> None:
+    assert not is_user(text)
+
+
+@pytest.mark.parametrize("text", [" ", "x" * 256, "Ann’s 流", "*", "../bob"])
+def test_what_users_may_be_called(text: str) -> None:
+    assert is_user(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import hub
 from hub.http.turns import SLICE, Turns
 from tests.http.test_acceptor import opened
 from tests.support.loop_rounds import Rounds
@@ -126,6 +128,42 @@ async def test_bodies_in_chunks_of_one_byte_arrive_whole_and_a_slice_in_a_turn(
         )
         whole = (await exchange(port, read)).partition(b"\r\n\r\n")[2]
         assert whole == b"0123456789" * (CHUNKS // 10)
+
+
+async def test_an_application_has_the_hubs_server_accept_for_it(
+    noted: Callable[[Rounds], None],
+) -> None:
+    """As docs/embedding.md says."""
+    app = web.Application()
+    hub.setup(app, prefix="/hub", config=hub.Config.model_validate({"store": {"url": "memory:"}}))
+    own = web.AppKey("own", list[bytes])
+    app[own] = []
+
+    async def take(request: web.Request) -> web.Response:
+        app[own].append(await request.read())
+        return web.Response()
+
+    app.router.add_put("/own", take)
+    runner = web.AppRunner(app, handler_cancellation=True)
+    await runner.setup()
+    acceptor = hub.Acceptor(runner, sockets=100, idle_seconds=75.0, access_log=False)
+    acceptor.turns = Turns(clock=always_late())
+    sent = b"1\r\nx\r\n" * CHUNKS + b"0\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        await acceptor.open([listening])
+        port = listening.getsockname()[1]
+        for path in ("/hub/v1/stream/s", "/own"):
+            head = f"PUT {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n".encode()
+            head += b"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+            with Rounds() as rounds:
+                noted(rounds)
+                answer = await exchange(port, head, sent)
+            assert answer.startswith(b"HTTP/1.1 20")
+            assert rounds.most <= 2 * SLICE
+        await app[hub.FAREWELL].drain()
+        await acceptor.close()
+        await runner.cleanup()
+    assert app[own] == [b"x" * CHUNKS]
 
 
 async def test_fragments_of_a_websocket_are_parsed_a_slice_in_a_turn(

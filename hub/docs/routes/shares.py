@@ -30,8 +30,8 @@ GROUP: Final = group(
         "GET",
         "/v1/shares",
         "List share links",
-        "The links of a stream that work, for whoever may `share` it; without a stream those that "
-        "one has made, or all for whoever may `admin`.",
+        "The links of a stream that work, for its owner and for whoever may `share` it; without a "
+        "stream those that one has made, or all for whoever may `admin`.",
         (
             query("stream", "The stream's name.", **NAME),
             query("after", "Start after this id, the last one of the page before."),
