@@ -201,8 +201,8 @@ class Subscriptions(_Link):
         if not self.lost.done():
             self._send("UNSUBSCRIBE", channel)
 
-    async def caught_up(self) -> None:
-        """Return once all messages that were published before this call have been heard.
+    def caught_up(self) -> asyncio.Future[None]:
+        """Done once all messages that were published before this call have been heard.
 
         At least one channel must be subscribed.
 
@@ -211,9 +211,10 @@ class Subscriptions(_Link):
         """
         if self.lost.done():
             raise self.lost.result()
-        self._pongs.append(pong := asyncio.get_running_loop().create_future())
+        pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
         self._send("PING")
-        await pong
+        return pong
 
     def _take(self, reply: Reply) -> None:
         if isinstance(reply, ResponseError):

@@ -1,8 +1,8 @@
-"""The connections to one server, in the incarnations that it was in when they were opened.
+"""The connection to a server, in the incarnations that it was in when it was opened.
 
-They are used until they are `lost`: until one of them fails, or a script tells that the server is
-in another incarnation. Then others are opened, after these were closed, so that nothing is heard
-from an old timeline once something is from the new.
+It is used until it is `lost`: until one of its connections fails, or a script tells that the server
+is in another incarnation. Then another is opened, after this one was closed, so that nothing is
+heard from an old timeline once something is from the new.
 """
 
 from __future__ import annotations
@@ -16,24 +16,19 @@ from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
 
 from hub.domain import defaults
 from hub.domain.errors import StoreError
-from hub.stores.redis.acknowledgements import Acknowledge, Acknowledgements
-from hub.stores.redis.client import Commands, Reply, Subscriptions, unavailable
-from hub.stores.redis.incarnations import Incarnation, Timeline, present
+from hub.stores.redis.acknowledgements import Acknowledge
+from hub.stores.redis.client import Reply, unavailable
+from hub.stores.redis.incarnations import Incarnation, present
 from hub.stores.redis.keys import PARTITIONS, Keys, PartitionKeys, partition_of
+from hub.stores.redis.primary import Primary
 from hub.stores.redis.scripts import scripts
 from hub.stores.redis.sentinels import PrimaryWatch, Sentinels
-from hub.stores.redis.server import Topology, check_server, explained, parse_info, topology_of
-from hub.stores.silence import sign_of_life
+from hub.stores.redis.server import Topology, explained, parse_info, topology_of
 
 __all__ = ["RedisConnection"]
 
 REPLY_SECONDS: Final = 10.0
 """After which a server that does not answer is given up."""
-
-BEAT_SECONDS: Final = 1.0
-SILENCE_SECONDS: Final = 3.0
-"""How often a connection tells itself something over the server, and how long it may take to hear
-it. Without that, channels that have died quietly are like those of streams that nobody writes."""
 
 
 class RedisConnection:
@@ -53,23 +48,17 @@ class RedisConnection:
         """
         self.keys = keys or Keys()
         self._server = server
-        self._url = ""
-        self._commands: Commands
-        self._channels: Subscriptions
         self._acknowledge = acknowledge
-        self._acknowledgements: Acknowledgements | None = None
-        self._links: list[Commands | Subscriptions | Acknowledgements] = []
+        self._primaries: list[Primary] = []
         self._known = dict(known or {})
         self._settle = round(settle_seconds * 1000)
         self._hashes: dict[str, str] = {}
         """What the server calls the scripts."""
-        self._replid = ""
         self._incarnations: dict[int, Incarnation] = {}
         self._partitions: dict[int, PartitionKeys] = {
             number: self.keys.partition(number) for number in range(PARTITIONS)
         }
-        self._heard = asyncio.Event()
-        self._primary: PrimaryWatch | None = None
+        self._watch: PrimaryWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.lost: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         """Why it can no longer be used, once it cannot."""
@@ -92,8 +81,8 @@ class RedisConnection:
                 as it is set up, and the message says what to change.
         """
         try:
-            self._url = await self._find_server()
-            opening = asyncio.create_task(self._open(self._url))
+            self._primaries = await self._find_primaries()
+            opening = asyncio.create_task(self._open())
             self._tasks.append(opening)
             # Nobody waits for a server that has been replaced meanwhile.
             either: list[asyncio.Future[Any]] = [opening, self.lost]
@@ -111,94 +100,77 @@ class RedisConnection:
             await self.close()
             raise
 
-    async def _find_server(self) -> str:
-        """The URL of the server; from now on it is given up once sentinels name another."""
+    async def _find_primaries(self) -> list[Primary]:
+        """The server; from now on it is given up once sentinels name another."""
         if isinstance(self._server, str):
-            return self._server
-        self._primary = PrimaryWatch(self._server)
-        self._primary.open()
-        url = await self._primary.primary()
-        self._tasks.append(asyncio.create_task(self._leave_once_moved(self._primary, url)))
-        return url
+            return [self._primary(self._server)]
+        self._watch = PrimaryWatch(self._server)
+        self._watch.open()
+        url = await self._watch.primary()
+        self._tasks.append(asyncio.create_task(self._leave_once_moved(self._watch, url)))
+        return [self._primary(url)]
 
-    async def _leave_once_moved(self, primary: PrimaryWatch, url: str) -> None:
-        await primary.moved(url)
+    def _primary(self, url: str) -> Primary:
+        return Primary(
+            url,
+            beat=self.keys.beat(uuid4().hex),
+            acknowledge=self._acknowledge,
+            acknowledged=self.keys.acknowledged,
+        )
+
+    async def _leave_once_moved(self, watch: PrimaryWatch, url: str) -> None:
+        await watch.moved(url)
         self._lose(unavailable("another server was promoted"))
 
-    async def _open(self, url: str) -> None:
-        self._commands, self._channels = Commands(url), Subscriptions(url)
-        self._links += [self._commands, self._channels]
-        if self._acknowledge != "memory":
-            acknowledged = self.keys.acknowledged
-            self._acknowledgements = Acknowledgements(url, self._acknowledge, acknowledged)
-            self._links.append(self._acknowledgements)
-        for link in self._links:
-            await link.open()
-            link.lost.add_done_callback(lambda lost: self._lose(lost.result()))
+    async def _open(self) -> None:
+        for primary in self._primaries:
+            primary.lost.add_done_callback(lambda lost: self._lose(lost.result()))
+            await primary.open()
         async with asyncio.timeout(REPLY_SECONDS):
-            await self._shake_hands()
-            beat = self.keys.beat(uuid4().hex)
-            await self._channels.subscribe(beat, lambda _: self._heard.set())
-        self._tasks.append(asyncio.create_task(self._listen(beat)))
+            for primary in self._primaries:
+                await primary.introduce()
+                self._hashes = await self._load(primary)
+            await self._find_incarnations()
 
     async def topology(self) -> Topology:
         """What there is of servers; raises what `ask` does."""
-        info = parse_info(await self.ask("INFO"))
-        answering = None if self._primary is None else self._primary.answering
-        return topology_of(info, self._url, answering)
+        primary = self._primaries[0]
+        info = parse_info(await self._ask(primary, ["INFO"]))
+        answering = None if self._watch is None else self._watch.answering
+        return topology_of(info, primary.url, answering)
 
     async def close(self) -> None:
         self._lose(unavailable("the connection was closed"))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for link in self._links:
-            await link.close()
-        if self._primary is not None:
-            await self._primary.close()
+        for primary in self._primaries:
+            await primary.close()
+        if self._watch is not None:
+            await self._watch.close()
 
     def _lose(self, why: StoreError) -> StoreError:
         if not self.lost.done():
             self.lost.set_result(why)
         return why
 
-    async def _listen(self, beat: str) -> None:
-        """Give the server up once it is silent."""
-        while not self.lost.done():
-            try:
-                await sign_of_life(self._echo(beat), within=SILENCE_SECONDS)
-            except TimeoutError:
-                self._lose(unavailable("it is silent"))
-            except ResponseError as error:
-                self._lose(unavailable(error))
-            except StoreError:
-                pass  # it is lost, or has too much to do: then others wait, too
-            await asyncio.sleep(BEAT_SECONDS)
-
-    async def _echo(self, beat: str) -> None:
-        self._heard.clear()
-        await self._commands.ask("PUBLISH", beat, "")
-        await self._heard.wait()
-
-    async def _shake_hands(self) -> None:
-        ask = self._commands.ask
-        info = parse_info(await ask("INFO"))
-        check_server(info, self._acknowledge)
-        timeline = Timeline(info["run_id"], info["master_replid"])
-        self._replid = timeline.replication
+    async def _load(self, primary: Primary) -> dict[str, str]:
+        """Load the scripts; what the server calls each, which is the same everywhere."""
         texts = scripts()
+        ask = primary.commands.ask
         hashes = await asyncio.gather(*(ask("SCRIPT", "LOAD", text) for text in texts.values()))
-        self._hashes = {name: hash_.decode() for name, hash_ in zip(texts, hashes, strict=True)}
-        seconds, micros = map(int, await ask("TIME"))
-        now = seconds * 1000 + micros // 1000
+        return {name: hash_.decode() for name, hash_ in zip(texts, hashes, strict=True)}
+
+    async def _find_incarnations(self) -> None:
         missing = set(range(PARTITIONS))
         while missing:
-            asked = [(one, ask("GET", self._partitions[one].incarnation)) for one in missing]
+            asked = [(one, self._stored(one)) for one in missing]
             found = {one: (await reply or b"").decode() for one, reply in asked}
             for one, text in found.items():
                 stored = Incarnation.parse(text) if text else None
+                primary = self._at(self._partitions[one].incarnation)
                 known = self._known.get(one, 0)
-                self._incarnations[one] = present(stored, timeline, known, now)
+                self._incarnations[one] = present(stored, primary.timeline, known, primary.now)
             adopted = [
                 (one, self._adopt(one, text, str(self._incarnations[one])))
                 for one, text in found.items()
@@ -207,11 +179,20 @@ class RedisConnection:
             # Whoever was faster has made it.
             missing = {one for one, reply in adopted if not await reply}
 
+    def _stored(self, partition: int) -> asyncio.Future[Reply]:
+        key = self._partitions[partition].incarnation
+        return self._at(key).commands.ask("GET", key)
+
     def _adopt(self, partition: int, stored: str, new: str) -> asyncio.Future[Reply]:
         of = self._partitions[partition]
         before = self._incarnations[partition].number - 1
         adopt = ("EVALSHA", self._hashes["adopt"], 2, of.incarnation, of.forgotten)
-        return self._commands.ask(*adopt, stored, new, before)
+        return self._at(of.incarnation).commands.ask(*adopt, stored, new, before)
+
+    def _at(self, key: str) -> Primary:
+        """The server that has a key or a channel."""
+        del key
+        return self._primaries[0]
 
     async def _in_time(self, asked: Awaitable[None]) -> None:
         try:
@@ -229,7 +210,8 @@ class RedisConnection:
         keys: Sequence[str],
         words: Iterable[str | bytes | int],
     ) -> list[Reply]:
-        shared = (self._replid, str(self._incarnations[partition]), self._settle)
+        incarnation = self._incarnations[partition]
+        shared = (incarnation.timeline.replication, str(incarnation), self._settle)
         found: list[Reply] = await self.run_alone(script, keys, (*shared, *words))
         if found[0] == b"incarnation":
             raise self._lose(unavailable("it was emptied or promoted"))
@@ -243,17 +225,21 @@ class RedisConnection:
         Raises:
             StoreError: as `SharedEngine`.
         """
-        return await self.ask("EVALSHA", self._hashes[script], len(keys), *keys, *words)
+        run = ("EVALSHA", self._hashes[script], len(keys), *keys, *words)
+        return await self._ask(self._at(keys[0]), run)
 
-    async def ask(self, *words: str | bytes | int) -> Reply:
-        """Send a command that is not on a stream, and wait for its reply.
+    async def ask(self, command: str, key: str, *words: str | bytes | int) -> Reply:
+        """Send a command for one key or channel, and wait for its reply.
 
         Raises:
             StoreError: as `SharedEngine`.
         """
+        return await self._ask(self._at(key), (command, key, *words))
+
+    async def _ask(self, primary: Primary, words: Sequence[str | bytes | int]) -> Reply:
         if self.lost.done():
             raise self.lost.result()
-        reply = self._commands.ask(*words)
+        reply = primary.commands.ask(*words)
         try:
             async with asyncio.timeout(REPLY_SECONDS):
                 return await reply
