@@ -69,6 +69,7 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/docs/test_deploy.py",
         "tests/stores/redis/test_acknowledgements.py",
         "tests/stores/redis/test_client.py",
+        "tests/stores/redis/test_cluster.py",
         "tests/stores/redis/test_connection.py",
         "tests/stores/redis/test_engine.py",
         "tests/stores/redis/test_sentinels.py",

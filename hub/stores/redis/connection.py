@@ -3,6 +3,10 @@
 It is used until it is `lost`: until one of its connections fails, or a script tells that the server
 is in another incarnation. Then another is opened, after this one was closed, so that nothing is
 heard from an old timeline once something is from the new.
+
+In a cluster it is one to all primaries. They are given up together: once one of them is lost, or a
+partition, or what hubs tell each other, has another primary. What did not move is then found in the
+incarnation in which it was.
 """
 
 from __future__ import annotations
@@ -12,18 +16,27 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, Final
 from uuid import uuid4
 
-from redis.exceptions import NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import ClusterDownError, NoScriptError, ReadOnlyError, ResponseError
 
 from hub.domain import defaults
 from hub.domain.errors import StoreError
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import Reply, unavailable
+from hub.stores.redis.cluster import Cluster, ClusterWatch, Layout
 from hub.stores.redis.incarnations import Incarnation, present
-from hub.stores.redis.keys import PARTITIONS, Keys, PartitionKeys, partition_of
+from hub.stores.redis.keys import (
+    PARTITIONS,
+    Keys,
+    PartitionKeys,
+    own_tag,
+    partition_of,
+    slot_of,
+    unmoved,
+)
 from hub.stores.redis.primary import Primary
 from hub.stores.redis.scripts import scripts
 from hub.stores.redis.sentinels import PrimaryWatch, Sentinels
-from hub.stores.redis.server import Topology, explained, parse_info, topology_of
+from hub.stores.redis.server import MOVING, Topology, explained, parse_info, topology_of
 
 __all__ = ["RedisConnection"]
 
@@ -31,12 +44,18 @@ REPLY_SECONDS: Final = 10.0
 """After which a server that does not answer is given up."""
 
 
+MOVING_SECONDS: Final = 0.05
+"""After which something is asked again that was refused because its slot is being moved."""
+
+
 class RedisConnection:
-    """One server at a time: the part of a `hub.stores.shared.SharedEngine` that connects to it."""
+    """One server at a time, or a cluster: the part of a `hub.stores.shared.SharedEngine` that
+    connects to it.
+    """
 
     def __init__(
         self,
-        server: str | Sentinels,
+        server: str | Sentinels | Cluster,
         *,
         keys: Keys | None = None,
         known: Mapping[int, int] | None = None,
@@ -50,6 +69,9 @@ class RedisConnection:
         self._server = server
         self._acknowledge = acknowledge
         self._primaries: list[Primary] = []
+        self._layout: Layout | None = None
+        """Which of them has what, in a cluster."""
+        self._by_url: dict[str, Primary] = {}
         self._known = dict(known or {})
         self._settle = round(settle_seconds * 1000)
         self._hashes: dict[str, str] = {}
@@ -58,7 +80,7 @@ class RedisConnection:
         self._partitions: dict[int, PartitionKeys] = {
             number: self.keys.partition(number) for number in range(PARTITIONS)
         }
-        self._watch: PrimaryWatch | None = None
+        self._watch: PrimaryWatch | ClusterWatch | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.lost: asyncio.Future[StoreError] = asyncio.get_running_loop().create_future()
         """Why it can no longer be used, once it cannot."""
@@ -92,35 +114,73 @@ class RedisConnection:
             await opening
         except TimeoutError:
             await self.close()
-            raise unavailable("it does not answer") from None
+            raise self._said(unavailable("it does not answer")) from None
         except ResponseError as error:
             await self.close()
-            raise explained(error) from None
+            raise self._said(explained(error)) from None
+        except StoreError as error:
+            await self.close()
+            raise self._said(error) from None
         except BaseException:
             await self.close()
             raise
 
+    def _said(self, error: StoreError) -> StoreError:
+        """An error with the state of the cluster that it is of."""
+        if not isinstance(self._watch, ClusterWatch):
+            return error
+        return StoreError(f"{error.message} ({self._watch.state})", code=error.code)
+
     async def _find_primaries(self) -> list[Primary]:
-        """The server; from now on it is given up once sentinels name another."""
+        """The servers; from now on they are given up once others are the primaries."""
         if isinstance(self._server, str):
             return [self._primary(self._server)]
-        self._watch = PrimaryWatch(self._server)
-        self._watch.open()
-        url = await self._watch.primary()
-        self._tasks.append(asyncio.create_task(self._leave_once_moved(self._watch, url)))
-        return [self._primary(url)]
+        if isinstance(self._server, Sentinels):
+            watch = self._watch = PrimaryWatch(self._server)
+            watch.open()
+            url = await watch.primary()
+            self._tasks.append(asyncio.create_task(self._leave_once_moved(watch, url)))
+            return [self._primary(url)]
+        whole = self._watch = ClusterWatch(self._server)
+        whole.open()
+        self._layout = layout = await whole.layout()
+        self._tasks.append(asyncio.create_task(self._follow(whole, layout)))
+        self._by_url = {url: self._clustered(url, layout) for url in layout.primaries}
+        return list(self._by_url.values())
 
     def _primary(self, url: str) -> Primary:
         return Primary(
             url,
             beat=self.keys.beat(uuid4().hex),
             acknowledge=self._acknowledge,
-            acknowledged=self.keys.acknowledged,
+            acknowledged=self.keys.acknowledged(),
+        )
+
+    def _clustered(self, url: str, layout: Layout) -> Primary:
+        tag = own_tag(lambda slot: layout.has(url, slot))
+        return Primary(
+            url,
+            beat=self.keys.beat(uuid4().hex, tag),
+            acknowledge=self._acknowledge,
+            acknowledged=self.keys.acknowledged(tag),
+            clustered=True,
         )
 
     async def _leave_once_moved(self, watch: PrimaryWatch, url: str) -> None:
         await watch.moved(url)
         self._lose(unavailable("another server was promoted"))
+
+    async def _follow(self, watch: ClusterWatch, layout: Layout) -> None:
+        """Go on with the cluster until what is listened to has another primary."""
+        heard = {slot_of(of.incarnation) for of in self._partitions.values()}
+        heard.add(slot_of(self.keys.nodes))
+        while True:
+            newer = watch.newest
+            if newer.primaries != layout.primaries or not newer.agrees(layout, heard):
+                self._lose(unavailable("slots of its cluster have moved"))
+                return
+            self._layout = newer
+            await watch.changed()
 
     async def _open(self) -> None:
         for primary in self._primaries:
@@ -129,15 +189,17 @@ class RedisConnection:
         async with asyncio.timeout(REPLY_SECONDS):
             for primary in self._primaries:
                 await primary.introduce()
-                self._hashes = await self._load(primary)
+                self._hashes = await self._load_scripts(primary)
             await self._find_incarnations()
 
     async def topology(self) -> Topology:
         """What there is of servers; raises what `ask` does."""
         primary = self._primaries[0]
-        info = parse_info(await self._ask(primary, ["INFO"]))
-        answering = None if self._watch is None else self._watch.answering
-        return topology_of(info, primary.url, answering)
+        info = parse_info(await primary.commands.ask("INFO"))
+        if isinstance(self._watch, ClusterWatch):
+            return topology_of(info, primary.url, cluster=self._watch.state)
+        sentinels = None if self._watch is None else self._watch.answering
+        return topology_of(info, primary.url, sentinels=sentinels)
 
     async def close(self) -> None:
         self._lose(unavailable("the connection was closed"))
@@ -154,14 +216,16 @@ class RedisConnection:
             self.lost.set_result(why)
         return why
 
-    async def _load(self, primary: Primary) -> dict[str, str]:
+    async def _load_scripts(self, primary: Primary) -> dict[str, str]:
         """Load the scripts; what the server calls each, which is the same everywhere."""
-        texts = scripts()
+        texts = scripts(primary.publish)
         ask = primary.commands.ask
         hashes = await asyncio.gather(*(ask("SCRIPT", "LOAD", text) for text in texts.values()))
         return {name: hash_.decode() for name, hash_ in zip(texts, hashes, strict=True)}
 
     async def _find_incarnations(self) -> None:
+        # Forks go on in the epochs of their sources, which may be on other servers.
+        least = max(primary.now for primary in self._primaries)
         missing = set(range(PARTITIONS))
         while missing:
             asked = [(one, self._stored(one)) for one in missing]
@@ -170,7 +234,8 @@ class RedisConnection:
                 stored = Incarnation.parse(text) if text else None
                 primary = self._at(self._partitions[one].incarnation)
                 known = self._known.get(one, 0)
-                self._incarnations[one] = present(stored, primary.timeline, known, primary.now)
+                new = present(stored, primary.timeline, known, primary.now, least)
+                self._incarnations[one] = new
             adopted = [
                 (one, self._adopt(one, text, str(self._incarnations[one])))
                 for one, text in found.items()
@@ -191,8 +256,9 @@ class RedisConnection:
 
     def _at(self, key: str) -> Primary:
         """The server that has a key or a channel."""
-        del key
-        return self._primaries[0]
+        if self._layout is None:
+            return self._primaries[0]
+        return self._by_url[self._layout.url_at(slot_of(key))]
 
     async def _in_time(self, asked: Awaitable[None]) -> None:
         try:
@@ -225,8 +291,9 @@ class RedisConnection:
         Raises:
             StoreError: as `SharedEngine`.
         """
-        run = ("EVALSHA", self._hashes[script], len(keys), *keys, *words)
-        return await self._ask(self._at(keys[0]), run)
+        if self._layout is not None:
+            keys = (*keys, unmoved(keys[0]))
+        return await self._ask(keys[0], ("EVALSHA", self._hashes[script], len(keys), *keys, *words))
 
     async def ask(self, command: str, key: str, *words: str | bytes | int) -> Reply:
         """Send a command for one key or channel, and wait for its reply.
@@ -234,19 +301,33 @@ class RedisConnection:
         Raises:
             StoreError: as `SharedEngine`.
         """
-        return await self._ask(self._at(key), (command, key, *words))
+        return await self._ask(key, (command, key, *words))
 
-    async def _ask(self, primary: Primary, words: Sequence[str | bytes | int]) -> Reply:
-        if self.lost.done():
-            raise self.lost.result()
-        reply = primary.commands.ask(*words)
-        try:
-            async with asyncio.timeout(REPLY_SECONDS):
-                return await reply
-        except TimeoutError:
-            self._lose(unavailable("it does not answer"))
-            raise StoreError("Redis has not confirmed the write", code="store_slow") from None
-        except (NoScriptError, ReadOnlyError):
-            raise self._lose(unavailable("it was restarted or demoted")) from None
-        except ResponseError as error:
-            raise explained(error) from None
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Tell all hubs that listen to a channel; raises what `ask` does."""
+        await self.ask(self._at(channel).publish, channel, message)
+
+    async def _ask(self, key: str, words: Sequence[str | bytes | int]) -> Reply:
+        moving_since: float | None = None
+        while True:
+            if self.lost.done():
+                raise self.lost.result()
+            reply = self._at(key).commands.ask(*words)
+            try:
+                async with asyncio.timeout(REPLY_SECONDS):
+                    return await reply
+            except TimeoutError:
+                self._lose(unavailable("it does not answer"))
+                raise StoreError("Redis has not confirmed the write", code="store_slow") from None
+            except (NoScriptError, ReadOnlyError):
+                raise self._lose(unavailable("it was restarted or demoted")) from None
+            except ClusterDownError as error:
+                raise self._lose(explained(error)) from None
+            except MOVING as error:
+                now = asyncio.get_running_loop().time()
+                moving_since = moving_since or now
+                if now - moving_since > REPLY_SECONDS:
+                    raise explained(error) from None
+            except ResponseError as error:
+                raise explained(error) from None
+            await asyncio.sleep(MOVING_SECONDS)

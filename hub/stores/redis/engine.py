@@ -21,6 +21,7 @@ from hub.stores import Listed, refusals
 from hub.stores.packed import Damaged, pack
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import Reply
+from hub.stores.redis.cluster import Cluster
 from hub.stores.redis.codec import parse_entry, parse_notice
 from hub.stores.redis.keys import Keys, partition_of
 from hub.stores.redis.listing import Listing
@@ -59,7 +60,7 @@ class RedisEngine(RedisNodes):
 
     def __init__(
         self,
-        server: str | Sentinels,
+        server: str | Sentinels | Cluster,
         *,
         keys: Keys | None = None,
         known: Mapping[int, int] | None = None,

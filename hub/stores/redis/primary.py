@@ -28,12 +28,23 @@ it. Without that, channels that have died quietly are like those of streams that
 class Primary:
     """One server; `open` it first, let it `introduce` itself, and `close` it in the end."""
 
-    def __init__(self, url: str, *, beat: str, acknowledge: Acknowledge, acknowledged: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        beat: str,
+        acknowledge: Acknowledge,
+        acknowledged: str,
+        clustered: bool = False,
+    ) -> None:
         """``beat`` is a channel of this connection alone, ``acknowledged`` the key that its
-        `Acknowledgements` write.
+        `Acknowledgements` write; ``clustered`` if it has only some of the slots.
         """
         self.url = url
-        self.commands, self.channels = Commands(url), Subscriptions(url)
+        self.commands = Commands(url)
+        self.channels = Subscriptions(url, sharded=clustered)
+        self._clustered = clustered
+        self.publish = "SPUBLISH" if clustered else "PUBLISH"
         self._acknowledge = acknowledge
         self.acknowledgements: Acknowledgements | None = None
         self._links: list[Commands | Subscriptions | Acknowledgements]
@@ -68,7 +79,7 @@ class Primary:
             ResponseError: it refuses what the hub asks.
         """
         info = parse_info(await self.commands.ask("INFO"))
-        check_server(info, self._acknowledge)
+        check_server(info, self._acknowledge, clustered=self._clustered)
         self.timeline = Timeline(info["run_id"], info["master_replid"])
         seconds, micros = map(int, await self.commands.ask("TIME"))
         self.now = seconds * 1000 + micros // 1000
@@ -103,5 +114,5 @@ class Primary:
 
     async def _echo(self) -> None:
         self._heard.clear()
-        await self.commands.ask("PUBLISH", self._beat, "")
+        await self.commands.ask(self.publish, self._beat, "")
         await self._heard.wait()
