@@ -38,6 +38,7 @@ class ClusterServer(RedisServer):
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
         super().__init__(folder)
         self._bus = Port()
+        self._tls = Port() if "tls_cert_file" in settings else None
         self._settings = settings
 
     async def start(self, **settings: str) -> None:
@@ -46,7 +47,9 @@ class ClusterServer(RedisServer):
                 "cluster_enabled": "yes",
                 "cluster_port": str(self._bus.number),
                 "cluster_node_timeout": str(round(DEAD_SECONDS * 1000)),
+                "cluster_allow_replica_migration": "no",
                 "repl_diskless_sync_delay": "0",
+                **({} if self._tls is None else {"tls_port": str(self._tls.number)}),
                 **self._settings,
                 **settings,
             }
@@ -71,13 +74,19 @@ class ClusterServer(RedisServer):
     def bus(self) -> int:
         return self._bus.number
 
+    @property
+    def served(self) -> int:
+        """The port for hubs and other servers; tests need no certificate for the other one."""
+        return self.port if self._tls is None else self._tls.number
+
     def end(self) -> None:
         """End it for good."""
         process, self._process = self._process, None
         if isinstance(process, LastingProcess):
             process.kill()
-        self._port.release()
-        self._bus.release()
+        for port in (self._port, self._bus, self._tls):
+            if port is not None:
+                port.release()
 
     async def stop(self) -> None:
         self.end()
@@ -124,7 +133,7 @@ class RedisCluster:
             await server.cluster("ADDSLOTSRANGE", str(first), str(end - 1))
         for server in self.servers[1:]:
             known = self.servers[0]
-            await server.cluster("MEET", "127.0.0.1", str(known.port), str(known.bus))
+            await server.cluster("MEET", "127.0.0.1", str(known.served), str(known.bus))
         await _until(partial(self._all, self._knows_all))
         for primary, replica in zip(self.primaries, self.replicas, strict=False):
             await replica.cluster("REPLICATE", await primary.id())
@@ -144,7 +153,8 @@ class RedisCluster:
         with suppress(OSError):
             if "cluster_state:ok" not in await server.cluster("INFO"):
                 return False
-            if "fail" in await server.cluster("NODES"):
+            nodes = await server.cluster("NODES")
+            if "fail" in nodes or nodes.count("slave ") != len(self.replicas):
                 return False
             said = await server.ask("INFO", "replication")
             return b"role:master" in said or b"master_link_status:up" in said
@@ -188,8 +198,9 @@ class RedisCluster:
     @property
     def url(self) -> str:
         """For ``store.url``."""
-        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
-        return f"redis+cluster://{hosts}"
+        hosts = ",".join(f"127.0.0.1:{server.served}" for server in self.servers)
+        kind = "redis" if self.servers[0].served == self.servers[0].port else "rediss"
+        return f"{kind}+cluster://{hosts}"
 
     def engine(self, **settings: Any) -> RedisEngine:
         """A hub's connection to it, not open yet."""
@@ -212,6 +223,20 @@ class RedisCluster:
                         return server
         raise AssertionError(f"nobody has slot {slot}")
 
+    async def another(self, slot: int) -> ClusterServer:
+        """A primary that does not have a slot."""
+        owner = await self.owner(slot)
+        found = [one for one in self.servers if one is not owner and await one.role() == "master"]
+        return found[0]
+
+    async def replica_of(self, primary: ClusterServer) -> ClusterServer:
+        """The only replica of a primary."""
+        id_ = await primary.id()
+        said = (await primary.cluster("NODES")).splitlines()
+        (own,) = [line.split()[0] for line in said if line.split()[3] == id_]
+        (found,) = [one for one in self.servers if await one.id() == own]
+        return found
+
     async def move(self, slot: int, to: ClusterServer, *, slowly: float = 0.0) -> None:
         """Move a slot as ``redis-cli --cluster reshard`` does; pause before each of its keys."""
         owner = await self.owner(slot)
@@ -220,10 +245,10 @@ class RedisCluster:
         await owner.cluster("SETSLOT", str(slot), "MIGRATING", await to.id())
         while keys := await _keys_in(owner, slot, 1 if slowly else COPIED):
             await asyncio.sleep(slowly)
-            words = ("127.0.0.1", str(to.port), '""', "0", "5000", "KEYS", *keys)
+            words = ("127.0.0.1", str(to.served), '""', "0", "5000", "KEYS", *keys)
             assert await owner.ask("MIGRATE", *words) in (b"+OK\r\n", b"+NOKEY\r\n")
-        for server in (to, owner, *self.primaries):
-            if "master" in await server.role():
+        for server in (to, owner, *self.servers):
+            if await server.role() == "master":
                 await server.cluster("SETSLOT", str(slot), "NODE", await to.id())
 
     async def promoted(self, replica: ClusterServer) -> None:

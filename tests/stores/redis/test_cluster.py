@@ -18,7 +18,7 @@ from hub.stores.redis.keys import PARTITIONS, Keys, own_tag, partition_of, slot_
 from hub.stores.shared import Claim
 from tests.stores.redis.conftest import Opening
 from tests.support.patience import PATIENCE
-from tests.support.redis_cluster import ClusterServer, RedisCluster, reached_by
+from tests.support.redis_cluster import RedisCluster, reached_by
 from tests.support.redis_server import RedisServer
 from tests.support.shared_servers import SETTLE, code_of, hear, kept
 
@@ -56,12 +56,6 @@ def slot_of_stream(stream: str) -> int:
     return slot_of(Keys().of(stream).meta)
 
 
-async def elsewhere(cluster: RedisCluster, slot: int) -> ClusterServer:
-    """A primary that does not have a slot."""
-    owner = await cluster.owner(slot)
-    return next(server for server in cluster.primaries if server is not owner)
-
-
 async def test_streams_are_spread_over_all_primaries(
     engine: RedisEngine, cluster: RedisCluster
 ) -> None:
@@ -79,7 +73,7 @@ async def test_what_has_moved_is_another_incarnation_and_the_rest_the_same(
 ) -> None:
     made, _ = await engine.create("s", BYTES, [b"1"])
     slot = slot_of_stream("s")
-    await cluster.move(slot, await elsewhere(cluster, slot))
+    await cluster.move(slot, await cluster.another(slot))
     why = await asyncio.wait_for(asyncio.shield(engine.lost), PATIENCE)
     assert "cluster" in why.message
     later = await opening(known=engine.incarnations)
@@ -102,7 +96,7 @@ async def test_whoever_only_listens_leaves_a_server_that_gives_a_slot_away(
     await hear(engine, "s")
     engine._tasks[0].cancel()  # which hears of it from the other servers
     slot = slot_of_stream("s")
-    await cluster.move(slot, await elsewhere(cluster, slot))
+    await cluster.move(slot, await cluster.another(slot))
     why = await asyncio.wait_for(asyncio.shield(engine.lost), PATIENCE)
     assert "another server of the cluster has its slots" in why.message
 
@@ -128,7 +122,7 @@ async def test_nothing_is_done_by_halves_while_a_slot_is_being_moved(
     monkeypatch.setattr(connection, "REPLY_SECONDS", 0.3)
     await engine.create("s", BYTES, [b"1"])
     slot = slot_of_stream("s")
-    owner, other = await cluster.owner(slot), await elsewhere(cluster, slot)
+    owner, other = await cluster.owner(slot), await cluster.another(slot)
     keys = [*Keys().of("s"), *Keys().partition(partition_of("s"))]
     for key in keys:
         if b":0" in await owner.ask("EXISTS", key):
@@ -153,7 +147,7 @@ async def test_what_is_asked_while_a_slot_is_being_moved_is_done_where_it_is_the
     key = next(key for key in map(str, count()) if slot_of(Keys().claim(key)) not in used)
     assert await engine.claim(key, first, 60) == first
     slot = slot_of(Keys().claim(key))
-    owner, other = await cluster.owner(slot), await elsewhere(cluster, slot)
+    owner, other = await cluster.owner(slot), await cluster.another(slot)
     await other.cluster("SETSLOT", str(slot), "IMPORTING", await owner.id())
     await owner.cluster("SETSLOT", str(slot), "MIGRATING", await other.id())
     name = Keys().claim(key)
