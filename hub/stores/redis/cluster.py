@@ -35,6 +35,8 @@ class Cluster:
     urls: Sequence[str] = field(repr=False)  # with a password, perhaps
     url_of: Callable[[str, int], str]
     """The URL of the server at a host and port."""
+    found: list[str] = field(default_factory=list, repr=False)
+    """The URLs of all servers as they were named last: those of ``urls`` may be gone by now."""
 
 
 class _Server(NamedTuple):
@@ -48,6 +50,8 @@ class _Server(NamedTuple):
     slots: tuple[tuple[int, int], ...]
     """Ranges of the slots that it has, with their last ones."""
     gone: bool
+    itself: bool
+    """It is the one that says so."""
 
     @classmethod
     def parse(cls, line: str, asked: str, url_of: Callable[[str, int], str]) -> Self:
@@ -68,6 +72,7 @@ class _Server(NamedTuple):
             # Those in brackets are being moved, and are still where they were.
             slots=tuple(map(_range, (each for each in slots if not each.startswith("[")))),
             gone="fail" in kinds,
+            itself="myself" in kinds,
         )
 
 
@@ -133,8 +138,8 @@ class ClusterWatch(Watch[tuple[_Server, ...]]):
     noun = "a server of the cluster"
 
     def __init__(self, cluster: Cluster) -> None:
-        super().__init__(cluster.urls)
-        self._url_of = cluster.url_of
+        super().__init__([*cluster.urls, *cluster.found])
+        self._cluster = cluster
 
     async def layout(self) -> Layout:
         """Where each slot is.
@@ -144,6 +149,7 @@ class ClusterWatch(Watch[tuple[_Server, ...]]):
                 what to change.
         """
         await self._answered()
+        self._cluster.found[:] = [one.url for one in self._named]
         return self.newest
 
     @property
@@ -186,14 +192,23 @@ class ClusterWatch(Watch[tuple[_Server, ...]]):
     async def _answer(self, url: str, commands: Commands) -> tuple[_Server, ...]:
         lines = (await commands.ask("CLUSTER", "NODES")).decode().splitlines()
         known = [line for line in lines if UNKNOWN.isdisjoint(line.split()[2].split(","))]
-        return tuple(map(partial(_Server.parse, asked=url, url_of=self._url_of), known))
+        return tuple(map(partial(_Server.parse, asked=url, url_of=self._cluster.url_of), known))
 
     def _take(self, url: str, answer: tuple[_Server, ...]) -> None:
+        if self._is_strange(answer):
+            self._fail(url, unavailable("a server is not of the same cluster as the others"))
+            return
         for server in answer:
             if server.url not in self._urls and not server.gone:
                 self._urls.append(server.url)
                 self._tasks.append(asyncio.create_task(self._run(server.url)))
         super()._take(url, answer)
+
+    def _is_strange(self, answer: tuple[_Server, ...]) -> bool:
+        """Whether a server was taken out of the cluster, and perhaps into another one."""
+        known = {one.id for said in self._answers.values() for one in said}
+        others = {one.id for one in answer if not one.itself}
+        return not known <= {one.id for one in answer} and known.isdisjoint(others)
 
 
 def _address(url: str) -> str:

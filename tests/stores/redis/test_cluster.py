@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub.domain.errors import StoreError
 from hub.domain.stream_settings import StreamSettings
+from hub.stores import Credential, Label
 from hub.stores.redis import connection
-from hub.stores.redis.cluster import Layout, _Server
+from hub.stores.redis.cluster import Cluster, ClusterWatch, Layout, _Server
+from hub.stores.redis.credentials import RedisCredentials
 from hub.stores.redis.engine import RedisEngine
 from hub.stores.redis.keys import PARTITIONS, Keys, own_tag, partition_of, slot_of
 from hub.stores.shared import Claim
 from tests.stores.redis.conftest import Opening
+from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
-from tests.support.redis_cluster import RedisCluster, reached_by
+from tests.support.redis_cluster import ClusterServer, RedisCluster, reached_by
 from tests.support.redis_server import RedisServer
 from tests.support.shared_servers import SETTLE, code_of, hear, kept
 
@@ -175,7 +179,16 @@ async def test_a_cluster_that_has_lost_a_primary_is_not_used(
     assert said in refused.value.message
     await cluster.start()
     later = await opening(known=engine.incarnations)
-    assert later.incarnations != engine.incarnations
+    of_gone = {
+        one for one, number in later.incarnations.items() if engine.incarnations[one] != number
+    }
+    layout = later._layout
+    assert layout is not None
+    assert of_gone == {
+        one
+        for one in range(PARTITIONS)
+        if layout.url_at(slot_of(Keys().partition(one).names)) == gone.url
+    }
 
 
 async def test_the_servers_of_a_cluster_are_told(
@@ -185,6 +198,53 @@ async def test_the_servers_of_a_cluster_are_told(
     assert found is not None
     assert str(found) == "cluster of 3 primaries and 0 replicas"
     assert len(found.alone) == 3
+
+
+async def test_servers_are_remembered_that_were_found(cluster: RedisCluster) -> None:
+    named = reached_by(cluster.primaries[0].port)
+    watch = ClusterWatch(named)
+    watch.open()
+    await watch.layout()
+    await watch.close()
+    gone = Cluster(["redis://127.0.0.1:1"], named.url_of, named.found)
+    later = RedisEngine(gone)
+    await later.open()
+    await later.close()
+
+
+async def test_a_server_that_was_taken_out_is_not_believed(
+    cluster: RedisCluster, tmp_path: Path
+) -> None:
+    """Nor are those of the cluster that it is in now, however new their configuration is."""
+    other = ClusterServer(tmp_path / "other", {})
+    await other.start()
+    await other.cluster("SET-CONFIG-EPOCH", "99")
+    await other.cluster("ADDSLOTSRANGE", "0", "16383")
+    await other.kill()
+    watch = ClusterWatch(reached_by(*(one.port for one in cluster.primaries), other.port))
+    try:
+        watch.open()
+        await eventually(lambda: watch.answering == (3, 4))
+        await other.start()
+        await eventually(lambda: "not of the same cluster" in str(watch._silent.get(other.url)))
+        assert other.url not in (await watch.layout()).primaries
+        assert watch.state.primaries == 3
+    finally:
+        await watch.close()
+        await other.stop()
+
+
+async def test_credentials_are_kept_beside(engine: RedisEngine) -> None:
+    """Scripts of several keys, of which one is only named by what they read."""
+    credentials = RedisCredentials(lambda: engine)
+    label = Label("user", "ann")
+    for number in range(3):
+        made = Credential("key", f"k{number}", b"1", user="ann", created=float(number), expires=99)
+        await credentials.add(made)
+    assert [one.id for one in await credentials.listed("key", "", 10)] == ["k0", "k1", "k2"]
+    assert await credentials.count("key", label, 50.0) == 3
+    await credentials.revoke("key", "k1", 60.0)
+    assert [one.id for one in await credentials.held("key", label, "", 10, 50.0)] == ["k0", "k2"]
 
 
 async def test_a_cluster_is_not_taken_for_one_server_nor_the_reverse(
