@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,10 @@ async def demanded(world: World, cluster: RedisCluster) -> None:
 
 
 async def killed(world: World, cluster: RedisCluster) -> None:
+    """With what the replica does not have: only the hubs have that, too."""
     primary, replica = await pair(cluster)
+    await cluster.part(primary, replica)
+    await world.until(more_is_told(world))
     await primary.kill()
     await cluster.promoted(replica)
     await primary.start()
@@ -178,3 +182,32 @@ async def test_passwords_and_certificates_are_used_for_all_of_them(tmp_path: Pat
         assert found["state"] == "fail"
         assert "it refuses the user or the password" in found["said"]
         assert "no-such" not in str(found)
+
+
+async def test_what_a_replica_has_confirmed_outlives_the_primary_and_the_hub_together(
+    hubs: Hubs, cluster: RedisCluster
+) -> None:
+    """Each primary confirms for its own streams."""
+    (one,) = await hubs.start("one", **PATIENT, STREAMHUB_STORE__ACKNOWLEDGE="replica")
+    await one.ask("PUT", "/v1/stream/log", headers=TEXT, status=201)
+    await append([one], "log", 3)
+    primary = await cluster.owner(LOG)
+    replica = await cluster.replica_of(primary)
+    await cluster.part(primary, replica)
+    refused = await one.ask("POST", "/v1/stream/log", headers=TEXT, data="lost;", status=503)
+    assert refused["error"]["code"] == "store_slow"
+    elsewhere = await name_at(cluster, await cluster.another(LOG))
+    await one.ask("PUT", f"/v1/stream/{elsewhere}", headers=TEXT, status=201)
+    await one.stop()
+    await primary.kill()
+    await cluster.promoted(replica)
+    (two,) = await hubs.start("two", **PATIENT)
+    assert await two.ask("GET", "/v1/stream/log", status=200) == b"0;1;2;"
+
+
+async def name_at(cluster: RedisCluster, server: ClusterServer) -> str:
+    """The name of a stream that a primary has."""
+    for name in map(str, count()):
+        if await cluster.owner(slot_of(Keys().of(name).meta)) is server:
+            return name
+    raise AssertionError

@@ -261,6 +261,16 @@ class RedisCluster:
 
         await _until(is_primary)
 
+    async def part(self, primary: ClusterServer, replica: ClusterServer) -> None:
+        """Let a replica hear of no more writes; it still hears whether its primary lives."""
+        await primary.ask("ACL", "SETUSER", "default", "-psync", "-sync")
+        await primary.ask("CLIENT", "KILL", "TYPE", "replica")
+
+        async def parted() -> bool:
+            return b"master_link_status:down" in await replica.ask("INFO", "replication")
+
+        await _until(parted)
+
     async def promote(self, replica: ClusterServer) -> None:
         """Let a replica take the place of its primary, which lives."""
         await replica.cluster("FAILOVER")
