@@ -228,21 +228,24 @@ class RedisConnection:
         least = max(primary.now for primary in self._primaries)
         missing = set(range(PARTITIONS))
         while missing:
-            asked = [(one, self._stored(one)) for one in missing]
-            found = {one: (await reply or b"").decode() for one, reply in asked}
+            replies = await asyncio.gather(*map(self._stored, missing))
+            found = {
+                one: (reply or b"").decode() for one, reply in zip(missing, replies, strict=True)
+            }
             for one, text in found.items():
                 stored = Incarnation.parse(text) if text else None
                 primary = self._at(self._partitions[one].incarnation)
                 known = self._known.get(one, 0)
-                new = present(stored, primary.timeline, known, primary.now, least)
-                self._incarnations[one] = new
-            adopted = [
-                (one, self._adopt(one, text, str(self._incarnations[one])))
-                for one, text in found.items()
-                if text != str(self._incarnations[one])
-            ]
-            # Whoever was faster has made it.
-            missing = {one for one, reply in adopted if not await reply}
+                self._incarnations[one] = present(
+                    stored, primary.timeline, known, primary.now, least
+                )
+            new = {one: str(self._incarnations[one]) for one in missing}
+            made = [one for one in missing if new[one] != found[one]]
+            adopted = await asyncio.gather(
+                *(self._adopt(one, found[one], new[one]) for one in made)
+            )
+            # Whoever was faster has made the others.
+            missing = {one for one, done in zip(made, adopted, strict=True) if not done}
 
     def _stored(self, partition: int) -> asyncio.Future[Reply]:
         key = self._partitions[partition].incarnation
