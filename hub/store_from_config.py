@@ -16,6 +16,7 @@ from hub.stores import Credentials
 from hub.stores.shared import SharedEngine
 
 try:
+    from hub.stores.redis.cluster import Cluster
     from hub.stores.redis.credentials import RedisCredentials
     from hub.stores.redis.engine import RedisEngine
     from hub.stores.redis.sentinels import Sentinels
@@ -31,6 +32,7 @@ from hub.stores.redis.keys import Keys
 __all__ = ["server_of", "shared_store_of", "topology"]
 
 SENTINEL_PORT: Final = 26379
+SERVER_PORT: Final = 6379
 
 NAME_LENGTH: Final = 64
 """Characters of a hub's name, which is part of keys."""
@@ -84,8 +86,8 @@ async def topology(config: Config, environ: Mapping[str, str]) -> Topology:
         await engine.close()
 
 
-def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels:
-    """The URL for the client, with the secrets that the configuration only names; or sentinels.
+def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels | Cluster:
+    """The URL for the client, with the secrets that the configuration only names; or who knows it.
 
     Raises:
         ConfigError: they cannot be read.
@@ -100,21 +102,25 @@ def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels:
         return f"{parts.scheme}://{f'{user}:{password}@' if password else ''}{host}{path}{query}"
 
     secrets = store.credentials(environ)
-    if parts.primary is None:
+    if parts.primary is None and not parts.cluster:
         return url("".join(parts.hosts), secrets, parts.path)
 
     def url_of(host: str, port: int) -> str:
         named = parts._replace(hosts=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",))
         if not (store.insecure or named.private):
+            kind, names = ("sentinel", "sentinels name")
+            if parts.cluster:
+                kind, names = ("cluster", "cluster names")
             said = (
-                f"the sentinels name {host}, which would be sent everything over the network as "
-                "plain text: use rediss+sentinel://, or set store.insecure"
+                f"the {names} {host}, which would be sent everything over the network as plain "
+                f"text: use rediss+{kind}://, or set store.insecure"
             )
             raise StoreError(said)
         return url(named.hosts[0], secrets, parts.path)
 
+    port = SERVER_PORT if parts.cluster else SENTINEL_PORT
+    hosts = [host if re.search(r":\d+$", host) else f"{host}:{port}" for host in parts.hosts]
+    if parts.primary is None:
+        return Cluster([url(host, secrets, "") for host in hosts], url_of)
     of_sentinels = store.sentinel_credentials(environ)
-    hosts = [
-        host if re.search(r":\d+$", host) else f"{host}:{SENTINEL_PORT}" for host in parts.hosts
-    ]
     return Sentinels([url(host, of_sentinels, "") for host in hosts], parts.primary, url_of)

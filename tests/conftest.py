@@ -29,6 +29,7 @@ from tests.support import schedule
 from tests.support.coordinator_server import CoordinatorServer
 from tests.support.fake_runs import Keep, Runner
 from tests.support.patience import patient
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import KINDS, RedisServer
 from tests.support.shared_servers import SETTLE, Opening, SharedServer
 
@@ -216,16 +217,35 @@ async def redis_server(
     await made.stop()
 
 
+@pytest.fixture(scope="module")
+def kept_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A cluster for all tests of a file, which begin it and empty it."""
+    made = RedisCluster(tmp_path_factory.mktemp("cluster"), cluster_node_timeout="15000")
+    yield made
+    made.end()
+
+
 @pytest.fixture(params=[*KINDS, "coordinator"])
+def server_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
 async def shared_server(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, server_kind: str, tmp_path: Path
 ) -> AsyncIterator[SharedServer]:
     """An empty server of each kind of shared engine, which runs."""
+    if server_kind == "cluster":
+        cluster: RedisCluster = request.getfixturevalue("kept_cluster")
+        await cluster.start()
+        await cluster.empty()
+        yield cluster
+        return
     made: SharedServer
-    if request.param == "coordinator":
+    if server_kind == "coordinator":
         made = CoordinatorServer(tmp_path / "server")
     else:
-        made = RedisServer(tmp_path / "server", request.param)
+        made = RedisServer(tmp_path / "server", server_kind)
     await made.start()
     yield made
     await made.stop()

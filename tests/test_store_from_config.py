@@ -9,6 +9,7 @@ import pytest
 from hub import Config, make_app
 from hub.domain.errors import ConfigError, StoreError
 from hub.store_from_config import server_of, shared_store_of
+from hub.stores.redis.cluster import Cluster
 from hub.stores.redis.sentinels import Sentinels
 
 CASES = {
@@ -46,16 +47,36 @@ def test_sentinels_have_secrets_of_their_own_and_name_the_server() -> None:
         server_of(config, {"U": "me", "P": "p"})
 
 
-def test_no_server_beyond_this_machine_is_asked_as_plain_text_because_sentinels_name_it() -> None:
+def test_all_servers_of_a_cluster_have_one_user_and_password() -> None:
+    given = {"user_env": "U", "password_env": "P", "ca_file": "/ca"}
+    store = {"url": "rediss+cluster://a,[::1],b:7", **given}
+    found = server_of(Config.model_validate({"store": store}), {"U": "me", "P": "p@/"})
+    assert isinstance(found, Cluster)
+    assert found.urls == [
+        f"rediss://me:p%40%2F@{host}?ssl_ca_certs=%2Fca" for host in ("a:6379", "[::1]:6379", "b:7")
+    ]
+    assert found.url_of("::2", 6380) == "rediss://me:p%40%2F@[::2]:6380?ssl_ca_certs=%2Fca"
+    assert "p%40" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("redis+sentinel://localhost/main", r"the sentinels name 10\.0\.0\.1.*rediss\+sentinel://"),
+        ("redis+cluster://localhost", r"the cluster names 10\.0\.0\.1.*rediss\+cluster://"),
+    ],
+)
+def test_no_server_beyond_this_machine_is_asked_as_plain_text_because_others_name_it(
+    url: str, said: str
+) -> None:
     def url_of(host: str, **more: bool) -> str:
-        store = {"url": "redis+sentinel://localhost/main", **more}
-        found = server_of(Config.model_validate({"store": store}), {})
-        assert isinstance(found, Sentinels)
+        found = server_of(Config.model_validate({"store": {"url": url, **more}}), {})
+        assert isinstance(found, Sentinels | Cluster)
         return found.url_of(host, 1)
 
     assert url_of("127.0.0.1") == "redis://127.0.0.1:1"
     assert url_of("10.0.0.1", insecure=True) == "redis://10.0.0.1:1"
-    with pytest.raises(StoreError, match=r"the sentinels name 10\.0\.0\.1"):
+    with pytest.raises(StoreError, match=said):
         url_of("10.0.0.1")
 
 

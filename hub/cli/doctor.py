@@ -11,7 +11,7 @@ import os
 import resource
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -114,6 +114,10 @@ def _server(config: Config) -> Iterator[Finding]:
         return
     said = "the server answers and keeps what it is given (several hubs: experimental)"
     yield Finding("store", "ok", said)
+    if found.cluster is not None:
+        said = f"{found.cluster}: {found.version}"
+        yield _cluster(said, found.cluster.silent, found.cluster.alone)
+        return
     replicas = {0: "no replica", 1: "1 replica"}.get(found.replicas, f"{found.replicas} replicas")
     said = f"{found.version} at {found.address}, with {replicas}"
     if found.sentinels is None:
@@ -130,6 +134,16 @@ def _server(config: Config) -> Iterator[Finding]:
         yield Finding("topology", "warn", said, advice)
     else:
         yield Finding("topology", "ok", said)
+
+
+def _cluster(said: str, silent: Sequence[str], alone: Sequence[str]) -> Finding:
+    """What there is of servers in a cluster, and which are silent, or primaries without replica."""
+    if silent:
+        return Finding("topology", "warn", said, "look why they do not answer")
+    if alone:
+        advice = f"nobody could be promoted for {', '.join(alone)}: start a replica"
+        return Finding("topology", "warn", said, advice)
+    return Finding("topology", "ok", said)
 
 
 def _sqlite() -> Finding:

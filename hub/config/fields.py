@@ -114,7 +114,8 @@ def _server(value: str) -> str:
     if not usable:
         wanted = (
             'must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1", '
-            '"unix:///run/redis/redis.sock" or "redis+sentinel://a,b:26379,c/main"'
+            '"unix:///run/redis/redis.sock", "redis+sentinel://a,b:26379,c/main" or '
+            '"redis+cluster://a:6379,b:6379"'
         )
         raise PydanticCustomError("hub", wanted)
     if any("@" in host for host in parts.hosts):

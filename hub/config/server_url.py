@@ -1,4 +1,4 @@
-"""The URL of a server that several hubs share: where it is, or which sentinels say so."""
+"""The URL of what several hubs share: where a server is, which sentinels say so, or a cluster."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from hub.domain.addresses import is_local
 
 __all__ = ["ServerURL"]
 
-SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SCHEMES: Final = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel"),
+    *("redis+cluster", "rediss+cluster"),
+)
 
 
 class ServerURL(NamedTuple):
@@ -19,11 +23,12 @@ class ServerURL(NamedTuple):
     scheme: str
     """``redis``, ``rediss`` or ``unix``: how all connections are made."""
     hosts: tuple[str, ...]
-    """The server, or sentinels, each perhaps with a port; none for a socket."""
+    """The server, sentinels, or some of a cluster, each perhaps with a port; none for a socket."""
     primary: str | None
     """What sentinels call the primary that is asked for; ``None`` without sentinels."""
     path: str
     """The rest: empty or ``/`` and the number of a database, or the path of a socket."""
+    cluster: bool = False
 
     @staticmethod
     def names(url: str) -> bool:
@@ -47,17 +52,20 @@ class ServerURL(NamedTuple):
             return cls(scheme, (), None, path)
         netloc, slash, path = rest.removeprefix("//").partition("/")
         hosts, primary = [netloc], None
-        kind = scheme.removesuffix("+sentinel")
-        if kind != scheme:
+        kind, _, found_by = scheme.partition("+")
+        if found_by:
             hosts = netloc.split(",")
+        if found_by == "sentinel":
             primary, slash, path = path.partition("/")
             if not re.fullmatch(r"[A-Za-z0-9._-]+", primary):
                 raise ValueError("no name of a primary")
         if not rest.startswith("//") or not all(map(_is_host, hosts)):
             raise ValueError("no server")
-        if not re.fullmatch(r"(\d{1,5})?", path):
+        cluster = found_by == "cluster"
+        # A cluster has no other database than 0.
+        if not re.fullmatch(r"0?" if cluster else r"(\d{1,5})?", path):
             raise ValueError("not the number of a database")
-        return cls(kind, tuple(hosts), primary, slash + path)
+        return cls(kind, tuple(hosts), primary, "" if cluster else slash + path, cluster)
 
     @property
     def private(self) -> bool:

@@ -152,7 +152,8 @@ def test_a_configuration_cannot_be_changed() -> None:
 
 SERVERS = (
     '2: store.url: must be like "redis://127.0.0.1:6379", "rediss://redis.example.org:6380/1", '
-    '"unix:///run/redis/redis.sock" or "redis+sentinel://a,b:26379,c/main"'
+    '"unix:///run/redis/redis.sock", "redis+sentinel://a,b:26379,c/main" or '
+    '"redis+cluster://a:6379,b:6379"'
 )
 
 PLAIN = (
@@ -259,6 +260,14 @@ MISTAKES: dict[str, tuple[str, list[str]]] = {
     "a store in no socket": ("[store]\nurl = 'unix:'", [SERVERS]),
     "a store in a socket of no folder": ("[store]\nurl = 'unix:redis.sock'", [SERVERS]),
     "a store whose primary has no name": ("[store]\nurl = 'redis+sentinel://localhost'", [SERVERS]),
+    "a store of a cluster with databases": (
+        "[store]\nurl = 'redis+cluster://localhost/1'",
+        [SERVERS],
+    ),
+    "a store of a cluster over plain text": (
+        "[store]\nurl = 'redis+cluster://localhost,redis.example.org'",
+        [PLAIN],
+    ),
     "a store of no sentinel": ("[store]\nurl = 'redis+sentinel://localhost,/main'", [SERVERS]),
     "a store of sentinels over plain text": (
         "[store]\nurl = 'redis+sentinel://localhost,redis.example.org/main'",
@@ -415,6 +424,7 @@ def test_a_store_of_several_hubs_is_used_at_once_only_if_nothing_else_is_said(fi
     for url in (
         *("redis://localhost", "redis://[::1]:7/3", "rediss://a.b:1/2", "unix:///run/r.sock"),
         *("redis+sentinel://[::1],127.0.0.1:7/main", "rediss+sentinel://a.b,c:7/my-hub.1/2"),
+        *("redis+cluster://[::1],127.0.0.1:7", "rediss+cluster://a.b,c:7/0"),
     ):
         file.write_text(f"[store]\nurl = '{url}'\n[fanout]\nslice = 7", "utf-8")
         assert Config.load(file, {}).store.shared

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 from cryptography import x509
 
@@ -22,14 +19,14 @@ from tests.support.followed_hubs import (
     PATIENT,
     World,
     append,
+    diagnosed,
     ended,
     following,
     more_is_told,
     spoken,
 )
-from tests.support.hub_processes import ENDS, STORY, TEXT, HubProcess, Hubs
+from tests.support.hub_processes import ENDS, STORY, TEXT, Hubs
 from tests.support.patience import PATIENCE
-from tests.support.processes import run
 from tests.support.sentinels import WatchedServers
 
 APPENDS = 30
@@ -166,11 +163,3 @@ async def test_passwords_and_certificates_are_used_for_all_of_them(tmp_path: Pat
             assert found["state"] == "fail"
             assert said in found["said"]
             assert not [word for word in secrets.values() if word in str(found)]
-
-
-async def diagnosed(hub: HubProcess, check: str, **environ: str) -> list[dict[str, Any]]:
-    """What the doctor finds with the configuration of a hub."""
-    asked = partial(run, "doctor", "--json", "--config", str(hub.config), given=b"", **environ)
-    said = await asyncio.to_thread(asked)
-    found = orjson.loads(said.stdout)["findings"]
-    return [finding for finding in found if finding["check"] == check]

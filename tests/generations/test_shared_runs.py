@@ -288,7 +288,7 @@ async def test_two_hubs_that_are_asked_with_one_key_at_a_time_ask_once(start: St
     assert len(one.upstream.prompts) + len(two.upstream.prompts) == 2
 
 
-@pytest.mark.parametrize("shared_server", KINDS, indirect=True)  # which tell who has a lease
+@pytest.mark.parametrize("server_kind", KINDS)  # which tell who has a lease
 async def test_a_hub_that_leaves_interrupts_what_runs_and_is_forgotten(start: StartNode) -> None:
     one, two = await start([said("Hel"), FOREVER]), await start()
     begun = await one.ask(stream="chat")

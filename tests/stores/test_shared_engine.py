@@ -42,11 +42,18 @@ from hub.stores.shared import (
 )
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
+from tests.support.redis_server import KINDS
 from tests.support.shared_servers import Opening, SharedServer, at, code_of, hear, kept
 
 BYTES = StreamSettings("application/octet-stream")
 LIMIT = 1024 * 1024
 MANY = 12
+
+
+@pytest.fixture(params=[*KINDS, "cluster", "coordinator"])
+def server_kind(request: pytest.FixtureRequest) -> str:
+    """A cluster keeps the contract, too."""
+    return str(request.param)
 
 
 # Beginning and writing
@@ -328,31 +335,39 @@ async def test_a_fork_is_only_held_where_there_are_records(opening: Opening) -> 
     assert await kept(engine, "s", 1) == [b"2", b"3", b"4", b"5"], "for the forks"
 
 
+def beside(engine: SharedEngine, stream: str) -> str:
+    """Another name in the partition of a stream: their epochs are of one clock."""
+    names = (str(number) for number in count())
+    return next(name for name in names if engine.partition(name) == engine.partition(stream))
+
+
 async def test_a_fork_of_a_name_that_was_used_before_does_not_go_on_from_there(
     engine: SharedEngine,
 ) -> None:
+    fork = beside(engine, "s")
     source, _ = await engine.create("s", BYTES, [b"1", b"2"])
-    first, _ = await engine.create("f", BYTES, [b"x", b"y"])
+    first, _ = await engine.create(fork, BYTES, [b"x", b"y"])
     assert first.epoch >= source.epoch
-    await engine.delete("f")
-    await engine.hold(SourceHold("s", "f"), 2)
+    await engine.delete(fork)
+    await engine.hold(SourceHold("s", fork), 2)
     settings = StreamSettings("", fork=Fork("s", 2))
-    made, _ = await engine.create("f", settings, epochs=[(source.epoch, 0)])
-    assert (await engine.load("f", LIMIT)).epochs == ((made.epoch, 0),)
+    made, _ = await engine.create(fork, settings, epochs=[(source.epoch, 0)])
+    assert (await engine.load(fork, LIMIT)).epochs == ((made.epoch, 0),)
 
 
 async def test_a_fork_of_a_name_that_has_expired_does_not_go_on_from_there(
     engine: SharedEngine,
 ) -> None:
+    fork = beside(engine, "s")
     source, _ = await engine.create("s", BYTES, [b"1", b"2"])
-    await engine.create("f", BYTES, [b"x", b"y"], expires=round(time.time() * 1000) + 50)
+    await engine.create(fork, BYTES, [b"x", b"y"], expires=round(time.time() * 1000) + 50)
     async with asyncio.timeout(PATIENCE):
-        while await engine.find("f", LIMIT) is not None:  # noqa: ASYNC110 - it says nothing
+        while await engine.find(fork, LIMIT) is not None:  # noqa: ASYNC110 - it says nothing
             await asyncio.sleep(0.05)
-    await engine.hold(SourceHold("s", "f"), 2)
+    await engine.hold(SourceHold("s", fork), 2)
     settings = StreamSettings("", fork=Fork("s", 2))
-    made, _ = await engine.create("f", settings, epochs=[(source.epoch, 0)])
-    assert (await engine.load("f", LIMIT)).epochs == ((made.epoch, 0),)
+    made, _ = await engine.create(fork, settings, epochs=[(source.epoch, 0)])
+    assert (await engine.load(fork, LIMIT)).epochs == ((made.epoch, 0),)
 
 
 async def test_a_fork_goes_on_from_its_source_whatever_other_names_were_used(

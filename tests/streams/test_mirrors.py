@@ -269,7 +269,7 @@ async def test_a_fork_shows_its_sources_records(node: Mirrors, other: Mirrors) -
     assert mirror.place(Position(source.epoch, 1)) == Place(1)
 
 
-@pytest.mark.parametrize("shared_server", KINDS, indirect=True)
+@pytest.mark.parametrize("server_kind", KINDS)
 async def test_records_that_the_engine_has_lost_are_trimmed_and_not_skipped(
     node: Mirrors, shared_server: SharedServer
 ) -> None:
@@ -496,7 +496,7 @@ async def test_a_loss_is_put_back_and_readers_go_on(
     await put_back(node, other, getattr(shared_server, how))
 
 
-@pytest.mark.parametrize("shared_server", KINDS, indirect=True)
+@pytest.mark.parametrize("server_kind", KINDS)
 @pytest.mark.parametrize("how", ["flush", "scripts", "bus"])
 async def test_a_loss_that_only_redis_can_have_is_put_back(
     node: Mirrors, other: Mirrors, shared_server: SharedServer, how: str
@@ -519,7 +519,7 @@ async def test_a_loss_that_only_redis_can_have_is_put_back(
     await put_back(node, other, lose)
 
 
-@pytest.mark.parametrize("shared_server", KINDS, indirect=True)
+@pytest.mark.parametrize("server_kind", KINDS)
 @pytest.mark.parametrize("lost", ["0-1", "2-1", "5-1"])
 async def test_an_entry_that_was_lost_among_others_is_put_back(
     node: Mirrors, start_node: StartNode, shared_server: SharedServer, lost: str

@@ -22,12 +22,14 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.stores.coordinator.client import CoordinatorEngine, unavailable
+from hub.stores.redis.keys import Keys, slot_of
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_writer import SharedWriter
 from hub.streams.wait import until
 from tests.support.coordinator_server import CoordinatorServer
 from tests.support.patience import PATIENCE
+from tests.support.redis_cluster import ClusterServer, RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import WatchedServers
 from tests.support.shared_nodes import Nodes, bodies, shown
@@ -259,6 +261,41 @@ async def test_nothing_is_lost_whatever_sentinels_promote(tmp_path: Path, seed: 
             await watched.linked(primary)
 
     await storm(watched, promote, appends=300)
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_nothing_is_lost_whatever_a_cluster_moves_and_promotes(
+    tmp_path: Path, seed: int
+) -> None:
+    """The slot is moved key by key, or a replica takes the place of its primary."""
+    chance = random.Random(seed)  # noqa: S311 - not a secret
+    cluster = RedisCluster(tmp_path / "cluster", replicas=True)
+    slot = slot_of(Keys().of("s").meta)
+
+    async def moved(primary: ClusterServer, replica: ClusterServer) -> None:
+        await cluster.move(slot, await cluster.another(slot), slowly=chance.uniform(0.0, 0.1))
+
+    async def killed(primary: ClusterServer, replica: ClusterServer) -> None:
+        await primary.kill()
+        await cluster.promoted(replica)
+        await primary.start()
+
+    async def stood(primary: ClusterServer, replica: ClusterServer) -> None:
+        primary.freeze()
+        await cluster.promoted(replica)
+        primary.thaw()
+
+    async def lived(primary: ClusterServer, replica: ClusterServer) -> None:
+        await cluster.promote(replica)
+
+    async def breaks(_: list[Mirrors]) -> None:
+        for fault in chance.sample([moved, killed, stood, lived, moved], k=4):
+            await asyncio.sleep(chance.uniform(0.05, 0.4))
+            primary = await cluster.owner(slot)
+            await fault(primary, await cluster.replica_of(primary))
+            await cluster.whole()
+
+    await storm(cluster, breaks, appends=300)
 
 
 async def storm(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -12,6 +13,7 @@ import orjson
 
 from tests.support.hub_processes import ENDS, TEXT, HubProcess
 from tests.support.patience import PATIENCE, patient
+from tests.support.processes import run
 
 __all__ = [
     "LOST",
@@ -19,6 +21,7 @@ __all__ = [
     "Follower",
     "World",
     "append",
+    "diagnosed",
     "ended",
     "following",
     "more_is_told",
@@ -156,3 +159,11 @@ async def ended(hub: HubProcess, stream: str) -> list[dict[str, Any]]:
 
 def spoken(events: list[dict[str, Any]]) -> str:
     return "".join(event.get("text", "") for event in events if event["type"] == "delta")
+
+
+async def diagnosed(hub: HubProcess, check: str, **environ: str) -> list[dict[str, Any]]:
+    """What the doctor finds with the configuration of a hub."""
+    asked = partial(run, "doctor", "--json", "--config", str(hub.config), given=b"", **environ)
+    said = await asyncio.to_thread(asked)
+    found = orjson.loads(said.stdout)["findings"]
+    return [finding for finding in found if finding["check"] == check]

@@ -14,6 +14,7 @@ from tests.support.forked import Forked
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
 from tests.support.processes import environ
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import WatchedServers
 
@@ -33,7 +34,7 @@ LONG: Final = {"stream": "chat", "prompt": "long"}
 
 
 class HubProcess:
-    """``streamhub serve`` over the server of a URL, and a client for it."""
+    """``streamhub serve`` over the store of a URL, and a client for it."""
 
     def __init__(self, folder: Path, name: str, url: str, **more: str) -> None:
         self.name = name
@@ -121,9 +122,11 @@ class HubProcess:
 
 
 class Hubs:
-    """Several of them over one server, or what sentinels watch; all are stopped in the end."""
+    """Several of them over one server, what sentinels watch, or a cluster; all are stopped in the
+    end.
+    """
 
-    def __init__(self, folder: Path, server: RedisServer | WatchedServers) -> None:
+    def __init__(self, folder: Path, server: RedisServer | WatchedServers | RedisCluster) -> None:
         self._folder = folder
         self._url = server.url
         self._started: list[HubProcess] = []

@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -28,9 +29,9 @@ import pytest
 from hub.stores.redis.engine import RedisEngine
 from tests.support.patience import PATIENCE
 from tests.support.ports import Port
-from tests.support.server_process import ServerProcess
+from tests.support.server_process import Process, ServerProcess
 
-__all__ = ["KINDS", "RedisServer", "ask", "installed"]
+__all__ = ["KINDS", "Program", "RedisServer", "ask", "installed"]
 
 OLDEST: Final = 7
 """The oldest major version of Redis that has what the hub needs; every Valkey has it."""
@@ -56,7 +57,7 @@ MISSING: Final = (
 )
 
 
-class _Program:
+class Program:
     """A server's file, and the environment that it needs."""
 
     def __init__(self, path: str | Path, **environment: str) -> None:
@@ -77,7 +78,7 @@ class _Program:
 
 
 @cache
-def installed(kind: str) -> _Program:
+def installed(kind: str) -> Program:
     """The server of a kind.
 
     A test that needs one fails where it could be had, or where it is run by CI; elsewhere it is
@@ -94,13 +95,13 @@ def installed(kind: str) -> _Program:
     pytest.skip(MISSING)
 
 
-def _found(kind: str) -> _Program | None:
+def _found(kind: str) -> Program | None:
     on_path = shutil.which(f"{kind}-server")
-    programs = [] if on_path is None else [_Program(on_path)]
+    programs = [] if on_path is None else [Program(on_path)]
     if kind == "redis":
         libraries = ":".join(map(str, sorted((UNPACKED / "usr" / "lib").glob("*-linux-*"))))
         unpacked = UNPACKED / "usr" / "bin" / "redis-server"
-        programs.append(_Program(unpacked, LD_LIBRARY_PATH=libraries))
+        programs.append(Program(unpacked, LD_LIBRARY_PATH=libraries))
     return next((program for program in programs if program.usable), None)
 
 
@@ -179,13 +180,14 @@ class RedisServer(ServerProcess):
             **{name.replace("_", "-"): value for name, value in settings.items()},
         }
         words = [word for name, value in given.items() for word in (f"--{name}", value)]
-        self._process = await asyncio.create_subprocess_exec(
-            program.path, *words, env=program.environment
-        )
+        self._process = await self._spawn(program, words)
         async with asyncio.timeout(PATIENCE):
             while await self._ping() != b"+PONG\r\n":
                 assert self._process.returncode is None, (self._folder / "log").read_text("utf-8")
                 await asyncio.sleep(0.01)
+
+    async def _spawn(self, program: Program, words: Sequence[str]) -> Process:
+        return await asyncio.create_subprocess_exec(program.path, *words, env=program.environment)
 
     def engine(self, **settings: Any) -> RedisEngine:
         """A hub's connection to it, not open yet."""
@@ -204,9 +206,13 @@ class RedisServer(ServerProcess):
     async def restart_empty(self) -> None:
         """Kill it and start it again without what it kept."""
         await self.kill()
+        self.forget()
+        await self.start()
+
+    def forget(self) -> None:
+        """Remove what it kept; it does not run."""
         for kept in self._folder.glob("appendonly*"):
             shutil.rmtree(kept)
-        await self.start()
 
     def cut(self, chance: random.Random) -> None:
         """Cut some bytes off the end of what it kept; it does not run."""

@@ -55,6 +55,7 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/faults/test_c08_imports.py",
         "tests/faults/test_soak.py",
         "tests/connections/test_shared_presence.py",
+        "tests/end_to_end/test_cluster.py",
         "tests/end_to_end/test_nodes.py",
         "tests/end_to_end/test_nodes_chat.py",
         "tests/end_to_end/test_nodes_faults.py",
@@ -69,6 +70,7 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/docs/test_deploy.py",
         "tests/stores/redis/test_acknowledgements.py",
         "tests/stores/redis/test_client.py",
+        "tests/stores/redis/test_cluster.py",
         "tests/stores/redis/test_connection.py",
         "tests/stores/redis/test_engine.py",
         "tests/stores/redis/test_sentinels.py",
@@ -157,6 +159,7 @@ SHARED: Final[Mapping[str, Sequence[str]]] = {
 }
 
 SPLIT: Final[Sequence[str]] = (
+    "tests/end_to_end/test_cluster.py",
     "tests/end_to_end/test_sentinels.py",
     "tests/faults/test_a03_fork_chains.py",
     "tests/faults/test_a13_drain.py",

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
+from collections.abc import Mapping, Sequence
 
 from tests.support.forked import Forked
 
-__all__ = ["ServerProcess"]
+__all__ = ["LastingProcess", "Process", "ServerProcess"]
+
+
+class LastingProcess:
+    """A process of no event loop: it may outlive the test that starts it."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(words, env=environment)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it, and wait for that."""
+        self._process.kill()
+        self._process.wait()
+
+    async def wait(self) -> int:
+        return await asyncio.to_thread(self._process.wait)
+
+
+Process = asyncio.subprocess.Process | Forked | LastingProcess
 
 
 class ServerProcess:
     """What is the same for all servers: see `tests.support.shared_servers.SharedServer`."""
 
-    _process: asyncio.subprocess.Process | Forked | None = None
+    _process: Process | None = None
 
     async def start(self) -> None:
         raise NotImplementedError

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import math
 from abc import abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -80,8 +80,10 @@ class _Link:
         self._lose(unavailable("the connection was closed"))
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._connection.disconnect(nowait=True)
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self._connection.disconnect(nowait=True)
 
     def _send(self, *words: str | bytes | int) -> None:
         self._queue.append(pack_command(words))  # type: ignore[arg-type]  # it takes any number
@@ -171,10 +173,19 @@ class Commands(_Link):
 
 
 class Subscriptions(_Link):
-    """A connection that listens to channels."""
+    """A connection that listens to channels; to those of its own slots if they are ``sharded``."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, sharded: bool = False) -> None:
         super().__init__(url)
+        self._subscribe, self._unsubscribe = (
+            ("SSUBSCRIBE", "SUNSUBSCRIBE") if sharded else ("SUBSCRIBE", "UNSUBSCRIBE")
+        )
+        self._subscribed, self._unsubscribed = (
+            word.lower().encode() for word in (self._subscribe, self._unsubscribe)
+        )
+        self._message = b"smessage" if sharded else b"message"
+        self._leaving: Counter[str] = Counter()
+        """How often each channel is being left."""
         self._heard: dict[str, Callable[[bytes], None]] = {}
         self._confirmed: deque[asyncio.Future[None]] = deque()
         """Who waits for each ``SUBSCRIBE``, which are confirmed in their order."""
@@ -192,17 +203,18 @@ class Subscriptions(_Link):
             raise self.lost.result()
         self._heard[channel] = heard
         self._confirmed.append(confirmed := asyncio.get_running_loop().create_future())
-        self._send("SUBSCRIBE", channel)
+        self._send(self._subscribe, channel)
         await confirmed
 
     def unsubscribe(self, channel: str) -> None:
         """Listen to a channel no longer."""
         self._heard.pop(channel, None)
         if not self.lost.done():
-            self._send("UNSUBSCRIBE", channel)
+            self._leaving[channel] += 1
+            self._send(self._unsubscribe, channel)
 
-    async def caught_up(self) -> None:
-        """Return once all messages that were published before this call have been heard.
+    def caught_up(self) -> asyncio.Future[None]:
+        """Done once all messages that were published before this call have been heard.
 
         At least one channel must be subscribed.
 
@@ -211,23 +223,33 @@ class Subscriptions(_Link):
         """
         if self.lost.done():
             raise self.lost.result()
-        self._pongs.append(pong := asyncio.get_running_loop().create_future())
+        pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pongs.append(pong)
         self._send("PING")
-        await pong
+        return pong
 
     def _take(self, reply: Reply) -> None:
         if isinstance(reply, ResponseError):
             self._lose(unavailable(reply))
             return
         kind, name, *said = reply
-        if kind == b"message":
+        if kind == self._message:
             heard = self._heard.get(name.decode())
             if heard is not None:
                 heard(said[0])
-        elif kind in (b"pong", b"subscribe"):
+        elif kind == self._unsubscribed:
+            self._left(name.decode())
+        elif kind in (b"pong", self._subscribed):
             awaited = (self._pongs if kind == b"pong" else self._confirmed).popleft()
             if not awaited.done():
                 awaited.set_result(None)
+
+    def _left(self, channel: str) -> None:
+        self._leaving[channel] -= 1
+        if self._leaving[channel] < 0:
+            self._lose(unavailable("another server of the cluster has its slots"))
+        elif not self._leaving[channel]:
+            del self._leaving[channel]
 
     def _lose(self, why: StoreError) -> None:
         super()._lose(why)

@@ -21,6 +21,7 @@ from hub.stores import Listed, refusals
 from hub.stores.packed import Damaged, pack
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import Reply
+from hub.stores.redis.cluster import Cluster
 from hub.stores.redis.codec import parse_entry, parse_notice
 from hub.stores.redis.keys import Keys, partition_of
 from hub.stores.redis.listing import Listing
@@ -61,7 +62,7 @@ class RedisEngine(RedisNodes):
 
     def __init__(
         self,
-        server: str | Sentinels,
+        server: str | Sentinels | Cluster,
         *,
         keys: Keys | None = None,
         known: Mapping[int, int] | None = None,
@@ -88,19 +89,26 @@ class RedisEngine(RedisNodes):
                 notice = None
             heard(notice)
 
-        await self._in_time(self._channels.subscribe(self.keys.of(stream).channel, take))
+        await self._listen(self.keys.of(stream).channel, take)
 
     def unsubscribe(self, stream: str) -> None:
-        self._channels.unsubscribe(self.keys.of(stream).channel)
+        channel = self.keys.of(stream).channel
+        self._at(channel).channels.unsubscribe(channel)
 
     async def caught_up(self) -> None:
-        await self._in_time(self._channels.caught_up())
+        heard = [primary.channels.caught_up() for primary in self._primaries]
+        for each in heard:
+            await self._in_time(each)
 
     async def hear(self, topic: str, heard: Callable[[bytes], None]) -> None:
-        await self._in_time(self._channels.subscribe(self.keys.topic(topic), or_log(topic, heard)))
+        await self._listen(self.keys.topic(topic), or_log(topic, heard))
 
     def ignore(self, topic: str) -> None:
-        self._channels.unsubscribe(self.keys.topic(topic))
+        channel = self.keys.topic(topic)
+        self._at(channel).channels.unsubscribe(channel)
+
+    async def _listen(self, channel: str, heard: Callable[[bytes], None]) -> None:
+        await self._in_time(self._at(channel).channels.subscribe(channel, heard))
 
     # Streams
 
@@ -389,10 +397,16 @@ class RedisEngine(RedisNodes):
             if found[0] == b"gone":
                 raise refusals.deleted(stream)
             if found[0] != b"settling":
-                if self._acknowledgements is not None and script in ACKNOWLEDGED:
-                    await self._acknowledgements.safe()
+                if script in ACKNOWLEDGED:
+                    await self._safe(stream)
                 return found
             await asyncio.sleep(found[1] / 1000)
+
+    async def _safe(self, stream: str) -> None:
+        """Return once what was written to a stream is where it is to be."""
+        acknowledgements = self._at(self.keys.of(stream).meta).acknowledgements
+        if acknowledgements is not None:
+            await acknowledgements.safe()
 
     async def _run(self, script: str, stream: str, *words: str | bytes | int) -> list[Reply]:
         """Run a script on a stream; its reply, whatever it is."""

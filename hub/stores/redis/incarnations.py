@@ -54,12 +54,15 @@ class Incarnation(NamedTuple):
         return cls(int(number), int(since), Timeline(run, replication))
 
 
-def present(stored: Incarnation | None, timeline: Timeline, known: int, now: int) -> Incarnation:
+def present(
+    stored: Incarnation | None, timeline: Timeline, known: int, now: int, least: int = 0
+) -> Incarnation:
     """The incarnation that a server is in: the stored one, or a new one to be stored.
 
-    ``known`` is the highest number that this hub has seen there, ``now`` the server's clock.
+    ``known`` is the highest number that this hub has seen there, ``now`` the server's clock; a new
+    one is at least ``least``.
     """
     if stored is not None and stored.timeline == timeline and stored.number >= known:
         return stored
     last = known if stored is None else max(known, stored.number)
-    return Incarnation(max(last + 1, now), now, timeline)
+    return Incarnation(max(last + 1, now, least), now, timeline)

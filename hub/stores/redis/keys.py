@@ -7,18 +7,57 @@ use all of it also in a cluster, where the part of a key in braces decides which
 from __future__ import annotations
 
 from binascii import crc_hqx
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import count
 from typing import Final, NamedTuple
 
-__all__ = ["PARTITIONS", "CredentialKeys", "Keys", "PartitionKeys", "StreamKeys", "partition_of"]
+__all__ = [
+    "PARTITIONS",
+    "SLOTS",
+    "CredentialKeys",
+    "Keys",
+    "PartitionKeys",
+    "StreamKeys",
+    "own_tag",
+    "partition_of",
+    "slot_of",
+    "unmoved",
+]
 
 PARTITIONS: Final = 64
 """Never changes: what is stored elsewhere would not be found."""
 
 
+SLOTS: Final = 16384
+"""Into how many slots a cluster divides all keys."""
+
+
 def partition_of(stream: str) -> int:
     """The partition of a stream: CRC-16/XMODEM of its name, as Redis Cluster computes slots."""
     return crc_hqx(stream.encode(), 0) % PARTITIONS
+
+
+def slot_of(key: str) -> int:
+    """The slot of a key in a cluster: that of what is in its first braces, if anything is."""
+    _, _, rest = key.partition("{")
+    tag, brace, _ = rest.partition("}")
+    return crc_hqx((tag if tag and brace else key).encode(), 0) % SLOTS
+
+
+def own_tag(has: Callable[[int], bool]) -> str:
+    """What stands in the braces of keys in a slot that a server has, and that no stream is in."""
+    return next(tag for tag in map(str, count(PARTITIONS)) if has(slot_of(f"{{{tag}}}")))
+
+
+def unmoved(key: str) -> str:
+    """A key that is never there, in the slot of another one.
+
+    While a slot is moved to another server of a cluster, a script is refused if one of the keys
+    that it is given is not there, before it has begun. Otherwise it would run, and fail halfway at
+    the first key that it makes or removes.
+    """
+    return f"{key[: key.index('}') + 1]}unmoved"
 
 
 class PartitionKeys(NamedTuple):
@@ -105,10 +144,12 @@ class Keys:
         """String: when a lease was last renewed (ms since 1970)."""
         return f"{self._prefix}{{n}}seen"
 
-    @property
-    def acknowledged(self) -> str:
-        """String: what a connection writes to learn how far a replica, or the disk, is."""
-        return f"{self._prefix}{{n}}acknowledged"
+    def acknowledged(self, tag: str = "n") -> str:
+        """String: what a connection writes to learn how far a replica, or the disk, is.
+
+        ``tag`` is one of the slots of the server that is asked; see `own_tag`.
+        """
+        return f"{self._prefix}{{{tag}}}acknowledged"
 
     def runs(self, node: str) -> str:
         """Set: the generations of a hub, each as ``generation:stream``."""
@@ -118,9 +159,9 @@ class Keys:
         """String: the stream in which a generation is."""
         return f"{self._prefix}gen:{generation}"
 
-    def beat(self, connection: str) -> str:
-        """Channel: what a connection tells itself, to hear whether it hears."""
-        return f"{self._prefix}{{n}}beat:{connection}"
+    def beat(self, connection: str, tag: str = "n") -> str:
+        """Channel: what a connection tells itself, to hear whether it hears; as `acknowledged`."""
+        return f"{self._prefix}{{{tag}}}beat:{connection}"
 
     def topic(self, topic: str) -> str:
         """Channel: what hubs tell each other that is of no stream."""

@@ -83,7 +83,7 @@ class RedisNodes(RedisConnection):
             kept = self.keys.said(topic)
             await self.ask("LPUSH", kept, message)
             await self.ask("LTRIM", kept, 0, keep - 1)
-        await self.ask("PUBLISH", self.keys.topic(topic), message)
+        await self.publish(self.keys.topic(topic), message)
 
     async def said(self, topic: str) -> list[bytes]:
         return list(await self.ask("LRANGE", self.keys.said(topic), 0, -1))

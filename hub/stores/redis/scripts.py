@@ -70,9 +70,10 @@ CONSTANTS: Final = {
 }
 
 
-def scripts() -> dict[str, str]:
-    """The text of each script by its name."""
+def scripts(publish: str = "PUBLISH") -> dict[str, str]:
+    """The text of each script by its name; ``publish`` is the command that tells the hubs."""
     constants = "".join(f"local {name} = {value}\n" for name, value in CONSTANTS.items())
+    constants += f"local PUBLISH = '{publish}'\n"
     prelude = constants + _text("prelude")
     alone = {name: _text(name) for name in ALONE}
     return {**alone, **{name: prelude + _text(name) for name in NAMES}}

@@ -7,16 +7,26 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ResponseError,
+    TryAgainError,
+)
 
 from hub.domain.errors import StoreError
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import unavailable
+from hub.stores.redis.cluster import ClusterState
 
-__all__ = ["Topology", "check_server", "explained", "parse_info", "topology_of"]
+__all__ = ["MOVING", "Topology", "check_server", "explained", "parse_info", "topology_of"]
 
 WAITS_FOR_DISK: Final = (7, 2)
 """The oldest version of Redis with ``WAITAOF``."""
+
+MOVING: Final = (AskError, TryAgainError)
+"""Errors of what was not done because a slot of a cluster is being moved, or was."""
 
 OLDEST: Final = 7
 """The oldest major version of Redis; Valkey says that it is a 7."""
@@ -31,12 +41,20 @@ class Topology(NamedTuple):
     """Of the server that is written to."""
     replicas: int
     """How many are connected to it."""
-    sentinels: tuple[int, int] | None
+    sentinels: tuple[int, int] | None = None
     """How many of how many answer; ``None`` if there are none to be asked."""
+    cluster: ClusterState | None = None
+    """The cluster of which the server is a part."""
 
 
-def topology_of(info: Mapping[str, str], url: str, sentinels: tuple[int, int] | None) -> Topology:
-    """What a server says of itself (``INFO``)."""
+def topology_of(
+    info: Mapping[str, str],
+    url: str,
+    *,
+    sentinels: tuple[int, int] | None = None,
+    cluster: ClusterState | None = None,
+) -> Topology:
+    """What a server says of itself (``INFO``), and who is asked for it."""
     parts = urlsplit(url)
     valkey = info.get("valkey_version")
     return Topology(
@@ -44,10 +62,13 @@ def topology_of(info: Mapping[str, str], url: str, sentinels: tuple[int, int] | 
         parts.netloc.rpartition("@")[2] or parts.path,
         int(info.get("connected_slaves", 0)),
         sentinels,
+        cluster,
     )
 
 
-def check_server(info: Mapping[str, str], acknowledge: Acknowledge = "memory") -> None:
+def check_server(
+    info: Mapping[str, str], acknowledge: Acknowledge = "memory", *, clustered: bool = False
+) -> None:
     """Check that a server is one that can be used, from what it says of itself (``INFO``).
 
     Raises:
@@ -60,6 +81,8 @@ def check_server(info: Mapping[str, str], acknowledge: Acknowledge = "memory") -
         raise StoreError(f"Redis {version} is too old: use Redis 7 or newer, or Valkey")
     if info.get("role") != "master":
         raise unavailable("it is a replica")
+    if not clustered and info.get("cluster_enabled") == "1":
+        raise StoreError("Redis is part of a cluster: use redis+cluster:// in store.url")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         raise StoreError(
@@ -81,6 +104,10 @@ def check_server(info: Mapping[str, str], acknowledge: Acknowledge = "memory") -
 def explained(error: ResponseError) -> StoreError:
     """An error of the server as a `StoreError` that says what to do."""
     text = str(error)
+    if isinstance(error, ClusterDownError):
+        return unavailable(f"its cluster is down ({text})")
+    if isinstance(error, MOVING):
+        return unavailable("a slot of its cluster is being moved")
     if isinstance(error, OutOfMemoryError) or text.startswith("OOM"):
         said = "Redis has no memory left: raise its maxmemory, or delete streams"
         return StoreError(said, code="store_full")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hub.domain.stream_settings import StreamSettings
-from hub.stores.redis import client, connection
+from hub.stores.redis import client, connection, primary
 from hub.stores.redis.engine import RedisEngine
 from tests.stores.redis.conftest import Opening
 from tests.support.loopback_hub import eventually
@@ -37,13 +37,13 @@ async def test_a_server_that_does_not_answer_is_given_up(
 async def test_a_silent_server_is_given_up_though_nobody_asks(
     opening: Opening, server: RedisServer, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    monkeypatch.setattr(connection, "BEAT_SECONDS", 0.02)
-    monkeypatch.setattr(connection, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(primary, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(primary, "SILENCE_SECONDS", 0.3)
     engine = await opening()
     await asyncio.sleep(0.5)
     assert not engine.lost.done()
     if what == "channels":
-        monkeypatch.setattr(engine._channels, "_take", lambda reply: None)
+        monkeypatch.setattr(engine._primaries[0].channels, "_take", lambda reply: None)
     else:
         server.freeze()
     try:
@@ -56,17 +56,18 @@ async def test_a_silent_server_is_given_up_though_nobody_asks(
 async def test_one_that_has_much_to_do_is_not_given_up(
     opening: Opening, server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(primary, "BEAT_SECONDS", 0.01)
     engine = await opening()
     monkeypatch.setattr(client, "UNDER_WAY", 0)
-    asked = engine._commands.ask
+    commands = engine._primaries[0].commands
+    asked = commands.ask
     beats: list[tuple[str | bytes | int, ...]] = []
 
     def ask(*words: str | bytes | int) -> asyncio.Future[Any]:
         beats.append(words)
         return asked(*words)
 
-    monkeypatch.setattr(engine._commands, "ask", ask)
+    monkeypatch.setattr(commands, "ask", ask)
     await eventually(lambda: len(beats) > 2)
     assert not engine.lost.done()
 

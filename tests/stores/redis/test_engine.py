@@ -371,7 +371,7 @@ async def test_a_server_that_stood_still_for_most_of_a_lease_ends_nobody(
     engine: RedisEngine, seen: float, over: list[str]
 ) -> None:
     """The lease of ``a`` ended a moment ago, ``seen`` seconds after anybody renewed one."""
-    seconds, micros = await engine.ask("TIME")
+    seconds, micros = await engine._primaries[0].commands.ask("TIME")
     now = int(seconds) * 1000 + int(micros) // 1000
     await engine.ask("ZADD", engine.keys.nodes, now - 1000, "a")
     await engine.ask("SET", engine.keys.seen, now - round(seen * 1000))

@@ -166,7 +166,7 @@ local function commit(key, stream, first, notice, fields, channel, blob)
   notice.change, notice.epoch = text(stream.change), text(stream.epoch)
   notice.first = text(first)
   local header = cjson.encode(notice)
-  redis.call('PUBLISH', channel, struct.pack('>BI4', VERSION, #header) .. header .. blob)
+  redis.call(PUBLISH, channel, struct.pack('>BI4', VERSION, #header) .. header .. blob)
 end
 
 -- Note where a generation has begun, or was dropped. Once there are many, those are forgotten whose
@@ -199,7 +199,7 @@ local function remove(stream, name, channel)
   if stream.owner then redis.call('ZREM', OWNERS, stream.owner .. '\0' .. name) end
   local header = cjson.encode({removed = '1', change = text(stream.change + 1), epoch = epoch,
     first = text(stream.tail)})
-  redis.call('PUBLISH', channel, struct.pack('>BI4', VERSION, #header) .. header)
+  redis.call(PUBLISH, channel, struct.pack('>BI4', VERSION, #header) .. header)
 end
 
 if other_incarnation() then return {'incarnation'} end

@@ -38,5 +38,5 @@ list(name, stream.owner)
 expire(stream)
 local header = cjson.encode({reload = '1', change = text(stream.change), epoch = text(stream.epoch),
   first = text(stream.tail)})
-redis.call('PUBLISH', ARGV[4], struct.pack('>BI4', VERSION, #header) .. header)
+redis.call(PUBLISH, ARGV[4], struct.pack('>BI4', VERSION, #header) .. header)
 return {'ok'}

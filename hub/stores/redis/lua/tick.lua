@@ -2,7 +2,7 @@
 -- for each stream: ok: epoch, tail, change, cancelled · number: that of the next record · fenced
 -- The keys are those of each stream, except what the partition has.
 local most, results = tonumber(ARGV[4]), {}
-for at = 0, (#KEYS - 1) / 4 - 1 do
+for at = 0, (#ARGV - 4) / 5 - 1 do
   local meta, epochs, records, forks = unpack(KEYS, 4 * at + 2, 4 * at + 5)
   local channel, generation, number, n, blob = unpack(ARGV, 5 * at + 5, 5 * at + 9)
   local stream = state(meta)
