@@ -18,7 +18,7 @@ from aiohttp import HttpVersion11, web
 
 from hub import dialects
 from hub.auth.cookies import SessionCookie, keep_private
-from hub.auth.gate import Authorize, Authorizer, Gate
+from hub.auth.gate import Authorize, Authorizer, Gate, free
 from hub.auth.sign_in import SignIn
 from hub.backends import SharedStore
 from hub.config.schema import Config, UpstreamTable
@@ -332,7 +332,7 @@ def _route(
     )
     openai = [
         *OpenAI(hub, replies).routes(),
-        *OpenAIResponses(hub, replies).routes(),
+        *OpenAIResponses(hub, replies, gate.tab if gate else lambda _: free).routes(),
         *Models(hub).routes(),
     ]
     view = ViewPace(pace, config.streams.long_poll_seconds, config.streams.sse_rotate_seconds)

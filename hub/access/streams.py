@@ -435,8 +435,11 @@ class StreamAccess:
         """Add a connection to the members of a stream; see
         `hub.connections.participants.Participants.enter`.
         """
-        self._permissions.check(by, "presence", name, _owner_of(connection, name))
-        return self._participants.enter(connection, name, label, state)
+        owner = _owner_of(connection, name)
+        self._permissions.check(by, "presence", name, owner)
+        own = by.scope is None or (by.subject is not None and by.subject == owner)
+        user = None if own else by.counted_as or by.scope
+        return self._participants.enter(connection, name, label, state, user)
 
     def leave(
         self, connection: Connection, name: str, label: str, *, by: Principal = LOCAL

@@ -33,7 +33,7 @@ from hub.domain.rate_windows import NAMES, RateWindows
 from hub.domain.token_bucket import TokenBucket
 from hub.http.forwarded import client_address
 
-__all__ = ["Authorize", "Authorizer", "Credentials", "Gate", "address_of", "auth_off"]
+__all__ = ["Authorize", "Authorizer", "Credentials", "Gate", "address_of", "auth_off", "free"]
 
 Authorize = Callable[[web.Request], Awaitable[Principal]]
 """Finds the principal of a request.
@@ -246,6 +246,30 @@ class Gate:
         if self._windows is not None and by.counted_as is not None and size >= CHARGED_BYTES:
             self._windows.spend(by.counted_as, size // CHARGED_BYTES, self._clock())
 
+    def tab(self, by: Principal) -> Callable[[int], None]:
+        """Charges a request, which was counted, with more and more bytes that are read for it.
+
+        What it gives raises `RateLimited` once the principal's other requests leave no room. So
+        one request may cost more than a minute's, but many at once do not.
+        """
+        windows, name = self._windows, by.counted_as
+        if windows is None or name is None:
+            return free
+        read, counted = 0, 1
+
+        def charge(size: int) -> None:
+            nonlocal read, counted
+            now = self._clock()
+            if wait := windows.wait(name, now, own=counted):
+                raise _too_many(wait)
+            read += size
+            more = 1 + read // CHARGED_BYTES - counted
+            if more:
+                windows.spend(name, more, now)
+                counted += more
+
+        return charge
+
     def pace(self, by: Principal, size: int) -> float:
         """Count a frame of ``size`` bytes; returns how many seconds to wait before it is read."""
         name = by.counted_as
@@ -266,7 +290,7 @@ class Gate:
             return
         wait = self._windows.hit(name, self._clock())
         if wait:
-            raise RateLimited(WAITED.format(wait=max(wait, 1.0)), wait=wait)
+            raise _too_many(wait)
 
     def _admit(self, address: str) -> Callable[[], None]:
         """Admit a credential that an application is to be asked about; see `hub.auth.admit`.
@@ -283,6 +307,14 @@ class Gate:
 
     def _addressed(self, by: Principal, address: str) -> Principal:
         return by if by.subject is not None else replace(by, address=address)
+
+
+def free(size: int) -> None:
+    """A `Gate.tab` that charges nothing."""
+
+
+def _too_many(wait: float) -> RateLimited:
+    return RateLimited(WAITED.format(wait=max(wait, 1.0)), wait=wait)
 
 
 def auth_off() -> Conflict:

@@ -50,7 +50,8 @@ class OpenRequests:
         )
         """Those of each principal that stand open, if they are limited."""
         self.reads = OneAtATime()
-        """Held while much may be read for a request that asks for it with a few bytes."""
+        """Held by a caller while much may be read for it that it asks for with a few bytes;
+        see `hub.protocols.one_read`."""
         self.leaving = False
         """Whether new requests are refused."""
         self.ending: set[asyncio.Task[Any]] = set()

@@ -22,6 +22,7 @@ from typing import Final, Protocol
 
 from hub.domain import defaults
 from hub.domain.errors import LimitExceeded
+from hub.domain.fair_share import share
 from hub.domain.presence import NOBODY, Presence, View
 from hub.frames.websocket import presence_frame
 
@@ -80,22 +81,31 @@ class Participants:
         """The names of the streams that have participants."""
         return frozenset(self._gatherings)
 
-    def enter(self, connection: Attendee, stream: str, label: str, state: bytes) -> str:
+    def enter(
+        self,
+        connection: Attendee,
+        stream: str,
+        label: str,
+        state: bytes,
+        user: str | None = None,
+    ) -> str:
         """Take part in a stream, or change a member's state; returns the member's public name.
 
+        The members of a ``user`` have its share of a stream (`hub.domain.fair_share`).
+
         Raises:
-            LimitExceeded: the stream or the connection has as many members as it may.
+            LimitExceeded: the stream, the user or the connection has as many members as it may.
         """
         part = connection.parts.get(stream)
         if part is None or label not in part.members:
-            self._check_space(connection, stream)
+            self._check_space(connection, stream, user)
         if part is None:
             gathering = self._gatherings.get(stream)
             if gathering is None:
                 gathering = _Gathering(stream, self._gatherings, self._note)
                 self._gatherings[stream] = gathering
             part = connection.parts[stream] = Participant(connection, gathering)
-        return part.enter(label, state)
+        return part.enter(label, state, user)
 
     def leave(self, connection: Attendee, stream: str, label: str) -> None:
         """Remove the member with a label, if there is one."""
@@ -127,22 +137,38 @@ class Participants:
         gathering = self._gatherings.get(stream)
         return None if gathering is None else gathering.own
 
-    def put_others(self, stream: str, node: str, states: Mapping[str, bytes]) -> None:
-        """Take note of all members that another hub has in a stream."""
+    def users(self, stream: str) -> dict[str, str]:
+        """The members of this hub in a stream that count for a user, and for which."""
+        gathering = self._gatherings.get(stream)
+        if gathering is None:
+            return {}
+        return {member: user for member, user in gathering.users.items() if member in gathering.own}
+
+    def put_others(
+        self, stream: str, node: str, states: Mapping[str, bytes], users: Mapping[str, str]
+    ) -> None:
+        """Take note of all members that another hub has in a stream, and of their users."""
         gathering = self._gatherings.get(stream)
         if gathering is not None:
-            gathering.put_others(node, states)
+            gathering.put_others(node, states, users)
 
     def keep_others(self, nodes: Collection[str]) -> None:
         """Drop the members of all other hubs than these."""
         for gathering in self._gatherings.values():
             for node in [node for node in gathering.others if node not in nodes]:
-                gathering.put_others(node, {})
+                gathering.put_others(node, {}, {})
 
-    def _check_space(self, connection: Attendee, stream: str) -> None:
+    def _check_space(self, connection: Attendee, stream: str, user: str | None) -> None:
         gathering, part = self._gatherings.get(stream), connection.parts.get(stream)
-        if (0 if gathering is None else len(gathering.presence)) >= self._members:
+        members = 0 if gathering is None else len(gathering.presence)
+        if members >= self._members:
             raise LimitExceeded(f"a stream has at most {self._members} participants")
+        if gathering is not None and user is not None:
+            own = sum(one == user for one in gathering.users.values())
+            if own >= share(self._members, members - own):
+                raise LimitExceeded(
+                    "you have as many participants in this stream as others have left"
+                )
         if part is not None and len(part.members) >= EACH:
             raise LimitExceeded(f"a connection is at most {EACH} participants of a stream")
         if sum(len(each.members) for each in connection.parts.values()) >= ALL:
@@ -163,8 +189,12 @@ class Participant:
         self.queued = False
         gathering.readers[self] = None
 
-    def enter(self, label: str, state: bytes) -> str:
-        member = self.members.setdefault(label, f"mem_{token_hex(8)}")
+    def enter(self, label: str, state: bytes, user: str | None) -> str:
+        member = self.members.get(label)
+        if member is None:
+            member = self.members[label] = f"mem_{token_hex(8)}"
+            if user is not None:
+                self.gathering.users[member] = user
         self.gathering.put(member, state)
         return member
 
@@ -209,6 +239,7 @@ class _Gathering:
         "presence",
         "readers",
         "stream",
+        "users",
     )
 
     def __init__(
@@ -220,6 +251,8 @@ class _Gathering:
         """The members of this hub, and their states."""
         self.others: dict[str, set[str]] = {}
         """Those of each other hub."""
+        self.users: dict[str, str] = {}
+        """For whom the members of all hubs count, if for anybody."""
         self._note = note
         self.readers: dict[Participant, None] = {}
         self._all = gatherings
@@ -240,19 +273,25 @@ class _Gathering:
     def drop(self, member: str) -> None:
         """Remove a member of this hub."""
         self.own.pop(member, None)
-        self.presence.remove(member)
+        self._remove(member)
         self._note(self.stream)
         self.mark()
 
-    def put_others(self, node: str, states: Mapping[str, bytes]) -> None:
+    def put_others(self, node: str, states: Mapping[str, bytes], users: Mapping[str, str]) -> None:
         """Take note of all members of another hub."""
         for member in self.others.pop(node, set()) - states.keys():
-            self.presence.remove(member)
+            self._remove(member)
         for member, state in states.items():
             self.presence.put(member, state)
+            if member in users:
+                self.users[member] = users[member]
         if states:
             self.others[node] = set(states)
         self.mark()
+
+    def _remove(self, member: str) -> None:
+        self.users.pop(member, None)
+        self.presence.remove(member)
 
     def mark(self) -> None:
         """Schedule a round, because something has changed."""

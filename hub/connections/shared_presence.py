@@ -76,27 +76,29 @@ class SharedPresence:
                 elif own is None and stream in self._topics:
                     self._topics.discard(stream)
                     engine.ignore(_topic(stream))
-                await engine.say(_topic(stream), self._message(own or {}, ask=ask))
+                await engine.say(_topic(stream), self._message(stream, own or {}, ask=ask))
         except StoreError as error:
             log.debug("members are not told: %s", error)
             self._asked |= streams  # which makes them be told in the next round
             self._participants.changed.set()
 
-    def _message(self, own: Mapping[str, bytes], *, ask: bool) -> bytes:
+    def _message(self, stream: str, own: Mapping[str, bytes], *, ask: bool) -> bytes:
         members = {member: state.decode() for member, state in own.items()}
-        return orjson.dumps({"node": self._node, "ask": ask, "members": members})
+        users = self._participants.users(stream)
+        return orjson.dumps({"node": self._node, "ask": ask, "members": members, "users": users})
 
     def _heard(self, stream: str, message: bytes) -> None:
         try:
             said: dict[str, Any] = orjson.loads(message)
             node, ask = said["node"], said["ask"]
             states = {member: state.encode() for member, state in said["members"].items()}
+            users = dict(said.get("users", {}))  # an older hub tells of none
         except (AttributeError, KeyError, TypeError, ValueError):
             log.warning("what another hub says of the members of %s is not understood", stream)
             return
         if node == self._node:
             return
-        self._participants.put_others(stream, node, states)
+        self._participants.put_others(stream, node, states, users)
         if ask:
             self._asked.add(stream)
             self._participants.changed.set()

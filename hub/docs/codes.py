@@ -145,13 +145,17 @@ CODES: Final[Mapping[str, Code]] = {
     "stream_deleted": Code(e.Conflict, "the stream was deleted, maybe during this request"),
     "stream_exists": Code(e.Conflict, "a stream with this name and other settings exists"),
     "stream_seq": Code(e.Conflict, "Stream-Seq is not greater than the last one"),
-    "too_many_producers": Code(e.Conflict, "the stream has as many producers as it may have"),
+    "too_many_producers": Code(
+        e.Conflict, "the stream has as many producers as it may have, or one user has its share"
+    ),
     "gone": Code(e.Gone, "the requested data is no longer kept"),
     "position_trimmed": Code(e.Gone, "the records at that position are no longer kept"),
     "position_unwritten": Code(e.Gone, "the records at that position were lost in a crash"),
     "trimmed": Code(e.Gone, "the generation that the idempotency key started is no longer kept"),
     "limit_exceeded": Code(e.LimitExceeded, "a limit is reached: try again later"),
-    "queue_full": Code(e.LimitExceeded, "as many prompts wait in the stream as may"),
+    "queue_full": Code(
+        e.LimitExceeded, "as many prompts wait in the stream, or of one user, as may"
+    ),
     "too_many_credentials": Code(e.LimitExceeded, "the hub has as many as it may have"),
     "too_many_shares": Code(
         e.LimitExceeded, "the stream has as many links as it may have, or one user has made so many"

@@ -14,18 +14,21 @@ epochs. The hub keeps one pair for it, the last epoch and number that it accepte
 not use up a number.
 
 A producer is never forgotten, because its retry would then be taken for a new append. So the number
-of producers of a stream is bounded.
+of producers of a stream is bounded, and those of one user have their share of it
+(`hub.domain.fair_share`). The name of a producer begins with a line that tells whose it is,
+`Principal.scope`; without authentication it has no such line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from hub.domain import defaults
 from hub.domain.errors import Conflict, ProducerFenced, ProducerGap, RequestError
+from hub.domain.fair_share import share
 
-__all__ = ["Producers", "Stamp", "too_many"]
+__all__ = ["Producers", "Stamp", "check_space", "share_taken", "too_many"]
 
 
 class Stamp(NamedTuple):
@@ -52,17 +55,17 @@ class Producers:
         """The last epoch and number of each."""
         return self._last
 
-    def check(self, stamp: Stamp) -> bool:
-        """Whether the append is new; false for a duplicate.
+    def check(self, stamp: Stamp, owner: str | None = None) -> bool:
+        """Whether the append is new; false for a duplicate. ``owner`` is the stream's.
 
         Raises:
             ProducerFenced: a newer epoch has taken over.
             ProducerGap: an earlier append is missing.
             RequestError: a new epoch does not start at 0.
-            Conflict: the stream has as many producers as it may have.
+            Conflict: the stream, or the producer's user, has as many producers as it may have.
         """
-        if stamp.producer not in self._last and len(self._last) >= self._most:
-            raise too_many(self._most)
+        if stamp.producer not in self._last:
+            check_space(self._last, stamp.producer, owner, self._most)
         epoch, last = self._last.get(stamp.producer, (-1, -1))
         if stamp.epoch < epoch:
             raise ProducerFenced(
@@ -88,6 +91,31 @@ class Producers:
     def last(self, stamp: Stamp) -> int:
         """The highest number accepted in the producer's current epoch."""
         return self._last.get(stamp.producer, (stamp.epoch, stamp.number))[1]
+
+
+def check_space(known: Collection[str], new: str, owner: str | None, most: int) -> None:
+    """Check that a ``new`` producer may come to those ``known``, in a stream of an ``owner``.
+
+    Raises:
+        Conflict: the stream, or the user, has as many as it may have.
+    """
+    if len(known) >= most:
+        raise too_many(most)
+    user, named, _ = new.partition("\n")
+    if not named or user == owner or len(known) * 2 < most:  # of half of them nobody has too many
+        return
+    own = sum(one.startswith(f"{user}\n") for one in known)
+    if own >= share(most, len(known) - own):
+        raise share_taken()
+
+
+def share_taken() -> Conflict:
+    """The error of another producer of a user who has enough in a stream of somebody else."""
+    return Conflict(
+        "your producers have as many places of this stream as others have left: use the id of one "
+        "of them",
+        code="too_many_producers",
+    )
 
 
 def too_many(most: int) -> Conflict:

@@ -53,10 +53,11 @@ class RateWindows:
         count, before = self._held(name, int(minute))
         self._counts[name] = (int(minute), count + more, before)
 
-    def wait(self, name: str, now: float) -> float:
-        """What `hit` would return; nothing is counted."""
+    def wait(self, name: str, now: float, own: int = 0) -> float:
+        """What `hit` would return without ``own`` of what was counted; nothing is counted."""
         minute, passed = divmod(now, SECONDS)
-        return self._wait(*self._held(name, int(minute)), passed)
+        count, before = self._held(name, int(minute))
+        return self._wait(max(0, count - own), before, passed)
 
     def _held(self, name: str, minute: int) -> tuple[int, int]:
         """What was done in a minute, and in the one before."""

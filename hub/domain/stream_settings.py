@@ -21,10 +21,14 @@ def essence(content_type: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """The source of a fork, which has the source's records before ``offset``."""
+    """The source of a fork, which has the source's records before ``offset``.
+
+    Several hubs hold the source with a ``token``, see `hub.stores.shared.SourceHold`.
+    """
 
     source: str
     offset: int
+    token: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ class PromptQueues:
         fingerprint = b"" if key is None else request.fingerprint()
         prompt = QueuedPrompt(generation.id, kept(request), position, generation.started_at)
         queue, place = added(stream.queue, prompt)
-        self._limits.check(queue)
+        self._limits.check(queue, stream.queue, request, stream.settings.owner)
         generation.hear(event := prompt.event(place))
         stream.append(event)
         stream.set_queue(queue, held=stream.held)
@@ -159,7 +159,7 @@ class PromptQueues:
         queue, place_then = changed(
             stream.queue, generation, request=request, place=place, now=now, checked=checked
         )
-        self._limits.check(queue)
+        self._limits.check(queue, stream.queue, request, stream.settings.owner)
         stream.append(queue[place_then - 1].event(place_then))
         stream.set_queue(queue, held=stream.held and not now)
 

@@ -10,6 +10,7 @@ import orjson
 from hub.domain import defaults
 from hub.domain.errors import Conflict, LimitExceeded, RequestError, Unauthorized
 from hub.domain.events import Cancelled, Event, Failed
+from hub.domain.fair_share import share
 from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest, WhenBusy
 from hub.domain.queued_prompt import QueuedPrompt
@@ -37,15 +38,20 @@ class QueueLimits:
     prompts: int = defaults.QUEUED_PROMPTS
     size: int = defaults.QUEUED_BYTES
 
-    def check(self, queue: Queue) -> None:
-        """Check that so much may wait.
+    def check(
+        self, queue: Queue, before: Queue, new: GenerationRequest | None, owner: str | None
+    ) -> None:
+        """Check that so much may wait, where a ``queue`` was ``before``.
+
+        It differs by a ``new`` request, whose user has its share in the stream of an ``owner``
+        (`hub.domain.fair_share`); ``None`` if only the order differs.
 
         Raises:
             LimitExceeded: ``queue_full``.
             RequestError: the options cannot be written as JSON.
         """
         try:
-            size = sum(one.size for one in queue)
+            size = _size(queue)
         except orjson.JSONEncodeError as error:
             raise RequestError(f"the request cannot be written as JSON: {error}") from None
         if len(queue) > self.prompts:
@@ -58,6 +64,19 @@ class QueueLimits:
             raise LimitExceeded(
                 f"the prompts that wait in a stream have at most {self.size} bytes together "
                 "(limits.queued_bytes)",
+                code="queue_full",
+            )
+        user = None if new is None or new.scope is None else new.counted_as or new.scope
+        if user is None or user == owner:
+            return
+        now, then = _of(queue, user), _of(before, user)
+        others = len(queue) - len(now), size - _size(now)
+        more = len(now) > len(then) and len(now) > share(self.prompts, others[0])
+        larger = _size(now) > _size(then) and _size(now) > share(self.size, others[1])
+        if more or larger:
+            raise LimitExceeded(
+                "your prompts take as much of what may wait in this stream as others have left: "
+                "wait until one has begun",
                 code="queue_full",
             )
 
@@ -87,6 +106,15 @@ class CheckedPrompt:
                 "somebody else has just changed this prompt: look at it again",
                 code="prompt_changed",
             )
+
+
+def _of(queue: Queue, user: str) -> Queue:
+    """The prompts of a user."""
+    return [one for one in queue if user in (one.request.counted_as, one.request.scope)]
+
+
+def _size(queue: Queue) -> int:
+    return sum(one.size for one in queue)
 
 
 def find(queue: Queue, generation: str) -> QueuedPrompt | None:

@@ -124,7 +124,7 @@ class SharedQueues:
                 return None
             new = QueuedPrompt(name, kept, mirror.position, since)
             queue, place = queue_changes.added(mirror.queue, new)
-            self._limits.check(queue)
+            self._limits.check(queue, mirror.queue, request, mirror.settings.owner)
             bodies, parts = [encode(new.event(place))], encode_queue(queue, new)
             version, held = mirror.queue_version, mirror.held
             engine = self._mirrors.engine
@@ -162,7 +162,7 @@ class SharedQueues:
             queue, then = queue_changes.changed(
                 mirror.queue, name, request=request, place=place, now=now, checked=checked
             )
-            self._limits.check(queue)
+            self._limits.check(queue, mirror.queue, request, mirror.settings.owner)
             return await self._mirrors.engine.queue(
                 stream,
                 mirror.queue_version,

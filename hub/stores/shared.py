@@ -26,6 +26,7 @@ __all__ = [
     "Entry",
     "Notice",
     "SharedEngine",
+    "SourceHold",
     "State",
     "Tick",
     "Ticked",
@@ -66,6 +67,29 @@ def join(entries: Iterable[Entry], offset: int) -> list[bytes]:
         bodies += entry.bodies[max(0, offset - entry.first) :]
         expected = entry.end
     return bodies
+
+
+class SourceHold(NamedTuple):
+    """What a fork has of its source, from before it begins until after it is gone.
+
+    The ``token`` tells it from the hold of a fork that had the same name before: that one is
+    released after the name is free. A fork of an older hub has none.
+    """
+
+    source: str
+    fork: str
+    token: str = ""
+
+    @classmethod
+    def of(cls, name: str, settings: StreamSettings) -> SourceHold | None:
+        """The one of a stream; ``None`` if it is no fork."""
+        fork = settings.fork
+        return None if fork is None else cls(fork.source, name, fork.token)
+
+    @property
+    def key(self) -> str:
+        """What the source knows the fork by."""
+        return self.token or self.fork
 
 
 def queue_version(prompts: str, *, held: bool) -> str:
@@ -363,8 +387,8 @@ class SharedEngine(Protocol):
                 `hub.stores.writer.Writer.write`.
         """
 
-    async def delete(self, stream: str, *, born: int | None = None) -> str | None:
-        """Remove a stream, or hide it while it has forks; its source to `release`, if any.
+    async def delete(self, stream: str, *, born: int | None = None) -> SourceHold | None:
+        """Remove a stream, or hide it while it has forks; what to `release` of its source, if any.
 
         A generation in it is fenced.
         """
@@ -384,13 +408,16 @@ class SharedEngine(Protocol):
         look at the others.
         """
 
-    async def hold(self, source: str, fork: str, offset: int) -> bool:
-        """Keep the records of a stream for a fork; false if it has none at that offset."""
+    async def hold(self, hold: SourceHold, offset: int) -> bool:
+        """Keep the records of a stream for a fork; false if it has none at that offset.
 
-    async def release(self, source: str, fork: str) -> str | None:
-        """Keep the records of a stream for a fork no longer.
+        The fork begins with the token of the hold in its settings.
+        """
 
-        If that removes it, because it was deleted before, its own source to release.
+    async def release(self, hold: SourceHold) -> SourceHold | None:
+        """Keep the records of a stream for a fork no longer; a later one of its name keeps its own.
+
+        If that removes it, because it was deleted before, what to release of its own source.
         """
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from hub.domain.errors import HubError, StoreError
-from hub.stores.shared import Entry, Notice, SharedEngine, State, join
+from hub.stores.shared import Entry, Notice, SharedEngine, SourceHold, State, join
 from hub.streams.mirror import Mirror
 
 __all__ = ["READ_BYTES", "HeldMirror", "Met", "attach", "missing", "unconfirmed"]
@@ -81,8 +81,9 @@ async def attach(mirror: Mirror, engine: SharedEngine) -> None:
             await engine.enlist(mirror.node, mirror.name, mirror.running)
         for prompt in mirror.queue:
             await engine.note_waiting(mirror.name, prompt.generation)
-        if (fork := mirror.settings.fork) is not None:
-            await engine.hold(fork.source, mirror.name, fork.offset)
+        fork, hold = mirror.settings.fork, SourceHold.of(mirror.name, mirror.settings)
+        if fork is not None and hold is not None:
+            await engine.hold(hold, fork.offset)
     except HubError as error:
         # The source may come back later, or never.
         log.warning("stream %s was put back without its source: %s", mirror.name, error)

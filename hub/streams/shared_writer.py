@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from secrets import token_hex
 from typing import Final
 
 from hub.domain.errors import Conflict, Gone, RequestError, StoreError, StreamNotFound
@@ -20,7 +21,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Body, Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores.shared import Bodies, SharedEngine, Written
+from hub.stores.shared import Bodies, SharedEngine, SourceHold, Written
 from hub.streams.forks import Beginning, beginning, inherited, is_fork, same
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
@@ -177,6 +178,7 @@ class SharedWriter:
     ) -> Outcome:
         check_name(stream, self._mirrors.name_length)
         settings = StreamSettings(content_type="") if settings is None else settings
+        hold = SourceHold(source, stream, token_hex(8))
         for _ in range(HOLDS):
             try:
                 origin = await self._mirrors.fresh(source)
@@ -184,13 +186,14 @@ class SharedWriter:
                 raise Conflict(f'"{source}" was deleted', code="stream_deleted") from None
             check_epoch(source, origin, source_epoch)
             first = await beginning(origin, position, further)
-            whole = replace(inherited(settings, origin.settings), fork=Fork(source, first.offset))
+            fork = Fork(source, first.offset, hold.token)
+            whole = replace(inherited(settings, origin.settings), fork=fork)
             asked = None if position is None else first
             found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
             if found is not None:
                 return found
             engine = self._mirrors.engine
-            if not await _hold(engine, source, stream, first.offset):
+            if not await _hold(engine, hold, first.offset):
                 continue  # it has been trimmed meanwhile
             if engine is not self._mirrors.engine:
                 continue  # what it held may be lost
@@ -207,10 +210,12 @@ class SharedWriter:
                 )
             except Conflict as error:
                 if error.code != "stream_moved":
+                    await self._release(hold)
                     raise
                 continue
             if before is None:
                 return _outcome(written, whole)
+            await self._release(hold)
             found = await self._fork_of(stream, whole, asked, close=close, epoch=epoch)
             if found is None:
                 raise StreamNotFound.named(stream)  # deleted again in the meantime
@@ -247,20 +252,18 @@ class SharedWriter:
 
     async def delete(self, stream: str, *, epoch: int | None = None) -> Outcome:
         mirror = await self._open(stream, epoch)
-        source = await self._mirrors.engine.delete(stream, born=mirror.born)
+        hold = await self._mirrors.engine.delete(stream, born=mirror.born)
         await self._mirrors.until(mirror, _is_gone)
-        await self._release(source, stream)
+        await self._release(hold)
         return mirror.outcome()
 
-    async def _release(self, source: str | None, fork: str) -> None:
+    async def _release(self, hold: SourceHold | None) -> None:
         """Release the source of a fork that is gone, and those that are thereby gone, too."""
-        while source is not None:
+        while hold is not None:
             try:
-                further = await self._mirrors.engine.release(source, fork)
+                hold = await self._mirrors.engine.release(hold)
             except StreamNotFound:
                 return  # it has expired
-            fork = source
-            source = further
 
     async def touch(self, stream: str) -> Outcome:
         mirror = await self._mirrors.open(stream)
@@ -281,11 +284,11 @@ class SharedWriter:
         return mirror
 
 
-async def _hold(engine: SharedEngine, source: str, fork: str, offset: int) -> bool:
+async def _hold(engine: SharedEngine, hold: SourceHold, offset: int) -> bool:
     try:
-        return await engine.hold(source, fork, offset)
+        return await engine.hold(hold, offset)
     except Gone:
-        raise Conflict(f'"{source}" was deleted', code="stream_deleted") from None
+        raise Conflict(f'"{hold.source}" was deleted', code="stream_deleted") from None
 
 
 def _bodies(bodies: Sequence[Body]) -> list[bytes]:

@@ -242,7 +242,7 @@ class Stream(OpenedStream):
             if self.gone or not again:
                 self._expect_open()
             return self.outcome(stamp, duplicate=True)
-        if stamp is not None and not self.producers.check(stamp):
+        if stamp is not None and not self.producers.check(stamp, self.settings.owner):
             return self.outcome(stamp, duplicate=True)
         last = self.sequence
         # Byte by byte, for the whole stream (protocol section 5.2).

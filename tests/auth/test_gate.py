@@ -8,7 +8,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from hub.auth.admit import Admit, always
 from hub.auth.cookies import SessionCookie
-from hub.auth.gate import Gate
+from hub.auth.gate import CHARGED_BYTES, Gate
 from hub.domain.addresses import network
 from hub.domain.errors import RateLimited, Unauthorized
 from hub.domain.permissions import PERMISSIONS, Grant
@@ -45,6 +45,28 @@ async def test_subjects_addresses_and_wrong_credentials_are_counted_apart() -> N
         assert 60 <= caught.value.wait <= 120
     with pytest.raises(RateLimited):  # counted with those of its address
         await gate.principal(request("bob"))
+
+
+async def test_what_is_read_for_a_request_is_charged_and_many_at_once_are_refused() -> None:
+    gate = Gate(credentials=Credentials(), requests_per_minute=3, clock=lambda: 0.0)
+    by = await gate.principal(request("ann"))
+    charge = gate.tab(by)
+    charge(CHARGED_BYTES - 1)
+    other = gate.tab(await gate.principal(request("ann")))
+    charge(10 * CHARGED_BYTES)  # one alone may cost more than a minute's
+    charge(0)
+    with pytest.raises(RateLimited) as caught:
+        other(1)
+    assert caught.value.wait is not None
+    with pytest.raises(RateLimited):
+        await gate.principal(request("ann"))
+    gate.tab(Principal("bob"))(CHARGED_BYTES)
+
+
+async def test_without_a_limit_nothing_is_charged() -> None:
+    gate = Gate(credentials=Credentials())
+    gate.tab(Principal("ann"))(1000 * CHARGED_BYTES)
+    await gate.principal(request("ann"))
 
 
 @pytest.mark.parametrize(

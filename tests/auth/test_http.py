@@ -360,6 +360,35 @@ async def test_the_producer_of_another(hub: Running) -> None:
     assert [one["author"] for one in records] == ["ann", "ann", "bob"]
 
 
+async def test_nobody_takes_all_producers_of_somebody_elses_stream(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(EVERYBODY), streams={"max_producers": 4})
+    await begin(hub, "ann", "room/all")
+
+    async def produce(who: str, producer: str) -> tuple[int, Any]:
+        stamp = {"Producer-Id": producer, "Producer-Epoch": "0", "Producer-Seq": "0"}
+        return await ask(hub, who, "POST", "/v1/stream/room/all", HELLO, **stamp)
+
+    for producer in ("1", "2"):
+        assert (await produce("bob", producer))[0] == 200
+    status, body = await produce("bob", "3")
+    assert (status, body["error"]["code"]) == (409, "too_many_producers")
+    for producer in ("1", "2"):
+        assert (await produce("ann", producer))[0] == 200, "its owner may have all"
+
+
+async def test_nobody_fills_the_queue_of_somebody_elses_stream(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(EVERYBODY), limits={"queued_prompts": 3})
+    await begin(hub, "ann", "room/all")
+
+    async def queue(who: str) -> tuple[int, Any]:
+        asked = {"prompt": "stall", "stream": "room/all", "when_busy": "queue"}
+        return await ask(hub, who, "POST", "/v1/generations", asked)
+
+    assert [(await queue("bob"))[0] for _ in range(3)] == [201] * 3  # the first one is answered
+    assert code(await queue("bob")) == (429, "queue_full")
+    assert (await queue("ann"))[0] == 201
+
+
 @pytest.mark.parametrize(
     "forged",
     [
@@ -563,6 +592,29 @@ async def test_a_large_body_counts_as_several_requests(start_hub: StartHub) -> N
     answers = [await ask(hub, "ann", "PUT", f"/v1/stream/chat/ann/{n}", [large]) for n in range(5)]
     assert [status for status, _ in answers] == [201, 201, 201, 201, 429]
     assert (await ask(hub, "bob", "PUT", "/v1/stream/chat/bob/1", [large]))[0] == 201
+
+
+async def test_a_long_chain_of_responses_counts_as_several_requests(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 50, "generations": 0}))
+    asked: dict[str, Any] = {"model": "demo", "input": "echo hi"}
+
+    async def go_on(who: str) -> int:
+        status, told = await ask(hub, who, "POST", "/v1/responses", asked)
+        if status == 200:
+            asked["previous_response_id"] = told["id"]
+        return status
+
+    for _ in range(16):
+        assert await go_on("ann") == 200
+    chain = dict(asked)
+    for _ in range(20):  # of what is left, each takes three
+        if await go_on("ann") == 429:
+            break
+        asked = dict(chain)
+    else:
+        raise AssertionError("they are free")
+    asked = {"model": "demo", "input": "echo hi"}
+    assert await go_on("bob") == 200
 
 
 async def test_floods_of_streams(start_hub: StartHub) -> None:

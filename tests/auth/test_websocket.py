@@ -207,6 +207,22 @@ async def test_presence_leaks_to_nobody_else(hub: Running) -> None:
         assert not [one for one in bob.others if one["type"] == "presence"]
 
 
+async def test_nobody_takes_all_places_of_a_stream_but_its_owner(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(ROOM), limits={"presence": 4})
+    async with connected(hub, "ann") as ann, connected(hub, "bob") as bob:
+        assert await ann.code("append", stream="room/all", event=HELLO) == "ok"
+        for who in (ann, bob):
+            await who.do("subscribe", stream="room/all")
+
+        async def enter(who: Socket, member: str) -> str:
+            return await who.code("presence", stream="room/all", state={}, member=member)
+
+        assert [await enter(bob, member) for member in "123"] == ["ok", "ok", "limit_exceeded"]
+        assert [await enter(ann, member) for member in "123"] == ["ok", "ok", "limit_exceeded"]
+        assert await bob.code("presence", stream="room/all", member="1", state=None) == "ok"
+        assert await enter(ann, "3") == "ok"
+
+
 async def test_waiting_for_a_strangers_chat_gives_nothing(hub: Running) -> None:
     """It may be waited for, because it could be begun; it is as if it never were."""
     async with connected(hub, "bob") as bob:

@@ -267,6 +267,42 @@ async def test_a_stream_has_so_many_members(monkeypatch: pytest.MonkeyPatch) -> 
         Seat(Participants(members=0)).enter()
 
 
+async def test_nobody_takes_all_places_of_a_stream() -> None:
+    here = Participants(members=4)
+    seats = [Seat(here) for _ in range(5)]
+
+    def enter(seat: int, user: str | None) -> str:
+        connection = seats[seat].connection
+        return here.enter(connection, "a", "", b"1", user)
+
+    enter(0, "ann")
+    enter(1, "ann")
+    enter(1, "ann")  # who is there may still change
+    with pytest.raises(LimitExceeded, match="as many participants in this stream as others"):
+        enter(2, "ann")
+    enter(2, "bob")
+    with pytest.raises(LimitExceeded):
+        enter(3, "bob")
+    assert not seats[3].connection.parts
+    enter(3, None)  # its owner, or anybody without authentication
+    seats[0].leave()
+    seats[1].leave()
+    enter(0, "bob")
+    assert sorted(here.users("a").values()) == ["bob", "bob"]
+
+
+async def test_the_members_of_other_hubs_count_too() -> None:
+    here = Participants(members=4)
+    one, other = Seat(here), Seat(here)
+    one.enter()
+    here.put_others("a", "node", {"x": b"1", "y": b"2"}, {"x": "ann"})
+    with pytest.raises(LimitExceeded):
+        here.enter(other.connection, "a", "", b"1", "ann")
+    here.put_others("a", "node", {"y": b"2"}, {})
+    here.enter(other.connection, "a", "", b"1", "ann")
+    assert set(here.users("a").values()) == {"ann"}
+
+
 async def test_the_outbox_holds_whatever_was_left_behind_in_it(here: Participants) -> None:
     """A client that reads nothing may join and leave as often as its replies allow."""
     one = Seat(here, subscriptions=2)

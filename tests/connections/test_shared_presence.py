@@ -15,25 +15,31 @@ from hub.domain.events import Message
 from tests.conftest import Running, StartHub
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
+from tests.support.people import auth, bearer
 from tests.support.redis_server import RedisServer
 
 
 class Tab:
     """A connection that takes part in a stream, and whom it has been told of."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, stream: str) -> None:
         self._socket = socket
+        self._stream = stream
         self._members: dict[str, Any] = {}
 
     @classmethod
-    async def open(cls, hub: Running, state: object) -> Tab:
-        tab = cls(await hub.client.ws_connect("/v1/ws", protocols=["hub.v1"]))
-        await tab._socket.send_json({"type": "subscribe", "stream": "chat", "from": "now"})
+    async def open(
+        cls, hub: Running, state: object, stream: str = "chat", who: str | None = None
+    ) -> Tab:
+        headers = {} if who is None else bearer(who)
+        socket = await hub.client.ws_connect("/v1/ws", protocols=["hub.v1"], headers=headers)
+        tab = cls(socket, stream)
+        await socket.send_json({"type": "subscribe", "stream": stream, "from": "now"})
         await tab.be(state)
         return tab
 
     async def be(self, state: object) -> None:
-        await self._socket.send_json({"type": "presence", "stream": "chat", "state": state})
+        await self._socket.send_json({"type": "presence", "stream": self._stream, "state": state})
 
     async def sees(self, *states: object) -> None:
         """Wait until these members are there, and no others."""
@@ -82,6 +88,26 @@ async def test_members_of_all_hubs_are_shown_over_each(both: list[Running]) -> N
     await ann.close()
     await again.sees(2)
     await again.close()
+
+
+async def test_a_user_has_its_share_of_a_stream_over_all_hubs(
+    start_hub: StartHub, redis_server: RedisServer
+) -> None:
+    room = {"who": "user", "match": "room", "can": ["read", "append", "presence"]}
+    store = {"url": f"redis://127.0.0.1:{redis_server.port}"}
+    one, two = [
+        await start_hub(store=store, auth=auth(room), limits={"presence": 3}) for _ in range(2)
+    ]
+    await one.hub.streams.append_to("room", Message("user", "Hello"))
+    ann = await Tab.open(one, "ann 1", "room", "ann")
+    await ann.sees("ann 1")
+    bob = await Tab.open(two, "bob", "room", "bob")
+    await bob.sees("ann 1", "bob")
+    more = await Tab.open(two, "ann 2", "room", "ann")
+    with pytest.raises(AssertionError, match="as many participants in this stream as others"):
+        await more.sees("ann 1", "ann 2", "bob")
+    for tab in (ann, bob, more):
+        await tab.close()
 
 
 async def test_the_members_of_a_hub_that_is_gone_vanish(both: list[Running]) -> None:

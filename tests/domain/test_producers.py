@@ -45,6 +45,35 @@ def test_a_gap_is_refused_and_says_what_is_missing() -> None:
     assert (refused.value.expected, refused.value.received) == (0, 1)
 
 
+def test_nobody_takes_all_places_of_a_stream_of_somebody_else() -> None:
+    kept = {f"owner\n{number}": (0, 0) for number in range(2)}
+    producers = Producers(kept, most=10)
+    for number in range(4):  # half of what the owner has left
+        stamp = Stamp(f"ann\n{number}", 0, 0)
+        assert producers.check(stamp, "owner")
+        producers.accept(stamp)
+    with pytest.raises(Conflict) as refused:
+        producers.check(Stamp("ann\nmore", 0, 0), "owner")
+    assert refused.value.code == "too_many_producers"
+    assert producers.check(Stamp("ann\n0", 0, 1), "owner"), "those that are there go on"
+    assert producers.check(Stamp("bob\n0", 0, 0), "owner")
+    assert producers.check(Stamp("owner\nmore", 0, 0), "owner")
+    assert producers.check(Stamp("without a user", 0, 0), "owner")
+
+
+def test_who_is_called_like_the_beginning_of_another_has_places_of_its_own() -> None:
+    producers = Producers({f"ann\n{number}": (0, 0) for number in range(5)}, most=10)
+    assert producers.check(Stamp("an\nn", 0, 0))
+    assert producers.check(Stamp("\nann", 0, 0)), "somebody without a name"
+
+
+def test_the_owner_may_have_all() -> None:
+    producers = Producers({f"ann\n{number}": (0, 0) for number in range(9)}, most=10)
+    assert producers.check(Stamp("ann\nlast", 0, 0), "ann")
+    with pytest.raises(Conflict):
+        producers.check(Stamp("ann\nlast", 0, 0), "bob")
+
+
 def test_a_stream_has_only_so_many_and_forgets_none() -> None:
     producers = Producers({"kept": (0, 3)}, most=2)
     assert producers.check(Stamp("p", 0, 0))

@@ -191,6 +191,50 @@ async def test_what_waits_is_not_larger_than_may_be(keep: Keep) -> None:
     assert stream.size < before - 500
 
 
+def of_user(name: str) -> dict[str, Any]:
+    return {"stream": "chat", "when_busy": "queue", "scope": name, "counted_as": name}
+
+
+async def test_nobody_fills_the_queue_of_somebody_else(keep: Keep) -> None:
+    desk = keep(Runner(hangs(), queue=QueueLimits(prompts=6)))
+    await desk.ask("One", stream="chat", owner="owner")
+    for number in range(3):
+        mine = await desk.ask(f"ann {number}", **of_user("ann"))
+    with pytest.raises(LimitExceeded, match="your prompts") as caught:
+        await desk.ask("ann more", **of_user("ann"))
+    assert caught.value.code == "queue_full"
+    await desk.ask("bob", **of_user("bob"))
+    for number in range(2):  # the owner's share is all that is left
+        await desk.ask(f"owner {number}", **of_user("owner"))
+    # Those that wait can still be moved and edited.
+    await desk.runs.requeue(mine.id, place=1)
+    await desk.runs.requeue(mine.id, request=GenerationRequest("edited", **of_user("ann")))
+    await desk.runs.requeue(mine.id, place=6)
+    assert await queue_of(desk) == ["ann 0", "ann 1", "bob", "owner 0", "owner 1", "edited"]
+
+
+async def test_nobody_takes_all_bytes_of_the_queue_of_somebody_else(keep: Keep) -> None:
+    desk = keep(Runner(hangs(), queue=QueueLimits(size=10_000)))
+    await desk.ask("One", stream="chat", owner="owner")
+    with pytest.raises(LimitExceeded, match="your prompts"):
+        await desk.ask("1" * 6000, **of_user("ann"))
+    mine = await desk.ask("1" * 4000, **of_user("ann"))
+    for text in ("2" * 5000, "3" * 4900):
+        larger = GenerationRequest(text, **of_user("ann"))
+        with pytest.raises(LimitExceeded, match="your prompts"):
+            await desk.runs.requeue(mine.id, request=larger)
+    await desk.ask("4" * 5000, **of_user("owner"))
+    # What is not larger than before is taken.
+    await desk.runs.requeue(mine.id, request=GenerationRequest("5" * 4000, **of_user("ann")))
+    # Those without a name are told from each other by their addresses.
+    await desk.runs.drop(mine.id)
+    for address in ("10.0.0.1", "10.0.0.2"):
+        nameless = {**of_user(""), "counted_as": f"address {address}"}
+        await desk.ask("6" * 800, **nameless)
+        with pytest.raises(LimitExceeded, match="your prompts"):
+            await desk.ask("7" * 1200, **nameless)
+
+
 async def test_a_hub_that_runs_as_many_as_it_may_still_takes_prompts_that_wait(keep: Keep) -> None:
     upstream, gates = gated()
     desk = keep(Runner(upstream, generations=1))

@@ -189,6 +189,24 @@ async def test_no_more_wait_than_may(start: StartNode, monkeypatch: pytest.Monke
     assert await code_of(two.ask("Third", **QUEUE)) == "queue_full"
 
 
+async def test_nobody_fills_the_queue_of_somebody_else(
+    start: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await start([said("Hel"), FOREVER]), await start()
+    await one.ask("First", stream="chat", owner="owner")
+    for node in (one, two):
+        monkeypatch.setattr(node.runs._queues, "_limits", QueueLimits(4, 10_000))
+    ann = {**QUEUE, "scope": "ann", "counted_as": "ann"}
+    await one.ask("Second", **ann)
+    third = await two.ask("Third", **ann)
+    for node in (one, two):
+        assert await code_of(node.ask("More", **ann)) == "queue_full"
+    await one.ask("Bob's", **{**ann, "scope": "bob", "counted_as": "bob"})
+    await two.ask("Owner's", **{**ann, "scope": "owner", "counted_as": "owner"})
+    await one.runs.requeue(third.id, request=GenerationRequest("3rd", **ann))
+    assert (await waiting(two))[0] == ["Second", "3rd", "Bob's", "Owner's"]
+
+
 async def test_one_that_cannot_begin_is_dropped_and_the_others_are_held(start: StartNode) -> None:
     gate = asyncio.Event()
     one, two = await start([said("Hel"), gate, END]), await start()

@@ -29,7 +29,17 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import Fork, StreamSettings
 from hub.stores import GenerationLocation, Listed
-from hub.stores.shared import Claim, Entry, Notice, SharedEngine, State, Tick, Written, join
+from hub.stores.shared import (
+    Claim,
+    Entry,
+    Notice,
+    SharedEngine,
+    SourceHold,
+    State,
+    Tick,
+    Written,
+    join,
+)
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.shared_servers import Opening, SharedServer, at, code_of, hear, kept
@@ -82,8 +92,8 @@ async def test_what_is_not_there_is_not_written_to(engine: SharedEngine) -> None
         engine.read("s", 0, LIMIT),
         engine.delete("s"),
         engine.touch("s"),
-        engine.hold("s", "f", 0),
-        engine.release("s", "f"),
+        engine.hold(SourceHold("s", "f"), 0),
+        engine.release(SourceHold("s", "f")),
         engine.cancel("s", "g"),
         engine.begin("s", "g", "n", 0, [b"1"]),
     ):
@@ -147,6 +157,24 @@ async def test_a_stream_has_only_so_many_producers(opening: Opening) -> None:
     assert refused.value.code == "too_many_producers"
     assert "the stream has 2 producers" in refused.value.message
     await engine.write("s", [b"1"], stamp=Stamp("a", 0, 1))
+
+
+async def test_nobody_takes_all_producers_of_a_stream_of_somebody_else(opening: Opening) -> None:
+    engine = await opening(max_producers=6)
+    await engine.create("s", replace(BYTES, owner="a%1"))
+    for number in range(3):
+        await engine.write("s", [b"1"], stamp=Stamp(f"ann\n{number}", 0, 0))
+    with pytest.raises(Conflict) as refused:
+        await engine.write("s", [b"1"], stamp=Stamp("ann\nmore", 0, 0))
+    assert refused.value.code == "too_many_producers"
+    assert "your producers" in refused.value.message
+    await engine.write("s", [b"1"], stamp=Stamp("ann\n0", 0, 1))
+    for number in range(2):
+        await engine.write("s", [b"1"], stamp=Stamp(f"bob{number}\n0", 0, 0))
+    await engine.write("s", [b"1"], stamp=Stamp("a%1\n0", 0, 0))
+    await engine.create("own", replace(BYTES, owner="ann"))
+    for number in range(6):
+        await engine.write("own", [b"1"], stamp=Stamp(f"ann\n{number}", 0, 0))
 
 
 @pytest.mark.parametrize(
@@ -216,7 +244,7 @@ async def test_a_fork_has_its_sources_records_as_long_as_it_lives(
     engine: SharedEngine, other: SharedEngine
 ) -> None:
     source, _ = await engine.create("s", BYTES, [b"1", b"2", b"3"])
-    assert await engine.hold("s", "f", 2)
+    assert await engine.hold(SourceHold("s", "f"), 2)
     settings = StreamSettings(BYTES.content_type, fork=Fork("s", 2))
     made, _ = await engine.create("f", settings, [b"x"], epochs=[(source.epoch, 0)])
     assert made.tail == 3
@@ -230,20 +258,46 @@ async def test_a_fork_has_its_sources_records_as_long_as_it_lives(
     with pytest.raises(Gone):
         await engine.create("s", BYTES)
     assert await kept(engine, "f") == [b"1", b"2", b"x"]
-    assert await engine.delete("f") == "s"
-    assert await engine.release("s", "f") is None
+    assert await engine.delete("f") == SourceHold("s", "f")
+    assert await engine.release(SourceHold("s", "f")) is None
     with pytest.raises(StreamNotFound):
         await engine.load("s", LIMIT)
 
 
+async def test_a_fork_that_is_made_again_keeps_its_source_when_the_one_before_is_released(
+    engine: SharedEngine, other: SharedEngine
+) -> None:
+    source, _ = await engine.create("s", BYTES, [b"1", b"2"])
+
+    async def fork(token: str) -> None:
+        made = StreamSettings("", fork=Fork("s", 2, token))
+        await other.create("f", made, [b"own"], epochs=[(source.epoch, 0)])
+
+    assert await engine.hold(SourceHold("s", "f", "first"), 2)
+    await fork("first")
+    before = await engine.delete("f")
+    assert before is not None
+    assert await other.hold(SourceHold("s", "f", "second"), 2)
+    assert await engine.release(before) is None
+    await fork("second")
+    assert await engine.release(before) is None, "also if it is late"
+    await engine.delete("s")
+    assert await kept(engine, "f") == [b"1", b"2", b"own"]
+    after = await other.delete("f")
+    assert after is not None
+    await other.release(after)
+    with pytest.raises(StreamNotFound):
+        await engine.load("s", 0)
+
+
 async def test_a_fork_of_a_fork_reads_through_both(engine: SharedEngine) -> None:
     await engine.create("a", BYTES, [b"a0", b"a1", b"a2"])
-    await engine.hold("a", "b", 2)
+    await engine.hold(SourceHold("a", "b"), 2)
     await engine.create("b", StreamSettings("", fork=Fork("a", 2)), [b"b2", b"b3"])
-    await engine.hold("b", "c", 3)
+    await engine.hold(SourceHold("b", "c"), 3)
     await engine.create("c", StreamSettings("", fork=Fork("b", 3)), [b"c3"])
     assert await kept(engine, "c") == [b"a0", b"a1", b"b2", b"c3"]
-    await engine.hold("b", "early", 1)
+    await engine.hold(SourceHold("b", "early"), 1)
     await engine.create("early", StreamSettings("", fork=Fork("b", 1)), [b"e1"])
     assert await kept(engine, "early") == [b"a0", b"e1"]
 
@@ -252,14 +306,15 @@ async def test_a_source_is_released_with_its_last_fork_and_its_own_source(
     engine: SharedEngine,
 ) -> None:
     await engine.create("a", BYTES, [b"1"])
-    await engine.hold("a", "b", 1)
+    await engine.hold(SourceHold("a", "b"), 1)
     await engine.create("b", StreamSettings("", fork=Fork("a", 1)))
     for fork in ("c", "d"):
-        await engine.hold("b", fork, 1)
+        await engine.hold(SourceHold("b", fork), 1)
     await engine.delete("b")
-    assert await engine.release("b", "c") is None
+    assert await engine.release(SourceHold("b", "c")) is None
     assert await kept(engine, "b") == [b"1"]
-    assert await engine.release("b", "d") == "a", "which is released in turn"
+    further = await engine.release(SourceHold("b", "d"))
+    assert further == SourceHold("a", "b"), "which is released in turn"
 
 
 async def test_a_fork_is_only_held_where_there_are_records(opening: Opening) -> None:
@@ -267,7 +322,7 @@ async def test_a_fork_is_only_held_where_there_are_records(opening: Opening) -> 
     await engine.create("s", BYTES)
     await engine.write("s", [b"1", b"2", b"3"])
     for offset, held in ((0, False), (1, True), (3, True), (4, False)):
-        assert await engine.hold("s", f"f{offset}", offset) is held
+        assert await engine.hold(SourceHold("s", f"f{offset}"), offset) is held
     await engine.write("s", [b"4", b"5"])
     assert (await engine.load("s", LIMIT)).head == 3
     assert await kept(engine, "s", 1) == [b"2", b"3", b"4", b"5"], "for the forks"
@@ -280,7 +335,7 @@ async def test_a_fork_of_a_name_that_was_used_before_does_not_go_on_from_there(
     first, _ = await engine.create("f", BYTES, [b"x", b"y"])
     assert first.epoch >= source.epoch
     await engine.delete("f")
-    await engine.hold("s", "f", 2)
+    await engine.hold(SourceHold("s", "f"), 2)
     settings = StreamSettings("", fork=Fork("s", 2))
     made, _ = await engine.create("f", settings, epochs=[(source.epoch, 0)])
     assert (await engine.load("f", LIMIT)).epochs == ((made.epoch, 0),)
@@ -294,7 +349,7 @@ async def test_a_fork_of_a_name_that_has_expired_does_not_go_on_from_there(
     async with asyncio.timeout(PATIENCE):
         while await engine.find("f", LIMIT) is not None:  # noqa: ASYNC110 - it says nothing
             await asyncio.sleep(0.05)
-    await engine.hold("s", "f", 2)
+    await engine.hold(SourceHold("s", "f"), 2)
     settings = StreamSettings("", fork=Fork("s", 2))
     made, _ = await engine.create("f", settings, epochs=[(source.epoch, 0)])
     assert (await engine.load("f", LIMIT)).epochs == ((made.epoch, 0),)
@@ -311,7 +366,7 @@ async def test_a_fork_goes_on_from_its_source_whatever_other_names_were_used(
         await engine.create(name, BYTES, [b"x"])
         await engine.delete(name)
     await engine.create(next(beside), BYTES, expires=4_000_000_000_000)
-    await engine.hold("s", "f", 2)
+    await engine.hold(SourceHold("s", "f"), 2)
     settings = StreamSettings("", fork=Fork("s", 2))
     made, _ = await engine.create("f", settings, epochs=[(source.epoch, 0)])
     assert (await engine.load("f", LIMIT)).epochs == ((source.epoch, 0), (made.epoch, 2))
@@ -353,7 +408,7 @@ async def test_what_is_gone_or_hidden_is_not_listed(engine: SharedEngine) -> Non
         await engine.create(name, StreamSettings(owner="o"))
     await engine.create("expired", StreamSettings(owner="o"), expires=1)
     await engine.delete("deleted")
-    await engine.hold("hidden", "f", 0)
+    await engine.hold(SourceHold("hidden", "f"), 0)
     await engine.delete("hidden")
     await engine.write("closed", [], close=True)
     for owner in (None, "o"):
@@ -424,7 +479,7 @@ async def test_what_expires_while_it_has_forks_is_as_if_it_was_deleted(
 ) -> None:
     settings = StreamSettings(ttl=1, owner="o")
     await engine.create("s", settings, [b"1"], expires=4_000_000_000_000)
-    assert await engine.hold("s", "f", 1)
+    assert await engine.hold(SourceHold("s", "f"), 1)
     await engine.touch("s")  # it expires in a second
     async with asyncio.timeout(PATIENCE):
         while not (await other.load("s", LIMIT)).hidden:  # noqa: ASYNC110 - the server's clock tells
@@ -433,7 +488,7 @@ async def test_what_expires_while_it_has_forks_is_as_if_it_was_deleted(
     assert join(await other.read("s", 0, LIMIT), 0) == [b"1"]
     for deed in (other.write("s", [b"2"]), other.touch("s"), other.create("s", BYTES)):
         assert await code_of(deed) in ("gone", "stream_deleted")
-    assert await other.release("s", "f") is None
+    assert await other.release(SourceHold("s", "f")) is None
     assert await code_of(other.load("s", LIMIT)) == "stream_not_found"
 
 
@@ -555,7 +610,7 @@ async def test_a_generation_in_a_stream_that_was_deleted_is_fenced(
     for name in ("s", "t"):
         await engine.create(name, BYTES)
         await engine.begin(name, f"g{name}", "n", 0, [b"0"])
-    await other.hold("t", "f", 1)
+    await other.hold(SourceHold("t", "f"), 1)
     for name in ("s", "t"):
         await other.delete(name)
         (late,) = await engine.tick([Tick(name, f"g{name}", 1, [b"late"])])

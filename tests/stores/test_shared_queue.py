@@ -16,7 +16,15 @@ from hub.domain.generation_request import GenerationRequest
 from hub.domain.queued_prompt import QueuedPrompt, decode_queue, encode_queue
 from hub.domain.records import Position
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores.shared import DroppedPrompt, SharedEngine, State, Written, is_held, queue_version
+from hub.stores.shared import (
+    DroppedPrompt,
+    SharedEngine,
+    SourceHold,
+    State,
+    Written,
+    is_held,
+    queue_version,
+)
 from tests.support.loopback_hub import eventually
 from tests.support.shared_servers import Opening, SharedServer, code_of, hear, kept
 
@@ -167,7 +175,7 @@ async def test_a_stream_in_which_prompts_wait_is_not_closed_but_deleted(
     await add(engine, "a", held=True)
     with pytest.raises(StreamBusy):
         await engine.write("s", [], close=True)
-    assert await engine.hold("s", "fork", 1)
+    assert await engine.hold(SourceHold("s", "fork"), 1)
     await engine.create("fork", replace(JSON, fork=Fork("s", 1)))
     await engine.delete("s")
     state = await engine.load("s", 0)

@@ -16,7 +16,7 @@ from hub.domain.errors import Gone, InvalidName, LimitExceeded, StoreError, Stre
 from hub.domain.producers import Stamp
 from hub.domain.records import Position
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores.shared import Notice, Tick, Written
+from hub.stores.shared import Notice, SourceHold, Tick, Written
 from hub.streams import mirrors as mirrors_module
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
@@ -105,7 +105,7 @@ async def test_what_cannot_be_opened_leaves_nothing(node: Mirrors) -> None:
     with pytest.raises(InvalidName):
         await node.open("")
     await node.engine.create("s", BYTES)
-    await node.engine.hold("s", "f", 0)
+    await node.engine.hold(SourceHold("s", "f"), 0)
     await node.engine.delete("s")
     with pytest.raises(Gone):
         await node.open("s")
@@ -261,7 +261,7 @@ async def test_a_long_stream_is_read_from_the_engine_where_it_is_not_in_memory(
 
 async def test_a_fork_shows_its_sources_records(node: Mirrors, other: Mirrors) -> None:
     source, _ = await node.engine.create("s", BYTES, [b"0", b"1"])
-    await node.engine.hold("s", "f", 1)
+    await node.engine.hold(SourceHold("s", "f"), 1)
     settings = StreamSettings(BYTES.content_type, fork=Fork("s", 1))
     await node.engine.create("f", settings, [b"x"], epochs=[(source.epoch, 0)])
     mirror = await other.open("f")
@@ -644,7 +644,7 @@ async def test_a_fork_that_was_put_back_holds_its_source(
     node: Mirrors, shared_server: SharedServer
 ) -> None:
     source, _ = await node.engine.create("s", BYTES, [b"0", b"1"])
-    await node.engine.hold("s", "f", 1)
+    await node.engine.hold(SourceHold("s", "f"), 1)
     settings = StreamSettings(BYTES.content_type, fork=Fork("s", 1))
     await node.engine.create("f", settings, [b"x"], epochs=[(source.epoch, 0)])
     await node.open("s")

@@ -14,6 +14,7 @@ from hub.domain.events import Delta, Message, Started, encode
 from hub.domain.records import Body
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import refusals
+from hub.stores.shared import SourceHold, join
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_writer import SharedWriter
 from tests.support.shared_nodes import Nodes, back, bodies
@@ -102,7 +103,7 @@ async def test_a_fork_of_what_is_not_there_holds_nothing(
 ) -> None:
     await writers[0].create("s", BYTES, ONE)
 
-    async def trimmed(source: str, fork: str, offset: int) -> bool:
+    async def trimmed(hold: SourceHold, offset: int) -> bool:
         return False
 
     monkeypatch.setattr(nodes[0].engine, "hold", trimmed)
@@ -142,8 +143,8 @@ async def test_a_fork_holds_its_source_also_if_the_engine_is_lost_in_between(
     await writers[0].create("s", BYTES, ONE)
     hold = nodes[0].engine.hold
 
-    async def losing(source: str, fork: str, offset: int) -> bool:
-        held = await hold(source, fork, offset)
+    async def losing(wanted: SourceHold, offset: int) -> bool:
+        held = await hold(wanted, offset)
         await shared_server.restart_empty()
         await back(nodes[0])
         return held
@@ -158,6 +159,7 @@ async def test_of_forks_and_streams_of_one_name_in_two_hubs_one_begins(
 ) -> None:
     await writers[0].create("s", BYTES, ONE)
     own: list[Body] = [(b"x", None)]
+    forks = 0
     for number in range(5):
         name = f"f{number}"
         done = await asyncio.gather(
@@ -172,6 +174,31 @@ async def test_of_forks_and_streams_of_one_name_in_two_hubs_one_begins(
         expected = [b"other"] if done[2] in begun else [b"1", b"x"]
         for node in nodes:
             assert await bodies(await node.open(name)) == expected
+        forks += done[2] not in begun
+        assert (await nodes[0].engine.load("s", 0)).forks == forks, "who was second holds nothing"
+
+
+async def test_a_fork_that_is_deleted_and_made_again_at_once_holds_its_source(
+    nodes: list[Mirrors], writers: list[SharedWriter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await writers[0].create("s", BYTES, ONE)
+    await writers[0].fork("f", "s")
+    release, deleted, again = nodes[0].engine.release, asyncio.Event(), asyncio.Event()
+
+    async def late(hold: SourceHold) -> SourceHold | None:
+        deleted.set()
+        await again.wait()
+        return await release(hold)
+
+    monkeypatch.setattr(nodes[0].engine, "release", late)
+    deleting = asyncio.create_task(writers[0].delete("f"))
+    await deleted.wait()
+    await writers[1].fork("f", "s")
+    again.set()
+    await deleting
+    await writers[1].delete("s")
+    assert (await nodes[1].engine.load("s", 0)).hidden
+    assert join(await nodes[0].engine.read("f", 0, 1024), 0) == [b"1"]
 
 
 async def test_deltas_are_events_here_too(

@@ -111,7 +111,11 @@ GROUP: Final = group(
         (
             STREAM,
             _CLOSED,
-            header("Stream-Seq", "Must be greater than the last one, compared byte by byte."),
+            header(
+                "Stream-Seq",
+                "Must be greater than the last one of the stream, whoever sent that, compared byte "
+                "by byte.",
+            ),
             header("Producer-Id", "Who appends.", minLength=1, maxLength=255),
             header(
                 "Producer-Epoch",

@@ -18,7 +18,6 @@ from aiohttp import web
 
 from hub.connections.connection import Pace
 from hub.domain.errors import Gone, StreamNotFound
-from hub.domain.principal import Principal
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.frames.encoder import Batch
@@ -30,6 +29,7 @@ from hub.protocols.conversation.checkpoints import Checkpoints
 from hub.protocols.conversation.view import DONE, DurableChunks, Translation, UIEvents, View
 from hub.protocols.durable import headers, responses
 from hub.protocols.durable.responses import Part
+from hub.protocols.one_read import one_read
 from hub.protocols.response_connection import Ending, ResponseConnection
 from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
@@ -176,7 +176,7 @@ async def read(
         view, position = View(unbegun(), 0), START
     else:
         stream.expect_events()
-        async with _turn(hub, stream, by):
+        async with _turn(hub, stream, request):
             viewed = await find(stream)
             place = responses.check_kept(stream.place(start or "start"))
             offset = max(place.offset, viewed.begin)
@@ -194,21 +194,22 @@ async def read(
             await asyncio.sleep(min(UNBEGUN_SECONDS, pace.long_poll_seconds))
         else:
             seconds = pace.long_poll_seconds
-            part = await _poll(hub, viewed, view, position.offset, seconds, by)
+            part = await _poll(hub, viewed, view, position.offset, seconds, request)
         response = responses.polled(request, part, JSON, empty=not part.bodies)
     response.headers.update(responses.SANDBOXED)
     return response
 
 
 @asynccontextmanager
-async def _turn(hub: Hub, stream: FollowedStream, by: Principal) -> AsyncIterator[None]:
-    """A principal's turn to read, if it may still read the stream when that comes.
+async def _turn(hub: Hub, stream: FollowedStream, request: web.Request) -> AsyncIterator[None]:
+    """A caller's turn to read, if it may still read the stream when that comes.
 
     Raises:
         Unauthorized: its credential does not hold any more.
         StreamNotFound: the stream belongs to somebody else by now.
     """
-    async with hub.callers.reads.of(by.counted_as):
+    by = request[PRINCIPAL]
+    async with one_read(hub, request):
         hub.check_current(by)
         if not hub.streams.reads(stream, by=by):
             raise StreamNotFound.named(stream.name)
@@ -216,18 +217,18 @@ async def _turn(hub: Hub, stream: FollowedStream, by: Principal) -> AsyncIterato
 
 
 async def _poll(
-    hub: Hub, viewed: Viewed, view: View, offset: int, seconds: float, by: Principal
+    hub: Hub, viewed: Viewed, view: View, offset: int, seconds: float, request: web.Request
 ) -> Part:
-    """What a view gives a principal from an offset on, within some seconds if there is nothing yet.
+    """What a view gives a caller from an offset on, within some seconds if there is nothing yet.
 
     Raises:
-        Unauthorized: the principal's credential does not hold any more.
-        StreamNotFound: the principal may not read the stream any more.
+        Unauthorized: its credential does not hold any more.
+        StreamNotFound: it may not read the stream any more.
     """
-    stream = viewed.stream
+    stream, by = viewed.stream, request[PRINCIPAL]
     time = asyncio.get_running_loop().time
     until = time() + seconds
-    async with _turn(hub, stream, by):
+    async with _turn(hub, stream, request):
         part = await viewed.part(view, offset)
 
     def goes_on() -> bool:
@@ -235,7 +236,7 @@ async def _poll(
 
     while not part.bodies and not part.closed and (left := until - time()) > 0:
         await hub.callers.until(stream, goes_on, within=left, by=by)
-        async with _turn(hub, stream, by):
+        async with _turn(hub, stream, request):
             part = await viewed.part(view, part.end.offset)
     return part
 

@@ -53,6 +53,7 @@ from hub.http.bodies import read_json
 from hub.hub import Hub
 from hub.protocols.conversation.one_request import Replies, beginning, generation_headers
 from hub.protocols.durable.headers import named
+from hub.protocols.one_read import one_read
 from hub.protocols.openai.chat_chunks import message_of
 from hub.protocols.openai.responses_input import InputItems, input_page
 from hub.protocols.openai.responses_request import ResponseAsked
@@ -72,6 +73,9 @@ _ITEM: Final = re.compile(r"[a-z]+_([0-9a-f]{32})[0-9]+")
 
 LONGEST: Final = 1000
 """Responses in a row, and references to items in one request, at most."""
+
+READ_BYTES: Final = 16_384
+"""What it costs to find a response, as bytes of a request's body; what is in it comes to that."""
 
 
 class _Stored(NamedTuple):
@@ -94,9 +98,14 @@ class _Stored(NamedTuple):
 
 
 class OpenAIResponses:
-    def __init__(self, hub: Hub, replies: Replies) -> None:
+    """``tab`` charges a principal with what is read for it, see `hub.auth.gate.Gate.tab`."""
+
+    def __init__(
+        self, hub: Hub, replies: Replies, tab: Callable[[Principal], Callable[[int], None]]
+    ) -> None:
         self._hub = hub
         self._replies = replies
+        self._tab = tab
 
     def routes(self) -> list[web.RouteDef]:
         one = "/v1/responses/{id}"
@@ -115,14 +124,22 @@ class OpenAIResponses:
         body.check()
         if "Streamhub-Stream" in request.headers:
             raise RequestError("Streamhub-Stream: leave it out: a response has its own stream")
-        with self._hub.allowance.growing(by.counted_as) as more:
+        with self._hub.allowance.growing(by.counted_as) as take:
+            charge = self._tab(by)
+
+            def more(size: int) -> None:
+                take(size)
+                charge(READ_BYTES + size)
+
             if isinstance(body.input, list):
-                body = body.model_copy(update={"input": await self._resolved(body.input, by, more)})
+                body = body.model_copy(
+                    update={"input": await self._resolved(body.input, request, more)}
+                )
             upstream, model = self._hub.upstreams.resolve(body.model)
             native = self._hub.upstreams[upstream].native_items
             repeated, given = body.repeated(), body.messages(native=native)
             before = [
-                message async for message in self._before(body.previous_response_id, by, more)
+                message async for message in self._before(body.previous_response_id, request, more)
             ]
             first = [{"role": "system", "content": body.instructions}] if body.instructions else []
             ask = GenerationRequest(
@@ -150,7 +167,7 @@ class OpenAIResponses:
         return _json(builder.response(), generation)
 
     async def _resolved(
-        self, given: list[Any], by: Principal, more: Callable[[int], None]
+        self, given: list[Any], request: web.Request, more: Callable[[int], None]
     ) -> list[Any]:
         """The items of the input, looked up where only their ids were given.
 
@@ -161,7 +178,8 @@ class OpenAIResponses:
             RequestError: there are too many references.
             NotFound: ``response_not_found``.
             TooLarge: what they stand for is larger than a prompt.
-            LimitExceeded: as ``more``, which takes memory for what is read.
+            LimitExceeded, RateLimited: as ``more``, which takes memory for a response that was
+                read and charges the principal with it.
         """
         if sum(map(_is_reference, given)) > LONGEST:
             raise RequestError(f"input: more than {LONGEST} items of type item_reference")
@@ -175,7 +193,7 @@ class OpenAIResponses:
             name = str(item.get("id"))
             match = _ITEM.fullmatch(name)
             if match is not None and match[1] not in read:
-                output = read[match[1]] = await self._output(match[1], by)
+                output = read[match[1]] = await self._output(match[1], request)
                 more(sum(size for size, _ in output.values()))
             size, meant = read[match[1]].get(name, (0, None)) if match else (0, None)
             if meant is None:
@@ -185,16 +203,16 @@ class OpenAIResponses:
             found.append(meant)
         return found
 
-    async def _output(self, name: str, by: Principal) -> dict[str, tuple[int, Any]]:
+    async def _output(self, name: str, request: web.Request) -> dict[str, tuple[int, Any]]:
         """The items of an earlier response, each with its bytes; none if there is no response."""
         with suppress(NotFound):
-            stored = await self._find(f"resp_{name}", by)
+            stored = await self._find(f"resp_{name}", request)
             output = stored.response()["output"]
             return {item["id"]: (len(orjson.dumps(item)), item) for item in output}
         return {}
 
     async def _before(
-        self, last: str | None, by: Principal, more: Callable[[int], None]
+        self, last: str | None, request: web.Request, more: Callable[[int], None]
     ) -> AsyncIterator[Mapping[str, Any]]:
         """The messages up to and including a response, oldest first; ``more`` as in `_resolved`."""
         chain: list[list[Mapping[str, Any]]] = []
@@ -202,7 +220,7 @@ class OpenAIResponses:
         while last is not None:
             if len(chain) == LONGEST:
                 raise RequestError(f"previous_response_id: more than {LONGEST} responses in a row")
-            stored = await self._find(last, by)
+            stored = await self._find(last, request)
             if not any(isinstance(event, TERMINALS) for event in stored.events):
                 raise Conflict("previous_response_id: that response has not ended: wait for it")
             deltas = [event for event in stored.events if isinstance(event, Delta)]
@@ -226,7 +244,7 @@ class OpenAIResponses:
 
     async def _show(self, request: web.Request) -> web.StreamResponse:
         streamed, after = _streaming(request)
-        stored = await self._find(request.match_info["id"], request[PRINCIPAL])
+        stored = await self._find(request.match_info["id"], request)
         if not streamed:
             return _json(stored.response(), stored.generation)
         events = ResponseEvents(stored.builder(), after)
@@ -236,38 +254,38 @@ class OpenAIResponses:
         return await self._replies.streamed(request, generation, stream, events)
 
     async def _input(self, request: web.Request) -> web.Response:
-        stored = await self._find(request.match_info["id"], request[PRINCIPAL])
+        stored = await self._find(request.match_info["id"], request)
         query = {name: request.query.get(name) for name in ("after", "limit", "order")}
         page = input_page(InputItems(stored.generation.id, stored.input), **query)
         return _json(page, stored.generation)
 
     async def _cancel(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        generation = (await self._find(name, by)).generation
+        generation = (await self._find(name, request)).generation
         with suppress(GenerationNotFound):  # it ended before the hub was restarted
             await self._hub.generations.cancel(generation.id, by=by)
-        stored = await self._find(name, by)
+        stored = await self._find(name, request)
         return _json(stored.response(), stored.generation)
 
     async def _delete(self, request: web.Request) -> web.Response:
         name, by = request.match_info["id"], request[PRINCIPAL]
-        stream = (await self._find(name, by)).stream
+        stream = (await self._find(name, request)).stream
         await self._hub.streams.delete(stream.name, by=by)
         return web.json_response({"id": name, "object": "response", "deleted": True})
 
-    async def _find(self, name: str, by: Principal) -> _Stored:
+    async def _find(self, name: str, request: web.Request) -> _Stored:
         """A response by its id.
 
         It is asked for with a few bytes, also a thousand of them at once, and may be large. So one
-        principal has one read at a time, in turns with all others.
+        caller has one read at a time, in turns with all others.
 
         Raises:
             NotFound: ``response_not_found``.
             Gone: its beginning is no longer kept.
         """
-        async with self._hub.callers.reads.of(by.counted_as):
+        async with one_read(self._hub, request):
             await next_turn()
-            return await self._read(name, by)
+            return await self._read(name, request[PRINCIPAL])
 
     async def _read(self, name: str, by: Principal) -> _Stored:
         generation_id = f"gen_{name.removeprefix('resp_')}"

@@ -205,10 +205,13 @@ class Changes:
 
     async def _remove_with_sources(self, held: Held | None) -> None:
         """Remove a stream, and the sources that were only kept for it."""
-        while held is not None and not held.needed:
-            self._remove(held)
+        while held is not None:
             fork = held.settings.fork
+            # Before it is removed, as another fork may begin under its name after that.
             source = None if fork is None else await self.open(fork.source)
+            if held.needed or self._streams.get(held.name) is not held:
+                return
+            self._remove(held)
             if source is None:
                 return
             source.forks.discard(held.name)

@@ -43,6 +43,7 @@ from hub.stores.shared import (
     DroppedPrompt,
     Entry,
     Notice,
+    SourceHold,
     State,
     Tick,
     Ticked,
@@ -344,9 +345,9 @@ class CoordinatorEngine:
         (written,) = await self.ask("write", *words, bodies=bodies)
         return written_from(written)
 
-    async def delete(self, stream: str, *, born: int | None = None) -> str | None:
+    async def delete(self, stream: str, *, born: int | None = None) -> SourceHold | None:
         (source,) = await self.ask("delete", stream, born)
-        return _text(source)
+        return None if source is None else SourceHold(*source)
 
     async def touch(self, stream: str) -> Written:
         (written,) = await self.ask("touch", stream)
@@ -365,13 +366,13 @@ class CoordinatorEngine:
             for name, content_type, epoch, tail, closed, its, running in found
         ]
 
-    async def hold(self, source: str, fork: str, offset: int) -> bool:
-        (held,) = await self.ask("hold", source, fork, offset)
+    async def hold(self, hold: SourceHold, offset: int) -> bool:
+        (held,) = await self.ask("hold", *hold, offset)
         return bool(held)
 
-    async def release(self, source: str, fork: str) -> str | None:
-        (its,) = await self.ask("release", source, fork)
-        return _text(its)
+    async def release(self, hold: SourceHold) -> SourceHold | None:
+        (its,) = await self.ask("release", *hold)
+        return None if its is None else SourceHold(*its)
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         words = (stream, state_words(state), lost)

@@ -51,7 +51,7 @@ __all__ = [
     "written_from",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 """The form of all messages; a coordinator refuses hubs of another one."""
 
 MESSAGE_BYTES: Final = 64 * 1024 * 1024
@@ -151,13 +151,13 @@ def settings_words(settings: StreamSettings) -> Words:
     return (
         *(settings.content_type, settings.ttl, settings.expires_at),
         *((None, 0) if fork is None else (fork.source, fork.offset)),
-        *(settings.owner, settings.creator),
+        *(settings.owner, settings.creator, "" if fork is None else fork.token),
     )
 
 
 def settings_from(words: Words) -> StreamSettings:
-    content_type, ttl, expires_at, source, offset, owner, creator = words
-    fork = None if source is None else Fork(source, offset)
+    content_type, ttl, expires_at, source, offset, owner, creator, token = words
+    fork = None if source is None else Fork(source, offset, token)
     return StreamSettings(content_type, ttl, expires_at, fork, owner, creator)
 
 

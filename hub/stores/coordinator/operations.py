@@ -24,7 +24,7 @@ from hub.stores.coordinator.codec import (
 from hub.stores.coordinator.held import Held
 from hub.stores.coordinator.sequencer import Sequencer
 from hub.stores.packed import unpack
-from hub.stores.shared import Bodies, Claim, DroppedPrompt, State, Tick
+from hub.stores.shared import Bodies, Claim, DroppedPrompt, SourceHold, State, Tick
 
 __all__ = ["ALONE", "AT_ONCE", "LATER", "Answer", "Asked", "names_in"]
 
@@ -51,6 +51,8 @@ def names_in(operation: str, asked: Asked) -> list[str]:
     words = asked.words
     if operation == "tick":
         return [stream for stream, *_ in words[0]]
+    if operation in ("hold", "release"):
+        return [words[0], words[1]]
     if operation == "create":
         source = words[1][3]
     elif operation == "restore":
@@ -110,14 +112,13 @@ def _set_owner(sequencer: Sequencer, asked: Asked, held: Held | None) -> Answer:
     return Answer((sequencer.set_owner(held, name, asked.limits, owner),))
 
 
-def _hold(sequencer: Sequencer, asked: Asked, held: Held | None) -> Answer:
-    name, fork, offset = asked.words
-    return Answer((sequencer.hold(held, name, asked.limits, fork, offset),))
+def _hold(sequencer: Sequencer, asked: Asked, held: Held | None, fork: Held | None) -> Answer:
+    *hold, offset = asked.words
+    return Answer((sequencer.hold(held, fork, asked.limits, SourceHold(*hold), offset),))
 
 
-def _release(sequencer: Sequencer, asked: Asked, held: Held | None) -> Answer:
-    name, fork = asked.words
-    return Answer((sequencer.release(held, name, asked.limits, fork),))
+def _release(sequencer: Sequencer, asked: Asked, held: Held | None, fork: Held | None) -> Answer:
+    return Answer((sequencer.release(held, fork, asked.limits, SourceHold(*asked.words)),))
 
 
 def _restore(sequencer: Sequencer, asked: Asked, held: Held | None, *source: Held | None) -> Answer:

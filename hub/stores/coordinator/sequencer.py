@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from hub.domain.epochs import Epochs, above
 from hub.domain.errors import HubError, StoreError, StreamClosed, StreamNotFound
-from hub.domain.producers import Producers, Stamp, too_many
+from hub.domain.producers import Producers, Stamp, check_space
 from hub.domain.records import UNREAD, Position, Record
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import (
@@ -40,7 +40,17 @@ from hub.stores import (
 )
 from hub.stores.coordinator.changes import Changes, Limits, Settling
 from hub.stores.coordinator.held import UNLIMITED, Held
-from hub.stores.shared import Bodies, DroppedPrompt, Entry, State, Tick, Ticked, Written, is_held
+from hub.stores.shared import (
+    Bodies,
+    DroppedPrompt,
+    Entry,
+    SourceHold,
+    State,
+    Tick,
+    Ticked,
+    Written,
+    is_held,
+)
 
 __all__ = ["Sequencer"]
 
@@ -78,7 +88,7 @@ class Sequencer(Changes):
         if fork is not None:
             if source is None:
                 raise StreamNotFound.named(fork.source)
-            if name not in source.holds and name not in source.forks:
+            if (fork.token or name) not in source.holds and name not in source.forks:
                 raise refusals.moved(fork.source)  # what it begins with may be gone by now
         epoch = self._store.epoch_above(max((past for past, _ in epochs), default=0))
         tail = 0 if fork is None else fork.offset
@@ -96,8 +106,8 @@ class Sequencer(Changes):
             expires=expires,
         )
         self._store.note(Created(name, settings, tuple(made.epochs), head))
-        if source is not None:
-            source.holds.pop(name, None)
+        if fork is not None and source is not None:
+            source.holds.pop(fork.token or name, None)
             source.forks.add(name)
         if expires is not None:
             self._store.note(Touched(name, expires / 1000))
@@ -132,9 +142,9 @@ class Sequencer(Changes):
             number = None if stamp is None else producers.last(stamp)
             return held.written(duplicate=True, number=number)
         if stamp is not None:
-            known = producers.all
-            if stamp.producer not in known and len(known) >= limits.max_producers:
-                raise too_many(limits.max_producers)
+            if stamp.producer not in producers.all:
+                owner = held.settings.owner
+                check_space(producers.all, stamp.producer, owner, limits.max_producers)
             if not producers.check(stamp):
                 return held.written(duplicate=True, number=producers.last(stamp))
         if not _rises(held.sequence, sequence):
@@ -160,14 +170,13 @@ class Sequencer(Changes):
 
     def delete(
         self, held: Held | None, name: str, limits: Limits, *, born: int | None
-    ) -> str | None:
+    ) -> SourceHold | None:
         """See `SharedEngine.delete`."""
         held = self._writable(held, name, limits, born)
         self._store.admit()
         if not held.needed:
             self._remove(held)
-            fork = held.settings.fork
-            return None if fork is None else fork.source
+            return SourceHold.of(held.name, held.settings)
         self._hide(held)
         return None
 
@@ -189,26 +198,35 @@ class Sequencer(Changes):
         self._store.note(OwnerChanged(name, owner))
         return self._change(held, {"owner": owner or ""})
 
-    def hold(self, held: Held | None, name: str, limits: Limits, fork: str, offset: int) -> bool:
+    def hold(
+        self,
+        held: Held | None,
+        fork: Held | None,
+        limits: Limits,
+        hold: SourceHold,
+        offset: int,
+    ) -> bool:
         """See `SharedEngine.hold`. A hold is not stored: the fork is, once it begins."""
-        held = self._writable(held, name, limits)
+        held = self._writable(held, hold.source, limits)
         if not held.head <= offset <= held.tail:
             return False
-        if fork not in held.forks:
-            held.holds[fork] = time.monotonic() + HOLD_SECONDS
+        if not _is_fork(fork, hold):
+            held.holds[hold.key] = time.monotonic() + HOLD_SECONDS
         return True
 
-    def release(self, held: Held | None, name: str, limits: Limits, fork: str) -> str | None:
-        """See `SharedEngine.release`."""
-        held = self.found(held, name, limits)
-        held.forks.discard(fork)
-        held.holds.pop(fork, None)
+    def release(
+        self, held: Held | None, fork: Held | None, limits: Limits, hold: SourceHold
+    ) -> SourceHold | None:
+        """See `SharedEngine.release`. The store has no tokens: it knows whether there is a fork."""
+        held = self.found(held, hold.source, limits)
+        held.holds.pop(hold.key, None)
+        if not _is_fork(fork, hold):
+            held.forks.discard(hold.fork)
         if held.needed or not held.hidden:
             return None
         self._store.admit()
         self._remove(held)
-        its = held.settings.fork
-        return None if its is None else its.source
+        return SourceHold.of(held.name, held.settings)
 
     # What was lost
 
@@ -496,6 +514,12 @@ class Sequencer(Changes):
             return False
         await self._store.heal(held.name, list(_records(entries)))
         return True
+
+
+def _is_fork(fork: Held | None, hold: SourceHold) -> bool:
+    """Whether the stream that has the name of a fork now is one of the same source."""
+    found = None if fork is None else fork.settings.fork
+    return found is not None and found.source == hold.source
 
 
 def _rises(old: str | None, new: str | None) -> bool:

@@ -14,7 +14,7 @@ from typing import Final
 
 from hub.domain import defaults
 from hub.domain.errors import StreamClosed, StreamNotFound
-from hub.domain.producers import Producers, Stamp, too_many
+from hub.domain.producers import Producers, Stamp, share_taken, too_many
 from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import Listed, refusals
@@ -32,6 +32,7 @@ from hub.stores.redis.state import (
     flat,
     hash_of,
     pairs,
+    parse_hold,
     parse_settings,
     parse_state,
     parse_ticked,
@@ -41,6 +42,7 @@ from hub.stores.shared import (
     DroppedPrompt,
     Entry,
     Notice,
+    SourceHold,
     State,
     Tick,
     Ticked,
@@ -199,17 +201,19 @@ class RedisEngine(RedisNodes):
         if word == b"producer" and stamp is not None:
             epoch, last = found
             Producers({} if epoch < 0 else {stamp.producer: (epoch, last)}).check(stamp)
+        if word == b"producer_share":
+            raise share_taken()
         raise too_many(self._max_producers)
 
-    async def delete(self, stream: str, *, born: int | None = None) -> str | None:
-        _, found = await self._do(
+    async def delete(self, stream: str, *, born: int | None = None) -> SourceHold | None:
+        _, *found = await self._do(
             "delete",
             stream,
             self.keys.of(stream).channel,
             stream,
             "" if born is None else born,
         )
-        return found.decode() or None
+        return parse_hold(stream, found)
 
     async def touch(self, stream: str) -> Written:
         found = await self._do("touch", stream, self.keys.of(stream).channel)
@@ -226,14 +230,16 @@ class RedisEngine(RedisNodes):
     ) -> list[Listed]:
         return await self._listing.listed(prefix, after, limit, owner)
 
-    async def hold(self, source: str, fork: str, offset: int) -> bool:
-        word, *_ = await self._do("hold", source, fork, offset)
+    async def hold(self, hold: SourceHold, offset: int) -> bool:
+        word, *_ = await self._do("hold", hold.source, hold.key, offset)
         return bool(word == b"ok")
 
-    async def release(self, source: str, fork: str) -> str | None:
-        channel = self.keys.of(source).channel
-        _, found = await self._do("release", source, channel, source, fork)
-        return found.decode() or None
+    async def release(self, hold: SourceHold) -> SourceHold | None:
+        source = hold.source
+        _, *found = await self._do(
+            "release", source, self.keys.of(source).channel, source, hold.key
+        )
+        return parse_hold(source, found)
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         producers = [

@@ -55,7 +55,7 @@ class StreamKeys(NamedTuple):
     producers: str
     """Hash: ``epoch:number`` of each idempotent producer."""
     forks: str
-    """Set: the names of its forks."""
+    """Set: the tokens of its forks; of those that older hubs made the names."""
     generations: str
     """Hash: ``epoch:first:started:ended`` of each generation that began here."""
     channel: str

@@ -11,7 +11,7 @@ from hub.stores import Listed
 from hub.stores.packed import pack
 from hub.stores.redis.client import Reply
 from hub.stores.redis.codec import VERSION, parse_entry, parse_stamp
-from hub.stores.shared import Claim, Entry, State, Ticked, Written
+from hub.stores.shared import Claim, Entry, SourceHold, State, Ticked, Written
 
 __all__ = [
     "damaged",
@@ -73,6 +73,7 @@ def fields_of(settings: StreamSettings) -> list[str | int]:
         "creator": settings.creator,
         "source": None if fork is None else fork.source,
         "forked": None if fork is None else fork.offset,
+        "hold": None if fork is None else fork.token or None,
     }
     return [part for name, value in found.items() if value is not None for part in (name, value)]
 
@@ -83,10 +84,16 @@ def parse_settings(fields: Mapping[str, str]) -> StreamSettings:
         fields["type"],
         None if ttl is None else int(ttl),
         fields.get("expires_at"),
-        None if source is None else Fork(source, int(fields["forked"])),
+        None if source is None else Fork(source, int(fields["forked"]), fields.get("hold", "")),
         fields.get("owner"),
         fields.get("creator"),
     )
+
+
+def parse_hold(stream: str, found: list[Reply]) -> SourceHold | None:
+    """What a stream that is gone has held, from the source of a fork (or empty) and its token."""
+    source, token = (part.decode() for part in found)
+    return SourceHold(source, stream, token) if source else None
 
 
 def damaged(stream: str, why: Exception) -> StoreError:

@@ -17,6 +17,8 @@ from hub.protocols.durable.responses import Part
 from hub.streams.stream import Stream
 from tests.conftest import StartHub
 from tests.support.looked_at import looked_at
+from tests.support.loopback_hub import eventually
+from tests.support.patience import PATIENCE
 
 SAID: Final = {"id": "q1", "role": "user", "parts": [{"type": "text", "content": "echo hi"}]}
 
@@ -98,3 +100,24 @@ async def test_one_caller_has_one_view_made_at_a_time(
     assert found == [found[0]] * 5
     assert found[0][0] == 200
     assert at_once == [1] * 5
+
+
+@pytest.mark.parametrize("path", ["/api/chat/c?offset=-1", "/v1/responses/resp_0"])
+async def test_without_authentication_the_caller_is_an_address(
+    start_hub: StartHub, path: str
+) -> None:
+    hub = await start_hub(server={"trusted_proxies": ["127.0.0.0/8"]})
+    await hub.hub.streams.append_to("c", message("a"))
+
+    async def read(address: str) -> None:
+        async with hub.client.get(path, headers={"X-Forwarded-For": address}) as response:
+            await response.read()
+
+    reads = hub.hub.callers.reads.of("address 192.0.2.1")
+    async with reads:
+        waiting = asyncio.create_task(read("192.0.2.1"))
+        await eventually(lambda: reads._waiters)
+        async with asyncio.timeout(PATIENCE):
+            await read("192.0.2.2")
+        assert not waiting.done()
+    await waiting

@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 import openai
 import pytest
+from aiohttp import web
 
 from hub.dialects.demo.answers import POEM
 from hub.domain.events import Delta, Finished, Started
@@ -661,9 +662,9 @@ def _read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     read: list[str] = []
     find = OpenAIResponses._find
 
-    async def counted(self: OpenAIResponses, name: str, by: Principal) -> Any:
+    async def counted(self: OpenAIResponses, name: str, request: web.Request) -> Any:
         read.append(name)
-        return await find(self, name, by)
+        return await find(self, name, request)
 
     monkeypatch.setattr(OpenAIResponses, "_find", counted)
     return read

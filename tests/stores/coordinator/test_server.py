@@ -25,9 +25,10 @@ from hub.stores import Appended
 from hub.stores.coordinator import changes, client, sequencer, server
 from hub.stores.coordinator.client import CoordinatorEngine
 from hub.stores.coordinator.codec import VERSION, Parser, encode
+from hub.stores.coordinator.held import Held
 from hub.stores.coordinator.sequencer import Sequencer
 from hub.stores.coordinator.server import Coordinator
-from hub.stores.shared import Claim, Tick, join
+from hub.stores.shared import Claim, SourceHold, Tick, join
 from hub.stores.sqlite import SQLiteStore
 from hub.stores.sqlite.sequenced import SequencedSQLiteStore
 from hub.stores.sqlite.writer import Writer
@@ -377,7 +378,7 @@ async def test_streams_that_are_not_used_leave_memory_and_come_back(
     monkeypatch.setattr(changes, "IDLE_SECONDS", 0.0)
     made, _ = await hub.create("s", BYTES, [b"0"])
     await hub.create("held", BYTES)
-    await hub.hold("held", "f", 0)
+    await hub.hold(SourceHold("held", "f"), 0)
     await place.coordinator._sequencer.sweep()
     assert list(place.coordinator._sequencer._streams) == ["held"], "a hold is only there"
     written = await hub.write("s", [b"1"], born=made.epoch)
@@ -402,7 +403,7 @@ async def test_what_has_expired_is_removed_with_what_was_kept_for_it(
     hub = CoordinatorEngine(place.socket, settle_seconds=SETTLE)
     await hub.open()
     await hub.create("a", BYTES, [b"0"])
-    await hub.hold("a", "b", 1)
+    await hub.hold(SourceHold("a", "b"), 1)
     heard = await hear(hub, "b")
     soon = round(time.time() * 1000) + 300
     await hub.create("b", StreamSettings("", fork=Fork("a", 1)), expires=soon)
@@ -415,12 +416,39 @@ async def test_what_has_expired_is_removed_with_what_was_kept_for_it(
     await hub.close()
 
 
+async def test_a_fork_that_begins_while_the_one_before_is_removed_holds_its_source(
+    place: Place, hub: CoordinatorEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequencer = place.coordinator._sequencer
+    await hub.create("a", BYTES, [b"0"])
+    await hub.hold(SourceHold("a", "b"), 1)
+    soon = round(time.time() * 1000) + 50
+    await hub.create("b", StreamSettings("", fork=Fork("a", 1)), expires=soon)
+    await eventually(lambda: time.time() * 1000 > soon)
+    open_, again = sequencer.open, False
+
+    async def slow(name: str) -> Held | None:
+        nonlocal again
+        found = await open_(name)
+        if name == "a" and not again:
+            again = True
+            await hub.hold(SourceHold("a", "b", "again"), 1)
+            await hub.create("b", StreamSettings("", fork=Fork("a", 1, "again")))
+        return found
+
+    monkeypatch.setattr(sequencer, "open", slow)
+    await sequencer.sweep()
+    assert again
+    await hub.delete("a")
+    assert join(await hub.read("b", 0, LIMIT), 0) == [b"0"]
+
+
 async def test_a_hold_whose_fork_does_not_begin_is_void(
     place: Place, hub: CoordinatorEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sequencer, "HOLD_SECONDS", 0.0)
     await hub.create("s", BYTES, [b"0"])
-    await hub.hold("s", "f", 1)
+    await hub.hold(SourceHold("s", "f"), 1)
     await hub.delete("s")
     await place.coordinator._sequencer.sweep()
     assert await hub.find("s", LIMIT) is None
@@ -431,12 +459,12 @@ async def test_a_fork_does_not_begin_in_what_is_held_for_it_no_more(
 ) -> None:
     monkeypatch.setattr(sequencer, "HOLD_SECONDS", 0.0)
     await hub.create("s", BYTES, [b"0"])
-    await hub.hold("s", "f", 1)
+    await hub.hold(SourceHold("s", "f"), 1)
     await place.coordinator._sequencer.sweep()
     fork = StreamSettings("", fork=Fork("s", 1))
     assert await code_of(hub.create("f", fork)) == "stream_moved"
     assert await hub.find("f", 0) is None
-    await hub.hold("s", "f", 1)
+    await hub.hold(SourceHold("s", "f"), 1)
     written, _ = await hub.create("f", fork)
     assert written.tail == 1
 

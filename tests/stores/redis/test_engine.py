@@ -16,7 +16,7 @@ from hub.stores.redis import scripts
 from hub.stores.redis.engine import RedisEngine
 from hub.stores.redis.keys import Keys, partition_of
 from hub.stores.redis.server import check_server
-from hub.stores.shared import DroppedPrompt, State, Tick
+from hub.stores.shared import DroppedPrompt, SourceHold, State, Tick
 from tests.stores.redis.conftest import Opening
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import RedisServer
@@ -46,10 +46,10 @@ async def test_a_source_does_not_expire_while_it_has_forks(
     await engine.create("s", StreamSettings(ttl=60), [b"1"])
     await engine.touch("s")
     assert int((await server.ask("PTTL", KEYS.meta))[1:]) > 0
-    await engine.hold("s", "f", 1)
+    await engine.hold(SourceHold("s", "f"), 1)
     await engine.touch("s")
     assert int((await server.ask("PTTL", KEYS.meta))[1:]) == -1
-    await engine.release("s", "f")
+    await engine.release(SourceHold("s", "f"))
     assert int((await server.ask("PTTL", KEYS.meta))[1:]) > 0
 
 
@@ -206,7 +206,7 @@ async def test_a_server_that_was_emptied_knows_of_no_name_whether_it_was_used(
     await server.restart_empty()
     later = await opening(known=engine.incarnations)
     assert await later.restore("s", kept, None)
-    await later.hold("s", "f", 1)
+    await later.hold(SourceHold("s", "f"), 1)
     settings = StreamSettings("", fork=Fork("s", 1))
     made, _ = await later.create("f", settings, epochs=[(source.epoch, 0)])
     assert (await later.load("f", LIMIT)).epochs == ((made.epoch, 0),)

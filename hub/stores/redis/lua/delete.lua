@@ -1,5 +1,5 @@
 -- channel, name, born
--- removed | hidden: the source of a fork, or ''
+-- removed | hidden: the source of a fork, or '', and the token with which it is held
 local stream = state(META)
 local refused = refusal(stream, ARGV[6])
 if refused then return refused end
@@ -11,7 +11,7 @@ if redis.call('EXISTS', FORKS) == 1 then
   enqueue(stream, '', '0', notice, fields)
   commit(META, stream, stream.tail, notice, fields, ARGV[4], '')
   redis.call('HDEL', META, 'running', 'node', 'number', 'began', 'cancelled')
-  return {'hidden', ''}
+  return {'hidden', '', ''}
 end
 remove(stream, ARGV[5], ARGV[4])
-return {'removed', stream.source or ''}
+return {'removed', stream.source or '', stream.hold or ''}

@@ -1,4 +1,4 @@
--- fork, offset
+-- token of the fork, offset
 -- ok · trimmed: head, tail
 -- Keep the records of a source for a fork at an offset.
 local stream, offset = state(META), tonumber(ARGV[5])

@@ -26,7 +26,8 @@ local function settling()
 end
 
 local FIELDS = {'epoch', 'tail', 'head', 'change', 'life', 'born', 'closed', 'closed_by',
-  'sequence', 'hidden', 'running', 'ttl', 'expires', 'source', 'forked', 'owner', 'queue'}
+  'sequence', 'hidden', 'running', 'ttl', 'expires', 'source', 'forked', 'hold', 'owner',
+  'queue'}
 
 -- The state of a stream, its numbers as numbers and what it lacks as false; nil if there is none.
 -- One that has expired is still there if it has forks: hidden, as if it had been deleted.

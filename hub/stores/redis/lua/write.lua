@@ -1,7 +1,8 @@
 -- channel, n, blob, close, stamp ('' or 'epoch:number:producer'), sequence ('' or '=…'), born,
 -- most producers, most records
 -- ok | duplicate: epoch, tail, change, closed, number
--- closed: epoch, tail · busy · producer: epoch, number · too_many_producers · stream_seq
+-- closed: epoch, tail · busy · producer: epoch, number · too_many_producers · producer_share ·
+-- stream_seq
 local channel, n, blob, close, stamp, sequence = ARGV[4], tonumber(ARGV[5]), unpack(ARGV, 6, 9)
 local stream = state(META)
 local refused = refusal(stream, ARGV[10])
@@ -29,8 +30,18 @@ if stream.closed then
   return {'closed', stream.epoch, stream.tail}
 end
 if producer then
-  if last_epoch < 0 and redis.call('HLEN', PRODUCERS) >= tonumber(ARGV[11]) then
-    return {'too_many_producers'}
+  if last_epoch < 0 then
+    -- As hub.domain.producers.check_space.
+    local count, most = redis.call('HLEN', PRODUCERS), tonumber(ARGV[11])
+    if count >= most then return {'too_many_producers'} end
+    local user = string.match(producer, '^([^\n]*)\n')
+    if user and user ~= stream.owner and count * 2 >= most then
+      local own, beginning = 0, user .. '\n'
+      for _, one in ipairs(redis.call('HKEYS', PRODUCERS)) do
+        if string.sub(one, 1, #beginning) == beginning then own = own + 1 end
+      end
+      if own >= math.floor((most - count + own + 1) / 2) then return {'producer_share'} end
+    end
   end
   if epoch < last_epoch or (epoch > last_epoch and last_epoch >= 0 and number > 0) then
     return {'producer', last_epoch, last}
