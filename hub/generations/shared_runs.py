@@ -57,7 +57,7 @@ from hub.generations.steering import make_way
 from hub.owned_tasks import OwnedTasks
 from hub.stores import GenerationLocation
 from hub.stores.refusals import busy
-from hub.stores.shared import Claim
+from hub.stores.shared import Claim, node_topic
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_appender import SharedAppender, Ticker
@@ -159,7 +159,7 @@ class SharedRuns:
     async def open(self) -> None:
         """Hear of generations of this hub that are to stop; the engine is connected."""
         await self._mirrors.each_engine(
-            lambda engine: engine.hear(_topic(self._node), self._stop_heard)
+            lambda engine: engine.hear(node_topic(self._node), self._stop_heard)
         )
 
     # Beginning
@@ -476,7 +476,7 @@ class SharedRuns:
         with suppress(StreamNotFound, Gone):
             node = await engine.cancel(stream, generation)
             if node is not None:
-                await engine.say(_topic(node), generation.encode())
+                await engine.say(node_topic(node), generation.encode())
 
     def _stop_heard(self, message: bytes) -> None:
         run = self._active.get(message.decode("ascii", "replace"))
@@ -575,8 +575,3 @@ class SharedRuns:
             task.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
         await self._ticker.stop()
-
-
-def _topic(node: str) -> str:
-    """Where a hub hears of its generations that are to stop."""
-    return f"node:{node}"
