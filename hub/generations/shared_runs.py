@@ -21,9 +21,10 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from hub.domain.counters import Counters
 from hub.domain.errors import (
@@ -42,6 +43,7 @@ from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.queued_prompt import QueuedPrompt
+from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.admission import Admission, RunLimits
 from hub.generations.conversations import Conversations, beginning_of, memory_of
@@ -112,6 +114,14 @@ class _Run:
         make_way(self, self.appender.mirror.queue, self.stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """What was read of a generation that runs in another hub, by one at a time."""
+
+    followed: FollowedGeneration
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class SharedRuns:
     """The generations of all hubs; see `hub.generations.operations.GenerationOperations`.
 
@@ -147,6 +157,7 @@ class SharedRuns:
         self._credential_holds = credential_holds
         self._queues = SharedQueues(mirrors, node, limits.queue, self._begin_queued)
         self._active: dict[str, _Run] = {}
+        self._elsewhere: WeakKeyDictionary[Mirror, _Elsewhere] = WeakKeyDictionary()
         self._tasks = OwnedTasks("a task of the generations", log, counts)
 
     @property
@@ -423,12 +434,17 @@ class SharedRuns:
             await self._mirrors.until(mirror, lambda one: one.tail > ended)
             found = await read(self._streams, generation, location)
             return found if found.ended else None
-        own = [
-            event
-            async for event in mirror.events(location.position.offset)
-            if getattr(event, "generation", None) == generation
-        ]
-        return Generation.told(generation, mirror.name, location.position, own)
+        return await self._told(mirror, generation, location.position)
+
+    async def _told(self, mirror: Mirror, generation: str, position: Position) -> Generation:
+        """The generation that runs in a stream elsewhere; only what is new of it is read."""
+        found = self._elsewhere.get(mirror)
+        if found is None or found.followed.seen.id != generation:
+            begun = Generation.told(generation, mirror.name, position, ())
+            found = self._elsewhere[mirror] = _Elsewhere(FollowedGeneration(mirror, begun))
+        async with found.lock:
+            await found.followed.until(attrgetter("ended"), within=0)
+        return found.followed.seen
 
     async def wait(self, generation: str) -> Generation:
         found = await self.find(generation)

@@ -37,7 +37,6 @@ from hub.domain.errors import StreamNotFound
 from hub.domain.events import Message
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.principal import Principal
 from hub.domain.records import Record
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
@@ -108,7 +107,7 @@ class TanStack:
         name, by = request.match_info["id"], request[PRINCIPAL]
         await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
         last = ui_messages.new_messages(body.messages)
-        known = await self._known(name, by)
+        known = await self._known(request, name)
         new = _unknown(last, known)
         running = await self._hub.generations.running_in(name, by=by)
         if running is not None and last and not new and known.newest == _key_of(last[-1]):
@@ -130,7 +129,7 @@ class TanStack:
         name = request.match_info.get("id", body.threadId)
         by = request[PRINCIPAL]
         await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
-        known = await self._known(name, by)
+        known = await self._known(request, name)
         new = _unknown(agui_messages.new_messages(body.messages), known)
         messages = agui_messages.chat_messages(body.messages)
         beside = ui_messages.reply_fields(body.messages, again=not new)
@@ -158,14 +157,15 @@ class TanStack:
                 done=b"",
             )
 
-    async def _known(self, name: str, by: Principal) -> _Known:
+    async def _known(self, request: web.Request, name: str) -> _Known:
         """The messages in a conversation."""
         try:
-            stream = await self._hub.streams.open(name, by=by)
+            stream = await self._hub.streams.open(name, by=request[PRINCIPAL])
+            stream.expect_events()
+            async with view_reading.turn(self._hub, stream, request):
+                return _Known(await self._indexes.of(stream), stream.head)
         except StreamNotFound:
             return _Known(MessageIndex(), 0)
-        stream.expect_events()
-        return _Known(await self._indexes.of(stream), stream.head)
 
     def _generation_request(
         self,
