@@ -162,7 +162,7 @@ async def _plain(stream: FollowedStream) -> str:
 
 
 async def _text(stream: FollowedStream) -> str:
-    held = b""
+    held = bytearray()
     async for records in stream.stretches():
         held += b"".join(record.body for record in records)
         if len(held) > TEXT_BYTES:

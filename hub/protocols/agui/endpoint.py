@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from aiohttp import web
@@ -56,6 +56,10 @@ from hub.streams.followed import FollowedStream
 __all__ = ["ConversationAsked", "RunAsked", "TanStack"]
 
 
+RUN_LENGTH: Final = 200
+"""Characters of the name of a run, which is kept for as long as its answer lasts."""
+
+
 class _Choice(BaseModel):
     """Which model is to answer, and its options."""
 
@@ -79,7 +83,7 @@ class RunAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     threadId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
-    runId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
+    runId: str = Field(min_length=1, max_length=RUN_LENGTH)  # noqa: N815 - AG-UI's name
     messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     tools: Annotated[tuple[dict[str, Any], ...], fail_fast] = ()
     forwardedProps: _Choice | None = None  # noqa: N815 - AG-UI's name
