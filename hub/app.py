@@ -313,9 +313,10 @@ def _route(
         long_poll_seconds=config.streams.long_poll_seconds,
         sse_rotate_seconds=config.streams.sse_rotate_seconds,
     )
+    tab = gate.tab if gate else lambda _: free
     plain = [
         *Live(hub, pace=pace).routes(),
-        *Follow(hub, pace=pace, rotate_seconds=config.streams.sse_rotate_seconds).routes(),
+        *Follow(hub, tab, pace=pace, rotate_seconds=config.streams.sse_rotate_seconds).routes(),
         *durable.routes(),
         *Generations(hub).routes(),
         *Listing(hub, allowed=server.list_streams).routes(),
@@ -332,7 +333,7 @@ def _route(
     )
     openai = [
         *OpenAI(hub, replies).routes(),
-        *OpenAIResponses(hub, replies, gate.tab if gate else lambda _: free).routes(),
+        *OpenAIResponses(hub, replies, tab).routes(),
         *Models(hub).routes(),
     ]
     view = ViewPace(pace, config.streams.long_poll_seconds, config.streams.sse_rotate_seconds)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any, Final
 
 from hub.domain.grant_rules import Identity, Who
 
 __all__ = ["Member", "has_verified_email"]
+
+_SMALL: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +36,12 @@ class Member:
             kind == "email"
             and at
             and name
+            and "@" not in name
             and domain
             and (name == "*" or "*" not in name)
             and "*" not in domain
         ):
-            return cls(email=f"{name}@{domain}".lower())
+            return cls(email=_folded(f"{name}@{domain}"))
         if kind == "claim":
             return cls(Who.parse(text))
         raise ValueError('should be "claim NAME=VALUE", "email NAME@DOMAIN" or "email *@DOMAIN"')
@@ -54,9 +58,14 @@ class Member:
         email = claims.get("email")
         if not isinstance(email, str) or not has_verified_email(claims):
             return False
-        plain = email.lower()
-        name, _, domain = plain.rpartition("@")
-        return bool(name) and self.email in (plain, f"*@{domain}")
+        plain = _folded(email)
+        name, _, domain = plain.partition("@")
+        return bool(name) and "@" not in domain and self.email in (plain, f"*@{domain}")
+
+
+def _folded(email: str) -> str:
+    """An address in small letters, but for others than ASCII's: some of those become ASCII's."""
+    return email.translate(_SMALL)
 
 
 def has_verified_email(claims: Mapping[str, Any]) -> bool:

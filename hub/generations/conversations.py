@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from hub.connections.one_at_a_time import OneAtATime
 from hub.domain import defaults
 from hub.domain.branches import AFTER
 from hub.domain.conversation import TURN_BYTES, Conversation
@@ -49,7 +50,8 @@ class Conversations:
 
     A conversation of more than ``most`` messages, or `REPLACED` times ``prompt_bytes``, is refused,
     and not read again. What is read takes from ``allowance``: a stream may be as large
-    as the disk, and its forks are as large at no cost.
+    as the disk, and its forks are as large at no cost. So each caller has one read at a time, too,
+    in turns with all others; without authentication each stream is.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Conversations:
         self._most = most
         self._most_bytes = REPLACED * prompt_bytes
         self._allowance = MemoryBudget(sys.maxsize) if allowance is None else allowance
+        self._turns = OneAtATime()
         self._read: WeakKeyDictionary[FollowedStream, Conversation] = WeakKeyDictionary()
         """The oldest first."""
         self._refused: WeakKeyDictionary[FollowedStream, tuple[int, str]] = WeakKeyDictionary()
@@ -83,7 +86,9 @@ class Conversations:
         """
         if request.prompt is None and request.after is None:
             return Past()
-        conversation = await self._whole(stream, request.counted_as)
+        async with self._turns.of(request.counted_as or f"stream {stream.name}"):
+            # From its end on nothing waits.
+            conversation = await self._whole(stream, request.counted_as)
         place, fields = None, NOTHING
         if request.after is not None:
             place, fields = conversation.find(request.after), {AFTER: request.after or None}

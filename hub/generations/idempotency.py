@@ -119,6 +119,8 @@ async def check_kept(generation: Generation, streams: StreamRegistry) -> None:
     position = generation.position
     if position is None or position.offset < stream.head:
         return  # its records are not kept, so it cannot be checked
+    if not streams.is_same(stream, position.epoch):
+        raise deleted()  # and not after all of another stream was read
     async for event in stream.events(position.offset):
         if isinstance(event, Started | Queued) and event.generation == generation.id:
             return

@@ -2,7 +2,9 @@
 
 A hub renews its lease several times while it lasts. One that does not is taken for dead: another
 hub ends its generations as interrupted. If it only stood still, it finds that its generations are
-over when it goes on, and nothing that it writes is taken.
+over when it goes on, and nothing that it writes is taken. A hub that is still connected has
+longer (`hub.stores.shared.CONNECTED_LEASES`): it may be busy for a second, and the connections of
+a process that was killed are closed at once.
 
 No lease ends while the engine is away, because nobody could renew one.
 """

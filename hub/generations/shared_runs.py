@@ -21,9 +21,10 @@ import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from hub.domain.counters import Counters
 from hub.domain.errors import (
@@ -42,6 +43,7 @@ from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.queued_prompt import QueuedPrompt
+from hub.domain.records import Position
 from hub.domain.stream_settings import StreamSettings
 from hub.generations.admission import Admission, RunLimits
 from hub.generations.conversations import Conversations, beginning_of, memory_of
@@ -57,7 +59,7 @@ from hub.generations.steering import make_way
 from hub.owned_tasks import OwnedTasks
 from hub.stores import GenerationLocation
 from hub.stores.refusals import busy
-from hub.stores.shared import Claim
+from hub.stores.shared import Claim, node_topic
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_appender import SharedAppender, Ticker
@@ -112,6 +114,14 @@ class _Run:
         make_way(self, self.appender.mirror.queue, self.stop)
 
 
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """What was read of a generation that runs in another hub, by one at a time."""
+
+    followed: FollowedGeneration
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class SharedRuns:
     """The generations of all hubs; see `hub.generations.operations.GenerationOperations`.
 
@@ -147,6 +157,7 @@ class SharedRuns:
         self._credential_holds = credential_holds
         self._queues = SharedQueues(mirrors, node, limits.queue, self._begin_queued)
         self._active: dict[str, _Run] = {}
+        self._elsewhere: WeakKeyDictionary[Mirror, _Elsewhere] = WeakKeyDictionary()
         self._tasks = OwnedTasks("a task of the generations", log, counts)
 
     @property
@@ -159,7 +170,7 @@ class SharedRuns:
     async def open(self) -> None:
         """Hear of generations of this hub that are to stop; the engine is connected."""
         await self._mirrors.each_engine(
-            lambda engine: engine.hear(_topic(self._node), self._stop_heard)
+            lambda engine: engine.hear(node_topic(self._node), self._stop_heard)
         )
 
     # Beginning
@@ -423,12 +434,17 @@ class SharedRuns:
             await self._mirrors.until(mirror, lambda one: one.tail > ended)
             found = await read(self._streams, generation, location)
             return found if found.ended else None
-        own = [
-            event
-            async for event in mirror.events(location.position.offset)
-            if getattr(event, "generation", None) == generation
-        ]
-        return Generation.told(generation, mirror.name, location.position, own)
+        return await self._told(mirror, generation, location.position)
+
+    async def _told(self, mirror: Mirror, generation: str, position: Position) -> Generation:
+        """The generation that runs in a stream elsewhere; only what is new of it is read."""
+        found = self._elsewhere.get(mirror)
+        if found is None or found.followed.seen.id != generation:
+            begun = Generation.told(generation, mirror.name, position, ())
+            found = self._elsewhere[mirror] = _Elsewhere(FollowedGeneration(mirror, begun))
+        async with found.lock:
+            await found.followed.until(attrgetter("ended"), within=0)
+        return found.followed.seen
 
     async def wait(self, generation: str) -> Generation:
         found = await self.find(generation)
@@ -476,7 +492,7 @@ class SharedRuns:
         with suppress(StreamNotFound, Gone):
             node = await engine.cancel(stream, generation)
             if node is not None:
-                await engine.say(_topic(node), generation.encode())
+                await engine.say(node_topic(node), generation.encode())
 
     def _stop_heard(self, message: bytes) -> None:
         run = self._active.get(message.decode("ascii", "replace"))
@@ -575,8 +591,3 @@ class SharedRuns:
             task.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
         await self._ticker.stop()
-
-
-def _topic(node: str) -> str:
-    """Where a hub hears of its generations that are to stop."""
-    return f"node:{node}"

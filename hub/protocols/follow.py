@@ -13,7 +13,7 @@ it ends and a stream was neither ``closed`` nor refused, the client asks again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Final
 
 from aiohttp import web
@@ -22,8 +22,10 @@ from pydantic_core import PydanticCustomError
 
 from hub.connections.connection import Pace
 from hub.domain.errors import HubError
+from hub.domain.principal import Principal
 from hub.frames.follow import MESSAGE_EVENTS, MESSAGE_LINES
 from hub.frames.messages import error_message
+from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json, release
 from hub.http.json_models import FIELDS, Few, fail_fast
 from hub.http.streaming import streaming_headers
@@ -32,8 +34,15 @@ from hub.protocols.formats import Format, chosen
 from hub.protocols.response_connection import ResponseConnection
 from hub.protocols.standing import stand_open
 from hub.protocols.subscribing import SubscriptionAsked, subscribe
+from hub.streams.turns import next_turn
 
 __all__ = ["Follow", "FollowAsked"]
+
+STREAM_BYTES: Final = 16_384
+"""What a stream costs, as bytes of a request's body: it is opened, checked and answered."""
+
+AT_ONCE: Final = 16
+"""Streams that are begun in one turn of the loop."""
 
 _FORMATS: Final[Mapping[str, Format]] = {
     "sse": Format("text/event-stream", MESSAGE_EVENTS),
@@ -61,8 +70,18 @@ class FollowAsked(
 
 
 class Follow:
-    def __init__(self, hub: Hub, *, pace: Pace, rotate_seconds: float) -> None:
+    """``tab`` charges a principal with the streams that it asks for (`hub.auth.gate.Gate.tab`)."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        tab: Callable[[Principal], Callable[[int], None]],
+        *,
+        pace: Pace,
+        rotate_seconds: float,
+    ) -> None:
         self._hub = hub
+        self._tab = tab
         self._pace = pace
         self._rotate = rotate_seconds
 
@@ -74,6 +93,8 @@ class Follow:
         stand_open(self._hub, request)
         form = chosen(request, _FORMATS)
         wanted = list((await read_json(request, FollowAsked)).root)
+        # Before it begins: then all of it is refused, and can be asked for later.
+        self._tab(request[PRINCIPAL])(STREAM_BYTES * len(wanted))
         release(request)  # the response may last long
         headers = streaming_headers(form.content_type)
         reading = ResponseConnection(
@@ -82,6 +103,8 @@ class Follow:
         async with reading as connection:
             connection.opening = True
             while wanted and not connection.ended:
+                if len(wanted) % AT_ONCE == 0:
+                    await next_turn()
                 asked = wanted.pop(0)
                 try:
                     await subscribe(self._hub, connection, asked)

@@ -93,6 +93,7 @@ class Login:
         return response
 
     async def _end(self, request: web.Request) -> web.Response:
+        self._count(request)
         elsewhere = await self._signs_out_elsewhere(request)
         if "text/html" in request.headers.get("Accept", ""):
             home = f"../{SIGN_OUT_ELSEWHERE}" if elsewhere else "../login"
@@ -118,8 +119,16 @@ class Login:
             return False
 
     async def _end_sessions(self, request: web.Request) -> None:
+        """End all sessions of a request's cookies, each but the first of which counts as a request.
+
+        Raises:
+            RateLimited: there were too many.
+            StoreError: see `hub.auth.sessions.Sessions.end`.
+        """
         assert self._sign_in is not None  # noqa: S101 - its callers have looked
-        for token in self._sign_in.cookie.tokens(request):
+        for place, token in enumerate(self._sign_in.cookie.tokens(request)):
+            if place:
+                self._count(request)
             await self._sign_in.sessions.end(token)
 
     async def _me(self, request: web.Request) -> web.Response:
@@ -190,5 +199,14 @@ class Login:
         """
         if self._gate is None or self._sign_in is None:
             raise NotFound("nobody signs in to this hub with a link", code="login_link_invalid")
-        self._gate.count(self._gate.nobody(address_of(request)))
+        self._count(request)
         return self._sign_in
+
+    def _count(self, request: web.Request) -> None:
+        """Count a request at its address.
+
+        Raises:
+            RateLimited: there were too many.
+        """
+        if self._gate is not None:
+            self._gate.count(self._gate.nobody(address_of(request)))

@@ -78,7 +78,8 @@ class OIDCLogin:
                 code="login_expired",
             )
         try:
-            user = await provider.user(login, answer, self._callback(request))
+            callback, address = self._callback(request), address_of(request)
+            user = await provider.user(login, answer, callback, address)
             token, expires = await sign_in.sessions.begin(
                 user.user, user.tenant, user.claims, by="oidc"
             )

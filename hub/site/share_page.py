@@ -24,6 +24,7 @@ from hub.domain.principal import Principal
 from hub.http.admission import PRINCIPAL
 from hub.http.errors import retry_headers, status_of
 from hub.hub import Hub
+from hub.protocols.one_read import one_read
 from hub.site.page import Page
 from hub.streams.followed import FollowedStream
 
@@ -116,7 +117,9 @@ class SharePage:
         takes_html = "text/html" in request.headers.get("Accept", "").lower()
         if not stream.settings.is_json or not takes_html or request.query.get("format") == "text":
             with self._hub.unsent.taken(TEXT_BYTES, request[PRINCIPAL].counted_as):
-                return web.Response(text=await _plain(stream))
+                async with one_read(self._hub, request):
+                    text = await _plain(stream)
+                return web.Response(text=text)
         built = await self._page.built(FILE)
         if built is None:
             return self._page.missing()
@@ -159,7 +162,7 @@ async def _plain(stream: FollowedStream) -> str:
 
 
 async def _text(stream: FollowedStream) -> str:
-    held = b""
+    held = bytearray()
     async for records in stream.stretches():
         held += b"".join(record.body for record in records)
         if len(held) > TEXT_BYTES:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha1
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from hub.domain.errors import StoreError
 from hub.domain.frozen import frozen
@@ -20,6 +20,7 @@ from hub.domain.stream_settings import StreamSettings
 from hub.stores import GenerationLocation, Listed
 
 __all__ = [
+    "CONNECTED_LEASES",
     "Bodies",
     "Claim",
     "DroppedPrompt",
@@ -33,6 +34,7 @@ __all__ = [
     "Written",
     "is_held",
     "join",
+    "node_topic",
     "or_log",
     "queue_version",
 ]
@@ -40,6 +42,10 @@ __all__ = [
 log = logging.getLogger("hub.store")
 
 Bodies = Sequence[bytes]
+
+CONNECTED_LEASES: Final = 5
+"""How many times longer the lease of a node is that listens to its `node_topic`: it is busy, or it
+stands still, but its process has not died."""
 
 
 class Entry(NamedTuple):
@@ -259,6 +265,11 @@ class Claim(NamedTuple):
     stream: str
     born: int = 0
     """The epoch in which the stream began: a later one of its name has not answered it."""
+
+
+def node_topic(node: str) -> str:
+    """Where a node hears what is for it alone, for as long as it is connected."""
+    return f"node:{node}"
 
 
 def or_log(topic: str, heard: Callable[[bytes], None]) -> Callable[[bytes], None]:
@@ -514,7 +525,8 @@ class SharedEngine(Protocol):
         """Renew the lease of a node; those whose lease is over, which are now this one's to end.
 
         Each is given to one node for as long as a lease, and then to one again until `forget`.
-        Nobody's lease is over because the engine was away.
+        Nobody's lease is over because the engine was away, and that of a node that listens to its
+        `node_topic` only after `CONNECTED_LEASES`.
         """
 
     async def nodes(self) -> list[str]:

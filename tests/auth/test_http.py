@@ -617,6 +617,18 @@ async def test_a_long_chain_of_responses_counts_as_several_requests(start_hub: S
     assert await go_on("bob") == 200
 
 
+async def test_many_streams_in_one_response_count_as_several_requests(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 30}))
+    asked = [{"stream": f"chat/ann/{number}", "wait": True} for number in range(160)]
+
+    async def follow(who: str) -> int:
+        async with hub.client.post("/v1/follow", json=asked, headers=bearer(who)) as response:
+            return response.status
+
+    assert [await follow("ann") for _ in range(3)] == [200, 200, 429]
+    assert await follow("bob") == 200
+
+
 async def test_floods_of_streams(start_hub: StartHub) -> None:
     hub = await start_hub(auth=auth(), limits={"streams": 3})
     for number in range(3):

@@ -56,6 +56,7 @@ def test_is_not_meant(text: str) -> None:
         {"email": "@"},
         {"email": "ann@example.org.evil.example"},
         {"email": "example.org"},
+        {"email": "ann@evil.example@example.org"},
     ],
 )
 @pytest.mark.parametrize("text", ["email *@example.org", "email ann@example.org"])
@@ -64,6 +65,12 @@ def test_an_address_that_is_not_verified_or_another_does_not_count(
 ) -> None:
     assert not Member.parse(text).means({**ANN, **changed})
     assert not Member.parse(text).means({})
+
+
+def test_no_other_letter_stands_for_one_of_ascii() -> None:
+    kelvin = {"email": "\u212aate@example.org", "email_verified": True}
+    assert not Member.parse("email kate@example.org").means(kelvin)
+    assert Member.parse("email \u212aATE@example.org").means(kelvin)
 
 
 def test_verified_as_text() -> None:

@@ -12,8 +12,10 @@ from aiohttp.test_utils import TestClient
 
 from hub import Hub
 from hub.domain.errors import Gone
+from hub.domain.events import Message
 from hub.domain.generation_request import GenerationRequest
 from hub.stores.sqlite import SQLiteStore
+from hub.streams.history import History
 from hub.upstreams.upstream import Upstream
 from tests.conftest import StartHub
 
@@ -68,6 +70,22 @@ async def test_another_stream_of_that_name_is_not_what_the_key_began(start_hub: 
         assert said.status == 201
     status, told = await asked(client, stream="chat")
     assert (status, told["error"]["code"]) == (410, "generation_deleted")
+
+
+async def test_such_a_stream_is_not_read_for_the_key(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = await start_hub()
+    _, first = await asked(running.client, stream="chat")
+    await ended(running.client, first["id"])
+    await running.hub.streams.delete("chat")
+    for _ in range(5):
+        await running.hub.streams.append_to("chat", Message("user", "Hi"))
+    read = list[object]()
+    monkeypatch.setattr(History, "stretches", lambda *walk: read.append(walk))
+    status, told = await asked(running.client, stream="chat")
+    assert (status, told["error"]["code"]) == (410, "generation_deleted")
+    assert read == []
 
 
 async def test_a_key_with_a_fork_left_behind_is_told_the_same(start_hub: StartHub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from hub.generations.conversations import Conversations, Past
 from hub.streams.history import SLICE
 from hub.streams.stream import Stream
 from tests.support.loop_rounds import Rounds
+from tests.support.loopback_hub import eventually
 
 MOST = 1000
 MORE = GenerationRequest(prompt="More", stream="s")
@@ -177,3 +179,36 @@ async def test_what_is_read_takes_memory_of_its_caller() -> None:
         await kept.before(chat, more)
     assert (await kept.before(chat, more)).messages
     assert allowance.held == 0
+
+
+class GatedStream(CountedStream):
+    """A stream whose reading waits for ``gate``, and is noted in ``begun``."""
+
+    __slots__ = ("begun", "gate")
+
+    def __init__(self, begun: list[Stream], gate: asyncio.Event) -> None:
+        super().__init__()
+        self.begun = begun
+        self.gate = gate
+
+    async def stretches(self, start: int = 0) -> AsyncIterator[Sequence[Record]]:
+        self.begun.append(self)
+        await self.gate.wait()
+        async for records in super().stretches(start):
+            yield records
+
+
+async def test_one_caller_has_one_read_at_a_time() -> None:
+    kept, begun, gate = Conversations(MOST), list[Stream](), asyncio.Event()
+    forks = [GatedStream(begun, gate) for _ in range(4)]
+    for fork in forks:
+        fork.append(Message("user", "Hi"))
+    callers = ("ann", "ann", "ann", "bob")
+    reading = [
+        asyncio.create_task(kept.before(fork, replace(MORE, counted_as=caller)))
+        for fork, caller in zip(forks, callers, strict=True)
+    ]
+    await eventually(lambda: forks[3] in begun)
+    assert begun == [forks[0], forks[3]]
+    gate.set()
+    assert [said(past) for past in await asyncio.gather(*reading)] == [["Hi"]] * 4

@@ -6,7 +6,7 @@ Nodes run in one process here, each with connections of its own; the server is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -25,15 +25,18 @@ from hub.domain.errors import (
 from hub.domain.events import Message, encode
 from hub.domain.generation import Generation, State
 from hub.domain.generation_request import GenerationRequest
+from hub.domain.records import Record
 from hub.domain.stream_settings import StreamSettings
 from hub.generations import shared_runs
 from hub.generations.leases import interrupt
 from hub.stores.shared import Claim, Written
+from hub.streams.mirror import Mirror
 from tests.support.fake_upstream import END, FOREVER, said
 from tests.support.hub_node import Node, StartNode
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.redis_server import KINDS
+from tests.support.shared_nodes import shown
 from tests.support.shared_servers import SharedServer
 
 
@@ -73,6 +76,31 @@ async def test_one_that_runs_is_known_by_its_events(start: StartNode) -> None:
     assert await two.runs.running_in("nothing") is None
     (listed,), _ = await two.backend.streams.listed("", "", 10)
     assert listed.running == begun.id
+
+
+async def test_of_one_that_runs_elsewhere_no_record_is_read_twice(
+    start: StartNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+    one, two = await start([said("Hel"), gate, said("lo"), FOREVER]), await start()
+    await one.ask(stream="chat")
+    mirror = await two.backend.streams.open("chat")
+    read, stretches = list[int](), Mirror.stretches
+
+    async def noting(self: Mirror, start: int = 0) -> AsyncIterator[Sequence[Record]]:
+        async for records in stretches(self, start):
+            read.extend(record.offset for record in records)
+            yield records
+
+    monkeypatch.setattr(Mirror, "stretches", noting)
+    for tail in (3, 4):
+        await shown(mirror, tail)
+        read.clear()
+        several = await asyncio.gather(*(two.runs.running_in("chat") for _ in range(3)))
+        assert {one.state for one in several if one} == {State.STREAMING}
+        assert read == sorted(set(read))
+        gate.set()
+    assert read == [3]
 
 
 async def test_one_is_found_whose_end_was_not_told_of_yet(

@@ -12,12 +12,18 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
+from hub import Hub
 from hub.access.streams import StreamAccess
+from hub.connections.connection import Connection
+from hub.domain.errors import StreamNotFound
 from hub.domain.events import Message
 from hub.domain.principal import Principal
 from hub.domain.stream_settings import StreamSettings
 from hub.http.errors import CloseCode
+from hub.protocols.follow import AT_ONCE
+from hub.protocols.subscribing import SubscriptionAsked
 from tests.conftest import Running, StartHub
+from tests.support.loop_rounds import Rounds
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.people import auth, bearer
@@ -324,3 +330,21 @@ async def test_a_hub_that_shuts_down_says_when_to_come_back(running: Running) ->
         closing = asyncio.create_task(running.client.server.close())
         assert (await told.until("draining"))["retry_ms"] > 0
         await closing
+
+
+async def test_many_streams_are_begun_in_several_turns(
+    start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, rounds = await start_hub(), Rounds()
+
+    async def noted(hub: Hub, connection: Connection, asked: SubscriptionAsked) -> None:
+        rounds.note()
+        raise StreamNotFound.named(asked.stream)
+
+    monkeypatch.setattr("hub.protocols.follow.subscribe", noted)
+    asked = [{"stream": f"s{number}"} for number in range(100)]
+    with rounds:
+        async with hub.client.post("/v1/follow?format=ndjson", json=asked) as response:
+            assert len((await response.text()).splitlines()) == 100
+    assert sum(rounds.noted.values()) == 100
+    assert rounds.most <= AT_ONCE

@@ -400,6 +400,21 @@ async def test_a_page_says_what_a_name_is_and_not_what_is_in_it(hub: Running) ->
     assert "frame-ancestors 'none'" in policy
 
 
+async def test_signing_out_counts_with_each_session(start_hub: StartHub) -> None:
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 5}))
+
+    async def sign_out(sessions: int) -> int:
+        cookie = "; ".join(f"streamhub=ss_{number}" for number in range(sessions))
+        headers = {**PAGE, "Cookie": cookie}
+        async with hub.client.post("/v1/logout", headers=headers) as response:
+            return response.status
+
+    assert [await sign_out(1) for _ in range(6)] == [204] * 5 + [429]
+    hub = await start_hub(auth=auth(limits={"requests_per_minute": 5}))
+    assert await sign_out(3) == 204
+    assert await sign_out(3) == 429
+
+
 async def test_nobody_tries_many_links(start_hub: StartHub) -> None:
     hub = await start_hub(auth=auth(limits={"requests_per_minute": 5}))
     found = [await status(hub, {}, "/login/si_x") for _ in range(6)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
@@ -21,6 +22,7 @@ from hub.domain.stream_settings import StreamSettings
 from hub.site import share_page
 from tests.conftest import Running, StartHub
 from tests.site.test_page import assert_safe, build
+from tests.support.loopback_hub import eventually
 from tests.support.people import auth
 
 BUILT: Final = """<!doctype html>
@@ -101,6 +103,15 @@ async def test_a_conversation_is_there_as_plain_text(hub: Running, headers: dict
     assert_safe(sent)
     assert text == "User:\nIs <b>this</b> shown?\n\nAssistant:\nYes.\n"
     assert (await get(hub, live + query, headers))[1] == f"{text}\nUser:\nAnd this?\n"
+
+
+async def test_its_text_is_read_in_the_turn_of_who_asks(hub: Running) -> None:
+    reads = hub.hub.callers.reads.of("address 127.0.0.1")
+    async with reads:
+        reading = asyncio.create_task(get(hub, await link(hub), {"Accept": "*/*"}))
+        await eventually(lambda: reads._waiters)
+        assert not reading.done()
+    assert (await reading)[0] == 200
 
 
 async def test_a_long_conversation_is_cut_as_plain_text(

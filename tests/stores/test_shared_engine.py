@@ -39,6 +39,7 @@ from hub.stores.shared import (
     Tick,
     Written,
     join,
+    node_topic,
 )
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
@@ -672,6 +673,29 @@ async def test_a_node_whose_heir_dies_is_given_to_a_third(engine: SharedEngine) 
     while len(found) < 2:
         found |= await given(engine, other)
     assert found == {(other, "a"), (other, first)}
+
+
+async def test_a_node_that_is_busy_is_given_to_nobody_while_it_is_connected(
+    engine: SharedEngine, other: SharedEngine
+) -> None:
+    for node in "ab":
+        assert await engine.renew(node, LEASE) == []
+    await other.hear(node_topic("a"), lambda _: None)
+    for _ in range(8):  # two leases
+        assert await engine.renew("b", LEASE) == []
+        await asyncio.sleep(LEASE / 4)
+    assert await other.renew("a", LEASE) == [], "it goes on"
+    await other.close()
+    assert await given(engine, "b") == {("b", "a")}
+
+
+async def test_a_node_that_stands_still_is_given_to_another_though_it_is_connected(
+    engine: SharedEngine, other: SharedEngine
+) -> None:
+    for node in "ab":
+        assert await engine.renew(node, LEASE) == []
+    await other.hear(node_topic("a"), lambda _: None)
+    assert await given(engine, "b") == {("b", "a")}
 
 
 async def test_an_outage_ends_no_node(engine: SharedEngine) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import base64
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -25,6 +27,7 @@ from hub.auth.key_sets import KeySet
 from hub.auth.oidc.metadata import Metadata, url_of
 from hub.auth.oidc.pending_login import PendingLogin
 from hub.domain.errors import Forbidden, HubError, LimitExceeded, Unauthorized, Unavailable
+from hub.domain.fair_share import share
 from hub.domain.members import Member, has_verified_email
 
 __all__ = ["Provider", "Settings", "User"]
@@ -101,7 +104,8 @@ class Provider:
             seconds=seconds,
         )
         self._keys: KeySet | None = None
-        self._running = 0
+        self._running: Counter[str] = Counter()
+        """The logins that ask the provider now, by their addresses."""
 
     async def close(self) -> None:
         """End the requests that are still on their way and belong to no login."""
@@ -148,8 +152,11 @@ class Provider:
             {"client_id": self._settings.client_id, "post_logout_redirect_uri": then},
         )
 
-    async def user(self, login: PendingLogin, answer: Mapping[str, str], redirect_uri: str) -> User:
-        """Who has logged in, if the browser came back with this ``answer``: its query.
+    async def user(
+        self, login: PendingLogin, answer: Mapping[str, str], redirect_uri: str, address: str
+    ) -> User:
+        """Who has logged in, if the browser came back from an ``address`` with this ``answer``: its
+        query. Of one address only its share ask the provider at a time (`hub.domain.fair_share`).
 
         That its ``state`` is the login's must be checked before.
 
@@ -157,7 +164,7 @@ class Provider:
             Unauthorized: ``login_cancelled``: the user did not want to; ``login_refused``: the
                 provider did not want to, or what it says does not hold.
             Forbidden: ``login_not_allowed``: this user may not come in.
-            LimitExceeded: too many log in at once.
+            LimitExceeded: too many log in at once, or too many of this address.
             Unavailable: ``oidc_unavailable``: the provider does not answer;
                 ``oidc_client_refused``: it does not know the hub.
         """
@@ -169,14 +176,24 @@ class Provider:
             raise _provider_refuses(answer)
         if not answer.get("code"):
             raise _refused("the answer has no code")
-        if self._running >= AT_ONCE:
-            raise LimitExceeded("too many people sign in just now: try again in a moment")
-        self._running += 1
-        try:
+        with self._asking(address):
             claims = await self._claims(metadata, login, answer["code"], redirect_uri)
-        finally:
-            self._running -= 1
         return self._believed(claims)
+
+    @contextmanager
+    def _asking(self, address: str) -> Iterator[None]:
+        """Count a login that asks the provider; raises `LimitExceeded`."""
+        running = self._running
+        own = running[address]
+        if own >= share(AT_ONCE, running.total() - own):
+            raise LimitExceeded("too many people sign in just now: try again in a moment")
+        running[address] += 1
+        try:
+            yield
+        finally:
+            running[address] -= 1
+            if not running[address]:
+                del running[address]
 
     async def _found(self) -> Metadata:
         if not self._metadata.fresh:

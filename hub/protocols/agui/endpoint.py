@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 from aiohttp import web
@@ -37,7 +37,6 @@ from hub.domain.errors import StreamNotFound
 from hub.domain.events import Message
 from hub.domain.generation import Generation
 from hub.domain.generation_request import GenerationRequest
-from hub.domain.principal import Principal
 from hub.domain.records import Record
 from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
@@ -55,6 +54,10 @@ from hub.protocols.durable.headers import named
 from hub.streams.followed import FollowedStream
 
 __all__ = ["ConversationAsked", "RunAsked", "TanStack"]
+
+
+RUN_LENGTH: Final = 200
+"""Characters of the name of a run, which is kept for as long as its answer lasts."""
 
 
 class _Choice(BaseModel):
@@ -80,7 +83,7 @@ class RunAsked(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     threadId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
-    runId: str = Field(min_length=1)  # noqa: N815 - AG-UI's name
+    runId: str = Field(min_length=1, max_length=RUN_LENGTH)  # noqa: N815 - AG-UI's name
     messages: Annotated[tuple[dict[str, Any], ...], fail_fast, Field(min_length=1)]
     tools: Annotated[tuple[dict[str, Any], ...], fail_fast] = ()
     forwardedProps: _Choice | None = None  # noqa: N815 - AG-UI's name
@@ -108,7 +111,7 @@ class TanStack:
         name, by = request.match_info["id"], request[PRINCIPAL]
         await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
         last = ui_messages.new_messages(body.messages)
-        known = await self._known(name, by)
+        known = await self._known(request, name)
         new = _unknown(last, known)
         running = await self._hub.generations.running_in(name, by=by)
         if running is not None and last and not new and known.newest == _key_of(last[-1]):
@@ -130,7 +133,7 @@ class TanStack:
         name = request.match_info.get("id", body.threadId)
         by = request[PRINCIPAL]
         await self._hub.generations.check(name, messages=len(body.messages), by=by, chat=True)
-        known = await self._known(name, by)
+        known = await self._known(request, name)
         new = _unknown(agui_messages.new_messages(body.messages), known)
         messages = agui_messages.chat_messages(body.messages)
         beside = ui_messages.reply_fields(body.messages, again=not new)
@@ -158,14 +161,15 @@ class TanStack:
                 done=b"",
             )
 
-    async def _known(self, name: str, by: Principal) -> _Known:
+    async def _known(self, request: web.Request, name: str) -> _Known:
         """The messages in a conversation."""
         try:
-            stream = await self._hub.streams.open(name, by=by)
+            stream = await self._hub.streams.open(name, by=request[PRINCIPAL])
+            stream.expect_events()
+            async with view_reading.turn(self._hub, stream, request):
+                return _Known(await self._indexes.of(stream), stream.head)
         except StreamNotFound:
             return _Known(MessageIndex(), 0)
-        stream.expect_events()
-        return _Known(await self._indexes.of(stream), stream.head)
 
     def _generation_request(
         self,

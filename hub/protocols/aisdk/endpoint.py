@@ -109,7 +109,8 @@ class AISDK:
             stream,
         ):
             await self._replies.first_word(request, generation, stream)
-            viewed = await self._views.find(stream, generation.id, request[PRINCIPAL])
+            async with view_reading.turn(self._hub, stream, request):
+                viewed = await self._views.find(stream, generation.id, request[PRINCIPAL])
             address = _address(request.rel_url.raw_path, generation)
             return await self._respond(request, generation, viewed, address, 201)
 
@@ -122,7 +123,8 @@ class AISDK:
         stand_open(self._hub, request)
         # Its beginning may be written but not yet visible.
         await self._hub.streams.committed(stream.name)
-        viewed = await self._views.find(stream, generation.id, by, whole=True)
+        async with view_reading.turn(self._hub, stream, request):
+            viewed = await self._views.find(stream, generation.id, by, whole=True)
         root = request.rel_url.raw_path.rsplit("/", 2)[0]
         address = f"{_address(root, generation)}?whole=true"
         return await self._respond(request, generation, viewed, address, 200)

@@ -35,12 +35,13 @@ from hub.http.admission import PRINCIPAL
 from hub.http.bodies import release
 from hub.http.streaming import streaming_headers
 from hub.hub import Hub
+from hub.protocols.one_read import one_read
 from hub.protocols.response_connection import Ending, ResponseConnection
 from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
-__all__ = ["OnDisconnect", "Replies", "beginning", "deltas_of", "generation_headers", "resolve"]
+__all__ = ["OnDisconnect", "Replies", "beginning", "generation_headers", "resolve"]
 
 log = logging.getLogger("hub.runs")
 
@@ -132,7 +133,7 @@ class Replies:
         speaks = followed.until(_has_spoken, within=self._grace_seconds)
         await self._hub.answer(speaks, request[PRINCIPAL])
         end = followed.seen.terminal
-        if isinstance(end, Failed) and not await deltas_of(generation, stream):
+        if isinstance(end, Failed) and not await self.deltas(request, generation, stream):
             raise broken_off(end)
 
     async def whole(self, request: web.Request, generation: Generation) -> Finished:
@@ -147,6 +148,15 @@ class Replies:
         if not isinstance(waited.terminal, Finished):
             raise broken_off(waited.terminal)
         return waited.terminal
+
+    async def deltas(
+        self, request: web.Request, generation: Generation, stream: FollowedStream
+    ) -> list[Delta]:
+        """The deltas of a generation so far, in a stream to which others may write, too."""
+        start = 0 if generation.position is None else generation.position.offset
+        async with one_read(self._hub, request):
+            own = events_of(stream, generation.id, start)
+            return [event async for event in own if isinstance(event, Delta)]
 
     async def streamed(
         self, request: web.Request, generation: Generation, stream: FollowedStream, encoder: Encoder
@@ -245,13 +255,6 @@ def beginning(generation: Generation, stream: FollowedStream) -> Place:
     if place.reset is not None:
         raise Gone("the beginning of this answer is no longer kept: ask again")
     return place
-
-
-async def deltas_of(generation: Generation, stream: FollowedStream) -> list[Delta]:
-    """The deltas of a generation so far, in a stream to which others may write, too."""
-    start = 0 if generation.position is None else generation.position.offset
-    own = events_of(stream, generation.id, start)
-    return [event async for event in own if isinstance(event, Delta)]
 
 
 def generation_headers(generation: Generation) -> dict[str, str]:

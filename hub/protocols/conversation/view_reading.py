@@ -35,7 +35,7 @@ from hub.protocols.standing import stand_open
 from hub.streams.followed import FollowedStream
 from hub.streams.history import Place
 
-__all__ = ["ViewPace", "Viewed", "follow", "read"]
+__all__ = ["ViewPace", "Viewed", "follow", "read", "turn"]
 
 PART_CHUNKS: Final = 10_000
 """About the most chunks that one response holds."""
@@ -176,7 +176,7 @@ async def read(
         view, position = View(unbegun(), 0), START
     else:
         stream.expect_events()
-        async with _turn(hub, stream, request):
+        async with turn(hub, stream, request):
             viewed = await find(stream)
             place = responses.check_kept(stream.place(start or "start"))
             offset = max(place.offset, viewed.begin)
@@ -201,7 +201,7 @@ async def read(
 
 
 @asynccontextmanager
-async def _turn(hub: Hub, stream: FollowedStream, request: web.Request) -> AsyncIterator[None]:
+async def turn(hub: Hub, stream: FollowedStream, request: web.Request) -> AsyncIterator[None]:
     """A caller's turn to read, if it may still read the stream when that comes.
 
     Raises:
@@ -228,7 +228,7 @@ async def _poll(
     stream, by = viewed.stream, request[PRINCIPAL]
     time = asyncio.get_running_loop().time
     until = time() + seconds
-    async with _turn(hub, stream, request):
+    async with turn(hub, stream, request):
         part = await viewed.part(view, offset)
 
     def goes_on() -> bool:
@@ -236,7 +236,7 @@ async def _poll(
 
     while not part.bodies and not part.closed and (left := until - time()) > 0:
         await hub.callers.until(stream, goes_on, within=left, by=by)
-        async with _turn(hub, stream, request):
+        async with turn(hub, stream, request):
             part = await viewed.part(view, part.end.offset)
     return part
 

@@ -22,7 +22,7 @@ from hub.http.admission import PRINCIPAL
 from hub.http.bodies import read_json
 from hub.http.json_models import Integer, fail_fast
 from hub.hub import Hub
-from hub.protocols.conversation.one_request import Replies, beginning, deltas_of, generation_headers
+from hub.protocols.conversation.one_request import Replies, beginning, generation_headers
 from hub.protocols.durable.headers import named
 from hub.protocols.openai.chat_chunks import Chunks, completion
 
@@ -78,5 +78,6 @@ class OpenAI:
                 return await self._replies.streamed(request, generation, stream, chunks)
             end = await self._replies.whole(request, generation)
             beginning(generation, stream)
-            shown = completion(generation, end, await deltas_of(generation, stream))
+            deltas = await self._replies.deltas(request, generation, stream)
+            shown = completion(generation, end, deltas)
         return web.json_response(shown, headers=generation_headers(generation))

@@ -162,8 +162,9 @@ class OpenAIResponses:
             if not background:
                 await self._replies.whole(request, generation)
                 beginning(generation, stream)
-            async for event in events_of(stream, generation.id, 0):
-                builder.tell(event)
+            async with one_read(self._hub, request):
+                async for event in events_of(stream, generation.id, 0):
+                    builder.tell(event)
         return _json(builder.response(), generation)
 
     async def _resolved(

@@ -20,6 +20,7 @@ from hub.domain.stream_settings import StreamSettings
 from hub.http.private_sockets import address
 from hub.stores import GenerationLocation, Listed
 from hub.stores.coordinator.codec import (
+    TOPIC,
     VERSION,
     Damaged,
     Message,
@@ -70,9 +71,6 @@ ANSWER_SECONDS: Final = 10.0
 BEAT_SECONDS: Final = 1.0
 SILENCE_SECONDS: Final = 3.0
 """How often the coordinator is asked whether it lives, and how long it may take to answer."""
-
-TOPIC: Final = "\0"
-"""What the names of topics begin with, and no name of a stream."""
 
 
 def unavailable(why: object) -> StoreError:

@@ -31,6 +31,7 @@ from hub.stores.shared import Bodies, Entry, Notice, State, Ticked, Written
 
 __all__ = [
     "MESSAGE_BYTES",
+    "TOPIC",
     "VERSION",
     "Damaged",
     "Message",
@@ -56,6 +57,9 @@ VERSION: Final = 2
 
 MESSAGE_BYTES: Final = 64 * 1024 * 1024
 """The longest message."""
+
+TOPIC: Final = "\0"
+"""What the names of topics begin with, and no name of a stream."""
 
 Words = Sequence[Any]
 

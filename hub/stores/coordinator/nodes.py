@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from hub.stores.shared import CONNECTED_LEASES
+
 __all__ = ["Nodes"]
 
 FIRST_LEASE: Final = 5.0
@@ -21,6 +23,8 @@ class Nodes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.connected: Callable[[str], bool] = lambda _: False
+        """Whether a hub listens to its `node_topic`."""
         self._ends: dict[str, float] = {}
         """The hubs, each with the end of its lease."""
         self._runs: dict[str, set[tuple[str, str]]] = {}
@@ -39,7 +43,12 @@ class Nodes:
             self._ends = {other: end + late for other, end in self._ends.items()}
         self._seen = now
         self._ends[node] = till
-        over = [other for other, end in self._ends.items() if end < now]
+        longer = seconds * (CONNECTED_LEASES - 1)
+        over = [
+            other
+            for other, end in self._ends.items()
+            if end < now and not (now <= end + longer and self.connected(other))
+        ]
         self._ends.update(dict.fromkeys(over, till))
         return over
 

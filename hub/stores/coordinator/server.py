@@ -21,11 +21,19 @@ from hub.domain.errors import HubError, StoreError
 from hub.http.private_sockets import listen_privately
 from hub.owned_tasks import OwnedTasks
 from hub.stores.coordinator.changes import Limits, Settling
-from hub.stores.coordinator.codec import VERSION, Damaged, Message, Parser, encode, error_words
+from hub.stores.coordinator.codec import (
+    TOPIC,
+    VERSION,
+    Damaged,
+    Message,
+    Parser,
+    encode,
+    error_words,
+)
 from hub.stores.coordinator.operations import ALONE, AT_ONCE, LATER, Answer, Asked, names_in
 from hub.stores.coordinator.sequencer import Sequencer
 from hub.stores.sequenced import SequencedStore
-from hub.stores.shared import Bodies
+from hub.stores.shared import Bodies, node_topic
 
 __all__ = ["Coordinator"]
 
@@ -167,9 +175,10 @@ class Coordinator:
         self._store = store
         self._path = path
         self._sequencer = Sequencer(store)
+        self._sequencer.nodes.connected = lambda node: TOPIC + node_topic(node) in self._listeners
         self._connections: set[_Connection] = set()
         self._listeners: dict[str, set[_Connection]] = {}
-        """Who listens to a stream, or to a topic (`_topic`)."""
+        """Who listens to a stream, or to a topic (`TOPIC`)."""
         self._said: dict[str, deque[bytes]] = {}
         """The last messages of topics of which some are kept, for as long as this runs."""
         self._server: asyncio.Server | None = None

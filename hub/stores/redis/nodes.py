@@ -8,7 +8,7 @@ from hub.domain.records import Position
 from hub.stores import GenerationLocation
 from hub.stores.redis.connection import RedisConnection
 from hub.stores.redis.state import parse_claim
-from hub.stores.shared import Claim
+from hub.stores.shared import CONNECTED_LEASES, Claim, node_topic
 
 __all__ = ["RedisNodes"]
 
@@ -25,7 +25,8 @@ class RedisNodes(RedisConnection):
     async def renew(self, node: str, seconds: float) -> list[str]:
         keys = (self.keys.nodes, self.keys.seen)
         lease = round(seconds * 1000)
-        found = await self.run_alone("renew", keys, (node, lease))
+        words = (node, lease, lease * CONNECTED_LEASES, self.keys.topic(node_topic("")))
+        found = await self.run_alone("renew", keys, words)
         return [other.decode() for other in found]
 
     async def nodes(self) -> list[str]:

@@ -23,11 +23,13 @@ from hub.domain.errors import Forbidden, HubError, LimitExceeded, Unauthorized, 
 from hub.domain.members import Member
 from tests.support.forged_provider import CLIENT, ForgedProvider
 from tests.support.key_server import Handler, Signer, signers
+from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 
 KEYS = signers()
 NEW = signers(kid="new-")
 BACK = "https://hub.example.org/login/oidc/callback"
+ADDRESS = "192.0.2.1"
 
 
 class Clock:
@@ -71,7 +73,7 @@ class Client:
         login = PendingLogin.begin("/", time.time())
         self.server.nonce = self.server.nonce or login.nonce
         async with asyncio.timeout(PATIENCE):
-            return await self.provider.user(login, answer or {"code": "abc"}, BACK)
+            return await self.provider.user(login, answer or {"code": "abc"}, BACK, ADDRESS)
 
     async def refused(self, *, code: str = "login_refused", **answer: str) -> str:
         """Why somebody could not log in."""
@@ -448,7 +450,9 @@ async def test_a_code_that_is_refused(
     assert "\n" not in record.getMessage()
 
 
-async def test_many_at_once(server: ForgedProvider, client: Client) -> None:
+async def test_many_at_once_of_whom_no_address_takes_all_places(
+    server: ForgedProvider, client: Client
+) -> None:
     await client.log_in()
     waiting = asyncio.Event()
     arrived = 0
@@ -456,23 +460,29 @@ async def test_many_at_once(server: ForgedProvider, client: Client) -> None:
     async def wait(request: web.Request) -> web.StreamResponse:
         nonlocal arrived
         arrived += 1
-        if arrived == AT_ONCE:
+        if arrived == AT_ONCE // 2:
             waiting.set()
         return await server.hang(request)
 
     server.faults["/token"] = wait
     slow = Provider(Settings(server.issuer, CLIENT), server.client, seconds=PATIENCE)
     login = PendingLogin.begin("/", time.time())
-    logins = [asyncio.create_task(slow.user(login, {"code": "a"}, BACK)) for _ in range(AT_ONCE)]
+    logins = [
+        asyncio.create_task(slow.user(login, {"code": "a"}, BACK, ADDRESS))
+        for _ in range(AT_ONCE // 2)
+    ]
     await asyncio.wait_for(waiting.wait(), PATIENCE)
+    assert not any(one.done() for one in logins)
     with pytest.raises(LimitExceeded):
-        await slow.user(login, {"code": "a"}, BACK)
+        await slow.user(login, {"code": "a"}, BACK, ADDRESS)
+    logins.append(asyncio.create_task(slow.user(login, {"code": "a"}, BACK, "192.0.2.2")))
+    await eventually(lambda: arrived > AT_ONCE // 2)
     for one in logins:
         one.cancel()
     await asyncio.wait(logins)
     server.faults.clear()
     server.nonce = login.nonce
-    assert (await slow.user(login, {"code": "a"}, BACK)).user == "ann"
+    assert (await slow.user(login, {"code": "a"}, BACK, ADDRESS)).user == "ann"
     await slow.close()
 
 

@@ -19,6 +19,7 @@ from tests.support.openid_provider import CLIENT, SECRET, OpenIDProvider, Person
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BACK = "http://localhost:7000/login/oidc/callback"
+ADDRESS = "192.0.2.1"
 ANN = {"email": "ann@example.org", "email_verified": True, "groups": ["staff"], "org": "acme"}
 
 
@@ -59,12 +60,12 @@ class Ground:
 
     async def log_in(self, name: str | None = "ann") -> User:
         login = begun()
-        return await self.provider.user(login, await self.answer(login, name), BACK)
+        return await self.provider.user(login, await self.answer(login, name), BACK, ADDRESS)
 
     async def refused(self, login: PendingLogin, answer: dict[str, str]) -> str:
         """The code with which an answer is refused."""
         with pytest.raises(HubError) as caught:
-            await self.provider.user(login, answer, BACK)
+            await self.provider.user(login, answer, BACK, ADDRESS)
         return caught.value.code
 
 
@@ -112,7 +113,7 @@ async def test_a_person_is_asked_once(ground: Ground) -> None:
     back = await ground.person.get(url)  # without any page in between
     assert back.headers["Location"].startswith(BACK)
     answer = dict(URL(back.headers["Location"]).query)
-    assert (await ground.provider.user(login, answer, BACK)).user == "ann"
+    assert (await ground.provider.user(login, answer, BACK, ADDRESS)).user == "ann"
 
 
 async def test_somebody_cancels(ground: Ground) -> None:
@@ -125,7 +126,7 @@ async def test_somebody_cancels(ground: Ground) -> None:
 async def test_a_code_is_good_once(ground: Ground) -> None:
     login = begun()
     answer = await ground.answer(login)
-    assert (await ground.provider.user(login, answer, BACK)).user == "ann"
+    assert (await ground.provider.user(login, answer, BACK, ADDRESS)).user == "ann"
     assert await ground.refused(login, answer) == "login_refused"
 
 
@@ -153,7 +154,7 @@ async def test_another_address_to_come_back_to(ground: Ground) -> None:
     answer = await ground.answer(login)
     other = BACK.replace("7000", "7001")
     with pytest.raises(HubError) as caught:
-        await ground.provider.user(login, answer, other)
+        await ground.provider.user(login, answer, other, ADDRESS)
     assert caught.value.code == "login_refused"
 
 

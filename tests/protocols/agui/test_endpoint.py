@@ -55,6 +55,15 @@ async def test_what_is_no_longer_kept_is_not_known() -> None:
     assert (await known(Stream("t"))).newest is None
 
 
+async def test_the_name_of_a_run_is_short(start_hub: StartHub) -> None:
+    """It is kept for as long as the answer lasts."""
+    hub = await start_hub()
+    for length, status in ((endpoint.RUN_LENGTH, 200), (endpoint.RUN_LENGTH + 1, 400)):
+        body = {"threadId": "c", "runId": "r" * length, "messages": [SAID | {"content": "echo hi"}]}
+        async with hub.client.post("/api/agent", json=body) as response:
+            assert response.status == status, await response.text()
+
+
 async def test_no_request_looks_at_what_one_before_it_has_seen(
     start_hub: StartHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
