@@ -16,6 +16,21 @@ from tests.browser.hub_process import HubProcess
 
 BACK: Final = "Previous version"
 
+_PLACES_AFTER_PRESS: Final = """
+async (button) => {
+  const root = button.getRootNode();
+  const rows = () => root.querySelectorAll("hub-reply .actions");
+  const top = () => [...rows()].at(-1).getBoundingClientRect().top;
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  button.click();
+  await new Promise((done) => setTimeout(done));
+  const tops = [top()];
+  for (let i = 0; i < 3; i++) { await frame(); tops.push(top()); }
+  return tops;
+}
+"""
+"""Where the last row of buttons is before the next frame, which is slow here, and after it."""
+
 
 async def opened(ground: Ground, **options: Any) -> Chat:
     chat = Chat(await ground.tab("/#/c/one", **options))
@@ -76,6 +91,20 @@ async def test_they_are_one_conversation_that_goes_on_where_one_looks(
         "echo two",
         "echo more",
     ]
+
+
+async def test_nothing_moves_away_under_the_next_press_once_a_version_is_shown(
+    ground: Ground,
+) -> None:
+    chat = await opened(ground)
+    await chat.send("echo one")
+    await chat.answered("one")
+    await edited(chat, "echo two")
+    await chat.answered("two")
+    for name, text in ((BACK, "one"), ("Next version", "two")):
+        button = chat.said.last.get_by_role("button", name=name)
+        assert len(set(await button.evaluate(_PLACES_AFTER_PRESS))) == 1
+        await chat.answered(text)
 
 
 async def test_an_answer_elsewhere_is_told_and_can_be_stopped(

@@ -12,7 +12,7 @@ from tests.browser.conftest import Axe, Shot, StartHubProcess
 from tests.browser.ground import PHONE, Ground
 from tests.browser.hub_process import HubProcess
 from tests.browser.test_breaks import DOWN
-from tests.browser.test_sign_in import AUTH, REFUSED, sign_in
+from tests.browser.test_sign_in import AUTH, secret_of_ann, sign_in
 
 NewGround = Callable[[str], Ground]
 
@@ -128,12 +128,7 @@ async def test_what_was_said_is_found_on_a_device_that_has_never_shown_it(
 async def test_nobody_sees_the_list_of_another_in_the_same_browser_either(
     hub: HubProcess, new_ground: NewGround
 ) -> None:
-    ground = new_ground(hub.url)
-    ground.expect(REFUSED)
-    context = await ground.context()
-    ann = Chat(await sign_in(hub, ground, "ann", context))
-    await ann.send("echo secret of ann")
-    await ann.answered("secret of ann")
+    ground, context, ann = await secret_of_ann(hub, new_ground)
     bob = Chat(await sign_in(hub, ground, "bob", context))
     await bob.send("echo mine")
     await bob.answered("mine")

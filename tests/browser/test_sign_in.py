@@ -65,6 +65,19 @@ async def sign_in(hub: HubProcess, ground: Ground, user: str, context: BrowserCo
     return page
 
 
+async def secret_of_ann(
+    hub: HubProcess, new_ground: NewGround
+) -> tuple[Ground, BrowserContext, Chat]:
+    """She has said something, in a browser that somebody else is about to use."""
+    ground = new_ground(hub.url)
+    ground.expect(REFUSED)
+    context = await ground.context()
+    chat = Chat(await sign_in(hub, ground, "ann", context))
+    await chat.send("echo secret of ann")
+    await chat.answered("secret of ann")
+    return ground, context, chat
+
+
 async def who(page: Page, user: str) -> None:
     """The page says who is signed in."""
     await expect(page.locator("#sidebar .user")).to_have_text(user)
@@ -176,12 +189,7 @@ async def test_seven_tabs_of_each_of_two_people(
 async def test_who_signs_out_does_so_in_all_tabs_and_leaves_nothing_to_the_next(
     hub: HubProcess, new_ground: NewGround
 ) -> None:
-    ground = new_ground(hub.url)
-    ground.expect(REFUSED)
-    context = await ground.context()
-    first = Chat(await sign_in(hub, ground, "ann", context))
-    await first.send("echo secret")
-    await first.answered("secret")
+    ground, context, first = await secret_of_ann(hub, new_ground)
     second = Chat(await ground.tab("/", context=context))
     await second.live()
     await second.composer.fill("a draft of ann")

@@ -181,15 +181,17 @@ export class ChatController {
 
   /** Regenerate or retry a reply. */
   async again(reply: AssistantMessage): Promise<boolean> {
-    const message = this.#conversation && answered(this.#conversation.latest.turns, reply);
-    return message !== undefined && this.#beside({ after: nameOf(message) }, "");
+    const message = this.#conversation && answered(this.#conversation.latest.all, reply);
+    return message ? this.#beside({ after: nameOf(message) }, "") : this.#lost();
   }
 
   async edit(message: ChatMessage, prompt: string): Promise<boolean> {
     const about = this.#conversation;
     if (!about) return false;
+    const after = before(about.latest.all, message);
+    if (after === undefined) return this.#lost();
     const author = message.author === undefined ? {} : { author: message.author };
-    return this.#beside({ prompt, ...author, after: before(about.latest.turns, message) }, KEPT);
+    return this.#beside({ prompt, ...author, after }, KEPT);
   }
 
   dismiss(): void {
@@ -209,6 +211,13 @@ export class ChatController {
   get #branch(): string | undefined {
     const last = this.#conversation?.latest.turns.at(-1);
     return last && nameOf(last);
+  }
+
+  /** What another version was asked of is shown until the next frame, but the hub has lost it. */
+  #lost(): false {
+    this.notice = { text: "The hub does not have this message any more." };
+    this.callbacks.changed();
+    return false;
   }
 
   /** Begin another version. */

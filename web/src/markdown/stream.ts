@@ -13,7 +13,7 @@
  */
 
 import { copyText } from "../ui/clipboard.js";
-import { forget, nextFrame } from "../ui/frames.js";
+import { forget, nextFrame, now } from "../ui/frames.js";
 import { codeAround, CodeBlock } from "./code.js";
 import { toggleDiagram } from "./diagram.js";
 import { copyFormulas, typesetFormulas } from "./formulas.js";
@@ -62,12 +62,16 @@ export class StreamingMarkdown {
     host.append(this.root, this.announced);
   }
 
-  /** Show this text in the next frame; `done` if it is complete. */
+  /**
+   * Show this text in the next frame; `done` if it is complete. One that is complete from the beginning
+   * is shown at once, so that what stands below it does not move away a moment later.
+   */
   set(text: string, done: boolean): void {
     if (text === this.text && done === this.done) return;
+    const isWhole = done && this.text === "";
     this.text = text;
     this.done = done;
-    nextFrame(this.work);
+    (isWhole ? now : nextFrame)(this.work);
   }
 
   clear(): void {

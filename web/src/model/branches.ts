@@ -61,16 +61,26 @@ export function nameOf({ before }: Turn): string {
   return at(before, offsetOf(before) + 1);
 }
 
-/** What an answer in the place of a reply follows: the message that it answers, not an attempt before it. */
-export function answered(turns: Turns, reply: AssistantMessage): Turn | undefined {
-  const place = turns.findIndex((turn) => keyOf(turn) === reply.generation);
-  return turns.slice(0, Math.max(0, place)).findLast((turn) => turn.kind === "message");
+/**
+ * What an answer in the place of a reply follows: the message that it answers, not an attempt before it.
+ * Of turns of any branch, which need not be the one that the stream is on.
+ */
+export function answered(all: Turns, reply: AssistantMessage): Turn | undefined {
+  return upTo(all, reply)?.slice(0, -1).findLast((turn) => turn.kind === "message");
 }
 
 /** What a message in the place of another follows; `null` is the beginning. */
-export function before(turns: Turns, message: ChatMessage): string | null {
-  const follows = turns[turns.findIndex((turn) => keyOf(turn) === keyOf(message)) - 1];
+export function before(all: Turns, message: ChatMessage): string | null | undefined {
+  const turns = upTo(all, message);
+  if (!turns) return undefined;
+  const follows = turns.at(-2);
   return follows ? nameOf(follows) : null;
+}
+
+/** The turns that lead to one, and itself; nothing if it is not there any more. */
+function upTo(all: Turns, turn: Turn): Turns | undefined {
+  const place = all.findIndex((one) => keyOf(one) === keyOf(turn));
+  return place < 0 ? undefined : branch(all, place);
 }
 
 /** The state with the branch of the first of `choices` that is there; without any, the one that the stream is on. */

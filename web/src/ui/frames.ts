@@ -16,6 +16,8 @@ export type Work = (until: number) => boolean;
 
 const waiting = new Set<Work>();
 let frame = 0;
+/** Until when work may be done before the next frame; 0 if none was. */
+let early = 0;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function isScheduled(): boolean {
@@ -25,6 +27,16 @@ function isScheduled(): boolean {
 export function nextFrame(work: Work): void {
   waiting.add(work);
   if (!isScheduled()) schedule();
+}
+
+/** Work now, as long as all that work before the next frame have time, and go on in that one. */
+export function now(work: Work): void {
+  if (early === 0) {
+    early = performance.now() + TIME;
+    if (!isScheduled()) schedule();
+  }
+  waiting.delete(work);
+  if (performance.now() >= early || work(early)) nextFrame(work);
 }
 
 export function forget(work: Work): void {
@@ -40,6 +52,7 @@ function run(): void {
   cancelAnimationFrame(frame);
   clearTimeout(timer);
   timer = undefined;
+  early = 0;
   const until = performance.now() + TIME;
   try {
     for (const work of [...waiting]) {

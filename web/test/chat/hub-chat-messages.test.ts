@@ -235,6 +235,28 @@ describe("another version", () => {
     expect(all(".editor")).toHaveLength(1);
   });
 
+  it("is begun where it was asked, though the stream has gone on to another branch before the next frame", async () => {
+    await begun();
+    button("Edit")?.click();
+    await settle();
+    const again = button("Answer again");
+    hub.happen("S", { type: "message", role: "user", text: "elsewhere", after: null });
+    again?.click();
+    await vi.waitFor(() => {
+      expect(hub.asked).toMatchObject([{ after: at(ZERO, 1) }]);
+    });
+  });
+
+  it("of what the hub has lost says so", async () => {
+    await begun();
+    const again = button("Answer again");
+    hub.reset("S", ZERO);
+    again?.click();
+    await settle();
+    expect(hub.asked).toEqual([]);
+    expect(text("[role=alert]")).toContain("The hub does not have this message any more.");
+  });
+
   it("is not offered while an answer comes", async () => {
     await begun();
     hub.happen("S", { type: "started", generation: "b", upstream: "demo" });

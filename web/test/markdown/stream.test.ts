@@ -133,6 +133,25 @@ test("however often the text is set, there is one write a frame", () => {
   expect(clock.waiting).toBe(0);
 });
 
+test("what is complete from the beginning is there at once, as far as there is time", () => {
+  const { markdown, root } = begin();
+  markdown.set("whole\n\nand complete", true);
+  expect(root.textContent).toBe("wholeand complete");
+  markdown.set("whole\n\nand another", true);
+  expect(root.textContent).toBe("wholeand complete");
+  settle();
+  expect(root.textContent).toBe("wholeand another");
+  const long = [begin(), begin()];
+  const clocked = vi.spyOn(performance, "now");
+  for (const time of [0, 0, 100]) clocked.mockReturnValueOnce(time);
+  clocked.mockReturnValue(100);
+  for (const one of long) one.markdown.set("one\n\ntwo", true);
+  expect(long.map((one) => one.root.textContent)).toEqual(["one", ""]);
+  clocked.mockRestore();
+  settle();
+  expect(long.map((one) => one.root.textContent)).toEqual(["onetwo", "onetwo"]);
+});
+
 test("without frames, in a tab that nobody sees, a timer does it", () => {
   const { markdown, root } = begin();
   markdown.set("hidden", false);

@@ -113,6 +113,17 @@ describe("the chosen branch", () => {
     expect(answered(turns, g5)).toBe(q2);
   });
 
+  it("is also where the stream is on another branch by now, or nowhere", () => {
+    const state = folded([say("q1"), ...two.slice(1, 2), say("q2"), { type: "started", generation: "g2" }, { ...say("q3"), after: null }]);
+    const [, , q2, g2, q3] = state.all as [ChatMessage, AssistantMessage, ChatMessage, AssistantMessage, ChatMessage];
+    expect(state.turns).toEqual([q3]);
+    expect(answered(state.all, g2)).toBe(q2);
+    expect(before(state.all, q2)).toBe(at(ZERO, 2));
+    expect(before(state.all, q3)).toBeNull();
+    expect(answered([q3], g2)).toBeUndefined();
+    expect(before([q3], q2)).toBeUndefined();
+  });
+
   it("is beside versions that are conversations of their own", async () => {
     const fake = hub();
     fake.happen("S", say("one"));

@@ -111,6 +111,12 @@ export class FakeHub implements Hub {
     for (const follower of this.#followers) if (follower.stream === stream) follower.handlers.failed?.(error);
   }
 
+  /** Lose what came after a position. */
+  reset(stream: string, position: Position): void {
+    this.streams.get(stream)?.splice(Number(position.slice(17)));
+    for (const follower of this.#followers) if (follower.stream === stream) follower.handlers.reset?.(position, "lost");
+  }
+
   lag(stream: string, records: number): void {
     for (const follower of this.#followers) if (follower.stream === stream) follower.handlers.lag?.(records);
   }
