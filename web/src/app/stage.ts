@@ -56,6 +56,7 @@ export class Stage {
     chat.hub = this.hub;
     chat.stream = route.name;
     chat.noStatus = true;
+    chat.account = this.account.subject;
     chat.arrival = restore;
     chat.readonly = route.kind === "view";
     if (!chat.readonly) chat.append(this.picker, this.#greeting);

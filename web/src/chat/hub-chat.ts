@@ -42,6 +42,7 @@ import type { Status } from "../protocol/frames.js";
 import * as icons from "../ui/icons.js";
 import { register } from "../ui/light-element.js";
 import tokens from "../ui/tokens.css?inline";
+import { accountOf } from "./account.js";
 import { Announcer } from "./announcer.js";
 import type { Composer } from "./composer.js";
 import { ChatController } from "./controller.js";
@@ -196,7 +197,7 @@ export class HubChat extends LitElement {
     this.#announcer.forget();
     this.#scrolling?.toEnd();
     if (!stream) return;
-    const whose = hub.whose();
+    const whose = accountOf(this);
     if (typeof whose === "string") {
       this.#begin(hub, stream, whose);
       return;
@@ -260,7 +261,7 @@ export class HubChat extends LitElement {
 
   /** Send what was written offline, unless the page has another user meanwhile. */
   async #flush(hub: Hub): Promise<void> {
-    const whose = await Promise.resolve(hub.whose()).catch(() => undefined);
+    const whose = await Promise.resolve(accountOf(this)).catch(() => undefined);
     if (this.#hub !== hub || whose === undefined || this.#entering || !this.#conversation) return;
     if (whose === this.#whose) await this.#controller?.flush();
     else this.#enter();

@@ -172,7 +172,7 @@ function streamPath(stream: string): string {
 
 /** A path of the hub's interface; throws a `HubError` if it would lead elsewhere, with the token. */
 function pathOf(...segments: readonly string[]): string {
-  if (segments.some((one) => one === "." || one === "..")) throw new HubError("bad_name", 'No segment of a name or an id may be "." or "..".');
+  if (segments.some((one) => /^\.\.?$/.test(one))) throw new HubError("bad_name", "This is not a name.");
   return `v1/${segments.map(encodeURIComponent).join("/")}`;
 }
 

@@ -10,14 +10,12 @@ import { followConversation } from "./follow-conversation.js";
 import { Participation } from "./presence.js";
 import type { ControlItem, Handlers, Presence, Source, StatusListener } from "./source.js";
 import { iterate, Subscription } from "./subscription.js";
-import { accountOf, present, type Token } from "./token.js";
+import type { Token } from "./token.js";
 import { SharedConnection } from "./worker/tab.js";
 
 export interface Hub {
   readonly url: string;
   readonly status: Status;
-  /** Identifies the user for whom it asks, for what a page keeps in the browser; "" without a credential. */
-  whose(): string | Promise<string>;
   /** Call a listener with the current status and every change; returns a function that stops it. */
   onStatus(listener: StatusListener): () => void;
   /** Try to connect now. */
@@ -91,12 +89,6 @@ class Client extends Commands implements Hub {
     this.#account = account;
     void this.#open(shared);
     this.#listen(shared);
-  }
-
-  whose(): string | Promise<string> {
-    const token = this.#token;
-    if (token === undefined) return this.#account ?? "";
-    return typeof token === "string" ? accountOf(token) : present(token).then(accountOf);
   }
 
   onStatus(listener: StatusListener): () => void {

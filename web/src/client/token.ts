@@ -32,34 +32,11 @@ export async function present(token: Token): Promise<string> {
  * id, or else the token itself. It is not verified: it only tells which tabs may share a connection.
  */
 export function subjectOf(token: string): string {
-  const claims = claimsOf(token);
-  return claims ? JSON.stringify({ ...claims, exp: 0, iat: 0, nbf: 0, jti: 0 }) : token;
-}
-
-/**
- * Identifies whose token it is, for what a browser keeps for each of its users: a short digest, as
- * a token has no place in storage. Signing in once more does not change it.
- */
-export function accountOf(token: string): string {
-  const { iss, sub, ...more } = claimsOf(token) ?? {};
-  if (sub === undefined) return digest(token);
-  const tenants = Object.entries(more).filter(([name]) => /tenant|org|tid/i.test(name));
-  return digest(JSON.stringify([iss, sub, ...tenants]));
-}
-
-function claimsOf(token: string): Record<string, unknown> | undefined {
   try {
     const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
-    const claims: unknown = JSON.parse(atob(payload));
-    return typeof claims === "object" && claims !== null ? (claims as Record<string, unknown>) : undefined;
+    const claims = JSON.parse(atob(payload)) as Record<string, unknown>;
+    return JSON.stringify({ ...claims, exp: 0, iat: 0, nbf: 0, jti: 0 });
   } catch {
-    return undefined;
+    return token;
   }
-}
-
-/** FNV-1a with 64 bits: it only has to differ, and what the browser has for this is not there without TLS. */
-function digest(text: string): string {
-  let hash = 0xcbf29ce484222325n;
-  for (const byte of new TextEncoder().encode(text)) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-  return hash.toString(16).padStart(16, "0");
 }

@@ -75,9 +75,8 @@ type Ended = Partial<Omit<Finished, "type" | "reason"> & Omit<Failed, "type">> &
 };
 
 /** A state before a turn. */
-interface Checkpoint extends Pick<State, "position" | "running" | "queue" | "past"> {
+interface Checkpoint extends Pick<State, "position" | "queue" | "branches" | "past"> {
   readonly turns: number;
-  readonly branches: number;
   /** The running replies. */
   readonly open: readonly AssistantMessage[];
 }
@@ -106,8 +105,7 @@ export interface State {
 /** A checkpoint is kept where no more replies than these run. */
 const RUNNING_KEPT = 16;
 
-/** So many turns at the end are looked at before an index of all is made. */
-const NEAR = 100;
+const BRANCHES = 1000;
 
 const NONE: Turns = [];
 export const EMPTY: State = { turns: NONE, all: NONE, position: "", running: [], branches: [], queue: NO_QUEUE, closed: false };
@@ -118,10 +116,95 @@ export function fold(state: State, item: Item): State {
 }
 
 /** The state after more items, which costs no more for each of them the longer a conversation is. */
-export function foldAll(state: State, items: readonly Item[]): State {
-  const folding = new Folding(state);
-  for (const item of items) folding.take(item);
-  return folding.state();
+export function foldAll(before: State, items: readonly Item[]): State {
+  let { branches, queue, past, position: here } = before;
+  const all = [...before.all];
+  const running = new Set(before.running);
+  const places = PLACES.get(before.all) ?? placesOf(all);
+  // They go with the turns to the next state.
+  PLACES.delete(before.all);
+
+  for (const { event, position } of items) {
+    if (position <= here) continue;
+    // A stream may contain any JSON; fields of an unexpected type are ignored.
+    const data = Object(event) as Partial<HubEvent>;
+    change(data, position);
+    queue = queueAfter(queue, data, before.stream);
+    here = position;
+  }
+
+  const isNew = here !== before.position;
+  PLACES.set(isNew ? all : before.all, places);
+  if (!isNew) return before;
+  return { ...before, turns: branch(all), all, running: [...running], branches, queue, past, position: here };
+
+  function change(data: Partial<HubEvent>, position: Position): void {
+    switch (data.type) {
+      case "message":
+        if (typeof data.role === "string") {
+          const about = onlyStrings({ author: data.author, at: data.at, name: data.id });
+          begin({ kind: "message", role: data.role, text: string(data.text), ...about, before: first(position) }, data.after);
+        }
+        return;
+      case "started":
+        if (find(data.generation) < 0) {
+          const about = onlyStrings({ upstream: data.upstream, model: data.model, startedAt: data.at, name: data.message });
+          begin({ ...empty(position, data.generation), ...about, state: "waiting" }, data.after);
+        }
+        return;
+      case "delta":
+        withReply(data.generation, position, (reply) => added(reply, data));
+        return;
+      case "retrying": {
+        const generation = data.generation ?? [...running].at(-1);
+        const retrying = { message: string(data.message), after: Number(data.after) || 0 };
+        if (generation !== undefined) withReply(generation, position, (reply) => ({ ...reply, retrying }));
+        return;
+      }
+      case "finished":
+      case "failed":
+      case "cancelled":
+      case "interrupted":
+        withReply(data.generation, position, (reply) => ended(reply, data as Ended));
+        return;
+      case "branch":
+        keep();
+        // Nobody has so many versions; whoever writes events themselves could have more.
+        if (branches.length < BRANCHES) branches = [...branches, { type: "branch", ...onlyStrings({ from: data.from, to: data.to }), position: string(data.position) }];
+    }
+  }
+
+  function begin(turn: ChatMessage | AssistantMessage, after?: unknown): void {
+    const follows = placeOf(all, after, places);
+    keep();
+    note(places, turn, all.length);
+    all.push(follows === undefined ? turn : { ...turn, follows });
+    if (isOpen(turn)) running.add(turn.generation);
+  }
+
+  /** Change the reply of a running generation; if its start is missing, it starts here. */
+  function withReply(generation: string | undefined, position: Position, changed: (reply: AssistantMessage) => AssistantMessage): void {
+    const place = find(generation);
+    const reply = all[place] as AssistantMessage | undefined;
+    if (!reply) begin(changed(empty(position, generation)));
+    else if (isOpen(reply)) {
+      const next = changed(reply);
+      all[place] = next;
+      if (!isOpen(next)) running.delete(reply.generation);
+    }
+  }
+
+  /** Make a checkpoint. */
+  function keep(): void {
+    // Each holds all replies that run. Without one, whoever rewinds goes on from an earlier one.
+    if (running.size > RUNNING_KEPT) return;
+    const open = [...running].map((generation) => all[find(generation)] as AssistantMessage);
+    past = { position: here, turns: all.length, open, branches, queue, past };
+  }
+
+  function find(generation: string | undefined): number {
+    return places.get(string(generation)) ?? -1;
+  }
 }
 
 /** The turns that lead to one of `all`, by default to the last one. */
@@ -135,19 +218,9 @@ export function branch(all: Turns, place = all.length - 1): Turns {
 }
 
 /** The index in `all` of what a name or a position means: -1 is the beginning. */
-export function placeOf(all: Turns, name: unknown, find = lastNamed): number | undefined {
+export function placeOf(all: Turns, name: unknown, places = placesOf(all)): number | undefined {
   if (typeof name !== "string") return name === null ? -1 : undefined;
-  if (/^\d{16}_\d{16}$/.test(name)) return lastBefore(all, offsetOf(name));
-  const found = find(all, name);
-  return found >= 0 ? found : undefined;
-}
-
-function lastNamed(all: Turns, name: string): number {
-  return all.findLastIndex((turn) => isNamed(turn, name));
-}
-
-function isNamed(turn: ChatMessage | AssistantMessage, name: string): boolean {
-  return turn.name === name || (turn as AssistantMessage).generation === name;
+  return /^\d{16}_\d{16}$/.test(name) ? lastBefore(all, offsetOf(name)) : places.get(NAME + name);
 }
 
 /** The index of the last turn that begins before an offset, or -1. */
@@ -169,205 +242,31 @@ export function rewind(state: State, position: Position): State {
   let past = state.past;
   while (past && offsetOf(past.position) > offset) past = past.past;
   if (!past) return { ...EMPTY, stream: state.stream };
-  const { turns, open, branches: marks, ...rest } = past;
+  const { turns, open, ...rest } = past;
   const all = state.all.slice(0, turns);
-  const places = new Places();
-  for (const reply of open) all[places.reply(all, reply.generation)] = reply;
-  const branches = state.branches.slice(0, marks);
-  return { ...state, ...rest, all, turns: branch(all), branches, closed: false };
+  const places = placesOf(all);
+  for (const reply of open) all[places.get(reply.generation) ?? -1] = reply;
+  return { ...state, ...rest, all, turns: branch(all), running: open.map(({ generation }) => generation), closed: false };
 }
 
-/** A state while items are folded into it: what they change is copied once for all of them. */
-class Folding {
-  readonly #before: State;
-  #position: Position;
-  #all: Turns;
-  #branches: readonly Branch[];
-  #queue: Queue;
-  #past: Checkpoint | undefined;
-  readonly #running: Set<string>;
-  /** The stream is on the branch of all turns. */
-  #isLinear: boolean;
-  readonly #places: Places;
+/** Where turns are in `all`: replies by their generation, and after `NAME` whatever has that name. */
+type Places = Map<string, number>;
 
-  constructor(state: State) {
-    this.#before = state;
-    this.#position = state.position;
-    this.#all = state.all;
-    this.#branches = state.branches;
-    this.#queue = state.queue;
-    this.#past = state.past;
-    this.#running = new Set(state.running);
-    this.#isLinear = state.turns === state.all;
-    this.#places = PLACES.get(state.all) ?? new Places();
-    // It goes with the turns to the next state.
-    PLACES.delete(state.all);
-  }
+const NAME = " ";
 
-  take({ event, position }: Item): void {
-    if (position <= this.#position) return;
-    // A stream may contain any JSON; fields of an unexpected type are ignored.
-    const data = Object(event) as Partial<HubEvent>;
-    this.#change(data, position);
-    this.#queue = queueAfter(this.#queue, data, this.#before.stream);
-    this.#position = position;
-  }
-
-  state(): State {
-    const before = this.#before;
-    PLACES.set(this.#all, this.#places);
-    if (this.#position === before.position) return before;
-    const all = this.#all;
-    const isChanged = all !== before.all;
-    return {
-      ...before,
-      all,
-      // Without branches, as nearly always, nothing needs to be walked through.
-      turns: !isChanged ? before.turns : this.#isLinear ? all : branch(all),
-      running: isChanged ? [...this.#running] : before.running,
-      branches: this.#branches,
-      queue: this.#queue,
-      past: this.#past,
-      position: this.#position,
-    };
-  }
-
-  #change(data: Partial<HubEvent>, position: Position): void {
-    switch (data.type) {
-      case "message": {
-        const { role, text, author, at: when, id: name } = data;
-        if (typeof role !== "string") return;
-        const about = onlyStrings({ author, at: when, name });
-        this.#begin({ kind: "message", role, text: string(text), ...about, before: first(position) }, data.after);
-        return;
-      }
-      case "started": {
-        const { generation, upstream, model, at: startedAt, message: name } = data;
-        if (this.#find(generation) >= 0) return;
-        const about = onlyStrings({ upstream, model, startedAt, name });
-        this.#begin({ ...empty(position, generation), ...about, state: "waiting" }, data.after);
-        return;
-      }
-      case "delta":
-        this.#reply(data.generation, position, (reply) => added(reply, data));
-        return;
-      case "retrying": {
-        const { message, after } = data;
-        const retrying = { message: string(message), after: Number(after) || 0 };
-        const generation = data.generation ?? [...this.#running].at(-1);
-        if (generation !== undefined) this.#reply(generation, position, (reply) => ({ ...reply, retrying }));
-        return;
-      }
-      case "finished":
-      case "failed":
-      case "cancelled":
-      case "interrupted":
-        this.#reply(data.generation, position, (reply) => ended(reply, data as Ended));
-        return;
-      case "branch": {
-        const { type, from, to } = data;
-        this.#checkpoint();
-        const branches = own(this.#branches, this.#before.branches);
-        branches.push({ type, ...onlyStrings({ from, to }), position: string(data.position) });
-        this.#branches = branches;
-      }
-    }
-  }
-
-  #begin(turn: ChatMessage | AssistantMessage, after?: unknown): void {
-    const follows = placeOf(this.#all, after, (all, name) => this.#places.named(all, name));
-    this.#checkpoint();
-    const all = own(this.#all, this.#before.all);
-    all.push(follows === undefined ? turn : { ...turn, follows });
-    this.#all = all;
-    this.#isLinear &&= follows === undefined;
-    this.#places.push(all);
-    if (isOpen(turn)) this.#running.add(turn.generation);
-  }
-
-  /** Change the reply of a running generation; if its start is missing, it starts here. */
-  #reply(generation: string | undefined, position: Position, change: (reply: AssistantMessage) => AssistantMessage): void {
-    const place = this.#find(generation);
-    if (place < 0) {
-      this.#begin(change(empty(position, generation)));
-      return;
-    }
-    const reply = this.#all[place] as AssistantMessage;
-    if (!isOpen(reply)) return;
-    const next = change(reply);
-    const all = own(this.#all, this.#before.all);
-    all[place] = next;
-    this.#all = all;
-    if (!isOpen(next)) this.#running.delete(reply.generation);
-  }
-
-  #checkpoint(): void {
-    // Each holds all replies that run. Without one, whoever rewinds goes on from an earlier one.
-    if (this.#running.size > RUNNING_KEPT) return;
-    const running = [...this.#running];
-    this.#past = {
-      position: this.#position,
-      turns: this.#all.length,
-      running,
-      open: running.map((generation) => this.#all[this.#find(generation)] as AssistantMessage),
-      branches: this.#branches.length,
-      queue: this.#queue,
-      past: this.#past,
-    };
-  }
-
-  #find(generation: string | undefined): number {
-    return this.#places.reply(this.#all, string(generation));
-  }
-}
-
-/** A copy of `items` as long as they are those of the state before, which must not change. */
-function own<T>(items: readonly T[], before: readonly T[]): T[] {
-  return items === before ? [...items] : (items as T[]);
-}
-
-/** Where the turns of the last state are. */
+/** The places of turns, for the last state of each conversation. */
 const PLACES = new WeakMap<Turns, Places>();
 
-/** Where turns are: nearly always close to the end, else in an index that is made at the first need. */
-class Places {
-  #index: { readonly replies: Map<string, number>; readonly names: Map<string, number> } | undefined;
+function placesOf(all: Turns): Places {
+  const places: Places = new Map();
+  all.forEach((turn, place) => { note(places, turn, place); });
+  return places;
+}
 
-  /** The index of a generation's reply, or -1. */
-  reply(all: Turns, generation: string): number {
-    return this.#last(all, (turn) => turn.kind === "reply" && turn.generation === generation, "replies", generation);
-  }
-
-  /** As `lastNamed`. */
-  named(all: Turns, name: string): number {
-    return this.#last(all, (turn) => isNamed(turn, name), "names", name);
-  }
-
-  /** Note the last one of `all`, which is new. */
-  push(all: Turns): void {
-    if (this.#index) this.#note(all, all.length - 1);
-  }
-
-  #last(all: Turns, wanted: (turn: ChatMessage | AssistantMessage) => boolean, index: "replies" | "names", name: string): number {
-    if (!this.#index) {
-      const near = all.slice(-NEAR);
-      const found = near.findLastIndex(wanted);
-      if (found >= 0 || near.length === all.length) return found < 0 ? -1 : all.length - near.length + found;
-      this.#index = { replies: new Map(), names: new Map() };
-      for (let place = 0; place < all.length; place += 1) this.#note(all, place);
-    }
-    return this.#index[index].get(name) ?? -1;
-  }
-
-  #note(all: Turns, place: number): void {
-    const turn = all[place];
-    if (!turn || !this.#index) return;
-    const { replies, names } = this.#index;
-    if (turn.name !== undefined) names.set(turn.name, place);
-    if (turn.kind === "message") return;
-    replies.set(turn.generation, place);
-    names.set(turn.generation, place);
-  }
+function note(places: Places, turn: ChatMessage | AssistantMessage, place: number): void {
+  const { name, generation } = turn as AssistantMessage;
+  if (name !== undefined) places.set(NAME + name, place);
+  if (turn.kind === "reply") places.set(generation, place).set(NAME + generation, place);
 }
 
 function ended(reply: AssistantMessage, { type, usage, seconds, at: endedAt, reason, code, message }: Ended): AssistantMessage {

@@ -117,24 +117,21 @@ describe("writing while offline", () => {
   });
 
   it("keeps what one account has written from another", async () => {
-    hub.user = "ann";
-    await show();
+    await show((one) => (one.account = "ann"));
     hub.become({ state: "offline", retryAt: 0, why: "" });
     type("mine");
     press("Enter");
     await settle();
     expect(rows()).toEqual(["mine"]);
     chat.remove();
-    hub.user = "bob";
-    await show();
+    await show((one) => (one.account = "bob"));
     await settle();
     expect(rows()).toEqual([]);
     expect(hub.asked).toEqual([]);
   });
 
   it("keeps it from another though it is known later who it is, or never", async () => {
-    hub.user = Promise.resolve("ann");
-    await show();
+    await show((one) => (one.token = () => Promise.resolve("ann")));
     hub.become({ state: "offline", retryAt: 0, why: "" });
     type("mine");
     press("Enter");
@@ -142,21 +139,20 @@ describe("writing while offline", () => {
     expect(rows()).toEqual(["mine"]);
     for (const [who, rest] of [["bob", []], [new Error("no token"), []], ["ann", ["mine"]]] as const) {
       chat.remove();
-      hub.user = typeof who === "string" ? Promise.resolve(who) : Promise.reject(who);
-      await show();
+      await show((one) => (one.token = () => (typeof who === "string" ? Promise.resolve(who) : Promise.reject(who))));
       await settle();
       expect(rows()).toEqual(rest);
     }
   });
 
   it("sends nothing that another user of the page has written", async () => {
-    hub.user = Promise.resolve("ann");
-    await show();
+    let user = "ann";
+    await show((one) => (one.token = () => Promise.resolve(user)));
     hub.become({ state: "offline", retryAt: 0, why: "" });
     type("mine");
     press("Enter");
     await settle();
-    hub.user = Promise.resolve("bob");
+    user = "bob";
     hub.become({ state: "live", via: "websocket" });
     await settle();
     expect(hub.asked).toEqual([]);
@@ -165,8 +161,8 @@ describe("writing while offline", () => {
 
   it("keeps what is typed before it is known whose it is", async () => {
     let known!: (user: string) => void;
-    hub.user = new Promise((found) => (known = found));
-    await show();
+    const token = new Promise<string>((found) => (known = found));
+    await show((one) => (one.token = () => token));
     type("early");
     known("ann");
     await settle();

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Commands } from "../../src/client/commands.js";
 import { connect, type Hub } from "../../src/client/hub.js";
-import { accountOf, present, subjectOf, type Token } from "../../src/client/token.js";
+import { present, subjectOf, type Token } from "../../src/client/token.js";
 import type { HubEvent } from "../../src/protocol/events.js";
 import type { Status } from "../../src/protocol/frames.js";
 import { FakeBrowser } from "../support/fake-browser.js";
@@ -395,16 +395,4 @@ it("is the same subject's if tokens differ in their times only", () => {
   expect(subjectOf(one)).not.toBe(subjectOf(jwt({ sub: "bob", exp: 1 })));
   expect(subjectOf(one)).not.toBe(subjectOf(jwt({ sub: "Ann", exp: 1, streams: [] })));
   expect(subjectOf("sh_abc_def")).toBe("sh_abc_def");
-});
-
-describe("accountOf", () => {
-  it("is the same for all tokens of a user, and tells nothing", () => {
-    const ann = accountOf(jwt({ iss: "i", sub: "ann", exp: 1, sid: "s1" }));
-    expect(accountOf(jwt({ iss: "i", sub: "ann", exp: 2, sid: "s2" }))).toBe(ann);
-    const others = [jwt({ iss: "i", sub: "bob" }), jwt({ iss: "j", sub: "ann" }), jwt({ iss: "i", sub: "ann", tenant: "acme" })];
-    const keys = ["sh_one.secret", "sh_two.secret", "a.bnVsbA.c", jwt({})];
-    const all = [ann, ...[...others, ...keys].map(accountOf)];
-    expect(new Set(all).size).toBe(all.length);
-    for (const one of all) expect(one).toMatch(/^[0-9a-f]{16}$/);
-  });
 });

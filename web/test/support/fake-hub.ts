@@ -27,8 +27,6 @@ export class FakeHub implements Hub {
   readonly told: { stream: string; state: unknown }[] = [];
   members: readonly Member[] = [];
   retries = 0;
-  /** Who it is for. */
-  user: string | Promise<string> = "";
   /** Errors for the next commands. */
   readonly refusals: Error[] = [];
   /** Commands wait for this. */
@@ -41,10 +39,6 @@ export class FakeHub implements Hub {
 
   get followers(): number {
     return this.#followers.size + this.#listeners.size + this.#companions.size;
-  }
-
-  whose(): string | Promise<string> {
-    return this.user;
   }
 
   onStatus(told: (status: Status) => void): () => void {
