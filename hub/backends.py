@@ -108,6 +108,10 @@ class Backend(Protocol):
         """Why nothing can be kept at the moment, in a sentence; ``None`` if it can."""
 
     @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many of those answer that watch the store, of how many; ``None``: nobody does."""
+
+    @property
     def news(self) -> News | None:
         """What other hubs say; ``None`` if there are none."""
 
@@ -151,6 +155,7 @@ class LocalBackend:
     news: Final = None
     survey: Final = None
     shared_limits: Final = None
+    sentinels: Final = None
 
     def presence(self, participants: Participants) -> None:
         """There are no others."""
@@ -272,6 +277,10 @@ class SharedBackend:
     @property
     def trouble(self) -> str | None:
         return self._mirrors.trouble
+
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        return self._mirrors.sentinels
 
     @property
     def work(self) -> Mapping[str, Work]:

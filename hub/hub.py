@@ -198,6 +198,11 @@ class Hub:
         return self._backend.shared_limits
 
     @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many sentinels of the store answer, of how many; ``None`` if there are none."""
+        return self._backend.sentinels
+
+    @property
     def trouble(self) -> str | None:
         """Why this hub is not ready, in a sentence; ``None`` if it is."""
         found = (self._backend.trouble, *(task.trouble for task in self._background))

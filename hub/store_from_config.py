@@ -16,9 +16,10 @@ from hub.stores import Credentials
 from hub.stores.shared import SharedEngine
 
 try:
+    from hub.stores.redis import permissions
     from hub.stores.redis.credentials import RedisCredentials
     from hub.stores.redis.engine import RedisEngine
-    from hub.stores.redis.sentinels import Sentinels
+    from hub.stores.redis.sentinels import PrimaryWatch, Sentinels
     from hub.stores.redis.server import Topology
 except ImportError as error:
     raise ConfigError(
@@ -28,7 +29,7 @@ except ImportError as error:
 
 from hub.stores.redis.keys import Keys
 
-__all__ = ["server_of", "shared_store_of", "topology"]
+__all__ = ["lacking_rules", "server_of", "shared_store_of", "topology"]
 
 SENTINEL_PORT: Final = 26379
 
@@ -82,6 +83,27 @@ async def topology(config: Config, environ: Mapping[str, str]) -> Topology:
         return await engine.topology()
     finally:
         await engine.close()
+
+
+async def lacking_rules(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """The rules that the ACL of the server lacks for its user to do all that a hub does.
+
+    Raises:
+        ConfigError: the user or the password cannot be read.
+        StoreError: the server cannot be asked.
+    """
+    server = server_of(config, environ)
+    url = server if isinstance(server, str) else await _primary(server)
+    return await permissions.lacking(url, Keys(config.store.prefix), config.store.acknowledge)
+
+
+async def _primary(sentinels: Sentinels) -> str:
+    watch = PrimaryWatch(sentinels)
+    watch.open()
+    try:
+        return await watch.primary()
+    finally:
+        await watch.close()
 
 
 def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels:

@@ -268,6 +268,10 @@ class SharedEngine(Protocol):
     def incarnations(self) -> Mapping[int, int]:
         """The present incarnation of each partition, for the next connection."""
 
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many of those answer that watch the engine, of how many; ``None``: nobody does."""
+
     def partition(self, stream: str) -> int:
         """The partition of a stream; it never changes."""
 

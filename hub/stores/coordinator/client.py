@@ -107,6 +107,8 @@ class _Socket(asyncio.Protocol):
 class CoordinatorEngine:
     """The coordinator that listens at ``path``."""
 
+    sentinels: Final = None
+
     def __init__(
         self,
         path: Path,

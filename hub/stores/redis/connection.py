@@ -84,6 +84,10 @@ class RedisConnection:
     def incarnation(self, stream: str) -> int:
         return self._incarnations[partition_of(stream)].number
 
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        return None if self._primary is None else self._primary.answering
+
     async def open(self) -> None:
         """Connect, and find or make the incarnations.
 
@@ -144,8 +148,7 @@ class RedisConnection:
     async def topology(self) -> Topology:
         """What there is of servers; raises what `ask` does."""
         info = parse_info(await self.ask("INFO"))
-        answering = None if self._primary is None else self._primary.answering
-        return topology_of(info, self._url, answering)
+        return topology_of(info, self._url, self.sentinels)
 
     async def close(self) -> None:
         self._lose(unavailable("the connection was closed"))

@@ -83,6 +83,11 @@ class Keys:
         self.of = lru_cache(maxsize=4096)(self._of)
         """The keys of a stream; computed once for those that are used."""
 
+    @property
+    def pattern(self) -> str:
+        """What all keys and channels match, as a pattern of an ACL."""
+        return f"{self._prefix}*"
+
     def _of(self, stream: str) -> StreamKeys:
         tag = f"{self._prefix}{{{partition_of(stream)}}}"
         return StreamKeys(

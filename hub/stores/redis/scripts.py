@@ -53,10 +53,11 @@ ALONE: Final = (
     "credential_replace",
     "enlist",
     "forget",
+    "permitted",
     "renew",
 )
-"""Scripts without the prelude: ``adopt`` makes the incarnation that the others compare; leases and
-credentials are of no stream."""
+"""Scripts without the prelude: ``adopt`` makes the incarnation that the others compare; leases,
+credentials and permissions are of no stream."""
 
 CONSTANTS: Final = {
     "VERSION": VERSION,
