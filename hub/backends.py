@@ -287,6 +287,7 @@ class SharedBackend:
         return {
             "the lease of this hub": self._leases.run,
             "the limits of all hubs": self.shared_limits.run,
+            "the sources of forks": self.writer.look_for_forks,
         }
 
     def presence(self, participants: Participants) -> Work:

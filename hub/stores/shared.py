@@ -23,6 +23,7 @@ __all__ = [
     "Bodies",
     "Claim",
     "DroppedPrompt",
+    "DueFork",
     "Entry",
     "Notice",
     "SharedEngine",
@@ -225,6 +226,15 @@ class DroppedPrompt(NamedTuple):
     first: int
 
 
+class DueFork(NamedTuple):
+    """A fork of which it is to be looked whether it is there, since ``due``, and its source."""
+
+    source: str
+    fork: str
+    due: int
+    """In milliseconds since 1970."""
+
+
 class Claim(NamedTuple):
     """What an idempotency key was first used for: a request, and the stream that it is answered in.
 
@@ -389,13 +399,27 @@ class SharedEngine(Protocol):
         """
 
     async def hold(self, source: str, fork: str, offset: int) -> bool:
-        """Keep the records of a stream for a fork; false if it has none at that offset."""
+        """Keep the records of a stream for a fork; false if it has none at that offset.
 
-    async def release(self, source: str, fork: str) -> str | None:
+        A fork that does not begin within half a minute has to be held again (`create`).
+        """
+
+    async def release(self, source: str, fork: str, *, due: int | None = None) -> str | None:
         """Keep the records of a stream for a fork no longer.
 
-        If that removes it, because it was deleted before, its own source to release.
+        If that removes it, because it was deleted before, its own source to release. With ``due``
+        only if it was not held again since it was to be looked for then (`due_forks`).
         """
+
+    async def due_forks(self) -> list[DueFork]:
+        """Forks of which it is to be looked now whether they are there, for the engine cannot.
+
+        They were held a minute ago, or may have expired. Those that are there are to be kept
+        (`keep_fork`), and the sources of others to be released.
+        """
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        """A fork is there; it is to be looked for ``again`` once that may have changed."""
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         """Put back what the engine has lost; false if it has something else by now.

@@ -41,6 +41,7 @@ from hub.stores.shared import (
     Bodies,
     Claim,
     DroppedPrompt,
+    DueFork,
     Entry,
     Notice,
     State,
@@ -371,9 +372,16 @@ class CoordinatorEngine:
         (held,) = await self.ask("hold", source, fork, offset)
         return bool(held)
 
-    async def release(self, source: str, fork: str) -> str | None:
+    async def release(self, source: str, fork: str, *, due: int | None = None) -> str | None:
         (its,) = await self.ask("release", source, fork)
         return _text(its)
+
+    async def due_forks(self) -> list[DueFork]:
+        """The coordinator looks for them itself."""
+        return []
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        """See `due_forks`."""
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         words = (stream, state_words(state), lost)

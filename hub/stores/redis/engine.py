@@ -39,6 +39,7 @@ from hub.stores.redis.state import (
 from hub.stores.shared import (
     Bodies,
     DroppedPrompt,
+    DueFork,
     Entry,
     Notice,
     State,
@@ -52,6 +53,9 @@ __all__ = ["RedisEngine"]
 
 ACKNOWLEDGED: Final = frozenset(("begin", "create", "own", "queue", "write"))
 """Scripts whose writes are safe once they return. Nobody waits for others of a generation."""
+
+HELD: Final = 1000
+"""Forks that may be about to begin at a time."""
 
 
 class RedisEngine(RedisNodes):
@@ -75,6 +79,8 @@ class RedisEngine(RedisNodes):
         self._max_records = max_records
         self._max_producers = max_producers
         self._listing = Listing(self._partitions, self._call)
+        self._held: dict[tuple[str, str], int] = {}
+        """Until when a source is held for a fork, for those that may be about to begin."""
 
     # Channels
 
@@ -141,6 +147,7 @@ class RedisEngine(RedisNodes):
         epochs: Iterable[tuple[int, int]] = (),
     ) -> tuple[Written, StreamSettings | None]:
         lives = [f"{epoch}:{first}" for epoch, first in epochs]
+        fork = settings.fork
         word, *found = await self._do(
             "create",
             stream,
@@ -150,8 +157,9 @@ class RedisEngine(RedisNodes):
             pack(bodies),
             "1" if close else "",
             "" if expires is None else expires,
+            "" if fork is None else self._held.pop((fork.source, stream), 0),
             head,
-            0 if settings.fork is None else settings.fork.offset,
+            0 if fork is None else fork.offset,
             len(lives),
             *lives,
             *fields_of(settings),
@@ -159,6 +167,8 @@ class RedisEngine(RedisNodes):
         if word == b"new":
             epoch, tail, change = found
             return Written(epoch, tail, change, close), None
+        if word == b"moved":
+            raise refusals.moved(stream if fork is None else fork.source)
         epoch, tail, change, closed, fields = found
         held = Written(epoch, tail, change, bool(closed), duplicate=True)
         return held, parse_settings(pairs(fields))
@@ -227,13 +237,36 @@ class RedisEngine(RedisNodes):
         return await self._listing.listed(prefix, after, limit, owner)
 
     async def hold(self, source: str, fork: str, offset: int) -> bool:
-        word, *_ = await self._do("hold", source, fork, offset)
-        return bool(word == b"ok")
+        word, *found = await self._do("hold", source, fork, offset)
+        if word != b"ok":
+            return False
+        self._held[source, fork] = found[0]
+        if len(self._held) > HELD:
+            del self._held[next(iter(self._held))]
+        return True
 
-    async def release(self, source: str, fork: str) -> str | None:
+    async def release(self, source: str, fork: str, *, due: int | None = None) -> str | None:
         channel = self.keys.of(source).channel
-        _, found = await self._do("release", source, channel, source, fork)
+        words = (channel, source, fork, "" if due is None else due)
+        _, found = await self._do("release", source, *words)
         return found.decode() or None
+
+    async def due_forks(self) -> list[DueFork]:
+        return [fork for partition in self._partitions for fork in await self._due_forks(partition)]
+
+    async def _due_forks(self, partition: int) -> list[DueFork]:
+        of = self._partitions[partition]
+        # The script takes the keys of a stream, and uses those of the partition.
+        keys = [of.incarnation, *[of.names] * 6, *of[1:8]]
+        _, found = await self._call("due", partition, keys, ())
+        named = [member.decode().split("\0") for member in found[::2]]
+        return [
+            DueFork(source, fork, int(due))
+            for (source, fork), due in zip(named, found[1::2], strict=True)
+        ]
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        await self._do("keep", fork.source, fork.fork, fork.due, "" if again is None else again)
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         producers = [
@@ -392,7 +425,7 @@ class RedisEngine(RedisNodes):
         """Run a script on a stream; its reply, whatever it is."""
         partition = partition_of(stream)
         of, shared = self.keys.of(stream), self._partitions[partition]
-        keys = [shared.incarnation, *of[:6], *shared[1:7]]
+        keys = [shared.incarnation, *of[:6], *shared[1:8]]
         return await self._call(script, partition, keys, words)
 
 

@@ -39,6 +39,9 @@ class PartitionKeys(NamedTuple):
     epoch that it had."""
     forgotten: str
     """String: the highest epoch of the names that were dropped from ``used``."""
+    holds: str
+    """Sorted set: ``source NUL fork`` of each fork of which it is to be looked whether it is there,
+    with the time of that (ms since 1970)."""
     meta: str
     """What the keys of hashes begin with (`StreamKeys.meta`)."""
 
@@ -157,5 +160,6 @@ class Keys:
             owners=f"{tag}owners",
             used=f"{tag}used",
             forgotten=f"{tag}forgotten",
+            holds=f"{tag}holds",
             meta=f"{tag}m:",
         )

@@ -42,7 +42,7 @@ ANSWER_SECONDS: Final = 10.0
 
 def _commands(acknowledge: Acknowledge) -> list[str]:
     """All commands that a hub uses."""
-    called = re.findall(r"redis\.p?call\('([A-Z]+)'", "".join(scripts().values()))
+    called = re.findall(r"redis\.p?call\('?([A-Z]+)", "".join(scripts().values()))
     return sorted({*DIRECT, *called, *WAITS[acknowledge]})
 
 

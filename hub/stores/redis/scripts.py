@@ -32,9 +32,11 @@ NAMES: Final = (
     "cancel",
     "create",
     "delete",
+    "due",
     "end",
     "heal",
     "hold",
+    "keep",
     "list",
     "load",
     "own",
@@ -68,6 +70,8 @@ CONSTANTS: Final = {
     "MOST_REMOVED": 1000,
     # Generations that begin in a stream until those that were trimmed are looked for.
     "MOST_GENERATIONS": 1000,
+    # After so many milliseconds it is looked whether a fork has begun for which a source was held.
+    "HOLD_MS": 60_000,
 }
 
 

@@ -1,7 +1,7 @@
 -- What the scripts share; they are described in scripts.py.
 
 local INCARNATION, META, EPOCHS, RECORDS, PRODUCERS, FORKS, GENERATIONS = unpack(KEYS, 1, 7)
-local NAMES, REMOVED, EPOCH, OWNERS, USED, FORGOTTEN = unpack(KEYS, 8, 13)
+local NAMES, REMOVED, EPOCH, OWNERS, USED, FORGOTTEN, HOLDS = unpack(KEYS, 8, 14)
 local replid, incarnation, settle = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local life, since = string.match(incarnation, '^(%d+):(%d+):')
 
@@ -93,13 +93,17 @@ local function forgotten()
   return tonumber(redis.call('GET', FORGOTTEN) or redis.call('GET', EPOCH) or -1)
 end
 
+-- The name of the stream.
+local function own_name()
+  return string.sub(META, #NAMES - 2)  -- after "m:", where the other key ends with "names"
+end
+
 -- A stream is gone, or will be some day without a script. The next one of its name has a higher epoch,
 -- and shares none with it, also as a fork.
 local function pass(epoch)
-  local name = string.sub(META, #NAMES - 2)  -- after "m:", where the other key ends with "names"
   redis.call('SET', FORGOTTEN, text(forgotten()), 'NX')
   if epoch > tonumber(redis.call('GET', EPOCH) or 0) then redis.call('SET', EPOCH, text(epoch)) end
-  redis.call('ZADD', USED, text(epoch), name)
+  redis.call('ZADD', USED, text(epoch), own_name())
   if redis.call('ZCARD', USED) > MOST_REMOVED then
     local oldest = tonumber(redis.call('ZPOPMIN', USED)[2])
     redis.call('SET', FORGOTTEN, text(math.max(oldest, forgotten())))
