@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from hub.domain import defaults
 from hub.domain.errors import StoreError
 from hub.stores.redis.acknowledgements import Acknowledge, Acknowledgements
 from hub.stores.redis.client import Commands, Reply, Subscriptions, unavailable
+from hub.stores.redis.codec import VERSION
 from hub.stores.redis.incarnations import Incarnation, Timeline, present
 from hub.stores.redis.keys import PARTITIONS, Keys, PartitionKeys, partition_of
 from hub.stores.redis.scripts import scripts
@@ -189,6 +191,7 @@ class RedisConnection:
         check_server(info, self._acknowledge)
         timeline = Timeline(info["run_id"], info["master_replid"])
         self._replid = timeline.replication
+        await self._check_version()
         texts = scripts()
         hashes = await asyncio.gather(*(ask("SCRIPT", "LOAD", text) for text in texts.values()))
         self._hashes = {name: hash_.decode() for name, hash_ in zip(texts, hashes, strict=True)}
@@ -209,6 +212,24 @@ class RedisConnection:
             ]
             # Whoever was faster has made it.
             missing = {one for one, reply in adopted if not await reply}
+
+    async def _check_version(self) -> None:
+        """Use nothing in a form that this hub does not know.
+
+        Raises:
+            StoreError: ``store_newer``.
+        """
+        ask, key = self._commands.ask, self.keys.version
+        found = int(await ask("GET", key) or 0)
+        if found > VERSION:
+            raise StoreError(
+                f"a newer hub keeps its streams in this Redis, in form {found} where this one "
+                f"knows {VERSION}: update this one",
+                code="store_newer",
+            )
+        if found < VERSION:
+            with suppress(ResponseError):  # a full server is read all the same
+                await ask("SET", key, VERSION, *(() if found else ("NX",)))
 
     def _adopt(self, partition: int, stored: str, new: str) -> asyncio.Future[Reply]:
         of = self._partitions[partition]

@@ -104,6 +104,11 @@ class Keys:
         )
 
     @property
+    def version(self) -> str:
+        """String: the newest form in which anything is kept (`hub.stores.redis.codec.VERSION`)."""
+        return f"{self._prefix}{{n}}version"
+
+    @property
     def nodes(self) -> str:
         """Sorted set: the hubs, each with the end of its lease (ms since 1970)."""
         return f"{self._prefix}{{n}}nodes"
