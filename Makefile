@@ -56,11 +56,12 @@ bench: $(VENV)/.installed-bench
 
 # Everything at once for an hour, or MINUTES=…: kills, races, forks, expiry, a slow disk and a full one,
 # 200 readers; SEED=… to repeat a run. Its report names where the log and the database of a failure are.
-# Then nodes that are restarted under 500 readers.
+# Then nodes that are restarted under 500 readers, and all faults that docs/nodes.md names, 20 times.
 soak: $(VENV)/.installed-test
 	@$(BIN)/python -m tests.faults.storm --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.faults.soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 	@$(BIN)/python -m tests.faults.rolling --readers 500
+	@$(BIN)/python -m tests.faults.rows --rounds 20 --minutes $(or $(MINUTES),60)
 
 clean:
 	rm -rf $(VENV) dist web/dist

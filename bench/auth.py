@@ -24,6 +24,7 @@ from hub.auth.gate import Gate
 from hub.auth.issuers import HMAC, Issuer, Issuers, Secrets
 from hub.domain.grant_rules import Rule, Rules, Who
 from hub.domain.permissions import PERMISSIONS, Grant, StreamPattern
+from hub.domain.untold import Untold
 
 REQUESTS: Final = 10_000
 BAR: Final = 50.0
@@ -60,8 +61,14 @@ async def _gates() -> list[tuple[str, str, Gate]]:
     issuer = Issuer("bench", "bench", "hub", HMAC, Secrets(SECRET))
     authenticator = Authenticator(Rules([Rule(Who("user"), grant)]), Issuers([issuer]), find_key)
     claims = {"iss": "bench", "aud": "hub", "sub": "ann", "exp": int(time.time()) + 3600}
-    gate = Gate(credentials=authenticator, requests_per_minute=10**6)
-    return [("JSON Web Token", jwt.encode(claims, SECRET, "HS256"), gate), ("API key", key, gate)]
+    gate, shared = (Gate(credentials=authenticator, requests_per_minute=10**6) for _ in range(2))
+    if shared.windows is not None:
+        shared.windows.untold = Untold(lambda: None)
+    return [
+        ("JSON Web Token", jwt.encode(claims, SECRET, "HS256"), gate),
+        ("API key", key, gate),
+        ("API key, of several hubs", key, shared),
+    ]
 
 
 async def _seconds(gate: Gate, credential: str) -> float:

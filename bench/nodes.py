@@ -6,7 +6,6 @@ file once a second. The best of some runs.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.process import pin
-from bench.spread import Cost, Load, measured, show
+from bench.spread import Cost, Load, compare, measured, parser
 
 __all__ = ["measured_once"]
 
@@ -36,19 +35,19 @@ START_SECONDS: Final = 30.0
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.nodes", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each load")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="N", help="of a run")
-    parser.add_argument("--server", default="redis-server", help="the program of Redis or Valkey")
-    asked = parser.parse_args()
+    options = parser("bench.nodes", __doc__)
+    options.add_argument("--server", default="redis-server", help="the program of Redis or Valkey")
+    asked = options.parse_args()
     if shutil.which(asked.server) is None:
         sys.stderr.write(f"no nodes are measured without {asked.server}\n")
         return 0
-    costs = []
-    for load in LOADS:
-        runs = [measured_once(load, asked.seconds, asked.server) for _ in range(max(1, asked.runs))]
-        costs.append((load, min(runs, key=lambda cost: cost.owner + cost.follower)))
-    return show("Redis", costs, _missed)
+    return compare(
+        "Redis",
+        LOADS,
+        asked.runs,
+        lambda load: measured_once(load, asked.seconds, asked.server),
+        _missed,
+    )
 
 
 def _missed(load: Load, cost: Cost) -> str:

@@ -6,6 +6,7 @@ record, and how long a record takes from the append to another process's mirror.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from rich.table import Table
 from bench.machine import describe
 from bench.process import Process, cpu_ns
 
-__all__ = ["Cost", "Load", "measured", "show"]
+__all__ = ["Cost", "Load", "compare", "measured", "parser"]
 
 FOLLOWERS: Final = 2
 
@@ -42,6 +43,11 @@ class Cost:
     p99: float
     rate: float
     """Records a second that a follower heard."""
+
+    @property
+    def cpu(self) -> float:
+        """Microseconds of all kinds of processes."""
+        return self.engine + self.owner + self.follower
 
 
 def measured(engine: int, url: str, load: Load, seconds: float) -> Cost:
@@ -83,10 +89,35 @@ def _told(processes: Sequence[Process], **said: Any) -> list[dict[str, Any]]:
     return [one.hear() for one in processes]
 
 
-def show(
+def parser(module: str, description: str | None) -> argparse.ArgumentParser:
+    """The options of a module that compares what some loads cost."""
+    options = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
+    options.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each load")
+    options.add_argument("--seconds", type=float, default=5.0, metavar="N", help="of a run")
+    return options
+
+
+def compare(
+    engine: str,
+    loads: Sequence[Load],
+    runs: int,
+    run: Callable[[Load], Cost],
+    missed: Callable[[Load, Cost], str],
+) -> int:
+    """Run each load so many times, and print its best run with the bars that it has missed.
+
+    Returns an exit code.
+    """
+    costs = []
+    for load in loads:
+        best = min((run(load) for _ in range(max(1, runs))), key=lambda cost: cost.cpu)
+        costs.append((load, best))
+    return _show(engine, costs, missed)
+
+
+def _show(
     engine: str, costs: Sequence[tuple[Load, Cost]], missed: Callable[[Load, Cost], str]
 ) -> int:
-    """Print the best costs of some loads, with the bars that each has missed; an exit code."""
     table = Table(
         *("streams", "records/s", "heard/s", f"{engine} µs", "owner µs", "follower µs"),
         *("p50 ms", "p99 ms", "misses"),

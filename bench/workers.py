@@ -6,7 +6,6 @@ record is shown after its commit. The best of some runs.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Final
 
 from bench.process import Process
 from bench.servers.coordinator import SOCKET
-from bench.spread import Cost, Load, measured, show
+from bench.spread import Cost, Load, compare, measured, parser
 
 __all__ = ["measured_once"]
 
@@ -27,15 +26,14 @@ LOADS: Final = (Load(100, 2000), Load(1000, 2000), Load(1000, 6000))
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.workers", description=__doc__)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="runs of each load")
-    parser.add_argument("--seconds", type=float, default=5.0, metavar="N", help="of a run")
-    asked = parser.parse_args()
-    costs = []
-    for load in LOADS:
-        runs = [measured_once(load, asked.seconds) for _ in range(max(1, asked.runs))]
-        costs.append((load, min(runs, key=lambda cost: cost.engine + cost.follower)))
-    return show("coordinator", costs, _missed)
+    asked = parser("bench.workers", __doc__).parse_args()
+    return compare(
+        "coordinator",
+        LOADS,
+        asked.runs,
+        lambda load: measured_once(load, asked.seconds),
+        _missed,
+    )
 
 
 def _missed(load: Load, cost: Cost) -> str:

@@ -175,6 +175,8 @@ def _add(
     )
     app[HUB] = hub
     gate, sign_in, close_gate = _gate(hub, config, environ, authorize, webhook, prefix)
+    if hub.shared_limits is not None and gate is not None and gate.windows is not None:
+        hub.shared_limits.share_requests(gate.windows)
     sockets = _route(app, hub, config, prefix, gate, sign_in)
     farewell = Shutdown(hub, sockets, drain_seconds=config.server.drain_seconds)
     app[FAREWELL] = farewell

@@ -24,6 +24,7 @@ from hub.streams.mirrors import Mirrors
 from hub.streams.news import News
 from hub.streams.opened import StreamRegistry
 from hub.streams.registry import StreamLimits, Streams
+from hub.streams.shared_limits import SharedLimits
 from hub.streams.shared_registry import SharedStreams
 from hub.streams.shared_writer import SharedWriter
 from hub.streams.stream import Retention
@@ -107,12 +108,20 @@ class Backend(Protocol):
         """Why nothing can be kept at the moment, in a sentence; ``None`` if it can."""
 
     @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many of those answer that watch the store, of how many; ``None``: nobody does."""
+
+    @property
     def news(self) -> News | None:
         """What other hubs say; ``None`` if there are none."""
 
     @property
     def survey(self) -> Survey | None:
         """What asks the hubs that report with this one; ``None`` if there are none."""
+
+    @property
+    def shared_limits(self) -> SharedLimits | None:
+        """What counts together with other hubs; ``None`` if there are none."""
 
     def presence(self, participants: Participants) -> Work | None:
         """What lets other hubs know of participants, and these of those there."""
@@ -145,6 +154,8 @@ class LocalBackend:
 
     news: Final = None
     survey: Final = None
+    shared_limits: Final = None
+    sentinels: Final = None
 
     def presence(self, participants: Participants) -> None:
         """There are no others."""
@@ -243,6 +254,7 @@ class SharedBackend:
         self.survey = (
             Survey(self._mirrors, self._node, store.workers) if store.workers > 1 else None
         )
+        self.shared_limits = SharedLimits(self._mirrors, self._node)
         self.writer = SharedWriter(self._mirrors)
         self.streams = SharedStreams(self._mirrors, self.writer)
         self.runs = SharedRuns(
@@ -254,6 +266,7 @@ class SharedBackend:
             allowance=allowance,
             limits=limits.runs,
             counts=counts,
+            shared_limits=self.shared_limits,
             credential_holds=holds,
         )
         self.credentials = store.credentials(lambda: self._mirrors.engine)
@@ -266,8 +279,16 @@ class SharedBackend:
         return self._mirrors.trouble
 
     @property
+    def sentinels(self) -> tuple[int, int] | None:
+        return self._mirrors.sentinels
+
+    @property
     def work(self) -> Mapping[str, Work]:
-        return {"the lease of this hub": self._leases.run}
+        return {
+            "the lease of this hub": self._leases.run,
+            "the limits of all hubs": self.shared_limits.run,
+            "the sources of forks": self.writer.look_for_forks,
+        }
 
     def presence(self, participants: Participants) -> Work:
         return SharedPresence(participants, self._mirrors, self._node).run
@@ -277,6 +298,7 @@ class SharedBackend:
         try:
             await self.runs.open()
             await self.news.open()
+            await self.shared_limits.open()
             if self.survey is not None:
                 await self.survey.open()
         except BaseException:

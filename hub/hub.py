@@ -35,6 +35,7 @@ from hub.pipeline.pipeline import Pipeline
 from hub.stores import Credentials, Store
 from hub.streams.history import From
 from hub.streams.news import News
+from hub.streams.shared_limits import SharedLimits
 from hub.streams.stream import Stream
 from hub.streams.survey import Survey
 from hub.streams.write_permissions import WritePermissions
@@ -148,6 +149,8 @@ class Hub:
         self._background += [
             Background(what, work, self.counts) for what, work in self._backend.work.items()
         ]
+        if (together := self._backend.shared_limits) is not None:
+            together.share("connections", self.callers.open)
         presence = self._backend.presence(self.participants)
         if presence is not None:
             self._background.append(Background("the presence of others", presence, self.counts))
@@ -188,6 +191,16 @@ class Hub:
     def survey(self) -> Survey | None:
         """What asks the hubs that report with this one; ``None`` if there are none."""
         return self._backend.survey
+
+    @property
+    def shared_limits(self) -> SharedLimits | None:
+        """What counts together with other hubs that share the store; ``None`` if there are none."""
+        return self._backend.shared_limits
+
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many sentinels of the store answer, of how many; ``None`` if there are none."""
+        return self._backend.sentinels
 
     @property
     def trouble(self) -> str | None:

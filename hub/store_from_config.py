@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, cast
 from urllib.parse import quote
@@ -16,10 +16,11 @@ from hub.stores import Credentials
 from hub.stores.shared import SharedEngine
 
 try:
-    from hub.stores.redis.cluster import Cluster
+    from hub.stores.redis import permissions
+    from hub.stores.redis.cluster import Cluster, ClusterWatch
     from hub.stores.redis.credentials import RedisCredentials
     from hub.stores.redis.engine import RedisEngine
-    from hub.stores.redis.sentinels import Sentinels
+    from hub.stores.redis.sentinels import PrimaryWatch, Sentinels
     from hub.stores.redis.server import Topology
 except ImportError as error:
     raise ConfigError(
@@ -29,7 +30,7 @@ except ImportError as error:
 
 from hub.stores.redis.keys import Keys
 
-__all__ = ["server_of", "shared_store_of", "topology"]
+__all__ = ["lacking_rules", "server_of", "shared_store_of", "topology"]
 
 SENTINEL_PORT: Final = 26379
 SERVER_PORT: Final = 6379
@@ -84,6 +85,35 @@ async def topology(config: Config, environ: Mapping[str, str]) -> Topology:
         return await engine.topology()
     finally:
         await engine.close()
+
+
+async def lacking_rules(config: Config, environ: Mapping[str, str]) -> list[str]:
+    """The rules that the ACL of any server lacks for its user to do all that a hub does.
+
+    Raises:
+        ConfigError: the user or the password cannot be read.
+        StoreError: a server cannot be asked.
+    """
+    server, keys = server_of(config, environ), Keys(config.store.prefix)
+    acknowledge, clustered = config.store.acknowledge, isinstance(server, Cluster)
+    found: list[str] = []
+    for url in await _primaries(server):
+        found += await permissions.lacking(url, keys, acknowledge, clustered=clustered)
+    return list(dict.fromkeys(found))
+
+
+async def _primaries(server: str | Sentinels | Cluster) -> Sequence[str]:
+    """The URLs of all servers that are written to."""
+    if isinstance(server, str):
+        return [server]
+    watch = ClusterWatch(server) if isinstance(server, Cluster) else PrimaryWatch(server)
+    watch.open()
+    try:
+        if isinstance(watch, ClusterWatch):
+            return (await watch.layout()).primaries
+        return [await watch.primary()]
+    finally:
+        await watch.close()
 
 
 def server_of(config: Config, environ: Mapping[str, str]) -> str | Sentinels | Cluster:

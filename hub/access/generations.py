@@ -428,7 +428,7 @@ class GenerationAccess:
                 )
             await self._ask(by, None, asked.upstream, asked.model)
             asked = replace(asked, counted_as=by.counted_as)
-        with self._runs.relaying(asked) as upstream:
+        async with self._runs.relaying(asked) as upstream:
             yield upstream
 
     def may_ask(self, upstream: str, model: str | None = None, *, by: Principal = LOCAL) -> bool:

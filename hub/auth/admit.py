@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from hub.domain.at_once import AtOnce
+from hub.domain.errors import RateLimited
 
 __all__ = ["ASKED_ABOUT", "Admit", "Turns", "always"]
 
@@ -35,9 +36,11 @@ class Turns:
     def __init__(self) -> None:
         self._asked = AtOnce(
             ASKED_ABOUT,
-            f"your application has not answered {ASKED_ABOUT} questions about you yet: wait "
-            f"{WAIT_SECONDS:.0f} s",
-            wait=WAIT_SECONDS,
+            lambda: RateLimited(
+                f"your application has not answered {ASKED_ABOUT} questions about you yet: wait "
+                f"{WAIT_SECONDS:.0f} s",
+                wait=WAIT_SECONDS,
+            ),
         )
 
     def take(self, name: str) -> Callable[[], None]:

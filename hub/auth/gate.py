@@ -112,7 +112,8 @@ class Gate:
         self._cookie = cookie
         self._clock = clock
         self._now = now
-        self._windows = RateWindows(requests_per_minute) if requests_per_minute else None
+        self.windows = RateWindows(requests_per_minute) if requests_per_minute else None
+        """Where requests are counted, if they are limited."""
         self._turns = Turns()
         self._frames = max(FRAMES, OF_REQUESTS * requests_per_minute / 60)
         self._paces: OrderedDict[str, TokenBucket] = OrderedDict()
@@ -243,8 +244,8 @@ class Gate:
 
     def charge(self, by: Principal, size: int) -> None:
         """Count a request once more for each `CHARGED_BYTES` of its body, after it was read."""
-        if self._windows is not None and by.counted_as is not None and size >= CHARGED_BYTES:
-            self._windows.spend(by.counted_as, size // CHARGED_BYTES, self._clock())
+        if self.windows is not None and by.counted_as is not None and size >= CHARGED_BYTES:
+            self.windows.spend(by.counted_as, size // CHARGED_BYTES, self._clock())
 
     def tab(self, by: Principal) -> Callable[[int], None]:
         """Charges a request, which was counted, with more and more bytes that are read for it.
@@ -252,7 +253,7 @@ class Gate:
         What it gives raises `RateLimited` once the principal's other requests leave no room. So
         one request may cost more than a minute's, but many at once do not.
         """
-        windows, name = self._windows, by.counted_as
+        windows, name = self.windows, by.counted_as
         if windows is None or name is None:
             return free
         read, counted = 0, 1
@@ -273,7 +274,7 @@ class Gate:
     def pace(self, by: Principal, size: int) -> float:
         """Count a frame of ``size`` bytes; returns how many seconds to wait before it is read."""
         name = by.counted_as
-        if self._windows is None or name is None:
+        if self.windows is None or name is None:
             return 0.0
         now, paces = self._clock(), self._paces
         pace = paces.get(name)
@@ -286,9 +287,9 @@ class Gate:
         return pace.take(1 + size / FRAME_BYTES, now)
 
     def _hit(self, name: str | None) -> None:
-        if self._windows is None or name is None:
+        if self.windows is None or name is None:
             return
-        wait = self._windows.hit(name, self._clock())
+        wait = self.windows.hit(name, self._clock())
         if wait:
             raise _too_many(wait)
 
@@ -299,7 +300,7 @@ class Gate:
         answers count in `_hit`, and these may take their time.
         """
         name = f"address {address}"
-        wait = 0.0 if self._windows is None else self._windows.wait(name, self._clock())
+        wait = 0.0 if self.windows is None else self.windows.wait(name, self._clock())
         if wait:
             wait = max(wait, 1.0)
             raise RateLimited(WAITED.format(wait=wait), wait=wait)

@@ -12,6 +12,7 @@ import resource
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -106,8 +107,10 @@ def _server(config: Config) -> Iterator[Finding]:
     """Whether the server that hubs share can be used, as a hub would, and what there is."""
     try:
         # Only here: it needs a package that other hubs do without.
-        from hub.store_from_config import topology
+        from hub.store_from_config import lacking_rules, topology
 
+        with suppress(StoreError):  # why it cannot be asked is said below
+            yield _permissions(config, asyncio.run(lacking_rules(config, os.environ)))
         found = asyncio.run(topology(config, os.environ))
     except (ConfigError, StoreError) as error:
         yield Finding("store", "fail", error.message)
@@ -144,6 +147,18 @@ def _cluster(said: str, silent: Sequence[str], alone: Sequence[str]) -> Finding:
         advice = f"nobody could be promoted for {', '.join(alone)}: start a replica"
         return Finding("topology", "warn", said, advice)
     return Finding("topology", "ok", said)
+
+
+def _permissions(config: Config, lacking: Sequence[str]) -> Finding:
+    """Whether the user of the server may do all that a hub does."""
+    user = config.store.credentials(os.environ)[0] or "default"
+    if not lacking:
+        said = f'the user "{user}" may do all that a hub does'
+        return Finding("permissions", "ok", said)
+    said = f'the user "{user}" lacks {", ".join(lacking)}'
+    where = " on every server" if config.store.server.cluster else ""
+    advice = f"ACL SETUSER {user} {' '.join(lacking)}{where}, and look again"
+    return Finding("permissions", "fail", said, advice)
 
 
 def _sqlite() -> Finding:

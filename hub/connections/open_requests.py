@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hub.connections.one_at_a_time import OneAtATime
 from hub.domain.at_once import AtOnce
-from hub.domain.errors import Draining
+from hub.domain.errors import Draining, RateLimited
 from hub.domain.principal import Principal
 from hub.streams import wait
 from hub.streams.followed import FollowedStream
@@ -45,8 +45,10 @@ class OpenRequests:
     def __init__(self, *, of_one: int = 0) -> None:
         self.open = AtOnce(
             of_one,
-            f"{of_one} of your connections are open, the most that may be at a time "
-            "(auth.limits.connections): close one",
+            lambda: RateLimited(
+                f"{of_one} of your connections are open, the most that may be at a time "
+                "(auth.limits.connections): close one"
+            ),
         )
         """Those of each principal that stand open, if they are limited."""
         self.reads = OneAtATime()

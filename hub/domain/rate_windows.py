@@ -1,5 +1,8 @@
 """How often somebody may do something in a minute: sliding windows, counted in memory.
 
+Hubs that count together tell each other of what they have counted; what another has counted counts
+here from when it is heard.
+
 A window slides by weighting the minute before: 40 seconds into a minute, a third of what was done
 in the one before still counts. That takes two numbers for each name and errs by little
 (Cloudflare, "Counting things, a lot of different things", 2017).
@@ -8,7 +11,10 @@ in the one before still counts. That takes two numbers for each name and errs by
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
+
+from hub.domain.untold import Untold
 
 __all__ = ["RateWindows"]
 
@@ -22,12 +28,16 @@ ROUNDING: Final = 1e-6
 
 
 class RateWindows:
-    """``most`` a minute for each name, at least 1."""
+    """``most`` a minute for each name, at least 1.
+
+    Set `untold` for others to be told of what is counted here.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._counts: OrderedDict[str, tuple[int, int, int]] = OrderedDict()
         """The current minute, what was done in it, and what in the one before."""
+        self.untold: Untold | None = None
 
     def __len__(self) -> int:
         """Names that are counted now."""
@@ -41,17 +51,32 @@ class RateWindows:
         minute, passed = divmod(now, SECONDS)
         count, before = self._held(name, int(minute))
         wait = self._wait(count, before, passed)
-        self._counts[name] = (int(minute), count if wait else count + 1, before)
-        self._counts.move_to_end(name)
-        if len(self._counts) > NAMES:
-            self._counts.popitem(last=False)
+        self._keep(name, (int(minute), count if wait else count + 1, before))
+        if self.untold is not None and not wait:
+            self.untold.add(name, 1)
         return wait
 
     def spend(self, name: str, more: int, now: float) -> None:
-        """Count what cannot be refused any more as ``more`` times, if `hit` was called before."""
+        """Count what cannot be refused any more as ``more`` times."""
+        self._add(name, more, now)
+        if self.untold is not None:
+            self.untold.add(name, more)
+
+    def hear(self, numbers: Mapping[str, int], now: float) -> None:
+        """Count what others have told of, by names."""
+        for name, more in numbers.items():
+            self._add(name, more, now)
+
+    def _add(self, name: str, more: int, now: float) -> None:
         minute, _ = divmod(now, SECONDS)
         count, before = self._held(name, int(minute))
-        self._counts[name] = (int(minute), count + more, before)
+        self._keep(name, (int(minute), count + more, before))
+
+    def _keep(self, name: str, counts: tuple[int, int, int]) -> None:
+        self._counts[name] = counts
+        self._counts.move_to_end(name)
+        if len(self._counts) > NAMES:
+            self._counts.popitem(last=False)
 
     def wait(self, name: str, now: float, own: int = 0) -> float:
         """What `hit` would return without ``own`` of what was counted; nothing is counted."""

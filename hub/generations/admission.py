@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from hub.domain import defaults
 from hub.domain.at_once import AtOnce
-from hub.domain.errors import Draining, LimitExceeded, NotFound, RequestError, TooLarge
+from hub.domain.errors import (
+    Draining,
+    LimitExceeded,
+    NotFound,
+    RateLimited,
+    RequestError,
+    TooLarge,
+)
 from hub.domain.generation_request import GenerationRequest
 from hub.domain.memory_budget import MemoryBudget
 from hub.domain.prompt import bulk_of
 from hub.generations.conversations import Messages
 from hub.generations.queue_changes import QueueLimits
+from hub.streams.shared_limits import SharedLimits
 from hub.upstreams.registry import Upstreams
 from hub.upstreams.upstream import Upstream
 
@@ -22,6 +31,9 @@ __all__ = ["Admission", "RunLimits", "too_many"]
 
 MODEL_LENGTH: Final = 200
 """Characters."""
+
+ALL: Final = "all"
+"""Under which all generations are counted together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +57,33 @@ def too_many(most: int) -> TooLarge:
 
 
 class Admission:
-    """Checks requests, and counts the running generations of each principal."""
+    """Checks requests, and counts what runs: generations and relays, in all and of each principal.
 
-    def __init__(self, upstreams: Upstreams, limits: RunLimits) -> None:
+    With ``shared`` those of other hubs count as well.
+    """
+
+    def __init__(
+        self, upstreams: Upstreams, limits: RunLimits, shared: SharedLimits | None = None
+    ) -> None:
         self._upstreams = upstreams
         self._limits = limits
+        self._shared = shared
         self.draining = False
         """Whether nothing more may begin."""
-        self.relays = 0
-        """How many are being relayed."""
+        self._all = AtOnce(
+            limits.generations,
+            lambda: LimitExceeded("too many generations are running: try again later"),
+        )
         self._running = AtOnce(
             limits.of_one,
-            f"{limits.of_one} of your generations are running, the most that may at a "
-            "time (auth.limits.generations): wait for the end of one",
+            lambda: RateLimited(
+                f"{limits.of_one} of your generations are running, the most that may at a "
+                "time (auth.limits.generations): wait for the end of one"
+            ),
         )
+        if shared is not None:
+            shared.share("all_generations", self._all)
+            shared.share("generations", self._running)
 
     def check(self, request: GenerationRequest) -> None:
         """Check that the request is valid.
@@ -124,46 +149,63 @@ class Admission:
         if self.draining:
             raise Draining("the hub is shutting down: try again in a moment")
 
-    def admit_relay(self, running: int) -> None:
-        """Check that another reply may be read now, beside the generations that are ``running``.
+    def admit_any(self) -> None:
+        """Check that another generation may run now, whosoever it is.
 
         Raises:
             Draining: as `admit_work`.
-            LimitExceeded: as many are read as may.
+            LimitExceeded: as many run as may.
         """
         self.admit_work()
-        if running + self.relays >= self._limits.generations:
-            raise LimitExceeded("too many generations are running: try again later")
+        self._all.check(ALL)
 
-    @contextmanager
-    def relaying(self, request: GenerationRequest, allowance: MemoryBudget) -> Iterator[Upstream]:
+    def admit(self, name: str | None) -> None:
+        """Check that another generation of a principal may run now.
+
+        Raises:
+            Draining, LimitExceeded: as `admit_any`.
+            RateLimited: as many of this principal run as may.
+        """
+        self.admit_any()
+        self._running.check(name)
+
+    def count(self, name: str | None) -> None:
+        """Count a generation of a principal, until `uncount`; raises what `admit` does."""
+        self.admit(name)
+        self._all.take(ALL)
+        self._running.take(name)
+
+    async def count_for_all(self, name: str | None) -> None:
+        """As `count`; returns once other hubs count it, too.
+
+        Raises: as `count`, also if others have begun as many before.
+        """
+        self.count(name)
+        if self._shared is not None:
+            await self._shared.agree(partial(self._confirm, name), partial(self.uncount, name))
+
+    def _confirm(self, name: str | None) -> None:
+        self._all.confirm(ALL)
+        self._running.confirm(name)
+
+    def uncount(self, name: str | None) -> None:
+        """A generation of a principal runs no longer."""
+        self._all.give(ALL)
+        self._running.give(name)
+
+    @asynccontextmanager
+    async def relaying(
+        self, request: GenerationRequest, allowance: MemoryBudget
+    ) -> AsyncIterator[Upstream]:
         """Count a reply that is read without a generation, for as long as it lasts.
 
         Raises what `check`, `upstream` and `admit` do; LimitExceeded: no memory is left for it.
         """
         self.check(request)
         upstream = self.upstream(request)
-        self.count(request.counted_as)
-        self.relays += 1
+        await self.count_for_all(request.counted_as)
         try:
             with allowance.taken(request.memory(), request.counted_as):
                 yield upstream
         finally:
-            self.relays -= 1
             self.uncount(request.counted_as)
-
-    def admit(self, name: str | None) -> None:
-        """Check that another generation of a principal may run.
-
-        Raises:
-            RateLimited: as many run as may.
-        """
-        self._running.check(name)
-
-    def count(self, name: str | None) -> None:
-        """Count a generation of a principal, until `uncount`; raises what `admit` does."""
-        self._running.take(name)
-
-    def uncount(self, name: str | None) -> None:
-        """A generation of a principal runs no longer."""
-        self._running.give(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from hub.domain.generation import Generation
@@ -64,7 +64,7 @@ class GenerationOperations(Protocol):
             Gone: the generation of the key is no longer kept, or was deleted.
         """
 
-    def relaying(self, request: GenerationRequest) -> AbstractContextManager[Upstream]:
+    def relaying(self, request: GenerationRequest) -> AbstractAsyncContextManager[Upstream]:
         """The upstream for a reply that is read without a generation, which counts as one.
 
         Raises what `start` does, except for what the store and the stream raise.

@@ -18,8 +18,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
@@ -199,7 +199,7 @@ class Runs:
             queued = await self._queue_if_busy(request, request.stream)
             if queued is not None:
                 return queued
-        self._admit()
+        self._store.admit()
         self._admission.admit(request.counted_as)
         # What is refused after this leaves an empty stream.
         self._allowance.check(request.memory(), request.counted_as)
@@ -247,7 +247,8 @@ class Runs:
     ) -> None:
         """See `hub.generations.prompt_queues.QueueStep`."""
         request = queued.request
-        self._admit()
+        self._store.admit()
+        self._admission.admit_any()
         upstream = self._admission.upstream(request)
         generation.take_turn(upstream.name, request.model or upstream.model)
         try:
@@ -283,7 +284,7 @@ class Runs:
             past = await self._conversations.before(stream, request)
             # From here on nothing waits until it has begun: the conversation is as it was read.
             self._admission.check_past(request, past.messages)
-            self._admit()
+            self._admit_write()
             size = request.memory() + memory_of(past.messages)
             self._allowance.take(size, run.counted_as)
             run.size = size
@@ -332,16 +333,8 @@ class Runs:
             return
         raise revoked()
 
-    @contextmanager
-    def relaying(self, request: GenerationRequest) -> Iterator[Upstream]:
-        self._admission.admit_relay(len(self._active))
-        with self._admission.relaying(request, self._allowance) as upstream:
-            yield upstream
-
-    def _admit(self) -> None:
-        """Check that another generation may run now."""
-        self._admit_write()
-        self._admission.admit_relay(len(self._active))
+    def relaying(self, request: GenerationRequest) -> AbstractAsyncContextManager[Upstream]:
+        return self._admission.relaying(request, self._allowance)
 
     def _admit_write(self) -> None:
         """Check that a prompt may be taken now."""

@@ -19,8 +19,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
@@ -63,6 +63,7 @@ from hub.stores.shared import Claim, node_topic
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
 from hub.streams.shared_appender import SharedAppender, Ticker
+from hub.streams.shared_limits import SharedLimits
 from hub.streams.shared_registry import SharedStreams
 from hub.streams.shared_writer import SharedWriter
 from hub.upstreams.registry import Upstreams
@@ -140,6 +141,7 @@ class SharedRuns:
         allowance: MemoryBudget,
         limits: RunLimits,
         counts: Counters,
+        shared_limits: SharedLimits | None = None,
         credential_holds: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         self._mirrors = mirrors
@@ -147,7 +149,7 @@ class SharedRuns:
         self._writer = writer
         self._node = node
         self._ticker = Ticker(mirrors, node)
-        self._admission = Admission(upstreams, limits)
+        self._admission = Admission(upstreams, limits, shared_limits)
         self._conversations = Conversations(
             limits.prompt_messages, prompt_bytes=limits.prompt_bytes, allowance=allowance
         )
@@ -274,8 +276,8 @@ class SharedRuns:
     ) -> None:
         """See `hub.generations.shared_queues.Begin`."""
         request = prompt.request
-        self._admit_write()
-        self._admission.admit_relay(len(self._active))
+        self._streams.admit()
+        self._admission.admit_any()
         upstream = self._admission.upstream(request)
         credential, holds = request.credential, self._credential_holds
         if credential is not None and holds is not None and not await holds(credential):
@@ -297,7 +299,7 @@ class SharedRuns:
         self._admission.check_past(request, past.messages)
         prompt, events = beginning_of(request, past, generation)
         self._admit(request)
-        self._admission.count(request.counted_as)
+        await self._admission.count_for_all(request.counted_as)
         size = request.memory() + memory_of(past.messages)
         try:
             self._allowance.take(size, request.counted_as)
@@ -339,16 +341,12 @@ class SharedRuns:
         self._admission.admit_work()
         self._streams.admit()
 
-    @contextmanager
-    def relaying(self, request: GenerationRequest) -> Iterator[Upstream]:
-        self._admission.admit_relay(len(self._active))
-        with self._admission.relaying(request, self._allowance) as upstream:
-            yield upstream
+    def relaying(self, request: GenerationRequest) -> AbstractAsyncContextManager[Upstream]:
+        return self._admission.relaying(request, self._allowance)
 
     def _admit(self, request: GenerationRequest) -> None:
         """Check that another generation may run in this hub now."""
-        self._admit_write()
-        self._admission.admit_relay(len(self._active))
+        self._streams.admit()
         self._admission.admit(request.counted_as)
         # Before a stream is made for it: with a key that could not be removed again.
         self._allowance.check(request.memory(), request.counted_as)

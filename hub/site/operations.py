@@ -49,11 +49,15 @@ class Operations:
             return _not_ready("draining")
         if self._hub.trouble is not None:
             return _not_ready(self._hub.trouble)
-        rejections = self._hub.counts.rejections
-        if rejections:
-            # The hub works, but data was lost, and the operator should find out why.
-            return web.Response(text=f"ok\n{rejections} streams lost a change: see the log\n")
-        return web.Response(text="ok\n")
+        return web.Response(text="".join(f"{line}\n" for line in ("ok", *self._concerns())))
+
+    def _concerns(self) -> Iterator[str]:
+        """What an operator should look into while the hub works."""
+        if rejections := self._hub.counts.rejections:
+            yield f"{rejections} streams lost a change: see the log"
+        answering, named = self._hub.sentinels or (0, 0)
+        if answering < named:
+            yield f"{named - answering} of {named} sentinels do not answer"
 
     async def _metrics(self, request: web.Request) -> web.Response:
         try:
@@ -98,6 +102,11 @@ GAUGES: Final = {
     "generations_running": "Running generations",
 }
 
+SENTINELS: Final = {
+    "sentinels": "Sentinels that are asked for the store",
+    "sentinels_missing": "Sentinels that do not answer",
+}
+
 WORKERS: Final = {
     "workers": "Workers whose numbers are in these sums",
     "workers_missing": "Workers that did not answer in time",
@@ -109,7 +118,10 @@ STATE: Final = "generations "
 
 def _numbers(hub: Hub) -> dict[str, float]:
     """The numbers of one hub at this moment; to count costs only an addition."""
-    counts = hub.counts
+    counts, sentinels = hub.counts, {}
+    if hub.sentinels is not None:
+        answering, named = hub.sentinels
+        sentinels = {"sentinels": named, "sentinels_missing": named - answering}
     return {
         "connections": len(hub.connections),
         "connections_behind": sum(one.busy for one in hub.connections),
@@ -117,6 +129,7 @@ def _numbers(hub: Hub) -> dict[str, float]:
         "streams": hub.streams.held,
         "stream_bytes": hub.streams.size,
         "generations_running": hub.generations.active,
+        **sentinels,
         **{total.name: getattr(counts, total.name) for total in _totals()},
         **{STATE + state: count for state, count in counts.generations.items()},
     }
@@ -134,7 +147,7 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         numbers = self._numbers
-        for name, what in {**GAUGES, **WORKERS}.items():
+        for name, what in {**GAUGES, **SENTINELS, **WORKERS}.items():
             if name in numbers:
                 yield GaugeMetricFamily(f"streamhub_{name}", what, value=numbers[name])
         for total in _totals():

@@ -24,6 +24,7 @@ __all__ = [
     "Bodies",
     "Claim",
     "DroppedPrompt",
+    "DueFork",
     "Entry",
     "Notice",
     "SharedEngine",
@@ -255,6 +256,14 @@ class DroppedPrompt(NamedTuple):
     first: int
 
 
+class DueFork(NamedTuple):
+    """What is held for a fork of which it is to be looked whether it is there, since ``due``."""
+
+    hold: SourceHold
+    due: int
+    """In milliseconds since 1970."""
+
+
 class Claim(NamedTuple):
     """What an idempotency key was first used for: a request, and the stream that it is answered in.
 
@@ -302,6 +311,10 @@ class SharedEngine(Protocol):
     @property
     def incarnations(self) -> Mapping[int, int]:
         """The present incarnation of each partition, for the next connection."""
+
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """How many of those answer that watch the engine, of how many; ``None``: nobody does."""
 
     def partition(self, stream: str) -> int:
         """The partition of a stream; it never changes."""
@@ -422,14 +435,26 @@ class SharedEngine(Protocol):
     async def hold(self, hold: SourceHold, offset: int) -> bool:
         """Keep the records of a stream for a fork; false if it has none at that offset.
 
-        The fork begins with the token of the hold in its settings.
+        The fork begins with the token of the hold in its settings. One that does not begin within
+        half a minute has to be held again (`create`).
         """
 
-    async def release(self, hold: SourceHold) -> SourceHold | None:
+    async def release(self, hold: SourceHold, *, due: int | None = None) -> SourceHold | None:
         """Keep the records of a stream for a fork no longer; a later one of its name keeps its own.
 
-        If that removes it, because it was deleted before, what to release of its own source.
+        If that removes it, because it was deleted before, what to release of its own source. With
+        ``due`` only if it was not held again since it was to be looked for then (`due_forks`).
         """
+
+    async def due_forks(self) -> list[DueFork]:
+        """Forks of which it is to be looked now whether they are there, for the engine cannot.
+
+        They were held a minute ago, or may have expired. Those that are there are to be kept
+        (`keep_fork`), and the sources of others to be released.
+        """
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        """A fork is there; it is to be looked for ``again`` once that may have changed."""
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         """Put back what the engine has lost; false if it has something else by now.

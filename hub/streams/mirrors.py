@@ -132,6 +132,11 @@ class Mirrors:
             )
         return self._engine
 
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        """See `SharedEngine.sentinels`, of the engine that was used last."""
+        return None if self._engine is None else self._engine.sentinels
+
     async def start(self) -> None:
         """Connect, and stay connected until `stop`.
 

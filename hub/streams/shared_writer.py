@@ -6,6 +6,7 @@ read it here; and if the engine loses it, the mirror puts it back.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +22,7 @@ from hub.domain.producers import Stamp
 from hub.domain.records import Body, Position
 from hub.domain.stream_names import check_name
 from hub.domain.stream_settings import Fork, StreamSettings
-from hub.stores.shared import Bodies, SharedEngine, SourceHold, Written
+from hub.stores.shared import Bodies, DueFork, SharedEngine, SourceHold, Written
 from hub.streams.forks import Beginning, beginning, inherited, is_fork, same
 from hub.streams.mirror import Mirror
 from hub.streams.mirrors import Mirrors
@@ -33,6 +34,9 @@ log = logging.getLogger("hub.streams")
 
 HOLDS: Final = 5
 """How often a fork is tried of a stream that is trimmed, un-written or lost at the same time."""
+
+LOOK_SECONDS: Final = 20.0
+"""How often it is looked for forks whose sources may be held in vain."""
 
 
 class SharedWriter:
@@ -263,13 +267,41 @@ class SharedWriter:
         with suppress(StoreError):
             await self._release(hold)
 
-    async def _release(self, hold: SourceHold | None) -> None:
+    async def _release(self, hold: SourceHold | None, due: int | None = None) -> None:
         """Release the source of a fork that is gone, and those that are thereby gone, too."""
         while hold is not None:
             try:
-                hold = await self._mirrors.engine.release(hold)
+                hold = await self._mirrors.engine.release(hold, due=due)
             except StreamNotFound:
                 return  # it has expired
+            due = None
+
+    async def look_for_forks(self) -> None:
+        """Release what is held for forks that have never begun, or are gone, until cancelled.
+
+        A hub that dies leaves such holds, and forks expire by themselves.
+        """
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                for fork in await self._mirrors.engine.due_forks():
+                    await self._look_for(fork)
+            except StoreError as error:
+                log.debug("forks are looked for later: %s", error)
+
+    async def _look_for(self, fork: DueFork) -> None:
+        engine, hold = self._mirrors.engine, fork.hold
+        try:
+            found = await engine.load(hold.fork, 0)
+        except StreamNotFound:
+            found = None
+        # Another one of its name has another token, and a hold of its own.
+        if found is None or SourceHold.of(hold.fork, found.settings) != hold:
+            log.info("%s is not the fork of %s that it is held for", hold.fork, hold.source)
+            await self._release(hold, fork.due)
+        else:
+            later = found.expires is not None and found.expires > fork.due
+            await engine.keep_fork(fork, found.expires if later else None)
 
     async def touch(self, stream: str) -> Outcome:
         mirror = await self._mirrors.open(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -169,3 +170,101 @@ async def test_nor_over_a_hub_that_has_missed_it(
             assert frame["type"] != "events"
     assert (frame["code"], frame["stream"]) == ("stream_not_found", name)
     await socket.close()
+
+
+# Limits
+
+Limited = Callable[..., Awaitable[list[Running]]]
+
+
+@pytest.fixture
+def limited(start_hub: StartHub, redis_server: RedisServer) -> Limited:
+    """Start two hubs with limits of each principal, and other tables."""
+
+    async def start(of_each: dict[str, int], **tables: Any) -> list[Running]:
+        store = {"url": f"redis://127.0.0.1:{redis_server.port}"}
+        return [await start_hub(store=store, auth=auth(limits=of_each), **tables) for _ in range(2)]
+
+    return start
+
+
+def requests_of(hub: Running, name: str) -> int:
+    """How many requests of somebody a hub has counted in the last minute or two."""
+    assert hub.hub.shared_limits is not None
+    windows = hub.hub.shared_limits._windows
+    assert windows is not None
+    return sum(windows._counts.get(name, (0, 0, 0))[1:])
+
+
+async def test_requests_over_all_hubs_count_together(limited: Limited) -> None:
+    one, two = await limited({"requests_per_minute": 4})
+    assert [(await asked(one, "GET", "/v1/models", "ann"))[0] for _ in range(3)] == [200] * 3
+    await eventually(lambda: requests_of(two, "ann") == 3)
+    assert [(await asked(two, "GET", "/v1/models", "ann"))[0] for _ in range(2)] == [200, 429]
+    assert (await asked(two, "GET", "/v1/models", "bob"))[0] == 200
+
+
+async def test_so_do_credentials_that_do_not_hold(limited: Limited) -> None:
+    one, two = await limited({"requests_per_minute": 2})
+    wrong = {"Authorization": f"Bearer sh_{'a' * 12}_{'b' * 43}"}
+    for _ in range(2):
+        async with one.client.get("/v1/models", headers=wrong) as response:
+            assert response.status == 401
+    await eventually(lambda: requests_of(two, "address 127.0.0.1") == 2)
+    async with two.client.get("/v1/models", headers=wrong) as response:
+        assert response.status == 429
+
+
+async def test_generations_over_all_hubs_count_together(limited: Limited) -> None:
+    one, two = hubs = await limited({"generations": 3}, limits={"generations": 4})
+    stall = {"prompt": "stall"}
+    begun = await asyncio.gather(
+        *(asked(hub, "POST", "/v1/generations", "ann", json=stall) for hub in hubs * 3)
+    )
+    assert sorted(status for status, _ in begun) == [201] * 3 + [429] * 3
+    # And of all together there are so many.
+    assert (await asked(two, "POST", "/v1/generations", "bob", json=stall))[0] == 201
+    for hub in hubs:
+        status, refused = await asked(hub, "POST", "/v1/generations", "bob", json=stall)
+        assert (status, refused["error"]["code"]) == (429, "limit_exceeded")
+    running = next(body["id"] for status, body in begun if status == 201)
+    assert (await asked(one, "DELETE", f"/v1/generations/{running}", "ann"))[0] == 200
+    assert two.hub.shared_limits is not None
+    counted = two.hub.shared_limits._at_once["generations"]
+    await eventually(lambda: counted.of("ann") + counted.elsewhere.of("ann") == 2)
+    assert (await asked(two, "POST", "/v1/generations", "ann", json=stall))[0] == 201
+
+
+async def test_a_relay_counts_over_all_hubs(limited: Limited) -> None:
+    one, two = await limited(
+        {"generations": 1}, upstreams={"endless": {"dialect": "demo"}}, tutorial={"llm": "endless"}
+    )
+    path = "/stream_data_to_frontend_test"
+    body = {"messages": [{"role": "user", "content": "stall"}]}
+    async with one.client.post(path, json=body, headers=bearer("ann")) as relayed:
+        assert relayed.status == 200
+        assert (await asked(two, "POST", path, "ann", json=body))[0] == 429
+
+
+async def test_open_connections_over_all_hubs_count_together(limited: Limited) -> None:
+    one, two = await limited({"connections": 2})
+    socket = await one.client.ws_connect("/v1/ws", headers=bearer("ann"))
+    await eventually(lambda: two.hub.callers.open.elsewhere.of("ann") == 1)
+    other = await two.client.ws_connect("/v1/ws", headers=bearer("ann"))
+    await eventually(lambda: one.hub.callers.open.elsewhere.of("ann") == 1)
+    for hub in (one, two):
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+            await hub.client.ws_connect("/v1/ws", headers=bearer("ann"))
+    await socket.close()
+    await eventually(lambda: two.hub.callers.open.elsewhere.of("ann") == 0)
+    await (await two.client.ws_connect("/v1/ws", headers=bearer("ann"))).close()
+    await other.close()
+
+
+async def test_a_lost_server_stops_no_request(limited: Limited, redis_server: RedisServer) -> None:
+    one, two = await limited({"requests_per_minute": 4})
+    await redis_server.kill()
+    await eventually(lambda: one.hub.trouble and two.hub.trouble)
+    for hub in (one, two):
+        statuses = [(await asked(hub, "GET", "/v1/models", "ann"))[0] for _ in range(5)]
+        assert statuses == [200, 200, 200, 200, 429]

@@ -194,6 +194,11 @@ async def test_the_server_that_hubs_share_is_tried(
     told = await asyncio.to_thread(findings, command, code=0)
     (found,) = told["store"]
     assert (found["state"], found["said"][:18]) == ("ok", "the server answers")
+    (found,) = told["permissions"]
+    assert (found["state"], found["said"]) == (
+        "ok",
+        'the user "default" may do all that a hub does',
+    )
     (found,) = told["topology"]
     assert found["state"] == "ok"
     assert re.match(r"one server: (Redis|Valkey) \d", found["said"])
@@ -204,3 +209,31 @@ async def test_the_server_that_hubs_share_is_tried(
     await redis_server.kill()
     (found,) = (await asyncio.to_thread(findings, command, code=1))["store"]
     assert "cannot be used at the moment" in found["said"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "lacking"),
+    [
+        (("+@all", "-xadd", "-subscribe", "~sh:*", "&sh:*"), "+xadd +subscribe"),
+        (("+@all", "~cache:*", "&*"), "~sh:*"),
+        (("+@all", "-info", "~*", "&*"), "+info"),
+    ],
+)
+async def test_what_the_user_of_the_server_may_not_do_is_named(
+    rules: tuple[str, ...],
+    lacking: str,
+    command: Command,
+    here: Path,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await redis_server.ask("ACL", "SETUSER", "hub", "on", ">s3cret", *rules)
+    store = {"URL": redis_server.url, "USER_ENV": "HUB_USER", "PASSWORD_ENV": "HUB_PASSWORD"}
+    for name, value in store.items():
+        monkeypatch.setenv(f"STREAMHUB_STORE__{name}", value)
+    monkeypatch.setenv("HUB_USER", "hub")
+    monkeypatch.setenv("HUB_PASSWORD", "s3cret")
+    (found,) = (await asyncio.to_thread(findings, command, code=1))["permissions"]
+    assert found["state"] == "fail"
+    assert found["said"] == f'the user "hub" lacks {lacking.replace(" ", ", ")}'
+    assert found["advice"] == f"ACL SETUSER hub {lacking}, and look again"

@@ -17,13 +17,18 @@ FAULTS = [
 ]
 
 
+def named_in(row: tuple[str, ...]) -> list[str]:
+    """The tests of a fault."""
+    return re.findall(r"`(tests/[\w/]+\.py::test_\w+)`", row[-1])
+
+
 def test_there_are_faults() -> None:
     assert len(FAULTS) >= 12
 
 
 @pytest.mark.parametrize("row", FAULTS, ids=lambda row: row[0])
 def test_each_of_its_tests_is_there(row: tuple[str, ...]) -> None:
-    named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[-1])
-    assert named
-    for file, test in named:
+    assert named_in(row)
+    for name in named_in(row):
+        file, _, test = name.partition("::")
         assert test in functions(file), f"{file} has no {test}"

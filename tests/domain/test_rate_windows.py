@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hub.domain import rate_windows
 from hub.domain.rate_windows import SECONDS, RateWindows
+from hub.domain.untold import Untold
 
 PAUSES = st.lists(
     st.floats(0, 200) | st.floats(0, 1) | st.sampled_from([0.0, 30.0, 59.999, 60.0, 120.0]),
@@ -103,4 +104,29 @@ def test_memory_is_bounded_and_whoever_insists_is_not_forgotten(
     for number in range(100):
         assert windows.hit(str(number), 0.0) == 0
         assert windows.hit("ann", 0.0) > 0
+    assert len(windows) == 10
+
+
+def test_what_others_have_counted_counts_here_and_they_are_told_of_the_rest() -> None:
+    windows = RateWindows(10)
+    windows.untold = untold = Untold(lambda: None)
+    windows.hear({"ann": 7, "bob": 1}, 0.0)
+    assert [windows.hit("ann", 1.0) for _ in range(3)] == [0, 0, 0]
+    assert windows.hit("ann", 1.0) > 0
+    assert windows.hit("bob", 1.0) == 0
+    windows.spend("bob", 4, 1.0)
+    assert untold.take() == {"ann": 3, "bob": 5}
+
+
+def test_more_than_may_be_counted_makes_its_name_wait_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Several hubs may let in so many before they hear of each other."""
+    windows = RateWindows(10)
+    windows.hear({"ann": 40}, 0.0)
+    wait = windows.hit("ann", 0.0)
+    assert wait > 60 + 40
+    assert windows.hit("ann", wait + 0.1) == 0
+    monkeypatch.setattr(rate_windows, "NAMES", 10)
+    windows.hear({str(number): 1 for number in range(100)}, 0.0)
     assert len(windows) == 10

@@ -147,6 +147,45 @@ async def test_a_rolling_restart_loses_no_request(workers: Workers) -> None:
     assert workers.sockets() == ["hub.db.admin", "hub.db.coordinator"]
 
 
+async def test_limits_are_those_of_all(tmp_path: Path) -> None:
+    auth = {"REQUIRED": "true", "TOKEN_SECONDS": "3600"}
+    of_each = {"LIMITS__CONNECTIONS": "8", "LIMITS__REQUESTS_PER_MINUTE": "0"}
+    limits = {f"STREAMHUB_AUTH__{name}": value for name, value in (auth | of_each).items()}
+    async with Workers(tmp_path, 2, **limits) as workers:
+
+        async def opened() -> aiohttp.ClientWebSocketResponse | None:
+            try:
+                return await workers.client.ws_connect("/v1/ws", protocols=["hub.v1"])
+            except aiohttp.WSServerHandshakeError as refused:
+                if refused.status != 429:
+                    raise
+                return None
+
+        sockets = [await opened() for _ in range(8)]
+        assert None not in sockets
+        refused = 0
+        async with asyncio.timeout(PATIENCE):
+            # By each worker, once both have heard of all.
+            while refused < MANY:
+                if (socket := await opened()) is None:
+                    refused += 1
+                else:
+                    await socket.close()
+                    refused = 0
+
+
+async def test_so_many_generations_run_in_all_of_them(tmp_path: Path) -> None:
+    async with Workers(tmp_path, STREAMHUB_LIMITS__GENERATIONS="5") as workers:
+
+        async def begin() -> int:
+            asked = {"prompt": "stall"}
+            async with workers.client.post("/v1/generations", json=asked) as response:
+                return response.status
+
+        begun = await asyncio.gather(*(begin() for _ in range(MANY)))
+        assert sorted(begun) == [201] * 5 + [429] * (MANY - 5)
+
+
 async def test_the_command_line_reaches_them(lasting: Workers) -> None:
     store = f"sqlite:{lasting.folder / 'hub.db'}"
     create = ("token", "create", "--user", "ann", "--can", "read")

@@ -10,8 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hub.domain.events import Message
 from tests.conftest import Running, StartHub
+from tests.support.fake_sentinel import FakeSentinel
+from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
 from tests.support.raw_socket import RETRY_AFTER
+from tests.support.redis_server import RedisServer
 
 GAUGES: Final = {
     "streamhub_connections",
@@ -107,6 +110,34 @@ async def test_the_metrics_count_what_happens(start_hub: StartHub) -> None:
     assert samples["streamhub_generations_total finished"] == 1
     assert samples["streamhub_generations_total failed"] == 1
     assert samples["streamhub_generations_running"] == 1
+
+
+async def test_sentinels_that_do_not_answer_are_told_while_the_hub_works(
+    start_hub: StartHub, redis_server: RedisServer
+) -> None:
+    async def ready(running: Running) -> tuple[int, str]:
+        async with running.client.get("/readyz") as response:
+            return response.status, await response.text()
+
+    async with (
+        FakeSentinel(redis_server.port) as one,
+        FakeSentinel(redis_server.port) as two,
+        FakeSentinel(redis_server.port) as three,
+    ):
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in (one, two, three))
+        running = await start_hub(store={"url": f"redis+sentinel://{hosts}/main"})
+        await eventually(lambda: running.hub.sentinels == (3, 3))
+        assert await ready(running) == (200, "ok\n")
+        assert (await metrics(running))["streamhub_sentinels_missing"] == 0
+        two.silent = True
+        await eventually(lambda: running.hub.sentinels == (2, 3))
+        assert await ready(running) == (200, "ok\n1 of 3 sentinels do not answer\n")
+        samples = await metrics(running)
+        assert samples["streamhub_sentinels"] == 3
+        assert samples["streamhub_sentinels_missing"] == 1
+        two.silent = False
+        await eventually(lambda: running.hub.sentinels == (3, 3))
+        assert await ready(running) == (200, "ok\n")
 
 
 async def test_a_refused_connection_is_counted(start_hub: StartHub) -> None:

@@ -281,7 +281,7 @@ async def test_a_fork_that_is_made_again_keeps_its_source_when_the_one_before_is
         made = StreamSettings("", fork=Fork("s", 2, token))
         await other.create("f", made, [b"own"], epochs=[(source.epoch, 0)])
 
-    assert await engine.hold(SourceHold("s", "f", "first"), 2)
+    assert await other.hold(SourceHold("s", "f", "first"), 2)
     await fork("first")
     before = await engine.delete("f")
     assert before is not None

@@ -31,6 +31,7 @@ from tests.support.coordinator_server import CoordinatorServer
 from tests.support.patience import PATIENCE
 from tests.support.redis_cluster import ClusterServer, RedisCluster
 from tests.support.redis_server import RedisServer
+from tests.support.seeds import seeds
 from tests.support.sentinels import WatchedServers
 from tests.support.shared_nodes import Nodes, bodies, shown
 from tests.support.shared_servers import SharedServer
@@ -201,7 +202,7 @@ async def broken(faults: dict[str, Fault], chance: random.Random) -> None:
 
 
 @pytest.mark.parametrize("kind", ["redis", "coordinator"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 async def test_every_append_is_there_once_and_every_reader_has_it(
     tmp_path: Path, seed: int, kind: str
 ) -> None:
@@ -218,7 +219,7 @@ async def test_every_append_is_there_once_and_every_reader_has_it(
     await storm(server, breaks)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 async def test_nothing_is_lost_where_the_file_of_redis_ends_at_any_byte(
     tmp_path: Path, seed: int
 ) -> None:
@@ -233,7 +234,7 @@ async def test_nothing_is_lost_where_the_file_of_redis_ends_at_any_byte(
     await storm(server, cut, appends=20)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", seeds(2))
 async def test_nothing_is_lost_whatever_sentinels_promote(tmp_path: Path, seed: int) -> None:
     """The primary is killed, or stands still, or lives, while its replica is made the next one."""
     chance = random.Random(seed)  # noqa: S311 - not a secret

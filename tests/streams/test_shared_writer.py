@@ -199,10 +199,10 @@ async def test_a_fork_that_is_deleted_and_made_again_at_once_holds_its_source(
     await writers[0].fork("f", "s")
     release, deleted, again = nodes[0].engine.release, asyncio.Event(), asyncio.Event()
 
-    async def late(hold: SourceHold) -> SourceHold | None:
+    async def late(hold: SourceHold, *, due: int | None) -> SourceHold | None:
         deleted.set()
         await again.wait()
-        return await release(hold)
+        return await release(hold, due=due)
 
     monkeypatch.setattr(nodes[0].engine, "release", late)
     deleting = asyncio.create_task(writers[0].delete("f"))

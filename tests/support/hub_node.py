@@ -43,7 +43,7 @@ class Node:
             counts=self.counts,
         )
         self.runs = self.backend.runs
-        self._lease: asyncio.Task[None] | None = None
+        self._work: list[asyncio.Task[None]] = []
 
     @property
     def mirrors(self) -> Mirrors:
@@ -51,13 +51,12 @@ class Node:
 
     async def start(self) -> None:
         await self.backend.start()
-        (work,) = self.backend.work.values()
-        self._lease = asyncio.create_task(work())
+        self._work = [asyncio.create_task(work()) for work in self.backend.work.values()]
 
     async def stop(self) -> None:
-        if self._lease is not None:
-            self._lease.cancel()
-            await asyncio.gather(self._lease, return_exceptions=True)
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
         await self.backend.drain(0.0)
         await self.backend.stop()
         assert self.runs.active == 0

@@ -42,6 +42,7 @@ from hub.stores.shared import (
     Bodies,
     Claim,
     DroppedPrompt,
+    DueFork,
     Entry,
     Notice,
     SourceHold,
@@ -105,6 +106,8 @@ class _Socket(asyncio.Protocol):
 
 class CoordinatorEngine:
     """The coordinator that listens at ``path``."""
+
+    sentinels: Final = None
 
     def __init__(
         self,
@@ -368,9 +371,16 @@ class CoordinatorEngine:
         (held,) = await self.ask("hold", *hold, offset)
         return bool(held)
 
-    async def release(self, hold: SourceHold) -> SourceHold | None:
+    async def release(self, hold: SourceHold, *, due: int | None = None) -> SourceHold | None:
         (its,) = await self.ask("release", *hold)
         return None if its is None else SourceHold(*its)
+
+    async def due_forks(self) -> list[DueFork]:
+        """The coordinator looks for them itself."""
+        return []
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        """See `due_forks`."""
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         words = (stream, state_words(state), lost)

@@ -4,5 +4,5 @@
 write is a Lua script (`scripts`), which checks and writes in one step, whichever hub sends it, and
 which tells all hubs what it changed. `incarnations` notices when a server has lost something;
 `sentinels` and `cluster` know which servers are the primaries; `codec` is the form of what is kept
-and sent, `keys` where it is, `client` how it is asked.
+and sent, `keys` where it is, `client` how it is asked; `permissions` are what a hub needs there.
 """

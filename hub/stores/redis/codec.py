@@ -29,7 +29,12 @@ __all__ = [
 ]
 
 VERSION: Final = 1
-"""The form of entries, of the hash of a stream, and of notices."""
+"""The form of entries, of the hash of a stream, and of notices.
+
+Hubs of two releases run side by side while one replaces the other. So a release reads the forms
+before its own, and a field that is new needs no other form if hubs which do not know it may ignore
+it. Otherwise there are two releases: one that reads the new form, and a later one that writes it.
+"""
 
 
 def parse_entry(found: tuple[bytes, Sequence[bytes]]) -> Entry:

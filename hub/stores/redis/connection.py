@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from hub.domain.errors import StoreError
 from hub.stores.redis.acknowledgements import Acknowledge
 from hub.stores.redis.client import Reply, unavailable
 from hub.stores.redis.cluster import Cluster, ClusterWatch, Layout
+from hub.stores.redis.codec import VERSION
 from hub.stores.redis.incarnations import Incarnation, present
 from hub.stores.redis.keys import (
     PARTITIONS,
@@ -94,6 +96,10 @@ class RedisConnection:
 
     def incarnation(self, stream: str) -> int:
         return self._incarnations[partition_of(stream)].number
+
+    @property
+    def sentinels(self) -> tuple[int, int] | None:
+        return self._watch.answering if isinstance(self._watch, PrimaryWatch) else None
 
     async def open(self) -> None:
         """Connect, and find or make the incarnations.
@@ -189,6 +195,8 @@ class RedisConnection:
         async with asyncio.timeout(REPLY_SECONDS):
             for primary in self._primaries:
                 await primary.introduce()
+            await self._check_version()
+            for primary in self._primaries:
                 self._hashes = await self._load_scripts(primary)
             await self._find_incarnations()
 
@@ -198,8 +206,7 @@ class RedisConnection:
         info = parse_info(await primary.commands.ask("INFO"))
         if isinstance(self._watch, ClusterWatch):
             return topology_of(info, primary.url, cluster=self._watch.state)
-        sentinels = None if self._watch is None else self._watch.answering
-        return topology_of(info, primary.url, sentinels=sentinels)
+        return topology_of(info, primary.url, sentinels=self.sentinels)
 
     async def close(self) -> None:
         self._lose(unavailable("the connection was closed"))
@@ -250,6 +257,25 @@ class RedisConnection:
     def _stored(self, partition: int) -> asyncio.Future[Reply]:
         key = self._partitions[partition].incarnation
         return self._at(key).commands.ask("GET", key)
+
+    async def _check_version(self) -> None:
+        """Use nothing in a form that this hub does not know.
+
+        Raises:
+            StoreError: ``store_newer``.
+        """
+        key = self.keys.version
+        ask = self._at(key).commands.ask
+        found = int(await ask("GET", key) or 0)
+        if found > VERSION:
+            raise StoreError(
+                f"a newer hub keeps its streams in this Redis, in form {found} where this one "
+                f"knows {VERSION}: update this one",
+                code="store_newer",
+            )
+        if found < VERSION:
+            with suppress(ResponseError):  # a full server is read all the same
+                await ask("SET", key, VERSION, *(() if found else ("NX",)))
 
     def _adopt(self, partition: int, stored: str, new: str) -> asyncio.Future[Reply]:
         of = self._partitions[partition]

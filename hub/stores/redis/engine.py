@@ -41,6 +41,7 @@ from hub.stores.redis.state import (
 from hub.stores.shared import (
     Bodies,
     DroppedPrompt,
+    DueFork,
     Entry,
     Notice,
     SourceHold,
@@ -55,6 +56,9 @@ __all__ = ["RedisEngine"]
 
 ACKNOWLEDGED: Final = frozenset(("begin", "create", "own", "queue", "write"))
 """Scripts whose writes are safe once they return. Nobody waits for others of a generation."""
+
+HELD: Final = 1000
+"""Forks that may be about to begin at a time."""
 
 
 class RedisEngine(RedisNodes):
@@ -78,6 +82,8 @@ class RedisEngine(RedisNodes):
         self._max_records = max_records
         self._max_producers = max_producers
         self._listing = Listing(self._partitions, self._call)
+        self._held: dict[SourceHold, int] = {}
+        """Until when a source is held for a fork, for those that may be about to begin."""
 
     # Channels
 
@@ -151,6 +157,7 @@ class RedisEngine(RedisNodes):
         epochs: Iterable[tuple[int, int]] = (),
     ) -> tuple[Written, StreamSettings | None]:
         lives = [f"{epoch}:{first}" for epoch, first in epochs]
+        fork, hold = settings.fork, SourceHold.of(stream, settings)
         word, *found = await self._do(
             "create",
             stream,
@@ -160,8 +167,9 @@ class RedisEngine(RedisNodes):
             pack(bodies),
             "1" if close else "",
             "" if expires is None else expires,
+            "" if hold is None else self._held.pop(hold, 0),
             head,
-            0 if settings.fork is None else settings.fork.offset,
+            0 if fork is None else fork.offset,
             len(lives),
             *lives,
             *fields_of(settings),
@@ -169,6 +177,8 @@ class RedisEngine(RedisNodes):
         if word == b"new":
             epoch, tail, change = found
             return Written(epoch, tail, change, close), None
+        if word == b"moved":
+            raise refusals.moved(stream if fork is None else fork.source)
         epoch, tail, change, closed, fields = found
         held = Written(epoch, tail, change, bool(closed), duplicate=True)
         return held, parse_settings(pairs(fields))
@@ -239,15 +249,36 @@ class RedisEngine(RedisNodes):
         return await self._listing.listed(prefix, after, limit, owner)
 
     async def hold(self, hold: SourceHold, offset: int) -> bool:
-        word, *_ = await self._do("hold", hold.source, hold.key, offset)
-        return bool(word == b"ok")
+        word, *found = await self._do("hold", hold.source, hold.key, offset, _noted(hold))
+        if word != b"ok":
+            return False
+        self._held[hold] = found[0]
+        if len(self._held) > HELD:
+            del self._held[next(iter(self._held))]
+        return True
 
-    async def release(self, hold: SourceHold) -> SourceHold | None:
+    async def release(self, hold: SourceHold, *, due: int | None = None) -> SourceHold | None:
         source = hold.source
-        _, *found = await self._do(
-            "release", source, self.keys.of(source).channel, source, hold.key
-        )
+        words = (self.keys.of(source).channel, source, hold.key, _noted(hold))
+        _, *found = await self._do("release", source, *words, "" if due is None else due)
         return parse_hold(source, found)
+
+    async def due_forks(self) -> list[DueFork]:
+        return [fork for partition in self._partitions for fork in await self._due_forks(partition)]
+
+    async def _due_forks(self, partition: int) -> list[DueFork]:
+        of = self._partitions[partition]
+        # The script takes the keys of a stream, and uses those of the partition.
+        keys = [of.incarnation, *[of.names] * 6, *of[1:8]]
+        _, found = await self._call("due", partition, keys, ())
+        return [
+            DueFork(SourceHold(*noted.decode().split("\0")), int(due))
+            for noted, due in zip(found[::2], found[1::2], strict=True)
+        ]
+
+    async def keep_fork(self, fork: DueFork, again: int | None) -> None:
+        words = (_noted(fork.hold), fork.due, "" if again is None else again)
+        await self._do("keep", fork.hold.source, *words)
 
     async def restore(self, stream: str, state: State, lost: tuple[int, int] | None) -> bool:
         producers = [
@@ -412,8 +443,13 @@ class RedisEngine(RedisNodes):
         """Run a script on a stream; its reply, whatever it is."""
         partition = partition_of(stream)
         of, shared = self.keys.of(stream), self._partitions[partition]
-        keys = [shared.incarnation, *of[:6], *shared[1:7]]
+        keys = [shared.incarnation, *of[:6], *shared[1:8]]
         return await self._call(script, partition, keys, words)
+
+
+def _noted(hold: SourceHold) -> str:
+    """A hold as it is noted until it was looked whether its fork is there."""
+    return "\0".join(hold)
 
 
 def _begun(stream: str, word: bytes, found: list[Reply]) -> Written | None:

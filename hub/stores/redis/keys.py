@@ -78,6 +78,9 @@ class PartitionKeys(NamedTuple):
     epoch that it had."""
     forgotten: str
     """String: the highest epoch of the names that were dropped from ``used``."""
+    holds: str
+    """Sorted set: ``source NUL fork NUL token`` of each fork of which it is to be looked whether it
+    is there, with the time of that (ms since 1970)."""
     meta: str
     """What the keys of hashes begin with (`StreamKeys.meta`)."""
 
@@ -122,6 +125,11 @@ class Keys:
         self.of = lru_cache(maxsize=4096)(self._of)
         """The keys of a stream; computed once for those that are used."""
 
+    @property
+    def pattern(self) -> str:
+        """What all keys and channels match, as a pattern of an ACL."""
+        return f"{self._prefix}*"
+
     def _of(self, stream: str) -> StreamKeys:
         tag = f"{self._prefix}{{{partition_of(stream)}}}"
         return StreamKeys(
@@ -133,6 +141,11 @@ class Keys:
             generations=f"{tag}g:{stream}",
             channel=f"{tag}l:{stream}",
         )
+
+    @property
+    def version(self) -> str:
+        """String: the newest form in which anything is kept (`hub.stores.redis.codec.VERSION`)."""
+        return f"{self._prefix}{{n}}version"
 
     @property
     def nodes(self) -> str:
@@ -193,5 +206,6 @@ class Keys:
             owners=f"{tag}owners",
             used=f"{tag}used",
             forgotten=f"{tag}forgotten",
+            holds=f"{tag}holds",
             meta=f"{tag}m:",
         )

@@ -32,9 +32,11 @@ NAMES: Final = (
     "cancel",
     "create",
     "delete",
+    "due",
     "end",
     "heal",
     "hold",
+    "keep",
     "list",
     "load",
     "own",
@@ -53,10 +55,11 @@ ALONE: Final = (
     "credential_replace",
     "enlist",
     "forget",
+    "permitted",
     "renew",
 )
-"""Scripts without the prelude: ``adopt`` makes the incarnation that the others compare; leases and
-credentials are of no stream."""
+"""Scripts without the prelude: ``adopt`` makes the incarnation that the others compare; leases,
+credentials and permissions are of no stream."""
 
 CONSTANTS: Final = {
     "VERSION": VERSION,
@@ -67,6 +70,8 @@ CONSTANTS: Final = {
     "MOST_REMOVED": 1000,
     # Generations that begin in a stream until those that were trimmed are looked for.
     "MOST_GENERATIONS": 1000,
+    # After so many milliseconds it is looked whether a fork has begun for which a source was held.
+    "HOLD_MS": 60_000,
 }
 
 

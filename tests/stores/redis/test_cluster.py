@@ -13,12 +13,13 @@ import pytest
 from hub.domain.errors import StoreError
 from hub.domain.stream_settings import StreamSettings
 from hub.stores import Credential, Label
-from hub.stores.redis import connection
+from hub.stores.redis import connection, scripts
 from hub.stores.redis.cluster import Cluster, ClusterWatch, Layout, _Server
+from hub.stores.redis.codec import VERSION
 from hub.stores.redis.credentials import RedisCredentials
 from hub.stores.redis.engine import RedisEngine
 from hub.stores.redis.keys import PARTITIONS, Keys, own_tag, partition_of, slot_of
-from hub.stores.shared import Claim
+from hub.stores.shared import Claim, SourceHold
 from tests.stores.redis.conftest import Opening
 from tests.support.loopback_hub import eventually
 from tests.support.patience import PATIENCE
@@ -304,3 +305,35 @@ def test_a_server_has_a_tag_of_its_own_that_is_no_partitions() -> None:
     assert len(set(tags)) == 2
     assert all(int(tag) >= PARTITIONS for tag in tags)
     assert half.has(half.primaries[0], slot_of(Keys().beat("x", tags[0])))
+
+
+async def test_the_forks_that_are_to_be_looked_for_are_found_on_all_primaries(
+    opening: Opening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(scripts.CONSTANTS, "HOLD_MS", 0)
+    engine = await opening()
+    holds = {SourceHold(name, f"fork of {name}", "1") for name in map(str, range(20))}
+    for hold in holds:
+        await engine.create(hold.source, BYTES)
+        assert await engine.hold(hold, 0)
+    due = await engine.due_forks()
+    assert {one.hold for one in due} == holds
+    for hold, at in due[::2]:
+        await engine.release(hold, due=at)
+    for one in due[1::2]:
+        await engine.keep_fork(one, None)
+    assert await engine.due_forks() == []
+    forks = [(await engine.load(one.hold.source, 0)).forks for one in due]
+    assert forks == [0, 1] * 10
+
+
+async def test_a_cluster_that_a_newer_hub_uses_is_refused(
+    cluster: RedisCluster, opening: Opening
+) -> None:
+    await (await opening()).close()
+    primary = await cluster.owner(slot_of(Keys().version))
+    assert await primary.ask("GET", Keys().version) == b"$1\r\n%d\r\n" % VERSION
+    await primary.ask("SET", Keys().version, str(VERSION + 1))
+    with pytest.raises(StoreError) as refused:
+        await opening()
+    assert refused.value.code == "store_newer"

@@ -1,7 +1,7 @@
 -- What the scripts share; they are described in scripts.py.
 
 local INCARNATION, META, EPOCHS, RECORDS, PRODUCERS, FORKS, GENERATIONS = unpack(KEYS, 1, 7)
-local NAMES, REMOVED, EPOCH, OWNERS, USED, FORGOTTEN = unpack(KEYS, 8, 13)
+local NAMES, REMOVED, EPOCH, OWNERS, USED, FORGOTTEN, HOLDS = unpack(KEYS, 8, 14)
 local replid, incarnation, settle = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local life, since = string.match(incarnation, '^(%d+):(%d+):')
 
