@@ -278,7 +278,7 @@ def test_the_newest_claim_of_a_slot_counts() -> None:
     assert found.primaries == ("redis://10.0.0.1:1", "redis://two.example.org:1")
     assert found.url_at(7) == "redis://10.0.0.1:1"
     assert found.url_at(16383) == "redis://two.example.org:1"
-    promoted = "c 10.0.0.3:1@2 master - 0 0 5 connected 0-8191"
+    promoted = "0 10.0.0.3:1@2 master - 0 0 5 connected 0-8191"
     for lines in ((FIRST, SECOND, promoted), (promoted, SECOND, FIRST)):
         assert layout(*lines).url_at(7) == "redis://10.0.0.3:1"
     replica = "c 10.0.0.3:1@2 slave a 0 0 9 connected"
