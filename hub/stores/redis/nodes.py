@@ -25,7 +25,8 @@ class RedisNodes(RedisConnection):
     async def renew(self, node: str, seconds: float) -> list[str]:
         keys = (self.keys.nodes, self.keys.seen)
         lease = round(seconds * 1000)
-        words = (node, lease, lease * CONNECTED_LEASES, self.keys.topic(node_topic("")))
+        numsub = self._at(self.keys.nodes).numsub
+        words = (node, lease, lease * CONNECTED_LEASES, self.keys.topic(node_topic("")), numsub)
         found = await self.run_alone("renew", keys, words)
         return [other.decode() for other in found]
 

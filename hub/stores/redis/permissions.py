@@ -24,12 +24,13 @@ __all__ = ["lacking", "rules"]
 
 DIRECT: Final = (
     *("EVALSHA", "GET", "HGET", "HMGET", "INFO", "LPUSH", "LRANGE", "LTRIM", "PING", "PUBLISH"),
-    *("SCRIPT LOAD", "SET", "SMEMBERS", "SREM", "SUBSCRIBE", "TIME", "UNSUBSCRIBE", "ZCOUNT"),
-    *("ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE"),
+    *("PUBSUB NUMSUB", "SCRIPT LOAD", "SET", "SMEMBERS", "SREM", "SUBSCRIBE", "TIME"),
+    *("UNSUBSCRIBE", "ZCOUNT", "ZRANGE", "ZRANGEBYLEX", "ZRANGEBYSCORE"),
 )
 """Commands that are sent; those in scripts are found in these."""
 
 SHARDED: Final = {
+    "PUBSUB NUMSUB": "PUBSUB SHARDNUMSUB",
     "PUBLISH": "SPUBLISH",
     "SUBSCRIBE": "SSUBSCRIBE",
     "UNSUBSCRIBE": "SUNSUBSCRIBE",
@@ -42,8 +43,8 @@ TO_CLUSTER: Final = "CLUSTER NODES"
 WAITS: Final = {"memory": (), "replica": ("WAIT",), "disk": ("WAITAOF",)}
 
 WITHOUT_NAMES: Final = (
-    *("INFO", "PING", "SCRIPT LOAD", "SUNSUBSCRIBE", "TIME", "UNSUBSCRIBE", "WAIT", "WAITAOF"),
-    TO_CLUSTER,
+    *("INFO", "PING", "PUBSUB NUMSUB", "PUBSUB SHARDNUMSUB", "SCRIPT LOAD", "SUNSUBSCRIBE", "TIME"),
+    *("UNSUBSCRIBE", "WAIT", "WAITAOF", TO_CLUSTER),
 )
 OF_CHANNELS: Final = ("PUBLISH", "SPUBLISH", "SSUBSCRIBE", "SUBSCRIBE")
 
@@ -56,7 +57,8 @@ ANSWER_SECONDS: Final = 10.0
 def _commands(acknowledge: Acknowledge, *, clustered: bool) -> list[str]:
     """All commands that a hub uses."""
     called = re.findall(r"redis\.p?call\('?([A-Z]+)", "".join(scripts().values()))
-    used = {*DIRECT, *called, *WAITS[acknowledge]}
+    # Which of its commands that is, a script is told.
+    used = {*DIRECT, *called, *WAITS[acknowledge]} - {"PUBSUB"}
     if clustered:
         used = {TO_CLUSTER, *(SHARDED.get(one, one) for one in used)}
     return sorted(used)

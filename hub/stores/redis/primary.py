@@ -45,6 +45,7 @@ class Primary:
         self.channels = Subscriptions(url, sharded=clustered)
         self._clustered = clustered
         self.publish = "SPUBLISH" if clustered else "PUBLISH"
+        self.numsub = "SHARDNUMSUB" if clustered else "NUMSUB"
         self._acknowledge = acknowledge
         self.acknowledgements: Acknowledgements | None = None
         self._links: list[Commands | Subscriptions | Acknowledgements]

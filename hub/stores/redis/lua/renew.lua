@@ -1,6 +1,6 @@
 -- Not with the prelude: leases are of no partition.
 -- node, how long its lease is, how long it is for who is connected, in milliseconds, and what the
--- names of the channels begin with that nodes are told on
+-- names of the channels begin with that nodes are told on; the command that counts who listens
 -- the nodes whose lease is over, which are now this one's to end for as long as a lease
 -- Nobody loses a lease because the server was away: then nobody could have renewed it.
 local NODES, SEEN = KEYS[1], KEYS[2]
@@ -26,7 +26,7 @@ local over = {}
 for at = 1, #late, 2 do
   local other, ended = late[at], tonumber(late[at + 1])
   -- The connections of a process that has died are closed at once: whoever has one is only busy.
-  local heard = redis.pcall('PUBSUB', 'NUMSUB', ARGV[4] .. other)
+  local heard = redis.pcall('PUBSUB', ARGV[5], ARGV[4] .. other)
   local connected = not heard.err and heard[2] > 0
   if not connected or now - ended > tonumber(ARGV[3]) - lease then
     redis.call('ZADD', NODES, till, other)
