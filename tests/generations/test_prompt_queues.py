@@ -335,7 +335,7 @@ async def test_what_is_said_while_a_credential_is_looked_up_is_in_the_conversati
     upstream, (first, *_) = gated()
     desk = keep(Runner(upstream))
     await desk.ask("One", stream="chat")
-    waiting = await desk.ask("Two", stream="chat", when_busy="queue", credential="key")
+    await desk.ask("Two", stream="chat", when_busy="queue", credential="key")
     stream = await desk.stream("chat")
 
     async def holds(credential: str) -> bool:
@@ -346,7 +346,7 @@ async def test_what_is_said_while_a_credential_is_looked_up_is_in_the_conversati
 
     desk.runs._holds = holds
     first.set()
-    await began(desk, waiting)
+    await eventually(lambda: len(upstream.prompts) == 2)
     await eventually(lambda: len(upstream.prompts) == 2)
     said = [message["content"] for message in upstream.prompts[1].messages]
     assert said == ["One", "Answer 1", "Meanwhile", "Two"]
