@@ -186,7 +186,13 @@ BACKGROUND: Final = (
     "the refresh of principals",
 )
 
-SHARED: Final = ("the lease of this hub", "the presence of others", "the news of other hubs")
+SHARED: Final = (
+    "the lease of this hub",
+    "the limits of all hubs",
+    "the sources of forks",
+    "the presence of others",
+    "the news of other hubs",
+)
 """Those of a hub that shares its store with others."""
 
 
@@ -240,7 +246,7 @@ def test_every_task_of_the_hub_is_killed_above() -> None:
     hub = Path(__file__).parents[2] / "hub"
     source, backends = ((hub / name).read_text("utf-8") for name in ("hub.py", "backends.py"))
     named = re.findall(r'Background\("([^"]+)"', source)
-    of_backends = re.findall(r'return \{"([^"]+)": self', backends)
+    of_backends = re.findall(r'"([^"]+)": self\.', backends)
     assert len(named) == source.count("Background(") - 1, "one is of the backend"
     assert sorted([*named, *of_backends]) == sorted([*BACKGROUND, *SHARED])
 

@@ -94,6 +94,32 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
         "tests/upstreams/test_http_client_leaving.py",
     ),
     "long": (
+        "tests/access/test_principals.py",
+        "tests/access/test_visible_streams.py",
+        "tests/auth/oidc/test_provider.py",
+        "tests/auth/test_key_sets.py",
+        "tests/auth/test_long_polls.py",
+        "tests/auth/test_webhook.py",
+        "tests/cases/test_upstream.py",
+        "tests/client/test_tokens.py",
+        "tests/docs/test_endpoint.py",
+        "tests/docs/test_taken.py",
+        "tests/domain/test_conversation.py",
+        "tests/domain/test_grant_rules.py::test_a_claim_may_be_any_json",
+        "tests/faults/test_a08_ownership.py",
+        "tests/frames/test_coalesce.py",
+        "tests/frames/test_encoder.py",
+        "tests/generations/test_conversations.py",
+        "tests/generations/test_prompt_queues_property.py",
+        "tests/generations/test_read_deadline.py",
+        "tests/http/test_turns.py",
+        "tests/promises/test_bad_input.py",
+        "tests/promises/test_bombs.py",
+        "tests/promises/test_strangers.py",
+        "tests/promises/test_transports.py",
+        "tests/protocols/durable/test_endpoint.py",
+        "tests/protocols/openai/test_responses.py",
+        "tests/protocols/websocket/test_floods.py",
         "tests/dialects/anthropic/test_reader.py::test_strange_chunks",
         "tests/dialects/gemini/test_reader.py::test_strange_chunks",
         "tests/dialects/test_strange_chunks.py",
@@ -117,7 +143,8 @@ NEEDS: Final[Mapping[str, Sequence[str]]] = {
 }
 """The marker that tests get, and where they are. The page is built with npm.
 
-A test is long that takes more than a second of CPU, or a file with many that nearly do.
+A test is long that takes more than a second of CPU or waits for so long, or a file with many that
+nearly do.
 """
 
 SHARED: Final[Mapping[str, Sequence[str]]] = {

@@ -127,7 +127,7 @@ export class Connection implements Source {
       this.#link = new SocketLink(`${this.#url.replace(/^http/u, "ws")}v1/ws`, { ...events, opened }, token, this.#token);
     } catch {
       // The page's policy forbids it.
-      events.lost("a WebSocket may not be opened here");
+      events.lost("no WebSocket may be opened");
     }
   }
 
@@ -146,7 +146,7 @@ export class Connection implements Source {
         if (mine()) this.#deny(error);
       },
       dismissed: (code, message) => {
-        if (mine()) this.#end(code, message || "The hub refused to let this page reconnect.");
+        if (mine()) this.#end(code, message || "The hub refuses this page.");
       },
     };
   }

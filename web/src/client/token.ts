@@ -15,7 +15,7 @@ export async function present(token: Token): Promise<string> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let cause: unknown;
   try {
-    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error("it took too long")); }, PATIENCE); });
+    const late = new Promise<never>((_, reject) => { timer = setTimeout(() => { reject(new Error("too late")); }, PATIENCE); });
     const found: unknown = await Promise.race([typeof token === "string" ? token : token(), late]);
     // Anything else in a header could end it.
     if (typeof found === "string" && /^[\w.~+/-]+=*$/.test(found)) return found;
@@ -24,7 +24,7 @@ export async function present(token: Token): Promise<string> {
   } finally {
     clearTimeout(timer);
   }
-  throw new HubError("token_unavailable", "The page has no valid token for the hub.", 0, { cause });
+  throw new HubError("token_unavailable", "The page has no valid token.", 0, { cause });
 }
 
 /**

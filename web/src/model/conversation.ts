@@ -133,9 +133,8 @@ export function foldAll(before: State, items: readonly Item[]): State {
     here = position;
   }
 
-  const isNew = here !== before.position;
-  PLACES.set(isNew ? all : before.all, places);
-  if (!isNew) return before;
+  if (here === before.position) return before;
+  PLACES.set(all, places);
   return { ...before, turns: branch(all), all, running: [...running], branches, queue, past, position: here };
 
   function change(data: Partial<HubEvent>, position: Position): void {
@@ -156,9 +155,8 @@ export function foldAll(before: State, items: readonly Item[]): State {
         withReply(data.generation, position, (reply) => added(reply, data));
         return;
       case "retrying": {
-        const generation = data.generation ?? [...running].at(-1);
         const retrying = { message: string(data.message), after: Number(data.after) || 0 };
-        if (generation !== undefined) withReply(generation, position, (reply) => ({ ...reply, retrying }));
+        withReply(data.generation, position, (reply) => ({ ...reply, retrying }));
         return;
       }
       case "finished":

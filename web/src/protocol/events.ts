@@ -142,7 +142,7 @@ export interface Dropped {
 /** A failed request is retried after this many seconds. */
 export interface Retrying {
   readonly type: "retrying";
-  readonly generation?: string;
+  readonly generation: string;
   readonly code?: string;
   readonly message: string;
   readonly after: number;

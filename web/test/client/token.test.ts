@@ -103,7 +103,7 @@ describe("a token", () => {
   it.each(["", "two words", "line\nbreak", undefined, 7])("is never sent if it cannot be one (%j)", async (bad) => {
     const one = page(() => bad as string);
     await pass(100);
-    expect(statuses.at(-1)).toMatchObject({ state: "offline", why: "The page has no valid token for the hub." });
+    expect(statuses.at(-1)).toMatchObject({ state: "offline", why: "The page has no valid token." });
     await expect(settled(one.models())).rejects.toMatchObject({ code: "token_unavailable" });
     expect(hub.opened + hub.presented.length).toBe(0);
   });
